@@ -1,0 +1,1 @@
+"""Scans: reading, checking, geometry, matching to channels, pre-processing and writing."""
