@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""Run the demo or the tests of FactorizerExtension, with nothing installed beforehand.
+
+Needs Python 3.10 or newer and its standard library. The first call makes a virtual environment in
+`.venv` and installs what is needed there; later calls reuse it until the requirements change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+ENVIRONMENT = ROOT / ".venv"
+STAMP = ENVIRONMENT / "installed-for.txt"
+INSTALL_LOG = ENVIRONMENT / "install.log"
+SYSTEM_PACKAGES = ROOT / "Testing" / "host" / "apt-packages.txt"
+
+OLDEST_PYTHON = (3, 10)
+NEWEST_PYTHON = (3, 13)
+"""Slicer's core is built for these versions only."""
+
+# PyTorch goes first and alone: it is by far the largest, and everything else must follow it.
+INSTALL_STEPS = (
+    ("pip", ("--upgrade", "pip")),
+    ("PyTorch (about 200 MB)", ("torch==2.13.0",)),
+    ("the engine, Slicer's core and Qt", ("--editable", ".[host,test,training]")),
+)
+IMPORTS = ("torch", "monai", "SimpleITK", "slicer", "vtk", "PySide6", "pytest", "factorizer_engine")
+
+EPILOG = """\
+demo   segments the brain tumour of the sample case, shows what drove the network, and writes the
+       scene, the segmentation, the heatmaps, pictures and report.html to demo-output/.
+       Takes --output FOLDER, --model NAME, --device DEVICE and --count N.
+test   checks the code's style and runs the whole test suite; arguments after it go to pytest,
+       for instance: python3 run.py test Testing/test_demo.py -x
+
+Both use the environment in .venv next to this file, and make it first where it is missing. On
+Debian and Ubuntu, the system libraries that Qt and VTK need are installed too when run as root.
+"""
+
+
+class SetupError(Exception):
+    """The environment cannot be made; the message is one sentence for the user."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line, prepare the environment and run the chosen command in it."""
+    parser = argparse.ArgumentParser(
+        prog="run.py",
+        description="Demo and tests of FactorizerExtension in one command each.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=("demo", "test"), help="what to run")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to it")
+    options = parser.parse_args(arguments)
+    try:
+        install_system_packages()
+        python = prepare_environment()
+    except SetupError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 1
+    run = {"demo": run_demo, "test": run_tests}[options.command]
+    return run(python, options.arguments)
+
+
+def run_demo(python: Path, arguments: list[str]) -> int:
+    """Run the demo; returns its exit code."""
+    return _run([python, "-m", "Testing.demo", *arguments])
+
+
+def run_tests(python: Path, arguments: list[str]) -> int:
+    """Check the style, then run pytest; returns the first exit code that is not 0."""
+    style = _run([python, "-m", "ruff", "check", ROOT])
+    tests = _run([python, "-m", "pytest", *arguments])
+    if style:
+        print("The style check at the top failed.", file=sys.stderr)
+    return tests or style
+
+
+def prepare_environment() -> Path:
+    """Return the Python of `.venv`, which is made, completed or made anew where needed."""
+    wanted = _requirements_digest()
+    if not _starts(_environment_python()):
+        _make_environment()
+    elif STAMP.is_file() and STAMP.read_text().strip() == wanted and _imports_are_found():
+        return _environment_python()
+    STAMP.unlink(missing_ok=True)
+    began = time.monotonic()
+    for title, requirements in INSTALL_STEPS:
+        print(f"Installing {title} ...", flush=True)
+        _pip_install(title, requirements)
+    STAMP.write_text(wanted + "\n")
+    print(f"Environment ready after {time.monotonic() - began:.0f} s.", flush=True)
+    return _environment_python()
+
+
+def install_system_packages() -> None:
+    """Install the libraries that Qt and VTK need, on Debian and Ubuntu, when run as root."""
+    if not sys.platform.startswith("linux") or not SYSTEM_PACKAGES.is_file():
+        return
+    lines = (line.split("#")[0].strip() for line in SYSTEM_PACKAGES.read_text().splitlines())
+    missing = [name for name in lines if name and not _has_system_package(name)]
+    if not missing:
+        return
+    if not shutil.which("apt-get"):
+        print("This is no Debian or Ubuntu: Xvfb and Qt's system libraries are taken as present.")
+        return
+    if os.geteuid() != 0:
+        print(
+            "Without root the system libraries stay as they are; if Qt or a picture fails, run: "
+            f"sudo apt-get install {' '.join(missing)}"
+        )
+        return
+    print(f"Installing {len(missing)} system packages ...", flush=True)
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
+        done = subprocess.run(["apt-get", "-qq", *command], env=quiet, capture_output=True)
+        if done.returncode:
+            print(
+                f"apt-get {command[0]} did not succeed, so tests that need a window may fail "
+                f"({_last_line(done.stderr)})."
+            )
+            return
+
+
+def _make_environment() -> None:
+    interpreter = _find_interpreter()
+    if ENVIRONMENT.exists():
+        print("The environment in .venv does not start and is made anew.", flush=True)
+        shutil.rmtree(ENVIRONMENT)
+    done = subprocess.run([interpreter, "-m", "venv", str(ENVIRONMENT)], capture_output=True)
+    if done.returncode:
+        raise SetupError(
+            f"{interpreter} could not make a virtual environment; on Debian and Ubuntu install "
+            "python3-venv, and then run this again."
+        )
+
+
+def _find_interpreter() -> str:
+    """This Python where it is of a supported version, else another one on the path."""
+    if OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
+        return sys.executable
+    for minor in range(NEWEST_PYTHON[1], OLDEST_PYTHON[1] - 1, -1):
+        other = shutil.which(f"python3.{minor}")
+        if other and _starts(Path(other)):
+            return other
+    versions = (sys.version_info, OLDEST_PYTHON, NEWEST_PYTHON)
+    running, oldest, newest = (f"{version[0]}.{version[1]}" for version in versions)
+    raise SetupError(
+        f"Python {running} has no Slicer core: run this with Python {oldest} to {newest}."
+    )
+
+
+def _pip_install(title: str, requirements: tuple[str, ...]) -> None:
+    command = [str(_environment_python()), "-m", "pip", "install", *requirements]
+    with INSTALL_LOG.open("ab") as log:
+        done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+    if done.returncode == 0:
+        return
+    text = INSTALL_LOG.read_text(errors="replace")
+    if "No matching distribution found" in text or "Could not find a version" in text:
+        raise SetupError(
+            f"{title} cannot be installed here ({_last_line(text)}): it needs Python 3.10 to 3.13 on "
+            "Linux x86-64, Windows x86-64 or macOS on Apple silicon, and a network that pip can use."
+        )
+    raise SetupError(f"pip could not install {title}; the reason is at the end of {INSTALL_LOG}.")
+
+
+def _requirements_digest() -> str:
+    """Changes when the requirements change, or when the repository is moved."""
+    parts = ((ROOT / "pyproject.toml").read_text(), repr(INSTALL_STEPS), str(ROOT))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _imports_are_found() -> bool:
+    """Whether every needed package is there; looks for them without importing them."""
+    check = "import sys; from importlib.util import find_spec as f; sys.exit(not all(map(f, {!r})))"
+    return _starts(_environment_python(), check.format(IMPORTS))
+
+
+def _environment_python() -> Path:
+    folder, name = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
+    return ENVIRONMENT / folder / name
+
+
+def _starts(python: Path, code: str = "import pip") -> bool:
+    try:
+        return subprocess.run([str(python), "-c", code], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def _has_system_package(name: str) -> bool:
+    if not shutil.which("dpkg-query"):
+        return False
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", name]
+    return subprocess.run(query, capture_output=True).stdout == b"installed"
+
+
+def _last_line(output: str | bytes) -> str:
+    text = output.decode(errors="replace") if isinstance(output, bytes) else output
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "no message"
+
+
+def _run(command: list[object]) -> int:
+    return subprocess.run([str(part) for part in command], cwd=ROOT).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
