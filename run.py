@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_demo(python: Path, arguments: list[str]) -> int:
     """Run the demo; returns its exit code."""
-    return _run([python, "-m", "Testing.demo", *arguments])
+    return _run([python, "-m", "demo", *arguments])
 
 
 def run_tests(python: Path, arguments: list[str]) -> int:
@@ -168,10 +168,10 @@ def _pip_install(title: str, requirements: tuple[str, ...]) -> None:
     text = INSTALL_LOG.read_text(errors="replace")
     if "No matching distribution found" in text or "Could not find a version" in text:
         raise SetupError(
-            f"{title} cannot be installed here ({_last_line(text)}): it needs Python 3.10 to 3.13 on "
-            "Linux x86-64, Windows x86-64 or macOS on Apple silicon, and a network that pip can use."
+            f"{title} cannot be installed here ({_last_line(text)}): it needs Python 3.10 to 3.13 "
+            "on Linux x86-64, Windows x86-64 or macOS on Apple silicon, and pip needs a network."
         )
-    raise SetupError(f"pip could not install {title}; the reason is at the end of {INSTALL_LOG}.")
+    raise SetupError(f"pip could not install {title}; the end of {INSTALL_LOG} says why.")
 
 
 def _requirements_digest() -> str:
@@ -212,7 +212,11 @@ def _last_line(output: str | bytes) -> str:
 
 
 def _run(command: list[object]) -> int:
-    return subprocess.run([str(part) for part in command], cwd=ROOT).returncode
+    """Run a command at the repository's root, with the demo and the stand-in host importable."""
+    folders = [str(ROOT / "Testing"), str(ROOT / "FactorizerSegmentation")]
+    search = os.pathsep.join([*folders, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": search}
+    return subprocess.run([str(part) for part in command], cwd=ROOT, env=environment).returncode
 
 
 if __name__ == "__main__":
