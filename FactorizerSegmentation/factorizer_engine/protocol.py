@@ -1,0 +1,347 @@
+"""What the engine process is asked and what it answers, as typed messages.
+
+Methods: `hello`, `models`, `load_model`, `segment`, `components`, `cancel`, `shutdown`; `PARAMS`
+and `RESULTS` have the message that each takes and gives. Jobs run one at a time in the order of
+arrival; `cancel` and `shutdown` are answered at once, also during a job. Volumes travel as .npy
+files, see `ScanFile`. The lines themselves are in `wire.py`.
+
+The Slicer process imports this file: standard library and numpy only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.wire import Message, ProtocolError
+
+PROTOCOL_VERSION = 1
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class ScanFile(Message):
+    """A volume in a .npy file.
+
+    Attributes:
+        path: The .npy file; voxels of shape (I, J, K), any real dtype, C or Fortran order.
+        affine: 4x4 matrix, row by row, from voxel indices (i, j, k, 1) to world coordinates in
+            mm, RAS+.
+        name: What to call the volume in messages.
+    """
+
+    path: str
+    affine: tuple[tuple[float, ...], ...]
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.affine) != 4 or any(len(row) != 4 for row in self.affine):
+            raise ProtocolError(f"The affine of '{self.name or self.path}' is not a 4x4 matrix.")
+
+    @classmethod
+    def save(
+        cls, array: np.ndarray, affine: np.ndarray, path: str | Path, name: str = ""
+    ) -> ScanFile:
+        """Write `array` (I, J, K) to `path` (.npy); transposed views are written without a copy."""
+        np.save(path, array, allow_pickle=False)
+        rows = np.asarray(affine, dtype=np.float64).tolist()
+        return cls(str(path), tuple(tuple(row) for row in rows), name)
+
+    def load(self, mapped: bool = False) -> np.ndarray:
+        """The voxels, shape (I, J, K); `mapped` reads them lazily from the file.
+
+        Raises:
+            BadInputError: If the file is missing or not a .npy file of numbers.
+        """
+        title = self.name or Path(self.path).name
+        try:
+            array = np.load(self.path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        except FileNotFoundError as error:
+            raise BadInputError(f"The volume '{title}' was not found.", str(error)) from error
+        except (OSError, ValueError, EOFError) as error:
+            raise BadInputError(
+                f"The file of the volume '{title}' is damaged.", str(error)
+            ) from error
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+            raise BadInputError(f"The volume '{title}' does not hold plain numbers.")
+        return array
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """The affine as a (4, 4) float64 array."""
+        return np.array(self.affine, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class ChannelInfo(Message):
+    """One scan that a model needs."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RegionInfo(Message):
+    """One (possibly overlapping) region that a model predicts."""
+
+    name: str
+    label: int
+    title: str
+
+
+@dataclass(frozen=True)
+class LabelInfo(Message):
+    """One value of the label map; colour 0 to 255, terminology as Slicer writes it."""
+
+    value: int
+    name: str
+    color: tuple[int, int, int]
+    terminology: str = ""
+
+
+@dataclass(frozen=True)
+class ModelInfo(Message):
+    """An installed model, as far as a caller needs to know it."""
+
+    name: str
+    version: str
+    family: str
+    title: str
+    description: str
+    path: str
+    channels: tuple[ChannelInfo, ...]
+    regions: tuple[RegionInfo, ...]
+    labels: tuple[LabelInfo, ...]
+    expected_seconds: dict[str, float] = field(default_factory=dict)
+    card: str = ""
+
+
+@dataclass(frozen=True)
+class BrokenModel(Message):
+    """A folder that looks like a model but cannot be used, and why."""
+
+    path: str
+    message: str
+
+
+@dataclass(frozen=True)
+class HelloParams(Message):
+    """No parameters."""
+
+
+@dataclass(frozen=True)
+class DeviceInfo(Message):
+    """A device to compute on; memory in bytes, None where it cannot be told."""
+
+    name: str
+    title: str
+    memory_total: int | None = None
+    memory_free: int | None = None
+
+
+@dataclass(frozen=True)
+class HelloResult(Message):
+    """Who answers, and what it can compute on; the first device is the one "auto" chooses."""
+
+    protocol: int
+    engine: str
+    versions: dict[str, str]
+    devices: tuple[DeviceInfo, ...]
+    pid: int
+
+
+@dataclass(frozen=True)
+class ModelsParams(Message):
+    """Folders to search besides the usual ones."""
+
+    folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelsResult(Message):
+    models: tuple[ModelInfo, ...]
+    broken: tuple[BrokenModel, ...] = ()
+
+
+@dataclass(frozen=True)
+class LoadModelParams(Message):
+    """A model (name, family or path) to make ready on a device, see `SegmentParams`."""
+
+    model: str
+    device: str = "auto"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        _check_precision(self.precision)
+
+
+@dataclass(frozen=True)
+class LoadModelResult(Message):
+    model: ModelInfo
+    device: str
+
+
+@dataclass(frozen=True)
+class SegmentParams(Message):
+    """One run.
+
+    Attributes:
+        model: Name, family or path of the model.
+        channels: The scan of each channel, by the model's channel names.
+        output_dir: Existing folder for the .npy files of the result.
+        reference: Channel on whose grid the result is given; None takes the model's first channel.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        precision: One of `PRECISIONS`.
+        tta: Average over mirrored copies; None leaves it to the model.
+        overlap: Overlap of neighbouring windows, 0 to below 1; None leaves it to the model.
+        probabilities: Whether to write the probability maps too.
+    """
+
+    model: str
+    channels: dict[str, ScanFile]
+    output_dir: str
+    reference: str | None = None
+    device: str = "auto"
+    precision: str = "float32"
+    tta: bool | None = None
+    overlap: float | None = None
+    probabilities: bool = True
+
+    def __post_init__(self) -> None:
+        _check_precision(self.precision)
+        if self.overlap is not None and not 0.0 <= self.overlap < 1.0:
+            raise BadInputError(
+                f"The overlap must be at least 0 and below 1, but it is {self.overlap:g}."
+            )
+
+
+@dataclass(frozen=True)
+class ComponentsParams(SegmentParams):
+    """A run that is explained: the `count` components that drive the result most.
+
+    Attributes:
+        blocks: Names of the blocks to look into, such as "decoder.3.0"; None chooses.
+    """
+
+    count: int = 6
+    blocks: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.count < 1:
+            raise BadInputError(f"At least one component must be asked for, not {self.count}.")
+
+
+@dataclass(frozen=True)
+class ProbabilityMap(Message):
+    """Probability of one region on the reference grid."""
+
+    region: str
+    scan: ScanFile
+
+
+@dataclass(frozen=True)
+class LesionInfo(Message):
+    """One connected lesion; centroid in RAS mm."""
+
+    id: int
+    label: int
+    name: str
+    volume_ml: float
+    max_diameter_mm: float
+    centroid_ras: tuple[float, float, float]
+    mean_probability: float
+
+
+@dataclass(frozen=True)
+class SegmentResult(Message):
+    """What a run found, on the reference grid; `timings` in seconds by stage."""
+
+    labelmap: ScanFile
+    probabilities: tuple[ProbabilityMap, ...]
+    labels: tuple[LabelInfo, ...]
+    regions: tuple[RegionInfo, ...]
+    lesions: tuple[LesionInfo, ...]
+    timings: dict[str, float]
+    device: str
+    model: ModelInfo
+
+
+@dataclass(frozen=True)
+class ComponentInfo(Message):
+    """One NMF component: its place in the network, what it drives, and its heatmap.
+
+    Attributes:
+        contributions: By region name, the change of the region's logit inside the lesion when the
+            component is removed.
+        heatmap: float32 activation on the reference grid, nonnegative.
+    """
+
+    block: str
+    head: int
+    rank: int
+    name: str
+    contributions: dict[str, float]
+    heatmap: ScanFile
+
+
+@dataclass(frozen=True)
+class ComponentsResult(Message):
+    """The components, most influential first, and one (low, high) window to show them all."""
+
+    components: tuple[ComponentInfo, ...]
+    window: tuple[float, float]
+    model: ModelInfo
+
+
+@dataclass(frozen=True)
+class CancelParams(Message):
+    """The id of the request to stop."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class CancelResult(Message):
+    """Whether there was such a request to stop."""
+
+    cancelled: bool
+
+
+@dataclass(frozen=True)
+class ShutdownParams(Message):
+    """No parameters."""
+
+
+@dataclass(frozen=True)
+class Nothing(Message):
+    """The result of a method that returns nothing."""
+
+
+PARAMS: dict[str, type[Message]] = {
+    "hello": HelloParams,
+    "models": ModelsParams,
+    "load_model": LoadModelParams,
+    "segment": SegmentParams,
+    "components": ComponentsParams,
+    "cancel": CancelParams,
+    "shutdown": ShutdownParams,
+}
+RESULTS: dict[str, type[Message]] = {
+    "hello": HelloResult,
+    "models": ModelsResult,
+    "load_model": LoadModelResult,
+    "segment": SegmentResult,
+    "components": ComponentsResult,
+    "cancel": CancelResult,
+    "shutdown": Nothing,
+}
+
+
+def _check_precision(precision: str) -> None:
+    if precision not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise BadInputError(f"The precision '{precision}' is not one of {known}.")
