@@ -1,0 +1,6 @@
+"""Differentiable matrix factorisation of feature maps (Ashtari et al., MedIA 84:102706, section 3)."""
+
+from factorizer_engine.factorization.matricize import Matricize, SWMatricize
+from factorizer_engine.factorization.nmf import NMF, MatrixFactorization
+
+__all__ = ["Matricize", "MatrixFactorization", "NMF", "SWMatricize"]

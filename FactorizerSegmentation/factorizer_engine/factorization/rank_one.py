@@ -1,0 +1,76 @@
+"""Rank-1 HALS as a projection: X is read once for its Gram matrix and once to project.
+
+For X >= 0 and positive starts the ReLU of HALS never acts. With G = X X^T (d x d), s = X 1 and a_0 = X v_0,
+the sweeps
+
+    u_t = (X v_{t-1} + eps) / (v_{t-1}^T v_{t-1} + eps)
+    v_t = (X^T u_t + eps) / (u_t^T u_t + eps)
+
+need no column of X, because with c_t = u_t^T u_t + eps
+
+    X v_t     = (G u_t + eps s) / c_t
+    v_t^T v_t = (u_t^T G u_t + 2 eps s^T u_t + eps^2 P) / c_t^2
+
+so they happen in d dimensions, and the reconstruction is u_T (X^T u_T + eps)^T / c_T. This is exact, eps
+included; it is the sweep form of `solvers.CoordinateDescent` with other rounding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def left_factor(
+    gram: Tensor, row_sum: Tensor, start: Tensor, start_norm: Tensor, columns: int, sweeps: int, eps: float
+) -> Tensor:
+    """u_T of the sweeps above.
+
+    Args:
+        gram: G = X X^T, (..., d, d).
+        row_sum: s = X 1, (..., d).
+        start: X v_0, (..., d).
+        start_norm: v_0^T v_0, a scalar tensor.
+        columns: P, the number of columns of X.
+        sweeps: T, at least 1.
+        eps: The solver's guard.
+
+    Returns:
+        (..., d).
+    """
+    u = (start + eps) / (start_norm + eps)
+    for _ in range(sweeps - 1):
+        gram_u = (gram @ u.unsqueeze(-1)).squeeze(-1)
+        c = (u * u).sum(-1, keepdim=True) + eps
+        v_norm = (u * gram_u).sum(-1, keepdim=True) + 2 * eps * (row_sum * u).sum(-1, keepdim=True)
+        v_norm = (v_norm + eps * eps * columns) / (c * c)
+        u = ((gram_u + eps * row_sum) / c + eps) / (v_norm + eps)
+    return u
+
+
+def right_factor(x: Tensor, u: Tensor, eps: float) -> Tensor:
+    """v_T = (X^T u + eps) / (u^T u + eps), (..., 1, P), for X (..., d, P) and u (..., d)."""
+    c = (u * u).sum(-1)[..., None, None] + eps
+    return (u.unsqueeze(-2) @ x + eps) / c
+
+
+def factorize_rank_one(x: Tensor, v0: Tensor, sweeps: int, eps: float) -> Tensor:
+    """The rank-1 reconstruction u v^T of nonnegative matrices (..., d, P).
+
+    Half precision inputs are computed in float32, because G holds squares.
+
+    Args:
+        x: Nonnegative matrices (..., d, P).
+        v0: The starting right factor, (P,), positive.
+        sweeps: T.
+        eps: The solver's guard.
+    """
+    dtype = x.dtype
+    if dtype in (torch.float16, torch.bfloat16):
+        x = x.float()
+    v0 = v0.to(x.dtype)
+    projections = x @ torch.stack([v0, torch.ones_like(v0)], dim=1)
+    u = left_factor(
+        x @ x.mT, projections[..., 1], projections[..., 0], v0 @ v0, v0.numel(), sweeps, eps
+    )
+    return (u.unsqueeze(-1) * right_factor(x, u, eps)).to(dtype)

@@ -1,0 +1,168 @@
+"""Factorizer blocks: mixing of context by matrix factorisation, then an MLP (paper section 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from factorizer_engine.factorization import NMF, Matricize, MatrixFactorization, SWMatricize
+from factorizer_engine.factorization.mixing import mix_rank_one
+from factorizer_engine.networks.layers import MLP, LayerNorm, Linear
+
+ComponentFilter = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Reshape = Callable[..., Matricize] | tuple[Callable[..., Matricize], dict[str, Any]]
+
+
+class FactMixer(nn.Module):
+    """Linear map, matricise, ReLU, factorise and reconstruct, put back together, linear map.
+
+    Args:
+        channels: Channels in and out.
+        spatial_size: Voxels of the maps along each axis.
+        reshape: A matricisation class, or (class, its arguments).
+        act: Activation before the factorisation; NMF needs a nonnegative one.
+        factorize: A factorisation class, called with the size of the matrices.
+        dropout: Probability after the last linear map.
+        **factorize_args: Passed to `factorize` (rank, num_iters, init, solver, eps, ...).
+
+    Attributes:
+        component_filter: When set, every forward hands it the factors U (shifts * B * heads, windows, d, R)
+            and V (..., P, R) and reconstructs from what it returns: the way to read and to remove
+            components. None, the default, takes the fast path where there is one.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        spatial_size: Sequence[int],
+        reshape: Reshape = (SWMatricize, {"head_dim": 8, "patch_size": 8}),
+        act: Callable[[], nn.Module] = nn.ReLU,
+        factorize: Callable[..., MatrixFactorization] = NMF,
+        dropout: float = 0.0,
+        **factorize_args: Any,
+    ) -> None:
+        super().__init__()
+        reshape_class, reshape_args = reshape if isinstance(reshape, Sequence) else (reshape, {})
+        self.in_proj = Linear(channels, channels, bias=False)
+        self.reshape = reshape_class((None, channels, *spatial_size), **reshape_args)
+        self.act = act()
+        self.factorize = factorize(self.reshape.output_size[2:], **factorize_args)
+        self.out_proj = Linear(channels, channels)
+        self.dropout = nn.Dropout(dropout)
+        self.component_filter: ComponentFilter | None = None
+
+    @property
+    def has_fast_path(self) -> bool:
+        """Whether the factorisation is the nonnegative rank-1 projection of `rank_one`."""
+        return (
+            type(self.factorize) is NMF
+            and self.factorize.rank == 1
+            and self.factorize.solver_name == "hals"
+            and self.factorize.num_grad_steps >= self.factorize.num_iters > 0
+            and isinstance(self.act, nn.ReLU)
+            and hasattr(self.factorize.init, "v0")
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *S) to (B, C, *S)."""
+        x = self.in_proj(x)
+        if self.component_filter is None and self.has_fast_path:
+            x = mix_rank_one(
+                x,
+                self.reshape,
+                self.factorize.init.v0[:, 0],
+                self.factorize.num_iters,
+                self.factorize.eps,
+            )
+        else:
+            x = self._mix(x)
+        return self.dropout(self.out_proj(x))
+
+    def _mix(self, x: Tensor) -> Tensor:
+        """The definition, with explicit factors, for every solver and rank."""
+        matrices = self.act(self.reshape(x))
+        with torch.autocast(x.device.type, enabled=False):
+            u, v = self.factorize.decompose(_at_least_float32(matrices))
+            if self.component_filter is not None:
+                u, v = self.component_filter(u, v)
+            reconstruction = self.factorize.reconstruct(u, v).to(x.dtype)
+        return self.reshape.inverse_forward(reconstruction)
+
+
+class FactorizerBlock(nn.Module):
+    """x + Mix(LayerNorm(x)), then x + MLP(LayerNorm(x)).
+
+    Args:
+        channels: Channels in and out.
+        spatial_size: Voxels along each axis.
+        mlp_ratio: Hidden channels of the MLP relative to `channels`.
+        norm: Normalisation class, called with the number of channels.
+        dropout: Probability inside the mixer and the MLP.
+        **mixer_args: Passed to `FactMixer`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        spatial_size: Sequence[int],
+        mlp_ratio: float = 2,
+        norm: Callable[[int], nn.Module] = LayerNorm,
+        dropout: float = 0.0,
+        **mixer_args: Any,
+    ) -> None:
+        super().__init__()
+        self.norm1 = norm(channels)
+        self.fact = FactMixer(channels, spatial_size, dropout=dropout, **mixer_args)
+        self.norm2 = norm(channels)
+        self.mlp = MLP(channels, mlp_ratio, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.fact(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class FactorizerStage(nn.Module):
+    """Blocks at one resolution, after an adapter where the channels change.
+
+    Args:
+        in_channels: Channels coming in.
+        channels: Channels of the blocks and going out.
+        spatial_size: Voxels along each axis.
+        depth: Number of blocks.
+        pos_embed: Position embedding class, or None.
+        **block_args: Passed to `FactorizerBlock`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        spatial_size: Sequence[int],
+        depth: int = 1,
+        pos_embed: Callable[..., nn.Module] | None = None,
+        **block_args: Any,
+    ) -> None:
+        super().__init__()
+        if in_channels != channels:
+            self.adapter = Linear(in_channels, channels, bias=False)
+        if pos_embed is not None:
+            self.pos_embed = pos_embed(channels, spatial_size)
+        self.blocks = nn.ModuleList(
+            FactorizerBlock(channels, spatial_size, **block_args) for _ in range(depth)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if hasattr(self, "adapter"):
+            x = self.adapter(x)
+        if hasattr(self, "pos_embed"):
+            x = self.pos_embed(x)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

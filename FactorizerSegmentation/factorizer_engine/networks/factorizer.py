@@ -1,0 +1,214 @@
+"""Factorizer: a U-shaped network of Factorizer blocks (paper section 3.5, figure 3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from factorizer_engine.factorization import NMF, MatrixFactorization, SWMatricize
+from factorizer_engine.networks.blocks import FactMixer, FactorizerStage, Reshape
+from factorizer_engine.networks.layers import LayerNorm, convolution, transposed_convolution
+from factorizer_engine.networks.position import PositionalEmbedding
+
+
+class EncoderStage(nn.Module):
+    """Strided convolution (where the resolution or width changes), then Factorizer blocks."""
+
+    def __init__(
+        self, in_channels: int, channels: int, stride: int, bias: bool, dims: int, **stage_args: Any
+    ) -> None:
+        super().__init__()
+        if stride > 1:
+            self.downsample = convolution(
+                dims,
+                in_channels=in_channels,
+                out_channels=channels,
+                kernel_size=stride,
+                stride=stride,
+                bias=bias,
+            )
+            in_channels = channels
+        self.block = FactorizerStage(in_channels, channels, **stage_args)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if hasattr(self, "downsample"):
+            x = self.downsample(x)
+        return self.block(x)
+
+
+class DecoderStage(nn.Module):
+    """Transposed convolution, concatenation with the skip, then Factorizer blocks."""
+
+    def __init__(
+        self, in_channels: int, channels: int, stride: int, dims: int, **stage_args: Any
+    ) -> None:
+        super().__init__()
+        self.upsample = transposed_convolution(
+            dims, in_channels=in_channels, out_channels=channels, kernel_size=stride, stride=stride
+        )
+        self.block = FactorizerStage(2 * channels, channels, **stage_args)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        return self.block(torch.cat([skip, self.upsample(x)], dim=1))
+
+
+class Factorizer(nn.Module):
+    """Segmentation Factorizer in two or three dimensions.
+
+    Args:
+        in_channels: Input channels.
+        out_channels: Output channels (logits).
+        spatial_size: Voxels of the input along each axis; fixed, because of the position embedding.
+        encoder_depth: Blocks per encoder stage, finest first.
+        encoder_width: Channels per stage.
+        strides: Downsampling before each stage; the first is 1.
+        decoder_depth: Blocks per decoder stage, coarsest first.
+        norm: Normalisation class.
+        reshape: Matricisation class or (class, arguments).
+        act: Activation before the factorisation.
+        factorize: Factorisation class.
+        rank, num_iters, num_grad_steps, init, solver, eps: See `MatrixFactorization`.
+        mlp_ratio: Hidden channels of the MLPs relative to the stage's.
+        dropout: Probability inside mixers and MLPs.
+        num_deep_supr: Number of heads, at the finest resolutions; 1, False or None is one head and a plain output.
+        downsample_bias: Whether strided convolutions have a bias (published networks of version 0.0.1 have none).
+        pos_embed: Position embedding class at the bottleneck; True is the learned one, False or None is without.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        spatial_size: Sequence[int],
+        encoder_depth: Sequence[int] = (1, 1, 1, 1, 1),
+        encoder_width: Sequence[int] = (32, 64, 128, 256, 512),
+        strides: Sequence[int] = (1, 2, 2, 2, 2),
+        decoder_depth: Sequence[int] = (1, 1, 1, 1),
+        norm: Callable[[int], nn.Module] = LayerNorm,
+        reshape: Reshape = (SWMatricize, {"head_dim": 8, "patch_size": 8}),
+        act: Callable[[], nn.Module] = nn.ReLU,
+        factorize: Callable[..., MatrixFactorization] = NMF,
+        rank: int | None = 1,
+        num_iters: int = 5,
+        num_grad_steps: int | None = None,
+        init: str | Callable[..., nn.Module] = "uniform",
+        solver: str | Sequence[str] = "hals",
+        eps: float = 1e-16,
+        mlp_ratio: float = 2,
+        dropout: float = 0.0,
+        num_deep_supr: int | bool | None = None,
+        downsample_bias: bool = True,
+        pos_embed: Callable[..., nn.Module] | bool | None = True,
+    ) -> None:
+        super().__init__()
+        dims = len(spatial_size)
+        self.spatial_size = tuple(spatial_size)
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        block_args = {
+            "norm": norm,
+            "reshape": reshape,
+            "act": act,
+            "factorize": factorize,
+            "rank": rank,
+            "num_iters": num_iters,
+            "num_grad_steps": num_grad_steps,
+            "init": init,
+            "solver": solver,
+            "eps": eps,
+            "mlp_ratio": mlp_ratio,
+            "dropout": dropout,
+        }
+        sizes = _stage_sizes(spatial_size, strides)
+        bottleneck = len(encoder_width) - 1
+        embedding = PositionalEmbedding if pos_embed is True else (pos_embed or None)
+
+        self.stem = convolution(
+            dims,
+            in_channels=in_channels,
+            out_channels=encoder_width[0],
+            kernel_size=3,
+            padding=1,
+            bias=False,
+        )
+        self.encoder = nn.Module()
+        self.encoder.blocks = nn.ModuleList(
+            EncoderStage(
+                encoder_width[max(i - 1, 0)],
+                width,
+                strides[i],
+                downsample_bias,
+                dims,
+                spatial_size=sizes[i],
+                depth=encoder_depth[i],
+                pos_embed=embedding if i == bottleneck else None,
+                **block_args,
+            )
+            for i, width in enumerate(encoder_width)
+        )
+        self.decoder = nn.Module()
+        self.decoder.blocks = nn.ModuleList(
+            DecoderStage(
+                encoder_width[i + 1],
+                encoder_width[i],
+                strides[i + 1],
+                dims,
+                spatial_size=sizes[i],
+                depth=depth,
+                **block_args,
+            )
+            for i, depth in zip(reversed(range(bottleneck)), decoder_depth, strict=True)
+        )
+        self.num_heads = int(num_deep_supr or 1)
+        heads = [
+            convolution(dims, in_channels=width, out_channels=out_channels, kernel_size=1)
+            for width in encoder_width[: self.num_heads]
+        ]
+        if self.num_heads == 1:
+            self.head = heads[0]
+        else:
+            self.heads = nn.ModuleList(heads)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Decoder features, finest first, ending with the bottleneck.
+
+        Raises:
+            ValueError: If the input is not of the spatial size that the network was built for.
+        """
+        if tuple(x.shape[2:]) != self.spatial_size:
+            raise ValueError(
+                f"The network takes {self.spatial_size} voxels, but the input has {tuple(x.shape[2:])}."
+            )
+        x = self.stem(x)
+        skips = []
+        for stage in self.encoder.blocks:
+            x = stage(x)
+            skips.append(x)
+        features = [skips.pop()]
+        for stage in self.decoder.blocks:
+            features.insert(0, stage(features[0], skips.pop()))
+        return features
+
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        """Logits (B, out_channels, *S) of x (B, in_channels, *S); a list, finest first, with deep supervision."""
+        features = self.features(x)
+        if self.num_heads == 1:
+            return self.head(features[0])
+        return [head(f) for head, f in zip(self.heads, features, strict=False)]
+
+
+def named_mixers(network: nn.Module) -> Iterator[tuple[str, FactMixer]]:
+    """Every mixer with the name of its block, such as "encoder.0.0" or "decoder.3.0" (stage, block)."""
+    for name, module in network.named_modules():
+        if isinstance(module, FactMixer):
+            parts = name.split(".")
+            yield ".".join(part for part in parts if part in ("encoder", "decoder") or part.isdigit()), module
+
+
+def _stage_sizes(spatial_size: Sequence[int], strides: Sequence[int]) -> list[tuple[int, ...]]:
+    factors = [math.prod(strides[: i + 1]) for i in range(len(strides))]
+    return [tuple(s // factor for s in spatial_size) for factor in factors]
