@@ -1,0 +1,335 @@
+"""Voxel grids in physical space, and bringing scans from one grid to another.
+
+A voxel is a box of its spacing around its centre, so a grid covers half a voxel beyond its
+outermost centres. All interpolation here follows that: points inside the outer box take (clamped)
+values of the scan, points beyond it take the fill value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+from scipy.linalg import polar
+
+from factorizer_engine.images.scan import Scan
+
+#: Two grids whose voxels stay closer than this part of a voxel count as lying on each other.
+ALIGNMENT_TOLERANCE = 1e-2
+
+#: Axes whose cosine exceeds this count as sheared (0.06 degrees; rounding of headers is less).
+SHEAR_TOLERANCE = 1e-3
+
+_ITK_INTERPOLATORS = {
+    "nearest": sitk.sitkNearestNeighbor,
+    "linear": sitk.sitkLinear,
+    "cubic": sitk.sitkBSpline,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where the voxels of a scan lie.
+
+    Attributes:
+        shape: Number of voxels along i, j, k.
+        affine: 4x4 matrix from voxel indices to world coordinates in mm, RAS+.
+    """
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+
+    @classmethod
+    def of(cls, scan: Scan) -> Grid:
+        """The grid on which `scan` is sampled."""
+        return cls(tuple(int(n) for n in scan.shape), np.asarray(scan.affine, dtype=np.float64))
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size along i, j and k in mm."""
+        return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
+
+    @property
+    def orientation(self) -> str:
+        """World directions in which i, j and k increase, such as "LPS"."""
+        return "".join(nib.aff2axcodes(self.affine))
+
+    def corners(self) -> np.ndarray:
+        """World coordinates of the eight corners of the outer box, shape (8, 3), in mm RAS."""
+        upper = np.asarray(self.shape) - 0.5
+        indices = np.array(list(product(*((-0.5, u) for u in upper))))
+        return indices @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def indices_of(self, points: np.ndarray) -> np.ndarray:
+        """Continuous voxel indices of world points, both of shape (N, 3)."""
+        inverse = np.linalg.inv(self.affine)
+        return np.asarray(points) @ inverse[:3, :3].T + inverse[:3, 3]
+
+    def crop(self, box: tuple[slice, slice, slice]) -> Grid:
+        """The part of this grid inside `box`, slices with a start and a stop along each axis."""
+        affine = self.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ [float(s.start) for s in box]
+        return Grid(tuple(s.stop - s.start for s in box), affine)
+
+    def box_of(self, other: Grid) -> tuple[slice, slice, slice]:
+        """The smallest box of voxels of this grid with all centres that lie inside `other`."""
+        indices = self.indices_of(other.corners())
+        low = np.clip(np.ceil(indices.min(axis=0)), 0, self.shape).astype(int)
+        high = np.clip(np.floor(indices.max(axis=0)) + 1, low, self.shape).astype(int)
+        return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+    def oriented(self, axes: str) -> Grid:
+        """The same voxels with axes permuted and flipped to run nearest to `axes` ("RAS")."""
+        change = nib.orientations.ornt_transform(
+            nib.io_orientation(self.affine), nib.orientations.axcodes2ornt(axes)
+        )
+        shape = [0, 0, 0]
+        for old, new in enumerate(change[:, 0].astype(int)):
+            shape[new] = self.shape[old]
+        back = nib.orientations.inv_ornt_aff(change, self.shape)
+        return Grid(tuple(shape), self.affine @ back)
+
+    def respaced(self, spacing: tuple[float, float, float]) -> Grid:
+        """A grid of voxels of `spacing` mm over the same box, centred on it.
+
+        The shape is rounded up so that the whole box is covered. An axis whose voxels already have
+        this size to 0.1 % stays as it is.
+        """
+        shape, affine = list(self.shape), self.affine.copy()
+        for axis, (own, wanted) in enumerate(zip(self.spacing, spacing, strict=True)):
+            ratio = wanted / own
+            if abs(ratio - 1.0) < 1e-3:
+                continue
+            count = max(1, int(np.ceil(self.shape[axis] / ratio - 1e-3)))
+            first = (self.shape[axis] - 1) / 2 - (count - 1) / 2 * ratio
+            affine[:3, 3] += self.affine[:3, axis] * first
+            affine[:3, axis] *= ratio
+            shape[axis] = count
+        return Grid(tuple(shape), affine)
+
+    def straightened(self) -> Grid:
+        """This grid, or for a sheared one the nearest rectangular grid that covers it."""
+        directions = self.affine[:3, :3] / self.spacing
+        cosines = directions.T @ directions - np.eye(3)
+        if np.abs(cosines).max() < SHEAR_TOLERANCE:
+            return self
+        rotation, _ = polar(directions)
+        along = self.corners() @ rotation
+        low, extent = along.min(axis=0), np.ptp(along, axis=0)
+        shape = np.maximum(1, np.ceil(extent / self.spacing - 1e-3)).astype(int)
+        affine = np.eye(4)
+        affine[:3, :3] = rotation * self.spacing
+        first = low + extent / 2 - (shape - 1) / 2 * self.spacing
+        affine[:3, 3] = rotation @ first
+        return Grid(tuple(int(n) for n in shape), affine)
+
+
+def same_grid(first: Grid, second: Grid, tolerance: float = ALIGNMENT_TOLERANCE) -> bool:
+    """Whether both grids have the same voxels in the same order (to `tolerance` voxels)."""
+    if first.shape != second.shape:
+        return False
+    away = first.indices_of(second.corners()) - first.indices_of(first.corners())
+    return bool(np.abs(away).max() <= tolerance)
+
+
+def overlap_fraction(reference: Grid, other: Grid, samples: int = 24) -> float:
+    """Part of the volume of `reference` that `other` covers, estimated on `samples`^3 points."""
+    ticks = (np.arange(samples) + 0.5) / samples
+    points = np.stack(np.meshgrid(ticks, ticks, ticks, indexing="ij"), -1).reshape(-1, 3)
+    points = points * reference.shape - 0.5
+    indices = other.indices_of(points @ reference.affine[:3, :3].T + reference.affine[:3, 3])
+    inside = (indices >= -0.5) & (indices <= np.asarray(other.shape) - 0.5)
+    return float(inside.all(axis=1).mean())
+
+
+def resample(
+    scan: Scan,
+    grid: Grid,
+    order: str = "linear",
+    *,
+    fill: float = 0.0,
+    antialias: bool = False,
+) -> Scan:
+    """Bring `scan` onto `grid` in physical space.
+
+    Voxels that only change place (axes permuted, flipped, cropped, padded) are moved by indexing,
+    exactly and in their own type; the result may then be a view. Axes that are merely scaled or
+    shifted are interpolated one after the other; anything else (oblique, sheared) goes through ITK.
+
+    Args:
+        scan: The image, any real or boolean type.
+        grid: Where the result is sampled.
+        order: "nearest" (keeps the type), "linear" or "cubic" (B-spline); these two give float32.
+        fill: Value outside the scan.
+        antialias: Before sampling more coarsely than the scan, smooth by the Gaussian that turns
+            its resolution into the grid's: sigma = sqrt(f^2 - 1) / (2 sqrt(2 ln 2)) voxels for
+            voxels f times as long (Cardoso et al., Scale factor point spread function matching,
+            MICCAI 2015).
+
+    Returns:
+        The scan with the grid's shape and affine.
+    """
+    if order not in _ITK_INTERPOLATORS:
+        raise ValueError(f"unknown interpolation order {order!r}")
+    to_source = np.linalg.inv(scan.affine) @ grid.affine
+    axes = _parallel_axes(to_source, grid.shape)
+    sigmas = _antialias_sigmas(to_source) if antialias and order != "nearest" else np.zeros(3)
+    if axes is not None and _is_shift(to_source, axes, grid.shape):
+        array = _move(scan.array, to_source, axes, grid.shape, fill)
+    elif axes is not None and order != "cubic":
+        array = _interpolate_axes(scan.array, to_source, axes, grid.shape, order, fill, sigmas)
+    else:
+        array = _interpolate_freely(scan.array, to_source, grid.shape, order, fill, sigmas)
+    return Scan(array, grid.affine.copy(), scan.name)
+
+
+def _parallel_axes(to_source: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Source axis along which each target axis runs, or None if the axes are not parallel."""
+    linear = to_source[:3, :3]
+    axes = np.abs(linear).argmax(axis=0)
+    if len(set(axes.tolist())) < 3:
+        return None
+    rest = linear.copy()
+    rest[axes, np.arange(3)] = 0.0
+    drift = np.abs(rest) @ np.maximum(np.asarray(shape) - 1, 0)
+    return axes if drift.max() <= ALIGNMENT_TOLERANCE else None
+
+
+def _is_shift(to_source: np.ndarray, axes: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether target voxels fall on source voxels, steps of one voxel along parallel axes."""
+    steps = to_source[axes, np.arange(3)]
+    starts = to_source[axes, 3]
+    ends = starts + steps * (np.asarray(shape) - 1)
+    exact = np.round(starts) + np.sign(steps) * (np.asarray(shape) - 1)
+    start_off = np.abs(starts - np.round(starts)).max()
+    return bool(max(start_off, np.abs(ends - exact).max()) <= ALIGNMENT_TOLERANCE)
+
+
+def _antialias_sigmas(to_source: np.ndarray) -> np.ndarray:
+    """Standard deviations, in source voxels along each source axis, of the smoothing needed."""
+    footprint = np.linalg.norm(to_source[:3, :3], axis=1)
+    return np.sqrt(np.maximum(footprint**2 - 1.0, 0.0)) / (2.0 * np.sqrt(2.0 * np.log(2.0)))
+
+
+def _move(
+    array: np.ndarray, to_source: np.ndarray, axes: np.ndarray, shape: tuple[int, ...], fill: float
+) -> np.ndarray:
+    """Permute, flip, crop and pad without interpolation; a view where nothing is padded."""
+    moved = array.transpose(axes)
+    signs = np.sign(to_source[axes, np.arange(3)]).astype(int)
+    starts = np.round(to_source[axes, 3]).astype(int)
+    taken, placed = [], []
+    for length, sign, start, count in zip(moved.shape, signs, starts, shape, strict=True):
+        first = start if sign > 0 else length - 1 - start
+        low, high = max(first, 0), max(min(first + count, length), max(first, 0))
+        flipped = slice(low, high) if sign > 0 else slice(length - high, length - low)
+        taken.append(flipped)
+        placed.append(slice(min(low - first, count), min(high - first, count)))
+    part = moved[tuple(taken)]
+    part = part[tuple(slice(None, None, int(s)) for s in signs)]
+    if part.shape == tuple(shape):
+        return part
+    result = np.full(shape, fill, dtype=array.dtype)
+    if part.size:
+        result[tuple(placed)] = part
+    return result
+
+
+def _interpolate_axes(
+    array: np.ndarray,
+    to_source: np.ndarray,
+    axes: np.ndarray,
+    shape: tuple[int, ...],
+    order: str,
+    fill: float,
+    sigmas: np.ndarray,
+) -> np.ndarray:
+    """Interpolate along one axis after the other, those that shrink the array first."""
+    array = array.transpose(axes)
+    positions = [
+        to_source[axes[a], 3] + to_source[axes[a], a] * np.arange(shape[a]) for a in range(3)
+    ]
+    inside = [(positions[a] >= -0.5) & (positions[a] <= array.shape[a] - 0.5) for a in range(3)]
+    if order == "nearest":
+        picks = [
+            np.clip(np.floor(positions[a] + 0.5), 0, array.shape[a] - 1).astype(int)
+            for a in range(3)
+        ]
+        result = array[np.ix_(*picks)]
+    else:
+        result = array.astype(np.float32, copy=False)
+        for axis in sorted(range(3), key=lambda a: shape[a] / array.shape[a]):
+            weights = _linear_weights(positions[axis], array.shape[axis], sigmas[axes[axis]])
+            result = _apply_along(weights, result, axis)
+    if not all(mask.all() for mask in inside):
+        result[~(inside[0][:, None, None] & inside[1][:, None] & inside[2])] = fill
+    return result
+
+
+def _linear_weights(positions: np.ndarray, length: int, sigma: float) -> np.ndarray:
+    """Matrix (len(positions), length): linear interpolation at `positions` of a smoothed line."""
+    clamped = np.clip(positions, 0, length - 1)
+    weights = np.maximum(0.0, 1.0 - np.abs(clamped[:, None] - np.arange(length)))
+    if sigma > 0:
+        offsets = np.arange(length)[:, None] - np.arange(length)
+        kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
+        kernel[np.abs(offsets) > np.ceil(4.0 * sigma)] = 0.0
+        weights = weights @ (kernel / kernel.sum(axis=1, keepdims=True))
+    return weights.astype(np.float32)
+
+
+def _apply_along(weights: np.ndarray, array: np.ndarray, axis: int) -> np.ndarray:
+    """Multiply `weights` (M, N) onto axis `axis` (length N) of a three-dimensional array."""
+    if axis == 0:
+        return (weights @ array.reshape(array.shape[0], -1)).reshape(-1, *array.shape[1:])
+    if axis == 1:
+        return np.matmul(weights, array)
+    return array @ weights.T
+
+
+def _interpolate_freely(
+    array: np.ndarray,
+    to_source: np.ndarray,
+    shape: tuple[int, ...],
+    order: str,
+    fill: float,
+    sigmas: np.ndarray,
+) -> np.ndarray:
+    """Interpolate with any affine relation, in index space so that shears are no special case."""
+    kind = array.dtype
+    array = _itk_ready(array, order)
+    for axis, sigma in enumerate(sigmas):
+        if sigma > 0:
+            length = array.shape[axis]
+            array = _apply_along(_linear_weights(np.arange(length), length, sigma), array, axis)
+    image = sitk.GetImageFromArray(array.transpose(2, 1, 0))
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(to_source[:3, :3].ravel().tolist())
+    transform.SetTranslation(to_source[:3, 3].tolist())
+    result = sitk.Resample(
+        image,
+        [int(n) for n in shape],
+        transform,
+        _ITK_INTERPOLATORS[order],
+        (0.0, 0.0, 0.0),
+        (1.0, 1.0, 1.0),
+        np.eye(3).ravel().tolist(),
+        float(fill),
+        image.GetPixelID(),
+    )
+    result = sitk.GetArrayFromImage(result).transpose(2, 1, 0)
+    return result.astype(kind, copy=False) if order == "nearest" else result
+
+
+def _itk_ready(array: np.ndarray, order: str) -> np.ndarray:
+    """The voxels in a type that ITK knows; float32 for everything that interpolates."""
+    if order != "nearest":
+        return array.astype(np.float32, copy=False)
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8)
+    if array.dtype == np.float16:
+        return array.astype(np.float32)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

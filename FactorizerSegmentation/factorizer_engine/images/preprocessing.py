@@ -1,0 +1,156 @@
+"""From scans to the array that a network reads, and from its probabilities back to the scan.
+
+The same `Preprocessor` serves training and inference, so that a network sees the same kind of image
+in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.images.grid import Grid, resample
+from factorizer_engine.images.scan import Scan
+
+if TYPE_CHECKING:
+    from factorizer_engine.bundles.model import Preprocessing
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Scans brought into a model's space.
+
+    Attributes:
+        array: float32, shape (C, X, Y, Z), one channel per scan, on `grid`.
+        grid: Where the voxels of `array` lie.
+        reference: Grid of the reference scan; results are written on it.
+        cropped: The part of the patient that `array` covers, at the resolution of the reference.
+    """
+
+    array: np.ndarray
+    grid: Grid
+    reference: Grid
+    cropped: Grid
+
+
+class Preprocessor:
+    """Brings scans into a model's space, and probabilities back.
+
+    In this order: every channel is resampled onto the reference grid in physical space; axes are
+    permuted and flipped to the model's orientation (a sheared grid is straightened); the volume is
+    cropped to the foreground, where any channel is nonzero, plus a margin; every channel is
+    normalised; and the voxels are resampled to the model's spacing, smoothed first along axes that
+    become coarser (see `factorizer_engine.images.grid.resample`). Oblique scans keep their axes.
+
+    Args:
+        preprocessing: Spacing, orientation, margin (in voxels of the reference scan) and
+            normalisation of the model.
+    """
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        self.preprocessing = preprocessing
+
+    def prepare(self, scans: Sequence[Scan], reference: Scan) -> Prepared:
+        """Bring `scans`, in the model's channel order, into model space.
+
+        Args:
+            scans: One scan per channel, on any grids.
+            reference: The scan whose grid results will be written on; usually one of `scans`.
+
+        Raises:
+            BadInputError: If no scan has a nonzero voxel on the reference grid.
+        """
+        settings = self.preprocessing
+        grid = Grid.of(reference).oriented(settings.orientation).straightened()
+        channels = [resample(scan, grid, antialias=True).array for scan in scans]
+        box = foreground_box(channels, settings.crop_margin)
+        if box is None:
+            raise BadInputError(
+                f"The scans hold no image where {reference.name or 'the reference scan'} lies; "
+                "check that they belong to the same patient and study."
+            )
+        cropped = grid.crop(box)
+        target = cropped.respaced(settings.spacing) if settings.spacing else cropped
+        array = np.empty((len(channels), *target.shape), dtype=np.float32)
+        for index, channel in enumerate(channels):
+            volume = normalize(channel[box], settings.normalization)
+            array[index] = resample(Scan(volume, cropped.affine), target, antialias=True).array
+        return Prepared(array, target, Grid.of(reference), cropped)
+
+    def restore(self, probabilities: np.ndarray, prepared: Prepared) -> np.ndarray:
+        """Bring maps from model space back onto the reference grid, linearly interpolated.
+
+        One map after the other, so that beside the result only one map at a time is held.
+
+        Args:
+            probabilities: Shape (R, X, Y, Z), any floating type, on `prepared.grid`.
+            prepared: What `prepare` returned for these scans.
+
+        Returns:
+            float32, shape (R, I, J, K) of the reference; zero outside the cropped part.
+        """
+        reference = prepared.reference
+        box = reference.box_of(prepared.cropped)
+        part = reference.crop(box)
+        restored = np.zeros((len(probabilities), *reference.shape), dtype=np.float32)
+        for index, volume in enumerate(probabilities):
+            restored[(index, *box)] = resample(Scan(volume, prepared.grid.affine), part).array
+        return restored
+
+
+def foreground_box(
+    channels: Sequence[np.ndarray], margin: int
+) -> tuple[slice, slice, slice] | None:
+    """The box around all voxels that are nonzero in any channel, grown by `margin` voxels.
+
+    Args:
+        channels: Arrays of one shape (X, Y, Z).
+        margin: Voxels added on each side, as far as the volume reaches.
+
+    Returns:
+        Slices along the three axes, or None if every voxel is zero.
+    """
+    used = [np.zeros(n, dtype=bool) for n in channels[0].shape]
+    for channel in channels:
+        plane = (channel != 0).any(axis=2)
+        used[0] |= plane.any(axis=1)
+        used[1] |= plane.any(axis=0)
+        used[2] |= (channel != 0).any(axis=(0, 1))
+    if not used[0].any():
+        return None
+    box = []
+    for line in used:
+        indices = np.flatnonzero(line)
+        low = max(int(indices[0]) - margin, 0)
+        high = min(int(indices[-1]) + 1 + margin, len(line))
+        box.append(slice(low, high))
+    return tuple(box)
+
+
+def normalize(volume: np.ndarray, method: str) -> np.ndarray:
+    """Scale the intensities of one channel.
+
+    Args:
+        volume: Voxels, shape (X, Y, Z).
+        method: "zscore_nonzero" (mean 0 and standard deviation 1 over nonzero voxels; zeros stay
+            zero), "zscore" (over all voxels) or "none".
+
+    Returns:
+        float32, the same shape. Where all voxels that count are equal, they become 0.
+    """
+    volume = volume.astype(np.float32)
+    if method == "none":
+        return volume
+    if method not in ("zscore", "zscore_nonzero"):
+        raise ValueError(f"unknown normalisation {method!r}")
+    counted = volume != 0 if method == "zscore_nonzero" else np.ones(volume.shape, dtype=bool)
+    values = volume[counted]
+    if values.size == 0:
+        return volume
+    mean = values.mean(dtype=np.float64)
+    deviation = values.std(dtype=np.float64) or 1.0
+    return np.where(counted, (volume - mean) / deviation, 0.0).astype(np.float32)
