@@ -1,0 +1,158 @@
+"""Messages: what travels comes back equal, what is wrong is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from factorizer_engine.errors import BadInputError, BadModelError
+from factorizer_engine.monitor import Progress
+from factorizer_engine.protocol import (
+    ComponentInfo,
+    ComponentsParams,
+    LesionInfo,
+    ScanFile,
+    SegmentParams,
+)
+from factorizer_engine.wire import ProgressEvent, ProtocolError, Reply, Request, decode_answer
+
+AFFINE = ((-1.5, 0.0, 0.0, 90.0), (0.0, -1.0, 0.25, 126.0), (0.0, 0.25, 1.0, -72.0), (0, 0, 0, 1))
+
+
+@pytest.fixture
+def params() -> dict:
+    scan = ScanFile("/scans/t1.npy", AFFINE, "T1")
+    return ComponentsParams("glioma", {"T1": scan}, "/out", overlap=0.25, count=3).to_dict()
+
+
+def test_parameters_survive_the_journey(params):
+    line = Request(7, "components", params).encode()
+    request = Request.decode(line)
+    assert line.count(b"\n") == 1
+    assert (request.id, request.method) == (7, "components")
+    assert ComponentsParams.from_dict(request.params).to_dict() == params
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_volume_comes_back_with_its_place(tmp_path, order):
+    array = np.asarray(np.arange(24, dtype=np.int16).reshape(2, 3, 4), order=order)
+    sent = ScanFile.save(array, np.array(AFFINE), tmp_path / "scan.npy", "scan")
+    received = ScanFile.from_dict(json.loads(json.dumps(sent.to_dict())))
+    np.testing.assert_array_equal(received.load(), array)
+    np.testing.assert_array_equal(received.matrix, AFFINE)
+    assert received.load().dtype == np.int16
+
+
+def test_numpy_numbers_can_be_sent():
+    lesion = LesionInfo(np.int64(1), 4, "Core", np.float32(2.5), 3.0, (1.0, 2.0, 3.0), 0.5)
+    reply = decode_answer(Reply(1, {"lesion": lesion.to_dict()}).encode())
+    assert LesionInfo.from_dict(reply.result["lesion"]).volume_ml == 2.5
+
+
+def test_text_in_any_language_can_be_sent():
+    reply = decode_answer(Reply(1, {"name": "Ödem – 浮腫\n"}).encode())
+    assert reply.result["name"] == "Ödem – 浮腫\n"
+
+
+def test_progress_survives_the_journey():
+    sent = ProgressEvent(3, Progress("segmenting", 0.25, None))
+    assert decode_answer(sent.encode()) == sent
+
+
+def test_an_error_keeps_its_type_its_sentence_and_its_details():
+    sent = Reply(3, error=BadModelError("No weights.", "looked in models/"))
+    error = decode_answer(sent.encode()).error
+    assert (type(error), str(error), error.details) == (
+        BadModelError,
+        "No weights.",
+        "looked in models/",
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": None},
+        {"model": 3},
+        {"channels": []},
+        {"channels": {"T1": "t1.npy"}},
+        {"overlap": "half"},
+        {"tta": 1},
+        {"count": 2.5},
+        {"count": True},
+        {"blocks": "decoder.0.0"},
+        {"colour": "red"},
+    ],
+)
+def test_a_field_of_the_wrong_type_is_refused(params, change):
+    with pytest.raises(ProtocolError):
+        ComponentsParams.from_dict({**params, **change})
+
+
+def test_a_missing_field_is_refused(params):
+    del params["output_dir"]
+    with pytest.raises(ProtocolError, match="output_dir"):
+        ComponentsParams.from_dict(params)
+
+
+@pytest.mark.parametrize(
+    "change", [{"overlap": 1.0}, {"overlap": -0.1}, {"precision": "float8"}, {"count": 0}]
+)
+def test_a_value_out_of_range_is_the_users_to_correct(params, change):
+    with pytest.raises(BadInputError):
+        ComponentsParams.from_dict({**params, **change})
+
+
+@pytest.mark.parametrize("affine", [(), ((1.0, 0.0), (0.0, 1.0)), (AFFINE[0],) * 3])
+def test_an_affine_that_is_no_4x4_matrix_is_refused(affine):
+    with pytest.raises(ProtocolError):
+        ScanFile("a.npy", affine)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x93NUMPY\x01\x00"])
+def test_a_damaged_volume_file_is_bad_input(tmp_path, content):
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(BadInputError, match="T1"):
+        ScanFile(str(tmp_path / "a.npy"), AFFINE, "T1").load()
+
+
+def test_a_volume_file_that_needs_pickle_is_refused_unread(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(BadInputError):
+        ScanFile(str(tmp_path / "a.npy"), AFFINE).load()
+
+
+def test_a_missing_volume_file_is_bad_input(tmp_path):
+    with pytest.raises(BadInputError):
+        ScanFile(str(tmp_path / "a.npy"), AFFINE).load()
+
+
+def test_nested_messages_are_checked_too():
+    heatmap = {"path": "h.npy", "affine": [list(row) for row in AFFINE], "name": "h"}
+    data = {"block": "b", "head": 0, "rank": 0, "name": "n", "contributions": {"WT": 1}}
+    assert ComponentInfo.from_dict({**data, "heatmap": heatmap}).contributions == {"WT": 1.0}
+    with pytest.raises(ProtocolError, match="WT"):
+        wrong = {**data, "contributions": {"WT": "much"}, "heatmap": heatmap}
+        ComponentInfo.from_dict(wrong)
+
+
+@pytest.mark.parametrize(
+    "line", [b"[1]", b"{", b"\xff\xfe", b'{"id": 1}', b'{"id": "1", "result": {}}', b"[" * 10**5]
+)
+def test_a_line_that_is_no_answer_is_refused(line):
+    with pytest.raises(ProtocolError):
+        decode_answer(line)
+
+
+def test_an_error_of_an_unknown_kind_is_still_an_error():
+    answer = decode_answer(b'{"id": 1, "error": {"kind": "new", "message": "Something."}}')
+    assert answer.error.kind == "internal"
+    assert str(answer.error) == "Something."
+
+
+def test_optional_parameters_may_be_left_out(params):
+    minimal = {key: params[key] for key in ("model", "channels", "output_dir")}
+    segment = SegmentParams.from_dict(minimal)
+    assert (segment.reference, segment.device, segment.tta) == (None, "auto", None)
