@@ -1,0 +1,1 @@
+"""The user interface: one class and one .ui file per panel."""

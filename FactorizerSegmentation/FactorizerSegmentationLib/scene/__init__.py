@@ -1,0 +1,1 @@
+"""MRML in and out: volumes to scans; results to segments, heatmaps, tables and slice views."""

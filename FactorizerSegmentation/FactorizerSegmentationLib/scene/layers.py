@@ -1,0 +1,72 @@
+"""What slice views show: remembered, changed and put back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def compositeNodes(scene) -> list:
+    """One node per slice view, holding its layers."""
+    return [
+        scene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode")
+        for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode"))
+    ]
+
+
+def showBackground(scene, volumeNode) -> None:
+    """Show `volumeNode` as background of all slice views."""
+    for composite in compositeNodes(scene):
+        composite.SetBackgroundVolumeID(volumeNode.GetID())
+
+
+def backgroundIsOneOf(scene, volumeNodes) -> bool:
+    """Whether every slice view already has one of the volumes as background."""
+    ids = {node.GetID() for node in volumeNodes}
+    composites = compositeNodes(scene)
+    return bool(composites) and all(item.GetBackgroundVolumeID() in ids for item in composites)
+
+
+def jumpSlices(scene, ras: Sequence[float]) -> None:
+    """Move all slice views through a point, RAS in mm."""
+    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
+        scene.GetNthNodeByClass(index, "vtkMRMLSliceNode").JumpSliceByCentering(*map(float, ras))
+
+
+class ForegroundLayer:
+    """Shows one volume over the others and puts back what was there before."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, tuple[str | None, float]] = {}
+
+    @property
+    def shown(self) -> bool:
+        """Whether the layer is in use."""
+        return bool(self._before)
+
+    def show(self, volumeNode, opacity: float) -> None:
+        """Show `volumeNode` as foreground of all slice views."""
+        for composite in compositeNodes(volumeNode.GetScene()):
+            state = composite.GetForegroundVolumeID(), composite.GetForegroundOpacity()
+            self._before.setdefault(composite.GetID(), state)
+            composite.SetForegroundVolumeID(volumeNode.GetID())
+            composite.SetForegroundOpacity(opacity)
+
+    def setOpacity(self, scene, opacity: float) -> None:
+        """Change how strongly the volume covers what is below it, 0 to 1."""
+        for composite in compositeNodes(scene):
+            if composite.GetID() in self._before:
+                composite.SetForegroundOpacity(opacity)
+
+    def restore(self, scene) -> None:
+        """Put back the foreground that each view had; a volume deleted since is left out."""
+        for composite in compositeNodes(scene):
+            if composite.GetID() in self._before:
+                volumeId, opacity = self._before[composite.GetID()]
+                known = volumeId is not None and scene.GetNodeByID(volumeId) is not None
+                composite.SetForegroundVolumeID(volumeId if known else None)
+                composite.SetForegroundOpacity(opacity)
+        self._before.clear()
+
+    def forget(self) -> None:
+        """Drop what was remembered, as when the scene was closed."""
+        self._before.clear()

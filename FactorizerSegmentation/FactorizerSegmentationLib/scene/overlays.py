@@ -1,0 +1,179 @@
+"""Component heatmaps over the scan: one window, one colour map, a threshold, a legend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import slicer
+from slicer.i18n import tr as _
+
+from factorizer_engine.protocol import ComponentInfo
+from FactorizerSegmentationLib.scene.layers import ForegroundLayer
+from FactorizerSegmentationLib.scene.subjects import putIntoFolder
+from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, Place, createVolume
+
+HEATMAP_ROLE = "Heatmap"
+COMPONENT_ATTRIBUTE = "FactorizerSegmentation.Component"
+COLOR_MAPS = ("Inferno", "Viridis")
+OWN_COLOR_MAP = "Factorizer heat"
+OWN_COLORS = (
+    (0.00, 0.001, 0.000, 0.014),
+    (0.25, 0.342, 0.062, 0.429),
+    (0.50, 0.736, 0.216, 0.330),
+    (0.75, 0.978, 0.557, 0.035),
+    (1.00, 0.988, 0.998, 0.645),
+)
+"""Position, red, green, blue: lightness rises evenly, for applications without `COLOR_MAPS`."""
+
+
+@dataclass(frozen=True)
+class HeatmapInfo:
+    """What a heatmap node shows.
+
+    Attributes:
+        name: Name of the component.
+        contributions: By region name, the change of its logit inside the lesion that the component
+            is responsible for.
+        window: Lowest and highest value shown, the same for all heatmaps of a run.
+    """
+
+    name: str
+    contributions: dict[str, float]
+    window: tuple[float, float]
+
+
+def createHeatmaps(
+    scene,
+    components: Iterable[ComponentInfo],
+    window: tuple[float, float],
+    place: Place,
+    folderName: str,
+) -> list:
+    """New volume nodes, one per component, that share a window, a colour map and a threshold.
+
+    Args:
+        components: With `heatmap` files on the grid of `place`.
+        window: (low, high) in the unit of the activations.
+        folderName: Subject hierarchy folder that takes the nodes, beside the reference volume.
+    """
+    colors = perceptualColorNode(scene)
+    nodes = []
+    for component in components:
+        node = createVolume(scene, component.heatmap.load(), place, component.name)
+        node.SetAttribute(ROLE_ATTRIBUTE, HEATMAP_ROLE)
+        info = {"contributions": component.contributions, "window": list(window)}
+        node.SetAttribute(COMPONENT_ATTRIBUTE, json.dumps(info))
+        _setDisplay(node, colors, window)
+        nodes.append(node)
+    if nodes:
+        putIntoFolder(nodes, place.volumeNode, folderName)
+    return nodes
+
+
+def heatmapInfo(node) -> HeatmapInfo:
+    """What a node that `createHeatmaps` made shows."""
+    info = json.loads(node.GetAttribute(COMPONENT_ATTRIBUTE))
+    return HeatmapInfo(node.GetName(), info["contributions"], tuple(info["window"]))
+
+
+def isHeatmap(node) -> bool:
+    """Whether `createHeatmaps` made the node."""
+    return node.GetAttribute(ROLE_ATTRIBUTE) == HEATMAP_ROLE
+
+
+def perceptualColorNode(scene):
+    """A colour node whose lightness rises evenly with the value."""
+    for name in (*COLOR_MAPS, OWN_COLOR_MAP):
+        for index in range(scene.GetNumberOfNodesByClass("vtkMRMLColorNode")):
+            node = scene.GetNthNodeByClass(index, "vtkMRMLColorNode")
+            if node.GetName() == name:
+                return node
+    node = scene.AddNewNodeByClass("vtkMRMLProceduralColorNode", OWN_COLOR_MAP)
+    for position, red, green, blue in OWN_COLORS:
+        node.GetColorTransferFunction().AddRGBPoint(position, red, green, blue)
+    return node
+
+
+class HeatmapOverlay:
+    """The heatmap that is shown over the scan now, if any, with its legend."""
+
+    def __init__(self) -> None:
+        self._layer = ForegroundLayer()
+        self._nodeId: str | None = None
+
+    @property
+    def nodeId(self) -> str | None:
+        """Id of the heatmap that is shown."""
+        return self._nodeId
+
+    def show(self, node, opacity: float, threshold: float) -> None:
+        """Show one heatmap in all slice views.
+
+        Args:
+            opacity: 0 to 1.
+            threshold: Part of the window below which nothing is drawn, 0 to 1.
+        """
+        self._hideLegend(node.GetScene())
+        self._nodeId = node.GetID()
+        self.setThreshold(node.GetScene(), threshold)
+        self._layer.show(node, opacity)
+        _showLegend(node)
+
+    def setOpacity(self, scene, opacity: float) -> None:
+        """Change the opacity, 0 to 1, of what is shown."""
+        self._layer.setOpacity(scene, opacity)
+
+    def setThreshold(self, scene, threshold: float) -> None:
+        """Draw only values from this part of the window on, 0 to 1."""
+        node = scene.GetNodeByID(self._nodeId) if self._nodeId else None
+        if node is not None:
+            applyThreshold(node, threshold)
+
+    def hide(self, scene) -> None:
+        """Put the slice views back as they were before the first heatmap."""
+        self._hideLegend(scene)
+        self._layer.restore(scene)
+        self._nodeId = None
+
+    def forget(self) -> None:
+        """Drop all state, as when the scene was closed."""
+        self._layer.forget()
+        self._nodeId = None
+
+    def _hideLegend(self, scene) -> None:
+        node = scene.GetNodeByID(self._nodeId) if self._nodeId else None
+        legend = node and slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
+        if legend is not None:
+            legend.SetVisibility(False)
+
+
+def applyThreshold(node, threshold: float) -> None:
+    """Draw only values from a part (0 to 1) of the window on."""
+    low, high = heatmapInfo(node).window
+    display = node.GetDisplayNode()
+    # The whole range has to be set: values above the window are still to be drawn.
+    top = max(high, node.GetImageData().GetScalarRange()[1])
+    display.SetThreshold(low + threshold * (high - low), top)
+    display.SetApplyThreshold(True)
+
+
+def _setDisplay(node, colors, window: tuple[float, float]) -> None:
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(colors.GetID())
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(*window)
+    display.SetAutoThreshold(False)
+    applyThreshold(node, 0.0)
+
+
+def _showLegend(node) -> None:
+    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
+    if legend is None:
+        return
+    legend.SetTitleText(_("Component activation"))
+    legend.SetLabelFormat("%.2f")
+    legend.SetNumberOfLabels(5)
+    legend.SetVisibility(True)

@@ -1,0 +1,75 @@
+"""Lesions as a table node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import vtk
+
+from factorizer_engine.protocol import LesionInfo
+from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE
+
+ID, LABEL, CLASS = "Lesion", "Label", "Class"
+VOLUME, DIAMETER, PROBABILITY = "Volume [mL]", "Largest diameter [mm]", "Mean probability"
+CENTROID = ("R [mm]", "A [mm]", "S [mm]")
+
+
+def createLesionTable(scene, lesions: Iterable[LesionInfo], name: str):
+    """A new vtkMRMLTableNode with one row per lesion; column titles carry the units."""
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(name))
+    node.SetAttribute(ROLE_ATTRIBUTE, "Lesions")
+    lesions = list(lesions)
+    _addColumn(node, vtk.vtkIntArray(), ID, [lesion.id for lesion in lesions])
+    _addColumn(node, vtk.vtkIntArray(), LABEL, [lesion.label for lesion in lesions])
+    _addColumn(node, vtk.vtkStringArray(), CLASS, [lesion.name for lesion in lesions])
+    _addColumn(node, vtk.vtkDoubleArray(), VOLUME, [lesion.volume_ml for lesion in lesions])
+    _addColumn(node, vtk.vtkDoubleArray(), DIAMETER, [item.max_diameter_mm for item in lesions])
+    _addColumn(node, vtk.vtkDoubleArray(), PROBABILITY, [item.mean_probability for item in lesions])
+    for axis, title in enumerate(CENTROID):
+        _addColumn(node, vtk.vtkDoubleArray(), title, [item.centroid_ras[axis] for item in lesions])
+    node.SetUseColumnTitleAsColumnHeader(True)
+    return node
+
+
+@dataclass(frozen=True)
+class LesionRow:
+    """One row of a lesion table; volume in mL, diameter and centroid (RAS) in mm."""
+
+    id: int
+    label: int
+    name: str
+    volume: float
+    diameter: float
+    probability: float
+    centroid: tuple[float, float, float]
+
+
+def lesionRows(tableNode) -> list[LesionRow]:
+    """The lesions of a table that `createLesionTable` made, largest first."""
+    table = tableNode.GetTable()
+    rows = []
+    for row in range(table.GetNumberOfRows()):
+        get = {title: table.GetValueByName(row, title) for title in _TITLES}
+        rows.append(
+            LesionRow(
+                id=get[ID].ToInt(),
+                label=get[LABEL].ToInt(),
+                name=get[CLASS].ToString(),
+                volume=get[VOLUME].ToDouble(),
+                diameter=get[DIAMETER].ToDouble(),
+                probability=get[PROBABILITY].ToDouble(),
+                centroid=tuple(get[title].ToDouble() for title in CENTROID),
+            )
+        )
+    return sorted(rows, key=lambda row: -row.volume)
+
+
+_TITLES = (ID, LABEL, CLASS, VOLUME, DIAMETER, PROBABILITY, *CENTROID)
+
+
+def _addColumn(node, array, title: str, values) -> None:
+    array.SetName(title)
+    for value in values:
+        array.InsertNextValue(value)
+    node.AddColumn(array)

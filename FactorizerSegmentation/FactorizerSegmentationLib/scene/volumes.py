@@ -1,0 +1,132 @@
+"""Volume nodes as scans: voxels in (i, j, k) order with their place in the world.
+
+Slicer's arrays are (k, j, i); the engine's are (i, j, k). They are turned here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from factorizer_engine.protocol import ScanFile
+from FactorizerSegmentationLib.errors import SceneError
+
+ROLE_ATTRIBUTE = "FactorizerSegmentation.Role"
+"""Marks the nodes that this module makes, so that it does not offer them as inputs."""
+
+
+def voxelsOf(volumeNode) -> np.ndarray:
+    """The voxels of a scalar volume as a view, shape (I, J, K).
+
+    Raises:
+        SceneError: If the node holds no three-dimensional image of single numbers.
+    """
+    image = volumeNode.GetImageData()
+    if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
+        raise SceneError(
+            _("The volume '{name}' holds no image; load it again or choose another one.").format(
+                name=volumeNode.GetName()
+            )
+        )
+    if image.GetNumberOfScalarComponents() != 1:
+        raise SceneError(
+            _(
+                "The volume '{name}' has several values per voxel (a colour image?); choose a "
+                "volume with one value per voxel."
+            ).format(name=volumeNode.GetName())
+        )
+    return slicer.util.arrayFromVolume(volumeNode).transpose(2, 1, 0)
+
+
+def localAffine(volumeNode) -> np.ndarray:
+    """4x4 matrix from voxel indices (i, j, k, 1) to the node's own RAS coordinates in mm."""
+    matrix = vtk.vtkMatrix4x4()
+    volumeNode.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def worldAffine(volumeNode) -> np.ndarray:
+    """4x4 matrix from voxel indices (i, j, k, 1) to world RAS in mm, parent transforms included.
+
+    Raises:
+        SceneError: If a parent transform is not linear.
+    """
+    transformNode = volumeNode.GetParentTransformNode()
+    if transformNode is None:
+        return localAffine(volumeNode)
+    toWorld = vtk.vtkMatrix4x4()
+    if not transformNode.IsTransformToWorldLinear():
+        raise SceneError(
+            _(
+                "The volume '{name}' is warped by the transform '{transform}', which is not "
+                "linear; harden it in the Data module first."
+            ).format(name=volumeNode.GetName(), transform=transformNode.GetName())
+        )
+    transformNode.GetMatrixTransformToWorld(toWorld)
+    return slicer.util.arrayFromVTKMatrix(toWorld) @ localAffine(volumeNode)
+
+
+def saveScan(volumeNode, path: Path) -> ScanFile:
+    """Write a volume for the engine to read; voxels keep their type and place.
+
+    Raises:
+        SceneError: If the volume cannot be used or the file cannot be written.
+    """
+    voxels, affine = voxelsOf(volumeNode), worldAffine(volumeNode)
+    try:
+        return ScanFile.save(voxels, affine, path, volumeNode.GetName())
+    except OSError as error:
+        raise SceneError(
+            _("The volume '{name}' could not be handed to the engine ({reason}).").format(
+                name=volumeNode.GetName(), reason=error.strerror or error
+            )
+        ) from error
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the voxels of a result lie.
+
+    Results have the voxels of the reference volume. While that volume is in the scene they share
+    its parent transform and follow it; when it is gone they stay where it was.
+
+    Attributes:
+        affine: 4x4 matrix from voxel indices (i, j, k, 1) to RAS in mm below `transformId`.
+        transformId: Parent transform of the result, or None.
+        volumeNode: The reference volume, or None.
+    """
+
+    affine: np.ndarray
+    transformId: str | None = None
+    volumeNode: object | None = None
+
+    @classmethod
+    def of(cls, volumeNode, shape: tuple[int, ...], world: np.ndarray) -> Place:
+        """The place of a result of `shape` (I, J, K) that the engine put at `world` (4x4).
+
+        Args:
+            volumeNode: The reference volume, or None if it was deleted meanwhile.
+        """
+        if volumeNode is None or volumeNode.GetImageData() is None:
+            return cls(np.asarray(world, dtype=float))
+        if volumeNode.GetImageData().GetDimensions() != tuple(shape):
+            return cls(np.asarray(world, dtype=float))
+        return cls(localAffine(volumeNode), volumeNode.GetTransformNodeID(), volumeNode)
+
+    def applyTo(self, node) -> None:
+        """Put the parent transform on a transformable node."""
+        node.SetAndObserveTransformNodeID(self.transformId)
+
+
+def createVolume(scene, voxels: np.ndarray, place: Place, name: str):
+    """A new scalar volume node with `voxels` (I, J, K) at `place`."""
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(place.affine))
+    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(voxels.transpose(2, 1, 0)))
+    place.applyTo(node)
+    return node
