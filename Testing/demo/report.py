@@ -1,0 +1,174 @@
+"""One self-contained HTML page that shows a run: result, pictures, components and sources."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jinja2
+from factorizer_engine.protocol import (
+    ComponentInfo,
+    ComponentsResult,
+    LesionInfo,
+    RegionInfo,
+    SegmentResult,
+)
+
+from demo.sample import REGION_LABELS, Sample
+
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+MAX_LESIONS = 12
+"""Rows of the lesion table; the rest is in the CSV file."""
+NEGLIGIBLE_LOGIT = 0.05
+"""A change of a logit below this is not put into words."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A rendered slice: the image file, and what it shows."""
+
+    path: Path
+    title: str
+    caption: str = ""
+
+    @property
+    def data_uri(self) -> str:
+        """The image itself as a URI, so that the page needs no other file."""
+        return "data:image/png;base64," + base64.b64encode(self.path.read_bytes()).decode()
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """All pictures of a run.
+
+    Attributes:
+        segmentation: Axial, coronal and sagittal slice with the segments.
+        heatmap: The same slices with the leading component.
+        components: One slice per component, in the components' order.
+    """
+
+    segmentation: tuple[Picture, ...]
+    heatmap: tuple[Picture, ...]
+    components: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that happened.
+
+    Attributes:
+        sample: The case.
+        result: What the engine found.
+        components: What drove it.
+        scores: Dice by region name against the experts' label.
+        region_volumes: Volume by region name in mL.
+        pictures: The rendered slices.
+        timings: Seconds by stage of the whole demo.
+        date: When, as people write it.
+        files: File name to what it holds.
+    """
+
+    sample: Sample
+    result: SegmentResult
+    components: ComponentsResult
+    scores: dict[str, float]
+    region_volumes: dict[str, float]
+    pictures: Pictures
+    timings: dict[str, float]
+    date: str
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def write_report(run: Run, path: Path) -> None:
+    """Write the page for `run` to `path`."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    lesions = sorted(run.result.lesions, key=lambda lesion: -lesion.volume_ml)
+    page = environment.get_template(TEMPLATE.name).render(
+        run=run,
+        lesions=lesions[:MAX_LESIONS],
+        left_out=lesions[MAX_LESIONS:],
+        colors={label.value: _css(label.color) for label in run.result.labels},
+        region_colors={r.name: _region_color(r, run.result) for r in run.result.regions},
+        rows=[_component_row(c, run) for c in run.components.components],
+        engine_seconds=sum(run.result.timings.values()),
+        total_seconds=sum(run.timings.values()),
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def explain_component(component: ComponentInfo, regions: tuple[RegionInfo, ...]) -> str:
+    """One plain sentence on what the result would be without the component.
+
+    A contribution is the drop of a region's mean logit inside the lesion on removal, so its
+    exponential is the factor by which the odds of the region fall.
+    """
+    titles = {region.name: region.title.lower() for region in regions}
+    strong = sorted(component.contributions.items(), key=lambda item: -abs(item[1]))
+    strong = [(name, drop) for name, drop in strong if abs(drop) >= NEGLIGIBLE_LOGIT]
+    if not strong:
+        return "Without it the result would hardly change."
+    clauses = [f"{_odds(drop)} for {titles.get(name, name)}" for name, drop in strong[:2]]
+    return f"Without it, the odds inside the lesion would be {' and '.join(clauses)}."
+
+
+def _odds(drop: float) -> str:
+    factor = math.exp(min(abs(drop), 20.0))
+    direction = "lower" if drop > 0 else "higher"
+    if factor < 2:
+        return f"{100 * (1 - 1 / factor if drop > 0 else factor - 1):.0f} % {direction}"
+    return f"{factor:.1f} times {direction}" if factor < 100 else f"over 100 times {direction}"
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """One contribution as a bar from the middle: left when negative; percent of half the width."""
+
+    title: str
+    value: float
+    percent: float
+    color: str
+
+
+def _component_row(component: ComponentInfo, run: Run) -> dict[str, object]:
+    every = [abs(v) for c in run.components.components for v in c.contributions.values()]
+    largest = max(every, default=0.0) or 1.0
+    bars = [
+        _Bar(
+            region.title,
+            component.contributions.get(region.name, 0.0),
+            100 * abs(component.contributions.get(region.name, 0.0)) / largest,
+            _region_color(region, run.result),
+        )
+        for region in run.result.regions
+    ]
+    return {
+        "component": component,
+        "bars": bars,
+        "sentence": explain_component(component, run.result.regions),
+    }
+
+
+def _region_color(region: RegionInfo, result: SegmentResult) -> str:
+    """The colour of the label that the region alone paints."""
+    colors = {label.value: label.color for label in result.labels}
+    return _css(colors.get(region.label, (128, 128, 128)))
+
+
+def _css(color: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def region_volumes(lesions: tuple[LesionInfo, ...]) -> dict[str, float]:
+    """Volume of each region in mL, summed over the lesions of the labels that make it up."""
+    return {
+        region: sum(lesion.volume_ml for lesion in lesions if lesion.label in values)
+        for region, values in REGION_LABELS.items()
+    }
