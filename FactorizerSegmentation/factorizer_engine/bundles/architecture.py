@@ -1,0 +1,157 @@
+"""From a network's description and a weights file to a network that is ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from monai.networks.nets import DynUNet, SegResNet
+from torch import Tensor, nn
+
+from factorizer_engine import factorization, networks
+from factorizer_engine.bundles.expressions import CLASS_NAMES, class_name
+from factorizer_engine.bundles.legacy import convert_legacy_state
+from factorizer_engine.bundles.model import NetworkSpec
+from factorizer_engine.bundles.weights import read_checkpoint
+from factorizer_engine.errors import BadModelError
+
+if TYPE_CHECKING:
+    from factorizer_engine.bundles.model import Bundle
+
+TARGETS: Mapping[str, type[nn.Module]] = {
+    "Factorizer": networks.Factorizer,
+    "SegResNet": SegResNet,
+    "DynUNet": DynUNet,
+}
+_PARTS: Mapping[str, type[nn.Module]] = {
+    name: getattr(place, name)
+    for name in CLASS_NAMES - TARGETS.keys()
+    for place in (nn, factorization, networks)  # the last one that has the name provides it
+    if hasattr(place, name)
+}
+_CLASS_ARGUMENTS = frozenset({"norm", "reshape", "act", "factorize", "pos_embed"})
+_SHOWN_DIFFERENCES = 3
+
+
+def build_network(spec: NetworkSpec) -> nn.Module:
+    """The network that `spec` describes, with fresh weights.
+
+    Raises:
+        BadModelError: If the description is not one of a known network.
+    """
+    target = TARGETS.get(class_name(spec.target))
+    if target is None:
+        raise BadModelError(f"The model is a {spec.target}, which is not a known network.")
+    arguments = dict(spec.arguments)
+    if target is networks.Factorizer:
+        for name in _CLASS_ARGUMENTS & arguments.keys():
+            arguments[name] = _component(arguments[name])
+    try:
+        return target(**arguments)
+    except (TypeError, ValueError, RuntimeError, AttributeError, ZeroDivisionError) as error:
+        raise BadModelError(
+            f"The network {spec.target} cannot be built with the model's settings: "
+            f"{_first_sentence(error)}.",
+            details=repr(error),
+        ) from error
+
+
+def build_networks(bundle: Bundle, device: str = "cpu") -> list[nn.Module]:
+    """One network per weights file of `bundle`, in evaluation mode, on `device`.
+
+    Raises:
+        BadModelError: If weights are missing, damaged or do not fit the network.
+    """
+    if not bundle.weights:
+        raise BadModelError(f"The model {bundle.name} has no weights; install it again.")
+    with torch.device("meta"):
+        # Shapes are compared before memory is allocated, so absurd sizes cannot exhaust it.
+        outline = build_network(bundle.network)
+    ensemble = []
+    for path in bundle.weights:
+        state = fit_state(read_checkpoint(path).state, outline)
+        check_fit(state, outline, path.name)
+        network = build_network(bundle.network)
+        network.load_state_dict(state)
+        ensemble.append(network.to(device).eval())
+    return ensemble
+
+
+def load_state(network: nn.Module, state: Mapping[str, Tensor], source: str = "weights") -> None:
+    """Load a state dict of any published version into `network`, completely.
+
+    Keys of versions 0.0.1 and 0.0.2 are renamed, surplus deep-supervision heads are left out, and
+    biases of strided convolutions that old versions do not have are set to zero.
+
+    Raises:
+        BadModelError: If keys or shapes differ from the network's.
+    """
+    fitted = fit_state(state, network)
+    check_fit(fitted, network, source)
+    network.load_state_dict(fitted)
+
+
+def fit_state(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """`state` under the keys of `network`, as far as the published versions differ in them."""
+    fitted = convert_legacy_state(state)
+    wanted = network.state_dict()
+    if "head.weight" in wanted and "heads.0.weight" in fitted:
+        for key in [key for key in fitted if key.startswith("heads.")]:
+            tensor = fitted.pop(key)
+            if key.startswith("heads.0."):
+                fitted[key.replace("heads.0.", "head.")] = tensor
+    for key, tensor in wanted.items():
+        weight = fitted.get(key.removesuffix("bias") + "weight")
+        if key.endswith("downsample.bias") and key not in fitted and weight is not None:
+            fitted[key] = torch.zeros(tensor.shape, dtype=weight.dtype, device=weight.device)
+    return fitted
+
+
+def check_fit(state: Mapping[str, Tensor], network: nn.Module, source: str) -> None:
+    """Compare the keys and shapes of `state` with those of `network`.
+
+    Raises:
+        BadModelError: If they differ; the message names the first differences.
+    """
+    wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    found = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    differences = [f"{key} is missing" for key in wanted if key not in found]
+    differences += [f"{key} is not part of the network" for key in found if key not in wanted]
+    differences += [
+        f"{key} is {_sizes(found[key])} instead of {_sizes(wanted[key])}"
+        for key in wanted
+        if key in found and found[key] != wanted[key]
+    ]
+    if differences:
+        shown = ", ".join(differences[:_SHOWN_DIFFERENCES])
+        rest = len(differences) - _SHOWN_DIFFERENCES
+        raise BadModelError(
+            f"The weights {source} do not fit the network that the model describes: {shown}"
+            + (f", and {rest} more differences." if rest > 0 else "."),
+            details="\n".join(differences),
+        )
+
+
+def _component(value: Any) -> Any:
+    """A class, or the pair (class, arguments), from its name; other values unchanged."""
+    if isinstance(value, str):
+        return _PARTS[_part_name(value)]
+    if isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[0], str):
+        return _PARTS[_part_name(value[0])], dict(value[1])
+    return value
+
+
+def _part_name(dotted: str) -> str:
+    name = class_name(dotted)
+    if name not in _PARTS:
+        raise BadModelError(f"The model uses the network {name} as a part of another, which fails.")
+    return name
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a single number"
+
+
+def _first_sentence(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else repr(error)

@@ -1,0 +1,267 @@
+"""Writes a model bundle in MONAI's layout."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from factorizer_engine.bundles.architecture import build_network, check_fit, fit_state
+from factorizer_engine.bundles.checksums import write_checksums
+from factorizer_engine.bundles.expressions import class_name
+from factorizer_engine.bundles.loading import load_bundle
+from factorizer_engine.bundles.metadata import SECTION, TypedSettings, settings_section, slug
+from factorizer_engine.bundles.model import Bundle, NetworkSpec
+from factorizer_engine.errors import BadInputError, BadModelError
+
+_SCHEMA = (
+    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
+    "meta_schema_20240725.json"
+)
+_MONAI_NAMES = {
+    "Factorizer": "factorizer_engine.networks.Factorizer",
+    "SegResNet": "monai.networks.nets.SegResNet",
+    "DynUNet": "monai.networks.nets.DynUNet",
+}
+_CLASS_ARGUMENTS = ("norm", "reshape", "act", "factorize", "pos_embed")
+_MONAI_IMPORTS = (
+    "$import torch",
+    "$from torch import nn",
+    "$import safetensors.torch as safetensors",
+    "$from factorizer_engine.networks import LayerNorm",
+    "$from factorizer_engine.networks import PositionalEmbedding",
+    "$from factorizer_engine.networks import AxialPositionalEmbedding",
+    "$from factorizer_engine.networks import RotaryPositionalEmbedding",
+    "$from factorizer_engine.networks import SinusoidalPositionalEmbedding",
+    "$from factorizer_engine.factorization import Matricize",
+    "$from factorizer_engine.factorization import SWMatricize",
+    "$from factorizer_engine.factorization import MatrixFactorization",
+    "$from factorizer_engine.factorization import NMF",
+)
+_OWN_CLASSES = frozenset(line.rpartition(" ")[2] for line in _MONAI_IMPORTS if "factorizer" in line)
+
+
+def save_bundle(
+    bundle: Bundle,
+    members: Sequence[nn.Module | Mapping[str, Tensor]],
+    path: str | Path,
+    dtype: Literal["float16", "float32"] = "float16",
+    metadata: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Bundle:
+    """Write a bundle folder and return it as loaded back.
+
+    Args:
+        bundle: All settings; its `path` and `weights` are not used.
+        members: The trained networks, or their state dicts, one per ensemble member.
+        path: The folder to write, usually named like the bundle.
+        dtype: Floating-point type of the stored weights.
+        metadata: More entries for metadata.json, such as "authors", "eval_metrics", "data_source".
+        overwrite: Whether a bundle at `path` may be replaced.
+
+    Raises:
+        BadInputError: If the folder exists already or cannot be written.
+        BadModelError: If weights do not fit the network, or do not fit into `dtype`.
+    """
+    path = Path(path)
+    if slug(bundle.name) != bundle.name:
+        raise BadInputError(
+            f"The model name {bundle.name!r} may only hold lower-case letters, digits and hyphens."
+        )
+    states = [_stored_state(member, bundle.network, dtype) for member in members]
+    if not states:
+        raise BadModelError("A model needs the weights of at least one network.")
+    try:
+        _make_room(path, overwrite)
+        for folder in ("configs", "models", "docs"):
+            (path / folder).mkdir(parents=True)
+        for index, state in enumerate(states):
+            name = "model" if len(states) == 1 else f"model_fold{index}"
+            safetensors.torch.save_file(
+                state, path / "models" / f"{name}.safetensors", {"format": "pt"}
+            )
+        _write_json(path / "configs" / "metadata.json", _metadata(bundle, metadata or {}))
+        _write_json(path / "configs" / "inference.json", _inference(bundle, len(states)))
+        (path / "docs" / "README.md").write_text(bundle.card, encoding="utf-8")
+        write_checksums(path)
+    except OSError as error:
+        raise BadInputError(
+            f"The model cannot be written to {path}: {error.strerror or error}."
+        ) from error
+    return load_bundle(path)
+
+
+def _make_room(path: Path, overwrite: bool) -> None:
+    if not path.exists() or not any(path.iterdir()):
+        return
+    if not overwrite:
+        raise BadInputError(f"The folder {path} is not empty; choose another or allow overwriting.")
+    if not (path / "configs" / "metadata.json").is_file():
+        raise BadInputError(f"The folder {path} holds something other than a model and is kept.")
+    shutil.rmtree(path)
+
+
+def _stored_state(
+    member: nn.Module | Mapping[str, Tensor], spec: NetworkSpec, dtype: str
+) -> dict[str, Tensor]:
+    with torch.device("meta"):
+        outline = build_network(spec)
+    state = fit_state(member.state_dict() if isinstance(member, nn.Module) else member, outline)
+    check_fit(state, outline, "given")
+    stored = {}
+    for key, tensor in state.items():
+        tensor = tensor.detach().cpu()
+        if tensor.is_floating_point():
+            tensor = tensor.to(getattr(torch, dtype))
+            if not torch.isfinite(tensor).all():
+                raise BadModelError(f"The weights {key} cannot be stored as {dtype}.")
+        stored[key] = tensor.contiguous().clone()
+    return stored
+
+
+def _metadata(bundle: Bundle, more: Mapping[str, Any]) -> dict[str, Any]:
+    """MONAI's metadata with the typed settings in their own section."""
+    shape = [int(size) for size in bundle.inference.roi_size]
+    content: dict[str, Any] = {
+        "schema": _SCHEMA,
+        "version": bundle.version,
+        "changelog": {bundle.version: "first version"},
+        "monai_version": version("monai"),
+        "pytorch_version": version("torch").partition("+")[0],
+        "numpy_version": version("numpy"),
+        "required_packages_version": {"safetensors": version("safetensors")},
+        "name": bundle.title,
+        "task": bundle.title,
+        "description": bundle.description,
+        "authors": "",
+        "copyright": "",
+        "intended_use": "Research only; not a medical device.",
+    }
+    content.update(more)
+    content["network_data_format"] = {
+        "inputs": {
+            "image": {
+                "type": "image",
+                "format": "magnitude",
+                "modality": "MR",
+                "num_channels": len(bundle.channels),
+                "spatial_shape": shape,
+                "dtype": "float32",
+                "value_range": [],
+                "is_patch_data": True,
+                "channel_def": {str(i): c.name for i, c in enumerate(bundle.channels)},
+            }
+        },
+        "outputs": {
+            "pred": {
+                "type": "image",
+                "format": "segmentation",
+                "num_channels": len(bundle.regions),
+                "spatial_shape": shape,
+                "dtype": "float32",
+                "value_range": [0, 1],
+                "is_patch_data": True,
+                "channel_def": {str(i): r.title for i, r in enumerate(bundle.regions)},
+            }
+        },
+    }
+    shared = {
+        name: getattr(bundle, name)
+        for name in TypedSettings.__dataclass_fields__
+        if name != "format"
+    }
+    content[SECTION] = settings_section(TypedSettings(**shared))
+    return content
+
+
+def _inference(bundle: Bundle, count: int) -> dict[str, Any]:
+    """An inference configuration that `monai.bundle.ConfigParser` can instantiate."""
+    names = ["model"] if count == 1 else [f"model_fold{i}" for i in range(count)]
+    return {
+        "imports": list(_MONAI_IMPORTS),
+        "bundle_root": ".",
+        "weights_paths": [f"$@bundle_root + '/models/{name}.safetensors'" for name in names],
+        "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
+        "network_def": {
+            "_target_": _MONAI_NAMES[bundle.network.target],
+            **_monai_arguments(bundle.network.arguments),
+        },
+        "network": "$@network_def.to(@device)",
+        "state_dicts": "$[safetensors.load_file(p) for p in @weights_paths]",
+        "preprocessing": {"_target_": "Compose", "transforms": _monai_transforms(bundle)},
+        "inferer": {
+            "_target_": "SlidingWindowInferer",
+            "roi_size": list(bundle.inference.roi_size),
+            "sw_batch_size": 1,
+            "overlap": bundle.inference.overlap,
+            "mode": bundle.inference.blending,
+        },
+        "postprocessing": {
+            "_target_": "Compose",
+            "transforms": [
+                {"_target_": "Activationsd", "keys": "pred", "sigmoid": True},
+                {
+                    "_target_": "AsDiscreted",
+                    "keys": "pred",
+                    "threshold": bundle.inference.threshold,
+                },
+            ],
+        },
+    }
+
+
+def _monai_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Network arguments with classes written as MONAI expressions."""
+    return {
+        name: _monai_class(value) if name in _CLASS_ARGUMENTS else _plain(value)
+        for name, value in arguments.items()
+    }
+
+
+def _monai_class(value: Any) -> Any:
+    if isinstance(value, str):
+        name = class_name(value)
+        return f"${name}" if name in _OWN_CLASSES else f"$nn.{name}"
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], str):
+        return [_monai_class(value[0]), _plain(value[1])]
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _monai_transforms(bundle: Bundle) -> list[dict[str, Any]]:
+    settings = bundle.preprocessing
+    steps: list[dict[str, Any]] = [
+        {"_target_": "LoadImaged", "ensure_channel_first": True},
+        {"_target_": "Orientationd", "axcodes": settings.orientation},
+        {
+            "_target_": "CropForegroundd",
+            "source_key": "image",
+            "margin": settings.crop_margin,
+            "allow_smaller": True,
+        },
+    ]
+    if settings.normalization != "none":
+        nonzero = settings.normalization == "zscore_nonzero"
+        steps.append({"_target_": "NormalizeIntensityd", "nonzero": nonzero, "channel_wise": True})
+    if settings.spacing is not None:
+        steps.append({"_target_": "Spacingd", "pixdim": list(settings.spacing), "mode": "bilinear"})
+    steps.append({"_target_": "EnsureTyped", "dtype": "$torch.float32"})
+    return [{**step, "keys": "image"} for step in steps]
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
