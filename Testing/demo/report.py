@@ -123,7 +123,7 @@ def _odds(drop: float) -> str:
     factor = math.exp(min(abs(drop), 20.0))
     direction = "lower" if drop > 0 else "higher"
     if factor < 2:
-        return f"{100 * (1 - 1 / factor if drop > 0 else factor - 1):.0f} % {direction}"
+        return f"{100 * (1 - 1 / factor if drop > 0 else factor - 1):.0f}\u00a0% {direction}"
     return f"{factor:.1f} times {direction}" if factor < 100 else f"over 100 times {direction}"
 
 
