@@ -104,7 +104,13 @@ class LabelInfo(Message):
 
 @dataclass(frozen=True)
 class ModelInfo(Message):
-    """An installed model, as far as a caller needs to know it."""
+    """An installed model, as far as a caller needs to know it.
+
+    Attributes:
+        expected_seconds: Typical duration of one case by kind of device ("cpu", "cuda", "mps").
+        card: The model card, Markdown.
+        notes: What had to be assumed because the model's files do not say it.
+    """
 
     name: str
     version: str
@@ -117,14 +123,7 @@ class ModelInfo(Message):
     labels: tuple[LabelInfo, ...]
     expected_seconds: dict[str, float] = field(default_factory=dict)
     card: str = ""
-
-
-@dataclass(frozen=True)
-class BrokenModel(Message):
-    """A folder that looks like a model but cannot be used, and why."""
-
-    path: str
-    message: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,8 +161,9 @@ class ModelsParams(Message):
 
 @dataclass(frozen=True)
 class ModelsResult(Message):
+    """The installed models, by name."""
+
     models: tuple[ModelInfo, ...]
-    broken: tuple[BrokenModel, ...] = ()
 
 
 @dataclass(frozen=True)

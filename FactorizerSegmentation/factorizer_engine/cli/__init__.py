@@ -1,0 +1,5 @@
+"""The `factorizer` command."""
+
+from factorizer_engine.cli.app import main
+
+__all__ = ["main"]

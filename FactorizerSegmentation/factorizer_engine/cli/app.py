@@ -1,0 +1,79 @@
+"""The commands, and one place where everything that fails becomes a sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from factorizer_engine import __version__
+from factorizer_engine.cli.components import components
+from factorizer_engine.cli.inspect import inspect
+from factorizer_engine.cli.models import models
+from factorizer_engine.cli.segment import segment
+from factorizer_engine.cli.terminal import EXIT_FAILURE, EXIT_USAGE, TERMINAL
+from factorizer_engine.cli.training import train
+from factorizer_engine.errors import BadInputError, CancelledError
+from factorizer_engine.failures import as_engine_error
+
+app = typer.Typer(
+    name="factorizer",
+    help="Segment lesions with Factorizer networks, and see what drove the result.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(segment)
+app.command()(components)
+app.add_typer(models, name="models")
+app.command()(inspect)
+app.command()(train)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"factorizer {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit with 0, with 2 for bad usage or input, or 1 for failures."""
+    try:
+        code = app(args=arguments, prog_name="factorizer", standalone_mode=False)
+    except BaseException as error:
+        code = _report(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report(error: BaseException) -> int:
+    if isinstance(error, BrokenPipeError):  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_FAILURE
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else EXIT_FAILURE
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return TERMINAL.complain(CancelledError())
+    if hasattr(error, "format_message"):  # wrong usage, as the option parser reports it
+        return _report_usage(error.format_message())
+    return TERMINAL.complain(as_engine_error(error))
+
+
+def _report_usage(message: str) -> int:
+    sentence = " ".join(message.split()).rstrip(".?")
+    if sentence:  # without one, the help was shown already
+        TERMINAL.complain(BadInputError(f"{sentence}; try 'factorizer --help'."))
+    return EXIT_USAGE

@@ -1,0 +1,94 @@
+"""`factorizer components`: the NMF components that drove a result, as heatmaps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from factorizer_engine.cli import options
+from factorizer_engine.cli.session import open_session
+from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_table
+from factorizer_engine.output_folder import prepare_output_folder, written_at_once
+from factorizer_engine.protocol import ComponentInfo, ComponentsParams, ComponentsResult
+
+BYTES_PER_VOXEL = 4
+
+
+def components(
+    output: options.Output,
+    model: options.Model = "",
+    inputs: options.Inputs = [],  # noqa: B006 (typer copies it)
+    input_dir: options.InputFolder = None,
+    count: options.Count = 6,
+    reference: options.Reference = None,
+    device: options.Device = "auto",
+    precision: options.PrecisionOption = options.Precision.float32,
+    tta: options.Mirroring = None,
+    overlap: options.Overlap = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show what drove the result: writes component_1.nii.gz and so on, and components.json."""
+    folder = prepare_output_folder(output)
+    with open_session(model, inputs, input_dir, device, precision.value) as session:
+        channel, scan = session.reference(reference)
+        prepare_output_folder(folder, count * scan.array.size * BYTES_PER_VOXEL)
+        params = ComponentsParams(
+            model=session.model.path,
+            channels=session.files,
+            output_dir=str(session.folder),
+            reference=channel,
+            device=device,
+            precision=precision.value,
+            tta=tta,
+            overlap=overlap,
+            count=count,
+        )
+        with TERMINAL.progress() as move:
+            result = session.engine.request("components", params, move)
+        with written_at_once(folder) as unfinished:
+            _write(result, unfinished)
+    _show(result, folder)
+
+
+def _write(result: ComponentsResult, folder: Path) -> None:
+    from factorizer_engine.images.scan import Scan
+    from factorizer_engine.images.writers import write_nifti
+
+    entries = []
+    for number, component in enumerate(result.components, start=1):
+        file = f"component_{number}.nii.gz"
+        heatmap = Scan(component.heatmap.load(), component.heatmap.matrix, component.name)
+        write_nifti(heatmap, folder / file)
+        entries.append(_entry(component, file))
+    summary = {
+        "model": {"name": result.model.name, "version": result.model.version},
+        "window": list(result.window),
+        "components": entries,
+    }
+    text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+    (folder / "components.json").write_text(text, encoding="utf-8")
+
+
+def _entry(component: ComponentInfo, file: str) -> dict:
+    return {
+        "file": file,
+        "name": component.name,
+        "block": component.block,
+        "head": component.head,
+        "rank": component.rank,
+        "contributions": component.contributions,
+    }
+
+
+def _show(result: ComponentsResult, folder: Path) -> None:
+    if not result.components:
+        TERMINAL.print("No component contributes, because no lesion was found.")
+        return
+    regions = [region.name for region in result.model.regions]
+    table = make_table("Components", "##", "Component", *(f"{name} (logit)" for name in regions))
+    for number, component in enumerate(result.components, start=1):
+        changes = [f"{component.contributions.get(name, 0.0):+.2f}" for name in regions]
+        table.add_row(str(number), component.name, *changes)
+    TERMINAL.print(table)
+    TERMINAL.print(f"Heatmaps are in {folder}")

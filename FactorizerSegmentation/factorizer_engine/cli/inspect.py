@@ -1,0 +1,71 @@
+"""`factorizer inspect`: what is this scan, model or checkpoint?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from factorizer_engine.cli.models import describe_bundle
+from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_facts
+from factorizer_engine.errors import BadInputError
+
+WEIGHTS_SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A scan, a DICOM folder, a model or a checkpoint.")],
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say what a scan, a model or a checkpoint is."""
+    path = path.expanduser()
+    if not path.exists():
+        raise BadInputError(f"'{path}' does not exist.")
+    if path.suffix.lower() in WEIGHTS_SUFFIXES:
+        _inspect_checkpoint(path)
+    elif path.suffix.lower() == ".zip" or (path / "configs").is_dir():
+        _inspect_model(path)
+    else:
+        _inspect_scan(path)
+
+
+def _inspect_scan(path: Path) -> None:
+    from factorizer_engine.images.readers import read_scan
+
+    scan = read_scan(path)
+    facts = {
+        "Size": " x ".join(map(str, scan.shape)),
+        "Voxels (mm)": " x ".join(f"{size:.4g}" for size in scan.spacing),
+        "Orientation": scan.orientation,
+        "Origin (RAS mm)": ", ".join(f"{x:.2f}" for x in scan.affine[:3, 3]),
+        "Values": f"{scan.array.min():g} to {scan.array.max():g}, {scan.array.dtype}",
+    }
+    TERMINAL.print(make_facts(f"Scan {scan.name}", facts))
+
+
+def _inspect_model(path: Path) -> None:
+    from factorizer_engine.bundles.loading import load_bundle
+
+    bundle = load_bundle(path)
+    TERMINAL.print(describe_bundle(bundle))
+    networks = bundle.build_networks()
+    parameters = sum(p.numel() for p in networks[0].parameters())
+    TERMINAL.print(f"All weights fit the network of {parameters / 1e6:.1f} million parameters.")
+
+
+def _inspect_checkpoint(path: Path) -> None:
+    from factorizer_engine.bundles.inspection import inspect_state
+    from factorizer_engine.bundles.weights import read_checkpoint
+
+    checkpoint = read_checkpoint(path)
+    inspection = inspect_state(checkpoint.state, checkpoint.hyper_parameters)
+    facts = {
+        "Kind": checkpoint.kind,
+        "Keys of version": inspection.version,
+        **{name: str(value) for name, value in inspection.network.arguments.items()},
+    }
+    TERMINAL.print(make_facts(f"Checkpoint {path.name}", facts))
+    for sentence in inspection.report:
+        TERMINAL.print(sentence)

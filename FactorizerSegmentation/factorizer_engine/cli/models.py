@@ -1,0 +1,106 @@
+"""`factorizer models`: what is installed, and changing that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from factorizer_engine.cli.terminal import (
+    TERMINAL,
+    Quiet,
+    Verbose,
+    format_seconds,
+    make_facts,
+    make_table,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from factorizer_engine.bundles.model import Bundle
+
+models = typer.Typer(
+    help="List, describe, install, import and remove models.", no_args_is_help=True
+)
+
+Name = Annotated[str, typer.Argument(help="Name of the model.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace an installed model.")]
+
+
+@models.command("list")
+def list_models(quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """List the installed models."""
+    from factorizer_engine.bundles.registry import find_bundles
+
+    bundles = find_bundles()
+    if not bundles:
+        TERMINAL.print("No model is installed; see 'factorizer models install --help'.")
+        return
+    table = make_table("", "Name", "Version", "Family", "Channels", "What it finds")
+    for bundle in bundles:
+        channels = ", ".join(channel.name for channel in bundle.channels)
+        table.add_row(bundle.name, bundle.version, bundle.family, channels, bundle.title)
+    TERMINAL.print(table)
+
+
+@models.command("info")
+def info(
+    model: Annotated[str, typer.Argument(help="Name, family or path of the model.")],
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Describe a model: its scans, labels and model card."""
+    from rich.markdown import Markdown
+
+    from factorizer_engine.bundles.registry import resolve_model
+
+    bundle = resolve_model(model)
+    TERMINAL.print(describe_bundle(bundle))
+    if bundle.card:
+        TERMINAL.print(Markdown(bundle.card))
+
+
+@models.command("install")
+def install(
+    source: Annotated[Path, typer.Argument(help="A model as a .zip file or a folder.")],
+    replace: Replace = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Copy a model into the user's models folder, after checking it."""
+    from factorizer_engine.bundles.registry import install_bundle
+
+    bundle = install_bundle(source, replace=replace)
+    TERMINAL.print(f"Installed {bundle.name} {bundle.version} in {bundle.path}")
+
+
+@models.command("remove")
+def remove(name: Name, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """Delete a model from the user's models folder."""
+    from factorizer_engine.bundles.registry import remove_bundle
+
+    remove_bundle(name)
+    TERMINAL.print(f"Removed {name}")
+
+
+def describe_bundle(bundle: Bundle) -> Table:
+    """What a model is, as a table of facts."""
+    seconds = (f"{format_seconds(s)} ({kind})" for kind, s in bundle.expected_seconds.items())
+    return make_facts(
+        f"{bundle.title} ({bundle.name} {bundle.version})",
+        {
+            "What it does": bundle.description,
+            "Family": bundle.family,
+            "Scans": ", ".join(channel.name for channel in bundle.channels),
+            "Regions": ", ".join(f"{region.title} ({region.name})" for region in bundle.regions),
+            "Labels": ", ".join(f"{label.value} {label.name}" for label in bundle.labels),
+            "Network": bundle.network.target,
+            "Weights": ", ".join(path.name for path in bundle.weights),
+            "Window": " x ".join(map(str, bundle.inference.roi_size)),
+            "Typical time": ", ".join(seconds),
+            "Notes": " ".join(bundle.notes),
+            "Folder": str(bundle.path),
+        },
+    )

@@ -1,0 +1,68 @@
+"""Options that `segment` and `components` share."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from factorizer_engine.protocol import PRECISIONS
+
+Precision = Enum("Precision", {name: name for name in PRECISIONS}, type=str)
+
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Name, family or path of the model; not needed if only one family is installed.",
+    ),
+]
+Inputs = Annotated[
+    list[str],
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="CHANNEL=FILE",
+        help="A scan and the channel it is, once per channel. A file alone is matched by its name.",
+    ),
+]
+InputFolder = Annotated[
+    Path | None,
+    typer.Option("--input-dir", help="Folder with the scans, matched to channels by their names."),
+]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder for the results; made if it is missing.")
+]
+Reference = Annotated[
+    str | None,
+    typer.Option("--reference", help="Channel on whose grid to write; the model's first if unset."),
+]
+Device = Annotated[
+    str, typer.Option("--device", "-d", help='"auto", "cpu", "cuda", "cuda:1" or "mps".')
+]
+PrecisionOption = Annotated[
+    Precision, typer.Option("--precision", help="Number format of the computation.")
+]
+Mirroring = Annotated[
+    bool | None,
+    typer.Option(
+        "--tta/--no-tta", help="Average over mirrored copies; unset, the model's own choice."
+    ),
+]
+Overlap = Annotated[
+    float | None,
+    typer.Option(
+        "--overlap", help="Overlap of neighbouring windows, 0 to below 1; unset, the model's own."
+    ),
+]
+Probabilities = Annotated[
+    bool,
+    typer.Option(
+        "--probabilities",
+        help="Also write probabilities.nii.gz: one volume per region, in the model's order.",
+    ),
+]
+Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many components to write.")]

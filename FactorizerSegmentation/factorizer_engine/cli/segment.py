@@ -1,0 +1,102 @@
+"""`factorizer segment`: scans in, lesions out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from factorizer_engine.cli import options
+from factorizer_engine.cli.session import Session, open_session
+from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seconds, make_table
+from factorizer_engine.output_folder import prepare_output_folder, written_at_once
+from factorizer_engine.protocol import SegmentParams, SegmentResult
+
+if TYPE_CHECKING:
+    from factorizer_engine.images.scan import Scan
+
+BYTES_PER_VOXEL = 2
+BYTES_PER_PROBABILITY = 4
+
+
+def segment(
+    output: options.Output,
+    model: options.Model = "",
+    inputs: options.Inputs = [],  # noqa: B006 (typer copies it)
+    input_dir: options.InputFolder = None,
+    reference: options.Reference = None,
+    device: options.Device = "auto",
+    precision: options.PrecisionOption = options.Precision.float32,
+    tta: options.Mirroring = None,
+    overlap: options.Overlap = None,
+    probabilities: options.Probabilities = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find lesions: writes segmentation.nii.gz, segmentation.seg.nrrd and lesions.csv."""
+    folder = prepare_output_folder(output)
+    with open_session(model, inputs, input_dir, device, precision.value) as session:
+        channel, scan = session.reference(reference)
+        prepare_output_folder(folder, _space_needed(session, scan, probabilities))
+        params = SegmentParams(
+            model=session.model.path,
+            channels=session.files,
+            output_dir=str(session.folder),
+            reference=channel,
+            device=device,
+            precision=precision.value,
+            tta=tta,
+            overlap=overlap,
+            probabilities=probabilities,
+        )
+        with TERMINAL.progress() as move:
+            result = session.engine.request("segment", params, move)
+        with written_at_once(folder) as unfinished:
+            _write(result, scan, unfinished)
+    _show(result, folder)
+
+
+def _space_needed(session: Session, scan: Scan, probabilities: bool) -> int:
+    """Bytes that the results may take at worst, when nothing can be compressed."""
+    maps = len(session.model.regions) * BYTES_PER_PROBABILITY if probabilities else 0
+    return scan.array.size * (BYTES_PER_VOXEL + maps)
+
+
+def _write(result: SegmentResult, reference: Scan, folder: Path) -> None:
+    from factorizer_engine.images import writers
+    from factorizer_engine.images.scan import Scan
+
+    labelmap = Scan(result.labelmap.load(), result.labelmap.matrix, "Segmentation")
+    writers.write_nifti(labelmap, folder / "segmentation.nii.gz")
+    writers.write_seg_nrrd(
+        labelmap, result.labels, folder / "segmentation.seg.nrrd", reference.name
+    )
+    writers.write_lesions_csv(result.lesions, folder / "lesions.csv")
+    if result.probabilities:
+        volumes = np.stack([item.scan.load() for item in result.probabilities], axis=-1)
+        stack = Scan(volumes, labelmap.affine, "Probabilities")
+        writers.write_nifti(stack, folder / "probabilities.nii.gz")
+
+
+def _show(result: SegmentResult, folder: Path) -> None:
+    if result.lesions:
+        table = make_table(
+            "Lesions", "##", "Class", "Volume (mL)", "Diameter (mm)", "Probability (mean)"
+        )
+        for lesion in result.lesions:
+            table.add_row(
+                str(lesion.id),
+                lesion.name,
+                f"{lesion.volume_ml:.2f}",
+                f"{lesion.max_diameter_mm:.1f}",
+                f"{lesion.mean_probability:.2f}",
+            )
+        TERMINAL.print(table)
+    else:
+        TERMINAL.print("No lesion was found.")
+    seconds = format_seconds(sum(result.timings.values()))
+    TERMINAL.print(
+        f"{result.model.title} {result.model.version} on {result.device}, {seconds}. "
+        f"Results are in {folder}"
+    )

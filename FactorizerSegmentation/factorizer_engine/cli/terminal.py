@@ -1,0 +1,130 @@
+"""What the command line prints: results and progress for people, errors in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from factorizer_engine.errors import EngineError
+from factorizer_engine.monitor import Progress as EngineProgress
+
+USER_ERRORS = ("bad_input", "bad_model")
+EXIT_FAILURE, EXIT_USAGE = 1, 2
+
+
+class Terminal:
+    """Standard output for results, standard error for progress, notes and errors."""
+
+    def __init__(self) -> None:
+        self.quiet = False
+        self.verbose = False
+
+    def print(self, result: str | RenderableType) -> None:
+        """Print a result, unless the user asked for quiet."""
+        if self.quiet:
+            return
+        if isinstance(result, str):
+            Console().print(Text(result), soft_wrap=True)
+        else:
+            Console().print(result)
+
+    def log(self, text: str) -> None:
+        """Print a line of the engine's log, if the user asked for it."""
+        if self.verbose and text:
+            self._errors().print(Text(text, style="dim"), soft_wrap=True)
+
+    def complain(self, error: EngineError) -> int:
+        """Print the error's sentence, and its details if asked for; returns the exit code."""
+        self._errors().print(Text(f"factorizer: {error}"), soft_wrap=True)
+        self.log(error.details.strip())
+        return EXIT_USAGE if error.kind in USER_ERRORS else EXIT_FAILURE
+
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[EngineProgress], None]]:
+        """A progress bar with the remaining time; yields the function that moves it."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[remaining]}"),
+        )
+        console = self._errors()
+        hidden = self.quiet or not console.is_terminal
+        with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+            task = bar.add_task("Starting", total=1.0, remaining="")
+            yield lambda progress: _move(bar, task, progress)
+
+    @staticmethod
+    def _errors() -> Console:
+        return Console(stderr=True)
+
+
+TERMINAL = Terminal()
+"""The one terminal of this process; options of the commands set what it prints."""
+
+
+def _set_quiet(value: bool) -> bool:
+    TERMINAL.quiet = value
+    return value
+
+
+def _set_verbose(value: bool) -> bool:
+    TERMINAL.verbose = value
+    return value
+
+
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", callback=_set_quiet, help="Print nothing but errors."),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", callback=_set_verbose, help="Print the log and the details of errors."
+    ),
+]
+
+
+def make_table(title: str, *columns: str) -> Table:
+    """An empty table; columns whose header ends in a unit or a "#" are aligned to the right."""
+    table = Table(title=title or None, title_justify="left")
+    for column in columns:
+        numeric = column.endswith((")", "#"))
+        table.add_column(column.removesuffix("#").strip(), justify="right" if numeric else "left")
+    return table
+
+
+def make_facts(title: str, facts: Mapping[str, str]) -> Table:
+    """A table of names and values; empty values are left out."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, value in facts.items():
+        if value:
+            table.add_row(name, Text(value))
+    return table
+
+
+def format_seconds(seconds: float) -> str:
+    """Such as "45 s" or "2 min 5 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _move(bar: Progress, task: TaskID, progress: EngineProgress) -> None:
+    remaining = ""
+    if progress.remaining is not None and progress.fraction < 1.0:
+        remaining = f"{format_seconds(progress.remaining)} left"
+    bar.update(
+        task,
+        completed=progress.fraction,
+        description=progress.stage.capitalize(),
+        remaining=remaining,
+    )
