@@ -1,4 +1,4 @@
-"""Differentiable matrix factorisation of feature maps (Ashtari et al., MedIA 84:102706, section 3)."""
+"""Differentiable matrix factorisation of feature maps (Ashtari et al., MedIA 84:102706)."""
 
 from factorizer_engine.factorization.matricize import Matricize, SWMatricize
 from factorizer_engine.factorization.nmf import NMF, MatrixFactorization

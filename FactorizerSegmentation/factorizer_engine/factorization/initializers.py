@@ -14,7 +14,7 @@ class RandomInit(nn.Module):
     Args:
         size: (rows M, columns N) of the matrices.
         rank: Number of components R.
-        method: Name of a `torch.nn.init` distribution ("uniform", "normal"), or one for each factor.
+        method: Name of a `torch.nn.init` distribution ("uniform", "normal"), or one per factor.
     """
 
     def __init__(
@@ -29,8 +29,8 @@ class RandomInit(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Starts (..., M, R) and (..., N, R) for matrices (..., M, N)."""
-        batch = x.shape[:-2]
-        return self.u0.to(x.dtype).expand(*batch, -1, -1), self.v0.to(x.dtype).expand(*batch, -1, -1)
+        u, v = (start.to(x.dtype).expand(*x.shape[:-2], -1, -1) for start in (self.u0, self.v0))
+        return u, v
 
 
 class NNDSVDInit(nn.Module):

@@ -14,8 +14,9 @@ Shift = int | Sequence[int] | None
 class Matricize(nn.Module):
     """Local or global matricisation (paper section 3.3).
 
-    A map (B, heads * d, g1 * p1, g2 * p2, ...) becomes matrices (B * heads, g1 * g2 * ..., d, p1 * p2 * ...):
-    every head of every window is a d x P matrix whose columns are voxels.
+    A map (B, heads * d, g1 * p1, g2 * p2, ...) becomes matrices
+    (B * heads, g1 * g2 * ..., d, p1 * p2 * ...): every head of every window is a d x P matrix whose
+    columns are voxels.
 
     Args:
         size: (channels, *spatial size) of the maps; a leading batch entry is ignored.
@@ -65,7 +66,7 @@ class Matricize(nn.Module):
             for s, g, p in zip(spatial_size, self.grid_size, self.patch_size, strict=True)
         ):
             raise ValueError(
-                f"A map of {self.spatial_size} voxels cannot be cut into windows of {self.patch_size}."
+                f"A map of {self.spatial_size} voxels cannot be cut into {self.patch_size} windows."
             )
         self.shifts: tuple[tuple[int, ...], ...] = (_shift_per_axis(shifts, dims),)
 

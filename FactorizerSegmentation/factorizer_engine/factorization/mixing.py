@@ -1,4 +1,4 @@
-"""The rank-1 mixing layer on whole maps: matricise, ReLU, rank-1 NMF, put back, average over the shifts."""
+"""Rank-1 mixing of whole maps: ReLU, matricise, rank-1 NMF, put back, average over the shifts."""
 
 from __future__ import annotations
 

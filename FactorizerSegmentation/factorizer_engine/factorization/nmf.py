@@ -66,11 +66,14 @@ class MatrixFactorization(nn.Module):
         return self.reconstruct(*self.decompose(x))
 
     def extra_repr(self) -> str:
-        return f"size={self.size}, rank={self.rank}, num_iters={self.num_iters}, solver={self.solver_name}"
+        return (
+            f"size={self.size}, rank={self.rank}, num_iters={self.num_iters}, "
+            f"solver={self.solver_name}"
+        )
 
 
 class NMF(MatrixFactorization):
-    """Nonnegative matrix factorisation; X must be nonnegative. HALS from uniform starts by default."""
+    """Nonnegative matrix factorisation of nonnegative X, by HALS from uniform starts by default."""
 
     def __init__(
         self,

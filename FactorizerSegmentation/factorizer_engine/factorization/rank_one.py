@@ -1,7 +1,7 @@
 """Rank-1 HALS as a projection: X is read once for its Gram matrix and once to project.
 
-For X >= 0 and positive starts the ReLU of HALS never acts. With G = X X^T (d x d), s = X 1 and a_0 = X v_0,
-the sweeps
+For X >= 0 and positive starts the ReLU of HALS never acts. With G = X X^T (d x d), s = X 1 and
+a_0 = X v_0, the sweeps
 
     u_t = (X v_{t-1} + eps) / (v_{t-1}^T v_{t-1} + eps)
     v_t = (X^T u_t + eps) / (u_t^T u_t + eps)
@@ -11,8 +11,8 @@ need no column of X, because with c_t = u_t^T u_t + eps
     X v_t     = (G u_t + eps s) / c_t
     v_t^T v_t = (u_t^T G u_t + 2 eps s^T u_t + eps^2 P) / c_t^2
 
-so they happen in d dimensions, and the reconstruction is u_T (X^T u_T + eps)^T / c_T. This is exact, eps
-included; it is the sweep form of `solvers.CoordinateDescent` with other rounding.
+so they happen in d dimensions, and the reconstruction is u_T (X^T u_T + eps)^T / c_T. This is exact,
+eps included; it is the sweep form of `solvers.CoordinateDescent` with other rounding.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from torch import Tensor
 
 
 def left_factor(
-    gram: Tensor, row_sum: Tensor, start: Tensor, start_norm: Tensor, columns: int, sweeps: int, eps: float
+    gram: Tensor,
+    row_sum: Tensor,
+    start: Tensor,
+    start_norm: Tensor,
+    columns: int,
+    sweeps: int,
+    eps: float,
 ) -> Tensor:
     """u_T of the sweeps above.
 

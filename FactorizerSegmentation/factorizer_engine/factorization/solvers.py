@@ -1,7 +1,7 @@
 """Block-coordinate solvers of X ~ U V^T: one call is one sweep over the factors.
 
-X is (..., M, N), U is (..., M, R) and V is (..., N, R). With A = X V and B = V^T V, the update of U solves,
-or descends on, ||X - U V^T||^2 for fixed V; the update of V is the same on X^T.
+X is (..., M, N), U is (..., M, R) and V is (..., N, R). With A = X V and B = V^T V, the update of U
+solves, or descends on, ||X - U V^T||^2 for fixed V; the update of V is the same on X^T.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class CoordinateDescent(Solver):
             others = [j for j in range(len(columns)) if j != r]
             explained = torch.stack([columns[j] for j in others], -1) @ b[..., others, r : r + 1]
             numerator = a[..., r : r + 1] - explained + self.eps
-            columns[r] = self.project(numerator / (b[..., r : r + 1, r : r + 1] + self.eps)).squeeze(-1)
+            denominator = b[..., r : r + 1, r : r + 1] + self.eps
+            columns[r] = self.project(numerator / denominator).squeeze(-1)
         return torch.stack(columns, -1)
 
 
@@ -160,7 +161,9 @@ _SOLVERS: dict[str, tuple[type[Solver], Projection | None]] = {
 
 
 def make_solver(solver: str | Sequence[str], eps: float = 1e-16) -> Solver:
-    """A solver from its name; "-0" or "-1" at the end updates only U or only V; a list is run in order.
+    """A solver from its name; a list of names is run in order.
+
+    A name that ends in "-0" or "-1" updates only U or only V.
 
     Raises:
         ValueError: For an unknown name.

@@ -29,9 +29,10 @@ class FactMixer(nn.Module):
         **factorize_args: Passed to `factorize` (rank, num_iters, init, solver, eps, ...).
 
     Attributes:
-        component_filter: When set, every forward hands it the factors U (shifts * B * heads, windows, d, R)
-            and V (..., P, R) and reconstructs from what it returns: the way to read and to remove
-            components. None, the default, takes the fast path where there is one.
+        component_filter: When set, every forward hands it the factors U
+            (shifts * B * heads, windows, d, R) and V (..., P, R) and reconstructs from what it
+            returns: the way to read and to remove components. None, the default, takes the fast
+            path where there is one.
     """
 
     def __init__(

@@ -74,9 +74,12 @@ class Factorizer(nn.Module):
         rank, num_iters, num_grad_steps, init, solver, eps: See `MatrixFactorization`.
         mlp_ratio: Hidden channels of the MLPs relative to the stage's.
         dropout: Probability inside mixers and MLPs.
-        num_deep_supr: Number of heads, at the finest resolutions; 1, False or None is one head and a plain output.
-        downsample_bias: Whether strided convolutions have a bias (published networks of version 0.0.1 have none).
-        pos_embed: Position embedding class at the bottleneck; True is the learned one, False or None is without.
+        num_deep_supr: Number of heads, at the finest resolutions; 1, False or None is one head and
+            a plain output.
+        downsample_bias: Whether strided convolutions have a bias (published networks of version
+            0.0.1 have none).
+        pos_embed: Position embedding class at the bottleneck; True is the learned one, False or
+            None is without.
     """
 
     def __init__(
@@ -181,7 +184,8 @@ class Factorizer(nn.Module):
         """
         if tuple(x.shape[2:]) != self.spatial_size:
             raise ValueError(
-                f"The network takes {self.spatial_size} voxels, but the input has {tuple(x.shape[2:])}."
+                f"The network takes {self.spatial_size} voxels, "
+                f"but the input has {tuple(x.shape[2:])}."
             )
         x = self.stem(x)
         skips = []
@@ -194,7 +198,10 @@ class Factorizer(nn.Module):
         return features
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
-        """Logits (B, out_channels, *S) of x (B, in_channels, *S); a list, finest first, with deep supervision."""
+        """Logits (B, out_channels, *S) of x (B, in_channels, *S).
+
+        With deep supervision a list of logits, finest first.
+        """
         features = self.features(x)
         if self.num_heads == 1:
             return self.head(features[0])
@@ -202,11 +209,11 @@ class Factorizer(nn.Module):
 
 
 def named_mixers(network: nn.Module) -> Iterator[tuple[str, FactMixer]]:
-    """Every mixer with the name of its block, such as "encoder.0.0" or "decoder.3.0" (stage, block)."""
+    """Every mixer with the name of its stage and block, such as "encoder.0.0" or "decoder.3.0"."""
     for name, module in network.named_modules():
         if isinstance(module, FactMixer):
-            parts = name.split(".")
-            yield ".".join(part for part in parts if part in ("encoder", "decoder") or part.isdigit()), module
+            side, *parts = name.split(".")
+            yield ".".join([side, *(part for part in parts if part.isdigit())]), module
 
 
 def _stage_sizes(spatial_size: Sequence[int], strides: Sequence[int]) -> list[tuple[int, ...]]:
