@@ -14,8 +14,8 @@ def keep_freed_memory() -> None:
     By default glibc maps every large tensor anew and unmaps it when it is freed, so each layer pays
     for having its output zeroed page by page; in a network of large maps that costs more than the
     arithmetic. The price is that the process keeps its peak memory until it ends or calls
-    `release_freed_memory`. Call once, at the start of a process. Does nothing where the C library is
-    not glibc (Windows and macOS have other allocators).
+    `release_freed_memory`. Call once, at the start of a process. Does nothing where the C library
+    is not glibc (Windows and macOS have other allocators).
     """
     mallopt = _glibc_function("mallopt")
     if mallopt is None:

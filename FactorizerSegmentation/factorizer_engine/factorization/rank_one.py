@@ -11,8 +11,8 @@ need no column of X, because with c_t = u_t^T u_t + eps
     X v_t     = (G u_t + eps s) / c_t
     v_t^T v_t = (u_t^T G u_t + 2 eps s^T u_t + eps^2 P) / c_t^2
 
-so they happen in d dimensions, and the reconstruction is u_T (X^T u_T + eps)^T / c_T. This is exact,
-eps included; it is the sweep form of `solvers.CoordinateDescent` with other rounding.
+so they happen in d dimensions, and the reconstruction is u_T (X^T u_T + eps)^T / c_T. This is
+exact, eps included; it is the sweep form of `solvers.CoordinateDescent` with other rounding.
 """
 
 from __future__ import annotations

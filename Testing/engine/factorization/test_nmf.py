@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from engine import reference
 
+from engine import reference
 from factorizer_engine.factorization import NMF
 from factorizer_engine.factorization.rank_one import factorize_rank_one
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from engine import reference
 from torch import Tensor
 
+from engine import reference
 from factorizer_engine.factorization.solvers import Solver, make_solver
 
 QUANTITIES = ("u", "v", "recon", "grad")
@@ -23,7 +23,7 @@ def _cases() -> list[tuple[str, str]]:
 
 
 def _solve(solver: Solver, x: Tensor, u: Tensor, v: Tensor, sweeps: int) -> list[Tensor] | None:
-    """u, v, reconstruction and gradient of sum(sin(reconstruction)); None where no solution exists."""
+    """u, v, reconstruction and gradient of its summed sine; None where no solution exists."""
     x = x.clone().requires_grad_(True)
     try:
         for _ in range(sweeps):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from engine import reference
 from torch import nn
 
+from engine import reference
 from factorizer_engine.factorization import Matricize, SWMatricize
 from factorizer_engine.networks import (
     MLP,
