@@ -1,0 +1,149 @@
+"""Pre-processed cases: made once, kept on disk in half precision, drawn from in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from factorizer_engine.bundles.model import Preprocessing
+from factorizer_engine.images.grid import resample
+from factorizer_engine.images.preprocessing import Preprocessor
+from factorizer_engine.images.readers import read_scan
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.training.config import PreprocessingSection
+from factorizer_engine.training.dataset import Case, Dataset
+
+_POINTS_PER_REGION = 20_000
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """A case in model space.
+
+    Attributes:
+        image: (C, X, Y, Z) float16 z-scores.
+        target: (R, X, Y, Z) uint8 region masks.
+        points: Per region, voxel indices (N, 3) where it holds; N may be 0.
+        spacing: Voxel size in mm.
+    """
+
+    name: str
+    image: Tensor
+    target: Tensor
+    points: tuple[np.ndarray, ...]
+    spacing: tuple[float, float, float]
+
+
+def preprocessing_of(section: PreprocessingSection) -> Preprocessing:
+    """The same settings as a bundle keeps them."""
+    return Preprocessing(
+        spacing=section.spacing,
+        orientation=section.orientation,
+        crop_margin=section.crop_margin,
+        normalization=section.normalization,
+    )
+
+
+def read_channels(case: Case) -> list[Scan]:
+    """The case's channels in network order; a single four-dimensional file is split."""
+    if len(case.images) > 1:
+        return [read_scan(path) for path in case.images]
+    from factorizer_engine.training.dataset import read_volumes
+
+    return read_volumes(case.images[0])
+
+
+def region_masks(label: np.ndarray, regions: dict[str, tuple[int, ...]]) -> np.ndarray:
+    """(R, X, Y, Z) booleans: where the label is one of each region's values."""
+    return np.stack([np.isin(label, values) for values in regions.values()])
+
+
+def prepare_case(case: Case, dataset: Dataset, section: PreprocessingSection) -> PreparedCase:
+    """Bring a case into model space.
+
+    Region masks are interpolated with antialiasing and cut at one half, so that they are the best
+    coarse version of the reference rather than a random one of its voxels.
+    """
+    scans = read_channels(case)
+    label = read_scan(case.label)
+    prepared = Preprocessor(preprocessing_of(section)).prepare(scans, scans[0])
+    masks = [
+        resample(label.with_array(m.astype(np.float32)), prepared.grid, "linear", antialias=True)
+        for m in region_masks(label.array, dataset.regions)
+    ]
+    target = np.stack([mask.array >= 0.5 for mask in masks])
+    return _with_points(case.name, prepared.array, target, prepared.grid.spacing)
+
+
+def _with_points(
+    name: str, image: np.ndarray, target: np.ndarray, spacing: tuple[float, float, float]
+) -> PreparedCase:
+    points = []
+    for mask in target:
+        found = np.argwhere(mask)
+        step = max(1, -(-len(found) // _POINTS_PER_REGION))
+        points.append(found[::step])
+    return PreparedCase(
+        name=name,
+        image=torch.from_numpy(np.ascontiguousarray(image, dtype=np.float16)),
+        target=torch.from_numpy(np.ascontiguousarray(target, dtype=np.uint8)),
+        points=tuple(points),
+        spacing=tuple(float(s) for s in spacing),
+    )
+
+
+class CaseCache:
+    """Prepared cases of one dataset under one pre-processing, in a folder and in memory.
+
+    Args:
+        folder: Where `<case>.npz` files are kept; made if missing.
+        dataset: Where cases come from.
+        section: Pre-processing; another one makes other files.
+    """
+
+    def __init__(self, folder: Path, dataset: Dataset, section: PreprocessingSection) -> None:
+        self._dataset = dataset
+        self._section = section
+        self._memory: dict[str, PreparedCase] = {}
+        settings = {**asdict(preprocessing_of(section)), "regions": dataset.regions, "v": _VERSION}
+        key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+        self._folder = Path(folder) / key
+
+    def get(self, name: str) -> PreparedCase:
+        """The prepared case `name`, from memory, else from disk, else made now."""
+        if name not in self._memory:
+            path = self._folder / f"{name}.npz"
+            if not path.is_file():
+                self._write(path, prepare_case(self._dataset.case(name), self._dataset, self._section))
+            self._memory[name] = self._read(path)
+        return self._memory[name]
+
+    @staticmethod
+    def _write(path: Path, case: PreparedCase) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        with temporary.open("wb") as file:
+            np.savez(
+                file,
+                image=case.image.numpy(),
+                target=np.packbits(case.target.numpy()),
+                shape=np.asarray(case.target.shape),
+                spacing=np.asarray(case.spacing),
+            )
+        os.replace(temporary, path)
+
+    @staticmethod
+    def _read(path: Path) -> PreparedCase:
+        with np.load(path) as content:
+            shape = tuple(content["shape"])
+            target = np.unpackbits(content["target"], count=int(np.prod(shape))).reshape(shape)
+            spacing = tuple(content["spacing"].tolist())
+            return _with_points(path.stem, content["image"], target, spacing)

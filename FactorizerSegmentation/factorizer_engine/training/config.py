@@ -1,0 +1,251 @@
+"""The training configuration: one readable YAML file, checked before anything else happens."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from factorizer_engine.errors import BadInputError
+
+
+class _Section(BaseModel):
+    """Refuses unknown keys, so that a misspelt option cannot be ignored silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSection(_Section):
+    """Where the cases are and what they mean.
+
+    `channels`, `labels` and `regions` may be left out when the folder has a `dataset.json`.
+    `regions` are unions of label values; each is one sigmoid output, in this order.
+    """
+
+    root: str
+    channels: tuple[str, ...] | None = None
+    labels: dict[str, int] | None = None
+    regions: dict[str, tuple[int, ...]] | None = None
+    exclude: tuple[str, ...] = ()
+
+
+class SplitSection(_Section):
+    """Which cases are trained on, selected on and never touched."""
+
+    file: str = "splits.json"
+    folds: int = Field(5, ge=2)
+    fold: int = Field(0, ge=0)
+    seed: int = 42
+    held_out: tuple[str, ...] = ()
+    validation: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> SplitSection:
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist among {self.folds} folds")
+        return self
+
+
+class PreprocessingSection(_Section):
+    """What happens to a scan before the network sees it, in training and in use."""
+
+    spacing: tuple[float, float, float] | None = None
+    orientation: str = "RAS"
+    crop_margin: int = Field(10, ge=0)
+    normalization: Literal["zscore_nonzero", "zscore", "none"] = "zscore_nonzero"
+
+
+class NetworkSection(_Section):
+    """The network; `arguments` go to its constructor (see `networks.py` of this package)."""
+
+    type: Literal["factorizer", "dynunet", "segresnet"] = "factorizer"
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    pretrained: str | None = None
+
+
+class AugmentationSection(_Section):
+    """Probabilities and ranges of the random changes made to every training window.
+
+    Rotation in degrees (about each axis), `scale` and `intensity_scale` as +- fractions,
+    `elastic_mm` the standard deviation of a smooth displacement.
+    """
+
+    flip: float = Field(0.5, ge=0, le=1)
+    affine: float = Field(0.15, ge=0, le=1)
+    rotation: float = Field(30.0, ge=0, le=180)
+    scale: float = Field(0.3, ge=0, lt=1)
+    elastic: float = Field(0.0, ge=0, le=1)
+    elastic_mm: float = Field(4.0, ge=0)
+    noise: float = Field(0.15, ge=0, le=1)
+    noise_std: float = Field(0.1, ge=0)
+    smoothing: float = Field(0.15, ge=0, le=1)
+    smoothing_sigma: tuple[float, float] = (0.5, 1.5)
+    intensity_scale: float = Field(0.15, ge=0, le=1)
+    intensity_scale_range: float = Field(0.3, ge=0)
+    shift: float = Field(0.15, ge=0, le=1)
+    shift_range: float = Field(0.1, ge=0)
+    gamma: float = Field(0.15, ge=0, le=1)
+    gamma_range: tuple[float, float] = (0.7, 1.5)
+    bias_field: float = Field(0.0, ge=0, le=1)
+    bias_field_std: float = Field(0.2, ge=0)
+    low_resolution: float = Field(0.0, ge=0, le=1)
+    low_resolution_factor: tuple[float, float] = (1.0, 3.0)
+    channel_dropout: float = Field(0.0, ge=0, le=1)
+
+
+class OptimizationSection(_Section):
+    """How the weights are found.
+
+    `schedule: steps` anneals over `steps`; `schedule: time` anneals over `max_seconds` of training
+    time (summed over resumed runs), however many steps that turns out to be.
+    """
+
+    steps: int = Field(100_000, ge=1)
+    max_seconds: float | None = Field(None, gt=0)
+    schedule: Literal["steps", "time"] = "steps"
+    batch_size: int = Field(2, ge=1)
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    warmup: float = Field(0.02, ge=0, lt=1)
+    foreground: float = Field(0.67, ge=0, le=1)
+    deep_supervision: tuple[float, ...] = (1.0, 0.5, 0.25)
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    clip_gradient: float = Field(12.0, gt=0)
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    gradient_checkpointing: bool = False
+
+    @model_validator(mode="after")
+    def _time_needs_a_budget(self) -> OptimizationSection:
+        if self.schedule == "time" and self.max_seconds is None:
+            raise ValueError("schedule 'time' needs 'max_seconds'")
+        return self
+
+
+class RunSection(_Section):
+    """What surrounds the loop."""
+
+    output: str = "runs/{name}"
+    device: str = "auto"
+    seed: int = 42
+    threads: int | None = Field(None, ge=1)
+    workers: int = Field(0, ge=0)
+    cache: str | None = None
+    first_validation: int = Field(50, ge=1)
+    validate_every: int = Field(500, ge=1)
+    validation_overlap: float = Field(0.5, ge=0, lt=1)
+    checkpoint_every: int = Field(100, ge=1)
+    log_every: int = Field(20, ge=1)
+
+
+class BundleSection(_Section):
+    """What `export` writes about the model besides what the run itself knows."""
+
+    family: str = "custom"
+    version: str = "0.1.0"
+    title: str = ""
+    description: str = ""
+    licence: str = ""
+    citations: tuple[str, ...] = ()
+    channel_aliases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    regions: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    labels: dict[int, dict[str, Any]] = Field(default_factory=dict)
+    inference: dict[str, Any] = Field(default_factory=dict)
+    postprocessing: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrainingConfig(_Section):
+    """Everything that defines a run; a copy is kept beside its results."""
+
+    name: str
+    window: tuple[int, int, int]
+    data: DataSection
+    split: SplitSection = SplitSection()
+    preprocessing: PreprocessingSection = PreprocessingSection()
+    network: NetworkSection = NetworkSection()
+    augmentation: AugmentationSection = AugmentationSection()
+    optimization: OptimizationSection = OptimizationSection()
+    run: RunSection = RunSection()
+    bundle: BundleSection = BundleSection()
+
+    @property
+    def output(self) -> Path:
+        """Folder of the run's results."""
+        return Path(self.run.output.format(name=self.name))
+
+    @property
+    def cache(self) -> Path:
+        """Folder of the pre-processed cases."""
+        return Path(self.run.cache) if self.run.cache else self.output / "cache"
+
+
+def load_config(
+    path: str | Path, data: str | Path | None = None, output: str | Path | None = None
+) -> TrainingConfig:
+    """Read and check a configuration.
+
+    Relative `data.root` and `split.file` are taken from the folder of the file; environment variables
+    in `data.root` are filled in.
+
+    Args:
+        path: YAML file.
+        data: Takes the place of `data.root`.
+        output: Takes the place of `run.output`.
+
+    Raises:
+        BadInputError: If the file cannot be read or says something impossible.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInputError(f"The configuration {path} cannot be read: {error.strerror}.") from error
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        place = f" near line {line + 1}" if line is not None else ""
+        raise BadInputError(
+            f"The configuration {path.name} is not valid YAML{place}.", str(error)
+        ) from error
+    if not isinstance(values, dict):
+        raise BadInputError(f"The configuration {path.name} must be a list of named sections.")
+    _override(values, "data", "root", data)
+    _override(values, "run", "output", output)
+    _place_paths(values, path.resolve().parent)
+    try:
+        return TrainingConfig.model_validate(values)
+    except ValidationError as error:
+        raise BadInputError(_sentence(path.name, error), str(error)) from error
+
+
+def _override(values: dict, section: str, key: str, value: str | Path | None) -> None:
+    if value is not None and isinstance(values.setdefault(section, {}), dict):
+        values[section][key] = str(value)
+
+
+def _place_paths(values: dict, folder: Path) -> None:
+    for section, key in (("data", "root"), ("split", "file")):
+        part = values.get(section)
+        if isinstance(part, dict) and isinstance(part.get(key), str):
+            text = os.path.expanduser(os.path.expandvars(part[key]))
+            if "$" in text:
+                raise BadInputError(
+                    f"The environment variable in {section}.{key} ('{part[key]}') is not set."
+                )
+            part[key] = str(folder / text)
+
+
+def _sentence(name: str, error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        reason = f"does not know the key '{key}'"
+    elif first["type"] == "missing":
+        reason = f"lacks the key '{key}'"
+    else:
+        text = first["msg"].removeprefix("Value error, ")
+        reason = f"has a wrong value for '{key}': {text[0].lower()}{text[1:]}"
+    more = error.error_count() - 1
+    suffix = f" (and {more} more)" if more else ""
+    return f"The configuration {name} {reason}{suffix}."

@@ -1,0 +1,142 @@
+"""Which files make up a case: folders in MSD or nnU-Net layout."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.training.config import DataSection
+
+_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One examination: an image file per channel, in network order, and its label map.
+
+    An MSD case has all channels in one four-dimensional file; `images` then holds that file once.
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    label: Path
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Cases with the meaning of their channels and label values.
+
+    Attributes:
+        channels: Channel names, in file order.
+        labels: Name to value, without background.
+        regions: Name to the label values whose union it is; one network output each.
+        cases: Sorted by name.
+    """
+
+    root: Path
+    channels: tuple[str, ...]
+    labels: dict[str, int]
+    regions: dict[str, tuple[int, ...]]
+    cases: tuple[Case, ...]
+
+    def case(self, name: str) -> Case:
+        for case in self.cases:
+            if case.name == name:
+                return case
+        raise BadInputError(f"The dataset {self.root.name} has no case '{name}'.")
+
+
+def open_dataset(section: DataSection) -> Dataset:
+    """List the cases under `section.root` (`imagesTr`, `labelsTr`, perhaps `dataset.json`).
+
+    Raises:
+        BadInputError: If folders, descriptions or files are missing.
+    """
+    root = Path(section.root)
+    for folder in (root, root / "imagesTr", root / "labelsTr"):
+        if not folder.is_dir():
+            raise BadInputError(f"The dataset folder {folder} does not exist.")
+    described = _read_description(root / "dataset.json")
+    channels = section.channels or described.get("channels")
+    if not channels:
+        raise BadInputError(
+            f"The channels of {root.name} are unknown: name them under data.channels or in a dataset.json."
+        )
+    labels = section.labels or described.get("labels") or {}
+    regions = section.regions or described.get("regions")
+    if not regions:
+        raise BadInputError(
+            f"The labels of {root.name} are unknown: name them under data.regions or in a dataset.json."
+        )
+    labels = labels or {f"label {v}": v for v in sorted({v for r in regions.values() for v in r})}
+    cases = _find_cases(root, len(channels), frozenset(section.exclude))
+    return Dataset(root, tuple(channels), dict(labels), dict(regions), cases)
+
+
+def _read_description(path: Path) -> dict:
+    """`dataset.json` of MSD ("modality", value-to-name labels) or nnU-Net ("channel_names")."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        names = content.get("channel_names") or content.get("modality") or {}
+        channels = tuple(names[key] for key in sorted(names, key=int))
+        labels, regions = {}, {}
+        for key, value in content.get("labels", {}).items():
+            name, values = (value, [int(key)]) if str(key).isdigit() else (key, value)
+            values = tuple(int(v) for v in (values if isinstance(values, list) else [values]))
+            if values == (0,):
+                continue
+            regions[name] = values
+            if len(values) == 1:
+                labels[name] = values[0]
+    except (ValueError, AttributeError, TypeError) as error:
+        raise BadInputError(f"The description {path} cannot be understood.", str(error)) from error
+    return {"channels": channels, "labels": labels, "regions": regions}
+
+
+def _find_cases(root: Path, channel_count: int, exclude: frozenset[str]) -> tuple[Case, ...]:
+    labels = {_stem(p): p for p in sorted((root / "labelsTr").iterdir()) if _is_image(p)}
+    images: dict[str, dict[int, Path]] = {}
+    for path in sorted((root / "imagesTr").iterdir()):
+        if not _is_image(path):
+            continue
+        name, number = _stem(path), None
+        match = re.fullmatch(r"(.+)_(\d{4})", name)
+        if match and match[1] in labels:
+            name, number = match[1], int(match[2])
+        images.setdefault(name, {})[-1 if number is None else number] = path
+    unknown = sorted(exclude - set(labels))
+    if unknown:
+        raise BadInputError(f"The excluded case '{unknown[0]}' is not in {root.name}.")
+    cases = []
+    for name, label in labels.items():
+        if name in exclude:
+            continue
+        found = images.get(name, {})
+        if set(found) == {-1}:
+            cases.append(Case(name, (found[-1],), label))
+            continue
+        for number in range(channel_count):
+            if number not in found:
+                raise BadInputError(
+                    f"The case {name} lacks channel {number}: imagesTr/{name}_{number:04d} is missing."
+                )
+        cases.append(Case(name, tuple(found[n] for n in range(channel_count)), label))
+    if not cases:
+        raise BadInputError(f"The dataset {root} has no labelled cases.")
+    return tuple(cases)
+
+
+def _is_image(path: Path) -> bool:
+    return path.name.endswith(_SUFFIXES) and not path.name.startswith(".")
+
+
+def _stem(path: Path) -> str:
+    for suffix in _SUFFIXES:
+        if path.name.endswith(suffix):
+            return path.name[: -len(suffix)]
+    return path.name

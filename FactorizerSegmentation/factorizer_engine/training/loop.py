@@ -1,0 +1,331 @@
+"""The training loop: steps, checks, checkpoints; resumable exactly."""
+
+from __future__ import annotations
+
+import math
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from factorizer_engine.errors import BadInputError, EngineError
+from factorizer_engine.training.cases import CaseCache
+from factorizer_engine.training.config import TrainingConfig
+from factorizer_engine.training.dataset import Dataset
+from factorizer_engine.training.distributed import Team
+from factorizer_engine.training.ema import AveragedWeights
+from factorizer_engine.training.history import History
+from factorizer_engine.training.losses import DeepSupervisionLoss, RegionLoss
+from factorizer_engine.training.networks import build_network, checkpoint_blocks, network_spec
+from factorizer_engine.training.progress import Progress
+from factorizer_engine.training.sampling import WindowDataset, window_loader
+from factorizer_engine.training.schedule import Budget, learning_rate
+from factorizer_engine.training.splits import Split
+from factorizer_engine.training.state import (
+    load_checkpoint,
+    random_states,
+    restore_random_states,
+    save_atomically,
+)
+from factorizer_engine.training.validation import validate
+
+_AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class NotANumberError(EngineError):
+    """The loss or the gradient stopped being a number."""
+
+    kind = "internal"
+
+
+class Trainer:
+    """One run of one configuration on one split.
+
+    Args:
+        config: What to do.
+        dataset: Cases.
+        split: Which of them are for what.
+        folder: Where the run is kept.
+        device: Where to compute.
+        team: The processes that train together.
+        progress: Told about every step.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        dataset: Dataset,
+        split: Split,
+        folder: Path,
+        device: torch.device,
+        team: Team,
+        progress: Progress,
+    ) -> None:
+        self.config, self.folder, self.team = config, folder, team
+        self.regions = tuple(dataset.regions)
+        self._split, self._device, self._progress = split, device, progress
+        self._settings = config.optimization
+        self._autocast = _AUTOCAST[self._settings.precision]
+        self._cache = CaseCache(config.cache, dataset, config.preprocessing)
+        self._windows = WindowDataset(
+            self._cache,
+            split.train,
+            config.window,
+            config.augmentation,
+            self._settings.foreground,
+            config.run.seed,
+        )
+        _seed_everything(config.run.seed)
+        spec = network_spec(
+            config.network, len(dataset.channels), len(dataset.regions), config.window
+        )
+        self._network = build_network(spec, config.window).to(device)
+        if config.network.pretrained:
+            load_matching_weights(self._network, Path(config.network.pretrained))
+        self._average = AveragedWeights(self._network, self._settings.ema_decay)
+        if self._settings.gradient_checkpointing:
+            checkpoint_blocks(self._network)
+        self._loss = DeepSupervisionLoss(RegionLoss(), self._settings.deep_supervision)
+        self._optimizer = torch.optim.AdamW(
+            self._network.parameters(),
+            lr=self._settings.learning_rate,
+            weight_decay=self._settings.weight_decay,
+        )
+        self._scaler = torch.amp.GradScaler(
+            device.type, enabled=self._settings.precision == "float16" and device.type == "cuda"
+        )
+        self.step, self._seconds, self._best = 0, 0.0, -math.inf
+        self._stop_requested = False
+
+    def prepare_cases(self) -> None:
+        """Fill the cache, every process its share, then load everything that will be used."""
+        names = sorted({*self._split.train, *self._split.validation})
+        for number, name in enumerate(self.team.share_of(names)):
+            self._progress.preparing(name, number, len(names))
+            self._cache.get(name)
+        self.team.wait()
+        for name in names:
+            self._cache.get(name)
+
+    def resume(self) -> None:
+        """Continue from the folder's last checkpoint.
+
+        Raises:
+            BadInputError: If there is none or it belongs to another configuration.
+        """
+        state = load_checkpoint(self.folder / "last.pt")
+        if state["config"] != _essence(self.config):
+            raise BadInputError(
+                f"The run in {self.folder} was made with another configuration; "
+                "start a new run or restore the configuration kept there."
+            )
+        if state["processes"] != self.team.size:
+            raise BadInputError(
+                f"The run was made with {state['processes']} processes and can only be resumed with as many."
+            )
+        self._network.load_state_dict(state["network"])
+        self._average.load(state["average"], state["step"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        self.step, self._seconds, self._best = state["step"], state["seconds"], state["best"]
+        restore_random_states(state["random"][self.team.rank])
+
+    def run(self) -> float:
+        """Train to the end of the budget, or until asked to stop; returns the training seconds."""
+        history = History(self.folder, self.step) if self.team.leads else None
+        budget = Budget(self._settings, self._seconds)
+        model = self.team.wrap(self._network, self._device)
+        loader = window_loader(
+            self._windows,
+            self.step,
+            self._settings.steps,
+            self._settings.batch_size,
+            self.team.rank,
+            self.team.size,
+            self.config.run.workers,
+            pin_memory=self._device.type == "cuda",
+        )
+        with _stop_signals(self._request_stop):
+            for image, target in loader:
+                started = time.monotonic()
+                progress = self.team.agree(budget.progress(self.step))
+                loss, norm, rate = self._train_step(model, image, target, progress)
+                self.step += 1
+                ends, stops = self.team.agree(
+                    (budget.is_spent(self.step), self._stop_requested)
+                )
+                if history is not None:
+                    self._note(history, loss, norm, rate, budget, time.monotonic() - started)
+                if self._is_due(ends):
+                    self._validate(history)
+                if ends or stops or self.step % self.config.run.checkpoint_every == 0:
+                    self._save(budget)
+                if ends or stops:
+                    break
+        if history is not None:
+            history.close()
+        return budget.seconds
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the budget is spent (a stopped run is not finished)."""
+        return not self._stop_requested
+
+    def _request_stop(self, *_: Any) -> None:
+        self._stop_requested = True
+
+    def _train_step(
+        self, model: torch.nn.Module, image: Tensor, target: Tensor, progress: float
+    ) -> tuple[float, float, float]:
+        rate = learning_rate(progress, self._settings.learning_rate, self._settings.warmup)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        model.train()
+        image = image.to(self._device, non_blocking=True)
+        target = target.to(self._device, non_blocking=True)
+        enabled = self._autocast is not None
+        with torch.autocast(self._device.type, dtype=self._autocast, enabled=enabled):
+            outputs = model(image)
+        loss = self._loss(outputs, target)
+        self._optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()
+        self._scaler.unscale_(self._optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(
+            self._network.parameters(), self._settings.clip_gradient
+        )
+        mean_loss = self.team.mean(float(loss.detach()))
+        self._stop_if_not_a_number(mean_loss, float(norm))
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._average.update(self._network)
+        return mean_loss, float(norm), rate
+
+    def _stop_if_not_a_number(self, loss: float, norm: float) -> None:
+        if math.isfinite(loss) and (math.isfinite(norm) or self._scaler.is_enabled()):
+            return
+        kept = self.folder / "last.pt"
+        where = f"the last good checkpoint is {kept}" if kept.is_file() else "no checkpoint exists yet"
+        raise NotANumberError(
+            f"The loss stopped being a number at step {self.step + 1}; {where}. "
+            "Lower the learning rate or use float32."
+        )
+
+    def _is_due(self, ends: bool) -> bool:
+        if not self._split.validation:
+            return False
+        run = self.config.run
+        return ends or self.step == run.first_validation or self.step % run.validate_every == 0
+
+    def _validate(self, history: History | None) -> None:
+        scores = validate(
+            self._average.network,
+            self._cache,
+            self._split.validation,
+            self.config.window,
+            self.config.run.validation_overlap,
+            self._device,
+            self._autocast,
+            self.team,
+        )
+        if history is None:
+            return
+        values = np.asarray(list(scores.values()))
+        mean = float(values.mean())
+        per_region = dict(zip(self.regions, values.mean(axis=0).tolist(), strict=True))
+        history.add("validation", self.step, dice=mean, **per_region, cases=scores)
+        self._progress.validated(self.step, mean, per_region)
+        if mean > self._best:
+            self._best = mean
+            self._save_weights("best.pt", mean)
+
+    def _note(
+        self, history: History, loss: float, norm: float, rate: float, budget: Budget, took: float
+    ) -> None:
+        self._progress.stepped(self.step, budget.progress(self.step), loss, rate, budget.seconds)
+        if self.step % self.config.run.log_every == 0 or self.step == 1:
+            history.add(
+                "training",
+                self.step,
+                loss=loss,
+                gradient_norm=norm,
+                learning_rate=rate,
+                seconds=budget.seconds,
+                step_seconds=took,
+            )
+
+    def _save_weights(self, name: str, score: float | None) -> None:
+        content = {
+            "network": self._average.state_dict(),
+            "step": self.step,
+            "validation_dice": score,
+        }
+        save_atomically(content, self.folder / name)
+
+    def _save(self, budget: Budget) -> None:
+        states = self.team.gather([random_states()])
+        if not self.team.leads:
+            return
+        content = {
+            "config": _essence(self.config),
+            "processes": self.team.size,
+            "network": self._network.state_dict(),
+            "average": self._average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "step": self.step,
+            "seconds": budget.seconds,
+            "best": self._best,
+            "random": states,
+        }
+        save_atomically(content, self.folder / "last.pt")
+        self._save_weights("final.pt", None)
+
+
+def load_matching_weights(network: torch.nn.Module, path: Path) -> None:
+    """Start from the weights of another run (`best.pt` or `final.pt`)."""
+    try:
+        network.load_state_dict(load_checkpoint(path)["network"])
+    except (KeyError, RuntimeError) as error:
+        raise BadInputError(f"The weights {path} do not fit this network.", str(error)) from error
+
+
+def _essence(config: TrainingConfig) -> str:
+    """All that decides the course of a run, as text; where and how it is logged does not."""
+    return config.model_copy(update={"run": None, "bundle": None}).model_dump_json(
+        include={"window", "split", "preprocessing", "network", "augmentation", "optimization"},
+        exclude={"split": {"file"}},
+    ) + f" seed {config.run.seed}"
+
+
+def _seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+class _stop_signals:  # noqa: N801
+    """While active, SIGTERM and SIGINT ask for an orderly stop; a second SIGINT ends at once."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            try:
+                self._previous[number] = signal.signal(number, self._handle)
+            except ValueError:  # not in the main thread: the owner handles signals
+                return
+
+    def _handle(self, number: int, frame: Any) -> None:
+        self._request()
+        signal.signal(number, self._previous[number])
+
+    def __exit__(self, *_: Any) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

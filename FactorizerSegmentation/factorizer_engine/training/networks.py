@@ -1,0 +1,91 @@
+"""The networks that can be trained here: Factorizers, and the usual references for comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from factorizer_engine.bundles.model import NetworkSpec
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.networks import FactorizerBlock
+from factorizer_engine.training.config import NetworkSection
+
+_MATRICIZE = {"swin": "SWMatricize", "matricize": "Matricize"}
+
+
+def network_spec(
+    section: NetworkSection, in_channels: int, out_channels: int, window: tuple[int, int, int]
+) -> NetworkSpec:
+    """The network of a configuration as plain data.
+
+    The arguments of a Factorizer are those of the class, except that `head_dim`, `patch_size` and
+    `shifts` may stand directly among them in place of `reshape`.
+    """
+    arguments = dict(section.arguments)
+    if section.type == "factorizer":
+        matricize = {
+            key: arguments.pop(key)
+            for key in ("head_dim", "num_heads", "patch_size", "grid_size", "shifts")
+            if key in arguments
+        }
+        if matricize:
+            arguments["reshape"] = ["SWMatricize", matricize]
+        arguments = {
+            "in_channels": in_channels,
+            "out_channels": out_channels,
+            "spatial_size": list(window),
+            **arguments,
+        }
+        return NetworkSpec("Factorizer", arguments)
+    if section.type == "dynunet":
+        arguments = {
+            "spatial_dims": 3,
+            "in_channels": in_channels,
+            "out_channels": out_channels,
+            "kernel_size": [3] * 5,
+            "strides": [1, 2, 2, 2, 2],
+            "upsample_kernel_size": [2] * 4,
+            "norm_name": "instance",
+            **arguments,
+        }
+        return NetworkSpec("DynUNet", arguments)
+    arguments = {"in_channels": in_channels, "out_channels": out_channels, **arguments}
+    return NetworkSpec("SegResNet", arguments)
+
+
+def build_network(spec: NetworkSpec, window: Sequence[int]) -> nn.Module:
+    """A network with fresh weights.
+
+    Raises:
+        BadInputError: If the arguments do not fit the class or the window.
+    """
+    try:
+        if spec.target == "Factorizer":
+            network = spec.build()
+        else:
+            import monai.networks.nets as nets
+
+            network = getattr(nets, spec.target)(**spec.arguments)
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, spec.arguments["in_channels"], *window))
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise BadInputError(
+            f"The network cannot be built for a window of {tuple(window)}: {error}", repr(error)
+        ) from error
+    return network.train()
+
+
+def finest_output(outputs: Tensor | Sequence[Tensor]) -> Tensor:
+    """The output at full resolution, with or without deep supervision."""
+    return outputs if isinstance(outputs, Tensor) else outputs[0]
+
+
+def checkpoint_blocks(network: nn.Module) -> None:
+    """Let every Factorizer block forget its activations and compute them again when needed."""
+    for module in network.modules():
+        if isinstance(module, FactorizerBlock):
+            forward = module.forward
+            module.forward = lambda x, forward=forward: checkpoint(forward, x, use_reentrant=False)

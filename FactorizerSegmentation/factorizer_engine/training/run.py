@@ -1,0 +1,192 @@
+"""From a configuration to a trained run on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+
+import factorizer_engine
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.training.config import TrainingConfig, load_config
+from factorizer_engine.training.dataset import Dataset, open_dataset
+from factorizer_engine.training.distributed import Team, joined_team
+from factorizer_engine.training.loop import Trainer
+from factorizer_engine.training.progress import Progress
+from factorizer_engine.training.splits import Split, make_split
+
+
+def train(
+    config: TrainingConfig, source: str | Path | None = None, resume: bool = False
+) -> Path:
+    """Train, and keep everything about the run in `config.output`.
+
+    Files of a run: `config.json`, `split.json`, `run.json` (hardware, versions, time), `history.jsonl`,
+    `last.pt` (to resume), `best.pt` (best on validation), `final.pt` (last average).
+
+    Args:
+        config: What to do.
+        source: The YAML file, copied into the run.
+        resume: Continue the run in the output folder.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        BadInputError: If the data or the folder cannot be used.
+        NotANumberError: If the loss diverges.
+    """
+    if config.run.threads:
+        torch.set_num_threads(config.run.threads)
+    dataset = open_dataset(config.data)
+    device = _device(config.run.device)
+    with joined_team(device) as team:
+        folder = config.output
+        if team.leads:
+            _open_folder(folder, resume)
+            split = make_split(config.split, lesion_volumes(dataset))
+        split = team.agree(split if team.leads else None)
+        with Progress(team.leads, config.run.log_every) as progress:
+            trainer = Trainer(config, dataset, split, folder, device, team, progress)
+            if team.leads:
+                _record_start(folder, config, dataset, split, source, device, team, resume)
+            trainer.prepare_cases()
+            if resume:
+                trainer.resume()
+            seconds = trainer.run()
+            if team.leads:
+                _record_end(folder, trainer, seconds)
+                progress.say(
+                    f"{'finished' if trainer.is_finished else 'stopped'} after step {trainer.step}, "
+                    f"{seconds:.0f} s: {folder}"
+                )
+    return folder
+
+
+def train_command(
+    config: str | Path,
+    resume: bool = False,
+    check: bool = False,
+    data: str | Path | None = None,
+    output: str | Path | None = None,
+) -> Path | None:
+    """`factorizer train CONFIG [--resume] [--check]`."""
+    settings = load_config(config, data, output)
+    if check:
+        from factorizer_engine.training.checks import check_training
+
+        check_training(settings)
+        return None
+    return train(settings, config, resume)
+
+
+def lesion_volumes(dataset: Dataset) -> dict[str, float]:
+    """Volume in mL of all regions together, per case."""
+    values = sorted({v for region in dataset.regions.values() for v in region})
+    volumes = {}
+    for case in dataset.cases:
+        image = nib.load(case.label)
+        voxel = abs(np.linalg.det(image.affine[:3, :3])) / 1000.0
+        volumes[case.name] = float(np.isin(np.asarray(image.dataobj), values).sum() * voxel)
+    return volumes
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise BadInputError("No CUDA device is available; set run.device to cpu.")
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", device.index or 0)))
+        torch.cuda.set_device(device)
+    return device
+
+
+def _open_folder(folder: Path, resume: bool) -> None:
+    started = (folder / "history.jsonl").is_file()
+    if started and not resume:
+        raise BadInputError(
+            f"The folder {folder} holds a run already; resume it or choose another output."
+        )
+    if resume and not (folder / "last.pt").is_file():
+        raise BadInputError(f"The folder {folder} holds no checkpoint to resume from.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInputError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+
+
+def _record_start(
+    folder: Path,
+    config: TrainingConfig,
+    dataset: Dataset,
+    split: Split,
+    source: str | Path | None,
+    device: torch.device,
+    team: Team,
+    resume: bool,
+) -> None:
+    if resume:
+        return
+    (folder / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    if source is not None:
+        shutil.copyfile(source, folder / "config.yaml")
+    _write_json(
+        folder / "split.json",
+        {"train": split.train, "validation": split.validation, "held_out": split.held_out},
+    )
+    _write_json(
+        folder / "run.json",
+        {
+            "started": _now(),
+            "engine": factorizer_engine.__version__,
+            "commit": _commit(),
+            "torch": torch.__version__,
+            "device": _device_name(device),
+            "processes": team.size,
+            "threads_per_process": torch.get_num_threads(),
+            "dataset": dataset.root.name,
+            "channels": dataset.channels,
+            "labels": dataset.labels,
+            "regions": dataset.regions,
+            "cases": len(dataset.cases),
+        },
+    )
+
+
+def _record_end(folder: Path, trainer: Trainer, seconds: float) -> None:
+    path = folder / "run.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record |= {"ended": _now(), "seconds": round(seconds, 1), "steps": trainer.step}
+    _write_json(path, record | {"finished": trainer.is_finished})
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {os.cpu_count()} cores, {platform.machine()}"
+
+
+def _commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

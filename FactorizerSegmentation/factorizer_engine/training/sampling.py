@@ -1,0 +1,121 @@
+"""Training windows as a pure function of (seed, number of the window).
+
+Nothing remembers where it was: window n is the same whoever asks for it, in whichever process and
+after whatever interruption. Resuming and distributing follow from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from factorizer_engine.training.augmentation import change_intensities, cut_window
+from factorizer_engine.training.cases import CaseCache, PreparedCase
+from factorizer_engine.training.config import AugmentationSection
+
+
+class WindowDataset(Dataset):
+    """Window number n of an endless, reproducible sequence.
+
+    Every run of len(names) windows visits each case once, in an order of its own.
+
+    Args:
+        cache: Prepared cases.
+        names: Cases to draw from.
+        foreground: Part of the windows that are centred in a region (each region equally often).
+    """
+
+    def __init__(
+        self,
+        cache: CaseCache,
+        names: Sequence[str],
+        window: tuple[int, int, int],
+        augmentation: AugmentationSection,
+        foreground: float,
+        seed: int,
+    ) -> None:
+        self._cache = cache
+        self._names = sorted(names)
+        self._window = window
+        self._augmentation = augmentation
+        self._foreground = foreground
+        self._seed = seed
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        """Image (C, *window) and region masks (R, *window) of window `number`, float32."""
+        case = self._cache.get(self._name(number))
+        generator = np.random.default_rng([self._seed, 1, number])
+        image, target = cut_window(
+            case.image,
+            case.target,
+            self._center(case, generator),
+            self._window,
+            self._augmentation,
+            case.spacing,
+            generator,
+        )
+        return change_intensities(image, self._augmentation, generator), target
+
+    def _name(self, number: int) -> str:
+        count = len(self._names)
+        order = np.random.default_rng([self._seed, 0, number // count]).permutation(count)
+        return self._names[order[number % count]]
+
+    def _center(self, case: PreparedCase, generator: np.random.Generator) -> np.ndarray:
+        """A point in a region or anywhere, moved so that the window leaves the volume least."""
+        shape = np.asarray(case.image.shape[1:])
+        window = np.asarray(self._window)
+        filled = [points for points in case.points if len(points)]
+        if filled and generator.random() < self._foreground:
+            points = filled[int(generator.integers(len(filled)))]
+            center = points[int(generator.integers(len(points)))].astype(float)
+            center = center + generator.uniform(-0.25, 0.25, size=3) * window
+        else:
+            center = generator.uniform(0, shape - 1)
+        half = (window - 1) / 2
+        low, high = np.minimum(half, shape - 1 - half), np.maximum(half, shape - 1 - half)
+        return np.clip(center, low, high)
+
+
+class _StepSampler(Sampler):
+    """Window numbers of this process, step by step, from `start` on."""
+
+    def __init__(self, start: int, steps: int, batch_size: int, rank: int, ranks: int) -> None:
+        self._range = range(start, steps)
+        self._batch_size, self._rank, self._ranks = batch_size, rank, ranks
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in self._range:
+            first = (step * self._ranks + self._rank) * self._batch_size
+            yield list(range(first, first + self._batch_size))
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+
+def window_loader(
+    dataset: WindowDataset,
+    start: int,
+    steps: int,
+    batch_size: int,
+    rank: int = 0,
+    ranks: int = 1,
+    workers: int = 0,
+    pin_memory: bool = False,
+) -> DataLoader:
+    """Batches of steps `start` to `steps`; step s of all ranks together holds windows s B .. (s+1) B - 1.
+
+    B is `batch_size` times `ranks`.
+    """
+    return DataLoader(
+        dataset,
+        batch_sampler=_StepSampler(start, steps, batch_size, rank, ranks),
+        num_workers=workers,
+        pin_memory=pin_memory,
+        persistent_workers=workers > 0,
+        generator=torch.Generator().manual_seed(0),
+    )

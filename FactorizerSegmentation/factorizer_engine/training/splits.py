@@ -1,0 +1,103 @@
+"""Who is trained on, selected on and held out; decided once and kept in a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.training.config import SplitSection
+
+
+@dataclass(frozen=True)
+class Split:
+    """Case names of one fold; the three lists are disjoint."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+def stratified_folds(volumes: Mapping[str, float], folds: int, seed: int) -> list[list[str]]:
+    """Deal cases into folds so that each holds small, middling and large lesions alike.
+
+    Cases are sorted by lesion volume and dealt in blocks of `folds`, each block in random order.
+
+    Args:
+        volumes: Case name to lesion volume, any unit.
+    """
+    generator = np.random.default_rng(seed)
+    ordered = sorted(volumes, key=lambda name: (volumes[name], name))
+    result: list[list[str]] = [[] for _ in range(folds)]
+    for start in range(0, len(ordered), folds):
+        order = generator.permutation(folds)
+        for name, fold in zip(ordered[start : start + folds], order, strict=False):
+            result[fold].append(name)
+    return [sorted(fold) for fold in result]
+
+
+def make_split(section: SplitSection, volumes: Mapping[str, float]) -> Split:
+    """The split of `section.fold`; read from `section.file` if that exists, else made and written.
+
+    Args:
+        volumes: Lesion volume in mL of every case that may be used.
+
+    Raises:
+        BadInputError: If named cases do not exist, the file belongs to other cases, or nothing is
+            left to train on.
+    """
+    path = Path(section.file)
+    for name in (*section.held_out, *(section.validation or ())):
+        if name not in volumes:
+            raise BadInputError(f"The split names the case '{name}', which is not in the dataset.")
+    content = _read(path) if path.is_file() else _make(section, volumes)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    held_out = tuple(content["held_out"])
+    if section.held_out and set(section.held_out) != set(held_out):
+        raise BadInputError(
+            f"The split file {path.name} holds out other cases than the configuration; delete one of the two."
+        )
+    if not section.fold < len(content["folds"]):
+        raise BadInputError(f"The split file {path.name} has no fold {section.fold}.")
+    validation = tuple(content["folds"][section.fold])
+    members = {name for fold in content["folds"] for name in fold} | set(content["always_train"])
+    train = tuple(sorted(members - set(validation)))
+    unknown = sorted((members | set(held_out)) ^ set(volumes))
+    if unknown:
+        raise BadInputError(
+            f"The split file {path.name} and the dataset disagree about the case '{unknown[0]}'."
+        )
+    if not train:
+        raise BadInputError("No case is left to train on; the dataset needs at least two.")
+    return Split(train, validation, held_out)
+
+
+def _make(section: SplitSection, volumes: Mapping[str, float]) -> dict:
+    usable = {n: v for n, v in volumes.items() if n not in section.held_out}
+    if section.validation is not None:
+        folds = [sorted(section.validation)]
+        always = sorted(set(usable) - set(section.validation))
+    else:
+        folds, always = stratified_folds(usable, section.folds, section.seed), []
+    return {
+        "seed": section.seed,
+        "stratified_by": "lesion volume",
+        "folds": folds,
+        "always_train": always,
+        "held_out": sorted(section.held_out),
+        "lesion_volume_ml": {name: round(float(v), 2) for name, v in sorted(volumes.items())},
+    }
+
+
+def _read(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {key: content[key] for key in ("folds", "always_train", "held_out")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInputError(f"The split file {path} cannot be understood.", str(error)) from error

@@ -1,0 +1,69 @@
+"""Checkpoints: written so that a crash never leaves half a file, read without executing anything."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from factorizer_engine.errors import BadInputError
+
+
+def save_atomically(content: dict[str, Any], path: Path) -> None:
+    """Write `content` beside `path`, force it to disk, then put it in place.
+
+    Raises:
+        BadInputError: If the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        raise BadInputError(
+            f"The checkpoint {path} cannot be written; check the free space and the rights.", str(error)
+        ) from error
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        BadInputError: If it does not exist or is damaged.
+    """
+    if not path.is_file():
+        raise BadInputError(f"There is no checkpoint {path}.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise BadInputError(f"The checkpoint {path} is damaged.", str(error)) from error
+
+
+def random_states() -> dict[str, Any]:
+    """States of all global random generators of this process, as plain data."""
+    name, keys, *rest = np.random.get_state()
+    version, internal, gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
+        "python": [version, list(internal), gauss],
+    }
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["torch"])
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all(states["cuda"])
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
