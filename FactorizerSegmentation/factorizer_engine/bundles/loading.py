@@ -58,7 +58,7 @@ def _read_bundle(root: Path, shown_name: str, verify: bool) -> Bundle:
         settings = settings_from_monai(
             metadata, shown_name, config.preprocessing(), config.inference(roi)
         )
-    _check_consistency(settings, network)
+    check_consistency(settings, network)
     weights = _weights(root)
     if not weights:
         raise BadModelError(
@@ -115,7 +115,12 @@ def _weights(root: Path) -> tuple[Path, ...]:
     return ()
 
 
-def _check_consistency(settings: TypedSettings, network: NetworkSpec) -> None:
+def check_consistency(settings: TypedSettings | Bundle, network: NetworkSpec) -> None:
+    """Compare the named inputs, outputs and window size with the network's.
+
+    Raises:
+        BadModelError: If they differ.
+    """
     for what, argument, parts in (
         ("input channels", "in_channels", settings.channels),
         ("outputs", "out_channels", settings.regions),

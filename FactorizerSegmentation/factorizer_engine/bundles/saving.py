@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from factorizer_engine.bundles.architecture import build_network, check_fit, fit_state
 from factorizer_engine.bundles.checksums import write_checksums
 from factorizer_engine.bundles.expressions import class_name
-from factorizer_engine.bundles.loading import load_bundle
+from factorizer_engine.bundles.loading import check_consistency, load_bundle
 from factorizer_engine.bundles.metadata import SECTION, TypedSettings, settings_section, slug
 from factorizer_engine.bundles.model import Bundle, NetworkSpec
 from factorizer_engine.errors import BadInputError, BadModelError
@@ -75,22 +76,19 @@ def save_bundle(
         raise BadInputError(
             f"The model name {bundle.name!r} may only hold lower-case letters, digits and hyphens."
         )
+    check_consistency(bundle, bundle.network)
     states = [_stored_state(member, bundle.network, dtype) for member in members]
     if not states:
         raise BadModelError("A model needs the weights of at least one network.")
     try:
-        _make_room(path, overwrite)
-        for folder in ("configs", "models", "docs"):
-            (path / folder).mkdir(parents=True)
-        for index, state in enumerate(states):
-            name = "model" if len(states) == 1 else f"model_fold{index}"
-            safetensors.torch.save_file(
-                state, path / "models" / f"{name}.safetensors", {"format": "pt"}
-            )
-        _write_json(path / "configs" / "metadata.json", _metadata(bundle, metadata or {}))
-        _write_json(path / "configs" / "inference.json", _inference(bundle, len(states)))
-        (path / "docs" / "README.md").write_text(bundle.card, encoding="utf-8")
-        write_checksums(path)
+        _check_room(path, overwrite)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".saving-", dir=path.parent) as staging:
+            written = Path(staging) / path.name
+            _write_files(written, bundle, states, metadata or {})
+            if path.exists():
+                shutil.rmtree(path)
+            written.rename(path)
     except OSError as error:
         raise BadInputError(
             f"The model cannot be written to {path}: {error.strerror or error}."
@@ -98,14 +96,32 @@ def save_bundle(
     return load_bundle(path)
 
 
-def _make_room(path: Path, overwrite: bool) -> None:
+def _check_room(path: Path, overwrite: bool) -> None:
     if not path.exists() or not any(path.iterdir()):
         return
     if not overwrite:
         raise BadInputError(f"The folder {path} is not empty; choose another or allow overwriting.")
     if not (path / "configs" / "metadata.json").is_file():
         raise BadInputError(f"The folder {path} holds something other than a model and is kept.")
-    shutil.rmtree(path)
+
+
+def _write_files(
+    path: Path, bundle: Bundle, states: Sequence[dict[str, Tensor]], metadata: Mapping[str, Any]
+) -> None:
+    for folder in ("configs", "models", "docs"):
+        (path / folder).mkdir(parents=True)
+    for name, state in zip(_weights_names(len(states)), states, strict=True):
+        safetensors.torch.save_file(state, path / "models" / name, {"format": "pt"})
+    _write_json(path / "configs" / "metadata.json", _metadata(bundle, metadata))
+    _write_json(path / "configs" / "inference.json", _inference(bundle, len(states)))
+    (path / "docs" / "README.md").write_text(bundle.card, encoding="utf-8")
+    write_checksums(path)
+
+
+def _weights_names(count: int) -> list[str]:
+    if count == 1:
+        return ["model.safetensors"]
+    return [f"model_fold{index}.safetensors" for index in range(count)]
 
 
 def _stored_state(
@@ -183,11 +199,10 @@ def _metadata(bundle: Bundle, more: Mapping[str, Any]) -> dict[str, Any]:
 
 def _inference(bundle: Bundle, count: int) -> dict[str, Any]:
     """An inference configuration that `monai.bundle.ConfigParser` can instantiate."""
-    names = ["model"] if count == 1 else [f"model_fold{i}" for i in range(count)]
     return {
         "imports": list(_MONAI_IMPORTS),
         "bundle_root": ".",
-        "weights_paths": [f"$@bundle_root + '/models/{name}.safetensors'" for name in names],
+        "weights_paths": [f"$@bundle_root + '/models/{name}'" for name in _weights_names(count)],
         "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
         "network_def": {
             "_target_": _MONAI_NAMES[bundle.network.target],

@@ -1,0 +1,169 @@
+"""Installed model bundles: find, choose, install, remove."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from factorizer_engine.bundles.loading import load_bundle
+from factorizer_engine.bundles.metadata import slug
+from factorizer_engine.bundles.model import Bundle
+from factorizer_engine.errors import BadInputError, BadModelError
+
+MODELS_VARIABLE = "FACTORIZER_MODELS"
+"""Environment variable that names the user's models folder."""
+
+_SHIPPED = Path(__file__).resolve().parents[2] / "Resources" / "models"
+_log = logging.getLogger(__name__)
+
+
+def shipped_models_dir() -> Path:
+    """The folder of the models that come with the software; never written to."""
+    return _SHIPPED
+
+
+def user_models_dir() -> Path:
+    """The user's models folder, which may not exist yet.
+
+    $FACTORIZER_MODELS if set, else `factorizer/models` in the platform's folder for user data.
+    """
+    if override := os.environ.get(MODELS_VARIABLE):
+        return Path(override).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "factorizer" / "models"
+
+
+def find_bundles(extra_dirs: Iterable[str | Path] = ()) -> list[Bundle]:
+    """All installed bundles, by name.
+
+    Looked for in `extra_dirs`, the user's folder and the shipped ones, in this order; of bundles
+    with one name the first is taken. Folders that hold no readable bundle are logged and left out;
+    files are not compared with their checksums here.
+    """
+    found: dict[str, Bundle] = {}
+    for folder in (*map(Path, extra_dirs), user_models_dir(), shipped_models_dir()):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if not (path / "configs").is_dir():
+                continue
+            try:
+                bundle = load_bundle(path, verify=False)
+            except BadModelError as error:
+                _log.warning("%s is left out: %s", path, error)
+                continue
+            found.setdefault(bundle.name, bundle)
+    return [found[name] for name in sorted(found)]
+
+
+def resolve_model(
+    model: str | Path, device: str = "cpu", extra_dirs: Iterable[str | Path] = ()
+) -> Bundle:
+    """The verified bundle that a user means.
+
+    Args:
+        model: A bundle's path, its name, or a family, which picks the best installed bundle of the
+            family for the device.
+        device: Such as "cpu", "cuda:1" or "mps".
+        extra_dirs: Folders to search before the usual ones.
+
+    Raises:
+        BadModelError: If there is no such model, or it is incomplete or damaged.
+    """
+    text = str(model)
+    path = Path(text).expanduser()
+    if os.sep in text or "/" in text or path.suffix.lower() == ".zip":
+        return load_bundle(path)
+    installed = find_bundles(extra_dirs)
+    named = [bundle for bundle in installed if bundle.name == text]
+    family = [bundle for bundle in installed if bundle.family.lower() == text.lower()]
+    if named:
+        chosen = named[0]
+    elif family:
+        chosen = min(family, key=lambda bundle: _unsuitability(bundle, device))
+    elif path.exists():
+        return load_bundle(path)
+    else:
+        names = ", ".join(bundle.name for bundle in installed) or "none"
+        raise BadModelError(f"There is no model called {text}; installed models: {names}.")
+    return load_bundle(chosen.path)
+
+
+def install_bundle(source: str | Path, replace: bool = False) -> Bundle:
+    """Copy a bundle (.zip or folder) into the user's folder, after checking it.
+
+    Args:
+        source: The .zip file or folder.
+        replace: Whether an installed bundle of the same name may be replaced.
+
+    Raises:
+        BadModelError: If the source is not a sound bundle, or its weights do not fit its network.
+        BadInputError: If a bundle of that name is installed already, or nothing can be written.
+    """
+    bundle = load_bundle(source)
+    bundle.build_networks()
+    folder = user_models_dir()
+    target = folder / slug(bundle.name)
+    if target.exists() and not replace:
+        raise BadInputError(f"The model {bundle.name} is installed already; remove it first.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".installing-", dir=folder) as staging:
+            copy = Path(staging) / target.name
+            shutil.copytree(bundle.path, copy)
+            if target.exists():
+                shutil.rmtree(target)
+            copy.rename(target)
+    except OSError as error:
+        raise BadInputError(
+            f"The model cannot be installed in {folder}: {error.strerror or error}."
+        ) from error
+    return load_bundle(target)
+
+
+def remove_bundle(name: str) -> None:
+    """Delete a bundle from the user's folder.
+
+    Raises:
+        BadInputError: If the user's folder holds no bundle of that name, or it cannot be deleted.
+    """
+    folder = user_models_dir()
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if (path / "configs").is_dir() and not path.is_symlink() and _bundle_name(path) == name:
+            try:
+                shutil.rmtree(path)
+            except OSError as error:
+                raise BadInputError(
+                    f"The model {name} cannot be deleted: {error.strerror or error}."
+                ) from error
+            return
+    shipped = any(bundle.name == name for bundle in find_bundles())
+    raise BadInputError(
+        f"The model {name} comes with the software and cannot be removed."
+        if shipped
+        else f"There is no installed model called {name}."
+    )
+
+
+def _bundle_name(path: Path) -> str:
+    """The bundle's name; for a broken one, which must be removable too, the folder's."""
+    try:
+        return load_bundle(path, verify=False).name
+    except BadModelError:
+        return path.name
+
+
+def _unsuitability(bundle: Bundle, device: str) -> tuple[bool, int, float, str]:
+    """Sort key: made for this device, made for few others, quick on it, then by name."""
+    kind = device.partition(":")[0]
+    suits = not bundle.devices or kind in bundle.devices
+    breadth = len(bundle.devices) or 99
+    return (not suits, breadth, bundle.expected_seconds.get(kind, float("inf")), bundle.name)
