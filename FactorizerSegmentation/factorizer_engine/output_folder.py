@@ -37,8 +37,8 @@ def prepare_output_folder(path: str | Path, needed_bytes: int = MEGABYTE) -> Pat
         ) from error
     if free < needed_bytes:
         raise BadInputError(
-            f"The output folder '{folder}' has {free / MEGABYTE:.0f} MB of free space, but about "
-            f"{needed_bytes / MEGABYTE:.0f} MB are needed; free some space or choose another folder."
+            f"The output folder '{folder}' has {free / MEGABYTE:.0f} MB of free space but about "
+            f"{needed_bytes / MEGABYTE:.0f} MB are needed; free some or choose another folder."
         )
     return folder
 

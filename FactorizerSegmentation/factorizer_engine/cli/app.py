@@ -73,7 +73,7 @@ def _report(error: BaseException) -> int:
 
 
 def _report_usage(message: str) -> int:
-    sentence = " ".join(message.split()).rstrip(".?")
+    sentence = " ".join(message.split()).replace(". Did you", ", did you").rstrip(".?")
     if sentence:  # without one, the help was shown already
         TERMINAL.complain(BadInputError(f"{sentence}; try 'factorizer --help'."))
     return EXIT_USAGE

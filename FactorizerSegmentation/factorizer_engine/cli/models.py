@@ -76,6 +76,31 @@ def install(
     TERMINAL.print(f"Installed {bundle.name} {bundle.version} in {bundle.path}")
 
 
+@models.command("import")
+def import_checkpoints(
+    checkpoints: Annotated[
+        list[Path],
+        typer.Argument(help="Weights files of one network or ensemble, or a folder with them."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the new model; the user's own if unset."),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", help="Published network that it is; recognised if unset."),
+    ] = None,
+    replace: Replace = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make a model of checkpoints that come without a configuration, such as published ones."""
+    from factorizer_engine.bundles.importing import import_checkpoint
+
+    bundle = import_checkpoint(checkpoints, output, preset, overwrite=replace)
+    TERMINAL.print(describe_bundle(bundle))
+
+
 @models.command("remove")
 def remove(name: Name, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Delete a model from the user's models folder."""
