@@ -1,0 +1,317 @@
+"""Factorizer Segmentation: lesions as segments, and what drove the network, in 3D Slicer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+LIBRARY = "FactorizerSegmentationLib"
+
+
+class FactorizerSegmentation(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("Factorizer Segmentation")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["Factorizer Segmentation contributors"]
+        self.parent.helpText = _(
+            "Finds lesions in medical scans with Factorizer networks, as editable segments, and "
+            "shows the matrix-factorisation components that drove the result as heatmaps over the "
+            "scan. Choose a model and its scans, and press Segment. For research only; not a "
+            "medical device."
+        )
+        self.parent.acknowledgementText = _(
+            "Based on P. Ashtari, D. M. Sima, L. De Lathauwer, D. Sappey-Marinier, F. Maes and "
+            "S. Van Huffel, Factorizer: A scalable interpretable approach to context modeling for "
+            "medical image segmentation, Medical Image Analysis 84:102706, 2023."
+        )
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData() -> None:
+    """Offer the sample case in the Sample Data module."""
+    from FactorizerSegmentationLib import sample_data
+
+    sample_data.registerSampleData(Path(__file__).parent / "Resources" / "Icons")
+
+
+class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Joins the panels, the logic and the scene."""
+
+    def __init__(self, parent=None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.segmentPanel = None
+        self.componentsPanel = None
+        self._refreshPending = False
+
+    def setup(self) -> None:
+        """Build the panels; called once, when the module is first opened."""
+        ScriptedLoadableModuleWidget.setup(self)
+        from FactorizerSegmentationLib.panels.components_panel import ComponentsPanel
+        from FactorizerSegmentationLib.panels.segment_panel import SegmentPanel
+
+        self.logic = FactorizerSegmentationLogic()
+        self.segmentPanel = SegmentPanel(self.logic, self.resourcePath("UI/SegmentPanel.ui"))
+        self.componentsPanel = ComponentsPanel(
+            self.logic, self.resourcePath("UI/ComponentsPanel.ui"), self.segmentPanel
+        )
+        self._addSection(_("Segment lesions"), self.segmentPanel.widget)
+        self._addSection(_("Look inside the network"), self.componentsPanel.widget)
+        self.layout.addStretch(1)
+        self.logic.onChanged = self._update
+        self.logic.onHello = self.segmentPanel.showDevices
+        scene = slicer.mrmlScene
+        self.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, slicer.vtkMRMLScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, slicer.vtkMRMLScene.NodeAddedEvent, self.onNodeAdded)
+        self.addObserver(scene, slicer.vtkMRMLScene.NodeRemovedEvent, self.onNodeRemoved)
+        self._useParameterNode()
+
+    def enter(self) -> None:
+        """The module is shown."""
+        self._useParameterNode()
+
+    def exit(self) -> None:
+        """Another module is shown: the slice views become the user's again."""
+        if self.componentsPanel is not None:
+            self.componentsPanel.hideHeatmap()
+
+    def cleanup(self) -> None:
+        """The widget goes: nothing of it may stay behind."""
+        self.removeObservers()
+        if self.logic is None:
+            return
+        self.logic.close()
+        self.componentsPanel.overlay.hide(slicer.mrmlScene)
+        self.componentsPanel.release()
+        self.segmentPanel.release()
+
+    def onReload(self) -> None:
+        """Read the library anew too; Slicer itself reloads only this file."""
+        for name in [name for name in sys.modules if name.partition(".")[0] == LIBRARY]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def onSceneStartClose(self, caller, event) -> None:
+        """A run has no scene to come back to."""
+        self.logic.cancel()
+        self.componentsPanel.overlay.forget()
+        self.componentsPanel.setParameters(None)
+        self.segmentPanel.setParameters(None)
+
+    def onSceneEndClose(self, caller, event) -> None:
+        """Start afresh in the empty scene."""
+        self._useParameterNode()
+
+    def onSceneEndImport(self, caller, event) -> None:
+        """The scene file may have brought choices and results."""
+        self._useParameterNode()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAdded(self, caller, event, node) -> None:
+        """A new volume may be a missing channel; its name is set a little later."""
+        if node.IsA("vtkMRMLScalarVolumeNode"):
+            self._refreshSoon()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeRemoved(self, caller, event, node) -> None:
+        """An input or a result may be gone."""
+        if node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLSegmentationNode"):
+            self._refreshSoon()
+
+    def _addSection(self, title: str, widget) -> None:
+        import ctk
+
+        section = ctk.ctkCollapsibleButton()
+        section.text = title
+        qt.QVBoxLayout(section).addWidget(widget)
+        self.layout.addWidget(section)
+
+    def _useParameterNode(self) -> None:
+        if slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsBatchProcessing():
+            return
+        parameters = self.logic.getParameterNode()
+        self.segmentPanel.setParameters(parameters)
+        self.componentsPanel.setParameters(parameters)
+        self._update()
+
+    def _refreshSoon(self) -> None:
+        if not self._refreshPending:
+            self._refreshPending = True
+            qt.QTimer.singleShot(0, self._refresh)
+
+    def _refresh(self) -> None:
+        self._refreshPending = False
+        if self.logic.closed or slicer.mrmlScene.IsClosing():
+            return
+        self.segmentPanel.fillEmptyChannels()
+        self.componentsPanel.onNodesRemoved()
+        self._update()
+
+    def _update(self) -> None:
+        self.segmentPanel.update()
+        self.componentsPanel.update()
+
+
+class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
+    """Runs models on volumes of the scene, one run at a time, without a widget.
+
+    Attributes:
+        onChanged: Called without arguments when a run begins or ends.
+        onHello: Gets the `HelloResult` of a freshly started engine.
+    """
+
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        from FactorizerSegmentationLib.engine_process import EngineProcess
+
+        self.onChanged: Callable[[], None] = lambda: None
+        self.onHello: Callable = lambda hello: None
+        self.closed = False
+        self.engine = EngineProcess(onHello=lambda hello: self.onHello(hello))
+        self._run = None
+
+    def getParameterNode(self):
+        """The module's choices and results, kept in the scene."""
+        from FactorizerSegmentationLib.parameters import Parameters
+
+        return Parameters(ScriptedLoadableModuleLogic.getParameterNode(self))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is on."""
+        return self._run is not None
+
+    @property
+    def modelFolder(self) -> Path:
+        """Where models that come with the module are."""
+        return Path(__file__).parent / "Resources" / "models"
+
+    def models(self) -> list:
+        """The installed models, as `ModelSummary`."""
+        from FactorizerSegmentationLib.models import installedModels
+
+        return installedModels()
+
+    def heatmaps(self) -> list:
+        """The heatmap volumes in the scene, oldest first."""
+        from FactorizerSegmentationLib.scene.overlays import isHeatmap
+
+        volumes = slicer.mrmlScene.GetNodesByClass("vtkMRMLScalarVolumeNode")
+        return [node for node in volumes if isHeatmap(node)]
+
+    def setPython(self, program: str) -> None:
+        """Run the engine in another Python; the empty string means Slicer's own."""
+        self.engine.python = program or None
+
+    def prepareEngine(self, program: str = "") -> bool:
+        """Make sure that the engine can start, asking the user before anything is installed."""
+        from FactorizerSegmentationLib import dependencies
+
+        self.setPython(program)
+        if program:
+            return True
+        problem = dependencies.ensurePackages()
+        if problem:
+            slicer.util.errorDisplay(problem)
+        return not problem
+
+    def segment(self, settings, callbacks) -> None:
+        """Start to segment; returns at once.
+
+        Args:
+            settings: A `runs.RunSettings`.
+            callbacks: A `runs.RunCallbacks`.
+
+        Raises:
+            SceneError: If a volume cannot be used.
+        """
+        from FactorizerSegmentationLib.runs import SegmentationRun
+
+        self._start(SegmentationRun, settings, callbacks)
+
+    def explain(self, settings, callbacks, count: int = 6) -> None:
+        """Start to look for the `count` components that drove the result; see `segment`."""
+        from FactorizerSegmentationLib.runs import ComponentsRun
+
+        self._start(ComponentsRun, settings, callbacks, count)
+
+    def cancel(self) -> None:
+        """Ask to stop the run, if there is one."""
+        if self._run is not None:
+            self._run.cancel()
+
+    def close(self) -> None:
+        """End the engine; the logic cannot be used afterwards."""
+        self.closed = True
+        self.onChanged = lambda: None
+        self.engine.close()
+
+    def notify(self) -> None:
+        """Tell that something has changed that buttons depend on."""
+        self.onChanged()
+
+    def openSegmentEditor(self, segmentationNode) -> None:
+        """Show the Segment Editor with this segmentation."""
+        slicer.util.selectModule("SegmentEditor")
+        editor = slicer.modules.SegmentEditorWidget.editor
+        editor.setSegmentationNode(segmentationNode)
+
+    def _start(self, runClass, settings, callbacks, *arguments) -> None:
+        from FactorizerSegmentationLib.runs import RunCallbacks
+
+        def finished(outcome) -> None:
+            self._run = None
+            callbacks.finished(outcome)
+
+        def failed(kind: str, sentence: str) -> None:
+            self._run = None
+            callbacks.failed(kind, sentence)
+
+        wrapped = RunCallbacks(finished, failed, callbacks.progress)
+        run = runClass(slicer.mrmlScene, self.engine, settings, wrapped, *arguments)
+        run.start()
+        self._run = run
+        self.notify()
+
+
+class FactorizerSegmentationTest(ScriptedLoadableModuleTest):
+    """Segments the sample case; runs inside Slicer by Reload and Test and by ctest."""
+
+    def setUp(self) -> None:
+        """Begin with an empty scene."""
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        """Run all tests."""
+        self.setUp()
+        self.test_theSampleTumourIsFound()
+
+    def test_theSampleTumourIsFound(self) -> None:
+        """The segments of the sample case agree with what experts have drawn."""
+        from FactorizerSegmentationLib import selftest
+
+        self.delayDisplay(_("Segmenting the sample case"))
+        dice = selftest.wholeTumourDice(FactorizerSegmentationLogic())
+        self.assertGreater(dice, selftest.LOWEST_DICE)
+        self.delayDisplay(_("Test passed"))

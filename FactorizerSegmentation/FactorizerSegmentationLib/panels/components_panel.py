@@ -1,0 +1,137 @@
+"""The panel that shows what drove the network."""
+
+from __future__ import annotations
+
+import slicer
+from slicer.i18n import tr as _
+
+from FactorizerSegmentationLib.errors import SceneError
+from FactorizerSegmentationLib.panels.run_controls import RunControls
+from FactorizerSegmentationLib.panels.segment_panel import BAD_INPUT, SegmentPanel
+from FactorizerSegmentationLib.panels.tables import currentKey, fillTable, selectKey
+from FactorizerSegmentationLib.parameters import Parameters
+from FactorizerSegmentationLib.runs import Outcome, RunCallbacks
+from FactorizerSegmentationLib.scene import overlays
+
+
+class ComponentsPanel:
+    """Explain/Cancel; the components by contribution; the chosen one as a heatmap over the scan.
+
+    Args:
+        logic: The FactorizerSegmentationLogic.
+        uiPath: The .ui file.
+        inputs: The panel whose model, scans and device are explained.
+    """
+
+    def __init__(self, logic, uiPath: str, inputs: SegmentPanel) -> None:
+        self._logic = logic
+        self._inputs = inputs
+        self._parameters: Parameters | None = None
+        self._guiTag = None
+        self.overlay = overlays.HeatmapOverlay()
+        self.widget = slicer.util.loadUI(uiPath)
+        self.widget.setMRMLScene(slicer.mrmlScene)
+        self.ui = slicer.util.childWidgetVariables(self.widget)
+        self.controls = RunControls(
+            self.ui.explainButton,
+            self.ui.explainProgressBar,
+            self.ui.explainStageLabel,
+            self.ui.explainStatusLabel,
+            self._onExplain,
+            logic.cancel,
+            _("Find the components that drove the result; this runs the model again."),
+        )
+        self.ui.componentsTable.connect("itemSelectionChanged()", self._onComponentSelected)
+        self.ui.opacitySlider.connect("valueChanged(double)", self._onOpacityChanged)
+        self.ui.thresholdSlider.connect("valueChanged(double)", self._onThresholdChanged)
+        self.ui.hideHeatmapButton.connect("clicked()", self.hideHeatmap)
+
+    def setParameters(self, parameters: Parameters | None) -> None:
+        """Show and change these parameters; None before the scene or the panel goes."""
+        if self._parameters is not None:
+            self._parameters.disconnectGui(self._guiTag)
+        self._parameters = parameters
+        if parameters is not None:
+            self._guiTag = parameters.connectGui(self.ui)
+            self.showHeatmaps(self._logic.heatmaps())
+
+    def update(self) -> None:
+        """Bring buttons and the list up to date with the scene and the logic."""
+        if self._logic.busy and not self.controls.running:
+            self.controls.setProblem(_("Wait until the running computation has ended."))
+        else:
+            self.controls.setProblem(self._inputs.problem())
+        self.ui.componentCountSpinBox.enabled = not self.controls.running
+        self.ui.hideHeatmapButton.enabled = self.overlay.nodeId is not None
+
+    def hideHeatmap(self) -> None:
+        """Put the slice views back as they were before the first heatmap."""
+        self.ui.componentsTable.clearSelection()
+        self.overlay.hide(slicer.mrmlScene)
+        self.update()
+
+    def showHeatmaps(self, nodes: list) -> None:
+        """List heatmap volume nodes that `overlays.createHeatmaps` made."""
+        self.ui.heatmapsBox.visible = bool(nodes)
+        if not nodes:
+            return
+        infos = [overlays.heatmapInfo(node) for node in nodes]
+        regions = list(infos[0].contributions)
+        rows = [
+            (info.name, *(round(info.contributions.get(name, 0.0), 2) for name in regions))
+            for info in infos
+        ]
+        keys = [node.GetID() for node in nodes]
+        fillTable(self.ui.componentsTable, (_("Component"), *regions), rows, keys)
+
+    def onNodesRemoved(self) -> None:
+        """Drop heatmaps that were deleted in the scene."""
+        if self._parameters is None:
+            return
+        if self.overlay.nodeId and slicer.mrmlScene.GetNodeByID(self.overlay.nodeId) is None:
+            self.overlay.hide(slicer.mrmlScene)
+        self.showHeatmaps(self._logic.heatmaps())
+        self.update()
+
+    def release(self) -> None:
+        """Let go of scene and parameters before the widget is deleted."""
+        self.setParameters(None)
+
+    def _onExplain(self) -> None:
+        settings = self._inputs.settings()
+        python = self._inputs.ui.pythonLineEdit.text.strip()
+        if settings is None or not self._logic.prepareEngine(python):
+            return
+        callbacks = RunCallbacks(self._onFinished, self._onFailed, self.controls.progressed)
+        self.controls.started()
+        try:
+            self._logic.explain(settings, callbacks, int(self.ui.componentCountSpinBox.value))
+        except SceneError as error:
+            self._onFailed(BAD_INPUT, str(error))
+
+    def _onFinished(self, outcome: Outcome) -> None:
+        self.showHeatmaps(outcome.heatmapNodes)
+        if outcome.heatmapNodes:
+            self.controls.ended()
+            selectKey(self.ui.componentsTable, outcome.heatmapNodes[0].GetID())
+        else:
+            self.controls.ended(_("No component stands out: the model found nothing here."))
+        self._logic.notify()
+
+    def _onFailed(self, kind: str, sentence: str) -> None:
+        self.controls.failed(kind, sentence)
+        self._logic.notify()
+
+    def _onComponentSelected(self) -> None:
+        nodeId = currentKey(self.ui.componentsTable)
+        node = slicer.mrmlScene.GetNodeByID(nodeId) if nodeId else None
+        if node is not None:
+            opacity, threshold = self.ui.opacitySlider.value, self.ui.thresholdSlider.value
+            self.overlay.show(node, opacity / 100, threshold / 100)
+            self.update()
+
+    def _onOpacityChanged(self, percent: float) -> None:
+        self.overlay.setOpacity(slicer.mrmlScene, percent / 100)
+
+    def _onThresholdChanged(self, percent: float) -> None:
+        self.overlay.setThreshold(slicer.mrmlScene, percent / 100)

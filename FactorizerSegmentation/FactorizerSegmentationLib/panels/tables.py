@@ -1,0 +1,72 @@
+"""Filling of the tables in the panels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import qt
+
+
+def fillTable(
+    table,
+    titles: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    keys: Sequence[object],
+    colors: Sequence[tuple[float, float, float] | None] | None = None,
+) -> None:
+    """Show `rows`; the first column stretches, numbers sort as numbers.
+
+    Args:
+        table: A QTableWidget.
+        keys: By row, what `currentKey` returns.
+        colors: By row, red, green and blue (0 to 1) of a swatch before the first column.
+    """
+    sorting = table.sortingEnabled
+    table.blockSignals(True)
+    table.sortingEnabled = False
+    table.clear()
+    table.setColumnCount(len(titles))
+    table.setRowCount(len(rows))
+    table.setHorizontalHeaderLabels(list(titles))
+    for row, values in enumerate(rows):
+        for column, value in enumerate(values):
+            table.setItem(row, column, _item(value))
+        table.item(row, 0).setData(qt.Qt.UserRole, keys[row])
+        if colors is not None and colors[row] is not None:
+            table.item(row, 0).setIcon(_swatch(colors[row]))
+    header = table.horizontalHeader()
+    for column in range(len(titles)):
+        stretch = qt.QHeaderView.Stretch if column == 0 else qt.QHeaderView.ResizeToContents
+        header.setSectionResizeMode(column, stretch)
+    table.sortingEnabled = sorting
+    table.clearSelection()
+    table.setCurrentItem(None)
+    table.blockSignals(False)
+
+
+def currentKey(table):
+    """The key of the selected row, or None."""
+    items = table.selectedItems()
+    return table.item(items[0].row(), 0).data(qt.Qt.UserRole) if items else None
+
+
+def selectKey(table, key) -> None:
+    """Select the row with `key`."""
+    for row in range(table.rowCount):
+        if table.item(row, 0).data(qt.Qt.UserRole) == key:
+            table.setCurrentItem(table.item(row, 0))
+            return
+
+
+def _item(value: object):
+    item = qt.QTableWidgetItem()
+    item.setData(qt.Qt.DisplayRole, value)
+    if isinstance(value, (int, float)):
+        item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+    return item
+
+
+def _swatch(color: tuple[float, float, float]):
+    pixmap = qt.QPixmap(14, 14)
+    pixmap.fill(qt.QColor.fromRgbF(*color))
+    return qt.QIcon(pixmap)

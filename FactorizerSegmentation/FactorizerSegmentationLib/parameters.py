@@ -1,0 +1,48 @@
+"""What the module remembers in the scene."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from slicer import vtkMRMLSegmentationNode, vtkMRMLTableNode
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+
+CHANNEL_ROLE = "Channel."
+"""Volumes are node references of the parameter node, with the channel's name after this."""
+
+
+@parameterNodeWrapper
+class Parameters:
+    """Choices and results, saved with the scene.
+
+    Attributes:
+        modelName: The chosen model.
+        device: Where to compute: "auto", "cpu", "cuda", ...
+        mirroring: Whether to average over mirrored copies.
+        componentCount: How many components to show.
+        heatmapOpacity: In percent.
+        heatmapThreshold: In percent of the window.
+        segmentation: The last result.
+        lesionTable: Its lesions.
+    """
+
+    modelName: str = ""
+    device: str = "auto"
+    mirroring: bool = False
+    componentCount: Annotated[int, WithinRange(1, 20)] = 6
+    heatmapOpacity: Annotated[float, WithinRange(0, 100)] = 60
+    heatmapThreshold: Annotated[float, WithinRange(0, 100)] = 20
+    segmentation: vtkMRMLSegmentationNode
+    lesionTable: vtkMRMLTableNode
+
+
+def channelVolume(parameters: Parameters, channel: str):
+    """The volume node chosen for a channel, or None."""
+    return parameters.parameterNode.GetNodeReference(CHANNEL_ROLE + channel)
+
+
+def setChannelVolume(parameters: Parameters, channel: str, volumeNode) -> None:
+    """Remember the volume for a channel; None forgets it."""
+    nodeId = volumeNode.GetID() if volumeNode is not None else None
+    if parameters.parameterNode.GetNodeReferenceID(CHANNEL_ROLE + channel) != nodeId:
+        parameters.parameterNode.SetNodeReferenceID(CHANNEL_ROLE + channel, nodeId)

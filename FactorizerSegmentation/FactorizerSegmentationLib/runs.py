@@ -1,0 +1,247 @@
+"""One run from volumes in the scene, through the engine, to new nodes in the scene."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from factorizer_engine import protocol
+from factorizer_engine.errors import EngineError, InternalError
+from factorizer_engine.monitor import Progress
+from FactorizerSegmentationLib.engine_process import Callbacks, EngineProcess
+from FactorizerSegmentationLib.errors import SceneError
+from FactorizerSegmentationLib.models import ModelSummary
+from FactorizerSegmentationLib.scene import overlays, segments, tables
+from FactorizerSegmentationLib.scene.subjects import putBeside
+from FactorizerSegmentationLib.scene.volumes import Place, saveScan
+
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What to run on what.
+
+    Attributes:
+        model: The model.
+        volumeIds: Node id of the volume of each channel, by channel name.
+        device: "auto", "cpu", "cuda", ...
+        mirroring: Average over mirrored copies; None leaves it to the model.
+    """
+
+    model: ModelSummary
+    volumeIds: Mapping[str, str]
+    device: str = "auto"
+    mirroring: bool | None = None
+
+    @property
+    def referenceId(self) -> str:
+        """Node id of the volume on whose grid results are given."""
+        return self.volumeIds[self.model.channels[0].name]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The new nodes of a run and what it said.
+
+    Attributes:
+        segmentationNode: The segments, or None if segmentation was not the task.
+        lesionTableNode: The lesions, or None.
+        heatmapNodes: One volume per component, most influential first.
+        seconds: By stage of the computation.
+        device: Where it ran.
+    """
+
+    segmentationNode: object | None = None
+    lesionTableNode: object | None = None
+    heatmapNodes: list = field(default_factory=list)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class RunCallbacks:
+    """Who is told; exactly one of `finished` and `failed` is called, once."""
+
+    finished: Callable[[Outcome], None]
+    failed: Callable[[str, str], None]
+    progress: Callable[[Progress], None] = lambda progress: None
+
+
+class Run:
+    """Base of the runs: files there, request, result, files away.
+
+    Args:
+        scene: Where the volumes are and the results go.
+        engine: Does the work.
+        settings: What to run on what.
+        callbacks: Who is told.
+    """
+
+    method = ""
+
+    def __init__(
+        self, scene, engine: EngineProcess, settings: RunSettings, callbacks: RunCallbacks
+    ) -> None:
+        self._scene = scene
+        self._engine = engine
+        self._settings = settings
+        self._callbacks = callbacks
+        self._requestId: int | None = None
+        self._folder: Path | None = None
+
+    def start(self) -> None:
+        """Hand the volumes to the engine and return; the callbacks tell the rest.
+
+        Raises:
+            SceneError: If a volume cannot be used; then no callback is called.
+        """
+        try:
+            self._folder = _temporaryFolder()
+            params = self._params()
+        except BaseException:
+            self._removeFiles()
+            raise
+        callbacks = Callbacks(self._onResult, self._onFailed, self._callbacks.progress)
+        self._requestId = self._engine.request(self.method, params, callbacks)
+
+    def cancel(self) -> None:
+        """Ask to stop; `failed` is called as cancelled within about two seconds."""
+        if self._requestId is not None:
+            self._engine.cancel(self._requestId)
+
+    def _params(self) -> protocol.Message:
+        raise NotImplementedError
+
+    def _createNodes(self, result: protocol.Message) -> Outcome:
+        raise NotImplementedError
+
+    def _commonParams(self) -> dict:
+        settings = self._settings
+        return {
+            "model": str(settings.model.path),
+            "channels": self._saveChannels(),
+            "output_dir": str(self._folder),
+            "reference": settings.model.channels[0].name,
+            "device": settings.device,
+            "tta": settings.mirroring,
+        }
+
+    def _saveChannels(self) -> dict[str, protocol.ScanFile]:
+        channels = {}
+        for index, (name, nodeId) in enumerate(self._settings.volumeIds.items()):
+            node = self._scene.GetNodeByID(nodeId)
+            if node is None:
+                raise SceneError(_("The volume for {name} is no longer there.").format(name=name))
+            channels[name] = saveScan(node, self._folder / f"channel{index}.npy")
+        return channels
+
+    def _place(self, scan: protocol.ScanFile, shape: tuple[int, ...]) -> Place:
+        reference = self._scene.GetNodeByID(self._settings.referenceId)
+        return Place.of(reference, shape, scan.matrix)
+
+    def _name(self, text: str) -> str:
+        reference = self._scene.GetNodeByID(self._settings.referenceId)
+        name = reference.GetName() if reference is not None else self._settings.model.title
+        return text.format(name=name)
+
+    def _onResult(self, result: protocol.Message) -> None:
+        try:
+            with slicer.util.RenderBlocker():
+                outcome = self._createNodes(result)
+        except EngineError as error:
+            self._onFailed(error.kind, str(error))
+            return
+        except Exception:
+            logging.exception("The result of the Factorizer engine could not be shown.")
+            sentence = _("The result could not be added to the scene; the log says more.")
+            self._onFailed(InternalError.kind, sentence)
+            return
+        self._removeFiles()
+        self._callbacks.finished(outcome)
+
+    def _onFailed(self, kind: str, sentence: str) -> None:
+        self._removeFiles()
+        self._callbacks.failed(kind, sentence)
+
+    def _removeFiles(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class SegmentationRun(Run):
+    """Finds the lesions: a new segmentation node and a table of lesions."""
+
+    method = "segment"
+
+    def _params(self) -> protocol.SegmentParams:
+        return protocol.SegmentParams(**self._commonParams(), probabilities=False)
+
+    def _createNodes(self, result: protocol.SegmentResult) -> Outcome:
+        labelmap = result.labelmap.load()
+        place = self._place(result.labelmap, labelmap.shape)
+        segmentationNode = segments.createSegmentation(
+            self._scene, labelmap, result.labels, place, self._name(_("{name} segmentation"))
+        )
+        tableNode = tables.createLesionTable(
+            self._scene, result.lesions, self._name(_("{name} lesions"))
+        )
+        putBeside(tableNode, place.volumeNode)
+        return Outcome(segmentationNode, tableNode, [], result.timings, result.device)
+
+
+class ComponentsRun(Run):
+    """Looks inside the network: heatmap volumes of the components that drove the result.
+
+    Args:
+        count: How many components to ask for.
+    """
+
+    method = "components"
+
+    def __init__(self, scene, engine, settings, callbacks, count: int = 6) -> None:
+        super().__init__(scene, engine, settings, callbacks)
+        self._count = count
+
+    def _params(self) -> protocol.ComponentsParams:
+        return protocol.ComponentsParams(**self._commonParams(), count=self._count)
+
+    def _createNodes(self, result: protocol.ComponentsResult) -> Outcome:
+        if not result.components:
+            return Outcome()
+        scan = result.components[0].heatmap
+        nodes = overlays.createHeatmaps(
+            self._scene,
+            result.components,
+            result.window,
+            self._place(scan, scan.load(mapped=True).shape),
+            self._name(_("{name} components")),
+        )
+        return Outcome(heatmapNodes=nodes)
+
+
+def _temporaryFolder() -> Path:
+    """A new folder for one run below Slicer's temporary folder.
+
+    Raises:
+        SceneError: If it cannot be made.
+    """
+    base = Path(slicer.app.temporaryPath) / "FactorizerSegmentation"
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="run-", dir=base))
+    except OSError as error:
+        raise SceneError(
+            _(
+                "Slicer's temporary folder {path} cannot be written; choose another in the "
+                "application settings."
+            ).format(path=base.parent)
+        ) from error
+
+
