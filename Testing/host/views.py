@@ -37,6 +37,7 @@ VIEW_COLORS = {
     "Green": (0.431, 0.690, 0.294),
 }
 _FULL_COLOR_RANGE = 255.0
+_LEGEND_SIZE = (0.12, 0.4)  # of the view
 
 
 class SliceView:
@@ -70,9 +71,7 @@ class SliceView:
         self.node.SetOrientation(orientation)
         self._create_window()
         self.resize(*size)
-        # Displayable managers take up nodes that are older than they are at the end of a batch.
-        core.scene.StartState(core.scene.BatchProcessState)
-        core.scene.EndState(core.scene.BatchProcessState)
+        _announce_legends(core.scene)
 
     def _create_window(self) -> None:
         self.window = vtk.vtkRenderWindow()
@@ -144,6 +143,7 @@ class SliceView:
         """Show or hide the colour legend of a volume; returned for further settings."""
         legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(volume)
         legend.SetVisibility(visible)
+        legend.SetSize(*_LEGEND_SIZE)
         if title:
             legend.SetTitleText(title)
         return legend
@@ -227,3 +227,12 @@ def _slice_logic(core: SlicerCore, name: str) -> slicer.vtkMRMLSliceLogic:
     node.SetLayoutColor(*VIEW_COLORS.get(name, (0.5, 0.5, 0.5)))
     core.sliceLogics.AddItem(logic)
     return logic
+
+
+def _announce_legends(scene: slicer.vtkMRMLScene) -> None:
+    """Tell a new view of colour legends that are older: its manager heeds new nodes only."""
+    warnings = vtk.vtkObject.GetGlobalWarningDisplay()
+    vtk.vtkObject.GlobalWarningDisplayOff()  # views that know the legend already say so
+    for legend in slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode"):
+        scene.InvokeEvent(scene.NodeAddedEvent, legend)
+    vtk.vtkObject.SetGlobalWarningDisplay(warnings)
