@@ -10,6 +10,7 @@ The Slicer process imports this file: standard library and numpy only.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,8 +46,17 @@ class ScanFile(Message):
     def save(
         cls, array: np.ndarray, affine: np.ndarray, path: str | Path, name: str = ""
     ) -> ScanFile:
-        """Write `array` (I, J, K) to `path` (.npy); transposed views are written without a copy."""
-        np.save(path, array, allow_pickle=False)
+        """Write `array` (I, J, K) to `path` (.npy); transposed views are written without a copy.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
+        try:
+            np.save(path, array, allow_pickle=False)
+        except OSError as error:
+            if error.errno is None:  # numpy's own: fewer bytes than asked for were written
+                raise OSError(errno.ENOSPC, str(error), str(path)) from error
+            raise
         rows = np.asarray(affine, dtype=np.float64).tolist()
         return cls(str(path), tuple(tuple(row) for row in rows), name)
 

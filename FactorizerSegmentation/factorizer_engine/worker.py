@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
+from factorizer_engine.allocator import keep_freed_memory, release_freed_memory
 from factorizer_engine.errors import CancelledError
 from factorizer_engine.failures import as_engine_error
 from factorizer_engine.monitor import Monitor, Progress
@@ -50,6 +51,7 @@ class Worker:
         handlers: Does the work, by method; called in the thread that calls `serve`.
         source: Where requests come from.
         sink: Where progress and replies go.
+        after_job: Called when a job has ended, however it ended.
         exit_process: Called when a job does not stop in time after the input ended.
     """
 
@@ -58,11 +60,13 @@ class Worker:
         handlers: Mapping[str, Handler],
         source: BinaryIO,
         sink: BinaryIO,
+        after_job: Callable[[], object] = lambda: None,
         exit_process: Callable[[int], object] = os._exit,
     ) -> None:
         self._handlers = handlers
         self._source = source
         self._sink = sink
+        self._after_job = after_job
         self._exit_process = exit_process
         self._write_lock = threading.Lock()
         self._jobs_lock = threading.Lock()
@@ -157,6 +161,7 @@ class Worker:
         with self._jobs_lock:
             del self._jobs[request.id]
         self._send(answer)
+        self._after_job()
 
     # Both threads.
 
@@ -221,9 +226,11 @@ def main() -> None:
     # Ctrl-C in a terminal reaches the whole group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
+    keep_freed_memory()
+
     from factorizer_engine.jobs import EngineJobs
 
-    Worker(EngineJobs().handlers, source, sink).serve()
+    Worker(EngineJobs().handlers, source, sink, after_job=release_freed_memory).serve()
     sys.stderr.flush()
     os._exit(0)  # skips the slow and at times stuck clean-up of native libraries
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+
 from factorizer_engine.bundles.model import (
     Bundle,
     Channel,
@@ -24,6 +26,7 @@ from factorizer_engine.bundles.model import (
     Region,
 )
 from factorizer_engine.bundles.saving import save_bundle
+from factorizer_engine.cli import main, session
 from factorizer_engine.client import EngineClient
 
 MODULE_DIR = Path(__file__).resolve().parents[3] / "FactorizerSegmentation"
@@ -167,3 +170,20 @@ def engine(environment) -> EngineClient:
     """One engine process for all tests that do not harm it."""
     with EngineClient(environment=environment) as client:
         yield client
+
+
+@pytest.fixture
+def cli(engine, environment, monkeypatch, capfd) -> Callable[..., Outcome]:
+    """Runs `factorizer` within this process and with the shared engine, which is quicker."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(session, "EngineClient", lambda **_options: nullcontext(engine))
+
+    def run(*arguments: object) -> Outcome:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return Outcome(caught.value.code, captured.out, captured.err)
+
+    return run

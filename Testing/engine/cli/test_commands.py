@@ -1,0 +1,284 @@
+"""The commands: what they write, what they print, and how they end."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from factorizer_engine import __version__
+from factorizer_engine.cli.session import assign_inputs
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.protocol import ChannelInfo
+
+CHANNELS = (ChannelInfo("FLAIR"), ChannelInfo("T1", ("t1w",)), ChannelInfo("T1ce"))
+
+
+def inputs(scans: dict[str, Path]) -> list[str]:
+    return [part for name, path in scans.items() for part in ("--input", f"{name}={path}")]
+
+
+def test_segment_writes_a_label_map_a_segmentation_and_a_table(tmp_path, cli, scans):
+    output = tmp_path / "new" / "folder"
+    outcome = cli("segment", "--model", "tiny", *inputs(scans), "-o", output)
+    assert outcome.code == 0
+    assert outcome.errors == ""
+    assert sorted(path.name for path in output.iterdir()) == [
+        "lesions.csv",
+        "segmentation.nii.gz",
+        "segmentation.seg.nrrd",
+    ]
+    reference = nib.load(scans["FLAIR"])
+    labelmap = nib.load(output / "segmentation.nii.gz")
+    voxels = np.asarray(labelmap.dataobj)
+    assert voxels.shape == reference.shape
+    np.testing.assert_allclose(labelmap.affine, reference.affine, atol=1e-5)
+    assert set(np.unique(voxels)) <= {0, 2, 4}
+    segmentation = sitk.ReadImage(str(output / "segmentation.seg.nrrd"))
+    assert segmentation.GetMetaData("Segment0_Name") == "Oedema"
+    with (output / "lesions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert str(output) in outcome.output
+    if rows:
+        assert "Volume (mL)" in outcome.output
+        total = sum(float(row["volume_ml"]) for row in rows)
+        assert total == pytest.approx(np.count_nonzero(voxels) / 1000, abs=1e-3)
+
+
+def test_probabilities_are_written_on_request_in_the_order_of_the_regions(tmp_path, cli, scans):
+    cli("segment", "-m", "tiny", *inputs(scans), "-o", tmp_path / "o", "--probabilities", "-q")
+    probabilities = nib.load(tmp_path / "o" / "probabilities.nii.gz").get_fdata()
+    labelmap = np.asarray(nib.load(tmp_path / "o" / "segmentation.nii.gz").dataobj)
+    assert probabilities.shape == (*labelmap.shape, 2)
+    assert 0 <= probabilities.min() and probabilities.max() <= 1
+    assert (probabilities[labelmap == 4][:, 1] >= 0.5 - 1e-3).all()
+
+
+def test_scans_in_a_folder_are_matched_by_name(tmp_path, cli, scans):
+    folder = scans["T1"].parent
+    named = cli("segment", "-m", "tiny", *inputs(scans), "-o", tmp_path / "a")
+    found = cli("segment", "-m", "tiny", "--input-dir", folder, "-o", tmp_path / "b")
+    assert (named.code, found.code) == (0, 0)
+    first, second = (
+        np.asarray(nib.load(tmp_path / name / "segmentation.nii.gz").dataobj) for name in "ab"
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+def test_the_only_installed_family_is_the_default(tmp_path, cli, scans, monkeypatch):
+    outcome = cli("segment", *inputs(scans), "-o", tmp_path / "o")
+    if "Choose with --model" in outcome.errors:  # models that ship with the software count too
+        assert outcome.code == 2
+        assert "test-lesion" in outcome.sentence
+    else:
+        assert outcome.code == 0
+
+
+def test_quiet_prints_nothing(tmp_path, cli, scans):
+    outcome = cli("segment", "-m", "tiny", *inputs(scans), "-o", tmp_path / "o", "--quiet")
+    assert (outcome.code, outcome.output, outcome.errors) == (0, "", "")
+
+
+def test_components_writes_heatmaps_and_what_they_mean(tmp_path, cli, scans):
+    output = tmp_path / "o"
+    outcome = cli("components", "-m", "tiny", *inputs(scans), "-o", output, "--count", "2")
+    assert outcome.code == 0, outcome.errors
+    summary = json.loads((output / "components.json").read_text())
+    assert summary["model"] == {"name": "tiny", "version": "1.0.0"}
+    assert 1 <= len(summary["components"]) <= 2
+    for entry in summary["components"]:
+        heatmap = nib.load(output / entry["file"])
+        assert heatmap.shape == nib.load(scans["FLAIR"]).shape
+        assert heatmap.get_fdata().min() >= 0
+        assert set(entry["contributions"]) <= {"WT", "ET"}
+
+
+def test_a_second_run_replaces_only_its_own_files(tmp_path, cli, scans):
+    output = tmp_path / "o"
+    output.mkdir()
+    (output / "notes.txt").write_text("mine")
+    for _ in range(2):
+        assert cli("segment", "-m", "tiny", *inputs(scans), "-o", output).code == 0
+    assert (output / "notes.txt").read_text() == "mine"
+    assert len(list(output.iterdir())) == 4
+
+
+def test_the_command_runs_as_a_program_of_its_own(tmp_path, run_cli, scans):
+    outcome = run_cli("segment", "-m", "tiny", *inputs(scans), "-o", tmp_path / "o")
+    assert (outcome.code, outcome.errors) == (0, "")
+    assert (tmp_path / "o" / "segmentation.nii.gz").is_file()
+
+
+def test_ctrl_c_ends_the_command_with_one_sentence_and_no_result(tmp_path, environment, scans):
+    command = ["segment", "-m", "tiny", *inputs(scans), "-o", str(tmp_path / "o"), "-v"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "factorizer_engine.cli", *command],
+        env={**os.environ, **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_child(process.pid)
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert "factorizer: The run was cancelled." in errors
+    assert "Traceback" not in errors
+    assert list((tmp_path / "o").iterdir()) == []
+
+
+def wait_for_child(pid: int) -> None:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    if not children.exists():
+        pytest.skip("looks into /proc")
+    end = time.monotonic() + 60
+    while not children.read_text().strip():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_the_version_is_told(cli):
+    assert cli("--version").output.strip() == f"factorizer {__version__}"
+
+
+@pytest.mark.parametrize(
+    "command", ["segment", "components", "models", "inspect", "train", "evaluate", "export"]
+)
+def test_every_command_explains_itself(cli, command):
+    outcome = cli(command, "--help")
+    assert outcome.code == 0
+    assert f"factorizer {command}" in outcome.output
+
+
+def test_help_does_not_load_torch(environment):
+    program = (
+        "import sys\n"
+        "from factorizer_engine.cli import main\n"
+        "try:\n    main(['segment', '--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "assert not {'torch', 'nibabel', 'SimpleITK', 'monai'} & set(sys.modules)\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **environment},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sgment"],
+        ["segment"],
+        ["segment", "-o", "out", "--nonsense"],
+        ["segment", "-o", "{out}"],
+        ["segment", "-o", "{out}", "--input", "FLAIR"],
+        ["segment", "-o", "{out}", "--input", "FLAIR=a.nii", "--input-dir", "."],
+        ["segment", "-o", "{out}", "--input-dir", "nowhere"],
+        ["components", "-o", "{out}", "--input", "T1=a", "--count", "0"],
+        ["inspect", "nowhere.nii"],
+        ["models", "remove", "nothing"],
+        ["models", "info", "nothing"],
+        ["train", "nowhere.yaml"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_one_sentence_and_exit_code_2(tmp_path, cli, arguments):
+    outcome = cli(*(text.format(out=tmp_path / "out") for text in arguments))
+    assert outcome.code == 2
+    assert outcome.sentence
+    assert outcome.output == ""
+
+
+def test_a_defect_is_exit_code_1_and_its_traceback_only_shown_when_asked_for(
+    tmp_path, cli, monkeypatch
+):
+    def fail(*_arguments):
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr("factorizer_engine.cli.segment.prepare_output_folder", fail)
+    plain = cli("segment", "-o", tmp_path / "o", "-i", "T1=a")
+    assert plain.code == 1
+    assert "secret" not in plain.sentence
+    verbose = cli("segment", "-o", tmp_path / "o", "-i", "T1=a", "--verbose")
+    assert "secret" in verbose.errors
+
+
+def test_models_are_listed_described_installed_and_removed(tmp_path, cli, tiny_bundle, monkeypatch):
+    assert "tiny" in cli("models", "list").output
+    assert "FLAIR, T1" in cli("models", "info", "tiny").output
+    monkeypatch.setenv("FACTORIZER_MODELS", str(tmp_path / "mine"))
+    assert "tiny" not in cli("models", "list").output
+    assert cli("models", "install", tiny_bundle).code == 0
+    again = cli("models", "install", tiny_bundle)
+    assert again.code == 2
+    assert cli("models", "install", tiny_bundle, "--replace").code == 0
+    assert "tiny" in cli("models", "list").output
+    assert cli("models", "remove", "tiny").code == 0
+    assert "tiny" not in cli("models", "list").output
+
+
+def test_a_checkpoint_without_configuration_is_imported(tmp_path, cli, tiny_bundle):
+    weights = tiny_bundle / "models" / "model.safetensors"
+    outcome = cli("models", "import", weights, "-o", tmp_path / "imported")
+    assert outcome.code == 0, outcome.errors
+    described = cli("models", "info", tmp_path / "imported")
+    assert described.code == 0
+    assert "Factorizer" in described.output
+
+
+def test_inspect_tells_what_a_scan_is(cli, scans):
+    output = cli("inspect", scans["FLAIR"]).output
+    assert "20 x 18 x 16" in output
+    assert "LPS" in output
+
+
+def test_inspect_tells_what_a_model_is(cli, tiny_bundle):
+    output = cli("inspect", tiny_bundle).output
+    assert "tiny 1.0.0" in output
+    assert "million parameters" in output
+
+
+def test_inspect_tells_what_a_checkpoint_is(cli, tiny_bundle):
+    output = cli("inspect", tiny_bundle / "models" / "model.safetensors").output
+    assert "safetensors" in output
+    assert "encoder_width" in output
+    assert "assumed" in output
+
+
+def test_inputs_are_assigned_by_name_alias_and_file_name(tmp_path):
+    flair = tmp_path / "x_FLAIR.nii.gz"
+    flair.touch()
+    assigned = assign_inputs(["t1w=a.nii", str(flair), "t1CE=b=c.nii"], CHANNELS)
+    assert assigned == {"FLAIR": flair, "T1": Path("a.nii"), "T1ce": Path("b=c.nii")}
+
+
+def test_a_file_with_an_equals_sign_in_its_name_is_still_a_file(tmp_path):
+    file = tmp_path / "te=30_FLAIR.nii"
+    file.touch()
+    assert assign_inputs([str(file)], CHANNELS[:1]) == {"FLAIR": file}
+
+
+@pytest.mark.parametrize(
+    "given, word",
+    [
+        (["FLAIR=a", "flair=b", "T1=c", "T1ce=d"], "twice"),
+        (["FLAIR=a", "T1=b"], "T1ce"),
+        (["FLAIR=a", "T1=b", "T1ce="], "without a file"),
+        (["FLAIR=a", "T1=b", "T1ce=c", "T2=d"], "T2"),
+        (["FLAIR=a", "T1=b", "T1ce=c", "d.nii"], "left over"),
+    ],
+)
+def test_inputs_that_do_not_fit_the_channels_are_refused(given, word):
+    with pytest.raises(BadInputError, match=word):
+        assign_inputs(given, CHANNELS)
