@@ -204,8 +204,10 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
     @property
     def modelFolder(self) -> Path:
-        """Where models that come with the module are."""
-        return Path(__file__).parent / "Resources" / "models"
+        """Where users put models of their own."""
+        from factorizer_engine.bundles.locations import user_models_dirs
+
+        return user_models_dirs()[0]
 
     def models(self) -> list:
         """The installed models, as `ModelSummary`."""

@@ -23,8 +23,14 @@ from slicer.i18n import tr as _
 from factorizer_engine import protocol
 from factorizer_engine.errors import CancelledError, EngineError
 from factorizer_engine.monitor import Progress
-from factorizer_engine.wire import Message, ProgressEvent, ProtocolError, Reply, Request
-from factorizer_engine.wire import decode_answer
+from factorizer_engine.wire import (
+    Message,
+    ProgressEvent,
+    ProtocolError,
+    Reply,
+    Request,
+    decode_answer,
+)
 
 MODULE_FOLDER = Path(__file__).resolve().parent.parent
 KILL_AFTER_MS = 2000

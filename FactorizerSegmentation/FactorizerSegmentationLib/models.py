@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from factorizer_engine.bundles.locations import model_folders
 from factorizer_engine.protocol import ChannelInfo
 
-MODULE_FOLDER = Path(__file__).resolve().parent.parent
-FOLDERS_VARIABLE = "FACTORIZER_MODELS"
 SECTION = "factorizer"
 
 
@@ -49,17 +47,10 @@ class ModelSummary:
     card: str = ""
 
 
-def modelFolders() -> list[Path]:
-    """Folders that hold one folder per model; earlier ones win where names are equal."""
-    variable = os.environ.get(FOLDERS_VARIABLE, "")
-    folders = [Path(part) for part in variable.split(os.pathsep) if part]
-    return [*folders, MODULE_FOLDER / "Resources" / "models"]
-
-
 def installedModels(folders: Iterable[Path] | None = None) -> list[ModelSummary]:
     """All models whose description can be read, by title; others are named in the log."""
     models: dict[str, ModelSummary] = {}
-    for folder in modelFolders() if folders is None else folders:
+    for folder in model_folders() if folders is None else folders:
         for description in sorted(folder.glob("*/configs/metadata.json")):
             try:
                 model = readSummary(description.parent.parent)

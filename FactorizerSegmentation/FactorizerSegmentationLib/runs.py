@@ -23,7 +23,6 @@ from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.volumes import Place, saveScan
 
 
-
 @dataclass(frozen=True)
 class RunSettings:
     """What to run on what.
@@ -243,5 +242,3 @@ def _temporaryFolder() -> Path:
                 "application settings."
             ).format(path=base.parent)
         ) from error
-
-

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slicer.i18n import tr as _
-
 SAMPLE_FOLDER = Path(__file__).resolve().parent.parent / "Resources" / "SampleData" / "BrainTumour"
 CHANNELS = ("FLAIR", "T1", "T1ce", "T2")
 CHECKSUMS = {

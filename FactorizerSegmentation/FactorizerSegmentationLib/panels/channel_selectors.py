@@ -8,8 +8,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from factorizer_engine.images.matching import channel_candidates
 from factorizer_engine.protocol import ChannelInfo
-from FactorizerSegmentationLib.matching import matchNames
 from FactorizerSegmentationLib.scene.subjects import siblings
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE
 
@@ -127,21 +127,32 @@ def matchVolumes(
     volume that is already chosen goes first, else the one that fills most channels.
     """
     taken = [node for node in chosen.values() if node is not None]
-    studies: dict[int, dict[str, object]] = {}
+    studies: dict[int, list] = {}
     for node in scene.GetNodesByClass("vtkMRMLScalarVolumeNode"):
         plain = node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors()
         if plain and node.GetAttribute(ROLE_ATTRIBUTE) is None:
-            studies.setdefault(siblings(node), {})[node.GetID()] = node
+            studies.setdefault(siblings(node), []).append(node)
     best: dict[str, object] = {}
     for nodes in studies.values():
-        if taken and not any(node.GetID() in nodes for node in taken):
+        if taken and not any(node in nodes for node in taken):
             continue
-        names = {nodeId: node.GetName() for nodeId, node in nodes.items() if node not in taken}
-        matches = matchNames(names, channels)
-        found = {c: nodes[nodeId] for c, nodeId in matches.items() if chosen.get(c) is None}
+        found = _clearMatches([node for node in nodes if node not in taken], channels)
+        found = {name: node for name, node in found.items() if chosen.get(name) is None}
         if len(found) > len(best):
             best = found
     return best
+
+
+def _clearMatches(nodes: list, channels: Sequence[ChannelInfo]) -> dict[str, object]:
+    """The volume of every channel that exactly one of the names speaks of."""
+    byName = {_matchingName(node): node for node in nodes}
+    candidates = channel_candidates([_matchingName(node) for node in nodes], channels)
+    return {name: byName[found[0]] for name, found in candidates.items() if len(found) == 1}
+
+
+def _matchingName(node) -> str:
+    """The node's name without slashes, which would be read as folders."""
+    return node.GetName().replace("/", " ").replace("\\", " ")
 
 
 def _tip(channel: ChannelInfo) -> str:

@@ -34,7 +34,9 @@ def createSegmentation(
     node.SetAttribute(ROLE_ATTRIBUTE, "Segmentation")
     node.CreateDefaultDisplayNodes()
     place.applyTo(node)
-    representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    representation = (
+        slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    )
     segmentation = node.GetSegmentation()
     segmentation.SetSourceRepresentationName(representation)
     if place.volumeNode is not None:
