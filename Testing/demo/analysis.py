@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo.stages import Stages
 from factorizer_engine.client import EngineClient
 from factorizer_engine.protocol import (
     ComponentsParams,
@@ -14,8 +15,6 @@ from factorizer_engine.protocol import (
     SegmentParams,
     SegmentResult,
 )
-
-from demo.stages import Stages
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import jinja2
+
+from demo.sample import REGION_LABELS, Sample
 from factorizer_engine.protocol import (
     ComponentInfo,
     ComponentsResult,
@@ -15,8 +17,6 @@ from factorizer_engine.protocol import (
     RegionInfo,
     SegmentResult,
 )
-
-from demo.sample import REGION_LABELS, Sample
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 MAX_LESIONS = 12

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from factorizer_engine.monitor import Progress
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -16,6 +15,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.progress import Progress as ProgressBars
+
+from factorizer_engine.monitor import Progress
 
 Report = Callable[[Progress], None]
 

@@ -1,0 +1,106 @@
+"""The demo from scans to report."""
+
+from __future__ import annotations
+
+import datetime
+import tempfile
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from rich.console import Console
+
+from demo import scene
+from demo.analysis import Settings, analyse
+from demo.pictures import take_pictures
+from demo.report import Run, region_volumes, write_report
+from demo.sample import brain_tumour, dice_scores
+from demo.stages import Stages
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.images.writers import write_lesions_csv, write_nifti, write_seg_nrrd
+from factorizer_engine.protocol import ComponentsResult, ScanFile, SegmentResult
+from host.core import start_core
+
+BACKGROUND = "T1ce"
+"""The scan that the pictures are drawn upon."""
+OWN_FILES = ("heatmap-*.nii.gz", "pictures/*.png", "lesions.csv", "report.html", "s*.mrb", "seg*")
+
+
+def run_demo(output: Path, settings: Settings, console: Console) -> Run:
+    """Segment the sample case, explain the result, and write everything to `output`.
+
+    Raises:
+        EngineError: If the engine fails or the folder cannot be written; one sentence.
+        SceneFileError: If a file of the scene cannot be read or written; one sentence.
+    """
+    sample = brain_tumour()
+    _prepare_folder(output)
+    core = start_core()
+    with Stages(console) as stages, tempfile.TemporaryDirectory() as exchange:
+        with stages.stage("Loading the scans"):
+            scans = scene.load_scans(core.scene, sample)
+            files = scene.save_scans(scans, Path(exchange))
+        result, components = analyse(files, settings, Path(exchange), stages)
+        labelmap = _scan(result.labelmap)
+        with stages.stage("Filling the scene"):
+            reference = scans[result.model.channels[0].name]
+            nodes = scene.add_results(core.scene, reference, result, components)
+        with stages.stage("Drawing the pictures"):
+            point = scene.widest_point(labelmap.array, labelmap.affine)
+            pictures = take_pictures(scans[BACKGROUND], nodes, point, output / "pictures")
+        with stages.stage("Writing the files"):
+            contents = _write_files(output, result, components, reference.GetName())
+            scene.save_scene(core.scene, output / "scene.mrb")
+        truth = np.asanyarray(nib.load(sample.label).dataobj)
+        run = Run(
+            sample=sample,
+            result=result,
+            components=components,
+            scores=dice_scores(labelmap.array, truth),
+            region_volumes=region_volumes(result.lesions),
+            pictures=pictures,
+            timings=stages.seconds,
+            date=f"{datetime.date.today():%d %B %Y}",
+            files={"scene.mrb": "the scene, for 3D Slicer", **contents},
+        )
+        write_report(run, output / "report.html")
+    return run
+
+
+def _prepare_folder(output: Path) -> None:
+    """Make the folder and remove what an earlier demo wrote there, and nothing else."""
+    try:
+        (output / "pictures").mkdir(parents=True, exist_ok=True)
+        for pattern in OWN_FILES:
+            for path in output.glob(pattern):
+                path.unlink()
+    except OSError as error:
+        message = f"The folder {output} cannot be written to; choose another one with --output."
+        raise BadInputError(message, str(error)) from error
+
+
+def _write_files(
+    output: Path, result: SegmentResult, components: ComponentsResult, reference_name: str
+) -> dict[str, str]:
+    """Write the results on the scan's grid; returns what each file holds."""
+    labelmap = _scan(result.labelmap)
+    write_nifti(labelmap, output / "segmentation.nii.gz")
+    write_seg_nrrd(labelmap, result.labels, output / "segmentation.seg.nrrd", reference_name)
+    write_lesions_csv(result.lesions, output / "lesions.csv")
+    contents = {
+        "segmentation.seg.nrrd": "the segments with coded terminology, for 3D Slicer",
+        "segmentation.nii.gz": "the label map: "
+        + ", ".join(f"{label.value} {label.name}" for label in result.labels),
+        "lesions.csv": "every connected lesion with its measures",
+    }
+    for number, component in enumerate(components.components, start=1):
+        name = f"heatmap-{number}.nii.gz"
+        write_nifti(_scan(component.heatmap), output / name)
+        contents[name] = f"activation of {component.name}"
+    contents["pictures/"] = "the pictures of this page"
+    return contents
+
+
+def _scan(file: ScanFile) -> Scan:
+    return Scan(file.load(), file.matrix, file.name)
