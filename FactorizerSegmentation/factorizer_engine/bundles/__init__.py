@@ -1,6 +1,5 @@
-"""Model bundles: read, verify, install, import and write them. Nothing in a bundle is executed."""
+"""Model bundles: read, verify, install, import and write them. Nothing in a bundle is executed.
 
-from factorizer_engine.bundles.loading import load_bundle
-from factorizer_engine.bundles.model import Bundle
-
-__all__ = ["Bundle", "load_bundle"]
+The entry points are `loading.load_bundle`, `saving.save_bundle`, `registry.resolve_model` and
+`importing.import_checkpoint`.
+"""

@@ -30,7 +30,7 @@ _PARTS: Mapping[str, type[nn.Module]] = {
     for place in (nn, factorization, networks)  # the last one that has the name provides it
     if hasattr(place, name)
 }
-_CLASS_ARGUMENTS = frozenset({"norm", "reshape", "act", "factorize", "pos_embed"})
+CLASS_ARGUMENTS = frozenset({"norm", "reshape", "act", "factorize", "pos_embed"})
 _SHOWN_DIFFERENCES = 3
 
 
@@ -45,7 +45,7 @@ def build_network(spec: NetworkSpec) -> nn.Module:
         raise BadModelError(f"The model is a {spec.target}, which is not a known network.")
     arguments = dict(spec.arguments)
     if target is networks.Factorizer:
-        for name in _CLASS_ARGUMENTS & arguments.keys():
+        for name in CLASS_ARGUMENTS & arguments.keys():
             arguments[name] = _component(arguments[name])
     try:
         return target(**arguments)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from factorizer_engine.bundles import conventions
 from factorizer_engine.bundles.inspection import Inspection, inspect_state
 from factorizer_engine.bundles.loading import WEIGHTS_SUFFIXES
+from factorizer_engine.bundles.locations import user_models_dirs
 from factorizer_engine.bundles.metadata import slug
 from factorizer_engine.bundles.model import (
     Bundle,
@@ -20,7 +21,6 @@ from factorizer_engine.bundles.model import (
     Preprocessing,
 )
 from factorizer_engine.bundles.presets import PRESETS, Preset
-from factorizer_engine.bundles.registry import user_models_dir
 from factorizer_engine.bundles.saving import save_bundle
 from factorizer_engine.bundles.weights import Checkpoint, read_checkpoint
 from factorizer_engine.errors import BadInputError, BadModelError
@@ -99,7 +99,7 @@ def import_checkpoint(
                 "networks; import them one by one."
             )
     default_name = first.preset.name if first.preset else first.checkpoint.path.stem
-    folder = Path(output) if output else user_models_dir() / slug(default_name)
+    folder = Path(output) if output else user_models_dirs()[0] / slug(default_name)
     notes = (
         *_recognition_note(first, asked=preset is not None),
         *first.inspection.report,

@@ -5,53 +5,28 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from factorizer_engine.bundles.loading import load_bundle
+from factorizer_engine.bundles.locations import model_folders, user_models_dirs
 from factorizer_engine.bundles.metadata import slug
 from factorizer_engine.bundles.model import Bundle
 from factorizer_engine.errors import BadInputError, BadModelError
 
-MODELS_VARIABLE = "FACTORIZER_MODELS"
-"""Environment variable that names the user's models folder."""
-
-_SHIPPED = Path(__file__).resolve().parents[2] / "Resources" / "models"
 _log = logging.getLogger(__name__)
-
-
-def shipped_models_dir() -> Path:
-    """The folder of the models that come with the software; never written to."""
-    return _SHIPPED
-
-
-def user_models_dir() -> Path:
-    """The user's models folder, which may not exist yet.
-
-    $FACTORIZER_MODELS if set, else `factorizer/models` in the platform's folder for user data.
-    """
-    if override := os.environ.get(MODELS_VARIABLE):
-        return Path(override).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "factorizer" / "models"
 
 
 def find_bundles(extra_dirs: Iterable[str | Path] = ()) -> list[Bundle]:
     """All installed bundles, by name.
 
-    Looked for in `extra_dirs`, the user's folder and the shipped ones, in this order; of bundles
+    Looked for in `extra_dirs`, the user's folders and the shipped one, in this order; of bundles
     with one name the first is taken. Folders that hold no readable bundle are logged and left out;
     files are not compared with their checksums here.
     """
     found: dict[str, Bundle] = {}
-    for folder in (*map(Path, extra_dirs), user_models_dir(), shipped_models_dir()):
+    for folder in (*map(Path, extra_dirs), *model_folders()):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if not (path / "configs").is_dir():
                 continue
@@ -98,7 +73,7 @@ def resolve_model(
 
 
 def install_bundle(source: str | Path, replace: bool = False) -> Bundle:
-    """Copy a bundle (.zip or folder) into the user's folder, after checking it.
+    """Copy a bundle (.zip or folder) into the user's first folder, after checking it.
 
     Args:
         source: The .zip file or folder.
@@ -110,7 +85,7 @@ def install_bundle(source: str | Path, replace: bool = False) -> Bundle:
     """
     bundle = load_bundle(source)
     bundle.build_networks()
-    folder = user_models_dir()
+    folder = user_models_dirs()[0]
     target = folder / slug(bundle.name)
     if target.exists() and not replace:
         raise BadInputError(f"The model {bundle.name} is installed already; remove it first.")
@@ -130,13 +105,13 @@ def install_bundle(source: str | Path, replace: bool = False) -> Bundle:
 
 
 def remove_bundle(name: str) -> None:
-    """Delete a bundle from the user's folder.
+    """Delete a bundle from the user's folders.
 
     Raises:
-        BadInputError: If the user's folder holds no bundle of that name, or it cannot be deleted.
+        BadInputError: If the user's folders hold no bundle of that name, or it cannot be deleted.
     """
-    folder = user_models_dir()
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    installed = (path for folder in user_models_dirs() for path in folder.glob("*"))
+    for path in installed:
         if (path / "configs").is_dir() and not path.is_symlink() and _bundle_name(path) == name:
             try:
                 shutil.rmtree(path)

@@ -14,7 +14,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from factorizer_engine.bundles.architecture import build_network, check_fit, fit_state
+from factorizer_engine.bundles.architecture import (
+    CLASS_ARGUMENTS,
+    build_network,
+    check_fit,
+    fit_state,
+)
 from factorizer_engine.bundles.checksums import write_checksums
 from factorizer_engine.bundles.expressions import class_name
 from factorizer_engine.bundles.loading import check_consistency, load_bundle
@@ -31,7 +36,6 @@ _MONAI_NAMES = {
     "SegResNet": "monai.networks.nets.SegResNet",
     "DynUNet": "monai.networks.nets.DynUNet",
 }
-_CLASS_ARGUMENTS = ("norm", "reshape", "act", "factorize", "pos_embed")
 _MONAI_IMPORTS = (
     "$import torch",
     "$from torch import nn",
@@ -206,7 +210,7 @@ def _inference(bundle: Bundle, count: int) -> dict[str, Any]:
         "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
         "network_def": {
             "_target_": _MONAI_NAMES[bundle.network.target],
-            **_monai_arguments(bundle.network.arguments),
+            **_monai_arguments(bundle.network),
         },
         "network": "$@network_def.to(@device)",
         "state_dicts": "$[safetensors.load_file(p) for p in @weights_paths]",
@@ -232,11 +236,12 @@ def _inference(bundle: Bundle, count: int) -> dict[str, Any]:
     }
 
 
-def _monai_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Network arguments with classes written as MONAI expressions."""
+def _monai_arguments(spec: NetworkSpec) -> dict[str, Any]:
+    """Network arguments, with the classes among a Factorizer's written as MONAI expressions."""
+    names_classes = spec.target == "Factorizer"
     return {
-        name: _monai_class(value) if name in _CLASS_ARGUMENTS else _plain(value)
-        for name, value in arguments.items()
+        name: _monai_class(value) if names_classes and name in CLASS_ARGUMENTS else _plain(value)
+        for name, value in spec.arguments.items()
     }
 
 

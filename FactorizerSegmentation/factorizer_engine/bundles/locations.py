@@ -1,0 +1,35 @@
+"""Where models are kept. Standard library only, so that Slicer's side may import it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+MODELS_VARIABLE = "FACTORIZER_MODELS"
+"""Environment variable with the user's models folders, separated like $PATH."""
+
+_SHIPPED = Path(__file__).resolve().parents[2] / "Resources" / "models"
+
+
+def model_folders() -> tuple[Path, ...]:
+    """All folders that hold one folder per model; earlier ones win where names are equal."""
+    return (*user_models_dirs(), _SHIPPED)
+
+
+def user_models_dirs() -> tuple[Path, ...]:
+    """The user's models folders, which may not exist yet; models are installed in the first.
+
+    $FACTORIZER_MODELS if set, else `factorizer/models` in the platform's folder for user data.
+    """
+    named = os.environ.get(MODELS_VARIABLE, "").split(os.pathsep)
+    folders = tuple(Path(part).expanduser() for part in named if part)
+    return folders or (_user_data_dir() / "factorizer" / "models",)
+
+
+def _user_data_dir() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
