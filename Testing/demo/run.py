@@ -24,7 +24,14 @@ from host.core import start_core
 
 BACKGROUND = "T1ce"
 """The scan that the pictures are drawn upon."""
-OWN_FILES = ("heatmap-*.nii.gz", "pictures/*.png", "lesions.csv", "report.html", "s*.mrb", "seg*")
+OWN_FILES = (
+    "scene.mrb",
+    "segmentation.*",
+    "heatmap-*.nii.gz",
+    "lesions.csv",
+    "report.html",
+    "pictures/*.png",
+)
 
 
 def run_demo(output: Path, settings: Settings, console: Console) -> Run:
