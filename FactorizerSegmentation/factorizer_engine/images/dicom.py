@@ -30,6 +30,7 @@ _TAGS = [
     "Rows",
     "Columns",
     "SamplesPerPixel",
+    "BitsAllocated",
     "NumberOfFrames",
     "PixelSpacing",
     "ImagePositionPatient",
@@ -51,6 +52,7 @@ class Slice:
         position: Centre of the first pixel in mm LPS, or None if the file does not say.
         orientation: Directions of a row and of a column, (2, 3) in LPS, or None.
         spacing: Distance of columns and of rows in mm.
+        complete: False if the file is too short for its pixels.
     """
 
     file: Path
@@ -60,6 +62,7 @@ class Slice:
     position: np.ndarray | None
     orientation: np.ndarray | None
     spacing: tuple[float, float]
+    complete: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,29 +151,41 @@ def read_dicom_file(path: Path) -> Scan:
 
 
 def _series_of(paths: Iterable[Path]) -> list[Series]:
-    headers = defaultdict(list)
+    members = defaultdict(list)
     for path in paths:
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+            with path.open("rb") as file:
+                header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+                rest = path.stat().st_size - file.tell()
         except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError):
             continue
         if header.get("Rows") and header.get("Columns"):
-            headers[str(header.get("SeriesInstanceUID", ""))].append((path, header))
-    return [_series(uid, members) for uid, members in headers.items()]
+            slices = _slices(path, header, complete=rest >= _pixel_bytes(header))
+            members[str(header.get("SeriesInstanceUID", ""))].append((header, slices))
+    return [_series(uid, found) for uid, found in members.items()]
 
 
-def _series(uid: str, members: list[tuple[Path, pydicom.Dataset]]) -> Series:
-    first = members[0][1]
+def _pixel_bytes(header: pydicom.Dataset) -> int:
+    """Length of the pixel data; 0 where it is compressed and cannot be foreseen."""
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    if syntax is None or syntax.is_encapsulated or syntax.is_deflated:
+        return 0
+    values = header.Rows * header.Columns * int(header.get("SamplesPerPixel") or 1)
+    return values * int(header.get("NumberOfFrames") or 1) * header.get("BitsAllocated", 8) // 8
+
+
+def _series(uid: str, members: list[tuple[pydicom.Dataset, list[Slice]]]) -> Series:
+    first = members[0][0]
     return Series(
         uid=uid,
         number=str(first.get("SeriesNumber") or ""),
         description=str(first.get("SeriesDescription") or "").strip(),
         modality=str(first.get("Modality") or ""),
-        slices=tuple(item for path, header in members for item in _slices(path, header)),
+        slices=tuple(item for _, slices in members for item in slices),
     )
 
 
-def _slices(path: Path, header: pydicom.Dataset) -> list[Slice]:
+def _slices(path: Path, header: pydicom.Dataset, complete: bool) -> list[Slice]:
     """One slice per frame; geometry from the frame, else what frames share, else the file."""
     shared = list(header.get("SharedFunctionalGroupsSequence") or [])
     frames = list(header.get("PerFrameFunctionalGroupsSequence") or [])
@@ -191,6 +206,7 @@ def _slices(path: Path, header: pydicom.Dataset) -> list[Slice]:
                 position=position,
                 orientation=None if orientation is None else orientation.reshape(2, 3),
                 spacing=(float(columns), float(rows)),
+                complete=complete,
             )
         )
     return slices
@@ -229,6 +245,8 @@ def _stack(series: Series) -> tuple[list[Slice], np.ndarray]:
                 f"{title} holds images of different size or direction; "
                 "export them as separate series."
             )
+    if not all(item.complete for item in series.slices):
+        raise BadInputError(f"{title} is damaged or cut short; copy or export it again.")
     row, column = first.orientation
     normal = np.cross(row, column)
     slices = sorted(series.slices, key=lambda s: float(s.position @ normal))
@@ -261,14 +279,15 @@ def _check_positions(title: str, positions: np.ndarray, normal: np.ndarray) -> N
             f"{title} was taken with a tilted gantry ({degrees:.0f} degrees); load it into Slicer "
             "with acquisition geometry regularisation and export the straightened volume."
         )
-    if np.abs(gaps - usual).max() <= max(SPACING_TOLERANCE * usual, 0.01):
+    places = (positions - positions[0]) @ normal
+    uneven = np.abs(places - np.linspace(0, places[-1], len(places))).max()
+    if uneven <= max(SPACING_TOLERANCE * usual, 0.01):
         return
     multiples = np.round(gaps / usual)
-    if (multiples >= 1).all() and np.allclose(
-        gaps, multiples * usual, rtol=0, atol=SPACING_TOLERANCE * usual
-    ):
+    lacking = int(multiples.sum() - len(gaps))
+    if lacking > 0 and np.abs(gaps - multiples * usual).max() <= SPACING_TOLERANCE * usual:
         raise BadInputError(
-            f"{title} lacks {int(multiples.sum() - len(gaps))} slices between its first and last; "
+            f"{title} lacks {lacking} slices between its first and last; "
             "export the complete series."
         )
     raise BadInputError(

@@ -7,6 +7,7 @@ import itertools
 import nibabel as nib
 import numpy as np
 import pytest
+
 from factorizer_engine.bundles.model import Preprocessing
 from factorizer_engine.errors import BadInputError
 from factorizer_engine.images.grid import Grid, resample
