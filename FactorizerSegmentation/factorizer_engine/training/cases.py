@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import torch
 from torch import Tensor
 
 from factorizer_engine.bundles.model import Preprocessing
+from factorizer_engine.errors import BadInputError
 from factorizer_engine.images.grid import resample
 from factorizer_engine.images.preprocessing import Preprocessor
 from factorizer_engine.images.readers import read_scan
@@ -53,12 +56,29 @@ def preprocessing_of(section: PreprocessingSection) -> Preprocessing:
 
 
 def read_channels(case: Case) -> list[Scan]:
-    """The case's channels in network order; a single four-dimensional file is split."""
-    if len(case.images) > 1:
-        return [read_scan(path) for path in case.images]
-    from factorizer_engine.training.dataset import read_volumes
+    """The case's channels in network order; a single four-dimensional NIfTI file (MSD) is split.
 
-    return read_volumes(case.images[0])
+    Raises:
+        BadInputError: If a file cannot be read.
+    """
+    if len(case.images) > 1 or not _is_four_dimensional(case.images[0]):
+        return [read_scan(path) for path in case.images]
+    path = case.images[0]
+    try:
+        image = nib.load(path)
+        array = np.asarray(image.dataobj)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise BadInputError(f"{path} is damaged; copy it again.", str(error)) from error
+    return [Scan(array[..., c], image.affine, path.name) for c in range(array.shape[-1])]
+
+
+def _is_four_dimensional(path: Path) -> bool:
+    if not path.name.endswith((".nii", ".nii.gz")):
+        return False
+    try:
+        return len(nib.load(path).shape) == 4
+    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError):
+        return False
 
 
 def region_masks(label: np.ndarray, regions: dict[str, tuple[int, ...]]) -> np.ndarray:

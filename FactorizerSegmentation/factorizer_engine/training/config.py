@@ -152,6 +152,9 @@ class BundleSection(_Section):
     channel_aliases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     regions: dict[str, dict[str, Any]] = Field(default_factory=dict)
     labels: dict[int, dict[str, Any]] = Field(default_factory=dict)
+    data_description: str = ""
+    expected_seconds: dict[str, float] = Field(default_factory=dict)
+    devices: tuple[str, ...] = ()
     inference: dict[str, Any] = Field(default_factory=dict)
     postprocessing: dict[str, Any] = Field(default_factory=dict)
 

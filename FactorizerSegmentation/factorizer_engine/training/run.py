@@ -10,12 +10,11 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import torch
 
 import factorizer_engine
 from factorizer_engine.errors import BadInputError
+from factorizer_engine.training.checks import check_training
 from factorizer_engine.training.config import TrainingConfig, load_config
 from factorizer_engine.training.dataset import Dataset, open_dataset
 from factorizer_engine.training.distributed import Team, joined_team
@@ -52,7 +51,7 @@ def train(
         folder = config.output
         if team.leads:
             _open_folder(folder, resume)
-            split = make_split(config.split, lesion_volumes(dataset))
+            split = make_split(config.split, _volumes(config, dataset, resume))
         split = team.agree(split if team.leads else None)
         with Progress(team.leads, config.run.log_every) as progress:
             trainer = Trainer(config, dataset, split, folder, device, team, progress)
@@ -81,21 +80,20 @@ def train_command(
     """`factorizer train CONFIG [--resume] [--check]`."""
     settings = load_config(config, data, output)
     if check:
-        from factorizer_engine.training.checks import check_training
-
-        check_training(settings)
+        report = check_training(settings)
+        for remark in report.remarks:
+            print(remark)
+        print(f"{len(report.volumes)} cases are fit for training.")
         return None
     return train(settings, config, resume)
 
 
-def lesion_volumes(dataset: Dataset) -> dict[str, float]:
-    """Volume in mL of all regions together, per case."""
-    values = sorted({v for region in dataset.regions.values() for v in region})
-    volumes = {}
-    for case in dataset.cases:
-        image = nib.load(case.label)
-        voxel = abs(np.linalg.det(image.affine[:3, :3])) / 1000.0
-        volumes[case.name] = float(np.isin(np.asarray(image.dataobj), values).sum() * voxel)
+def _volumes(config: TrainingConfig, dataset: Dataset, resume: bool) -> dict[str, float]:
+    """Lesion volumes; the data of a new run are checked on the way."""
+    if resume:
+        return json.loads((config.output / "volumes.json").read_text(encoding="utf-8"))
+    volumes = check_training(config).volumes
+    _write_json(config.output / "volumes.json", volumes)
     return volumes
 
 

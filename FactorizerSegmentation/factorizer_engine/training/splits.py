@@ -40,11 +40,14 @@ def stratified_folds(volumes: Mapping[str, float], folds: int, seed: int) -> lis
     return [sorted(fold) for fold in result]
 
 
-def make_split(section: SplitSection, volumes: Mapping[str, float]) -> Split:
+def make_split(
+    section: SplitSection, volumes: Mapping[str, float], write: bool = True
+) -> Split:
     """The split of `section.fold`; read from `section.file` if that exists, else made and written.
 
     Args:
         volumes: Lesion volume in mL of every case that may be used.
+        write: Whether a split that is made is also kept.
 
     Raises:
         BadInputError: If named cases do not exist, the file belongs to other cases, or nothing is
@@ -55,7 +58,7 @@ def make_split(section: SplitSection, volumes: Mapping[str, float]) -> Split:
         if name not in volumes:
             raise BadInputError(f"The split names the case '{name}', which is not in the dataset.")
     content = _read(path) if path.is_file() else _make(section, volumes)
-    if not path.is_file():
+    if write and not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     held_out = tuple(content["held_out"])

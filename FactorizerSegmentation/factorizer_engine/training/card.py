@@ -1,0 +1,167 @@
+"""The model card, written from the run's own records only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import Environment
+
+from factorizer_engine.training.records import Run
+
+_METRICS = {
+    "dice": ("Dice", "{:.3f}"),
+    "hd95_mm": ("HD95 (mm)", "{:.1f}"),
+    "surface_dice": ("Surface Dice", "{:.3f}"),
+    "lesion_f1": ("Lesion F1", "{:.3f}"),
+    "volume_error_ml": ("Volume error (mL)", "{:+.1f}"),
+}
+
+_TEMPLATE = """\
+# {{ title }}
+
+{{ description }}
+
+Research only; not a medical device. Results must be checked by a physician.
+
+## What it does
+
+| | |
+|---|---|
+| Inputs | {{ channels | join(", ") }} |
+| Outputs | {% for name, values in regions.items() %}{{ name }} (labels {{ values | join(" + ") }}){{ ", " if not loop.last }}{% endfor %} |
+| Voxel size | {{ spacing }} |
+| Window | {{ window | join(" x ") }} voxels |
+| Network | {{ network }}, {{ members }} |
+
+## What it was trained on
+
+{{ data_description }}
+
+{{ cases }} cases of `{{ dataset }}`: {{ split.train | length }} trained on, \
+{{ split.validation | length }} used to choose the weights, {{ split.held_out | length }} held out.
+
+| use | cases |
+|---|---|
+| training | {{ split.train | join(", ") }} |
+| choice of weights | {{ split.validation | join(", ") or "none" }} |
+| held out | {{ split.held_out | join(", ") or "none" }} |
+{% if excluded %}
+| left out entirely | {{ excluded | join(", ") }} |
+{% endif %}
+
+## How
+
+| | |
+|---|---|
+| Steps | {{ steps }} of {{ samples }} windows |
+| Time | {{ minutes }} minutes on {{ device }}, {{ processes }} process(es) |
+| Optimiser | AdamW, learning rate {{ optimization.learning_rate }}, weight decay {{ optimization.weight_decay }}, cosine over {{ optimization.schedule }} |
+| Precision | {{ optimization.precision }} |
+| Weights | {{ weights }}, exponential average (decay {{ optimization.ema_decay }}) |
+| Engine | version {{ engine }}, commit {{ commit or "unknown" }}, PyTorch {{ torch }} |
+| Started | {{ started }} |
+{% if not finished %}
+
+**Intermediate weights: the run had not ended when this was written.**
+{% endif %}
+
+## How well it does
+
+{% if validation %}
+On the cases used to choose the weights (too kind by that choice; in model space), mean Dice \
+{{ "%.3f" | format(validation.dice) }} at step {{ validation.step }}: \
+{% for name in regions %}{{ name }} {{ "%.3f" | format(validation[name]) }}{{ ", " if not loop.last }}{% endfor %}.
+
+{% endif %}
+{% if evaluation %}
+On {{ evaluation.cases | length }} cases that were neither trained on nor selected on, at the native \
+resolution ({{ evaluation.note }}):
+
+{{ table }}
+
+{{ per_case }}
+{% else %}
+Not evaluated on held-out cases yet.
+{% endif %}
+{% if licence or citations %}
+
+## Licence and citation
+
+{{ licence }}
+{% for citation in citations %}
+- {{ citation }}
+{% endfor %}
+{% endif %}
+"""
+
+
+def write_card(runs: Sequence[Run], weights: str) -> str:
+    """The Markdown card of the model made of `runs` with their "best" or "final" weights."""
+    run = runs[0]
+    config, record, evaluation = run.config, run.record, run.evaluation
+    last = max((r["step"] for r in run.history), default=0)
+    seconds = record.get("seconds") or max((r.get("seconds", 0) for r in run.history), default=0)
+    values: dict[str, Any] = {
+        "title": config.bundle.title or config.name,
+        "description": config.bundle.description,
+        "data_description": config.bundle.data_description,
+        "licence": config.bundle.licence,
+        "citations": config.bundle.citations,
+        "channels": record["channels"],
+        "regions": run.regions,
+        "spacing": _spacing(config.preprocessing.spacing),
+        "window": config.window,
+        "network": config.network.type,
+        "members": "one network" if len(runs) == 1 else f"ensemble of {len(runs)} networks",
+        "dataset": record["dataset"],
+        "cases": record["cases"],
+        "split": run.split,
+        "excluded": config.data.exclude,
+        "steps": record.get("steps", last),
+        "samples": config.optimization.batch_size * record["processes"],
+        "minutes": round(seconds / 60),
+        "optimization": config.optimization,
+        "weights": {"best": "best on validation", "final": "last step"}[weights],
+        "finished": record.get("finished", False),
+        "validation": run.best_validation if weights == "best" else None,
+        "evaluation": evaluation,
+        "table": summary_table(evaluation) if evaluation else "",
+        "per_case": case_table(evaluation) if evaluation else "",
+    }
+    keys = ("device", "processes", "engine", "commit", "torch", "started")
+    values |= {key: record.get(key) for key in keys}
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    return environment.from_string(_TEMPLATE).render(values)
+
+
+def summary_table(evaluation: dict[str, Any]) -> str:
+    """Mean and standard deviation of every metric per region, as a Markdown table."""
+    titles = [title for title, _ in _METRICS.values()]
+    rows = ["| | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
+    for region, metrics in evaluation["summary"].items():
+        cells = []
+        for name, (_, form) in _METRICS.items():
+            value = metrics[name]
+            cells.append(
+                "-"
+                if value["mean"] is None
+                else f"{form.format(value['mean'])} ± {form.replace('+', '').format(value['sd'])}"
+            )
+        rows.append(f"| {region} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def case_table(evaluation: dict[str, Any]) -> str:
+    """Dice of every case and region, as a Markdown table."""
+    regions = list(evaluation["summary"])
+    rows = ["| case | " + " | ".join(f"Dice {r}" for r in regions) + " |"]
+    rows.append("|---" * (len(regions) + 1) + "|")
+    for case, values in evaluation["cases"].items():
+        cells = " | ".join(f"{values[region]['dice']:.3f}" for region in regions)
+        rows.append(f"| {case} | {cells} |")
+    return "\n".join(rows)
+
+
+def _spacing(spacing: tuple[float, ...] | None) -> str:
+    return "as scanned" if spacing is None else " x ".join(f"{s:g}" for s in spacing) + " mm"

@@ -1,0 +1,210 @@
+"""What is wrong with a configuration's data, found before hours are spent on it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from factorizer_engine.errors import BadInputError, EngineError
+from factorizer_engine.images.checks import check_scan
+from factorizer_engine.images.grid import Grid, overlap_fraction, same_grid
+from factorizer_engine.images.readers import read_scan
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.training.cases import read_channels
+from factorizer_engine.training.config import TrainingConfig
+from factorizer_engine.training.dataset import Case, Dataset, open_dataset
+from factorizer_engine.training.networks import build_network, network_spec
+from factorizer_engine.training.splits import make_split
+
+_MIN_OVERLAP = 0.05
+_BYTES_PER_WEIGHT = 6 * 4  # network, average, two moments, and both files of averaged weights
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about one file.
+
+    Attributes:
+        file: Which, relative to the dataset.
+        message: One sentence.
+        fatal: Whether training must not start.
+    """
+
+    file: str
+    message: str
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.message}"
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All findings, and the lesion volume in mL of every case that could be read."""
+
+    findings: tuple[Finding, ...]
+    volumes: dict[str, float]
+
+    @property
+    def problems(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if f.fatal)
+
+    @property
+    def remarks(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if not f.fatal)
+
+
+def check_training(config: TrainingConfig) -> CheckReport:
+    """Check data, split, network and disk of a configuration; nothing is written.
+
+    Returns:
+        Remarks that do not prevent training, and lesion volumes.
+
+    Raises:
+        BadInputError: At the first problem in order; `details` lists all problems.
+    """
+    dataset = open_dataset(config.data)
+    report = check_dataset(dataset)
+    if report.problems:
+        count = len(report.problems)
+        more = f" ({count - 1} more problems)" if count > 1 else ""
+        raise BadInputError(f"{report.problems[0]}{more}", "\n".join(map(str, report.problems)))
+    make_split(config.split, report.volumes, write=False)
+    spec = network_spec(config.network, len(dataset.channels), len(dataset.regions), config.window)
+    network = build_network(spec, config.window)
+    weights = sum(p.numel() for p in network.parameters())
+    check_room(config, dataset, weights)
+    return report
+
+
+def check_dataset(dataset: Dataset) -> CheckReport:
+    """Read every case and compare images, label and meaning.
+
+    Raises:
+        BadInputError: If there are fewer than two cases.
+    """
+    if len(dataset.cases) < 2:
+        raise BadInputError(
+            f"The dataset {dataset.root.name} has only the case {dataset.cases[0].name}; "
+            "training needs at least two."
+        )
+    findings: list[Finding] = []
+    volumes: dict[str, float] = {}
+    seen = dict.fromkeys(dataset.regions, False)
+    for case in dataset.cases:
+        scans: list[Scan] = []
+        findings += _check_images(case, dataset, scans)
+        try:
+            label = read_scan(case.label)
+        except EngineError as error:
+            findings.append(Finding(_short(case.label), str(error)))
+            continue
+        findings += _check_label(case, label, dataset)
+        if scans and not same_grid(Grid.of(scans[0]), Grid.of(label)):
+            message = (
+                f"The label lies on another grid ({_grid(label)}) than its image ({_grid(scans[0])})."
+            )
+            findings.append(Finding(_short(case.label), message))
+        for name, values in dataset.regions.items():
+            seen[name] |= bool(np.isin(label.array, values).any())
+        volumes[case.name] = lesion_volume(label, dataset)
+    findings += [
+        Finding("labelsTr", f"No case has the region {name} (values {list(dataset.regions[name])}).")
+        for name, found in seen.items()
+        if not found
+    ]
+    return CheckReport(tuple(findings), volumes)
+
+
+def lesion_volume(label: Scan, dataset: Dataset) -> float:
+    """Volume in mL of all regions together."""
+    values = sorted({v for region in dataset.regions.values() for v in region})
+    return float(np.isin(label.array, values).sum() * np.prod(label.spacing) / 1000.0)
+
+
+def check_room(config: TrainingConfig, dataset: Dataset, weights: int) -> None:
+    """Make sure that the cache and the checkpoints fit on the disk.
+
+    Raises:
+        BadInputError: If not, saying how much is needed.
+    """
+    for folder, needed, what in (
+        (config.cache, _cache_bytes(config, dataset), "pre-processed cases"),
+        (config.output, weights * _BYTES_PER_WEIGHT, "checkpoints"),
+    ):
+        existing = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+        free = shutil.disk_usage(existing).free
+        if needed > free:
+            raise BadInputError(
+                f"The {what} need {needed / 1e9:.1f} GB but {existing} has only {free / 1e9:.1f} GB free."
+            )
+
+
+def _cache_bytes(config: TrainingConfig, dataset: Dataset) -> int:
+    """Upper bound: no foreground cropping, half precision images, one bit per region."""
+    label = read_scan(dataset.cases[0].label)
+    spacing = config.preprocessing.spacing or label.spacing
+    voxels = np.prod(label.shape) * np.prod(label.spacing) / np.prod(spacing)
+    per_voxel = 2 * len(dataset.channels) + len(dataset.regions) / 8
+    return int(voxels * per_voxel * len(dataset.cases))
+
+
+def _check_images(case: Case, dataset: Dataset, scans: list[Scan]) -> Iterator[Finding]:
+    """Findings about the images, which are left in `scans`, one per channel, if they can be read."""
+    try:
+        scans += read_channels(case)
+    except EngineError as error:
+        yield from _damaged_files(case, error)
+        return
+    if len(scans) != len(dataset.channels):
+        yield Finding(
+            _short(case.images[0]),
+            f"The image has {len(scans)} channels, but {len(dataset.channels)} are configured.",
+        )
+        return
+    files = case.images if len(case.images) > 1 else case.images * len(scans)
+    for file, scan in zip(files, scans, strict=True):
+        try:
+            check_scan(scan)
+        except EngineError as error:
+            yield Finding(_short(file), str(error))
+        if overlap_fraction(Grid.of(scans[0]), Grid.of(scan)) < _MIN_OVERLAP:
+            yield Finding(_short(file), "The image does not overlap the first channel in space.")
+
+
+def _damaged_files(case: Case, error: EngineError) -> Iterator[Finding]:
+    """Which of the case's files cannot be read."""
+    if len(case.images) == 1:
+        yield Finding(_short(case.images[0]), str(error))
+        return
+    for path in case.images:
+        try:
+            read_scan(path)
+        except EngineError as own:
+            yield Finding(_short(path), str(own))
+
+
+def _check_label(case: Case, label: Scan, dataset: Dataset) -> Iterator[Finding]:
+    file = _short(case.label)
+    values = np.unique(label.array)
+    known = {0, *dataset.labels.values(), *(v for r in dataset.regions.values() for v in r)}
+    unknown = [v for v in values.tolist() if v not in known]
+    if unknown:
+        yield Finding(file, f"The label has the unknown value {unknown[0]:g}.")
+    elif lesion_volume(label, dataset) == 0:
+        yield Finding(
+            file, "The label is empty; exclude the case unless it is a healthy example.", fatal=False
+        )
+
+
+def _grid(scan: Scan) -> str:
+    size = " x ".join(str(n) for n in scan.shape)
+    return f"{size} voxels of {' x '.join(f'{s:.3g}' for s in scan.spacing)} mm"
+
+
+def _short(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"

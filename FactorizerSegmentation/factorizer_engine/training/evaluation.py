@@ -1,0 +1,192 @@
+"""Evaluation of a model, or of label maps made elsewhere, against reference labels."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.images.grid import Grid, same_grid
+from factorizer_engine.images.readers import read_scan
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.images.writers import write_nifti
+from factorizer_engine.monitor import Monitor
+from factorizer_engine.training.cases import read_channels
+from factorizer_engine.training.dataset import Case, Dataset
+from factorizer_engine.training.metrics import METRICS, score_region
+
+Predictor = Callable[[Case], Scan]
+
+
+def evaluate(
+    predictor: Predictor,
+    dataset: Dataset,
+    names: Sequence[str],
+    output: str | Path,
+    note: str = "",
+    tolerance_mm: float = 2.0,
+    monitor: Monitor | None = None,
+) -> dict[str, Any]:
+    """Score every region of every case and write `metrics.json` and `metrics.csv`.
+
+    Args:
+        predictor: Gives a case's label map on the grid of its reference label.
+        dataset: Cases and regions.
+        names: Cases to evaluate.
+        output: Folder for the results.
+        note: Kept with the results: which model, device and settings.
+        tolerance_mm: For surface Dice.
+
+    Returns:
+        {"note", "regions", "tolerance_mm", "cases": {case: {region: {metric: value}}}, "seconds": {case: s},
+        "summary": {region: {metric: {"mean", "sd", "median"}}}}.
+
+    Raises:
+        BadInputError: If a case does not exist or a label map lies on another grid.
+    """
+    monitor = monitor or Monitor()
+    if not names:
+        raise BadInputError("There is no case to evaluate.")
+    cases, seconds = {}, {}
+    for number, name in enumerate(names):
+        monitor.report(name, number / len(names))
+        case = dataset.case(name)
+        started = time.monotonic()
+        prediction = predictor(case)
+        seconds[name] = round(time.monotonic() - started, 2)
+        cases[name] = score_case(prediction, read_scan(case.label), dataset.regions, tolerance_mm)
+    result = {
+        "note": note,
+        "regions": {name: list(values) for name, values in dataset.regions.items()},
+        "tolerance_mm": tolerance_mm,
+        "cases": cases,
+        "seconds": seconds,
+        "summary": summarize(cases),
+    }
+    write_results(result, Path(output))
+    return result
+
+
+def score_case(
+    prediction: Scan,
+    reference: Scan,
+    regions: Mapping[str, Sequence[int]],
+    tolerance_mm: float = 2.0,
+) -> dict[str, dict[str, float]]:
+    """Scores of every region of two label maps on one grid.
+
+    Raises:
+        BadInputError: If the grids differ.
+    """
+    if not same_grid(Grid.of(prediction), Grid.of(reference)):
+        raise BadInputError(
+            f"The label maps {prediction.name or 'predicted'} and {reference.name} lie on different grids."
+        )
+    return {
+        region: score_region(
+            np.isin(prediction.array, list(values)),
+            np.isin(reference.array, list(values)),
+            reference.spacing,
+            tolerance_mm,
+        ).as_dict()
+        for region, values in regions.items()
+    }
+
+
+def summarize(cases: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
+    """Mean, standard deviation and median over the cases, per region and metric."""
+    regions = list(next(iter(cases.values())))
+    summary: dict[str, Any] = {}
+    for region in regions:
+        summary[region] = {}
+        for metric in METRICS:
+            values = np.array([scores[region][metric] for scores in cases.values()])
+            summary[region][metric] = {
+                "mean": float(values.mean()),
+                "sd": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+                "median": float(np.median(values)),
+            }
+    return summary
+
+
+def write_results(result: Mapping[str, Any], folder: Path) -> None:
+    """`metrics.json` with everything and `metrics.csv` with a line per case and region."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "metrics.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        with (folder / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
+            columns = ["dice", "hd95_mm", "surface_dice", "lesion_f1"]
+            columns += ["volume_ml", "reference_volume_ml", "volume_error_ml"]
+            writer = csv.writer(file)
+            writer.writerow(["case", "region", *columns])
+            for case, regions in result["cases"].items():
+                for region, scores in regions.items():
+                    writer.writerow([case, region, *(f"{scores[c]:.4f}" for c in columns)])
+    except OSError as error:
+        raise BadInputError(f"The results cannot be written to {folder}: {error.strerror}.") from error
+
+
+def read_results(folder: str | Path) -> dict[str, Any]:
+    """The results in a folder (or in a metrics.json).
+
+    Raises:
+        BadInputError: If there are none.
+    """
+    path = Path(folder)
+    path = path / "metrics.json" if path.is_dir() else path
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"There are no evaluation results in {folder}.", str(error)) from error
+
+
+def folder_predictor(folder: str | Path) -> Predictor:
+    """Reads label maps made elsewhere, `<case>.nii.gz` in `folder`."""
+
+    def predict(case: Case) -> Scan:
+        for suffix in (".nii.gz", ".nii", ".nrrd", ".mha"):
+            path = Path(folder) / f"{case.name}{suffix}"
+            if path.is_file():
+                return read_scan(path)
+        raise BadInputError(f"The folder {folder} has no label map of the case {case.name}.")
+
+    return predict
+
+
+def model_predictor(
+    segmenter: Any,
+    tta: bool | None = None,
+    change: Callable[[dict[str, Scan]], dict[str, Scan]] | None = None,
+    keep: Path | None = None,
+) -> Predictor:
+    """Segments cases with a `factorizer_engine.inference` Segmenter, as users would.
+
+    Args:
+        segmenter: The loaded model.
+        tta: Mirror at test time; None as the model says.
+        change: Alters the scans first, to measure robustness.
+        keep: Folder for the label maps.
+    """
+
+    def predict(case: Case) -> Scan:
+        names = [channel.name for channel in segmenter.bundle.channels]
+        scans = dict(zip(names, read_channels(case), strict=True))
+        reference = names[0]
+        label = read_scan(case.label)
+        if not same_grid(Grid.of(scans[reference]), Grid.of(label)):
+            reference = next(
+                (n for n, s in scans.items() if same_grid(Grid.of(s), Grid.of(label))), reference
+            )
+        result = segmenter.segment(change(scans) if change else scans, reference=reference, tta=tta)
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+            write_nifti(result.labelmap, keep / f"{case.name}.nii.gz")
+        return result.labelmap
+
+    return predict

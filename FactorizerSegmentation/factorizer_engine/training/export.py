@@ -1,0 +1,211 @@
+"""From a run to a model bundle with a card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from factorizer_engine.bundles import conventions
+from factorizer_engine.bundles.model import (
+    Bundle,
+    Channel,
+    InferenceSettings,
+    Label,
+    PostprocessingSettings,
+    Region,
+)
+from factorizer_engine.bundles.saving import save_bundle
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.training.card import write_card
+from factorizer_engine.training.cases import preprocessing_of
+from factorizer_engine.training.config import load_config
+from factorizer_engine.training.networks import network_spec
+from factorizer_engine.training.records import Run, open_run
+from factorizer_engine.training.state import load_checkpoint
+
+_COLORS = ((230, 75, 53), (77, 187, 213), (0, 160, 135), (243, 155, 127), (132, 145, 180))
+
+
+def export(
+    run: str | Path | Sequence[str | Path],
+    output: str | Path,
+    weights: Literal["best", "final"] = "best",
+    overwrite: bool = False,
+    dtype: Literal["float16", "float32"] = "float16",
+    config: str | Path | None = None,
+) -> Bundle:
+    """Write the model of a run (or of the folds of a cross-validation) as a bundle.
+
+    Args:
+        run: The run's folder, or several whose networks become an ensemble.
+        output: The bundle's folder; its name is the model's name.
+        weights: Averaged weights that were best on validation, or those of the last step.
+        overwrite: Whether a bundle there may be replaced.
+        dtype: Type of the stored weights.
+        config: A YAML whose `bundle` section (texts, licence, inference) replaces the run's own.
+
+    Raises:
+        BadInputError: If there is no such run, the runs differ, or nothing can be written.
+    """
+    folders = [run] if isinstance(run, str | Path) else list(run)
+    runs = [open_run(folder) for folder in folders]
+    if config is not None:
+        section = load_config(config).bundle
+        runs = [
+            replace(r, config=r.config.model_copy(update={"bundle": section})) for r in runs
+        ]
+    first = runs[0]
+    _check_alike(runs)
+    members = [load_checkpoint(r.weights(weights))["network"] for r in runs]
+    bundle = describe(first, Path(output).name, write_card(runs, weights))
+    return save_bundle(
+        bundle, members, output, dtype=dtype, metadata=_metadata(first), overwrite=overwrite
+    )
+
+
+def export_command(
+    run: str | Path,
+    output: str | Path,
+    weights: str = "best",
+    overwrite: bool = False,
+    config: str | Path | None = None,
+) -> Bundle:
+    """`factorizer export RUN -o BUNDLE [--weights best|final] [--config YAML]`."""
+    if weights not in ("best", "final"):
+        raise BadInputError(f"The weights '{weights}' are unknown; choose best or final.")
+    return export(run, output, weights, overwrite, config=config)
+
+
+def describe(run: Run, name: str, card: str = "") -> Bundle:
+    """The bundle of a run, without weights."""
+    config, extra = run.config, run.config.bundle
+    region_extras, label_extras = _usual_extras(run.regions)
+    regions, labels = regions_and_labels(
+        run.regions,
+        run.record["labels"],
+        {**region_extras, **extra.regions},
+        {**label_extras, **extra.labels},
+    )
+    channels = tuple(
+        Channel(c, tuple(extra.channel_aliases.get(c, ())) or conventions.channel(c).aliases)
+        for c in run.record["channels"]
+    )
+    return Bundle(
+        path=Path(name),
+        name=name,
+        version=extra.version,
+        family=extra.family,
+        title=extra.title or name,
+        description=extra.description,
+        channels=channels,
+        regions=regions,
+        labels=labels,
+        preprocessing=preprocessing_of(config.preprocessing),
+        inference=InferenceSettings(**{"roi_size": config.window, **extra.inference}),
+        postprocessing=PostprocessingSettings(**extra.postprocessing),
+        network=network_spec(config.network, len(channels), len(regions), config.window),
+        weights=(),
+        card=card,
+        expected_seconds=extra.expected_seconds,
+        devices=extra.devices,
+    )
+
+
+def regions_and_labels(
+    regions: Mapping[str, Sequence[int]],
+    labels: Mapping[str, int],
+    region_extras: Mapping[str, Mapping[str, Any]],
+    label_extras: Mapping[int, Mapping[str, Any]],
+) -> tuple[tuple[Region, ...], tuple[Label, ...]]:
+    """How outputs are painted into a label map so that training labels come back.
+
+    Regions are painted from the largest union to the smallest; each paints the value that no region
+    inside it has.
+
+    Args:
+        regions: Region name to the label values it is made of.
+        labels: Label name to value.
+        region_extras: Per region name, fields of `Region` to set ("title").
+        label_extras: Per value, fields of `Label` to set ("name", "color", "terminology").
+
+    Raises:
+        BadInputError: If a region has no value of its own.
+    """
+    painted = {}
+    for name, values in regions.items():
+        inner = {v for other in regions.values() if set(other) < set(values) for v in other}
+        own = sorted(set(values) - inner)
+        if not own:
+            raise BadInputError(f"The region {name} has no label value besides those inside it.")
+        painted[name] = own[0]
+    order = sorted(regions, key=lambda name: -len(regions[name]))
+    names = {value: name for name, value in labels.items()}
+    found_labels = []
+    for index, value in enumerate(sorted(set(painted.values()))):
+        fields = {
+            "name": names.get(value, f"Label {value}").capitalize(),
+            "color": _COLORS[index % len(_COLORS)],
+            "terminology": conventions.LESION,
+            **label_extras.get(value, {}),
+        }
+        fields["color"] = tuple(fields["color"])
+        found_labels.append(Label(value=value, **fields))
+    found_regions = tuple(
+        Region(
+            name=name,
+            label=painted[name],
+            title=region_extras.get(name, {}).get("title", name),
+            order=order.index(name),
+        )
+        for name in regions
+    )
+    return found_regions, tuple(found_labels)
+
+
+def _usual_extras(
+    regions: Mapping[str, Sequence[int]],
+) -> tuple[dict[str, dict[str, Any]], dict[int, dict[str, Any]]]:
+    """Titles, colours and codes of the regions that every glioma or stroke data set has."""
+    names, values = set(regions), {v for values in regions.values() for v in values}
+    for enhancing in (3, 4):
+        known = conventions.glioma_regions(enhancing)
+        if names == {r.name for r in known} and values == {1, 2, enhancing}:
+            labels = conventions.glioma_labels(enhancing)
+            break
+    else:
+        known, labels = conventions.stroke_regions(), conventions.stroke_labels()
+        if names != {r.name for r in known}:
+            return {}, {}
+    return {r.name: {"title": r.title} for r in known}, {
+        label.value: {k: v for k, v in asdict(label).items() if k != "value"} for label in labels
+    }
+
+
+def _metadata(run: Run) -> dict[str, Any]:
+    extra = run.config.bundle
+    content: dict[str, Any] = {"data_type": "nibabel", "references": list(extra.citations)}
+    if extra.licence:
+        content["copyright"] = extra.licence
+    if run.evaluation:
+        content["eval_metrics"] = {
+            f"{region}_{metric}": value["mean"]
+            for region, metrics in run.evaluation["summary"].items()
+            for metric, value in metrics.items()
+            if value["mean"] is not None
+        }
+    return content
+
+
+def _check_alike(runs: Sequence[Run]) -> None:
+    for other in runs[1:]:
+        same = all(
+            getattr(other.config, part) == getattr(runs[0].config, part)
+            for part in ("window", "preprocessing", "network")
+        )
+        if not same or other.regions != runs[0].regions:
+            raise BadInputError(
+                f"The runs {runs[0].folder} and {other.folder} have other networks or data; "
+                "they cannot form one model."
+            )

@@ -1,0 +1,76 @@
+"""A finished or running run on disk, as other parts read it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.training.config import TrainingConfig
+from factorizer_engine.training.history import read_history
+from factorizer_engine.training.splits import Split
+
+WEIGHTS = {"best": "best.pt", "final": "final.pt"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run's folder says.
+
+    Attributes:
+        folder: Where it is.
+        config: What was asked.
+        split: Cases by use.
+        record: Hardware, versions, times, dataset (`run.json`).
+        history: All records, oldest first.
+        evaluation: `evaluation/metrics.json` if the run was evaluated, else None.
+    """
+
+    folder: Path
+    config: TrainingConfig
+    split: Split
+    record: dict[str, Any]
+    history: list[dict[str, Any]]
+    evaluation: dict[str, Any] | None
+
+    @property
+    def regions(self) -> dict[str, tuple[int, ...]]:
+        """Region name to label values, in output order."""
+        return {name: tuple(values) for name, values in self.record["regions"].items()}
+
+    @property
+    def best_validation(self) -> dict[str, Any] | None:
+        """The validation record of `best.pt`."""
+        found = [r for r in self.history if r["kind"] == "validation"]
+        return max(found, key=lambda r: r["dice"], default=None)
+
+    def weights(self, which: str) -> Path:
+        """The file of the "best" (on validation) or "final" weights."""
+        path = self.folder / WEIGHTS[which]
+        if not path.is_file():
+            raise BadInputError(f"The run {self.folder} has no {which} weights yet.")
+        return path
+
+
+def open_run(folder: str | Path) -> Run:
+    """Read a run's folder.
+
+    Raises:
+        BadInputError: If it holds no run.
+    """
+    folder = Path(folder)
+    try:
+        config = TrainingConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
+        split = Split(**{k: tuple(v) for k, v in _read(folder / "split.json").items()})
+        record = _read(folder / "run.json")
+        metrics = folder / "evaluation" / "metrics.json"
+        evaluation = _read(metrics) if metrics.is_file() else None
+    except (OSError, ValueError, TypeError) as error:
+        raise BadInputError(f"The folder {folder} holds no training run.", str(error)) from error
+    return Run(folder, config, split, record, read_history(folder), evaluation)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
