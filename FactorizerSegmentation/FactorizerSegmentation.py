@@ -219,7 +219,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         """The heatmap volumes in the scene, oldest first."""
         from FactorizerSegmentationLib.scene.overlays import isHeatmap
 
-        volumes = slicer.mrmlScene.GetNodesByClass("vtkMRMLScalarVolumeNode")
+        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
         return [node for node in volumes if isHeatmap(node)]
 
     def setPython(self, program: str) -> None:

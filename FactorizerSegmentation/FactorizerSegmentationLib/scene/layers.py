@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import slicer
+
 
 def compositeNodes(scene) -> list:
     """One node per slice view, holding its layers."""
-    return [
-        scene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode")
-        for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode"))
-    ]
+    return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene)
 
 
 def showBackground(scene, volumeNode) -> None:
@@ -28,8 +27,8 @@ def backgroundIsOneOf(scene, volumeNodes) -> bool:
 
 def jumpSlices(scene, ras: Sequence[float]) -> None:
     """Move all slice views through a point, RAS in mm."""
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
-        scene.GetNthNodeByClass(index, "vtkMRMLSliceNode").JumpSliceByCentering(*map(float, ras))
+    for sliceNode in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene):
+        sliceNode.JumpSliceByCentering(*map(float, ras))
 
 
 class ForegroundLayer:

@@ -85,9 +85,9 @@ def isHeatmap(node) -> bool:
 
 def perceptualColorNode(scene):
     """A colour node whose lightness rises evenly with the value."""
+    known = slicer.util.getNodesByClass("vtkMRMLColorNode", scene)
     for name in (*COLOR_MAPS, OWN_COLOR_MAP):
-        for index in range(scene.GetNumberOfNodesByClass("vtkMRMLColorNode")):
-            node = scene.GetNthNodeByClass(index, "vtkMRMLColorNode")
+        for node in known:
             if node.GetName() == name:
                 return node
     node = scene.AddNewNodeByClass("vtkMRMLProceduralColorNode", OWN_COLOR_MAP)

@@ -1,0 +1,80 @@
+"""A scene with Slicer's real nodes and logics, without a window."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import types
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer")
+
+if importlib.util.find_spec("slicer.i18n") is None and "slicer.i18n" not in sys.modules:
+    translation = types.ModuleType("slicer.i18n")
+    translation.tr = lambda text: text
+    translation.translate = lambda context, text: text
+    sys.modules["slicer.i18n"] = translation
+
+
+@pytest.fixture
+def scene():
+    """An empty scene, with all logics attached."""
+    from host.core import start_core
+
+    scene = start_core().scene
+    scene.Clear(False)
+    yield scene
+    scene.Clear(False)
+
+
+@pytest.fixture
+def add_volume(scene):
+    """Makes volume nodes: `add_volume("FLAIR", shape=(5, 6, 7), affine=...)`."""
+
+    def add(name="Volume", shape=(5, 6, 7), affine=None, parent=None):
+        node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        voxels = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+        slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(voxels.transpose(2, 1, 0)))
+        matrix = slicer.util.vtkMatrixFromArray(np.eye(4) if affine is None else affine)
+        node.SetIJKToRASMatrix(matrix)
+        if parent is not None:
+            node.SetAndObserveTransformNodeID(parent.GetID())
+        return node
+
+    return add
+
+
+@pytest.fixture
+def add_transform(scene):
+    """Makes linear transform nodes: `add_transform(matrix, parent=...)`."""
+
+    def add(matrix, parent=None):
+        node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.asarray(matrix)))
+        if parent is not None:
+            node.SetAndObserveTransformNodeID(parent.GetID())
+        return node
+
+    return add
+
+
+@pytest.fixture
+def hierarchy(scene):
+    """The subject hierarchy node."""
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+
+
+@pytest.fixture
+def put_under(hierarchy):
+    """Puts a node under an item; the application, which makes items for new nodes, may be away."""
+
+    def put(node, parent):
+        item = hierarchy.GetItemByDataNode(node)
+        if item:
+            hierarchy.SetItemParent(item, parent)
+        else:
+            hierarchy.CreateItem(parent, node)
+
+    return put

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+
+from factorizer_engine.protocol import ComponentInfo, ScanFile
+from FactorizerSegmentationLib.scene import layers
+from FactorizerSegmentationLib.scene.overlays import (
+    HeatmapOverlay,
+    createHeatmaps,
+    heatmapInfo,
+    isHeatmap,
+    perceptualColorNode,
+)
+from FactorizerSegmentationLib.scene.volumes import Place, worldAffine
+from module.geometry import orientation_affines, tilted
+
+SHAPE = (5, 6, 7)
+WINDOW = (0.0, 4.0)
+
+
+@pytest.fixture
+def reference(add_volume, add_transform):
+    return add_volume(affine=orientation_affines()["LPS"], parent=add_transform(tilted()))
+
+
+@pytest.fixture
+def heatmaps(scene, reference, tmp_path):
+    components = []
+    for number, peak in enumerate((9.0, 0.5), start=1):
+        voxels = np.linspace(0, peak, np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+        scan = ScanFile.save(voxels, worldAffine(reference), tmp_path / f"{number}.npy")
+        contributions = {"ET": 1.5 / number, "WT": 0.25}
+        name = f"Component {number}"
+        components.append(ComponentInfo("decoder.3.0", number, 0, name, contributions, scan))
+    place = Place.of(reference, SHAPE, worldAffine(reference))
+    return createHeatmaps(scene, components, WINDOW, place, "FLAIR components")
+
+
+@pytest.fixture
+def views(scene):
+    """The layers of three slice views."""
+    nodes = []
+    for name in ("Red", "Yellow", "Green"):
+        node = slicer.vtkMRMLSliceCompositeNode()
+        node.SetLayoutName(name)
+        nodes.append(scene.AddNode(node))
+    return nodes
+
+
+def lightness(red, green, blue) -> float:
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_all_heatmaps_share_one_window_whatever_their_own_range(heatmaps):
+    displays = [node.GetDisplayNode() for node in heatmaps]
+
+    assert [(d.GetWindowLevelMin(), d.GetWindowLevelMax()) for d in displays] == [WINDOW, WINDOW]
+    assert not any(display.GetAutoWindowLevel() for display in displays)
+    assert len({display.GetColorNodeID() for display in displays}) == 1
+
+
+def test_heatmaps_lie_on_their_scan(heatmaps, reference):
+    for node in heatmaps:
+        assert worldAffine(node) == pytest.approx(worldAffine(reference))
+        assert node.GetImageData().GetDimensions() == SHAPE
+
+
+def test_the_colour_map_grows_lighter_with_the_value(scene):
+    color = perceptualColorNode(scene)
+    function = color.GetColorTransferFunction() if color.IsA("vtkMRMLProceduralColorNode") else None
+    table = function or color.GetLookupTable()
+    low, high = table.GetRange()
+
+    steps = [lightness(*table.GetColor(x)) for x in np.linspace(low, high, 20)]
+
+    assert all(a < b for a, b in zip(steps, steps[1:], strict=False))
+
+
+def test_the_colour_map_is_made_only_once(scene):
+    assert perceptualColorNode(scene) is perceptualColorNode(scene)
+
+
+def test_contributions_are_kept_with_the_node(heatmaps):
+    info = heatmapInfo(heatmaps[0])
+
+    assert isHeatmap(heatmaps[0])
+    assert info.name == "Component 1"
+    assert info.contributions == {"ET": 1.5, "WT": 0.25}
+    assert info.window == WINDOW
+
+
+def test_weak_activation_is_not_drawn_and_strong_is_never_cut_off(scene, heatmaps, views):
+    overlay = HeatmapOverlay()
+    overlay.show(heatmaps[0], opacity=0.5, threshold=0.25)
+    display = heatmaps[0].GetDisplayNode()
+
+    assert display.GetApplyThreshold()
+    assert display.GetLowerThreshold() == pytest.approx(1.0)
+    assert display.GetUpperThreshold() >= 9.0
+
+    overlay.setThreshold(scene, 0.5)
+
+    assert display.GetLowerThreshold() == pytest.approx(2.0)
+
+
+def test_the_heatmap_is_the_foreground_of_every_view(scene, heatmaps, views):
+    overlay = HeatmapOverlay()
+    overlay.show(heatmaps[0], opacity=0.5, threshold=0.2)
+
+    assert {view.GetForegroundVolumeID() for view in views} == {heatmaps[0].GetID()}
+    assert {view.GetForegroundOpacity() for view in views} == {0.5}
+
+    overlay.setOpacity(scene, 0.8)
+
+    assert {view.GetForegroundOpacity() for view in views} == {0.8}
+
+
+def test_hiding_puts_back_what_each_view_showed(scene, add_volume, heatmaps, views):
+    other = add_volume("PET")
+    views[0].SetForegroundVolumeID(other.GetID())
+    views[0].SetForegroundOpacity(0.3)
+    overlay = HeatmapOverlay()
+    overlay.show(heatmaps[0], 0.5, 0.2)
+    overlay.show(heatmaps[1], 0.5, 0.2)
+
+    overlay.hide(scene)
+
+    assert [view.GetForegroundVolumeID() for view in views] == [other.GetID(), None, None]
+    assert views[0].GetForegroundOpacity() == pytest.approx(0.3)
+    assert overlay.nodeId is None
+
+
+def test_hiding_survives_that_the_volumes_were_deleted(scene, add_volume, heatmaps, views):
+    other = add_volume("PET")
+    views[0].SetForegroundVolumeID(other.GetID())
+    overlay = HeatmapOverlay()
+    overlay.show(heatmaps[0], 0.5, 0.2)
+    scene.RemoveNode(other)
+    scene.RemoveNode(heatmaps[0])
+
+    overlay.hide(scene)
+
+    assert [view.GetForegroundVolumeID() for view in views] == [None, None, None]
+
+
+def test_only_the_heatmap_that_is_shown_has_a_legend(scene, heatmaps, views):
+    legend_of = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode
+    overlay = HeatmapOverlay()
+
+    overlay.show(heatmaps[0], 0.5, 0.2)
+    assert legend_of(heatmaps[0]).GetVisibility()
+
+    overlay.show(heatmaps[1], 0.5, 0.2)
+    assert not legend_of(heatmaps[0]).GetVisibility()
+    assert legend_of(heatmaps[1]).GetVisibility()
+
+    overlay.hide(scene)
+    assert not legend_of(heatmaps[1]).GetVisibility()
+
+
+def test_heatmaps_stand_in_a_folder_beside_the_scan(
+    scene, add_volume, hierarchy, put_under, tmp_path
+):
+    reference = add_volume()
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Patient")
+    put_under(reference, patient)
+    scan = ScanFile.save(np.ones(SHAPE, np.float32), np.eye(4), tmp_path / "map.npy")
+    component = ComponentInfo("decoder.3.0", 0, 0, "Component 1", {}, scan)
+    place = Place.of(reference, SHAPE, np.eye(4))
+
+    heatmaps = createHeatmaps(scene, [component], WINDOW, place, "FLAIR components")
+
+    parents = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) for node in heatmaps}
+
+    (folder,) = parents
+    assert hierarchy.GetItemName(folder) == "FLAIR components"
+    assert hierarchy.GetItemParent(folder) == patient
+
+
+def test_all_slice_views_go_through_the_point(scene):
+    nodes = []
+    for name, orientation in (("Red", "Axial"), ("Green", "Coronal")):
+        node = slicer.vtkMRMLSliceNode()
+        node.SetLayoutName(name)
+        node = scene.AddNode(node)
+        node.SetOrientation(orientation)
+        nodes.append(node)
+
+    layers.jumpSlices(scene, (10.0, -20.0, 30.0))
+
+    assert nodes[0].GetSliceToRAS().GetElement(2, 3) == pytest.approx(30.0)
+    assert nodes[1].GetSliceToRAS().GetElement(1, 3) == pytest.approx(-20.0)
