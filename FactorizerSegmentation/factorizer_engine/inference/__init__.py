@@ -1,0 +1,1 @@
+"""From prepared scans to lesions: sliding window, blending, memory and post-processing."""

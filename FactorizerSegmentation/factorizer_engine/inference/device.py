@@ -1,0 +1,197 @@
+"""Which device computes, what it has left, and plain words when that is not enough."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+from factorizer_engine.errors import BadInputError, EngineMemoryError
+from factorizer_engine.failures import as_engine_error
+from factorizer_engine.images.memory import available_memory
+from factorizer_engine.protocol import DeviceInfo
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_HEADROOM = 0.9
+"""Part of the free memory that a case may be expected to take."""
+
+_MAPS_PER_GRID, _OTHER_MAPS = 3, 8
+"""Feature maps alive at once at full resolution, for every shifted grid and besides."""
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The device called `name`: "auto", "cpu", "cuda", "cuda:1" or "mps".
+
+    "auto" is the first usable of CUDA, MPS and the CPU.
+
+    Raises:
+        BadInputError: If there is no such device here, or it does not work.
+    """
+    if name == "auto":
+        return next(torch.device(kind) for kind in ("cuda", "mps", "cpu") if _usable(kind))
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise _no_such_device(name) from error
+    if device.type not in ("cpu", "cuda", "mps") or (device.type != "cuda" and device.index):
+        raise _no_such_device(name)
+    if not _usable(str(device)):
+        raise BadInputError(
+            f"The device '{name}' is not usable on this computer; choose 'auto' or 'cpu'."
+        )
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+    """The type in which `device` computes for `name`: "float32", "bfloat16" or "float16".
+
+    Raises:
+        BadInputError: If the precision is unknown, or the device cannot compute in it.
+    """
+    if name not in PRECISIONS:
+        raise BadInputError(f"The precision '{name}' is not one of {', '.join(PRECISIONS)}.")
+    if name == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise BadInputError(
+            "This graphics card cannot compute in bfloat16; choose float16 or float32."
+        )
+    return PRECISIONS[name]
+
+
+def list_devices() -> list[DeviceInfo]:
+    """All usable devices; the first is the one that "auto" chooses."""
+    devices = []
+    for index in range(torch.cuda.device_count()):
+        if _usable(f"cuda:{index}"):
+            free, total = torch.cuda.mem_get_info(index)
+            title = torch.cuda.get_device_name(index)
+            devices.append(DeviceInfo(f"cuda:{index}", title, total, free))
+    if _usable("mps"):
+        total = torch.mps.recommended_max_memory()
+        devices.append(DeviceInfo("mps", "Apple GPU", total, free_memory(torch.device("mps"))))
+    title = f"Processor ({platform.machine()}, {os.cpu_count()} cores)"
+    devices.append(DeviceInfo("cpu", title, _host_memory(), available_memory()))
+    return devices
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that can still be allocated on `device`, or None where the system does not tell.
+
+    Blocks that torch keeps for reuse on a CUDA device count as free.
+    """
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return available_memory()
+
+
+def window_bytes(network: nn.Module, roi_size: Sequence[int]) -> int:
+    """Estimated memory for the feature maps of one window in float32.
+
+    The finest level dominates: its width is that of the network's first layer, and each shifted
+    grid of a Factorizer holds its own matrices.
+    """
+    weights = next((p for p in network.parameters() if p.ndim == len(roi_size) + 2), None)
+    width = 32 if weights is None else weights.shape[0]
+    grids = max((len(m.shifts) for m in network.modules() if hasattr(m, "shifts")), default=1)
+    maps = _OTHER_MAPS + _MAPS_PER_GRID * grids
+    return 4 * width * maps * int(torch.Size(roi_size).numel())
+
+
+def check_host_memory(
+    channels: int, regions: int, reference_voxels: int, model_voxels: int, window: int
+) -> None:
+    """Refuse a case that would exhaust the computer's memory, before anything is allocated.
+
+    Args:
+        channels: Scans of the case.
+        regions: Outputs of the network.
+        reference_voxels: Voxels of the reference scan.
+        model_voxels: Voxels of the prepared volume, before it is cropped.
+        window: Bytes that the network takes for a window on the host; 0 if it runs elsewhere.
+
+    Raises:
+        EngineMemoryError: If the estimate exceeds what is free.
+    """
+    preparing = 4 * channels * (reference_voxels + model_voxels) + 8 * reference_voxels
+    predicting = 4 * (channels + regions + 1) * model_voxels + window
+    restoring = 4 * regions * (model_voxels + reference_voxels) + 8 * reference_voxels
+    needed = max(preparing, predicting, restoring)
+    free = available_memory()
+    if free is not None and needed > _HEADROOM * free:
+        raise EngineMemoryError(
+            f"The case needs about {needed / 1e9:.1f} GB of memory but {free / 1e9:.1f} GB are "
+            "free; close other programs, or crop the scans to the region of interest."
+        )
+
+
+def windows_at_once(network: nn.Module, roi_size: Sequence[int], device: torch.device) -> int:
+    """How many windows to give to the network together: as many as fit, at most 8; 1 on a CPU.
+
+    Raises:
+        EngineMemoryError: If not even one fits.
+    """
+    free, needed = free_memory(device), window_bytes(network, roi_size)
+    if free is not None and needed > free:
+        raise EngineMemoryError(
+            f"The model needs about {needed / 1e9:.1f} GB of memory but {free / 1e9:.1f} GB are "
+            f"free on '{device}'; {_advice(device)}."
+        )
+    if device.type == "cpu" or free is None:
+        return 1
+    return max(1, min(8, int(0.5 * free) // needed))
+
+
+@contextmanager
+def memory_errors(device: torch.device) -> Iterator[None]:
+    """Turn torch's ways of running out of memory on `device` or the host into one.
+
+    Raises:
+        EngineMemoryError: In place of any of them.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        known = as_engine_error(error)
+        if not isinstance(known, EngineMemoryError):
+            raise
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        raise EngineMemoryError(
+            f"Memory ran out on '{device}'; {_advice(device)}.", known.details
+        ) from error
+
+
+def _advice(device: torch.device) -> str:
+    if device.type == "cpu":
+        return "close other programs or choose a smaller model"
+    return "close other programs that use it, choose a lower precision, or choose the device 'cpu'"
+
+
+def _no_such_device(name: str) -> BadInputError:
+    return BadInputError(
+        f"'{name}' is not a known device; choose 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'."
+    )
+
+
+@lru_cache
+def _usable(name: str) -> bool:
+    """Whether a computation on the device works; drivers and builds do not always match."""
+    try:
+        return bool((torch.ones(2, device=name) + 1).sum().item() == 4)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        return False
+
+
+def _host_memory() -> int | None:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -1,0 +1,55 @@
+"""From probabilities to a label map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cc3d
+import numpy as np
+
+if TYPE_CHECKING:
+    from factorizer_engine.bundles.model import PostprocessingSettings, Region
+
+
+def paint_regions(
+    probabilities: np.ndarray,
+    regions: Sequence[Region],
+    threshold: float,
+    settings: PostprocessingSettings,
+    voxel_ml: float,
+) -> np.ndarray:
+    """Threshold every region, clean it, and paint it over those before it.
+
+    Regions are painted in ascending `order`, so that an inner region covers the one around it. Of a
+    region, connected pieces (26 neighbours) below its `min_volume_ml` are dropped; then all of it
+    is, if together it is below its `replace_small`, and what lies around it shows in its place.
+
+    Args:
+        probabilities: (R, I, J, K), in the order of `regions`.
+        regions: The network's outputs.
+        threshold: Probability from which a region holds.
+        settings: The cleaning rules.
+        voxel_ml: Volume of a voxel in mL.
+
+    Returns:
+        uint8, (I, J, K).
+    """
+    labelmap = np.zeros(probabilities.shape[1:], dtype=np.uint8)
+    for index in sorted(range(len(regions)), key=lambda i: regions[i].order):
+        region = regions[index]
+        mask = probabilities[index] >= threshold
+        smallest_piece = _voxels(settings.min_volume_ml.get(region.name, 0.0), voxel_ml)
+        if smallest_piece > 1 and mask.any():
+            mask = cc3d.dust(mask, threshold=smallest_piece, connectivity=26) != 0
+        count = int(mask.sum())
+        if 0 < count < _voxels(settings.replace_small.get(region.name, 0.0), voxel_ml):
+            continue
+        labelmap[mask] = region.label
+    return labelmap
+
+
+def _voxels(volume_ml: float, voxel_ml: float) -> int:
+    """The smallest number of voxels that reaches a volume; rounding of voxel sizes forgiven."""
+    return math.ceil(volume_ml / voxel_ml - 1e-6)

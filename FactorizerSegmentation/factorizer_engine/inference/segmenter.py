@@ -1,0 +1,214 @@
+"""A model kept ready, and cases put through it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from factorizer_engine.bundles.model import Bundle, Label, Region
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.images.checks import channel_named, check_channels
+from factorizer_engine.images.grid import Grid
+from factorizer_engine.images.preprocessing import Prepared, Preprocessor
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.inference.device import (
+    check_host_memory,
+    memory_errors,
+    resolve_device,
+    resolve_precision,
+    window_bytes,
+    windows_at_once,
+)
+from factorizer_engine.inference.lesions import Lesion, find_lesions
+from factorizer_engine.inference.postprocessing import paint_regions
+from factorizer_engine.inference.sliding_window import predict_windows, sigmoid_
+from factorizer_engine.monitor import Monitor
+
+ALL_AXES = (0, 1, 2)
+
+_PREPARED, _PREDICTED, _RESTORED, _PAINTED = 0.1, 0.88, 0.93, 0.97
+"""How far a run has come at the end of its stages."""
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationResult:
+    """What a model found, on the grid of the reference scan.
+
+    Attributes:
+        labelmap: uint8, the values of `labels`, 0 where there is nothing.
+        probabilities: float32, (R, I, J, K), in the order of `regions`.
+        regions: The network's outputs.
+        labels: The values of the label map.
+        lesions: The connected pieces, measured.
+        timings: Seconds by stage.
+        device: Where the network ran.
+        prepared: The scans in model space, for explaining the result without preparing them again.
+        overlap: Overlap of the windows.
+    """
+
+    labelmap: Scan
+    probabilities: np.ndarray
+    regions: tuple[Region, ...]
+    labels: tuple[Label, ...]
+    lesions: list[Lesion]
+    timings: dict[str, float]
+    device: str
+    prepared: Prepared
+    overlap: float
+
+
+class Segmenter:
+    """A model on its device, ready for one case after another.
+
+    The same scans give the same result, bit for bit, on the same device and number of threads.
+
+    Args:
+        bundle: The model.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        precision: "float32", or "bfloat16" or "float16" for autocast.
+
+    Attributes:
+        networks: The ensemble, in evaluation mode on `device`.
+
+    Raises:
+        BadInputError: For an unknown or unusable device or precision.
+        BadModelError: If the weights are missing or do not fit.
+        EngineMemoryError: If the model does not fit into memory.
+    """
+
+    def __init__(self, bundle: Bundle, device: str = "auto", precision: str = "float32") -> None:
+        self.bundle = bundle
+        self.device = resolve_device(device)
+        self.dtype = resolve_precision(precision, self.device)
+        self.preprocessor = Preprocessor(bundle.preprocessing)
+        with memory_errors(self.device):
+            self.networks = bundle.build_networks(str(self.device))
+
+    def segment(
+        self,
+        scans: Mapping[str, Scan],
+        reference: str | None = None,
+        tta: bool | None = None,
+        overlap: float | None = None,
+        monitor: Monitor | None = None,
+    ) -> SegmentationResult:
+        """Find lesions in the scans of one study.
+
+        Args:
+            scans: One scan per channel, by the channel's name or alias, on any grids.
+            reference: Channel on whose grid the result is given; the model's first by default.
+            tta: Average over mirrored copies: along the model's axes, or all where it names none;
+                never; or, by default, as the model says.
+            overlap: Overlap of windows, 0 to below 1; by default the model's.
+            monitor: Told of the progress, and asked whether to stop.
+
+        Raises:
+            BadInputError: If the scans are not what the model needs.
+            EngineMemoryError: If memory does not suffice.
+            CancelledError: If the monitor was cancelled.
+        """
+        monitor = monitor or Monitor()
+        settings = self.bundle.inference
+        overlap = settings.overlap if overlap is None else overlap
+        if not 0.0 <= overlap < 1.0:
+            raise BadInputError(
+                f"The overlap must be at least 0 and below 1, but it is {overlap:g}."
+            )
+        timings: dict[str, float] = {}
+        with memory_errors(self.device):
+            monitor.report("preparing", 0.0)
+            with _timed(timings, "preparing"):
+                prepared = self.prepare(scans, reference)
+            with _timed(timings, "segmenting"):
+                found = predict_windows(
+                    self.networks,
+                    prepared.array,
+                    settings.roi_size,
+                    out_channels=len(self.bundle.regions),
+                    overlap=overlap,
+                    blending=settings.blending,
+                    mirror_axes=self._mirror_axes(tta),
+                    device=self.device,
+                    dtype=self.dtype,
+                    batch_size=windows_at_once(self.networks[0], settings.roi_size, self.device),
+                    monitor=monitor.span(_PREPARED, _PREDICTED),
+                )
+            monitor.report("restoring", _PREDICTED)
+            with _timed(timings, "restoring"):
+                probabilities = self.preprocessor.restore(sigmoid_(found), prepared)
+                del found
+            monitor.report("painting", _RESTORED)
+            with _timed(timings, "painting"):
+                labelmap = self._paint(probabilities, prepared.reference)
+            monitor.report("measuring", _PAINTED)
+            with _timed(timings, "measuring"):
+                regions, labels = self.bundle.regions, self.bundle.labels
+                lesions = find_lesions(labelmap, regions, labels, probabilities)
+        monitor.report("measuring", 1.0)
+        return SegmentationResult(
+            labelmap=labelmap,
+            probabilities=probabilities,
+            regions=regions,
+            labels=labels,
+            lesions=lesions,
+            timings=timings,
+            device=str(self.device),
+            prepared=prepared,
+            overlap=overlap,
+        )
+
+    def prepare(self, scans: Mapping[str, Scan], reference: str | None = None) -> Prepared:
+        """Check the scans and bring them into model space.
+
+        Raises:
+            BadInputError: If the scans are not what the model needs.
+            EngineMemoryError: If they would exhaust the memory.
+        """
+        channels = self.bundle.channels
+        ordered = check_channels(scans, channels, reference)
+        wanted = channels[0].name if reference is None else channel_named(reference, channels)
+        names = [channel.name for channel in channels]
+        reference_scan = ordered[names.index(wanted)]
+        self._check_memory(reference_scan)
+        return self.preprocessor.prepare(ordered, reference_scan)
+
+    def _check_memory(self, reference: Scan) -> None:
+        settings = self.bundle.preprocessing
+        grid = Grid.of(reference).oriented(settings.orientation).straightened()
+        target = grid.respaced(settings.spacing) if settings.spacing else grid
+        on_host = self.device.type == "cpu"
+        check_host_memory(
+            channels=len(self.bundle.channels),
+            regions=len(self.bundle.regions),
+            reference_voxels=math.prod(reference.shape),
+            model_voxels=math.prod(target.shape),
+            window=window_bytes(self.networks[0], self.bundle.inference.roi_size) * on_host,
+        )
+
+    def _mirror_axes(self, tta: bool | None) -> tuple[int, ...]:
+        own = tuple(self.bundle.inference.mirror_axes)
+        if tta is None:
+            return own
+        return (own or ALL_AXES) if tta else ()
+
+    def _paint(self, probabilities: np.ndarray, reference: Grid) -> Scan:
+        painted = paint_regions(
+            probabilities,
+            self.bundle.regions,
+            self.bundle.inference.threshold,
+            self.bundle.postprocessing,
+            voxel_ml=abs(float(np.linalg.det(reference.affine[:3, :3]))) / 1000.0,
+        )
+        return Scan(painted, reference.affine, "segmentation")
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    timings[stage] = time.perf_counter() - start

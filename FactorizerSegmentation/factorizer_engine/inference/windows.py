@@ -1,0 +1,151 @@
+"""Where windows lie, and how what they say is blended into one volume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.data.utils import compute_importance_map, dense_patch_slices
+from torch import Tensor
+
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """The windows that are run over a volume.
+
+    Attributes:
+        shape: The volume, (X, Y, Z).
+        roi_size: Size of the windows.
+        before: Voxels of zeros put before the volume along each axis, where it is smaller than a
+            window.
+        padded: The volume with zeros around it.
+        windows: Places of the windows in the padded volume.
+        region: The part of the volume that is asked for; all of it if None.
+    """
+
+    shape: tuple[int, int, int]
+    roi_size: tuple[int, int, int]
+    before: tuple[int, int, int]
+    padded: tuple[int, int, int]
+    windows: tuple[Box, ...]
+    region: Box | None = None
+
+    @property
+    def inner(self) -> Box:
+        """The volume's place in the padded volume."""
+        return tuple(slice(b, b + n) for b, n in zip(self.before, self.shape, strict=True))
+
+    def pad(self, volume: Tensor) -> Tensor:
+        """(C, X, Y, Z) with zeros around it; the volume itself where none are needed."""
+        if self.padded == self.shape:
+            return volume
+        widths = []
+        for axis in (2, 1, 0):
+            first = self.before[axis]
+            widths += [first, self.padded[axis] - self.shape[axis] - first]
+        return F.pad(volume, widths)
+
+
+def plan_windows(
+    volume: np.ndarray,
+    roi_size: Sequence[int],
+    overlap: float,
+    region: Box | None = None,
+) -> WindowPlan:
+    """Lay windows over a volume as MONAI's sliding window does, leaving out the needless ones.
+
+    Windows of nothing but zeros are left out. That changes no voxel that is nonzero in any
+    channel, since all windows over such a voxel are run. Windows that do not touch `region` are
+    left out as well, which changes no voxel inside it.
+
+    Args:
+        volume: (C, X, Y, Z), zero where there is no image.
+        roi_size: Voxels of a window.
+        overlap: Part of a window shared with the next, 0 to below 1.
+        region: Part of the volume that is asked for.
+    """
+    roi_size = tuple(int(n) for n in roi_size)
+    shape = tuple(int(n) for n in volume.shape[1:])
+    padded = tuple(max(n, r) for n, r in zip(shape, roi_size, strict=True))
+    before = tuple((p - n) // 2 for p, n in zip(padded, shape, strict=True))
+    steps = tuple(
+        r if r == p else max(int(r * (1 - overlap)), 1)
+        for r, p in zip(roi_size, padded, strict=True)
+    )
+    occupied = (volume != 0).any(axis=0)
+    windows = []
+    for window in dense_patch_slices(padded, roi_size, steps):
+        box = tuple(
+            slice(max(int(w.start) - b, 0), min(int(w.stop) - b, n))
+            for w, b, n in zip(window, before, shape, strict=True)
+        )
+        if (region is None or _touch(box, region)) and occupied[box].any():
+            windows.append(tuple(slice(int(w.start), int(w.stop)) for w in window))
+    return WindowPlan(shape, roi_size, before, padded, tuple(windows), region)
+
+
+def blending_weights(roi_size: Sequence[int], blending: str) -> Tensor:
+    """Weight of every voxel of a window where windows overlap, float32.
+
+    Args:
+        roi_size: Voxels of a window.
+        blending: "gaussian" (sigma of one eighth of the window, never below 0.001, as in MONAI) or
+            "constant".
+    """
+    return compute_importance_map(tuple(roi_size), mode=blending, sigma_scale=0.125)
+
+
+class Blender:
+    """Weighted average of overlapping windows, summed up in float32.
+
+    Args:
+        plan: Where the windows lie.
+        channels: Channels of the result.
+        blending: See `blending_weights`.
+        device: Where the sums are kept.
+    """
+
+    def __init__(
+        self, plan: WindowPlan, channels: int, blending: str, device: torch.device | str = "cpu"
+    ) -> None:
+        self.plan = plan
+        self._weights = blending_weights(plan.roi_size, blending).to(device)
+        self._sum = torch.zeros(channels, *plan.padded, device=device)
+        self._total = torch.zeros(plan.padded, device=device)
+
+    @staticmethod
+    def bytes_needed(plan: WindowPlan, channels: int) -> int:
+        """Memory that the sums take."""
+        return 4 * (channels + 1) * int(np.prod(plan.padded, dtype=np.int64))
+
+    def add(self, window: Box, values: Tensor) -> None:
+        """Add what one window says, (channels, *roi_size)."""
+        values = values.to(self._sum.device, torch.float32)
+        self._sum[(slice(None), *window)].addcmul_(values, self._weights)
+        self._total[window] += self._weights
+
+    def result(self, fill: float) -> np.ndarray:
+        """The blended volume, float32 (channels, X, Y, Z); may be called once.
+
+        Args:
+            fill: Value where no window was run, and outside the region that was asked for.
+        """
+        unseen = self._total == 0
+        self._total[unseen] = 1.0
+        for channel in self._sum:
+            channel.div_(self._total).masked_fill_(unseen, fill)
+        blended = self._sum[(slice(None), *self.plan.inner)].cpu().numpy()
+        if self.plan.region is not None:
+            inside = np.zeros(self.plan.shape, dtype=bool)
+            inside[self.plan.region] = True
+            blended[:, ~inside] = fill
+        return blended
+
+
+def _touch(first: Box, second: Box) -> bool:
+    return all(a.start < b.stop and b.start < a.stop for a, b in zip(first, second, strict=True))
