@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 
 import cc3d
 import numpy as np
-from factorizer_engine.images.preprocessing import foreground_box
-from factorizer_engine.images.scan import Scan
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
+
+from factorizer_engine.images.preprocessing import foreground_box
+from factorizer_engine.images.scan import Scan
 
 if TYPE_CHECKING:
     from factorizer_engine.bundles.model import Label, Region
 
 #: Centres of the six faces of a voxel around its centre, in voxels.
 _FACES = np.concatenate([np.eye(3), -np.eye(3)]) / 2
+
+#: Up to this size trying all pairs of points is quicker than finding the hull.
+_FEW_VOXELS = 12
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,12 @@ def largest_diameter(voxels: np.ndarray, affine: np.ndarray) -> float:
         voxels: Indices, shape (N, 3).
         affine: 4x4, voxel to world.
     """
-    candidates = _line_ends(voxels)
+    few = len(voxels) <= _FEW_VOXELS
+    candidates = voxels if few else _line_ends(voxels)
     points = (candidates[:, None] + _FACES).reshape(-1, 3) @ affine[:3, :3].T
-    return float(pdist(points[ConvexHull(points).vertices]).max())
+    if not few:
+        points = points[ConvexHull(points).vertices]
+    return float(pdist(points).max())
 
 
 def _measure(

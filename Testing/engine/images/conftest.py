@@ -55,8 +55,8 @@ def _write_dicom(
 ) -> str:
     """Write a scan as one DICOM file per slice, in shuffled order; returns the series UID.
 
-    Options: `number` of the series, `skip` (slice indices left out), `positions` (changes the list of
-    positions in mm LPS), `change` (changes each data set before it is saved).
+    Options: `number` of the series, `skip` (slice indices left out), `positions` (changes the list
+    of positions in mm LPS), `change` (changes each data set before it is saved).
     """
     folder.mkdir(parents=True, exist_ok=True)
     uid = uid or generate_uid()

@@ -1,4 +1,4 @@
-"""Reading files: the voxels and their place, whatever the format; damage refused in one sentence."""
+"""Reading files: voxels and their place, whatever the format; damage refused in one sentence."""
 
 from __future__ import annotations
 
