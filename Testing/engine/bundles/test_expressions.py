@@ -41,7 +41,7 @@ def test_literals_and_known_classes_are_read(text, value):
         "$(x := 1)",
         "$ReLU()",
         "$ReLU.__mro__",
-        "$torch.float32\"",
+        '$torch.float32"',
         "$",
         "$" + "(" * 5000,
     ],

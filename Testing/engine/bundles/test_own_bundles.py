@@ -26,7 +26,9 @@ def test_a_saved_bundle_loads_with_all_its_settings(settings, bundle):
     for field in fields(settings):
         if field.name not in ("path", "weights", "network"):
             assert getattr(loaded, field.name) == getattr(settings, field.name), field.name
-    assert loaded.network.build().state_dict().keys() == settings.network.build().state_dict().keys()
+    assert (
+        loaded.network.build().state_dict().keys() == settings.network.build().state_dict().keys()
+    )
 
 
 def test_a_loaded_network_computes_what_the_saved_one_did(bundle, network):
@@ -101,7 +103,9 @@ def test_networks_for_comparison_make_bundles_too(settings, tmp_path, target):
     x = torch.rand(1, 4, 16, 16, 16)
     with torch.no_grad():
         assert torch.equal(loaded(x), network(x))
-    assert parser.get_parsed_content("network_def").state_dict().keys() == loaded.state_dict().keys()
+    assert (
+        parser.get_parsed_content("network_def").state_dict().keys() == loaded.state_dict().keys()
+    )
 
 
 def test_a_zipped_bundle_loads_and_its_files_last_as_long_as_it(bundle, tmp_path):

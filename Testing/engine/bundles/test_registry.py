@@ -1,0 +1,157 @@
+"""Installed models: found, chosen, installed and removed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from factorizer_engine.bundles import registry
+from factorizer_engine.bundles.locations import model_folders, user_models_dirs
+from factorizer_engine.bundles.saving import save_bundle
+from factorizer_engine.errors import BadInputError, BadModelError
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty user's folder."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("FACTORIZER_MODELS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def install(settings, network, home):
+    """Puts a variant of the small model into the user's folder."""
+
+    def put(name, folder=home, **changes):
+        variant = replace(settings, name=name, **changes)
+        return save_bundle(variant, [network], folder / name)
+
+    return put
+
+
+def test_the_users_folder_follows_the_platform_and_the_environment(monkeypatch, tmp_path):
+    monkeypatch.delenv("FACTORIZER_MODELS", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert user_models_dirs() == (tmp_path / "factorizer" / "models",)
+    monkeypatch.delenv("XDG_DATA_HOME")
+    assert user_models_dirs()[0].parts[-4:] == (".local", "share", "factorizer", "models")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert "Application Support" in user_models_dirs()[0].parts
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    assert user_models_dirs() == (tmp_path / "factorizer" / "models",)
+    monkeypatch.setenv("FACTORIZER_MODELS", os.pathsep.join(["/a", "/b"]))
+    assert user_models_dirs() == (Path("/a"), Path("/b"))
+    assert model_folders()[-1].parts[-3:] == ("FactorizerSegmentation", "Resources", "models")
+
+
+def test_bundles_are_found_in_the_users_folder_and_in_others(install, home, tmp_path):
+    install("tiny-a")
+    install("tiny-b", tmp_path / "more")
+    names = [bundle.name for bundle in registry.find_bundles([tmp_path / "more"])]
+    assert {"tiny-a", "tiny-b"} <= set(names)
+    assert names == sorted(names)
+
+
+def test_the_first_of_two_bundles_with_one_name_is_taken(install, tmp_path):
+    install("tiny-a", version="1.0.0")
+    install("tiny-a", tmp_path / "more", version="2.0.0")
+    found = {bundle.name: bundle.version for bundle in registry.find_bundles([tmp_path / "more"])}
+    assert found["tiny-a"] == "2.0.0"
+
+
+def test_a_broken_bundle_does_not_hide_the_others(install, home, caplog):
+    install("tiny-a")
+    broken = install("tiny-b")
+    (broken.path / "configs" / "inference.json").write_text("{")
+    assert "tiny-a" in {bundle.name for bundle in registry.find_bundles()}
+    assert "tiny-b" in caplog.text
+
+
+def test_a_model_is_named_by_path_name_or_family(install):
+    bundle = install("tiny-a", family="plaques")
+    for model in (bundle.path, str(bundle.path), "tiny-a", "plaques", "Plaques"):
+        assert registry.resolve_model(model).path.resolve() == bundle.path.resolve()
+
+
+def test_a_family_gives_the_bundle_that_suits_the_device(install):
+    install("tiny-any", family="plaques", devices=())
+    install("tiny-fast", family="plaques", devices=("cpu", "mps"))
+    install("tiny-large", family="plaques", devices=("cuda",))
+    chosen = {d: registry.resolve_model("plaques", d).name for d in ("cpu", "cuda:1", "mps", "xpu")}
+    assert chosen == {
+        "cpu": "tiny-fast",
+        "cuda:1": "tiny-large",
+        "mps": "tiny-fast",
+        "xpu": "tiny-any",
+    }
+
+
+def test_of_equally_suited_bundles_the_quicker_one_is_taken(install):
+    install("tiny-a", family="plaques", devices=("cpu",), expected_seconds={"cpu": 60.0})
+    install("tiny-b", family="plaques", devices=("cpu",), expected_seconds={"cpu": 20.0})
+    assert registry.resolve_model("plaques", "cpu").name == "tiny-b"
+
+
+def test_a_damaged_model_is_refused_when_it_is_asked_for(install):
+    bundle = install("tiny-a")
+    with bundle.weights[0].open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(BadModelError, match="does not match its checksum"):
+        registry.resolve_model("tiny-a")
+
+
+def test_an_unknown_model_is_answered_with_the_installed_ones(install):
+    install("tiny-a")
+    with pytest.raises(BadModelError, match=r"no model called nothing.*tiny-a"):
+        registry.resolve_model("nothing")
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_model_is_installed_once_replaced_when_asked_and_removed(bundle, home, tmp_path, packed):
+    source = bundle.path
+    if packed:
+        base = str(tmp_path / "packed")
+        source = shutil.make_archive(base, "zip", bundle.path.parent, bundle.path.name)
+    installed = registry.install_bundle(source)
+    assert installed.path == home / "glioma-tiny"
+    assert registry.resolve_model("glioma-tiny").build_networks()
+    with pytest.raises(BadInputError, match="installed already"):
+        registry.install_bundle(source)
+    registry.install_bundle(source, replace=True)
+    assert [path.name for path in home.iterdir()] == ["glioma-tiny"]
+    registry.remove_bundle("glioma-tiny")
+    assert not any(home.iterdir())
+    with pytest.raises(BadInputError, match="no installed model"):
+        registry.remove_bundle("glioma-tiny")
+
+
+def test_a_bundle_whose_weights_do_not_fit_is_not_installed(authors_bundle, home):
+    source = authors_bundle({"0": "DWI"}, {"0": "lesion"})
+    config = source / "configs" / "inference.yaml"
+    config.write_text(config.read_text().replace("mlp_ratio: 2", "mlp_ratio: 3"))
+    with pytest.raises(BadModelError, match="do not fit the network"):
+        registry.install_bundle(source)
+    assert not home.exists()
+
+
+def test_a_broken_model_can_be_removed_by_its_folders_name(install, home):
+    broken = install("tiny-b")
+    (broken.path / "configs" / "metadata.json").write_text("{")
+    registry.remove_bundle("tiny-b")
+    assert not broken.path.exists()
+
+
+def test_shipped_models_cannot_be_removed(install, home, monkeypatch, tmp_path):
+    shipped = tmp_path / "shipped"
+    install("tiny-s", shipped)
+    monkeypatch.setattr("factorizer_engine.bundles.locations._SHIPPED", shipped)
+    with pytest.raises(BadInputError, match="comes with the software"):
+        registry.remove_bundle("tiny-s")
+    assert (shipped / "tiny-s").exists()
