@@ -52,7 +52,7 @@ def vanishing_package(name: str, *classes: str) -> Iterator[types.SimpleNamespac
 
 
 def write_deepisles_checkpoint(path: Path, network: nn.Module) -> None:
-    """The layout of the ISLES'22 challenge checkpoints: Lightning, keys of 0.0.1, pickled classes."""
+    """The layout of the challenge checkpoints: Lightning, keys of 0.0.1, pickled classes."""
     with vanishing_package(
         "absent_factorizer_package",
         *("Segmenter", "Subblock", "SWMatricize", "NMF", "MLP", "Inferer", "Loss", "Metric"),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+
 from factorizer_engine.bundles import conventions
 from factorizer_engine.bundles.model import (
     Bundle,
@@ -17,7 +19,6 @@ from factorizer_engine.bundles.model import (
     Preprocessing,
 )
 from factorizer_engine.bundles.saving import save_bundle
-from torch import nn
 
 NETWORK = NetworkSpec(
     "Factorizer",

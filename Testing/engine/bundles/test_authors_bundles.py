@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 import yaml
+
 from factorizer_engine.bundles.loading import load_bundle
 from factorizer_engine.bundles.model import InferenceSettings, Preprocessing
 from factorizer_engine.errors import BadModelError

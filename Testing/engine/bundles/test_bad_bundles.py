@@ -10,11 +10,12 @@ import zipfile
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+
 from factorizer_engine.bundles.archive import extract_bundle
 from factorizer_engine.bundles.checksums import CHECKSUM_FILE
 from factorizer_engine.bundles.loading import load_bundle
 from factorizer_engine.errors import BadModelError
-from safetensors.torch import load_file, save_file
 
 
 def refusal(path, build=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from factorizer_engine.bundles.architecture import _PARTS, TARGETS
 from factorizer_engine.bundles.expressions import CLASS_NAMES, References, parse_expression
 from factorizer_engine.errors import BadModelError

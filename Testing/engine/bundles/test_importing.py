@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from engine import reference
 from engine.bundles.checkpoints import write_deepisles_checkpoint, write_lightning_checkpoint
 from factorizer_engine.bundles.importing import import_checkpoint, inspect_checkpoint

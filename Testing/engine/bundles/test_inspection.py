@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from engine import reference
 from factorizer_engine.bundles.inspection import inspect_state
 from factorizer_engine.bundles.model import NetworkSpec

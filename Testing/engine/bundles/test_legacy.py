@@ -6,11 +6,12 @@ import re
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from engine import reference
 from factorizer_engine.bundles.architecture import load_state
 from factorizer_engine.bundles.inspection import inspect_state
 from factorizer_engine.bundles.legacy import convert_legacy_state, legacy_version
-from torch import Tensor, nn
 
 NETWORKS = {
     "swin_paper_style": {"reshape": "SWMatricize", "shifts": [None, 2]},

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from factorizer_engine.bundles import registry
 from factorizer_engine.bundles.locations import model_folders, user_models_dirs
 from factorizer_engine.bundles.saving import save_bundle

@@ -9,6 +9,9 @@ import zipfile
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import nn
+
 from engine import reference
 from factorizer_engine.bundles.architecture import load_state
 from factorizer_engine.bundles.inspection import inspect_state
@@ -16,8 +19,6 @@ from factorizer_engine.bundles.presets import PRESETS
 from factorizer_engine.bundles.unpickling import Record, read_pickled_checkpoint
 from factorizer_engine.bundles.weights import read_checkpoint
 from factorizer_engine.errors import BadModelError
-from safetensors.torch import save_file
-from torch import nn
 
 LEGACY = reference.FOLDER / "legacy"
 
