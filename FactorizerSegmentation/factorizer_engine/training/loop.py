@@ -23,6 +23,7 @@ from factorizer_engine.training.history import History
 from factorizer_engine.training.losses import DeepSupervisionLoss, RegionLoss
 from factorizer_engine.training.networks import build_network, checkpoint_blocks, network_spec
 from factorizer_engine.training.progress import Progress
+from factorizer_engine.training.report import Example
 from factorizer_engine.training.sampling import WindowDataset, window_loader
 from factorizer_engine.training.schedule import Budget, learning_rate
 from factorizer_engine.training.splits import Split
@@ -32,7 +33,7 @@ from factorizer_engine.training.state import (
     restore_random_states,
     save_atomically,
 )
-from factorizer_engine.training.validation import validate
+from factorizer_engine.training.validation import predict, validate
 
 _AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -175,6 +176,30 @@ class Trainer:
     def is_finished(self) -> bool:
         """Whether the budget is spent (a stopped run is not finished)."""
         return not self._stop_requested
+
+    def examples(self, count: int = 4) -> list[Example]:
+        """Predictions of the averaged network on the first validation cases (else training cases)."""
+        names = (*self._split.validation, *self._split.train)[:count]
+        examples = []
+        for name in names:
+            case = self._cache.get(name)
+            probabilities = predict(
+                self._average.network,
+                case.image,
+                self.config.window,
+                self.config.run.validation_overlap,
+                self._device,
+                self._autocast,
+            )
+            examples.append(
+                Example(
+                    name,
+                    case.image[0].float().numpy(),
+                    case.target.bool().numpy(),
+                    (probabilities >= 0.5).numpy(),
+                )
+            )
+        return examples
 
     def _request_stop(self, *_: Any) -> None:
         self._stop_requested = True

@@ -20,6 +20,8 @@ from factorizer_engine.training.dataset import Dataset, open_dataset
 from factorizer_engine.training.distributed import Team, joined_team
 from factorizer_engine.training.loop import Trainer
 from factorizer_engine.training.progress import Progress
+from factorizer_engine.training.records import open_run
+from factorizer_engine.training.report import write_report
 from factorizer_engine.training.splits import Split, make_split
 
 
@@ -63,6 +65,7 @@ def train(
             seconds = trainer.run()
             if team.leads:
                 _record_end(folder, trainer, seconds)
+                write_report(open_run(folder), trainer.examples())
                 progress.say(
                     f"{'finished' if trainer.is_finished else 'stopped'} after step {trainer.step}, "
                     f"{seconds:.0f} s: {folder}"

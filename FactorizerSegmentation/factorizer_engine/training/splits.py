@@ -61,24 +61,39 @@ def make_split(
     if write and not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    held_out = tuple(content["held_out"])
-    if section.held_out and set(section.held_out) != set(held_out):
-        raise BadInputError(
-            f"The split file {path.name} holds out other cases than the configuration; delete one of the two."
-        )
-    if not section.fold < len(content["folds"]):
-        raise BadInputError(f"The split file {path.name} has no fold {section.fold}.")
-    validation = tuple(content["folds"][section.fold])
-    members = {name for fold in content["folds"] for name in fold} | set(content["always_train"])
-    train = tuple(sorted(members - set(validation)))
-    unknown = sorted((members | set(held_out)) ^ set(volumes))
+    split = _fold_of(content, section)
+    unknown = sorted({*split.train, *split.validation, *split.held_out} ^ set(volumes))
     if unknown:
         raise BadInputError(
             f"The split file {path.name} and the dataset disagree about the case '{unknown[0]}'."
         )
-    if not train:
+    if not split.train:
         raise BadInputError("No case is left to train on; the dataset needs at least two.")
-    return Split(train, validation, held_out)
+    return split
+
+
+def read_split(section: SplitSection) -> Split:
+    """The split of `section.fold` that `section.file` keeps.
+
+    Raises:
+        BadInputError: If the file cannot be read or contradicts the section.
+    """
+    return _fold_of(_read(Path(section.file)), section)
+
+
+def _fold_of(content: dict, section: SplitSection) -> Split:
+    name = Path(section.file).name
+    held_out = tuple(content["held_out"])
+    if section.held_out and set(section.held_out) != set(held_out):
+        raise BadInputError(
+            f"The split file {name} holds out other cases than the configuration; "
+            "delete one of the two."
+        )
+    if not section.fold < len(content["folds"]):
+        raise BadInputError(f"The split file {name} has no fold {section.fold}.")
+    validation = tuple(content["folds"][section.fold])
+    members = {case for fold in content["folds"] for case in fold} | set(content["always_train"])
+    return Split(tuple(sorted(members - set(validation))), validation, held_out)
 
 
 def _make(section: SplitSection, volumes: Mapping[str, float]) -> dict:
