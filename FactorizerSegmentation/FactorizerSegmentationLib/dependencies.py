@@ -28,8 +28,6 @@ REQUIREMENTS = (
     "safetensors>=0.4",
     "PyYAML>=6.0",
     "pydantic>=2.6",
-    "rich>=13.7",
-    "typer>=0.12",
 )
 SLICERS_OWN = ("numpy", "scipy", "SimpleITK", "pydicom", "requests", "packaging", "setuptools")
 

@@ -17,7 +17,9 @@ def orientation_affines() -> dict[str, np.ndarray]:
             for axis, (world, sign) in enumerate(zip(order, signs, strict=True)):
                 affine[world, axis] = sign * (1.0, 1.5, 4.0)[axis]
             affine[:3, 3] = (12.0, -30.5, 71.25)
-            letters = "".join("RAS"[w] if s > 0 else "LPI"[w] for w, s in zip(order, signs))
+            letters = "".join(
+                "RAS"[w] if s > 0 else "LPI"[w] for w, s in zip(order, signs, strict=True)
+            )
             affines[letters] = affine
     return affines
 
