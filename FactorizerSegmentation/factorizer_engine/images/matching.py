@@ -44,6 +44,9 @@ _NOT_SCANS = {
 
 _ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", ".dcm")
 
+#: How many names a message lists.
+_SHOWN = 6
+
 _NNUNET_SUFFIX = re.compile(r"_(\d{4})$")
 
 
@@ -53,7 +56,7 @@ def match_channels(items: Sequence[Item], channels: Sequence[Channel]) -> dict[s
     A complete set of nnU-Net suffixes (`_0000`, `_0001`, ... in channel order) decides. Otherwise
     names are compared, word by word, with channel names, their aliases and the usual spellings of
     MR sequences. The longest spelling counts, so "T1" does not take "T1ce" or "T1_Gd", nor "T2" a
-    "T2_FLAIR". Where a file's own name says nothing, the name of its folder does.
+    "T2_FLAIR". Where a file's own name says nothing, that of its folder is read along with it.
 
     Args:
         items: Paths, or names of volumes.
@@ -74,7 +77,8 @@ def match_channels(items: Sequence[Item], channels: Sequence[Channel]) -> dict[s
     if missing:
         taken = {id(item) for found in candidates.values() for item in found}
         rest = [_shown(item) for item in items if id(item) not in taken]
-        seen = f" among {', '.join(rest)}" if rest else ""
+        more = f" and {len(rest) - _SHOWN} more" if len(rest) > _SHOWN else ""
+        seen = f" among {', '.join(rest[:_SHOWN])}{more}" if rest else ""
         problems.append(f"nothing{seen} looks like {' or '.join(missing)}")
     if problems:
         raise BadInputError(f"Please say which scan is which: {'; '.join(problems)}.")
@@ -107,7 +111,7 @@ def guess_channel(item: str | Path, channels: Sequence[Channel]) -> str | None:
         return None
     found = _channels_in(words, channels)
     if not found and path.parent.name:
-        found = _channels_in(_words(path.parent.name), channels)
+        found = _channels_in([*_words(path.parent.name), *words], channels)
     return found.pop() if len(found) == 1 else None
 
 

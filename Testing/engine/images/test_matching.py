@@ -47,6 +47,7 @@ GLIOMA = (
         ("T2W", "T2"),
         ("study/T2/image.nii.gz", "T2"),
         ("T2/flair.nii.gz", "FLAIR"),
+        ("5: AX T1/POST", "T1ce"),
         ("T1_and_T2_average", None),
         ("t2star", None),
         ("brain", None),
@@ -91,6 +92,12 @@ def test_ambiguous_names_are_refused_with_the_candidates():
 def test_a_missing_channel_is_named_with_what_was_left_over():
     with pytest.raises(BadInputError, match="nothing among mystery.nii looks like T1ce"):
         match_channels(["flair.nii", "t1.nii", "mystery.nii", "t2.nii"], GLIOMA)
+
+
+def test_a_message_about_many_files_stays_short():
+    with pytest.raises(BadInputError, match="and 494 more looks like FLAIR or T1") as caught:
+        match_channels([f"IM{number:04d}" for number in range(500)], GLIOMA)
+    assert len(str(caught.value)) < 200
 
 
 def test_channels_of_other_models_match_by_their_own_names_and_aliases():
