@@ -15,7 +15,7 @@ _NUMBERS = ("in_channels", "out_channels", "num_iters", "rank", "head_dim", "num
 _MAX_DEPTH = 12
 
 
-def stated_settings(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
+def stated_settings(hyper_parameters: Any) -> dict[str, Any]:
     """Arguments of the network as far as the hyper-parameters state them, under today's names.
 
     `spacing` and `overlap` of the training code's inferer are included if they are found.
@@ -44,8 +44,10 @@ def _setting(key: Any, value: Any) -> tuple[str, Any] | None:
         return "mlp_ratio", value
     if key in ("spatial_size", "encoder_width", "strides") and _is_numbers(value):
         return key, list(value)
-    if key == "patch_size" and (_is_number(value) or _is_numbers(value)):
-        return key, list(value) if isinstance(value, (list, tuple)) else value
+    if key == "patch_size" and _is_number(value):
+        return key, value
+    if key == "patch_size" and _is_numbers(value):
+        return key, value[0] if len(set(value)) == 1 else list(value)
     if key == "shifts" and isinstance(value, (list, tuple)):
         if all(s is None or _is_number(s) or _is_numbers(s) for s in value):
             return key, [list(s) if isinstance(s, tuple) else s for s in value]
@@ -76,7 +78,8 @@ def _mappings(value: Any, depth: int) -> Iterator[Mapping[Any, Any]]:
     elif isinstance(value, (list, tuple)):
         children = list(value)
     elif isinstance(value, Record):
-        children = [value.state, *value.args]
+        pairs = [item for item in value.items if isinstance(item, tuple) and len(item) == 2]
+        children = [value.state, *value.args, {k: v for k, v in pairs if isinstance(k, str)}]
     else:
         return
     for child in children:

@@ -72,7 +72,7 @@ class Inspection:
 
 def inspect_state(
     state: Mapping[str, Tensor],
-    hyper_parameters: Mapping[str, Any] | None = None,
+    hyper_parameters: Any = None,
     preset: Mapping[str, Any] | None = None,
 ) -> Inspection:
     """Describe the Factorizer that `state` belongs to.
@@ -97,7 +97,7 @@ def inspect_state(
             "The weights are not those of a Factorizer network.", details=repr(error)
         ) from error
     found["eps"] = CURRENT_EPS if version == "today" else LEGACY_EPS
-    stated = stated_settings(hyper_parameters or {})
+    stated = stated_settings(hyper_parameters)
     settings = {name: Setting(value, "tensors") for name, value in found.items()}
     sources: tuple[tuple[Source, Mapping[str, Any]], ...] = (
         ("checkpoint", stated),

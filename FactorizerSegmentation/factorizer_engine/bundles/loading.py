@@ -11,8 +11,9 @@ from typing import Any
 from factorizer_engine.bundles.archive import bundle_root, extract_bundle
 from factorizer_engine.bundles.checksums import verify_checksums
 from factorizer_engine.bundles.configuration import InferenceConfig, read_config_file
-from factorizer_engine.bundles.metadata import TypedSettings, settings_from_monai, typed_settings
-from factorizer_engine.bundles.model import Bundle, NetworkSpec
+from factorizer_engine.bundles.metadata import settings_from_monai, typed_settings
+from factorizer_engine.bundles.model import Bundle
+from factorizer_engine.bundles.validation import check_settings
 from factorizer_engine.errors import BadModelError
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt")
@@ -58,7 +59,7 @@ def _read_bundle(root: Path, shown_name: str, verify: bool) -> Bundle:
         settings = settings_from_monai(
             metadata, shown_name, config.preprocessing(), config.inference(roi)
         )
-    check_consistency(settings, network)
+    check_settings(settings, network)
     weights = _weights(root)
     if not weights:
         raise BadModelError(
@@ -113,27 +114,3 @@ def _weights(root: Path) -> tuple[Path, ...]:
         if found:
             return tuple(found)
     return ()
-
-
-def check_consistency(settings: TypedSettings | Bundle, network: NetworkSpec) -> None:
-    """Compare the named inputs, outputs and window size with the network's.
-
-    Raises:
-        BadModelError: If they differ.
-    """
-    for what, argument, parts in (
-        ("input channels", "in_channels", settings.channels),
-        ("outputs", "out_channels", settings.regions),
-    ):
-        declared = network.arguments.get(argument, len(parts))
-        if declared != len(parts):
-            raise BadModelError(
-                f"The model {settings.name} names {len(parts)} {what} "
-                f"but its network has {declared}."
-            )
-    size = network.arguments.get("spatial_size")
-    if size is not None and tuple(size) != tuple(settings.inference.roi_size):
-        raise BadModelError(
-            f"The model {settings.name} uses windows of {settings.inference.roi_size} voxels but "
-            f"its network is made for {tuple(size)}."
-        )

@@ -22,9 +22,10 @@ from factorizer_engine.bundles.architecture import (
 )
 from factorizer_engine.bundles.checksums import write_checksums
 from factorizer_engine.bundles.expressions import class_name
-from factorizer_engine.bundles.loading import check_consistency, load_bundle
+from factorizer_engine.bundles.loading import load_bundle
 from factorizer_engine.bundles.metadata import SECTION, TypedSettings, settings_section, slug
 from factorizer_engine.bundles.model import Bundle, NetworkSpec
+from factorizer_engine.bundles.validation import check_settings
 from factorizer_engine.errors import BadInputError, BadModelError
 
 _SCHEMA = (
@@ -80,7 +81,7 @@ def save_bundle(
         raise BadInputError(
             f"The model name {bundle.name!r} may only hold lower-case letters, digits and hyphens."
         )
-    check_consistency(bundle, bundle.network)
+    check_settings(bundle, bundle.network)
     states = [_stored_state(member, bundle.network, dtype) for member in members]
     if not states:
         raise BadModelError("A model needs the weights of at least one network.")

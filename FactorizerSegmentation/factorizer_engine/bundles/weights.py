@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,13 +30,13 @@ class Checkpoint:
         path: The file.
         kind: What wrote it.
         state: The network's state dict, without wrapper prefixes.
-        hyper_parameters: Lightning's settings: containers, numbers and inert records.
+        hyper_parameters: Lightning's settings (containers, numbers and inert records), or None.
     """
 
     path: Path
     kind: Kind
     state: dict[str, Tensor]
-    hyper_parameters: Mapping[str, Any] = field(default_factory=dict)
+    hyper_parameters: Any = None
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -52,10 +52,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         return Checkpoint(path, "safetensors", strip_prefixes(_read_safetensors(path)))
     content = _read_torch(path)
     kind, state = _find_state(content, path.name)
-    settings = content.get("hyper_parameters", {}) if kind == "Lightning" else {}
-    return Checkpoint(
-        path, kind, strip_prefixes(state), settings if isinstance(settings, Mapping) else {}
-    )
+    settings = content.get("hyper_parameters") if kind == "Lightning" else None
+    return Checkpoint(path, kind, strip_prefixes(state), settings)
 
 
 def strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -135,6 +135,28 @@ def test_settings_of_the_wrong_type(open_bundle):
     assert "preprocessing.spacing" in refusal(open_bundle.path)
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value", "words"),
+    [
+        ("preprocessing", "spacing", [1, 0, 1], "voxels"),
+        ("preprocessing", "orientation", "RRS", "orientation"),
+        ("preprocessing", "normalization", "histogram", "normalization"),
+        ("inference", "overlap", 1.0, "overlap"),
+        ("inference", "roi_size", [8, 8, 8], "windows"),
+        ("inference", "mirror_axes", [3], "mirrors"),
+        ("labels", 0, {"value": 2, "name": "Twice", "color": [0, 0, 0]}, "label values"),
+        ("regions", 0, {"name": "ET", "label": 9, "title": "Nine"}, "no label"),
+        ("channels", 0, {"name": "t1"}, "channels of the same name"),
+    ],
+)
+def test_settings_that_make_no_sense(open_bundle, section, key, value, words):
+    def spoil(content):
+        content["factorizer"][section][key] = value
+
+    edit_json(open_bundle.path / "configs" / "metadata.json", spoil)
+    assert words in refusal(open_bundle.path)
+
+
 def test_a_bundle_of_a_later_format(open_bundle):
     def age(content):
         content["factorizer"]["format"] = 99

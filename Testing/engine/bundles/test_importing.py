@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,8 @@ from factorizer_engine.bundles.loading import load_bundle
 from factorizer_engine.bundles.model import NetworkSpec, Preprocessing
 from factorizer_engine.bundles.presets import PRESETS
 from factorizer_engine.errors import BadInputError, BadModelError
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.inference.segmenter import Segmenter
 
 LEGACY = reference.FOLDER / "legacy"
 
@@ -32,6 +35,7 @@ CHALLENGE = NetworkSpec(
         "downsample_bias": False,
     },
 )
+PUBLISHED_INPUTS = ("DWI", "ADC", "FLAIR")
 PUBLISHED = {
     # preset: inputs, outputs, window, head dimension, patch, expected shifts
     "brats-paper": (4, 3, 128, 8, 8, [None, 4]),
@@ -81,6 +85,27 @@ def test_deepisles_checkpoints_import_with_one_call_and_segment_as_before(tmp_pa
         with torch.no_grad():
             finest, *_ = original(x)
             assert reference.relative(imported(x), finest) < 1e-6
+
+
+def test_an_imported_ensemble_segments_scans(tmp_path):
+    torch.manual_seed(5)
+    originals = [CHALLENGE.build().eval() for _ in range(2)]
+    for fold, network in enumerate(originals):
+        write_deepisles_checkpoint(tmp_path / f"fold{fold}.ckpt", network)
+    bundle = import_checkpoint(sorted(tmp_path.glob("*.ckpt")), tmp_path / "deepisles")
+    generator = np.random.default_rng(5)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    volumes = {name: 1 + generator.random((64, 64, 64), np.float32) for name in PUBLISHED_INPUTS}
+    result = Segmenter(bundle, device="cpu").segment(
+        {name: Scan(volume, affine, name) for name, volume in volumes.items()}
+    )
+    normalized = [(v - v.mean()) / v.std() for v in volumes.values()]
+    x = torch.from_numpy(np.stack(normalized))[None]
+    with torch.no_grad():
+        logits = sum(network(x)[0] for network in originals) / 2
+    assert reference.relative(torch.from_numpy(result.probabilities), logits[0].sigmoid()) < 1e-4
+    assert result.labelmap.shape == (64, 64, 64)
+    assert set(np.unique(result.labelmap.array)) <= {0, 1}
 
 
 def test_without_stored_settings_the_preset_gives_what_the_tensors_do_not(tmp_path):
