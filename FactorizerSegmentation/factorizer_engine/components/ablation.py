@@ -1,0 +1,199 @@
+"""What components contribute: the change of a logit when one is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from factorizer_engine.components.definition import Component, filtered, mixers_of, without
+from factorizer_engine.inference.sliding_window import finest
+from factorizer_engine.inference.windows import Box, WindowPlan, blending_weights
+from factorizer_engine.monitor import Monitor
+from factorizer_engine.networks import Factorizer
+
+MAX_WINDOWS = 2
+"""Windows in which contributions are measured: those that cover the lesion best."""
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """One window in which logits are read.
+
+    Attributes:
+        image: (1, C, *roi_size).
+        weights: (R, *roi_size), how much every voxel counts for the mean logit of every region.
+            Over all probes of a set they sum up to 1 for each region.
+    """
+
+    image: Tensor
+    weights: Tensor
+
+    def read(self, logits: Tensor) -> Tensor:
+        """The part of this window in the mean logits: (B, R) of logits (B, R, *roi_size)."""
+        return torch.einsum("brxyz,rxyz->br", logits.float(), self.weights)
+
+
+def place_probes(
+    plan: WindowPlan,
+    volume: np.ndarray,
+    masks: np.ndarray,
+    blending: str,
+    device: torch.device | str = "cpu",
+    limit: int = MAX_WINDOWS,
+) -> list[Probe]:
+    """Choose the windows of the prediction that cover the lesion best.
+
+    One after the other, the window is taken that adds most to the covered fractions of all regions
+    together, until nothing is left to add or `limit` is reached. Within them, voxels are
+    weighted as in the prediction, so with all windows the mean is that of the blended logits.
+
+    Args:
+        plan: The windows of the prediction.
+        volume: (C, X, Y, Z).
+        masks: Boolean, (R, X, Y, Z): where the logit of each region is averaged.
+        blending: As in the prediction.
+        device: Where the probes are needed.
+        limit: Windows taken at most.
+    """
+    padded_masks = plan.pad(torch.from_numpy(masks.astype(np.float32)))
+    chosen = _best_windows(plan.windows, padded_masks, limit)
+    window_weights = blending_weights(plan.roi_size, blending)
+    total = torch.zeros(plan.padded)
+    for window in chosen:
+        total[window] += window_weights
+    seen = padded_masks * (total > 0)
+    sizes = seen.sum(dim=(1, 2, 3)).clamp(min=1.0)
+    share = seen / (total.clamp(min=1e-12) * sizes[:, None, None, None])
+    padded = plan.pad(torch.from_numpy(volume))
+    return [
+        Probe(
+            padded[(slice(None), *window)][None].to(device),
+            (share[(slice(None), *window)] * window_weights).to(device),
+        )
+        for window in chosen
+    ]
+
+
+def measure_contributions(
+    network: Factorizer,
+    probes: Sequence[Probe],
+    components: Sequence[Component],
+    batch_size: int = 1,
+    monitor: Monitor | None = None,
+) -> np.ndarray:
+    """How much the mean logit of every region falls when a component is left out.
+
+    The component is removed from the reconstruction in all windows and shifted grids of its block,
+    and everything after is computed again.
+
+    Args:
+        network: In evaluation mode.
+        probes: Where logits are read.
+        components: What is left out, one at a time.
+        batch_size: Components that are left out in one run of the network's rest, each in its own
+            copy of the sample.
+        monitor: Told after every batch, and asked whether to stop.
+
+    Returns:
+        float64, (len(components), R); positive where the component speaks for the region.
+    """
+    monitor = monitor or Monitor()
+    mixers = mixers_of(network)
+    order = sorted(range(len(components)), key=lambda i: components[i].block)
+    contributions = np.zeros((len(components), network.out_channels))
+    done, todo = 0, max(len(probes) * len(components), 1)
+    with torch.inference_mode():
+        for probe in probes:
+            monitor.check()
+            recorded = RecordedPass(network, probe.image)
+            original = probe.read(recorded.logits).double().cpu().numpy()
+            for block, group in groupby(order, key=lambda i: components[i].block):
+                mixer, members = mixers[block], list(group)
+                for start in range(0, len(members), batch_size):
+                    batch = members[start : start + batch_size]
+                    removal = without(mixer.reshape, [components[i] for i in batch])
+                    with filtered({mixer: removal}):
+                        ablated = probe.read(recorded.again_from(block))
+                    contributions[batch] += original - ablated.double().cpu().numpy()
+                    done += len(batch)
+                    monitor.report("measuring components", done / todo)
+    return contributions
+
+
+class RecordedPass:
+    """One forward pass of a Factorizer that can be taken up again in the middle.
+
+    Args:
+        network: In evaluation mode.
+        image: (1, C, *S).
+
+    Attributes:
+        logits: (1, R, *S).
+    """
+
+    def __init__(self, network: Factorizer, image: Tensor) -> None:
+        self._network = network
+        self._inputs: dict[tuple[str, int], Tensor] = {}
+        self._skips: dict[int, Tensor] = {}
+        self.logits = self._run("encoder", 0, network.stem(image), self._skips, self._inputs)
+
+    def again_from(self, block: str) -> Tensor:
+        """Logits (B, R, *S) of another run from the stage that `block` is in to the end.
+
+        Filters that are set now act; the block's own may turn the sample into a batch.
+        """
+        side, stage, _ = block.split(".")
+        start = int(stage)
+        return self._run(side, start, self._inputs[side, start], dict(self._skips))
+
+    def _run(
+        self,
+        side: str,
+        start: int,
+        x: Tensor,
+        skips: dict[int, Tensor],
+        inputs: dict[tuple[str, int], Tensor] | None = None,
+    ) -> Tensor:
+        """Run the stages from `start` of `side` on; `skips` and `inputs` are filled on the way."""
+        inputs = {} if inputs is None else inputs
+        encoder, decoder = self._network.encoder.blocks, self._network.decoder.blocks
+        if side == "encoder":
+            for index, stage in enumerate(encoder[start:], start):
+                inputs[side, index] = x
+                x = skips[index] = stage(x)
+            start = 0
+        for index, stage in enumerate(decoder[start:], start):
+            inputs["decoder", index] = x
+            skip = skips[len(encoder) - 2 - index]
+            x = stage(x, skip.expand(len(x), *skip.shape[1:]))
+        network = self._network
+        return network.head(x) if network.num_heads == 1 else network.heads[0](x)
+
+
+def mean_logits(network: Factorizer, probes: Sequence[Probe]) -> np.ndarray:
+    """The mean logit of every region over the probes, float64, (R,)."""
+    with torch.inference_mode():
+        read = [probe.read(finest(network(probe.image)))[0] for probe in probes]
+    return torch.stack(read).double().sum(dim=0).cpu().numpy()
+
+
+def _best_windows(windows: Sequence[Box], masks: Tensor, limit: int) -> list[Box]:
+    missing = masks.clone()
+    sizes = missing.sum(dim=(1, 2, 3)).clamp(min=1.0)
+    chosen: list[Box] = []
+    while windows and len(chosen) < limit:
+        gains = [
+            float((missing[(slice(None), *window)].sum(dim=(1, 2, 3)) / sizes).sum())
+            for window in windows
+        ]
+        best = int(np.argmax(gains))
+        if gains[best] <= 0:
+            break
+        chosen.append(windows[best])
+        missing[(slice(None), *windows[best])] = 0
+    return chosen

@@ -1,0 +1,147 @@
+"""What a component is: one rank-one term of one head of a block's factorisation.
+
+A block replaces the d x P matrix of every head and window by U V^T = sum over r of u_r v_r^T. The
+term r of a head, in all windows and shifted grids together, is one component. Where it is active is
+`component_map`; what it contributes is measured by leaving it out (`ablation.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from factorizer_engine.errors import BadInputError, BadModelError
+from factorizer_engine.factorization import Matricize
+from factorizer_engine.networks import FactMixer, named_mixers
+from factorizer_engine.networks.blocks import ComponentFilter
+
+
+@dataclass(frozen=True, order=True)
+class Component:
+    """The place of a component in a network.
+
+    Attributes:
+        block: Name of the block as in `named_mixers`, such as "decoder.3.0".
+        head: Head of the block, from 0.
+        rank: Term of the head's factorisation, from 0.
+    """
+
+    block: str
+    head: int
+    rank: int
+
+
+def component_map(reshape: Matricize, u: Tensor, v: Tensor) -> Tensor:
+    """Where and how strongly the components of a block are active.
+
+    At a voxel in column p of its window a component is ||u_r|| * |v_r[p]|: the norm over the head's
+    channels of that term of the reconstruction there, averaged over the shifted grids. It has the
+    unit of the activations and does not change when u_r and v_r are rescaled against each other.
+
+    Args:
+        reshape: The block's matricisation.
+        u: (shifts * B * heads, windows, d, R).
+        v: (shifts * B * heads, windows, P, R).
+
+    Returns:
+        Nonnegative, (B, heads * R, *S) on the block's grid; component (h, r) is channel h * R + r.
+    """
+    activity = v.abs() * torch.linalg.vector_norm(u, dim=-2, keepdim=True)
+    return reshape.inverse_forward(activity.mT)
+
+
+def without(reshape: Matricize, components: Sequence[Component]) -> ComponentFilter:
+    """A filter for `FactMixer` that makes one copy of the sample per component, each without it.
+
+    The mixer must be given a single sample; its output has the batch size len(components). What
+    comes before the mixer is thus computed only once.
+    """
+    heads = torch.tensor([component.head for component in components])
+    ranks = torch.tensor([component.rank for component in components])
+    copies = torch.arange(len(components))
+
+    def remove(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        u = _by_head(u, reshape).repeat(1, len(components), 1, 1, 1, 1)
+        v = _by_head(v, reshape).expand(-1, len(components), -1, -1, -1, -1)
+        u[:, copies, heads, :, :, ranks] = 0.0
+        return u.flatten(0, 2), v.flatten(0, 2)
+
+    return remove
+
+
+def without_all(reshape: Matricize, components: Sequence[Component]) -> ComponentFilter:
+    """A filter for `FactMixer` that leaves out all `components`, for any batch size."""
+    heads = [component.head for component in components]
+    ranks = [component.rank for component in components]
+
+    def remove(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        kept = _by_head(u, reshape).clone()
+        kept[:, :, heads, :, :, ranks] = 0.0
+        return kept.flatten(0, 2), v
+
+    return remove
+
+
+def mixers_of(network: nn.Module) -> dict[str, FactMixer]:
+    """The mixers of a network by the names of their blocks.
+
+    Raises:
+        BadModelError: If the network has none.
+    """
+    mixers = dict(named_mixers(network))
+    if not mixers:
+        raise BadModelError(
+            "This model has no factorisation components to look into; choose a Factorizer."
+        )
+    return mixers
+
+
+def components_of(mixers: Mapping[str, FactMixer], blocks: Sequence[str]) -> list[Component]:
+    """All components of some blocks.
+
+    Raises:
+        BadInputError: If there is no such block.
+    """
+    unknown = [block for block in blocks if block not in mixers]
+    if unknown:
+        raise BadInputError(
+            f"The model has no block '{unknown[0]}'; its blocks are {', '.join(mixers)}."
+        )
+    return [
+        Component(block, head, rank)
+        for block in dict.fromkeys(blocks)
+        for head in range(mixers[block].reshape.num_heads)
+        for rank in range(mixers[block].factorize.rank)
+    ]
+
+
+def component_name(component: Component, mixers: Mapping[str, FactMixer]) -> str:
+    """A name for people, such as "Decoder 4, component 3"; both are counted from 1."""
+    side, stage, position = component.block.split(".")
+    name = f"{side.capitalize()} {int(stage) + 1}"
+    if sum(block.startswith(f"{side}.{stage}.") for block in mixers) > 1:
+        name += f", block {int(position) + 1}"
+    number = component.head * mixers[component.block].factorize.rank + component.rank + 1
+    return f"{name}, component {number}"
+
+
+@contextmanager
+def filtered(filters: Mapping[FactMixer, ComponentFilter]) -> Iterator[None]:
+    """Give filters to mixers, and what they had before back at the end."""
+    before = {mixer: mixer.component_filter for mixer in filters}
+    try:
+        for mixer, component_filter in filters.items():
+            mixer.component_filter = component_filter
+        yield
+    finally:
+        for mixer, component_filter in before.items():
+            mixer.component_filter = component_filter
+
+
+def _by_head(factor: Tensor, reshape: Matricize) -> Tensor:
+    """(shifts * B * heads, windows, rows, R) as (shifts, B, heads, windows, rows, R)."""
+    return factor.reshape(len(reshape.shifts), -1, reshape.num_heads, *factor.shape[1:])

@@ -1,0 +1,232 @@
+"""The components that drove a result: measured, ranked, and drawn over the scan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from factorizer_engine.components.ablation import (
+    MAX_WINDOWS,
+    Probe,
+    measure_contributions,
+    place_probes,
+)
+from factorizer_engine.components.definition import (
+    component_name,
+    components_of,
+    mixers_of,
+)
+from factorizer_engine.components.stitching import stitch_components
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.images.grid import resample
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.inference.device import memory_errors, windows_at_once
+from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.windows import WindowPlan, plan_windows
+from factorizer_engine.monitor import Monitor
+from factorizer_engine.networks import FactMixer
+
+PROBABLE_ML = 1.0
+"""Where no lesion was found, contributions are measured in this many mL of highest probability."""
+
+_SEGMENTED, _MEASURED, _DRAWN = 0.4, 0.75, 0.95
+"""How far an explanation has come at the end of its stages."""
+
+
+@dataclass(frozen=True, eq=False)
+class ComponentMap:
+    """One component of a result.
+
+    Attributes:
+        block: Name of its block, such as "decoder.3.0".
+        head: Head of the block, from 0.
+        rank: Term of the head's factorisation, from 0.
+        name: Name for people, such as "Decoder 4, component 3".
+        contributions: By region name, how much the region's mean logit inside the lesion falls when
+            the component is left out of the network.
+        heatmap: Where it is active (`component_map`), float32 on the reference grid.
+        note: What to know about the contributions, or "".
+    """
+
+    block: str
+    head: int
+    rank: int
+    name: str
+    contributions: Mapping[str, float]
+    heatmap: Scan
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class LesionSites:
+    """Where in model space the logits of regions are averaged.
+
+    Attributes:
+        masks: Boolean, (R, X, Y, Z); none is empty.
+        found: By region, whether a voxel reached the threshold on the reference grid.
+    """
+
+    masks: np.ndarray
+    found: tuple[bool, ...]
+
+
+def explain(
+    segmenter: Segmenter,
+    scans: Mapping[str, Scan],
+    result: SegmentationResult | None = None,
+    count: int = 6,
+    blocks: Sequence[str] | None = None,
+    region: str | None = None,
+    monitor: Monitor | None = None,
+) -> list[ComponentMap]:
+    """The components that contribute most to a segmentation.
+
+    Every component of the chosen blocks is left out once, in the (at most two) windows that cover
+    the lesion best, to measure what it contributes; only those that contribute most are drawn. Of
+    an ensemble the first network is explained, unmirrored and in float32.
+
+    Args:
+        segmenter: The model.
+        scans: One scan per channel.
+        result: What `segmenter.segment` gave for these scans; computed if not given.
+        count: How many components to return at most.
+        blocks: Names of the blocks to look into; by default see `default_blocks`.
+        region: Region by whose contribution components are ranked; by default by the largest to
+            any region that was found.
+        monitor: Told of the progress, and asked whether to stop.
+
+    Returns:
+        Ranked by absolute contribution, the largest first.
+
+    Raises:
+        BadInputError: If the scans are not what the model needs, or a block or region is unknown.
+        BadModelError: If the model is not a Factorizer.
+        EngineMemoryError: If memory does not suffice.
+        CancelledError: If the monitor was cancelled.
+    """
+    monitor = monitor or Monitor()
+    network, settings = segmenter.networks[0], segmenter.bundle.inference
+    mixers = mixers_of(network)
+    candidates = components_of(mixers, default_blocks(mixers) if blocks is None else blocks)
+    names = [r.name for r in segmenter.bundle.regions]
+    if region is not None and region not in names:
+        raise BadInputError(
+            f"The model has no region '{region}'; its regions are {', '.join(names)}."
+        )
+    start = 0.0
+    if result is None:
+        result = segmenter.segment(scans, monitor=monitor.span(0.0, _SEGMENTED))
+        start = _SEGMENTED
+    monitor.report("measuring components", start)
+    volume = result.prepared.array
+    with memory_errors(segmenter.device):
+        sites = lesion_sites(result, settings.threshold)
+        plan = plan_windows(volume, settings.roi_size, result.overlap)
+        contributions = measure_contributions(
+            network,
+            _probes(segmenter, plan, volume, sites),
+            candidates,
+            batch_size=windows_at_once(network, settings.roi_size, segmenter.device),
+            monitor=monitor.span(start, _MEASURED),
+        )
+        ranked = rank_by_contribution(contributions, _decisive(names, region, sites))[:count]
+        chosen = [candidates[index] for index in ranked]
+        maps = stitch_components(
+            network,
+            volume,
+            plan,
+            chosen,
+            settings.blending,
+            segmenter.device,
+            monitor.span(_MEASURED, _DRAWN),
+        )
+        monitor.report("restoring", _DRAWN)
+        heatmaps = segmenter.preprocessor.restore(maps, result.prepared)
+    note = _note(segmenter, sites)
+    monitor.report("restoring", 1.0)
+    explained = []
+    for index, component, heatmap in zip(ranked, chosen, heatmaps, strict=True):
+        name = component_name(component, mixers)
+        explained.append(
+            ComponentMap(
+                block=component.block,
+                head=component.head,
+                rank=component.rank,
+                name=name,
+                contributions=dict(zip(names, contributions[index].tolist(), strict=True)),
+                heatmap=Scan(heatmap, result.labelmap.affine, name),
+                note=note,
+            )
+        )
+    return explained
+
+
+def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
+    """The blocks at the two finest resolutions, of the encoder and the decoder.
+
+    Their components are sharp enough to be compared with the scan.
+    """
+    sizes = {name: mixer.reshape.spatial_size for name, mixer in mixers.items()}
+    finest = sorted(set(sizes.values()), reverse=True)[:2]
+    return [name for name in mixers if sizes[name] in finest]
+
+
+def lesion_sites(result: SegmentationResult, threshold: float) -> LesionSites:
+    """Where every region holds in model space, or where it is most probable if nowhere."""
+    grid, affine = result.prepared.grid, result.prepared.reference.affine
+    voxel_ml = abs(float(np.linalg.det(grid.affine[:3, :3]))) / 1000.0
+    masks = []
+    for probabilities in result.probabilities:
+        volume = resample(Scan(probabilities, affine), grid).array
+        mask = volume >= threshold
+        if not mask.any():
+            most = min(max(round(PROBABLE_ML / voxel_ml), 1), volume.size)
+            mask = volume >= np.partition(volume, volume.size - most, axis=None)[-most]
+        masks.append(mask)
+    found = tuple(bool((p >= threshold).any()) for p in result.probabilities)
+    return LesionSites(np.stack(masks), found)
+
+
+def rank_by_contribution(contributions: np.ndarray, regions: Sequence[int]) -> list[int]:
+    """Indices of components, falling by the largest absolute contribution to any of `regions`."""
+    strength = np.abs(contributions[:, list(regions)]).max(axis=1)
+    return np.argsort(-strength, kind="stable").tolist()
+
+
+def shared_window(maps: Sequence[ComponentMap]) -> tuple[float, float]:
+    """One display range for all heatmaps, so that they can be compared.
+
+    From 0, where a component is absent, to the 99.5th percentile of their positive voxels, so that
+    single voxels do not decide.
+    """
+    positive = [m.heatmap.array[m.heatmap.array > 0] for m in maps]
+    values = np.concatenate(positive) if positive else np.empty(0)
+    return (0.0, float(np.percentile(values, 99.5)) if values.size else 1.0)
+
+
+def _probes(
+    segmenter: Segmenter, plan: WindowPlan, volume: np.ndarray, sites: LesionSites
+) -> list[Probe]:
+    blending = segmenter.bundle.inference.blending
+    return place_probes(plan, volume, sites.masks, blending, segmenter.device, MAX_WINDOWS)
+
+
+def _decisive(names: Sequence[str], region: str | None, sites: LesionSites) -> list[int]:
+    """The regions by whose contributions components are ranked."""
+    if region is not None:
+        return [names.index(region)]
+    found = [index for index, is_found in enumerate(sites.found) if is_found]
+    return found or list(range(len(names)))
+
+
+def _note(segmenter: Segmenter, sites: LesionSites) -> str:
+    regions = zip(segmenter.bundle.regions, sites.found, strict=True)
+    missing = [region.title for region, is_found in regions if not is_found]
+    if not missing:
+        return ""
+    return (
+        f"Not found: {', '.join(missing)}; contributions to it were measured where it is most "
+        "probable."
+    )

@@ -1,0 +1,150 @@
+"""Is the ranking faithful? Leave out more and more components and watch the lesion's logit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from factorizer_engine.components.ablation import (
+    Probe,
+    mean_logits,
+    measure_contributions,
+    place_probes,
+)
+from factorizer_engine.components.definition import (
+    Component,
+    components_of,
+    filtered,
+    mixers_of,
+    without_all,
+)
+from factorizer_engine.components.explanation import default_blocks, lesion_sites
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.inference.device import memory_errors, windows_at_once
+from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.windows import plan_windows
+from factorizer_engine.monitor import Monitor
+from factorizer_engine.networks import Factorizer
+
+_MEASURED = 0.3
+"""How far a proof has come when the contributions are measured."""
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """Deletion curves: the mean logit inside a lesion while components are left out one by one.
+
+    Each curve starts with the whole network and ends without any component of the chosen blocks. In
+    a faithful ranking the logit falls soonest if what speaks most for the region goes first.
+
+    Attributes:
+        region: Name of the region.
+        ranked: By falling contribution.
+        reversed: By rising contribution.
+        shuffled: In random orders, the mean of several.
+    """
+
+    region: str
+    ranked: tuple[float, ...]
+    reversed: tuple[float, ...]
+    shuffled: tuple[float, ...]
+
+    @property
+    def gain_over_reversed(self) -> float:
+        """How much lower the ranked curve is than the reversed one, on average, in logits."""
+        return float(np.mean(self.reversed) - np.mean(self.ranked))
+
+    @property
+    def gain_over_chance(self) -> float:
+        """How much lower the ranked curve is than the shuffled one, on average, in logits."""
+        return float(np.mean(self.shuffled) - np.mean(self.ranked))
+
+
+def prove(
+    segmenter: Segmenter,
+    scans: Mapping[str, Scan],
+    region: str,
+    result: SegmentationResult | None = None,
+    blocks: Sequence[str] | None = None,
+    shuffles: int = 3,
+    seed: int = 0,
+    monitor: Monitor | None = None,
+) -> Faithfulness:
+    """Test whether measured contributions tell in advance what leaving components out does.
+
+    Args:
+        segmenter: The model, a Factorizer; of an ensemble the first network.
+        scans: One scan per channel.
+        region: Name of the region whose logit is watched, in the window that covers it best.
+        result: What `segmenter.segment` gave for these scans; computed if not given.
+        blocks: Blocks whose components are left out; by default as in `explain`.
+        shuffles: Number of random orders.
+        seed: Of the random orders.
+        monitor: Told of the progress, and asked whether to stop.
+    """
+    monitor = monitor or Monitor()
+    network, settings = segmenter.networks[0], segmenter.bundle.inference
+    mixers = mixers_of(network)
+    components = components_of(mixers, default_blocks(mixers) if blocks is None else blocks)
+    index = [r.name for r in segmenter.bundle.regions].index(region)
+    result = result or segmenter.segment(scans)
+    with memory_errors(segmenter.device):
+        volume = result.prepared.array
+        masks = lesion_sites(result, settings.threshold).masks
+        masks[np.arange(len(masks)) != index] = False
+        plan = plan_windows(volume, settings.roi_size, result.overlap)
+        probes = place_probes(plan, volume, masks, settings.blending, segmenter.device, limit=1)
+        contributions = measure_contributions(
+            network,
+            probes,
+            components,
+            windows_at_once(network, settings.roi_size, segmenter.device),
+            monitor.span(0.0, _MEASURED),
+        )
+        ranked = [components[i] for i in np.argsort(-contributions[:, index], kind="stable")]
+        generator = np.random.default_rng(seed)
+        random = [
+            [components[i] for i in generator.permutation(len(ranked))] for _ in range(shuffles)
+        ]
+        orders = [ranked, ranked[::-1], *random]
+        curves = [
+            deletion_curve(
+                network,
+                probes,
+                order,
+                index,
+                monitor.span(
+                    _MEASURED + (1 - _MEASURED) * number / len(orders),
+                    _MEASURED + (1 - _MEASURED) * (number + 1) / len(orders),
+                ),
+            )
+            for number, order in enumerate(orders)
+        ]
+    shuffled = np.mean(curves[2:], axis=0)
+    return Faithfulness(region, tuple(curves[0]), tuple(curves[1]), tuple(shuffled.tolist()))
+
+
+def deletion_curve(
+    network: Factorizer,
+    probes: Sequence[Probe],
+    order: Sequence[Component],
+    region: int,
+    monitor: Monitor | None = None,
+) -> list[float]:
+    """Mean logit of a region with none, one, two, ... all components of `order` left out."""
+    monitor = monitor or Monitor()
+    mixers = mixers_of(network)
+    curve = []
+    for count in range(len(order) + 1):
+        left_out = sorted(order[:count])
+        filters = {
+            mixers[block]: without_all(mixers[block].reshape, list(members))
+            for block, members in groupby(left_out, key=lambda c: c.block)
+        }
+        with filtered(filters):
+            curve.append(float(mean_logits(network, probes)[region]))
+        monitor.report("checking the ranking", count / len(order))
+    return curve

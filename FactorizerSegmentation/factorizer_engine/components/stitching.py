@@ -1,0 +1,89 @@
+"""Component maps of a whole volume, blended over windows as the prediction is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from factorizer_engine.components.definition import (
+    Component,
+    component_map,
+    filtered,
+    mixers_of,
+)
+from factorizer_engine.inference.windows import Blender, WindowPlan
+from factorizer_engine.monitor import Monitor
+from factorizer_engine.networks import FactMixer, Factorizer
+from factorizer_engine.networks.blocks import ComponentFilter
+
+
+def stitch_components(
+    network: Factorizer,
+    volume: np.ndarray,
+    plan: WindowPlan,
+    components: Sequence[Component],
+    blending: str,
+    device: torch.device | str = "cpu",
+    monitor: Monitor | None = None,
+) -> np.ndarray:
+    """Where the components are active in a whole volume.
+
+    Every window's maps (`component_map`) are interpolated linearly from the block's grid to the
+    window's voxels and blended with the weights of the prediction.
+
+    Args:
+        network: In evaluation mode, on `device`.
+        volume: float32, (C, X, Y, Z).
+        plan: The windows of the prediction.
+        components: Which maps to make.
+        blending: As in the prediction.
+        device: Where the network is.
+        monitor: Told after every window, and asked whether to stop.
+
+    Returns:
+        Nonnegative float32, (len(components), X, Y, Z); zero where no window was run.
+    """
+    monitor = monitor or Monitor()
+    mixers = mixers_of(network)
+    captured: dict[str, Tensor] = {}
+    filters = {
+        mixers[block]: _capture_into(captured, block, mixers[block])
+        for block in {component.block for component in components}
+    }
+    blender = Blender(plan, len(components), blending)
+    padded = plan.pad(torch.from_numpy(volume))
+    with torch.inference_mode(), filtered(filters):
+        for done, window in enumerate(plan.windows, start=1):
+            monitor.check()
+            network(padded[(slice(None), *window)][None].to(device))
+            maps = [_window_map(captured, mixers, c, plan.roi_size) for c in components]
+            blender.add(window, torch.cat(maps))
+            monitor.report("drawing components", done / len(plan.windows))
+        return blender.result(0.0)
+
+
+def _capture_into(captured: dict[str, Tensor], block: str, mixer: FactMixer) -> ComponentFilter:
+    def capture(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        captured[block] = component_map(mixer.reshape, u, v)
+        return u, v
+
+    return capture
+
+
+def _window_map(
+    captured: dict[str, Tensor],
+    mixers: dict[str, FactMixer],
+    component: Component,
+    roi_size: Sequence[int],
+) -> Tensor:
+    """(1, *roi_size) of one component in the window that was run last."""
+    maps = captured[component.block]
+    channel = component.head * mixers[component.block].factorize.rank + component.rank
+    own = maps[:, channel : channel + 1]
+    if tuple(own.shape[2:]) == tuple(roi_size):
+        return own[0]
+    return F.interpolate(own, size=tuple(roi_size), mode="trilinear", align_corners=False)[0]
