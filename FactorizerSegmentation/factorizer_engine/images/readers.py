@@ -26,8 +26,8 @@ ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 #: World axes of ITK and DICOM (LPS) to those used here (RAS).
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
-#: Millimetres per unit that a NIfTI header can name.
-_NIFTI_UNITS = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+#: Millimetres per unit of length, by NIfTI code (metres and micrometres; anything else means mm).
+_NIFTI_UNITS = {1: 1000.0, 3: 0.001}
 
 UNKNOWN = "data of unknown format"
 GZIP = b"\x1f\x8b"
@@ -220,7 +220,7 @@ def _nifti_affine(name: str, image: nib.Nifti1Image) -> np.ndarray:
             affine = qform
         else:
             affine = np.diag([*(float(z) for z in header.get_zooms()[:3]), 1.0])
-        scale = _NIFTI_UNITS.get(header.get_xyzt_units()[0], 1.0)
+        scale = _NIFTI_UNITS.get(int(header["xyzt_units"]) & 7, 1.0)
         affine = np.diag([scale, scale, scale, 1.0]) @ affine
     check_affine(name, affine)
     return np.asarray(affine, dtype=np.float64)
