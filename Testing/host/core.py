@@ -7,8 +7,11 @@ here `SlicerCore` does it. No Qt and no display are needed.
 from __future__ import annotations
 
 import ctypes.util
+import importlib.machinery
+import importlib.util
 import os
 import sys
+import types
 from pathlib import Path
 
 SHARE_DIRECTORY = Path(__file__).resolve().parent / "share"
@@ -28,6 +31,20 @@ _choose_offscreen_window()
 
 import slicer  # noqa: E402  (VTK reads the variable above while it loads)
 import vtk  # noqa: E402
+
+
+def _publish_translation() -> None:
+    """Give `slicer.i18n` to the wheel, which lacks it: as in Slicer in English, text stays."""
+    if importlib.util.find_spec("slicer.i18n") is None:
+        translation = types.ModuleType("slicer.i18n")
+        translation.tr = lambda text: text
+        translation.translate = lambda context, text: text
+        translation.__spec__ = importlib.machinery.ModuleSpec("slicer.i18n", None)
+        sys.modules["slicer.i18n"] = translation
+        slicer.i18n = translation
+
+
+_publish_translation()
 
 MODULE_LOGICS = {
     "Colors": "vtkSlicerColorLogic",
