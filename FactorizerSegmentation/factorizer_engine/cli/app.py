@@ -18,6 +18,9 @@ from factorizer_engine.cli.training import export, train
 from factorizer_engine.errors import BadInputError, CancelledError
 from factorizer_engine.failures import as_engine_error
 
+TYPER_INTERRUPTED = 130
+"""What typer makes of Ctrl-C when it comes outside a request to the engine."""
+
 app = typer.Typer(
     name="factorizer",
     help="Segment lesions with Factorizer networks, and see what drove the result.",
@@ -55,6 +58,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with 0, with 2 for bad usage or input, or 1 for failures."""
     try:
         code = app(args=arguments, prog_name="factorizer", standalone_mode=False)
+        if code == TYPER_INTERRUPTED:
+            code = TERMINAL.complain(CancelledError())
     except BaseException as error:
         code = _report(error)
     sys.exit(code if isinstance(code, int) else 0)

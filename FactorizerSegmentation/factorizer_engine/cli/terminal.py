@@ -56,7 +56,7 @@ class Terminal:
             TextColumn("{task.fields[remaining]}"),
         )
         console = self._errors()
-        hidden = self.quiet or not console.is_terminal
+        hidden = self.quiet or self.verbose or not console.is_terminal
         with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
             task = bar.add_task("Starting", total=1.0, remaining="")
             yield lambda progress: _move(bar, task, progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -246,7 +247,7 @@ SPOILED = {
     make_constant: "same value",
     make_empty: "empty",
     truncate: "damaged",
-    put_text: "text file",
+    put_text: "text",
     put_a_picture: "picture",
     give_a_picture: "picture",
     give_a_missing_file: "nowhere.nii.gz",
@@ -331,7 +332,7 @@ def test_a_disk_that_fills_up_while_writing_loses_nothing(case: Case, environmen
     limited = ["bash", "-c", 'ulimit -f 4; exec "$@"', "limited", sys.executable, "-m"]
     done = subprocess.run(
         [*limited, "factorizer_engine.cli", *map(str, command(case))],
-        env={**environment, "PATH": "/usr/bin:/bin"},
+        env={**os.environ, **environment, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
     )

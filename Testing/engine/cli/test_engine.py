@@ -249,7 +249,8 @@ def test_bad_input_is_refused_with_one_sentence(engine, params, name):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs ulimit")
 def test_a_disk_that_fills_up_is_bad_input_and_the_engine_lives_on(environment, params):
     command = ["bash", "-c", 'ulimit -f 4; exec "$@"', "limited", sys.executable]
-    with EngineClient([*command, "-m", "factorizer_engine.worker"], environment) as limited:
+    variables = {**environment, "PYTHONDONTWRITEBYTECODE": "1"}  # or .pyc files are cut off
+    with EngineClient([*command, "-m", "factorizer_engine.worker"], variables) as limited:
         with pytest.raises(BadInputError, match="no space left"):
             limited.request("segment", params)
         assert limited.request("hello", HelloParams()).pid == limited.pid
