@@ -126,7 +126,7 @@ class EngineJobs:
 
     def components(self, params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
         """Explain the segmentation of the scans, which is computed first if it was not the last."""
-        from factorizer_engine.components import explain
+        from factorizer_engine.components import explain, shared_window
 
         folder = prepare_output_folder(params.output_dir)
         segmenter = self._ready(params, monitor.span(0.0, LOADED))
@@ -140,6 +140,7 @@ class EngineJobs:
             result=result,
             count=params.count,
             blocks=params.blocks,
+            region=params.region,
             monitor=monitor.span(half, SEGMENTED),
         )
         monitor.report("writing", SEGMENTED)
@@ -154,8 +155,12 @@ class EngineJobs:
             )
             for number, component in enumerate(maps, start=1)
         )
-        window = shared_window([component.heatmap.array for component in maps])
-        return ComponentsResult(components, window, describe_model(segmenter.bundle))
+        return ComponentsResult(
+            components=components,
+            window=shared_window(maps),
+            model=describe_model(segmenter.bundle),
+            note=maps[0].note if maps else "",
+        )
 
     def _ready(self, params: LoadModelParams | SegmentParams, monitor: Monitor) -> Segmenter:
         """The segmenter asked for, warm if it is the one used last."""
@@ -249,13 +254,6 @@ def describe_lesion(lesion) -> LesionInfo:
         centroid_ras=tuple(lesion.centroid_ras),
         mean_probability=lesion.mean_probability,
     )
-
-
-def shared_window(heatmaps: list[np.ndarray]) -> tuple[float, float]:
-    """One display range for all heatmaps: from zero to their common 99.9th percentile."""
-    positive = [heatmap[heatmap > 0] for heatmap in heatmaps]
-    values = np.concatenate([np.ravel(part) for part in positive]) if positive else np.empty(0)
-    return (0.0, float(np.percentile(values, 99.9)) if values.size else 1.0)
 
 
 def _load_scans(channels: Mapping[str, ScanFile]) -> dict[str, Scan]:

@@ -233,11 +233,15 @@ class ComponentsParams(SegmentParams):
     """A run that is explained: the `count` components that drive the result most.
 
     Attributes:
+        count: How many components at most.
         blocks: Names of the blocks to look into, such as "decoder.3.0"; None chooses.
+        region: Region by whose contribution components are ranked; None ranks by the largest
+            contribution to any region that was found.
     """
 
     count: int = 6
     blocks: tuple[str, ...] | None = None
+    region: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -285,8 +289,8 @@ class ComponentInfo(Message):
     """One NMF component: its place in the network, what it drives, and its heatmap.
 
     Attributes:
-        contributions: By region name, the change of the region's logit inside the lesion when the
-            component is removed.
+        contributions: By region name, how much the region's mean logit inside the lesion falls
+            when the component is left out of the network.
         heatmap: float32 activation on the reference grid, nonnegative.
     """
 
@@ -300,11 +304,17 @@ class ComponentInfo(Message):
 
 @dataclass(frozen=True)
 class ComponentsResult(Message):
-    """The components, most influential first, and one (low, high) window to show them all."""
+    """The components, most influential first.
+
+    Attributes:
+        window: One (low, high) display range for all heatmaps, so that they can be compared.
+        note: What to know about the contributions, for people, or "".
+    """
 
     components: tuple[ComponentInfo, ...]
     window: tuple[float, float]
     model: ModelInfo
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ def components(
     inputs: options.Inputs = [],  # noqa: B006 (typer copies it)
     input_dir: options.InputFolder = None,
     count: options.Count = 6,
+    region: options.Region = None,
     reference: options.Reference = None,
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.float32,
@@ -43,6 +44,7 @@ def components(
             tta=tta,
             overlap=overlap,
             count=count,
+            region=region,
         )
         with TERMINAL.progress() as move:
             result = session.engine.request("components", params, move)
@@ -64,6 +66,7 @@ def _write(result: ComponentsResult, folder: Path) -> None:
     summary = {
         "model": {"name": result.model.name, "version": result.model.version},
         "window": list(result.window),
+        "note": result.note,
         "components": entries,
     }
     text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
@@ -82,13 +85,12 @@ def _entry(component: ComponentInfo, file: str) -> dict:
 
 
 def _show(result: ComponentsResult, folder: Path) -> None:
-    if not result.components:
-        TERMINAL.print("No component contributes, because no lesion was found.")
-        return
     regions = [region.name for region in result.model.regions]
     table = make_table("Components", "##", "Component", *(f"{name} (logit)" for name in regions))
     for number, component in enumerate(result.components, start=1):
         changes = [f"{component.contributions.get(name, 0.0):+.2f}" for name in regions]
         table.add_row(str(number), component.name, *changes)
     TERMINAL.print(table)
+    if result.note:
+        TERMINAL.print(result.note)
     TERMINAL.print(f"Heatmaps are in {folder}")

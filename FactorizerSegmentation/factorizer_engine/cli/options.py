@@ -66,3 +66,7 @@ Probabilities = Annotated[
     ),
 ]
 Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many components to write.")]
+Region = Annotated[
+    str | None,
+    typer.Option("--region", help="Region whose drivers to show first; unset, any that was found."),
+]
