@@ -154,15 +154,29 @@ def _series_of(paths: Iterable[Path]) -> list[Series]:
     members = defaultdict(list)
     for path in paths:
         try:
-            with path.open("rb") as file:
-                header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
-                rest = path.stat().st_size - file.tell()
-        except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError):
+            header, slices = _read_header(path)
+        except InvalidDicomError:
             continue
-        if header.get("Rows") and header.get("Columns"):
-            slices = _slices(path, header, complete=rest >= _pixel_bytes(header))
+        except PermissionError:
+            raise
+        except Exception as error:  # pydicom decodes late, and fails in many ways on broken values
+            raise BadInputError(
+                f"{path.name} is a damaged DICOM file; copy or export the series again.",
+                repr(error),
+            ) from error
+        if slices:
             members[str(header.get("SeriesInstanceUID", ""))].append((header, slices))
     return [_series(uid, found) for uid, found in members.items()]
+
+
+def _read_header(path: Path) -> tuple[pydicom.Dataset, list[Slice]]:
+    """The header without pixels, and the images it describes; none for reports and directories."""
+    with path.open("rb") as file:
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+        rest = path.stat().st_size - file.tell()
+    if not header.get("Rows") or not header.get("Columns"):
+        return header, []
+    return header, _slices(path, header, complete=rest >= _pixel_bytes(header))
 
 
 def _pixel_bytes(header: pydicom.Dataset) -> int:
@@ -196,14 +210,14 @@ def _slices(path: Path, header: pydicom.Dataset, complete: bool) -> list[Slice]:
         position = _value("ImagePositionPatient", "PlanePositionSequence", groups, header)
         orientation = _value("ImageOrientationPatient", "PlaneOrientationSequence", groups, header)
         spacing = _value("PixelSpacing", "PixelMeasuresSequence", groups, header)
-        rows, columns = spacing if spacing is not None else (0.0, 0.0)
+        rows, columns = spacing.reshape(2) if spacing is not None else (0.0, 0.0)
         slices.append(
             Slice(
                 file=path,
                 frame=index,
                 shape=(int(header.Columns), int(header.Rows)),
                 samples=int(header.get("SamplesPerPixel") or 1),
-                position=position,
+                position=None if position is None else position.reshape(3),
                 orientation=None if orientation is None else orientation.reshape(2, 3),
                 spacing=(float(columns), float(rows)),
                 complete=complete,

@@ -51,6 +51,7 @@ _READ_ERRORS = (
     OSError,
     EOFError,
     ValueError,
+    OverflowError,
     zlib.error,
     nib.filebasedimages.ImageFileError,
     nib.spatialimages.HeaderDataError,
@@ -170,7 +171,7 @@ def _read_nifti(path: Path) -> Scan:
         if (header["pixdim"][1 : dimensions + 1] == 0).any():
             check_affine(path.name, np.zeros((4, 4)))
     try:
-        image = nib.load(path)
+        image = nib.load(path, mmap=False)
     except _READ_ERRORS as error:
         raise _damaged(path, error) from error
     shape = image.shape

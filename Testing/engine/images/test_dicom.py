@@ -153,6 +153,23 @@ def test_series_with_unusable_headers_or_pixels_are_refused(
     assert words in refused(read_scan, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"0.9063", b"0.9..3"), (b"\\-22.2", b"\\-22\\2"), (b"US", b"XX")]
+)
+def test_a_file_with_a_broken_header_is_named(
+    tmp_path, oblique_scan, write_dicom, refused, old, new
+):
+    write_dicom(tmp_path, oblique_scan)
+    for path in sorted(tmp_path.iterdir()):
+        data = path.read_bytes()
+        if old in data[132:]:
+            path.write_bytes(data[:132] + data[132:].replace(old, new))
+            break
+    else:
+        pytest.fail("no file holds what was to be broken")
+    assert f"{path.name} is a damaged DICOM file" in refused(read_scan, tmp_path)
+
+
 def test_a_folder_without_dicom_and_a_single_image_are_refused(
     tmp_path, oblique_scan, write_dicom, refused
 ):
