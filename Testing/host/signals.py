@@ -78,7 +78,7 @@ class BoundSignal:
         return disconnect(self._sender, self._signature, _slot(target), method)
 
     def emit(self, *arguments) -> None:
-        getattr(QtCore.SignalInstance, "emit")(self._native(), *arguments)
+        self._native().emit(*arguments)
 
     __call__ = emit
 
@@ -102,6 +102,8 @@ class SignalDescriptor:
         return self if instance is None else BoundSignal(instance, self.signature)
 
     def __set__(self, instance, value) -> None:
+        if isinstance(value, QtCore.SignalInstance):
+            return  # PySide wants to remember what it has just made
         name = self.signature.partition("(")[0]
         raise AttributeError(f"Signal '{name}' can not be overwritten on {type(instance).__name__}")
 

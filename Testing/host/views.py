@@ -45,7 +45,7 @@ class SliceView:
 
     Attributes: `logic` (vtkMRMLSliceLogic), `node` (vtkMRMLSliceNode), `composite`
     (vtkMRMLSliceCompositeNode), `window`, `overlay` (renderer of everything that is not a
-    volume), `interactor` and `interactorStyle`.
+    volume), `corner` (vtkCornerAnnotation), `interactor` and `interactorStyle`.
 
     Args:
         scene: the scene to show; it becomes the scene of the core when none runs yet.
@@ -88,6 +88,9 @@ class SliceView:
         self.overlay = vtk.vtkRenderer()
         self.overlay.SetLayer(1)
         self.overlay.GetActiveCamera().ParallelProjectionOn()
+        self.corner = vtk.vtkCornerAnnotation()
+        self.corner.SetMaximumFontSize(14)
+        self.overlay.AddViewProp(self.corner)
         self.window.AddRenderer(background)
         self.window.AddRenderer(self.overlay)
         self.interactor = vtk.vtkGenericRenderWindowInteractor()
@@ -150,11 +153,7 @@ class SliceView:
 
     def set_corner_text(self, text: str) -> None:
         """Write text into the lower left corner, as Slicer's views do."""
-        if not hasattr(self, "_corner"):
-            self._corner = vtk.vtkCornerAnnotation()
-            self._corner.SetMaximumFontSize(14)
-            self.overlay.AddViewProp(self._corner)
-        self._corner.SetText(0, text)
+        self.corner.SetText(0, text)
 
     def fit(self) -> None:
         """Zoom so that the volumes that are shown fill the view."""

@@ -1,0 +1,104 @@
+"""The main window: a module panel at the left, the slice views at the right."""
+
+from __future__ import annotations
+
+import qt
+import slicer
+from PySide6 import QtCore, QtWidgets
+
+from host.wrapping import wraps_slicer_class
+
+PANEL_WIDTH = 420
+
+
+@wraps_slicer_class
+class qSlicerModuleSelectorToolBar(QtWidgets.QToolBar):  # noqa: N801
+    """Chooses the module that the panel shows."""
+
+    moduleSelected = QtCore.Signal(str)
+
+    def __init__(self, parent) -> None:
+        super().__init__("Module Selection", parent)
+        self._selected = ""
+        self.setMovable(False)
+        self.addWidget(QtWidgets.QLabel(" Modules: "))
+        self._combo = QtWidgets.QComboBox()
+        self._combo.setMinimumWidth(240)
+        self.addWidget(self._combo)
+        self._combo.connect("activated(int)", self._onActivated)
+
+    selectedModule = property(lambda self: self._selected)
+
+    def selectModule(self, name: str) -> None:
+        """Show a module; an unknown name is taken without complaint, as in Slicer."""
+        if name != self._selected:
+            self._selected = name
+            self._combo.currentIndex = self._combo.findData(name)
+            self.moduleSelected.emit(name)
+
+    def _onActivated(self, index: int) -> None:
+        self.selectModule(self._combo.itemData(index))
+
+    def _add(self, module) -> None:
+        self._combo.addItem(module.title or module.name, module.name)
+
+
+@wraps_slicer_class
+class qSlicerModulePanel(QtWidgets.QWidget):  # noqa: N801
+    """Shows the widget of the selected module, and tells it that it enters or leaves."""
+
+    def __init__(self, parent=None) -> None:
+        super().__init__(parent)
+        self._current = None
+        self._scroll = QtWidgets.QScrollArea(self)
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFrameShape(QtWidgets.QFrame.NoFrame)
+        self._scroll.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._scroll)
+
+    def setModule(self, name: str) -> None:
+        module = getattr(slicer.modules, str(name).lower(), None)
+        representation = module.widgetRepresentation() if hasattr(module, "path") else None
+        if self._current is not None:
+            self._current.exit()
+            self._scroll.takeWidget().setParent(None)
+        self._current = representation
+        if representation is not None:
+            self._scroll.setWidget(representation)
+            representation.show()
+            representation.enter()
+
+
+@wraps_slicer_class
+class qSlicerMainWindow(QtWidgets.QMainWindow):  # noqa: N801
+    """Slicer's window as far as modules notice it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.objectName = "qSlicerMainWindow"
+        self.windowTitle = "3D Slicer (stand-in host)"
+        self._selector = qSlicerModuleSelectorToolBar(self)
+        self.addToolBar(self._selector)
+        self._panel = qSlicerModulePanel(self)
+        self._panel.objectName = "ModulePanel"
+        self._panel.setMinimumWidth(PANEL_WIDTH)
+        dock = QtWidgets.QDockWidget("", self)
+        dock.objectName = "PanelDockWidget"
+        dock.setTitleBarWidget(QtWidgets.QWidget(dock))
+        dock.setWidget(self._panel)
+        self.addDockWidget(qt.Qt.LeftDockWidgetArea, dock)
+        self._viewport = QtWidgets.QWidget(self)
+        self.setCentralWidget(self._viewport)
+        self.statusBar()
+        self._selector.connect("moduleSelected(QString)", self._panel.setModule)
+
+    def moduleSelector(self) -> qSlicerModuleSelectorToolBar:
+        return self._selector
+
+
+def install() -> None:
+    """Publish the classes in the `slicer` namespace."""
+    for cls in (qSlicerModuleSelectorToolBar, qSlicerModulePanel, qSlicerMainWindow):
+        setattr(slicer, cls.__name__, cls)
