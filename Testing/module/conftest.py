@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-import types
-
 import numpy as np
 import pytest
 
 slicer = pytest.importorskip("slicer")
 
-if importlib.util.find_spec("slicer.i18n") is None and "slicer.i18n" not in sys.modules:
-    translation = types.ModuleType("slicer.i18n")
-    translation.tr = lambda text: text
-    translation.translate = lambda context, text: text
-    sys.modules["slicer.i18n"] = translation
+from host.core import start_core  # noqa: E402  (it also gives slicer-core what it lacks)
 
 
 @pytest.fixture
 def scene():
     """An empty scene, with all logics attached."""
-    from host.core import start_core
-
     scene = start_core().scene
     scene.Clear(False)
     yield scene
