@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import slicer
 
 from demo.report import Picture, Pictures
 from demo.scene import ResultNodes
-from FactorizerSegmentationLib.scene import overlays
+from FactorizerSegmentationLib.scene import overlays, volumes
 from host.views import SliceView
 
 ORIENTATIONS = ("Axial", "Coronal", "Sagittal")
@@ -19,28 +20,30 @@ SHIFT = 0.05
 """Part of the view's width; zoom and shift leave room for the legend beside the head."""
 OPACITY = 0.75
 """Of the heatmap over the scan."""
-THRESHOLD = 0.12
-"""Part of the shared window below which the scan shows through the heatmap."""
+SHOWN_PART = 0.1
+"""Part of the head that a heatmap colours: where it is most active; elsewhere the scan shows."""
 LEGEND_TITLE = "Activation"
 
 
 def take_pictures(
     background,
     nodes: ResultNodes,
+    leading: int,
     ras: tuple[float, float, float],
     folder: Path,
 ) -> Pictures:
-    """Draw the segmentation, the leading heatmap and every component, and write them as PNG.
+    """Draw the segmentation, one heatmap all round and every component, and write them as PNG.
 
     The views' nodes stay in the scene, so that it opens with the last of these pictures.
 
     Args:
         background: Volume node to draw upon.
+        leading: Index of the heatmap that is shown in all orientations.
         ras: The slices go through this point, RAS in mm.
         folder: Where the pictures go.
     """
     for heatmap in nodes.heatmaps:
-        overlays.applyThreshold(heatmap, THRESHOLD)
+        _color_peaks_only(heatmap, background)
     views = {name: _view(name, background, ras) for name in ORIENTATIONS}
 
     def draw_heatmap(orientation: str, heatmap, name: str) -> Picture:
@@ -56,13 +59,32 @@ def take_pictures(
             draw_heatmap("Axial", heatmap, f"component-{number}")
             for number, heatmap in enumerate(nodes.heatmaps, start=1)
         )
-        leading = tuple(
-            draw_heatmap(name, nodes.heatmaps[0], f"heatmap-{name.lower()}") for name in views
+        everywhere = tuple(
+            draw_heatmap(name, nodes.heatmaps[leading], f"heatmap-{name.lower()}") for name in views
         )
     finally:
         for view in views.values():
             view.close()
-    return Pictures(segmentation, leading, each)
+    return Pictures(segmentation, everywhere, each)
+
+
+def most_focal(nodes: ResultNodes, scan, labelmap: np.ndarray) -> int:
+    """Index of the heatmap that differs most between the lesion and the rest of the head."""
+    head, lesion = volumes.voxelsOf(scan) > 0, labelmap > 0
+    if not lesion.any():
+        return 0
+    ratios = []
+    for node in nodes.heatmaps:
+        values = volumes.voxelsOf(node)
+        ratios.append(values[lesion].mean() / max(values[head & ~lesion].mean(), 1e-12))
+    return int(np.argmax(ratios))
+
+
+def _color_peaks_only(heatmap, scan) -> None:
+    values = volumes.voxelsOf(heatmap)[volumes.voxelsOf(scan) > 0]
+    low, high = overlays.heatmapInfo(heatmap).window
+    cut = float(np.quantile(values, 1.0 - SHOWN_PART))
+    overlays.applyThreshold(heatmap, min((cut - low) / (high - low), 1.0))
 
 
 def _view(orientation: str, background, ras: Sequence[float]) -> SliceView:

@@ -19,8 +19,8 @@ from factorizer_engine.protocol import (
 )
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
-MAX_LESIONS = 12
-"""Rows of the lesion table; the rest is in the CSV file."""
+MIN_LESION_ML = 0.05
+"""The lesion table has lesions from this size on; the rest is in the CSV file."""
 NEGLIGIBLE_LOGIT = 0.05
 """A change of a logit below this is not put into words."""
 
@@ -45,7 +45,7 @@ class Pictures:
 
     Attributes:
         segmentation: Axial, coronal and sagittal slice with the segments.
-        heatmap: The same slices with the leading component.
+        heatmap: The same slices with the component that stands out most in the lesion.
         components: One slice per component, in the components' order.
     """
 
@@ -93,8 +93,8 @@ def write_report(run: Run, path: Path) -> None:
     lesions = sorted(run.result.lesions, key=lambda lesion: -lesion.volume_ml)
     page = environment.get_template(TEMPLATE.name).render(
         run=run,
-        lesions=lesions[:MAX_LESIONS],
-        left_out=lesions[MAX_LESIONS:],
+        lesions=[lesion for lesion in lesions if lesion.volume_ml >= MIN_LESION_ML],
+        left_out=[lesion for lesion in lesions if lesion.volume_ml < MIN_LESION_ML],
         colors={label.value: _css(label.color) for label in run.result.labels},
         region_colors={r.name: _region_color(r, run.result) for r in run.result.regions},
         rows=[_component_row(c, run) for c in run.components.components],

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from demo import scene
 from demo.analysis import Settings, analyse
-from demo.pictures import take_pictures
+from demo.pictures import most_focal, take_pictures
 from demo.report import Run, region_volumes, write_report
 from demo.sample import brain_tumour, dice_scores
 from demo.stages import Stages
@@ -55,7 +55,8 @@ def run_demo(output: Path, settings: Settings, console: Console) -> Run:
             nodes = scene.add_results(core.scene, reference, result, components)
         with stages.stage("Drawing the pictures"):
             point = scene.widest_point(labelmap.array, labelmap.affine)
-            pictures = take_pictures(scans[BACKGROUND], nodes, point, output / "pictures")
+            leading = most_focal(nodes, reference, labelmap.array)
+            pictures = take_pictures(scans[BACKGROUND], nodes, leading, point, output / "pictures")
         with stages.stage("Writing the files"):
             contents = _write_files(output, result, components, reference.GetName())
             scene.save_scene(core.scene, output / "scene.mrb")
