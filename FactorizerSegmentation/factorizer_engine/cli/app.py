@@ -14,7 +14,7 @@ from factorizer_engine.cli.inspect import inspect
 from factorizer_engine.cli.models import models
 from factorizer_engine.cli.segment import segment
 from factorizer_engine.cli.terminal import EXIT_FAILURE, EXIT_USAGE, TERMINAL
-from factorizer_engine.cli.training import export, train
+from factorizer_engine.cli.training import evaluate, export, train
 from factorizer_engine.errors import BadInputError, CancelledError
 from factorizer_engine.failures import as_engine_error
 
@@ -33,6 +33,7 @@ app.command()(components)
 app.add_typer(models, name="models")
 app.command()(inspect)
 app.command()(train)
+app.command()(evaluate)
 app.command()(export)
 
 

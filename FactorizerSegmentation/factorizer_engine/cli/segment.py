@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,14 @@ from factorizer_engine.cli import options
 from factorizer_engine.cli.session import Session, open_session
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seconds, make_table
 from factorizer_engine.output_folder import prepare_output_folder, written_at_once
-from factorizer_engine.protocol import SegmentParams, SegmentResult
+from factorizer_engine.protocol import LesionInfo, SegmentParams, SegmentResult
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from factorizer_engine.images.scan import Scan
 
+SHOWN_LESIONS = 12
 BYTES_PER_VOXEL = 2
 BYTES_PER_PROBABILITY = 4
 
@@ -81,22 +85,31 @@ def _write(result: SegmentResult, reference: Scan, folder: Path) -> None:
 
 def _show(result: SegmentResult, folder: Path) -> None:
     if result.lesions:
-        table = make_table(
-            "Lesions", "##", "Class", "Volume (mL)", "Diameter (mm)", "Probability (mean)"
-        )
-        for lesion in result.lesions:
-            table.add_row(
-                str(lesion.id),
-                lesion.name,
-                f"{lesion.volume_ml:.2f}",
-                f"{lesion.max_diameter_mm:.1f}",
-                f"{lesion.mean_probability:.2f}",
-            )
-        TERMINAL.print(table)
+        TERMINAL.print(_lesion_table(result.lesions))
     else:
         TERMINAL.print("No lesion was found.")
+    if len(result.lesions) > SHOWN_LESIONS:
+        rest = len(result.lesions) - SHOWN_LESIONS
+        TERMINAL.print(f"{rest} smaller ones are listed in lesions.csv.")
     seconds = format_seconds(sum(result.timings.values()))
     TERMINAL.print(
         f"{result.model.title} {result.model.version} on {result.device}, {seconds}. "
         f"Results are in {folder}"
     )
+
+
+def _lesion_table(lesions: Sequence[LesionInfo]) -> Table:
+    """The largest lesions, in the order of their numbers."""
+    largest = sorted(lesions, key=lambda lesion: -lesion.volume_ml)[:SHOWN_LESIONS]
+    table = make_table(
+        "Lesions", "##", "Class", "Volume (mL)", "Diameter (mm)", "Probability (mean)"
+    )
+    for lesion in sorted(largest, key=lambda lesion: lesion.id):
+        table.add_row(
+            str(lesion.id),
+            lesion.name,
+            f"{lesion.volume_ml:.2f}",
+            f"{lesion.max_diameter_mm:.1f}",
+            f"{lesion.mean_probability:.2f}",
+        )
+    return table

@@ -8,8 +8,12 @@ from typing import Annotated
 
 import typer
 
+from factorizer_engine.cli import options
 from factorizer_engine.cli.models import describe_bundle
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.monitor import Monitor
+from factorizer_engine.output_folder import prepare_output_folder
 
 
 def train(
@@ -60,3 +64,70 @@ def export(
 
     bundle = exporting.export(runs, output, weights.value, overwrite=replace)
     TERMINAL.print(describe_bundle(bundle))
+
+
+class Use(str, Enum):
+    """What a split puts cases to."""
+
+    held_out = "held_out"
+    validation = "validation"
+    train = "train"
+    all = "all"
+
+
+def evaluate(
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="Training configuration, folder of a run, or folder of a dataset."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for metrics.json and metrics.csv.")
+    ] = Path("evaluation"),
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Name, family or path of the model to run.")
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="Folder of label maps to score instead.")
+    ] = None,
+    case: Annotated[
+        list[str], typer.Option("--case", help="Name of a case; repeat for more than one.")
+    ] = [],  # noqa: B006 (typer copies it)
+    use: Annotated[Use, typer.Option("--use", help="Part of the split to evaluate.")] = (
+        Use.held_out
+    ),
+    device: options.Device = "auto",
+    precision: options.PrecisionOption = options.Precision.float32,
+    tta: options.Mirroring = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Also write the label maps.")] = False,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option("--compare", help="Folders of two evaluations to compare instead."),
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Score a model on labelled cases, or compare two evaluations."""
+    from factorizer_engine.training import commands
+
+    if compare is not None:
+        TERMINAL.print(commands.differences_table(commands.compare_command(*compare)))
+        return
+    if data is None:
+        raise BadInputError("Say which cases to evaluate: a configuration, a run or a dataset.")
+    folder = prepare_output_folder(output)
+    with TERMINAL.progress() as move:
+        result = commands.evaluate_command(
+            data,
+            folder,
+            model=model,
+            predictions=predictions,
+            cases=case,
+            use=use.value,
+            device=device,
+            precision=precision.value,
+            tta=tta,
+            keep=keep,
+            monitor=Monitor(move),
+        )
+    TERMINAL.print(commands.results_table(result))
+    TERMINAL.print(f"Results are in {folder}")
