@@ -111,6 +111,8 @@ class EngineJobs:
         folder = prepare_output_folder(params.output_dir)
         segmenter = self._ready(params, monitor.span(0.0, LOADED))
         scans = _load_scans(params.channels)
+        maps = len(segmenter.bundle.regions) if params.probabilities else 0
+        prepare_output_folder(folder, _space_of(scans, maps))
         result = self._segment(segmenter, scans, params, monitor.span(LOADED, SEGMENTED))
         monitor.report("writing", SEGMENTED)
         return SegmentResult(
@@ -131,6 +133,7 @@ class EngineJobs:
         folder = prepare_output_folder(params.output_dir)
         segmenter = self._ready(params, monitor.span(0.0, LOADED))
         scans = _load_scans(params.channels)
+        prepare_output_folder(folder, _space_of(scans, params.count))
         known = self._known_result(params)
         half = LOADED if known else (LOADED + SEGMENTED) / 2
         result = known or self._segment(segmenter, scans, params, monitor.span(LOADED, half))
@@ -267,6 +270,11 @@ def _load_scans(channels: Mapping[str, ScanFile]) -> dict[str, Scan]:
         check_shape(name, voxels.shape)  # before they are read into memory
         scans[channel] = Scan(np.array(voxels), file.matrix, name)
     return scans
+
+
+def _space_of(scans: Mapping[str, Scan], maps: int) -> int:
+    """Bytes for a label map and some float32 maps on the grid of the largest scan."""
+    return (1 + 4 * maps) * max((scan.array.size for scan in scans.values()), default=0)
 
 
 def _save(scan: Scan, path: Path) -> ScanFile:

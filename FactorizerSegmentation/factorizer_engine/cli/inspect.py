@@ -56,14 +56,16 @@ def _inspect_model(path: Path) -> None:
 
 
 def _inspect_checkpoint(path: Path) -> None:
-    from factorizer_engine.bundles.inspection import inspect_state
-    from factorizer_engine.bundles.weights import read_checkpoint
+    from factorizer_engine.bundles.importing import inspect_checkpoint
 
-    checkpoint = read_checkpoint(path)
-    inspection = inspect_state(checkpoint.state, checkpoint.hyper_parameters)
+    found = inspect_checkpoint(path)
+    inspection = found.inspection
+    parameters = sum(tensor.numel() for tensor in found.checkpoint.state.values())
     facts = {
-        "Kind": checkpoint.kind,
+        "Kind": found.checkpoint.kind,
+        "Published network": f"{found.preset.name} ({found.preset.title})" if found.preset else "",
         "Keys of version": inspection.version,
+        "Parameters": f"{parameters / 1e6:.1f} million",
         **{name: str(value) for name, value in inspection.network.arguments.items()},
     }
     TERMINAL.print(make_facts(f"Checkpoint {path.name}", facts))

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+
 from factorizer_engine.errors import BadInputError, BadModelError
 from factorizer_engine.monitor import Progress
 from factorizer_engine.protocol import (

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from factorizer_engine.client import EngineClient
 from factorizer_engine.errors import (
     BadInputError,

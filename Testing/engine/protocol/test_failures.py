@@ -1,0 +1,105 @@
+"""Every failure becomes one plain sentence of the right kind."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from factorizer_engine import output_folder
+from factorizer_engine.errors import BadInputError, BadModelError
+from factorizer_engine.failures import as_engine_error
+from factorizer_engine.output_folder import prepare_output_folder, written_at_once
+
+
+def failure_of(action) -> Exception:
+    with pytest.raises(BaseException) as caught:  # noqa: B017, PT011
+        action()
+    return as_engine_error(caught.value)
+
+
+def raise_(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda: torch.empty(2**50),
+        lambda: np.empty(2**60, np.uint8),
+        lambda: raise_(torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")),
+        lambda: raise_(RuntimeError("MPS backend out of memory (MPS allocated: 5 GB)")),
+        lambda: raise_(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling")),
+        lambda: raise_(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))),
+    ],
+    ids=["host torch", "numpy", "cuda", "mps", "cublas", "system"],
+)
+def test_every_way_of_running_out_of_memory_is_recognised(action):
+    error = failure_of(action)
+    assert error.kind == "out_of_memory"
+    assert "emory" in str(error)
+
+
+@pytest.mark.parametrize(
+    "number, words",
+    [
+        (errno.ENOSPC, "no space left"),
+        (errno.EDQUOT, "no space left"),
+        (errno.EACCES, "no permission"),
+        (errno.EROFS, "no permission"),
+        (errno.ENOENT, "does not exist"),
+        (errno.ENOTDIR, "in the way"),
+    ],
+)
+def test_trouble_with_files_is_the_users_to_solve_and_names_the_file(number, words):
+    error = failure_of(lambda: raise_(OSError(number, os.strerror(number), "/data/scan.nii")))
+    assert error.kind == "bad_input"
+    assert words in str(error) and "/data/scan.nii" in str(error)
+
+
+def test_a_missing_package_is_named():
+    error = failure_of(lambda: __import__("a_package_that_is_missing.part"))
+    assert "'a_package_that_is_missing'" in str(error)
+
+
+def test_a_defect_shows_no_traceback_but_keeps_it():
+    error = failure_of(lambda: {}["secret"])
+    assert error.kind == "internal"
+    assert "secret" not in str(error)
+    assert "KeyError" in error.details and "Traceback" in error.details
+
+
+def test_a_message_for_the_user_stays_as_it_is():
+    error = BadModelError("No weights.", "details")
+    assert as_engine_error(error) is error
+
+
+def test_an_output_folder_is_made_and_left_empty(tmp_path):
+    folder = prepare_output_folder(tmp_path / "new" / "one")
+    assert folder.is_dir()
+    assert list(folder.iterdir()) == []
+
+
+def test_too_little_space_is_refused_with_both_numbers(tmp_path, monkeypatch):
+    usage = output_folder.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(
+        output_folder.shutil, "disk_usage", lambda _folder: usage._replace(free=3 * 2**20)
+    )
+    with pytest.raises(BadInputError, match=r"3 MB .* 20 MB"):
+        prepare_output_folder(tmp_path, 20 * 2**20)
+
+
+def test_files_appear_all_together_or_not_at_all(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(ZeroDivisionError), written_at_once(tmp_path) as unfinished:
+        (unfinished / "a.txt").write_text("new")
+        raise ZeroDivisionError
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old"}
+    with written_at_once(tmp_path) as unfinished:
+        (unfinished / "a.txt").write_text("new")
+        (unfinished / "b.txt").write_text("too")
+    contents = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert contents == {"a.txt": "new", "b.txt": "too"}
