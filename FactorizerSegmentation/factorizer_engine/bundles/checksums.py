@@ -18,8 +18,12 @@ def write_checksums(bundle: Path) -> None:
     (bundle / CHECKSUM_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def verify_checksums(bundle: Path) -> None:
+def verify_checksums(bundle: Path, shown_name: str) -> None:
     """Compare the files with the sums. A bundle without a checksum file passes.
+
+    Args:
+        bundle: The bundle's folder.
+        shown_name: What to call it in messages.
 
     Raises:
         BadModelError: If a file is missing, was added, or differs.
@@ -42,7 +46,7 @@ def verify_checksums(bundle: Path) -> None:
         else:
             continue
         raise BadModelError(
-            f"The model {bundle.name} is damaged: {name} {problem}; install it again."
+            f"The model {shown_name} is damaged: {name} {problem}; install it again."
         )
 
 

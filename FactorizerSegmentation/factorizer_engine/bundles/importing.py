@@ -103,6 +103,7 @@ def import_checkpoint(
     notes = (
         *_recognition_note(first, asked=preset is not None),
         *first.inspection.report,
+        *((first.preset.advice,) if first.preset and first.preset.advice else ()),
         *skipped,
     )
     bundle = _describe(first, folder, notes, [m.checkpoint.path for m in members])

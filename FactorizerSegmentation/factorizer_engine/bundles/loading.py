@@ -11,8 +11,8 @@ from typing import Any
 from factorizer_engine.bundles.archive import bundle_root, extract_bundle
 from factorizer_engine.bundles.checksums import verify_checksums
 from factorizer_engine.bundles.configuration import InferenceConfig, read_config_file
-from factorizer_engine.bundles.metadata import settings_from_monai, typed_settings
-from factorizer_engine.bundles.model import Bundle
+from factorizer_engine.bundles.metadata import TypedSettings, settings_from_monai, typed_settings
+from factorizer_engine.bundles.model import Bundle, NetworkSpec
 from factorizer_engine.bundles.validation import check_settings
 from factorizer_engine.errors import BadModelError
 
@@ -48,18 +48,16 @@ def load_bundle(path: str | Path, verify: bool = True) -> Bundle:
 
 
 def _read_bundle(root: Path, shown_name: str, verify: bool) -> Bundle:
-    metadata = _read_metadata(root)
+    metadata = _read_metadata(root, shown_name)
     if verify:
-        verify_checksums(root)
-    config = InferenceConfig(_read_inference(root))
-    network = config.network()
-    settings = typed_settings(metadata)
-    if settings is None:
-        roi = tuple(network.arguments.get("spatial_size") or _DEFAULT_ROI)
-        settings = settings_from_monai(
-            metadata, shown_name, config.preprocessing(), config.inference(roi)
-        )
-    check_settings(settings, network)
+        verify_checksums(root, shown_name)
+    try:
+        settings, network = _interpret(metadata, _read_inference(root, shown_name), shown_name)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise BadModelError(
+            f"The model {shown_name} has a configuration with values that make no sense.",
+            details=repr(error),
+        ) from error
     weights = _weights(root)
     if not weights:
         raise BadModelError(
@@ -88,22 +86,38 @@ def _read_bundle(root: Path, shown_name: str, verify: bool) -> Bundle:
     )
 
 
-def _read_metadata(root: Path) -> dict[str, Any]:
+def _interpret(
+    metadata: Mapping[str, Any], inference: Mapping[str, Any], shown_name: str
+) -> tuple[TypedSettings, NetworkSpec]:
+    """The typed settings, this project's own or derived from MONAI's, and the network."""
+    config = InferenceConfig(inference)
+    network = config.network()
+    settings = typed_settings(metadata)
+    if settings is None:
+        roi = tuple(network.arguments.get("spatial_size") or _DEFAULT_ROI)
+        settings = settings_from_monai(
+            metadata, shown_name, config.preprocessing(), config.inference(roi)
+        )
+    check_settings(settings, network)
+    return settings, network
+
+
+def _read_metadata(root: Path, shown_name: str) -> dict[str, Any]:
     path = root / "configs" / "metadata.json"
     if not path.is_file():
         raise BadModelError(
-            f"The model {root.name} has no configs/metadata.json; it is incomplete."
+            f"The model {shown_name} has no configs/metadata.json; it is incomplete."
         )
     return read_config_file(path)
 
 
-def _read_inference(root: Path) -> Mapping[str, Any]:
+def _read_inference(root: Path, shown_name: str) -> Mapping[str, Any]:
     for suffix in (".json", ".yaml", ".yml"):
         path = root / "configs" / f"inference{suffix}"
         if path.is_file():
             return read_config_file(path)
     raise BadModelError(
-        f"The model {root.name} has no configs/inference.json or .yaml; it is incomplete."
+        f"The model {shown_name} has no configs/inference.json or .yaml; it is incomplete."
     )
 
 

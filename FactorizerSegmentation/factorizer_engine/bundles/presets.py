@@ -37,6 +37,7 @@ class Preset:
         network: Settings of the network that tensors do not tell.
         fingerprint: Settings that tensors do tell, by which the network is recognised.
         is_legacy: Whether the keys are those of versions before today's.
+        advice: What the scans must be like, or "".
     """
 
     name: str
@@ -50,6 +51,7 @@ class Preset:
     network: Mapping[str, Any]
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     is_legacy: bool = True
+    advice: str = ""
 
     def channels_for(self, count: int) -> tuple[Channel, ...] | None:
         """The list of `count` inputs, or None if the published network had no such variant."""
@@ -112,6 +114,7 @@ _ALL = (
         blending="constant",
         network={"reshape": "SWMatricize", "shifts": [None, 1, 2, 3]},
         fingerprint={"head_dim": 8, **_STROKE_2MM},
+        advice="The FLAIR must be registered to the DWI.",
     ),
     Preset(
         name="brats23",

@@ -133,8 +133,12 @@ class _Constructor:
         raise pickle.UnpicklingError("constructors cannot be changed")
 
 
-class _ArchiveUnpickler(pickle.Unpickler):
-    """Unpickles `data.pkl` of a checkpoint written by `torch.save`."""
+class _ArchiveUnpickler(pickle._Unpickler):
+    """Unpickles `data.pkl` of a checkpoint written by `torch.save`.
+
+    Built on the pure Python unpickler, whose memo is a dictionary: the one in C allocates a memo as
+    long as the largest index in the file, which a hostile file chooses.
+    """
 
     def __init__(self, archive: zipfile.ZipFile, source: str) -> None:
         self._archive = archive

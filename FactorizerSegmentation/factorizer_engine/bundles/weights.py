@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         return Checkpoint(path, "safetensors", strip_prefixes(_read_safetensors(path)))
     content = _read_torch(path)
     kind, state = _find_state(content, path.name)
+    for tensor in state.values():
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise BadModelError(f"The weights {path.name} claim more numbers than they hold.")
     settings = content.get("hyper_parameters") if kind == "Lightning" else None
     return Checkpoint(path, kind, strip_prefixes(state), settings)
 
@@ -83,10 +87,15 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> Any:
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if any(e.compress_type != zipfile.ZIP_STORED for e in archive.infolist()):
+                    # torch.save never compresses; an archive that does may unpack to any size.
+                    raise BadModelError(f"The weights {path.name} are not a torch checkpoint.")
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, AttributeError, ImportError):
         return read_pickled_checkpoint(path)
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, OSError) as error:
+    except (RuntimeError, EOFError, LookupError, ValueError, TypeError, OSError) as error:
         raise BadModelError(
             f"The weights {path.name} are damaged or not a torch checkpoint; download them again.",
             details=repr(error),

@@ -107,3 +107,19 @@ def test_a_network_of_another_kind_is_refused(glioma):
     change(glioma, lambda c: c["network_def"].update(_target_="scripts.networks.Secret"))
     with pytest.raises(BadModelError, match=r"scripts\.networks\.Secret"):
         load_bundle(glioma)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda c: c["preprocessing"]["transforms"][1].update(margin="ten"),
+        lambda c: c["preprocessing"]["transforms"][4].pop("pixdim"),
+        lambda c: c.update(window="wide"),
+        lambda c: c["inferer"].update(overlap=[]),
+        lambda c: c["network_def"].update(_mode_="partial"),
+    ],
+)
+def test_values_of_the_wrong_kind_are_refused(glioma, edit):
+    change(glioma, edit)
+    with pytest.raises(BadModelError):
+        load_bundle(glioma).build_networks()

@@ -79,6 +79,7 @@ def test_deepisles_checkpoints_import_with_one_call_and_segment_as_before(tmp_pa
     assert (bundle.inference.roi_size, bundle.inference.blending) == ((64, 64, 64), "constant")
     assert bundle.family == "stroke"
     assert any("isles22-challenge" in note for note in bundle.notes)
+    assert any("registered to the DWI" in note for note in bundle.notes)
     assert not any("assumed" in note for note in bundle.notes)
     x = torch.rand(1, 3, 64, 64, 64)
     for original, imported in zip(originals, bundle.build_networks(), strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from factorizer_engine.bundles import registry
 from factorizer_engine.bundles.locations import model_folders, user_models_dirs
 from factorizer_engine.bundles.saving import save_bundle
 from factorizer_engine.errors import BadInputError, BadModelError
+
+MODULE_DIR = Path(__file__).resolve().parents[3] / "FactorizerSegmentation"
 
 
 @pytest.fixture
@@ -50,6 +53,17 @@ def test_the_users_folder_follows_the_platform_and_the_environment(monkeypatch, 
     monkeypatch.setenv("FACTORIZER_MODELS", os.pathsep.join(["/a", "/b"]))
     assert user_models_dirs() == (Path("/a"), Path("/b"))
     assert model_folders()[-1].parts[-3:] == ("FactorizerSegmentation", "Resources", "models")
+
+
+def test_slicers_side_can_ask_for_the_folders_with_the_standard_library_only():
+    program = (
+        "import sys; before = set(sys.modules); import factorizer_engine.bundles.locations; "
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], cwd=MODULE_DIR, capture_output=True, text=True, check=True
+    )
+    assert set(answer.stdout.split()) <= {"factorizer_engine", *sys.stdlib_module_names}
 
 
 def test_bundles_are_found_in_the_users_folder_and_in_others(install, home, tmp_path):

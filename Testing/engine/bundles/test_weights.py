@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import pickle
+import random
 import zipfile
 
 import pytest
@@ -170,6 +171,47 @@ def test_crafted_pickles_are_refused(tmp_path, program):
     with pytest.raises(BadModelError):
         read_pickled_checkpoint(pickled(tmp_path, program))
     assert dict(vars(pickle)) == before
+
+
+def test_pickles_changed_at_random_have_no_effect_but_a_refusal(tmp_path):
+    with zipfile.ZipFile(LEGACY / "lightning_like.ckpt") as archive:
+        entries = {info.filename: archive.read(info) for info in archive.infolist()}
+    (name,) = (name for name in entries if name.endswith("data.pkl"))
+    generator = random.Random(0)
+    refused = 0
+    for _ in range(60):
+        program = bytearray(entries[name])
+        for _ in range(generator.choice((1, 3, 30))):
+            program[generator.randrange(len(program))] = generator.randrange(256)
+        path = tmp_path / "changed.pt"
+        with zipfile.ZipFile(path, "w") as archive:
+            for entry, content in {**entries, name: bytes(program)}.items():
+                archive.writestr(entry, content)
+        try:
+            read_pickled_checkpoint(path)
+        except BadModelError:
+            refused += 1
+    assert refused > 10
+
+
+def test_a_compressed_checkpoint_is_refused_before_it_unpacks(network, tmp_path):
+    torch.save(network.state_dict(), tmp_path / "stored.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "stored.pt") as stored,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for info in stored.infolist():
+            packed.writestr(info.filename, stored.read(info))
+    with pytest.raises(BadModelError, match="not a torch checkpoint"):
+        read_checkpoint(tmp_path / "packed.pt")
+
+
+def test_tensors_that_claim_more_than_the_file_holds_are_refused(network, tmp_path):
+    state = dict(network.state_dict())
+    state["stem.weight"] = torch.zeros(1).expand(10**12)
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(BadModelError, match="claim more numbers"):
+        read_checkpoint(tmp_path / "w.pt")
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".ckpt"])
