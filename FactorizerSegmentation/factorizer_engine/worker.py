@@ -227,6 +227,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     keep_freed_memory()
+    # Idle threads sleep instead of spinning, which on a busy computer costs several times the work.
+    # Read when torch is imported, so it is set before.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from factorizer_engine.jobs import EngineJobs
 
