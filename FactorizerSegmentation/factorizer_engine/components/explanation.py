@@ -198,12 +198,15 @@ def rank_by_contribution(contributions: np.ndarray, regions: Sequence[int]) -> l
 def shared_window(maps: Sequence[ComponentMap]) -> tuple[float, float]:
     """One display range for all heatmaps, so that they can be compared.
 
-    From 0, where a component is absent, to the 99.5th percentile of their positive voxels, so that
-    single voxels do not decide.
+    From the median of their positive voxels, the activity that is found everywhere, to the 99.5th
+    percentile, so that single voxels do not decide.
     """
     positive = [m.heatmap.array[m.heatmap.array > 0] for m in maps]
     values = np.concatenate(positive) if positive else np.empty(0)
-    return (0.0, float(np.percentile(values, 99.5)) if values.size else 1.0)
+    if not values.size:
+        return (0.0, 1.0)
+    low, high = np.percentile(values, (50.0, 99.5))
+    return (float(low), float(high)) if high > low else (0.0, float(high))
 
 
 def _probes(
