@@ -201,6 +201,6 @@ class HostApplication:
                 widget.cleanup()
                 delattr(slicer.modules, name)
         self.window.close()
-        self.process_events()
+        self.process_events(0.5)  # killed child processes end
         shutil.rmtree(self.folder, ignore_errors=True)
         logging.debug("The host has closed.")

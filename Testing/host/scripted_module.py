@@ -1,4 +1,4 @@
-"""Scripted modules: base classes, loading of a module file, and `slicer.i18n`."""
+"""Scripted modules: base classes, and loading of a module file."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def load_module(path: Path) -> qSlicerScriptedLoadableModule:
 
 
 def install() -> None:
-    """Publish `slicer.ScriptedLoadableModule`, `slicer.i18n` and the module classes."""
+    """Publish `slicer.ScriptedLoadableModule` and the module classes."""
     slicer.selfTests = {}
     slicer.qSlicerScriptedLoadableModule = qSlicerScriptedLoadableModule
     slicer.qSlicerScriptedLoadableModuleWidget = qSlicerScriptedLoadableModuleWidget
@@ -238,7 +238,6 @@ def install() -> None:
         ScriptedLoadableModuleLogic=ScriptedLoadableModuleLogic,
         ScriptedLoadableModuleTest=ScriptedLoadableModuleTest,
     )
-    _publish("i18n", tr=lambda text: text, translate=lambda context, text: text)
 
 
 def _publish(name: str, **contents) -> None:

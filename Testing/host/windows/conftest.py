@@ -1,0 +1,88 @@
+"""The application with the real module, models and scans; the exceptions of slots count."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from engine import tiny
+
+MODELS = Path(tempfile.mkdtemp(prefix="models-"))
+os.environ["FACTORIZER_MODELS"] = str(MODELS)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")])
+)
+
+from host.application import REPOSITORY, HostApplication  # noqa: E402
+
+import slicer  # noqa: E402  (the host completes it)
+
+SAMPLE = REPOSITORY / "FactorizerSegmentation" / "Resources" / "SampleData" / "BrainTumour"
+
+
+@pytest.fixture(scope="session")
+def host():
+    """The running application."""
+    tiny.bundle(MODELS)
+    application = HostApplication()
+    yield application
+    application.close()
+
+
+@pytest.fixture(autouse=True)
+def uncaught(monkeypatch):
+    """Exceptions that Qt swallowed; a test fails if there are any at its end."""
+    caught: list[BaseException] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: caught.append(error))
+    yield caught
+    assert caught == []
+
+
+@pytest.fixture
+def module(host):
+    """The opened module's widget in an empty scene, nothing running."""
+    widget = host.select_module("FactorizerSegmentation")
+    slicer.mrmlScene.Clear(False)
+    host.process_events()
+    yield widget
+    widget.logic.cancel()
+    assert host.wait_until(lambda: not widget.logic.busy, 20)
+
+
+@pytest.fixture
+def add_scan(host):
+    """Puts an engine scan into the scene: `add_scan(scan)` returns the volume node."""
+
+    def add(scan, name: str | None = None):
+        voxels = np.ascontiguousarray(scan.array.transpose(2, 1, 0))
+        node = slicer.util.addVolumeFromArray(voxels, name=name or scan.name)
+        node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(scan.affine))
+        host.process_events(0.05)
+        return node
+
+    return add
+
+
+@pytest.fixture
+def tiny_case(module, add_scan):
+    """The tiny model chosen and its two small scans in the scene."""
+    choose_model(module, "Tiny test model")
+    return {name: add_scan(scan) for name, scan in tiny.scans().items()}
+
+
+@pytest.fixture
+def long_case(module, add_scan):
+    """The tiny model chosen and scans so large that a run takes long."""
+    choose_model(module, "Tiny test model")
+    return {name: add_scan(scan) for name, scan in tiny.scans(shape=(150, 150, 150)).items()}
+
+
+def choose_model(module, title: str) -> None:
+    """Choose a model by its title, as a user does."""
+    combo = module.segmentPanel.ui.modelComboBox
+    titles = [combo.itemText(index) for index in range(combo.count)]
+    combo.currentIndex = titles.index(title)

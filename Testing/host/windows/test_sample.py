@@ -1,0 +1,52 @@
+"""The main job in the window: the sample's scans in, the tumour out, with the bundled model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+from factorizer_engine.bundles.locations import model_folders
+
+from host.windows.conftest import SAMPLE, choose_model
+
+LOWEST_DICE = 0.75
+SCREENSHOTS = "FACTORIZER_SCREENSHOTS"
+"""Folder that takes a picture of the window, if this variable is set."""
+
+
+def titles(module) -> list[str]:
+    combo = module.segmentPanel.ui.modelComboBox
+    return [combo.itemText(index) for index in range(combo.count)]
+
+
+def test_the_sample_tumour_is_found(host, module, tmp_path):
+    if not any((folder / "glioma-fast").is_dir() for folder in model_folders()):
+        pytest.skip("No glioma model ships with this copy.")
+    for channel in ("FLAIR", "T1", "T1ce", "T2"):
+        slicer.util.loadVolume(str(SAMPLE / f"{channel}.nii.gz"))
+    choose_model(module, next(title for title in titles(module) if title.startswith("Glioma")))
+    host.process_events(0.2)
+    assert module.segmentPanel.ui.applyButton.enabled
+
+    module.segmentPanel.ui.applyButton.click()
+    assert host.wait_until(lambda: not module.logic.busy, 400)
+
+    segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+    assert dice(segmentation, slicer.util.getNode("FLAIR")) > LOWEST_DICE
+    picture = host.screenshot(Path(os.environ.get(SCREENSHOTS, tmp_path)) / "window.png")
+    assert picture.stat().st_size > 50_000
+
+
+def dice(segmentation, reference) -> float:
+    """Overlap of everything that was found with everything that experts have drawn."""
+    label = slicer.util.loadLabelVolume(str(SAMPLE / "label.nii.gz"), {"show": False})
+    truth = slicer.util.arrayFromVolume(label) > 0
+    found = np.zeros_like(truth)
+    for index in range(segmentation.GetSegmentation().GetNumberOfSegments()):
+        segment = segmentation.GetSegmentation().GetNthSegmentID(index)
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment, reference)
+        found |= mask.astype(bool)
+    return 2 * (found & truth).sum() / (found.sum() + truth.sum())
