@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 
     from factorizer_engine.bundles.model import Bundle
 
-models = typer.Typer(
-    help="List, describe, install, import and remove models.", no_args_is_help=True
-)
+models = typer.Typer(help="List, describe, install, import and remove models.")
 
 Name = Annotated[str, typer.Argument(help="Name of the model.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace an installed model.")]
+
+
+@models.callback(invoke_without_command=True)
+def _list_by_default(context: typer.Context) -> None:
+    """List, describe, install, import and remove models; without a command, list."""
+    if context.invoked_subcommand is None:
+        list_models()
 
 
 @models.command("list")

@@ -216,6 +216,7 @@ def test_a_defect_is_exit_code_1_and_its_traceback_only_shown_when_asked_for(
 
 def test_models_are_listed_described_installed_and_removed(tmp_path, cli, tiny_bundle, monkeypatch):
     assert "tiny" in cli("models", "list").output
+    assert cli("models").output == cli("models", "list").output
     assert "FLAIR, T1" in cli("models", "info", "tiny").output
     monkeypatch.setenv("FACTORIZER_MODELS", str(tmp_path / "mine"))
     assert "tiny" not in cli("models", "list").output
