@@ -30,5 +30,5 @@ def state_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def relative(found: Tensor, expected: Tensor) -> float:
     """Relative L2 distance."""
-    found, expected = found.detach().double(), expected.double()
+    found, expected = found.detach().double(), expected.detach().double()
     return float((found - expected).norm() / expected.norm())

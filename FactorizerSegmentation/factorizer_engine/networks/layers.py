@@ -1,8 +1,12 @@
-"""Layers on channels-first maps (B, C, *S). Parameter names are those of the published weights."""
+"""Layers on maps (B, C, *S). Parameter names are those of the published weights.
+
+Layers on channels compute along the last axis: maps in channels-last memory pass through without copies.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Linear(nn.Module):
@@ -14,7 +18,8 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, *S) to (B, C_out, *S)."""
-        return self.linear(x.flatten(2)).unflatten(2, x.shape[2:])
+        weight = self.linear.weight.squeeze(-1)
+        return F.linear(x.movedim(1, -1), weight, self.linear.bias).movedim(-1, 1)
 
 
 class LayerNorm(nn.Module):
