@@ -75,7 +75,7 @@ def _print_summary(run: Run, output: Path, console: Console) -> None:
         f"was not seen in training. {seconds:.0f} s on {run.result.device}.",
         highlight=False,
     )
-    console.print(f"Everything is in {output}; open {output / 'report.html'}.", highlight=False)
+    console.print(f"Everything is in {output}; open {output / 'report.html'}.", soft_wrap=True)
 
 
 if __name__ == "__main__":

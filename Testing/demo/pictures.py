@@ -69,22 +69,23 @@ def take_pictures(
 
 
 def most_focal(nodes: ResultNodes, scan, labelmap: np.ndarray) -> int:
-    """Index of the heatmap that differs most between the lesion and the rest of the head."""
+    """Index of the heatmap whose peaks lie most within the lesion."""
     head, lesion = volumes.voxelsOf(scan) > 0, labelmap > 0
-    if not lesion.any():
-        return 0
-    ratios = []
+    shares = []
     for node in nodes.heatmaps:
         values = volumes.voxelsOf(node)
-        ratios.append(values[lesion].mean() / max(values[head & ~lesion].mean(), 1e-12))
-    return int(np.argmax(ratios))
+        shares.append(lesion[head & (values >= _peak_level(values[head]))].mean())
+    return int(np.argmax(shares))
 
 
 def _color_peaks_only(heatmap, scan) -> None:
-    values = volumes.voxelsOf(heatmap)[volumes.voxelsOf(scan) > 0]
+    level = _peak_level(volumes.voxelsOf(heatmap)[volumes.voxelsOf(scan) > 0])
     low, high = overlays.heatmapInfo(heatmap).window
-    cut = float(np.quantile(values, 1.0 - SHOWN_PART))
-    overlays.applyThreshold(heatmap, min((cut - low) / (high - low), 1.0))
+    overlays.applyThreshold(heatmap, min((level - low) / (high - low), 1.0))
+
+
+def _peak_level(values: np.ndarray) -> float:
+    return float(np.quantile(values, 1.0 - SHOWN_PART))
 
 
 def _view(orientation: str, background, ras: Sequence[float]) -> SliceView:

@@ -45,7 +45,7 @@ class Pictures:
 
     Attributes:
         segmentation: Axial, coronal and sagittal slice with the segments.
-        heatmap: The same slices with the component that stands out most in the lesion.
+        heatmap: The same slices with the component that peaks most within the lesion.
         components: One slice per component, in the components' order.
     """
 
