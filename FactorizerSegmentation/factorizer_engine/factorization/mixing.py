@@ -1,9 +1,9 @@
 """Rank-1 mixing of whole maps: ReLU, matricise, rank-1 NMF, put back, average over the shifts.
 
-Maps are read channels-last, as tokens (voxels, channels). A grid of windows, shifted or not, is an order
-of the tokens, so that cutting and rolling are one gather, and joining and rolling back another.
-Everything between is matrix products over all heads of a window at once: heads are read off the diagonal
-blocks of the windows' Gram matrices, and projected through block-diagonal factors.
+Maps are read channels-last, as tokens (voxels, channels). A grid of windows, shifted or not, is an
+order of the tokens, so that cutting and rolling are one gather, joining and rolling back another.
+Everything between is matrix products over all heads of a window at once: heads are read off the
+diagonal blocks of the windows' Gram matrices, and projected through block-diagonal factors.
 """
 
 from __future__ import annotations

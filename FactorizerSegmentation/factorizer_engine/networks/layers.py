@@ -1,6 +1,7 @@
 """Layers on maps (B, C, *S). Parameter names are those of the published weights.
 
-Layers on channels compute along the last axis: maps in channels-last memory pass through without copies.
+Layers on channels compute along the last axis: maps in channels-last memory pass through without
+copies.
 """
 
 from __future__ import annotations
