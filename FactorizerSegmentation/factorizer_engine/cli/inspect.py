@@ -52,7 +52,7 @@ def _inspect_model(path: Path) -> None:
     TERMINAL.print(describe_bundle(bundle))
     networks = bundle.build_networks()
     parameters = sum(p.numel() for p in networks[0].parameters())
-    TERMINAL.print(f"All weights fit the network of {parameters / 1e6:.1f} million parameters.")
+    TERMINAL.print(f"All weights fit the network, which has {parameters:,} parameters.")
 
 
 def _inspect_checkpoint(path: Path) -> None:
@@ -65,7 +65,7 @@ def _inspect_checkpoint(path: Path) -> None:
         "Kind": found.checkpoint.kind,
         "Published network": f"{found.preset.name} ({found.preset.title})" if found.preset else "",
         "Keys of version": inspection.version,
-        "Parameters": f"{parameters / 1e6:.1f} million",
+        "Parameters": f"{parameters:,}",
         **{name: str(value) for name, value in inspection.network.arguments.items()},
     }
     TERMINAL.print(make_facts(f"Checkpoint {path.name}", facts))

@@ -95,6 +95,16 @@ def import_checkpoints(
         str | None,
         typer.Option("--preset", help="Published network that it is; recognised if unset."),
     ] = None,
+    channel: Annotated[
+        list[str], typer.Option("--channel", help="Name of an input; once per input, in order.")
+    ] = [],  # noqa: B006 (typer copies it)
+    region: Annotated[
+        list[str], typer.Option("--region", help="Name of an output; once per output, in order.")
+    ] = [],  # noqa: B006
+    spacing: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option("--spacing", help="Voxel size in mm that the network expects."),
+    ] = None,
     replace: Replace = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -102,7 +112,15 @@ def import_checkpoints(
     """Make a model of checkpoints that come without a configuration, such as published ones."""
     from factorizer_engine.bundles.importing import import_checkpoint
 
-    bundle = import_checkpoint(checkpoints, output, preset, overwrite=replace)
+    bundle = import_checkpoint(
+        checkpoints,
+        output,
+        preset,
+        channels=channel or None,
+        outputs=region or None,
+        spacing=spacing,
+        overwrite=replace,
+    )
     TERMINAL.print(describe_bundle(bundle))
 
 
