@@ -20,7 +20,7 @@ SHIFT = 0.05
 """Part of the view's width; zoom and shift leave room for the legend beside the head."""
 OPACITY = 0.75
 """Of the heatmap over the scan."""
-SHOWN_PART = 0.1
+SHOWN_PART = 0.05
 """Part of the head that a heatmap colours: where it is most active; elsewhere the scan shows."""
 LEGEND_TITLE = "Activation"
 
