@@ -14,7 +14,9 @@ def main() -> int:
     parser.add_argument("config", help="training configuration (YAML)")
     parser.add_argument("--data", help="dataset folder, in place of the configuration's")
     parser.add_argument("--output", help="folder of the run, in place of the configuration's")
-    parser.add_argument("--resume", action="store_true", help="continue the run in the output folder")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the run in the output folder"
+    )
     parser.add_argument("--check", action="store_true", help="check configuration and data only")
     arguments = parser.parse_args()
     try:

@@ -1,7 +1,7 @@
 """Random changes to training windows, each a pure function of a random generator.
 
-One interpolation does all geometry (crop, rotation, scaling, smooth deformation), so a window is cut
-from the whole volume without artificial borders. Intensities are z-scores with background at zero.
+One interpolation does all geometry (crop, rotation, scaling, smooth deformation), so a window is
+cut from the whole volume without artificial borders. Intensities are z-scores, background is zero.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def cut_window(
         matrix = _random_matrix(settings, generator) if affine else np.eye(3)
         grid = _sampling_grid(matrix, center, image.shape[1:], window)
         if elastic:
-            grid = grid + _random_displacement(image.shape[1:], window, settings, spacing, generator)
+            grid = grid + _random_displacement(
+                image.shape[1:], window, settings, spacing, generator
+            )
         both = torch.cat([image, target])[None].float()
         both = F.grid_sample(both, grid, mode="bilinear", align_corners=True)[0]
         image, target = both[: len(image)], both[len(image) :]

@@ -29,7 +29,7 @@ Research only; not a medical device. Results must be checked by a physician.
 | | |
 |---|---|
 | Inputs | {{ channels | join(", ") }} |
-| Outputs | {% for name, values in regions.items() %}{{ name }} (labels {{ values | join(" + ") }}){{ ", " if not loop.last }}{% endfor %} |
+| Outputs | {{ outputs }} |
 | Voxel size | {{ spacing }} |
 | Window | {{ window | join(" x ") }} voxels |
 | Network | {{ network }}, {{ members }} |
@@ -56,7 +56,8 @@ Research only; not a medical device. Results must be checked by a physician.
 |---|---|
 | Steps | {{ steps }} of {{ samples }} windows |
 | Time | {{ minutes }} minutes on {{ device }}, {{ processes }} process(es) |
-| Optimiser | AdamW, learning rate {{ optimization.learning_rate }}, weight decay {{ optimization.weight_decay }}, cosine over {{ optimization.schedule }} |
+| Optimiser | AdamW, learning rate {{ optimization.learning_rate }}, \
+weight decay {{ optimization.weight_decay }}, cosine over {{ optimization.schedule }} |
 | Precision | {{ optimization.precision }} |
 | Weights | {{ weights }}, exponential average (decay {{ optimization.ema_decay }}) |
 | Engine | version {{ engine }}, commit {{ commit or "unknown" }}, PyTorch {{ torch }} |
@@ -69,14 +70,13 @@ Research only; not a medical device. Results must be checked by a physician.
 ## How well it does
 
 {% if validation %}
-On the cases used to choose the weights (too kind by that choice; in model space), mean Dice \
-{{ "%.3f" | format(validation.dice) }} at step {{ validation.step }}: \
-{% for name in regions %}{{ name }} {{ "%.3f" | format(validation[name]) }}{{ ", " if not loop.last }}{% endfor %}.
+On the cases used to choose the weights (so this is optimistic; in model space), mean Dice \
+{{ "%.3f" | format(validation.dice) }} at step {{ validation.step }}: {{ validation_regions }}.
 
 {% endif %}
 {% if evaluation %}
-On {{ evaluation.cases | length }} cases that were neither trained on nor selected on, at the native \
-resolution ({{ evaluation.note }}):
+On {{ evaluation.cases | length }} cases that were neither trained on nor selected on, at the \
+native resolution ({{ evaluation.note }}):
 
 {{ table }}
 
@@ -100,6 +100,7 @@ def write_card(runs: Sequence[Run], weights: str) -> str:
     """The Markdown card of the model made of `runs` with their "best" or "final" weights."""
     run = runs[0]
     config, record, evaluation = run.config, run.record, run.evaluation
+    validation = run.best_validation if weights == "best" else run.last_validation
     last = max((r["step"] for r in run.history), default=0)
     seconds = record.get("seconds") or max((r.get("seconds", 0) for r in run.history), default=0)
     values: dict[str, Any] = {
@@ -109,7 +110,10 @@ def write_card(runs: Sequence[Run], weights: str) -> str:
         "licence": config.bundle.licence,
         "citations": config.bundle.citations,
         "channels": record["channels"],
-        "regions": run.regions,
+        "outputs": ", ".join(
+            f"{name} (labels {' + '.join(map(str, values))})"
+            for name, values in run.regions.items()
+        ),
         "spacing": _spacing(config.preprocessing.spacing),
         "window": config.window,
         "network": config.network.type,
@@ -124,7 +128,10 @@ def write_card(runs: Sequence[Run], weights: str) -> str:
         "optimization": config.optimization,
         "weights": {"best": "best on validation", "final": "last step"}[weights],
         "finished": record.get("finished", False),
-        "validation": run.best_validation if weights == "best" else None,
+        "validation": validation,
+        "validation_regions": ", ".join(
+            f"{name} {validation[name]:.3f}" for name in run.regions if validation
+        ),
         "evaluation": evaluation,
         "table": summary_table(evaluation) if evaluation else "",
         "per_case": case_table(evaluation) if evaluation else "",

@@ -142,7 +142,9 @@ class CaseCache:
         if name not in self._memory:
             path = self._folder / f"{name}.npz"
             if not path.is_file():
-                self._write(path, prepare_case(self._dataset.case(name), self._dataset, self._section))
+                self._write(
+                    path, prepare_case(self._dataset.case(name), self._dataset, self._section)
+                )
             self._memory[name] = self._read(path)
         return self._memory[name]
 

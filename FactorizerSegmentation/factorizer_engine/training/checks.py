@@ -106,14 +106,17 @@ def check_dataset(dataset: Dataset) -> CheckReport:
         findings += _check_label(case, label, dataset)
         if scans and not same_grid(Grid.of(scans[0]), Grid.of(label)):
             message = (
-                f"The label lies on another grid ({_grid(label)}) than its image ({_grid(scans[0])})."
+                f"The label lies on another grid ({_grid(label)}) "
+                f"than its image ({_grid(scans[0])})."
             )
             findings.append(Finding(_short(case.label), message))
         for name, values in dataset.regions.items():
             seen[name] |= bool(np.isin(label.array, values).any())
         volumes[case.name] = lesion_volume(label, dataset)
     findings += [
-        Finding("labelsTr", f"No case has the region {name} (values {list(dataset.regions[name])}).")
+        Finding(
+            "labelsTr", f"No case has the region {name} (values {list(dataset.regions[name])})."
+        )
         for name, found in seen.items()
         if not found
     ]
@@ -140,7 +143,8 @@ def check_room(config: TrainingConfig, dataset: Dataset, weights: int) -> None:
         free = shutil.disk_usage(existing).free
         if needed > free:
             raise BadInputError(
-                f"The {what} need {needed / 1e9:.1f} GB but {existing} has only {free / 1e9:.1f} GB free."
+                f"The {what} need {needed / 1e9:.1f} GB "
+                f"but {existing} has only {free / 1e9:.1f} GB free."
             )
 
 
@@ -154,7 +158,7 @@ def _cache_bytes(config: TrainingConfig, dataset: Dataset) -> int:
 
 
 def _check_images(case: Case, dataset: Dataset, scans: list[Scan]) -> Iterator[Finding]:
-    """Findings about the images, which are left in `scans`, one per channel, if they can be read."""
+    """Findings about the images; those that can be read are left in `scans`, one per channel."""
     try:
         scans += read_channels(case)
     except EngineError as error:
@@ -197,7 +201,9 @@ def _check_label(case: Case, label: Scan, dataset: Dataset) -> Iterator[Finding]
         yield Finding(file, f"The label has the unknown value {unknown[0]:g}.")
     elif lesion_volume(label, dataset) == 0:
         yield Finding(
-            file, "The label is empty; exclude the case unless it is a healthy example.", fatal=False
+            file,
+            "The label is empty; exclude the case unless it is a healthy example.",
+            fatal=False,
         )
 
 

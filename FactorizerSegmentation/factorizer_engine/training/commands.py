@@ -46,7 +46,7 @@ def evaluate_command(
     keep: bool = False,
     monitor: Monitor | None = None,
 ) -> dict[str, Any]:
-    """`factorizer evaluate --data D (--model M | --predictions FOLDER) [--case C ...] [--use held_out]`.
+    """`factorizer evaluate DATA (--model M | --predictions FOLDER) [--case C ...] [--use USE]`.
 
     Args:
         data: A training configuration, a run's folder (its data and split) or a dataset's folder.
@@ -83,7 +83,7 @@ def compare_command(first: str | Path, second: str | Path) -> list[Difference]:
 
 
 def open_cases(data: str | Path) -> tuple[Dataset, Split | None]:
-    """All cases of a configuration, a run or a dataset's folder, excluded ones too, and the split."""
+    """All cases of a configuration, run or dataset's folder, excluded ones too, and the split."""
     path = Path(data)
     if (path / "config.json").is_file():
         run = open_run(path)

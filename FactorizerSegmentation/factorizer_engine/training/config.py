@@ -189,8 +189,8 @@ def load_config(
 ) -> TrainingConfig:
     """Read and check a configuration.
 
-    Relative `data.root` and `split.file` are taken from the folder of the file; environment variables
-    in `data.root` are filled in.
+    Relative `data.root` and `split.file` are taken from the folder of the file; environment
+    variables in them are filled in.
 
     Args:
         path: YAML file.
@@ -204,7 +204,9 @@ def load_config(
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadInputError(f"The configuration {path} cannot be read: {error.strerror}.") from error
+        raise BadInputError(
+            f"The configuration {path} cannot be read: {error.strerror}."
+        ) from error
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = f" near line {line + 1}" if line is not None else ""

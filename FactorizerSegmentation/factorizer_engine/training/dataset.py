@@ -63,13 +63,15 @@ def open_dataset(section: DataSection) -> Dataset:
     channels = section.channels or described.get("channels")
     if not channels:
         raise BadInputError(
-            f"The channels of {root.name} are unknown: name them under data.channels or in a dataset.json."
+            f"The channels of {root.name} are unknown: "
+            "name them under data.channels or in a dataset.json."
         )
     labels = section.labels or described.get("labels") or {}
     regions = section.regions or described.get("regions")
     if not regions:
         raise BadInputError(
-            f"The labels of {root.name} are unknown: name them under data.regions or in a dataset.json."
+            f"The labels of {root.name} are unknown: "
+            "name them under data.regions or in a dataset.json."
         )
     labels = labels or {f"label {v}": v for v in sorted({v for r in regions.values() for v in r})}
     cases = _find_cases(root, len(channels), frozenset(section.exclude))
@@ -123,7 +125,8 @@ def _find_cases(root: Path, channel_count: int, exclude: frozenset[str]) -> tupl
         for number in range(channel_count):
             if number not in found:
                 raise BadInputError(
-                    f"The case {name} lacks channel {number}: imagesTr/{name}_{number:04d} is missing."
+                    f"The case {name} lacks channel {number}: "
+                    f"imagesTr/{name}_{number:04d} is missing."
                 )
         cases.append(Case(name, tuple(found[n] for n in range(channel_count)), label))
     if not cases:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 class AveragedWeights:
     """A second copy of a network that follows it slowly and generalises better.
 
-    Early on the average is short, min(decay, (1 + n) / (10 + n)) after n updates, so that it does not
-    remember the random start.
+    Early on the average is short, min(decay, (1 + n) / (10 + n)) after n updates, so that it does
+    not remember the random start.
 
     Args:
         network: The network to follow; buffers are copied.

@@ -44,8 +44,8 @@ def evaluate(
         tolerance_mm: For surface Dice.
 
     Returns:
-        {"note", "regions", "tolerance_mm", "cases": {case: {region: {metric: value}}}, "seconds": {case: s},
-        "summary": {region: {metric: {"mean", "sd", "median"}}}}.
+        {"note", "regions", "tolerance_mm", "cases": {case: {region: {metric: value}}},
+        "seconds": {case: s}, "summary": {region: {metric: {"mean", "sd", "median"}}}}.
 
     Raises:
         BadInputError: If a case does not exist or a label map lies on another grid.
@@ -86,7 +86,8 @@ def score_case(
     """
     if not same_grid(Grid.of(prediction), Grid.of(reference)):
         raise BadInputError(
-            f"The label maps {prediction.name or 'predicted'} and {reference.name} lie on different grids."
+            f"The label maps {prediction.name or 'predicted'} and {reference.name} "
+            "lie on different grids."
         )
     return {
         region: score_region(
@@ -129,7 +130,9 @@ def write_results(result: Mapping[str, Any], folder: Path) -> None:
                 for region, scores in regions.items():
                     writer.writerow([case, region, *(f"{scores[c]:.4f}" for c in columns)])
     except OSError as error:
-        raise BadInputError(f"The results cannot be written to {folder}: {error.strerror}.") from error
+        raise BadInputError(
+            f"The results cannot be written to {folder}: {error.strerror}."
+        ) from error
 
 
 def read_results(folder: str | Path) -> dict[str, Any]:

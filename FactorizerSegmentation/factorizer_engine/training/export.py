@@ -53,9 +53,7 @@ def export(
     runs = [open_run(folder) for folder in folders]
     if config is not None:
         section = load_config(config).bundle
-        runs = [
-            replace(r, config=r.config.model_copy(update={"bundle": section})) for r in runs
-        ]
+        runs = [replace(r, config=r.config.model_copy(update={"bundle": section})) for r in runs]
     first = runs[0]
     _check_alike(runs)
     members = [load_checkpoint(r.weights(weights))["network"] for r in runs]

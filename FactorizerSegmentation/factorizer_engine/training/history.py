@@ -17,7 +17,9 @@ class History:
 
     def __init__(self, folder: Path, resumed_step: int = 0) -> None:
         self._path = folder / "history.jsonl"
-        kept = [r for r in read_history(folder) if r["step"] <= resumed_step] if resumed_step else []
+        kept = (
+            [r for r in read_history(folder) if r["step"] <= resumed_step] if resumed_step else []
+        )
         self._path.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
         self._board = _open_board(folder / "tensorboard")
 

@@ -127,7 +127,8 @@ class Trainer:
             )
         if state["processes"] != self.team.size:
             raise BadInputError(
-                f"The run was made with {state['processes']} processes and can only be resumed with as many."
+                f"The run was made with {state['processes']} processes; "
+                "resume it with as many, or its course would change."
             )
         self._network.load_state_dict(state["network"])
         self._average.load(state["average"], state["step"])
@@ -157,9 +158,7 @@ class Trainer:
                 progress = self.team.agree(budget.progress(self.step))
                 loss, norm, rate = self._train_step(model, image, target, progress)
                 self.step += 1
-                ends, stops = self.team.agree(
-                    (budget.is_spent(self.step), self._stop_requested)
-                )
+                ends, stops = self.team.agree((budget.is_spent(self.step), self._stop_requested))
                 if history is not None:
                     self._note(history, loss, norm, rate, budget, time.monotonic() - started)
                 if self._is_due(ends):
@@ -178,7 +177,7 @@ class Trainer:
         return not self._stop_requested
 
     def examples(self, count: int = 4) -> list[Example]:
-        """Predictions of the averaged network on the first validation cases (else training cases)."""
+        """Predictions of the averaged network on the first validation (else training) cases."""
         names = (*self._split.validation, *self._split.train)[:count]
         examples = []
         for name in names:
@@ -234,7 +233,9 @@ class Trainer:
         if math.isfinite(loss) and (math.isfinite(norm) or self._scaler.is_enabled()):
             return
         kept = self.folder / "last.pt"
-        where = f"the last good checkpoint is {kept}" if kept.is_file() else "no checkpoint exists yet"
+        where = (
+            f"the last good checkpoint is {kept}" if kept.is_file() else "no checkpoint exists yet"
+        )
         raise NotANumberError(
             f"The loss stopped being a number at step {self.step + 1}; {where}. "
             "Lower the learning rate or use float32."
@@ -321,10 +322,13 @@ def load_matching_weights(network: torch.nn.Module, path: Path) -> None:
 
 def _essence(config: TrainingConfig) -> str:
     """All that decides the course of a run, as text; where and how it is logged does not."""
-    return config.model_copy(update={"run": None, "bundle": None}).model_dump_json(
-        include={"window", "split", "preprocessing", "network", "augmentation", "optimization"},
-        exclude={"split": {"file"}},
-    ) + f" seed {config.run.seed}"
+    return (
+        config.model_copy(update={"run": None, "bundle": None}).model_dump_json(
+            include={"window", "split", "preprocessing", "network", "augmentation", "optimization"},
+            exclude={"split": {"file"}},
+        )
+        + f" seed {config.run.seed}"
+    )
 
 
 def _seed_everything(seed: int) -> None:

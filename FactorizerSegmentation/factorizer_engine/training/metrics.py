@@ -1,7 +1,8 @@
 """How well a segmentation agrees with its reference, per region, with the challenges' conventions.
 
-Empty masks: where prediction and reference are both empty the agreement is perfect (Dice 1, HD95 0, surface
-Dice 1, lesion F1 1); where only one of them is, it is worst (0, `WORST_HD95_MM`, 0, 0), as in BraTS.
+Empty masks: where prediction and reference are both empty the agreement is perfect (Dice 1, HD95 0,
+surface Dice 1, lesion F1 1); where only one of them is, it is worst (0, `WORST_HD95_MM`, 0, 0), as
+in BraTS.
 """
 
 from __future__ import annotations

@@ -45,9 +45,7 @@ class Progress:
     def preparing(self, name: str, number: int, count: int) -> None:
         self._bar.update(self._task, description=f"preparing {name}", completed=number / count)
 
-    def stepped(
-        self, step: int, progress: float, loss: float, rate: float, seconds: float
-    ) -> None:
+    def stepped(self, step: int, progress: float, loss: float, rate: float, seconds: float) -> None:
         """Called after every step, with the done fraction of the run and the seconds so far."""
         self._losses = [*self._losses[-99:], loss]
         mean = sum(self._losses) / len(self._losses)

@@ -46,6 +46,12 @@ class Run:
         found = [r for r in self.history if r["kind"] == "validation"]
         return max(found, key=lambda r: r["dice"], default=None)
 
+    @property
+    def last_validation(self) -> dict[str, Any] | None:
+        """The newest validation record, which is that of `final.pt` once the run has ended."""
+        found = [r for r in self.history if r["kind"] == "validation"]
+        return found[-1] if found else None
+
     def weights(self, which: str) -> Path:
         """The file of the "best" (on validation) or "final" weights."""
         path = self.folder / WEIGHTS[which]

@@ -23,10 +23,15 @@ _TEMPLATE = """\
 <meta charset="utf-8">
 <title>{{ name }}</title>
 <style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 960px; margin: 2rem auto; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse } td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top }
-svg { width: 100%; max-width: 640px; background: #fafafa } figure { display: inline-block; margin: .5rem }
-figure img { height: 220px; image-rendering: pixelated } figcaption { font-size: 13px; color: #555 }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222;
+       max-width: 960px; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse }
+td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top }
+svg { width: 100%; max-width: 640px; background: #fafafa }
+svg text { font-size: 11px; fill: #555 }
+figure { display: inline-block; margin: .5rem }
+figure img { height: 220px; image-rendering: pixelated }
+figcaption { font-size: 13px; color: #555 }
 </style>
 <h1>{{ name }}</h1>
 <table>
@@ -38,12 +43,12 @@ figure img { height: 220px; image-rendering: pixelated } figcaption { font-size:
 <h2>{{ chart.title }}</h2>
 <svg viewBox="0 0 {{ width }} {{ height }}" role="img">
 {% for x, y, anchor, text in chart.ticks %}
-<text x="{{ x }}" y="{{ y }}" font-size="11" fill="#555" text-anchor="{{ anchor }}">{{ text }}</text>
+<text x="{{ x }}" y="{{ y }}" text-anchor="{{ anchor }}">{{ text }}</text>
 {% endfor %}
 {% for line in chart.lines %}
 <polyline fill="none" stroke="{{ line.color }}" stroke-width="1.5" points="{{ line.points }}"/>
-<text x="{{ width - 4 }}" y="{{ 14 + 14 * loop.index }}" font-size="12" text-anchor="end" fill="{{ line.color }}">
-{{- line.name }}</text>
+<text x="{{ width - 4 }}" y="{{ 14 + 14 * loop.index }}" text-anchor="end"
+      style="fill: {{ line.color }}">{{ line.name }}</text>
 {% endfor %}
 </svg>
 {% endfor %}

@@ -25,13 +25,12 @@ from factorizer_engine.training.report import write_report
 from factorizer_engine.training.splits import Split, make_split
 
 
-def train(
-    config: TrainingConfig, source: str | Path | None = None, resume: bool = False
-) -> Path:
+def train(config: TrainingConfig, source: str | Path | None = None, resume: bool = False) -> Path:
     """Train, and keep everything about the run in `config.output`.
 
-    Files of a run: `config.json`, `split.json`, `run.json` (hardware, versions, time), `history.jsonl`,
-    `last.pt` (to resume), `best.pt` (best on validation), `final.pt` (last average).
+    Files of a run: `config.json`, `split.json`, `run.json` (hardware, versions, time),
+    `history.jsonl`, `last.pt` (to resume), `best.pt` (best on validation), `final.pt` (last
+    average), `report.html`.
 
     Args:
         config: What to do.
@@ -66,10 +65,8 @@ def train(
             if team.leads:
                 _record_end(folder, trainer, seconds)
                 write_report(open_run(folder), trainer.examples())
-                progress.say(
-                    f"{'finished' if trainer.is_finished else 'stopped'} after step {trainer.step}, "
-                    f"{seconds:.0f} s: {folder}"
-                )
+                how = "finished" if trainer.is_finished else "stopped"
+                progress.say(f"{how} after step {trainer.step}, {seconds:.0f} s: {folder}")
     return folder
 
 

@@ -107,9 +107,10 @@ def window_loader(
     workers: int = 0,
     pin_memory: bool = False,
 ) -> DataLoader:
-    """Batches of steps `start` to `steps`; step s of all ranks together holds windows s B .. (s+1) B - 1.
+    """Batches of the steps from `start` on.
 
-    B is `batch_size` times `ranks`.
+    Step s of all ranks together holds windows s B to (s + 1) B - 1, B being `batch_size` times
+    `ranks`.
     """
     return DataLoader(
         dataset,

@@ -40,9 +40,7 @@ def stratified_folds(volumes: Mapping[str, float], folds: int, seed: int) -> lis
     return [sorted(fold) for fold in result]
 
 
-def make_split(
-    section: SplitSection, volumes: Mapping[str, float], write: bool = True
-) -> Split:
+def make_split(section: SplitSection, volumes: Mapping[str, float], write: bool = True) -> Split:
     """The split of `section.fold`; read from `section.file` if that exists, else made and written.
 
     Args:

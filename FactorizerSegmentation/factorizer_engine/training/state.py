@@ -1,4 +1,4 @@
-"""Checkpoints: written so that a crash never leaves half a file, read without executing anything."""
+"""Checkpoints: a crash never leaves half a file, and reading one executes nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
         raise BadInputError(
-            f"The checkpoint {path} cannot be written; check the free space and the rights.", str(error)
+            f"The checkpoint {path} cannot be written; check the free space and the rights.",
+            str(error),
         ) from error
 
 

@@ -1,0 +1,61 @@
+"""The training configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.training.config import load_config
+
+SHIPPED = Path(__file__).parents[3] / "FactorizerSegmentation" / "Resources" / "training"
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_configuration_is_valid(path, tmp_path):
+    config = load_config(path, data=tmp_path)
+    assert config.window
+
+
+def test_an_unknown_key_is_named(settings, write_config):
+    settings["optimization"]["learning_rte"] = 1
+    with pytest.raises(BadInputError, match="does not know the key 'optimization.learning_rte'"):
+        load_config(write_config(settings))
+
+
+def test_a_missing_key_is_named(settings, write_config):
+    del settings["window"]
+    with pytest.raises(BadInputError, match="lacks the key 'window'"):
+        load_config(write_config(settings))
+
+
+def test_a_wrong_value_is_named(settings, write_config):
+    settings["optimization"]["batch_size"] = 0
+    with pytest.raises(BadInputError, match="wrong value for 'optimization.batch_size'"):
+        load_config(write_config(settings))
+
+
+def test_a_schedule_over_time_needs_a_budget(settings, write_config):
+    settings["optimization"]["schedule"] = "time"
+    with pytest.raises(BadInputError, match="schedule 'time' needs 'max_seconds'"):
+        load_config(write_config(settings))
+
+
+def test_broken_yaml_is_reported_with_its_line(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("name: a\nwindow: [1, 2\ndata: x\n")
+    with pytest.raises(BadInputError, match="not valid YAML near line"):
+        load_config(path)
+
+
+def test_an_unset_environment_variable_is_named(settings, write_config, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_DATA", raising=False)
+    settings["data"]["root"] = "${NO_SUCH_DATA}/x"
+    with pytest.raises(BadInputError, match="NO_SUCH_DATA"):
+        load_config(write_config(settings))
+
+
+def test_relative_folders_belong_to_the_configuration(settings, write_config, tmp_path):
+    settings["data"]["root"] = "blobs"
+    assert Path(load_config(write_config(settings)).data.root) == tmp_path / "blobs"
