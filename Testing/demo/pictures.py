@@ -68,11 +68,11 @@ def take_pictures(
     return Pictures(segmentation, everywhere, each)
 
 
-def most_focal(nodes: ResultNodes, scan, labelmap: np.ndarray) -> int:
-    """Index of the heatmap whose peaks lie most within the lesion."""
+def most_focal(heatmaps: Sequence, scan, labelmap: np.ndarray) -> int:
+    """Index of the heatmap (volume node) whose peaks lie most within the lesion."""
     head, lesion = volumes.voxelsOf(scan) > 0, labelmap > 0
     shares = []
-    for node in nodes.heatmaps:
+    for node in heatmaps:
         values = volumes.voxelsOf(node)
         shares.append(lesion[head & (values >= _peak_level(values[head]))].mean())
     return int(np.argmax(shares))
