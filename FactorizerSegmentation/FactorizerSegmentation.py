@@ -252,11 +252,15 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self._start(SegmentationRun, settings, callbacks)
 
-    def explain(self, settings, callbacks, count: int = 6) -> None:
-        """Start to look for the `count` components that drove the result; see `segment`."""
+    def explain(self, settings, callbacks, count: int = 6, region: str = "") -> None:
+        """Start to look for the `count` components that drove the result; see `segment`.
+
+        Args:
+            region: Name of the region for which they are ranked; "" for any that was found.
+        """
         from FactorizerSegmentationLib.runs import ComponentsRun
 
-        self._start(ComponentsRun, settings, callbacks, count)
+        self._start(ComponentsRun, settings, callbacks, count, region)
 
     def cancel(self) -> None:
         """Ask to stop the run, if there is one."""

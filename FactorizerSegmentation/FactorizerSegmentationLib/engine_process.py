@@ -34,6 +34,7 @@ from factorizer_engine.wire import (
 
 MODULE_FOLDER = Path(__file__).resolve().parent.parent
 KILL_AFTER_MS = 2000
+REAP_MS = 1000
 KEPT_LOG_LINES = 80
 
 CRASHED = "crashed"
@@ -86,7 +87,7 @@ class EngineProcess:
         self._lastId = 0
         self._unread = b""
         self._log: deque[str] = deque(maxlen=KEPT_LOG_LINES)
-        slicer.app.connect("aboutToQuit()", self.stop)
+        slicer.app.connect("aboutToQuit()", self._onQuit)
 
     @property
     def python(self) -> str:
@@ -137,8 +138,13 @@ class EngineProcess:
 
     def close(self) -> None:
         """End the process for good; call before dropping the object."""
+        self._onQuit()
+        slicer.app.disconnect("aboutToQuit()", self._onQuit)
+
+    def _onQuit(self) -> None:
         self.stop()
-        slicer.app.disconnect("aboutToQuit()", self.stop)
+        for process in list(self._retired):
+            process.waitForFinished(REAP_MS)  # killed already, so this returns at once
 
     def _start(self) -> None:
         process = qt.QProcess()

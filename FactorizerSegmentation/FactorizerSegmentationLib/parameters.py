@@ -19,6 +19,7 @@ class Parameters:
         modelName: The chosen model.
         device: Where to compute: "auto", "cpu", "cuda", ...
         mirroring: Whether to average over mirrored copies.
+        region: Region for which components are ranked; "" for any that was found.
         componentCount: How many components to show.
         heatmapOpacity: In percent.
         heatmapThreshold: In percent of the window.
@@ -29,6 +30,7 @@ class Parameters:
     modelName: str = ""
     device: str = "auto"
     mirroring: bool = False
+    region: str = ""
     componentCount: Annotated[int, WithinRange(1, 20)] = 6
     heatmapOpacity: Annotated[float, WithinRange(0, 100)] = 60
     heatmapThreshold: Annotated[float, WithinRange(0, 100)] = 20

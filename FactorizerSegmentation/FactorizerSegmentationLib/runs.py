@@ -22,6 +22,9 @@ from FactorizerSegmentationLib.scene import overlays, segments, tables
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.volumes import Place, saveScan
 
+MODEL_ATTRIBUTE = "FactorizerSegmentation.Model"
+"""Says in the scene which model, of which version, made a segmentation."""
+
 
 @dataclass(frozen=True)
 class RunSettings:
@@ -55,6 +58,7 @@ class Outcome:
         heatmapNodes: One volume per component, most influential first.
         seconds: By stage of the computation.
         device: Where it ran.
+        note: What to know about the heatmaps, or "".
     """
 
     segmentationNode: object | None = None
@@ -62,6 +66,7 @@ class Outcome:
     heatmapNodes: list = field(default_factory=list)
     seconds: Mapping[str, float] = field(default_factory=dict)
     device: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,6 +193,9 @@ class SegmentationRun(Run):
         segmentationNode = segments.createSegmentation(
             self._scene, labelmap, result.labels, place, self._name(_("{name} segmentation"))
         )
+        segmentationNode.SetAttribute(
+            MODEL_ATTRIBUTE, f"{result.model.name} {result.model.version}"
+        )
         tableNode = tables.createLesionTable(
             self._scene, result.lesions, self._name(_("{name} lesions"))
         )
@@ -200,20 +208,26 @@ class ComponentsRun(Run):
 
     Args:
         count: How many components to ask for.
+        region: Region for which they are ranked; "" for any that was found.
     """
 
     method = "components"
 
-    def __init__(self, scene, engine, settings, callbacks, count: int = 6) -> None:
+    def __init__(
+        self, scene, engine, settings, callbacks, count: int = 6, region: str = ""
+    ) -> None:
         super().__init__(scene, engine, settings, callbacks)
         self._count = count
+        self._region = region
 
     def _params(self) -> protocol.ComponentsParams:
-        return protocol.ComponentsParams(**self._commonParams(), count=self._count)
+        return protocol.ComponentsParams(
+            **self._commonParams(), count=self._count, region=self._region or None
+        )
 
     def _createNodes(self, result: protocol.ComponentsResult) -> Outcome:
         if not result.components:
-            return Outcome()
+            return Outcome(note=result.note)
         scan = result.components[0].heatmap
         nodes = overlays.createHeatmaps(
             self._scene,
@@ -222,7 +236,7 @@ class ComponentsRun(Run):
             self._place(scan, scan.load(mapped=True).shape),
             self._name(_("{name} components")),
         )
-        return Outcome(heatmapNodes=nodes)
+        return Outcome(heatmapNodes=nodes, note=result.note)
 
 
 def _temporaryFolder() -> Path:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 slicer = pytest.importorskip("slicer")
 
 from host.core import start_core  # noqa: E402  (it also gives slicer-core what it lacks)
+
+FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
 
 
 @pytest.fixture
@@ -68,3 +74,19 @@ def put_under(hierarchy):
             hierarchy.CreateItem(parent, node)
 
     return put
+
+
+@pytest.fixture
+def fake_python(tmp_path):
+    """Makes a program to be taken for Python, whose engine behaves as told: see fake_engine.py."""
+    if os.name == "nt":
+        pytest.skip("the fake engine is a POSIX script")
+
+    def make(behaviour: str, gate: Path | None = None) -> str:
+        program = tmp_path / f"python-{behaviour}"
+        variables = f"FAKE_ENGINE={behaviour} FAKE_GATE='{gate or ''}'"
+        program.write_text(f"#!/bin/sh\n{variables} exec '{sys.executable}' '{FAKE_ENGINE}'\n")
+        program.chmod(0o755)
+        return str(program)
+
+    return make

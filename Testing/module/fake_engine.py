@@ -1,25 +1,37 @@
-"""An engine that answers as a test tells it to; speaks the protocol with the standard library.
+"""An engine that answers at once, or misbehaves, as a test tells it to; needs no torch.
 
 Run as the Python of `EngineProcess`; the environment variable FAKE_ENGINE says what to do with the
 requests that are not `hello`:
 
-    answer     progress, then the result in FAKE_RESULT (JSON)
-    babble     the same, among lines that are no protocol, with every byte sent alone
-    refuse     a typed error
-    crash      end at once
-    obey       work until told to cancel
-    hang       work on and ignore everything
-    incomplete end as a Python without a package does
+    answer      progress, then a result
+    babble      the same, among lines that are no protocol, with every byte sent alone
+    refuse      a typed error
+    crash       end at once
+    obey        work until told to cancel
+    hang        work on and ignore everything
+    incomplete  end as a Python without a package does
+    gate        wait until the file named by FAKE_GATE exists, then answer
 """
+
+from __future__ import annotations
 
 import json
 import os
 import sys
 import time
+from pathlib import Path
+
+import numpy as np
+
+from factorizer_engine import protocol
 
 BEHAVIOUR = os.environ.get("FAKE_ENGINE", "answer")
-RESULT = json.loads(os.environ.get("FAKE_RESULT", '{"models": []}'))
-HELLO = {"protocol": 1, "engine": "0", "versions": {}, "devices": [], "pid": os.getpid()}
+MODEL = protocol.ModelInfo("fake", "1", "glioma", "Fake", "", "", (), (), ())
+LABELS = (
+    protocol.LabelInfo(1, "Core", (200, 60, 50)),
+    protocol.LabelInfo(4, "Enhancing", (240, 200, 60)),
+)
+CORE, ENHANCING = (slice(1, 4), slice(2, 4), slice(1, 3)), (slice(4, 6), slice(2, 4), slice(1, 3))
 
 
 def send(**message) -> None:
@@ -32,11 +44,61 @@ def send(**message) -> None:
         os.write(1, line)
 
 
+def result_of(request: dict) -> protocol.Message:
+    method, params = request["method"], request["params"]
+    if method == "segment":
+        return segment(protocol.SegmentParams.from_dict(params))
+    if method == "components":
+        return components(protocol.ComponentsParams.from_dict(params))
+    return protocol.ModelsResult(())
+
+
+def segment(params: protocol.SegmentParams) -> protocol.SegmentResult:
+    """A core and an enhancing box, and one lesion for each."""
+    reference = params.channels[params.reference]
+    labelmap = np.zeros(reference.load().shape, np.uint8)
+    labelmap[CORE], labelmap[ENHANCING] = 1, 4
+    path = Path(params.output_dir) / "labelmap.npy"
+    scan = protocol.ScanFile.save(labelmap, reference.matrix, path)
+    lesions = tuple(
+        protocol.LesionInfo(
+            number, label.value, label.name, volume, 9.0, centroid(reference, box), 0.8
+        )
+        for number, (label, box, volume) in enumerate(
+            zip(LABELS, (CORE, ENHANCING), (1.5, 4.0), strict=True), start=1
+        )
+    )
+    return protocol.SegmentResult(scan, (), LABELS, (), lesions, {"segmenting": 2.0}, "cpu", MODEL)
+
+
+def centroid(reference: protocol.ScanFile, box) -> tuple[float, float, float]:
+    middle = [(part.start + part.stop - 1) / 2 for part in box]
+    return tuple((reference.matrix @ [*middle, 1.0])[:3].tolist())
+
+
+def components(params: protocol.ComponentsParams) -> protocol.ComponentsResult:
+    """As many components as asked for, each weaker than the one before."""
+    reference = params.channels[params.reference]
+    found = []
+    for number in range(params.count):
+        heatmap = np.zeros(reference.load().shape, np.float32)
+        heatmap[CORE] = 4.0 / (number + 1)
+        path = Path(params.output_dir) / f"heatmap{number}.npy"
+        scan = protocol.ScanFile.save(heatmap, reference.matrix, path)
+        contributions = {"ET": 2.0 / (number + 1), "WT": 0.5}
+        name = f"Component {number + 1}"
+        found.append(protocol.ComponentInfo("decoder.3.0", number, 0, name, contributions, scan))
+    note = f"Ranked for {params.region}." if params.region else ""
+    return protocol.ComponentsResult(tuple(found), (0.0, 4.0), MODEL, note)
+
+
 def work(request: dict) -> None:
     number = request["id"]
-    if BEHAVIOUR in ("answer", "babble"):
+    if BEHAVIOUR in ("answer", "babble", "gate"):
         send(id=number, event="progress", stage="half", fraction=0.5, remaining=3.0)
-        send(id=number, result=RESULT)
+        while BEHAVIOUR == "gate" and not Path(os.environ["FAKE_GATE"]).exists():
+            time.sleep(0.02)
+        send(id=number, result=result_of(request).to_dict())
     elif BEHAVIOUR == "refuse":
         error = {"kind": "bad_input", "message": "FLAIR and T1 do not overlap.", "details": ""}
         send(id=number, error=error)
@@ -57,10 +119,12 @@ def work(request: dict) -> None:
 def main() -> None:
     if BEHAVIOUR == "incomplete":
         sys.exit("ModuleNotFoundError: No module named 'safetensors'")
+    device = protocol.DeviceInfo("cpu", "Processor (fake)")
+    hello = protocol.HelloResult(protocol.PROTOCOL_VERSION, "0", {}, (device,), os.getpid())
     for line in sys.stdin:
         request = json.loads(line)
         if request["method"] == "hello":
-            send(id=request["id"], result=HELLO)
+            send(id=request["id"], result=hello.to_dict())
         else:
             work(request)
 

@@ -1,15 +1,10 @@
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from factorizer_engine.protocol import ModelsParams, ModelsResult
-
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="the fake engine is a POSIX script")
-FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
 
 
 class Answers:
@@ -37,7 +32,7 @@ class Answers:
 
 
 @pytest.fixture
-def start(host, tmp_path, monkeypatch):
+def start(host, fake_python, monkeypatch):
     """Makes an EngineProcess whose engine behaves as told."""
     from FactorizerSegmentationLib import engine_process
 
@@ -45,12 +40,7 @@ def start(host, tmp_path, monkeypatch):
     engines = []
 
     def start(behaviour: str):
-        program = tmp_path / f"python-{behaviour}"
-        program.write_text(
-            f"#!/bin/sh\nFAKE_ENGINE={behaviour} exec '{sys.executable}' '{FAKE_ENGINE}'\n"
-        )
-        program.chmod(0o755)
-        engines.append(engine_process.EngineProcess(python=str(program)))
+        engines.append(engine_process.EngineProcess(python=fake_python(behaviour)))
         return engines[-1]
 
     yield start

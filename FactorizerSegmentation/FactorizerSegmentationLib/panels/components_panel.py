@@ -28,6 +28,7 @@ class ComponentsPanel:
         self._inputs = inputs
         self._parameters: Parameters | None = None
         self._guiTag = None
+        self._regionsOf: str | None = None
         self.overlay = overlays.HeatmapOverlay()
         self.widget = slicer.util.loadUI(uiPath)
         self.widget.setMRMLScene(slicer.mrmlScene)
@@ -41,6 +42,7 @@ class ComponentsPanel:
             logic.cancel,
             _("Find the components that drove the result; this runs the model again."),
         )
+        self.ui.regionComboBox.connect("currentIndexChanged(int)", self._onRegionChanged)
         self.ui.componentsTable.connect("itemSelectionChanged()", self._onComponentSelected)
         self.ui.opacitySlider.connect("valueChanged(double)", self._onOpacityChanged)
         self.ui.thresholdSlider.connect("valueChanged(double)", self._onThresholdChanged)
@@ -53,6 +55,7 @@ class ComponentsPanel:
         self._parameters = parameters
         if parameters is not None:
             self._guiTag = parameters.connectGui(self.ui)
+            self._showRegions()
             self.showHeatmaps(self._logic.heatmaps())
 
     def update(self) -> None:
@@ -61,7 +64,10 @@ class ComponentsPanel:
             self.controls.setProblem(_("Wait until the running computation has ended."))
         else:
             self.controls.setProblem(self._inputs.problem())
-        self.ui.componentCountSpinBox.enabled = not self.controls.running
+        if self._parameters is not None:
+            self._showRegions()
+        for widget in (self.ui.componentCountSpinBox, self.ui.regionComboBox):
+            widget.enabled = not self.controls.running
         self.ui.hideHeatmapButton.enabled = self.overlay.nodeId is not None
 
     def hideHeatmap(self) -> None:
@@ -78,7 +84,7 @@ class ComponentsPanel:
         infos = [overlays.heatmapInfo(node) for node in nodes]
         regions = list(infos[0].contributions)
         rows = [
-            (info.name, *(round(info.contributions.get(name, 0.0), 2) for name in regions))
+            (info.name, *(f"{info.contributions.get(name, 0.0):+.2f}" for name in regions))
             for info in infos
         ]
         keys = [node.GetID() for node in nodes]
@@ -97,6 +103,26 @@ class ComponentsPanel:
         """Let go of scene and parameters before the widget is deleted."""
         self.setParameters(None)
 
+    def _showRegions(self) -> None:
+        """Offer the regions of the chosen model."""
+        model = self._inputs.model
+        combo = self.ui.regionComboBox
+        if model is not None and model.name != self._regionsOf:
+            self._regionsOf = model.name
+            blocked = combo.blockSignals(True)
+            combo.clear()
+            combo.addItem(_("Everything that was found"), "")
+            for name, title in model.regions.items():
+                combo.addItem(f"{title} ({name})", name)
+            combo.blockSignals(blocked)
+        blocked = combo.blockSignals(True)
+        combo.currentIndex = max(0, combo.findData(self._parameters.region))
+        combo.blockSignals(blocked)
+
+    def _onRegionChanged(self, index: int) -> None:
+        if self._parameters is not None and index >= 0:
+            self._parameters.region = self.ui.regionComboBox.itemData(index)
+
     def _onExplain(self) -> None:
         settings = self._inputs.settings()
         python = self._inputs.ui.pythonLineEdit.text.strip()
@@ -105,14 +131,16 @@ class ComponentsPanel:
         callbacks = RunCallbacks(self._onFinished, self._onFailed, self.controls.progressed)
         self.controls.started()
         try:
-            self._logic.explain(settings, callbacks, int(self.ui.componentCountSpinBox.value))
+            self._logic.explain(
+                settings, callbacks, self._parameters.componentCount, self._parameters.region
+            )
         except SceneError as error:
             self._onFailed(BAD_INPUT, str(error))
 
     def _onFinished(self, outcome: Outcome) -> None:
         self.showHeatmaps(outcome.heatmapNodes)
         if outcome.heatmapNodes:
-            self.controls.ended()
+            self.controls.ended(outcome.note)
             selectKey(self.ui.componentsTable, outcome.heatmapNodes[0].GetID())
         else:
             self.controls.ended(_("No component stands out: the model found nothing here."))

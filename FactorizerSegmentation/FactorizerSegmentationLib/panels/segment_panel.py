@@ -184,7 +184,7 @@ class SegmentPanel:
         lesions = lesionRows(tableNode)
         fillTable(
             self.ui.lesionsTable,
-            (_("Lesion"), _("mL"), _("mm"), _("Certainty")),
+            (_("Lesion"), _("mL"), _("mm"), _("Probability")),
             [
                 (item.name, round(item.volume, 2), round(item.diameter, 1), _percent(item))
                 for item in lesions
@@ -229,6 +229,7 @@ class SegmentPanel:
         settings = self.settings()
         if settings is None or not self._logic.prepareEngine(self.ui.pythonLineEdit.text.strip()):
             return
+        self._parameters.modelName = settings.model.name
         callbacks = RunCallbacks(self._onFinished, self._onFailed, self.controls.progressed)
         self.controls.started()
         try:
@@ -253,7 +254,7 @@ class SegmentPanel:
         """Show the scan below the segments, and move to the largest lesion."""
         volumes = [node for node in self.channels.volumes().values() if node is not None]
         if volumes and not layers.backgroundIsOneOf(slicer.mrmlScene, volumes):
-            layers.showBackground(slicer.mrmlScene, volumes[0])
+            slicer.util.setSliceViewerLayers(background=volumes[0], fit=True)
         lesions = lesionRows(self._parameters.lesionTable)
         if lesions:
             layers.jumpSlices(slicer.mrmlScene, lesions[0].centroid)
@@ -278,14 +279,15 @@ class SegmentPanel:
 
 
 def _summary(outcome: Outcome) -> str:
-    count = outcome.lesionTableNode.GetTable().GetNumberOfRows()
-    seconds = round(sum(outcome.seconds.values()))
-    if count == 0:
-        return _("Nothing was found ({seconds} s on {device}).").format(
-            seconds=seconds, device=outcome.device
-        )
-    return _("Found {count} connected lesion parts ({seconds} s on {device}).").format(
-        count=count, seconds=seconds, device=outcome.device
+    """Total volume by class, the largest first."""
+    totals: dict[str, float] = {}
+    for lesion in lesionRows(outcome.lesionTableNode):
+        totals[lesion.name] = totals.get(lesion.name, 0.0) + lesion.volume
+    found = [f"{name} {volume:.1f} mL" for name, volume in totals.items()]
+    return _("{found} ({seconds} s on {device}).").format(
+        found=", ".join(found) or _("Nothing was found"),
+        seconds=round(sum(outcome.seconds.values())),
+        device=outcome.device,
     )
 
 

@@ -14,23 +14,21 @@ def fillTable(
     keys: Sequence[object],
     colors: Sequence[tuple[float, float, float] | None] | None = None,
 ) -> None:
-    """Show `rows`; the first column stretches, numbers sort as numbers.
+    """Show `rows`; the first column stretches, the others are aligned right.
 
     Args:
         table: A QTableWidget.
         keys: By row, what `currentKey` returns.
         colors: By row, red, green and blue (0 to 1) of a swatch before the first column.
     """
-    sorting = table.sortingEnabled
     table.blockSignals(True)
-    table.sortingEnabled = False
     table.clear()
     table.setColumnCount(len(titles))
     table.setRowCount(len(rows))
     table.setHorizontalHeaderLabels(list(titles))
     for row, values in enumerate(rows):
         for column, value in enumerate(values):
-            table.setItem(row, column, _item(value))
+            table.setItem(row, column, _item(value, alignRight=column > 0))
         table.item(row, 0).setData(qt.Qt.UserRole, keys[row])
         if colors is not None and colors[row] is not None:
             table.item(row, 0).setIcon(_swatch(colors[row]))
@@ -38,7 +36,6 @@ def fillTable(
     for column in range(len(titles)):
         stretch = qt.QHeaderView.Stretch if column == 0 else qt.QHeaderView.ResizeToContents
         header.setSectionResizeMode(column, stretch)
-    table.sortingEnabled = sorting
     table.clearSelection()
     table.setCurrentItem(None)
     table.blockSignals(False)
@@ -58,10 +55,10 @@ def selectKey(table, key) -> None:
             return
 
 
-def _item(value: object):
+def _item(value: object, alignRight: bool):
     item = qt.QTableWidgetItem()
     item.setData(qt.Qt.DisplayRole, value)
-    if isinstance(value, (int, float)):
+    if alignRight:
         item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
     return item
 

@@ -12,12 +12,6 @@ def compositeNodes(scene) -> list:
     return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene)
 
 
-def showBackground(scene, volumeNode) -> None:
-    """Show `volumeNode` as background of all slice views."""
-    for composite in compositeNodes(scene):
-        composite.SetBackgroundVolumeID(volumeNode.GetID())
-
-
 def backgroundIsOneOf(scene, volumeNodes) -> bool:
     """Whether every slice view already has one of the volumes as background."""
     ids = {node.GetID() for node in volumeNodes}

@@ -27,6 +27,9 @@ OWN_COLORS = (
 )
 """Position, red, green, blue: lightness rises evenly, for applications without `COLOR_MAPS`."""
 
+LEGEND_SIZE, LEGEND_POSITION = (0.09, 0.4), (0.97, 0.5)
+"""In parts of the view."""
+
 
 @dataclass(frozen=True)
 class HeatmapInfo:
@@ -173,7 +176,9 @@ def _showLegend(node) -> None:
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
     if legend is None:
         return
-    legend.SetTitleText(_("Component activation"))
+    legend.SetTitleText(_("Activation"))
     legend.SetLabelFormat("%.2f")
     legend.SetNumberOfLabels(5)
+    legend.SetSize(*LEGEND_SIZE)
+    legend.SetPosition(*LEGEND_POSITION)
     legend.SetVisibility(True)
