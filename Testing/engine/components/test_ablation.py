@@ -1,0 +1,150 @@
+"""Contributions are what a brute-force ablation of the whole network gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from engine import tiny
+from factorizer_engine.components import Component
+from factorizer_engine.components.ablation import (
+    Probe,
+    RecordedPass,
+    mean_logits,
+    measure_contributions,
+    place_probes,
+)
+from factorizer_engine.components.definition import components_of, filtered, mixers_of
+from factorizer_engine.errors import CancelledError
+from factorizer_engine.inference.sliding_window import predict_windows
+from factorizer_engine.inference.windows import plan_windows
+from factorizer_engine.monitor import Monitor
+
+ROI = tiny.WINDOW
+
+
+def probe(seed: int = 0) -> Probe:
+    generator = torch.Generator().manual_seed(seed)
+    weights = torch.rand(3, *ROI, generator=generator)
+    weights /= weights.sum(dim=(1, 2, 3), keepdim=True)
+    return Probe(torch.rand(1, 2, *ROI, generator=generator), weights)
+
+
+def brute_force(network, where: Probe, component: Component) -> np.ndarray:
+    """Change of the mean logits when the component is set to zero in one run of everything."""
+    reshape = mixers_of(network)[component.block].reshape
+
+    def remove(u, v):
+        u = u.clone()
+        heads = torch.arange(len(u)) % reshape.num_heads
+        u[heads == component.head, :, :, component.rank] = 0
+        return u, v
+
+    def read() -> torch.Tensor:
+        output = network(where.image)
+        logits = output if isinstance(output, torch.Tensor) else output[0]
+        return (logits[0] * where.weights).sum(dim=(1, 2, 3))
+
+    with torch.no_grad():
+        original = read()
+        with filtered({mixers_of(network)[component.block]: remove}):
+            return (original - read()).numpy()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"rank": 2},
+        {"encoder_depth": [1, 2, 1], "decoder_depth": [2, 1], "num_deep_supr": 2},
+        {"reshape": ["SWMatricize", {"head_dim": 4, "patch_size": 4, "shifts": [None, 1, 2, 3]}]},
+    ],
+)
+def test_contributions_are_those_of_a_brute_force_ablation(changes):
+    network = tiny.network(**changes)
+    components = components_of(mixers_of(network), list(mixers_of(network)))
+    expected = np.array([brute_force(network, probe(), c) for c in components])
+    assert np.abs(expected).max() > 0.05
+    for batch_size in (1, 3):
+        found = measure_contributions(network, [probe()], components, batch_size)
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_contributions_of_several_windows_add_up():
+    network = tiny.network()
+    components = components_of(mixers_of(network), ["decoder.1.0", "encoder.0.0"])
+    first, second = (measure_contributions(network, [probe(s)], components) for s in (0, 1))
+    both = measure_contributions(network, [probe(0), probe(1)], components)
+    np.testing.assert_allclose(both, first + second, atol=1e-6)
+
+
+def test_the_order_of_the_components_does_not_matter():
+    network = tiny.network()
+    components = components_of(mixers_of(network), ["decoder.1.0", "encoder.0.0"])
+    mixed = components[1::2] + components[::2]
+    found = dict(zip(mixed, measure_contributions(network, [probe()], mixed), strict=True))
+    expected = measure_contributions(network, [probe()], components)
+    for component, values in zip(components, expected, strict=True):
+        np.testing.assert_allclose(found[component], values, atol=1e-6)
+
+
+def test_a_recorded_pass_taken_up_again_ends_where_the_network_does():
+    network = tiny.network(num_deep_supr=2)
+    image = probe().image
+    with torch.no_grad():
+        expected = network(image)[0]
+        recorded = RecordedPass(network, image)
+        torch.testing.assert_close(recorded.logits, expected)
+        for block in mixers_of(network):
+            torch.testing.assert_close(recorded.again_from(block), expected)
+
+
+def test_the_network_is_left_as_it_was():
+    network = tiny.network()
+    with torch.no_grad():
+        before = network(probe().image)
+        measure_contributions(network, [probe()], [Component("decoder.1.0", 0, 0)])
+        assert torch.equal(network(probe().image), before)
+
+
+def test_measuring_stops_when_it_is_cancelled():
+    network = tiny.network()
+    components = components_of(mixers_of(network), ["decoder.1.0"])
+    seen = []
+    monitor = Monitor(seen.append, lambda: len(seen) >= 1)
+    with pytest.raises(CancelledError):
+        measure_contributions(network, [probe()], components, monitor=monitor)
+    assert len(seen) == 1
+    assert all(mixer.component_filter is None for mixer in mixers_of(network).values())
+
+
+def volume(shape=(24, 20, 18)) -> np.ndarray:
+    return np.random.default_rng(0).uniform(0.5, 2.0, (2, *shape)).astype(np.float32)
+
+
+def test_with_all_windows_the_probes_read_the_mean_of_the_blended_logits():
+    network, image = tiny.network(), volume()
+    masks = np.random.default_rng(1).random((3, *image.shape[1:])) < 0.3
+    logits = predict_windows([network], image, ROI, out_channels=3)
+    probes = place_probes(plan_windows(image, ROI, 0.5), image, masks, "gaussian", limit=99)
+    assert len(probes) == 8
+    expected = [logits[r][masks[r]].mean() for r in range(3)]
+    np.testing.assert_allclose(mean_logits(network, probes), expected, atol=1e-4)
+
+
+def test_the_windows_that_cover_the_lesion_best_are_probed():
+    image = volume((16, 16, 48))
+    plan = plan_windows(image, ROI, 0.5)
+    masks = np.zeros((1, *image.shape[1:]), dtype=bool)
+    masks[..., 26:38] = True
+    (only,) = place_probes(plan, image, masks, "gaussian", limit=1)
+    np.testing.assert_array_equal(only.image[0].numpy(), image[..., 24:40])
+    assert float(only.weights.sum()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_no_more_windows_are_probed_than_the_lesion_needs():
+    image = volume((16, 16, 48))
+    masks = np.zeros((1, *image.shape[1:]), dtype=bool)
+    masks[..., 9:12] = True
+    assert len(place_probes(plan_windows(image, ROI, 0.5), image, masks, "gaussian")) == 1

@@ -1,0 +1,202 @@
+"""Explaining whole cases: heatmaps in the right place, ranked by what was measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from monai.inferers import sliding_window_inference
+
+from engine import tiny
+from factorizer_engine.bundles.model import InferenceSettings
+from factorizer_engine.components import (
+    Component,
+    ComponentMap,
+    component_map,
+    explain,
+    prove,
+    shared_window,
+)
+from factorizer_engine.components.definition import filtered, mixers_of
+from factorizer_engine.components.explanation import default_blocks
+from factorizer_engine.components.stitching import stitch_components
+from factorizer_engine.errors import BadInputError, CancelledError
+from factorizer_engine.images.grid import Grid, resample
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.inference.segmenter import Segmenter
+from factorizer_engine.inference.windows import plan_windows
+from factorizer_engine.monitor import Monitor
+
+
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory) -> Segmenter:
+    return Segmenter(tiny.bundle(tmp_path_factory.mktemp("bundle")), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def result(segmenter):
+    return segmenter.segment(tiny.scans())
+
+
+@pytest.fixture(scope="module")
+def maps(segmenter, result) -> list[ComponentMap]:
+    return explain(segmenter, tiny.scans(), result)
+
+
+def test_heatmaps_are_nonnegative_and_lie_on_the_reference_grid(maps):
+    reference = tiny.scans()["FLAIR"]
+    assert len(maps) == 6
+    for component in maps:
+        assert component.heatmap.array.dtype == np.float32
+        assert component.heatmap.shape == reference.shape
+        np.testing.assert_array_equal(component.heatmap.affine, reference.affine)
+        assert component.heatmap.array.min() >= 0 < component.heatmap.array.max()
+
+
+def test_components_come_in_the_order_of_their_largest_contribution(maps):
+    strengths = [max(map(abs, component.contributions.values())) for component in maps]
+    assert strengths == sorted(strengths, reverse=True)
+    assert strengths[0] > 0.05
+    assert set(maps[0].contributions) == {"ET", "TC", "WT"}
+    assert len({component.name for component in maps}) == len(maps)
+
+
+def test_all_components_of_the_default_blocks_were_compared(segmenter, result, maps):
+    blocks = default_blocks(mixers_of(segmenter.networks[0]))
+    assert blocks == ["encoder.0.0", "encoder.1.0", "decoder.0.0", "decoder.1.0"]
+    everything = explain(segmenter, tiny.scans(), result, count=99)
+    assert len(everything) == 2 + 4 + 4 + 2
+    assert [m.name for m in everything[:6]] == [m.name for m in maps]
+
+
+def test_components_can_be_ranked_by_one_region_in_chosen_blocks(segmenter, result):
+    found = explain(segmenter, tiny.scans(), result, count=3, blocks=["encoder.2.0"], region="WT")
+    assert {component.block for component in found} == {"encoder.2.0"}
+    strengths = [abs(component.contributions["WT"]) for component in found]
+    assert strengths == sorted(strengths, reverse=True)
+
+
+def test_a_segmentation_is_made_where_none_is_given(segmenter, maps):
+    again = explain(segmenter, tiny.scans())
+    for ours, theirs in zip(again, maps, strict=True):
+        assert ours.name == theirs.name
+        np.testing.assert_array_equal(ours.heatmap.array, theirs.heatmap.array)
+
+
+@pytest.mark.parametrize("axes", ["RAS", "SPR", "AIL"])
+def test_the_axis_order_of_the_scans_changes_no_heatmap_in_the_world(segmenter, maps, axes):
+    turned = {
+        name: resample(scan, Grid.of(scan).oriented(axes)) for name, scan in tiny.scans().items()
+    }
+    for ours, theirs in zip(explain(segmenter, turned, count=2), maps[:2], strict=True):
+        assert ours.name == theirs.name
+        for region, value in theirs.contributions.items():
+            assert ours.contributions[region] == pytest.approx(value, abs=1e-4)
+        back = resample(ours.heatmap, Grid.of(theirs.heatmap)).array
+        np.testing.assert_allclose(back, theirs.heatmap.array, atol=1e-4)
+
+
+def test_maps_are_blended_over_windows_as_monai_blends_the_prediction():
+    network = tiny.network()
+    mixer = mixers_of(network)["decoder.0.0"]
+    volume = np.random.default_rng(0).uniform(0.5, 2.0, (2, 24, 30, 13)).astype(np.float32)
+    captured = []
+
+    def capture(u, v):
+        captured.append(component_map(mixer.reshape, u, v))
+        return u, v
+
+    def maps_of(windows):
+        network(windows)
+        return F.interpolate(captured.pop(), size=tiny.WINDOW, mode="trilinear")
+
+    with torch.no_grad(), filtered({mixer: capture}):
+        expected = sliding_window_inference(
+            torch.from_numpy(volume)[None], tiny.WINDOW, 1, maps_of, 0.5, "gaussian"
+        )[0]
+    components = [Component("decoder.0.0", head, 0) for head in range(4)]
+    plan = plan_windows(volume, tiny.WINDOW, 0.5)
+    found = stitch_components(network, volume, plan, components, "gaussian")
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_where_nothing_was_found_contributions_are_measured_where_it_is_most_probable(tmp_path):
+    network = tiny.network()
+    with torch.no_grad():
+        network.head.bias[0] -= 50.0
+    segmenter = Segmenter(tiny.bundle(tmp_path, [network]), "cpu")
+    found = explain(segmenter, tiny.scans(), count=2)
+    assert all(component.note.startswith("Not found: Enhancing tumour;") for component in found)
+    assert any(component.contributions["ET"] != 0 for component in found)
+
+
+def test_where_everything_was_found_there_is_nothing_to_note(maps):
+    assert {component.note for component in maps} == {""}
+
+
+def test_the_overlap_of_the_result_is_used(segmenter):
+    sparse = segmenter.segment(tiny.scans(), overlap=0.0)
+    seen = []
+    explain(segmenter, tiny.scans(), sparse, count=1, monitor=Monitor(seen.append))
+    drawn = sum(progress.stage == "drawing components" for progress in seen)
+    assert drawn == len(plan_windows(sparse.prepared.array, tiny.WINDOW, 0.0).windows)
+
+
+def test_an_unknown_region_is_refused(segmenter, result):
+    with pytest.raises(BadInputError, match="no region 'XX'; its regions are ET, TC, WT"):
+        explain(segmenter, tiny.scans(), result, region="XX")
+
+
+def test_explaining_stops_between_windows_when_it_is_cancelled(segmenter, result):
+    seen = []
+    monitor = Monitor(seen.append, lambda: bool(seen) and seen[-1].stage == "drawing components")
+    with pytest.raises(CancelledError):
+        explain(segmenter, tiny.scans(), result, monitor=monitor)
+    assert [progress.stage for progress in seen].count("drawing components") == 1
+
+
+def test_progress_never_goes_back_and_ends_at_one(segmenter):
+    seen = []
+    explain(segmenter, tiny.scans(), count=1, monitor=Monitor(seen.append))
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+
+
+def test_one_window_shows_all_heatmaps_and_ignores_single_voxels(maps):
+    low, high = shared_window(maps)
+    values = np.concatenate([m.heatmap.array[m.heatmap.array > 0] for m in maps])
+    assert np.mean(values < low) == pytest.approx(0.5, abs=0.01)
+    assert np.mean(values > high) == pytest.approx(0.005, abs=0.001)
+    peak = maps[0].heatmap.array.copy()
+    peak[0, 0, 0] = 1e6
+    spoiled = replace(maps[0], heatmap=maps[0].heatmap.with_array(peak))
+    assert shared_window([spoiled, *maps[1:]])[1] == pytest.approx(high, rel=0.01)
+
+
+def test_the_window_of_empty_heatmaps_is_still_one():
+    empty = ComponentMap("b", 0, 0, "n", {}, Scan(np.zeros((2, 2, 2), np.float32), np.eye(4)))
+    assert shared_window([empty]) == (0.0, 1.0)
+    assert shared_window([]) == (0.0, 1.0)
+
+
+def test_leaving_components_out_in_ranked_order_lowers_the_logit_soonest(segmenter, result):
+    proof = prove(segmenter, tiny.scans(), "WT", result)
+    assert len(proof.ranked) == len(proof.reversed) == len(proof.shuffled) == 13
+    assert proof.ranked[0] == proof.reversed[0] == pytest.approx(proof.shuffled[0])
+    assert proof.ranked[-1] == pytest.approx(proof.reversed[-1], abs=1e-4)
+    assert proof.gain_over_reversed > proof.gain_over_chance > 0.05
+
+
+def test_an_ensemble_is_explained_by_its_first_network(tmp_path, maps):
+    members = [tiny.network(0), tiny.network(1)]
+    settings = InferenceSettings(tiny.WINDOW)
+    both = Segmenter(tiny.bundle(tmp_path, members, inference=settings), "cpu")
+    found = {m.name: m for m in explain(both, tiny.scans(), count=12)}
+    alone = maps[0]
+    np.testing.assert_allclose(
+        found[alone.name].heatmap.array, alone.heatmap.array, rtol=1e-4, atol=1e-5
+    )

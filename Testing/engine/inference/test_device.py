@@ -1,0 +1,108 @@
+"""Choosing a device, and running out of memory in plain words."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine import tiny
+from factorizer_engine.errors import BadInputError, EngineMemoryError
+from factorizer_engine.inference import device as devices
+from factorizer_engine.inference.device import (
+    check_host_memory,
+    list_devices,
+    memory_errors,
+    resolve_device,
+    resolve_precision,
+    window_bytes,
+    windows_at_once,
+)
+
+CPU = torch.device("cpu")
+
+
+def test_auto_is_the_first_device_of_the_list():
+    first = list_devices()[0]
+    assert resolve_device("auto").type == torch.device(first.name).type
+
+
+def test_the_processor_is_always_listed_with_its_memory():
+    cpu = list_devices()[-1]
+    assert cpu.name == "cpu"
+    assert 0 < cpu.memory_free <= cpu.memory_total
+
+
+@pytest.mark.parametrize("name", ["gpu", "tpu", "", "cuda:x", "cpu:3", "xpu"])
+def test_an_unknown_device_is_refused_in_one_sentence(name):
+    with pytest.raises(BadInputError, match=r"not a known device; choose .*\.$"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps"])
+def test_a_device_that_is_not_there_is_refused_in_one_sentence(name, monkeypatch):
+    monkeypatch.setattr(devices, "_usable", lambda name: name == "cpu")
+    with pytest.raises(BadInputError, match=f"'{name}' is not usable on this computer"):
+        resolve_device(name)
+    assert resolve_device("auto") == CPU
+
+
+def test_a_usable_graphics_card_comes_before_the_processor(monkeypatch):
+    monkeypatch.setattr(devices, "_usable", lambda name: name in ("cuda", "cpu"))
+    assert resolve_device("auto").type == "cuda"
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(BadInputError, match="float64"):
+        resolve_precision("float64", CPU)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+        MemoryError(),
+    ],
+)
+def test_every_way_to_run_out_of_memory_becomes_one_error_with_advice(error):
+    with pytest.raises(EngineMemoryError, match=r"Memory ran out on 'cpu'; .*smaller model\.$"):
+        with memory_errors(CPU):
+            raise error
+
+
+def test_an_allocation_that_really_fails_is_reported():
+    with pytest.raises(EngineMemoryError), memory_errors(CPU):
+        torch.empty(2**60, dtype=torch.uint8)
+
+
+def test_other_errors_pass_unchanged():
+    with pytest.raises(RuntimeError, match="shapes"), memory_errors(CPU):
+        raise RuntimeError("shapes do not match")
+
+
+def test_a_case_larger_than_the_memory_is_refused_before_anything_is_allocated(monkeypatch):
+    monkeypatch.setattr(devices, "available_memory", lambda: 2 * 10**9)
+    with pytest.raises(EngineMemoryError, match=r"about .* GB of memory but 2\.0 GB are free"):
+        check_host_memory(4, 3, reference_voxels=512**3, model_voxels=256**3, window=0)
+
+
+def test_a_clinical_study_is_accepted_with_three_gigabytes(monkeypatch):
+    monkeypatch.setattr(devices, "available_memory", lambda: 3 * 10**9)
+    voxels = 240 * 240 * 155
+    network = tiny.network(encoder_width=[16, 16, 16])
+    check_host_memory(4, 3, voxels, voxels // 8, window_bytes(network, (64, 64, 64)))
+
+
+def test_a_window_that_does_not_fit_is_refused(monkeypatch):
+    monkeypatch.setattr(devices, "free_memory", lambda device: 10**6)
+    with pytest.raises(EngineMemoryError, match="are free on 'cpu'"):
+        windows_at_once(tiny.network(), (128, 128, 128), CPU)
+
+
+def test_a_graphics_card_takes_as_many_windows_as_fit(monkeypatch):
+    network = tiny.network()
+    needed = window_bytes(network, tiny.WINDOW)
+    cuda = torch.device("cuda")
+    for free, windows in ((1.5, 1), (6.5, 3), (1000, 8)):
+        monkeypatch.setattr(devices, "free_memory", lambda device, free=free: free * needed)
+        assert windows_at_once(network, tiny.WINDOW, cuda) == windows

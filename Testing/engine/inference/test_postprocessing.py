@@ -1,0 +1,71 @@
+"""Painting regions over each other, and cleaning them first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.tiny import REGIONS
+from factorizer_engine.bundles.model import PostprocessingSettings
+from factorizer_engine.inference.postprocessing import paint_regions
+
+SHAPE = (12, 12, 12)
+ET, TC, WT = 0, 1, 2
+
+
+def boxes(**regions) -> np.ndarray:
+    """Probabilities of 0.9 in the boxes of each region, 0.1 elsewhere."""
+    volume = np.full((3, *SHAPE), 0.1, dtype=np.float32)
+    for name, places in regions.items():
+        for place in places:
+            volume[{"ET": ET, "TC": TC, "WT": WT}[name]][place] = 0.9
+    return volume
+
+
+def cube(start, stop):
+    return (slice(start, stop),) * 3
+
+
+def paint(volume, settings=None, threshold=0.5, voxel_ml=0.001):
+    settings = settings or PostprocessingSettings()
+    return paint_regions(volume, REGIONS, threshold, settings, voxel_ml)
+
+
+def test_an_inner_region_covers_the_one_around_it():
+    painted = paint(boxes(WT=[cube(1, 11)], TC=[cube(3, 9)], ET=[cube(5, 7)]))
+    assert painted.dtype == np.uint8
+    assert (painted[cube(5, 7)] == 4).all()
+    assert np.count_nonzero(painted == 1) == 6**3 - 2**3
+    assert np.count_nonzero(painted == 2) == 10**3 - 6**3
+
+
+def test_a_probability_at_the_threshold_counts():
+    volume = boxes()
+    volume[WT, 0, 0, 0] = 0.75
+    assert paint(volume, threshold=0.75)[0, 0, 0] == 2
+    assert not paint(volume, threshold=0.76).any()
+
+
+def test_small_pieces_of_a_region_are_dropped_and_larger_ones_kept():
+    volume = boxes(WT=[cube(0, 2), cube(6, 9)], TC=[cube(0, 2)])
+    painted = paint(volume, PostprocessingSettings(min_volume_ml={"WT": 0.009}))
+    assert (painted[cube(6, 9)] == 2).all()
+    assert (painted[cube(0, 2)] == 1).all()
+    assert not (paint(volume, PostprocessingSettings({"WT": 0.009, "TC": 0.009}))[cube(0, 2)]).any()
+
+
+def test_a_piece_of_exactly_the_smallest_volume_is_kept():
+    volume = boxes(WT=[cube(0, 2)])
+    assert paint(volume, PostprocessingSettings({"WT": 0.008})).any()
+
+
+def test_pieces_that_touch_at_a_corner_are_one():
+    volume = boxes(WT=[cube(0, 2), cube(2, 4)])
+    painted = paint(volume, PostprocessingSettings({"WT": 0.016}))
+    assert np.count_nonzero(painted) == 16
+
+
+def test_a_little_enhancement_becomes_core():
+    volume = boxes(WT=[cube(1, 11)], TC=[cube(3, 9)], ET=[cube(5, 7)])
+    settings = PostprocessingSettings(replace_small={"ET": 0.009})
+    assert (paint(volume, settings)[cube(3, 9)] == 1).all()
+    assert (paint(volume, settings, voxel_ml=0.002)[cube(5, 7)] == 4).all()
