@@ -1,4 +1,4 @@
-"""A tiny model with random weights, scans that suit it, and the command line in a process."""
+"""A tiny installed model, scan files that suit it, and the command line."""
 
 from __future__ import annotations
 
@@ -13,19 +13,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 
-from factorizer_engine.bundles.model import (
-    Bundle,
-    Channel,
-    InferenceSettings,
-    Label,
-    NetworkSpec,
-    PostprocessingSettings,
-    Preprocessing,
-    Region,
-)
-from factorizer_engine.bundles.saving import save_bundle
+from engine import tiny
 from factorizer_engine.cli import main, session
 from factorizer_engine.client import EngineClient
 
@@ -33,19 +22,6 @@ MODULE_DIR = Path(__file__).resolve().parents[3] / "FactorizerSegmentation"
 SHAPE = (20, 18, 16)
 AFFINE = np.array(
     [[-1.0, 0.0, 0.0, 10.0], [0.0, -1.0, 0.0, 9.0], [0.0, 0.0, 1.0, -8.0], [0.0, 0.0, 0.0, 1.0]]
-)
-NETWORK = NetworkSpec(
-    "Factorizer",
-    {
-        "in_channels": 2,
-        "out_channels": 2,
-        "spatial_size": [16, 16, 16],
-        "encoder_depth": [1, 1],
-        "encoder_width": [8, 16],
-        "strides": [1, 2],
-        "decoder_depth": [1],
-        "reshape": ["SWMatricize", {"head_dim": 8, "patch_size": 8}],
-    },
 )
 
 
@@ -66,43 +42,10 @@ class Outcome:
 
 
 @pytest.fixture(scope="session")
-def tiny_settings() -> Bundle:
-    """Everything about the tiny model but its weights."""
-    return Bundle(
-        path=Path(),
-        name="tiny",
-        version="1.0.0",
-        family="test-lesion",
-        title="Tiny test model",
-        description="Random weights.",
-        channels=(Channel("FLAIR"), Channel("T1", ("t1w",))),
-        regions=(Region("WT", 2, "Whole lesion", 0), Region("ET", 4, "Enhancing part", 1)),
-        labels=(Label(2, "Oedema", (0, 200, 0)), Label(4, "Enhancing", (200, 0, 0))),
-        preprocessing=Preprocessing(spacing=(1.0, 1.0, 1.0)),
-        inference=InferenceSettings(roi_size=(16, 16, 16), overlap=0.25),
-        postprocessing=PostprocessingSettings(),
-        network=NETWORK,
-        weights=(),
-        card="# Tiny test model",
-    )
-
-
-@pytest.fixture(scope="session")
-def save_tiny(tiny_settings) -> Callable[[Path], Bundle]:
-    """Writes the tiny model to a folder."""
-
-    def save(path: Path) -> Bundle:
-        torch.manual_seed(0)
-        return save_bundle(tiny_settings, [NETWORK.build()], path)
-
-    return save
-
-
-@pytest.fixture(scope="session")
-def models_folder(tmp_path_factory, save_tiny) -> Path:
+def models_folder(tmp_path_factory) -> Path:
     """A user's models folder with the tiny model; not to be changed."""
     folder = tmp_path_factory.mktemp("models")
-    save_tiny(folder / "tiny")
+    tiny.bundle(folder)
     return folder
 
 

@@ -154,7 +154,7 @@ def edit_network(case: Case, **arguments: object) -> None:
 
 
 def widen_network(case: Case) -> None:
-    edit_network(case, encoder_width=[8, 24])
+    edit_network(case, encoder_width=[8, 16, 24])
 
 
 def ask_for_another_network(case: Case) -> None:

@@ -43,9 +43,9 @@ def test_segment_writes_a_label_map_a_segmentation_and_a_table(tmp_path, cli, sc
     voxels = np.asarray(labelmap.dataobj)
     assert voxels.shape == reference.shape
     np.testing.assert_allclose(labelmap.affine, reference.affine, atol=1e-5)
-    assert set(np.unique(voxels)) <= {0, 2, 4}
+    assert set(np.unique(voxels)) <= {0, 1, 2, 4}
     segmentation = sitk.ReadImage(str(output / "segmentation.seg.nrrd"))
-    assert segmentation.GetMetaData("Segment0_Name") == "Oedema"
+    assert segmentation.GetMetaData("Segment0_Name") == "Core"
     with (output / "lesions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert str(output) in outcome.output
@@ -59,9 +59,9 @@ def test_probabilities_are_written_on_request_in_the_order_of_the_regions(tmp_pa
     cli("segment", "-m", "tiny", *inputs(scans), "-o", tmp_path / "o", "--probabilities", "-q")
     probabilities = nib.load(tmp_path / "o" / "probabilities.nii.gz").get_fdata()
     labelmap = np.asarray(nib.load(tmp_path / "o" / "segmentation.nii.gz").dataobj)
-    assert probabilities.shape == (*labelmap.shape, 2)
+    assert probabilities.shape == (*labelmap.shape, 3)
     assert 0 <= probabilities.min() and probabilities.max() <= 1
-    assert (probabilities[labelmap == 4][:, 1] >= 0.5 - 1e-3).all()
+    assert (probabilities[labelmap == 4][:, 0] >= 0.5 - 1e-3).all()
 
 
 def test_scans_in_a_folder_are_matched_by_name(tmp_path, cli, scans):
@@ -100,7 +100,7 @@ def test_components_writes_heatmaps_and_what_they_mean(tmp_path, cli, scans):
         heatmap = nib.load(output / entry["file"])
         assert heatmap.shape == nib.load(scans["FLAIR"]).shape
         assert heatmap.get_fdata().min() >= 0
-        assert set(entry["contributions"]) <= {"WT", "ET"}
+        assert set(entry["contributions"]) <= {"ET", "TC", "WT"}
 
 
 def test_a_second_run_replaces_only_its_own_files(tmp_path, cli, scans):

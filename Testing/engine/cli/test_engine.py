@@ -65,6 +65,7 @@ def test_the_installed_model_is_listed_with_its_channels(engine):
     (tiny,) = [m for m in engine.request("models", ModelsParams()).models if m.name == "tiny"]
     assert [channel.name for channel in tiny.channels] == ["FLAIR", "T1"]
     assert [(label.value, label.name) for label in tiny.labels] == [
+        (1, "Core"),
         (2, "Oedema"),
         (4, "Enhancing"),
     ]
@@ -82,8 +83,8 @@ def test_a_result_lies_on_the_grid_of_the_reference(engine, params):
     assert labelmap.shape == flair.load().shape
     assert labelmap.dtype == np.uint8
     np.testing.assert_allclose(result.labelmap.matrix, flair.matrix)
-    assert set(np.unique(labelmap)) <= {0, 2, 4}
-    assert [item.region for item in result.probabilities] == ["WT", "ET"]
+    assert set(np.unique(labelmap)) <= {0, 1, 2, 4}
+    assert [item.region for item in result.probabilities] == ["ET", "TC", "WT"]
     for item in result.probabilities:
         probability = item.scan.load()
         assert probability.shape == labelmap.shape
@@ -137,7 +138,7 @@ def test_components_are_ranked_nonnegative_and_on_the_grid(engine, params):
         assert heatmap.shape == params.channels["FLAIR"].load().shape
         assert heatmap.dtype == np.float32
         assert heatmap.min() >= 0
-        assert set(component.contributions) <= {"WT", "ET"}
+        assert set(component.contributions) <= {"ET", "TC", "WT"}
 
 
 def test_components_of_the_last_run_do_not_segment_again(engine, params):
