@@ -1,0 +1,98 @@
+"""From a run to a bundle that segments, with a true card."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from factorizer_engine.bundles.loading import load_bundle
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.training.commands import evaluate_command
+from factorizer_engine.training.config import load_config
+from factorizer_engine.training.export import export, regions_and_labels
+from factorizer_engine.training.records import open_run
+from factorizer_engine.training.run import train
+from factorizer_engine.training.state import load_checkpoint
+
+
+@pytest.fixture
+def run(settings, write_config):
+    settings["optimization"] |= {"steps": 30, "batch_size": 2}
+    settings["bundle"] = {"title": "Blobs", "version": "1.2.0", "licence": "CC0"}
+    return train(load_config(write_config(settings)))
+
+
+def test_a_run_becomes_a_bundle_that_predicts_the_same(run, tmp_path):
+    bundle = load_bundle(export(run, tmp_path / "models" / "blobs").path)
+    assert (bundle.name, bundle.version, bundle.title) == ("blobs", "1.2.0", "Blobs")
+    assert [c.name for c in bundle.channels] == ["A", "B"]
+    network = bundle.build_networks()[0]
+    weights = load_checkpoint(run / "best.pt")["network"]
+    for key, value in network.state_dict().items():
+        assert torch.allclose(value, weights[key], atol=1e-3, rtol=1e-3), key
+
+
+def test_the_card_tells_the_split_the_time_and_the_scores(run, tmp_path):
+    card = export(run, tmp_path / "models" / "blobs").card
+    for text in ("blob_5", "Not evaluated", "30 of 2 windows", "CC0", "mean Dice 0."):
+        assert text in card, text
+    assert "Intermediate" not in card
+
+
+def test_an_exported_model_is_evaluated_and_its_card_then_says_so(run, tmp_path):
+    export(run, tmp_path / "models" / "blobs")
+    result = evaluate_command(run, run / "evaluation", model=str(tmp_path / "models" / "blobs"), keep=True)
+    assert list(result["cases"]) == ["blob_5"]
+    assert (run / "evaluation" / "segmentations" / "blob_5.nii.gz").is_file()
+    bundle = export(run, tmp_path / "models" / "blobs", overwrite=True)
+    mean = result["summary"]["whole"]["dice"]["mean"]
+    assert f"{mean:.3f}" in bundle.card and "Not evaluated" not in bundle.card
+    metadata = json.loads((bundle.path / "configs" / "metadata.json").read_text())
+    assert metadata["eval_metrics"]["whole_dice"] == pytest.approx(mean)
+
+
+def test_unfinished_runs_say_so(run, tmp_path):
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**record, "finished": False}))
+    assert "Intermediate weights" in export(run, tmp_path / "models" / "blobs").card
+
+
+def test_several_runs_become_an_ensemble(run, tmp_path):
+    bundle = export([run, run], tmp_path / "models" / "blobs")
+    assert len(bundle.build_networks()) == 2
+    assert "ensemble of 2 networks" in bundle.card
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(BadInputError, match="holds no training run"):
+        export(tmp_path, tmp_path / "models" / "blobs")
+
+
+def test_the_report_shows_curves_of_the_run(run):
+    page = (run / "report.html").read_text()
+    assert page.count("<polyline") >= 5
+    assert "blob_4" in page
+    assert open_run(run).best_validation["dice"] > 0
+
+
+def test_painting_the_regions_gives_the_training_labels_back():
+    label = np.array([0, 1, 2, 4])
+    unions = {"ET": (4,), "TC": (1, 4), "WT": (1, 2, 4)}
+    regions, labels = regions_and_labels(unions, {"core": 1, "oedema": 2, "enhancing": 4}, {}, {})
+    painted = np.zeros_like(label)
+    for region in sorted(regions, key=lambda r: r.order):
+        painted[np.isin(label, unions[region.name])] = region.label
+    assert painted.tolist() == label.tolist()
+    assert [(entry.value, entry.name) for entry in labels] == [
+        (1, "Core"),
+        (2, "Oedema"),
+        (4, "Enhancing"),
+    ]
+
+
+def test_a_region_without_a_value_of_its_own_cannot_be_painted():
+    with pytest.raises(BadInputError, match="region all has no label value"):
+        regions_and_labels({"a": (1,), "b": (2,), "all": (1, 2)}, {}, {}, {})
