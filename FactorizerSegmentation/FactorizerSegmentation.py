@@ -20,6 +20,8 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 LIBRARY = "FactorizerSegmentationLib"
+WATCHED_CLASSES = ("vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLTableNode")
+"""Nodes that are inputs or results; when one is deleted, the panels have to know."""
 
 
 class FactorizerSegmentation(ScriptedLoadableModule):
@@ -136,7 +138,7 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeRemoved(self, caller, event, node) -> None:
         """An input or a result may be gone."""
-        if node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLSegmentationNode"):
+        if any(node.IsA(name) for name in WATCHED_CLASSES):
             self._refreshSoon()
 
     def _addSection(self, title: str, widget) -> None:
@@ -165,6 +167,7 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         if self.logic.closed or slicer.mrmlScene.IsClosing():
             return
         self.segmentPanel.fillEmptyChannels()
+        self.segmentPanel.onNodesRemoved()
         self.componentsPanel.onNodesRemoved()
         self._update()
 
@@ -278,10 +281,15 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         self.onChanged()
 
     def openSegmentEditor(self, segmentationNode) -> None:
-        """Show the Segment Editor with this segmentation."""
+        """Show the Segment Editor with this segmentation and the scan that it belongs to."""
+        if not hasattr(slicer.modules, "segmenteditor"):
+            slicer.util.errorDisplay(_("This application has no Segment Editor."))
+            return
         slicer.util.selectModule("SegmentEditor")
         editor = slicer.modules.SegmentEditorWidget.editor
         editor.setSegmentationNode(segmentationNode)
+        role = segmentationNode.GetReferenceImageGeometryReferenceRole()
+        editor.setSourceVolumeNode(segmentationNode.GetNodeReference(role))
 
     def _start(self, runClass, settings, callbacks, *arguments) -> None:
         from FactorizerSegmentationLib.runs import RunCallbacks

@@ -1,7 +1,5 @@
 """What the module remembers in the scene."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from slicer import vtkMRMLSegmentationNode, vtkMRMLTableNode

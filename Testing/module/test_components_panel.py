@@ -108,3 +108,11 @@ def test_a_heatmap_is_not_taken_for_a_scan(host, widget, explained):  # noqa: F8
     widget.segmentPanel.fillEmptyChannels()
 
     assert widget.segmentPanel.channels.volumes()["T2"].GetName() == "T2"
+
+
+def test_the_selection_stays_when_other_volumes_come(host, explained, add_volume):
+    add_volume("CT")
+    host.process_events()
+
+    (row,) = {item.row() for item in explained.ui.componentsTable.selectedItems()}
+    assert row == 0

@@ -91,6 +91,15 @@ def test_contributions_are_kept_with_the_node(heatmaps):
     assert info.window == WINDOW
 
 
+@pytest.mark.parametrize("text", [None, "", "[]", '{"window": [1]}', '{"window": "ab"}'])
+def test_a_heatmap_without_its_description_is_no_heatmap(add_volume, text):
+    node = add_volume()
+    node.SetAttribute("FactorizerSegmentation.Role", "Heatmap")
+    node.SetAttribute("FactorizerSegmentation.Component", text)
+
+    assert not isHeatmap(node)
+
+
 def test_weak_activation_is_not_drawn_and_strong_is_never_cut_off(scene, heatmaps, views):
     overlay = HeatmapOverlay()
     overlay.show(heatmaps[0], opacity=0.5, threshold=0.25)

@@ -268,3 +268,29 @@ def test_choices_are_kept_with_the_scene(host, widget, panel, volumes, fake_pyth
     assert channelVolume(parameters, "T2") is volumes["T2"]
     assert parameters.modelName == panel.model.name
     assert parameters.segmentation.GetAttribute("FactorizerSegmentation.Model") == "fake 1"
+
+
+def test_a_deleted_result_leaves_the_panel(host, scene, panel, volumes, fake_python):
+    run(host, panel, fake_python("answer"))
+    assert panel.ui.lesionsBox.visible
+
+    scene.RemoveNode(segmentations(scene)[0])
+    host.process_events()
+    assert not panel.ui.editButton.enabled
+
+    scene.RemoveNode(slicer.util.getNode("FLAIR lesions"))
+    host.process_events()
+    assert not panel.ui.lesionsBox.visible
+
+
+def test_surfaces_are_shown_on_request_only(host, scene, panel, volumes, fake_python):
+    run(host, panel, fake_python("answer"))
+    (node,) = segmentations(scene)
+    assert not node.GetDisplayNode().GetVisibility3D()
+
+    panel.ui.show3DButton.click()
+
+    assert node.GetDisplayNode().GetVisibility3D()
+    surface = vtk.vtkPolyData()
+    assert node.GetClosedSurfaceRepresentation("Label_1", surface)
+    assert surface.GetNumberOfPoints() > 0

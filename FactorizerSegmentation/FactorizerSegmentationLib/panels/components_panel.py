@@ -29,6 +29,7 @@ class ComponentsPanel:
         self._parameters: Parameters | None = None
         self._guiTag = None
         self._regionsOf: str | None = None
+        self._listed: list[str] = []
         self.overlay = overlays.HeatmapOverlay()
         self.widget = slicer.util.loadUI(uiPath)
         self.widget.setMRMLScene(slicer.mrmlScene)
@@ -78,7 +79,11 @@ class ComponentsPanel:
 
     def showHeatmaps(self, nodes: list) -> None:
         """List heatmap volume nodes that `overlays.createHeatmaps` made."""
+        keys = [node.GetID() for node in nodes]
         self.ui.heatmapsBox.visible = bool(nodes)
+        if keys == self._listed:
+            return
+        self._listed = keys
         if not nodes:
             return
         infos = [overlays.heatmapInfo(node) for node in nodes]
@@ -87,7 +92,6 @@ class ComponentsPanel:
             (info.name, *(f"{info.contributions.get(name, 0.0):+.2f}" for name in regions))
             for info in infos
         ]
-        keys = [node.GetID() for node in nodes]
         fillTable(self.ui.componentsTable, (_("Component"), *regions), rows, keys)
 
     def onNodesRemoved(self) -> None:
@@ -96,7 +100,9 @@ class ComponentsPanel:
             return
         if self.overlay.nodeId and slicer.mrmlScene.GetNodeByID(self.overlay.nodeId) is None:
             self.overlay.hide(slicer.mrmlScene)
-        self.showHeatmaps(self._logic.heatmaps())
+        listed = set(self._listed)
+        left = [node for node in self._logic.heatmaps() if node.GetID() in listed]
+        self.showHeatmaps(left)
         self.update()
 
     def release(self) -> None:

@@ -35,6 +35,7 @@ class SegmentPanel:
         self._parameters: Parameters | None = None
         self._guiTag = None
         self._models: list[ModelSummary] = []
+        self._shown: tuple = ()
         self.widget = slicer.util.loadUI(uiPath)
         self.widget.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(self.widget)
@@ -57,6 +58,7 @@ class SegmentPanel:
         if self._parameters is not None:
             self._parameters.disconnectGui(self._guiTag)
         self._parameters = parameters
+        self._shown = ()
         if parameters is None:
             return
         self._guiTag = parameters.connectGui(self.ui)
@@ -105,6 +107,11 @@ class SegmentPanel:
         if self._parameters is not None and not self.controls.running:
             if self.channels.fillEmpty(slicer.mrmlScene):
                 self._onVolumesChanged()
+
+    def onNodesRemoved(self) -> None:
+        """A result may have been deleted in the scene."""
+        if self._parameters is not None:
+            self._showResult()
 
     def showDevices(self, hello: HelloResult) -> None:
         """Offer the devices that the engine has found."""
@@ -177,16 +184,18 @@ class SegmentPanel:
 
     def _showResult(self) -> None:
         tableNode = self._parameters.lesionTable
-        self.ui.lesionsBox.visible = tableNode is not None
-        if tableNode is None:
-            return
         segmentationNode = self._parameters.segmentation
+        shown = (tableNode, segmentationNode)
+        self.ui.lesionsBox.visible = tableNode is not None
+        if tableNode is None or shown == self._shown:
+            return
+        self._shown = shown
         lesions = lesionRows(tableNode)
         fillTable(
             self.ui.lesionsTable,
             (_("Lesion"), _("mL"), _("mm"), _("Probability")),
             [
-                (item.name, round(item.volume, 2), round(item.diameter, 1), _percent(item))
+                (item.name, f"{item.volume:.2f}", f"{item.diameter:.1f}", _percent(item))
                 for item in lesions
             ],
             [_point(item) for item in lesions],

@@ -75,15 +75,22 @@ def createHeatmaps(
     return nodes
 
 
-def heatmapInfo(node) -> HeatmapInfo:
-    """What a node that `createHeatmaps` made shows."""
-    info = json.loads(node.GetAttribute(COMPONENT_ATTRIBUTE))
-    return HeatmapInfo(node.GetName(), info["contributions"], tuple(info["window"]))
+def heatmapInfo(node) -> HeatmapInfo | None:
+    """What a node that `createHeatmaps` made shows; None for other nodes."""
+    if node.GetAttribute(ROLE_ATTRIBUTE) != HEATMAP_ROLE:
+        return None
+    try:
+        info = json.loads(node.GetAttribute(COMPONENT_ATTRIBUTE))
+        low, high = map(float, info["window"])
+        contributions = {name: float(value) for name, value in info["contributions"].items()}
+    except (TypeError, ValueError, KeyError, AttributeError):  # a scene file can hold anything
+        return None
+    return HeatmapInfo(node.GetName(), contributions, (low, high))
 
 
 def isHeatmap(node) -> bool:
     """Whether `createHeatmaps` made the node."""
-    return node.GetAttribute(ROLE_ATTRIBUTE) == HEATMAP_ROLE
+    return heatmapInfo(node) is not None
 
 
 def perceptualColorNode(scene):

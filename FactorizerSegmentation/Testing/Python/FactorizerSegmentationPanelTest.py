@@ -16,7 +16,7 @@ class FactorizerSegmentationPanelTest(unittest.TestCase):
     def setUp(self) -> None:
         slicer.mrmlScene.Clear()
         slicer.util.selectModule("FactorizerSegmentation")
-        self.widget = slicer.util.getModuleWidget("FactorizerSegmentation")
+        self.widget = slicer.util.getModuleWidget(slicer.modules.factorizersegmentation)
         self.panel = self.widget.segmentPanel
 
     def tearDown(self) -> None:
