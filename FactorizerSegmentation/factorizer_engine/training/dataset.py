@@ -1,4 +1,4 @@
-"""Which files make up a case: folders in MSD or nnU-Net layout."""
+"""Which files make up a case: folders in MSD or nnU-Net layout, or BIDS with derivatives."""
 
 from __future__ import annotations
 
@@ -50,13 +50,17 @@ class Dataset:
 
 
 def open_dataset(section: DataSection) -> Dataset:
-    """List the cases under `section.root` (`imagesTr`, `labelsTr`, perhaps `dataset.json`).
+    """List the cases under `section.root`.
+
+    Known layouts: MSD and nnU-Net (`imagesTr`, `labelsTr`, perhaps `dataset.json`), and BIDS as in
+    ISLES'22 (masks `derivatives/**/<case>_msk.nii.gz`, images `<case>_<channel>.nii.gz` elsewhere).
 
     Raises:
         BadInputError: If folders, descriptions or files are missing.
     """
     root = Path(section.root)
-    for folder in (root, root / "imagesTr", root / "labelsTr"):
+    is_bids = (root / "derivatives").is_dir()
+    for folder in (root, *(() if is_bids else (root / "imagesTr", root / "labelsTr"))):
         if not folder.is_dir():
             raise BadInputError(f"The dataset folder {folder} does not exist.")
     described = _read_description(root / "dataset.json")
@@ -74,7 +78,14 @@ def open_dataset(section: DataSection) -> Dataset:
             "name them under data.regions or in a dataset.json."
         )
     labels = labels or {f"label {v}": v for v in sorted({v for r in regions.values() for v in r})}
-    cases = _find_cases(root, len(channels), frozenset(section.exclude))
+    exclude = frozenset(section.exclude)
+    cases = _bids_cases(root, channels) if is_bids else _msd_cases(root, len(channels))
+    unknown = sorted(exclude - {case.name for case in cases})
+    if unknown:
+        raise BadInputError(f"The excluded case '{unknown[0]}' is not in {root.name}.")
+    cases = tuple(case for case in cases if case.name not in exclude)
+    if not cases:
+        raise BadInputError(f"The dataset {root} has no labelled cases.")
     return Dataset(root, tuple(channels), dict(labels), dict(regions), cases)
 
 
@@ -100,7 +111,26 @@ def _read_description(path: Path) -> dict:
     return {"channels": channels, "labels": labels, "regions": regions}
 
 
-def _find_cases(root: Path, channel_count: int, exclude: frozenset[str]) -> tuple[Case, ...]:
+def _bids_cases(root: Path, channels: tuple[str, ...]) -> list[Case]:
+    files = [p for p in sorted(root.rglob("*")) if _is_image(p)]
+    derivatives = root / "derivatives"
+    images = {_stem(p).lower(): p for p in files if derivatives not in p.parents}
+    cases = []
+    for label in files:
+        name = _stem(label).removesuffix("_msk")
+        if derivatives not in label.parents or name == _stem(label):
+            continue
+        wanted = [f"{name}_{channel}".lower() for channel in channels]
+        for channel, key in zip(channels, wanted, strict=True):
+            if key not in images:
+                raise BadInputError(
+                    f"The case {name} lacks the channel {channel}: {key}.nii.gz is missing."
+                )
+        cases.append(Case(name, tuple(images[key] for key in wanted), label))
+    return cases
+
+
+def _msd_cases(root: Path, channel_count: int) -> list[Case]:
     labels = {_stem(p): p for p in sorted((root / "labelsTr").iterdir()) if _is_image(p)}
     images: dict[str, dict[int, Path]] = {}
     for path in sorted((root / "imagesTr").iterdir()):
@@ -111,13 +141,8 @@ def _find_cases(root: Path, channel_count: int, exclude: frozenset[str]) -> tupl
         if match and match[1] in labels:
             name, number = match[1], int(match[2])
         images.setdefault(name, {})[-1 if number is None else number] = path
-    unknown = sorted(exclude - set(labels))
-    if unknown:
-        raise BadInputError(f"The excluded case '{unknown[0]}' is not in {root.name}.")
     cases = []
     for name, label in labels.items():
-        if name in exclude:
-            continue
         found = images.get(name, {})
         if set(found) == {-1}:
             cases.append(Case(name, (found[-1],), label))
@@ -129,9 +154,7 @@ def _find_cases(root: Path, channel_count: int, exclude: frozenset[str]) -> tupl
                     f"imagesTr/{name}_{number:04d} is missing."
                 )
         cases.append(Case(name, tuple(found[n] for n in range(channel_count)), label))
-    if not cases:
-        raise BadInputError(f"The dataset {root} has no labelled cases.")
-    return tuple(cases)
+    return cases
 
 
 def _is_image(path: Path) -> bool:

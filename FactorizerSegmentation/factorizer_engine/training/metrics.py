@@ -7,6 +7,7 @@ in BraTS.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import cc3d
@@ -68,12 +69,15 @@ def score_region(
         return RegionScores(float(agree), worst, float(agree), float(agree), *map(float, volumes))
     box = _common_box(prediction | reference)
     pair = [torch.from_numpy(m[box].copy())[None, None].float() for m in (prediction, reference)]
-    hd95 = compute_hausdorff_distance(
-        *pair, include_background=True, percentile=95, spacing=list(spacing)
-    )
-    surface = compute_surface_dice(
-        *pair, class_thresholds=[tolerance_mm], include_background=True, spacing=list(spacing)
-    )
+    with warnings.catch_warnings():
+        # MONAI's surface metrics still call a function of theirs that they deprecated.
+        warnings.simplefilter("ignore", FutureWarning)
+        hd95 = compute_hausdorff_distance(
+            *pair, include_background=True, percentile=95, spacing=list(spacing)
+        )
+        surface = compute_surface_dice(
+            *pair, class_thresholds=[tolerance_mm], include_background=True, spacing=list(spacing)
+        )
     return RegionScores(
         dice=float(compute_dice(*pair, include_background=True)),
         hd95_mm=float(hd95),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -25,3 +26,52 @@ def make_case(root: Path, name: str, seed: int, shape: tuple[int, int, int] = (2
         image = noise + 40 * (label > 0) + (30 if channel else -20) * (label > 1)
         write_image(root / "imagesTr" / f"{name}_{channel:04d}.nii.gz", image.astype(np.float32))
     write_image(root / "labelsTr" / f"{name}.nii.gz", label.astype(np.uint8))
+
+
+def make_dataset(root: Path) -> None:
+    """Six cases in nnU-Net layout."""
+    for number in range(6):
+        make_case(root, f"blob_{number}", number)
+    description = {
+        "channel_names": {"0": "A", "1": "B"},
+        "labels": {"background": 0, "whole": [1, 2], "core": 2, "rim": 1},
+    }
+    (root / "dataset.json").write_text(json.dumps(description))
+
+
+def quick_settings(root: Path) -> dict:
+    """A configuration over the dataset at `root` that trains in seconds, as a dictionary."""
+    return {
+        "name": "blobs",
+        "window": [16, 16, 16],
+        "data": {
+            "root": str(root),
+            "channels": ["A", "B"],
+            "labels": {"rim": 1, "core": 2},
+            "regions": {"core": [2], "whole": [1, 2]},
+        },
+        "split": {"held_out": ["blob_5"], "validation": ["blob_4"]},
+        "network": {
+            "arguments": {
+                "encoder_depth": [1, 1],
+                "encoder_width": [8, 16],
+                "strides": [1, 2],
+                "decoder_depth": [1],
+                "head_dim": 4,
+                "patch_size": 4,
+                "shifts": [None, 2],
+                "dropout": 0.1,
+            }
+        },
+        "optimization": {"steps": 6, "batch_size": 2, "learning_rate": 1e-2, "ema_decay": 0.5},
+        "run": {
+            "output": str(root.parent / "run"),
+            "cache": str(root.parent / "cache"),
+            "device": "cpu",
+            "threads": 1,
+            "first_validation": 3,
+            "validate_every": 100,
+            "checkpoint_every": 2,
+            "log_every": 1,
+        },
+    }

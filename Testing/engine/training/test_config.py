@@ -5,17 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from factorizer_engine.errors import BadInputError
 from factorizer_engine.training.config import load_config
+from factorizer_engine.training.networks import network_spec
 
 SHIPPED = Path(__file__).parents[3] / "FactorizerSegmentation" / "Resources" / "training"
 
+PUBLISHED_PARAMETERS = {
+    "brats-paper": 5_855_241,
+    "isles22-paper": 7_371_523,
+    "brats23-bundle": 7_603_459,
+    "isles22-bundle": 7_372_289,
+}
+
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_shipped_configuration_is_valid(path, tmp_path):
+def test_every_shipped_configuration_describes_a_network(path, tmp_path):
     config = load_config(path, data=tmp_path)
-    assert config.window
+    spec = network_spec(
+        config.network, len(config.data.channels), len(config.data.regions), config.window
+    )
+    with torch.device("meta"):
+        network = spec.build()
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert count == PUBLISHED_PARAMETERS.get(path.stem, count)
 
 
 def test_an_unknown_key_is_named(settings, write_config):

@@ -57,6 +57,27 @@ def test_an_msd_folder_with_four_dimensional_images_is_understood(tmp_path):
     assert not check_dataset(dataset).problems
 
 
+def test_a_bids_folder_with_derivatives_is_understood(tmp_path):
+    root = tmp_path / "stroke"
+    for number in (1, 2):
+        session = f"sub-{number}/ses-1"
+        name = f"sub-{number}_ses-1"
+        for channel in ("dwi", "adc", "FLAIR"):
+            write_image(root / "rawdata" / session / f"{name}_{channel}.nii.gz", np.eye(8)[None])
+        write_image(root / "derivatives" / session / f"{name}_msk.nii.gz", np.ones((1, 8, 8)))
+    section = DataSection(
+        root=str(root),
+        channels=("DWI", "FLAIR"),
+        regions={"lesion": (1,)},
+        exclude=("sub-2_ses-1",),
+    )
+    (case,) = open_dataset(section).cases
+    assert case.name == "sub-1_ses-1"
+    assert [p.name for p in case.images] == ["sub-1_ses-1_dwi.nii.gz", "sub-1_ses-1_FLAIR.nii.gz"]
+    with pytest.raises(BadInputError, match="sub-1_ses-1 lacks the channel T1"):
+        open_dataset(section.model_copy(update={"channels": ("T1",)}))
+
+
 def test_a_missing_channel_is_named_by_file(dataset_dir):
     (dataset_dir / "imagesTr" / "blob_3_0001.nii.gz").unlink()
     with pytest.raises(BadInputError, match="blob_3 lacks channel 1: imagesTr/blob_3_0001"):

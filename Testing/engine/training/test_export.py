@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from engine.training.blobs import make_dataset, quick_settings
 from factorizer_engine.bundles.loading import load_bundle
 from factorizer_engine.errors import BadInputError
 from factorizer_engine.training.commands import evaluate_command
@@ -18,11 +21,22 @@ from factorizer_engine.training.run import train
 from factorizer_engine.training.state import load_checkpoint
 
 
-@pytest.fixture
-def run(settings, write_config):
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data") / "blobs"
+    make_dataset(root)
+    settings = quick_settings(root)
     settings["optimization"] |= {"steps": 30, "batch_size": 2}
     settings["bundle"] = {"title": "Blobs", "version": "1.2.0", "licence": "CC0"}
-    return train(load_config(write_config(settings)))
+    path = root.parent / "config.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return train(load_config(path), path)
+
+
+@pytest.fixture
+def run(finished_run, tmp_path):
+    """A copy that a test may change."""
+    return shutil.copytree(finished_run, tmp_path / "run")
 
 
 def test_a_run_becomes_a_bundle_that_predicts_the_same(run, tmp_path):
@@ -44,7 +58,9 @@ def test_the_card_tells_the_split_the_time_and_the_scores(run, tmp_path):
 
 def test_an_exported_model_is_evaluated_and_its_card_then_says_so(run, tmp_path):
     export(run, tmp_path / "models" / "blobs")
-    result = evaluate_command(run, run / "evaluation", model=str(tmp_path / "models" / "blobs"), keep=True)
+    result = evaluate_command(
+        run, run / "evaluation", model=str(tmp_path / "models" / "blobs"), keep=True
+    )
     assert list(result["cases"]) == ["blob_5"]
     assert (run / "evaluation" / "segmentations" / "blob_5.nii.gz").is_file()
     bundle = export(run, tmp_path / "models" / "blobs", overwrite=True)
