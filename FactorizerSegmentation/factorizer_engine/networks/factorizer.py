@@ -11,7 +11,13 @@ from torch import Tensor, nn
 
 from factorizer_engine.factorization import NMF, MatrixFactorization, SWMatricize
 from factorizer_engine.networks.blocks import FactMixer, FactorizerStage, Reshape
-from factorizer_engine.networks.layers import LayerNorm, convolution, transposed_convolution
+from factorizer_engine.networks.layers import (
+    LayerNorm,
+    PatchConvolution,
+    TransposedPatchConvolution,
+    channels_last,
+    stem_convolution,
+)
 from factorizer_engine.networks.position import PositionalEmbedding
 
 
@@ -23,14 +29,7 @@ class EncoderStage(nn.Module):
     ) -> None:
         super().__init__()
         if stride > 1:
-            self.downsample = convolution(
-                dims,
-                in_channels=in_channels,
-                out_channels=channels,
-                kernel_size=stride,
-                stride=stride,
-                bias=bias,
-            )
+            self.downsample = PatchConvolution(dims, in_channels, channels, stride, bias)
             in_channels = channels
         self.block = FactorizerStage(in_channels, channels, **stage_args)
 
@@ -47,9 +46,7 @@ class DecoderStage(nn.Module):
         self, in_channels: int, channels: int, stride: int, dims: int, **stage_args: Any
     ) -> None:
         super().__init__()
-        self.upsample = transposed_convolution(
-            dims, in_channels=in_channels, out_channels=channels, kernel_size=stride, stride=stride
-        )
+        self.upsample = TransposedPatchConvolution(dims, in_channels, channels, stride)
         self.block = FactorizerStage(2 * channels, channels, **stage_args)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
@@ -130,14 +127,7 @@ class Factorizer(nn.Module):
         bottleneck = len(encoder_width) - 1
         embedding = PositionalEmbedding if pos_embed is True else (pos_embed or None)
 
-        self.stem = convolution(
-            dims,
-            in_channels=in_channels,
-            out_channels=encoder_width[0],
-            kernel_size=3,
-            padding=1,
-            bias=False,
-        )
+        self.stem = stem_convolution(dims, in_channels, encoder_width[0])
         self.encoder = nn.Module()
         self.encoder.blocks = nn.ModuleList(
             EncoderStage(
@@ -168,8 +158,7 @@ class Factorizer(nn.Module):
         )
         self.num_heads = int(num_deep_supr or 1)
         heads = [
-            convolution(dims, in_channels=width, out_channels=out_channels, kernel_size=1)
-            for width in encoder_width[: self.num_heads]
+            PatchConvolution(dims, width, out_channels) for width in encoder_width[: self.num_heads]
         ]
         if self.num_heads == 1:
             self.head = heads[0]
@@ -187,7 +176,7 @@ class Factorizer(nn.Module):
                 f"The network takes {self.spatial_size} voxels, "
                 f"but the input has {tuple(x.shape[2:])}."
             )
-        x = self.stem(x)
+        x = channels_last(self.stem(x))
         skips = []
         for stage in self.encoder.blocks:
             x = stage(x)

@@ -1,13 +1,21 @@
 """Layers on maps (B, C, *S). Parameter names are those of the published weights.
 
-Layers on channels compute along the last axis: maps in channels-last memory pass through without
-copies.
+All compute along the last axis of channels-last memory: maps in that layout (`channels_last`) pass
+through without being copied.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED_CONVOLUTIONS = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The map (B, C, *S) with the channels innermost in memory."""
+    return x.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
 class Linear(nn.Module):
@@ -58,11 +66,71 @@ class MLP(nn.Module):
         return self.block(x)
 
 
-def convolution(dims: int, **kwargs) -> nn.Module:
-    """A convolution in 1, 2 or 3 spatial dimensions."""
-    return (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1](**kwargs)
+def stem_convolution(dims: int, in_channels: int, out_channels: int) -> nn.Module:
+    """A convolution with kernel 3 and no bias that keeps the resolution."""
+    return _CONVOLUTIONS[dims - 1](in_channels, out_channels, 3, padding=1, bias=False)
 
 
-def transposed_convolution(dims: int, **kwargs) -> nn.Module:
-    """A transposed convolution in 1, 2 or 3 spatial dimensions."""
-    return (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[dims - 1](**kwargs)
+class PatchConvolution(nn.Module):
+    """A convolution whose kernel is as large as its stride: a linear map of disjoint patches.
+
+    Args:
+        dims: Spatial dimensions.
+        in_channels, out_channels: Channels.
+        stride: Voxels of a patch along each axis; 1 is a linear map of the channels.
+        bias: Whether there is one.
+    """
+
+    def __init__(
+        self, dims: int, in_channels: int, out_channels: int, stride: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        convolution = _CONVOLUTIONS[dims - 1](in_channels, out_channels, stride, stride, bias=bias)
+        self.weight = convolution.weight
+        self.register_parameter("bias", convolution.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, *S) to (B, C_out, *(S / stride))."""
+        tokens = x.movedim(1, -1)
+        batch, *size, channels = tokens.shape
+        dims, stride = len(size), self.stride
+        tokens = tokens.reshape(batch, *_interleave(size, stride), channels)
+        grid, patch = range(1, 2 * dims, 2), range(2, 2 * dims + 1, 2)
+        tokens = tokens.permute(0, *grid, *patch, 2 * dims + 1)
+        tokens = tokens.reshape(batch, *(s // stride for s in size), stride**dims * channels)
+        weight = self.weight.movedim(1, -1).flatten(1)
+        return F.linear(tokens, weight, self.bias).movedim(-1, 1)
+
+
+class TransposedPatchConvolution(nn.Module):
+    """A transposed convolution whose kernel is as large as its stride: disjoint patches out.
+
+    Args:
+        dims: Spatial dimensions.
+        in_channels, out_channels: Channels.
+        stride: Voxels of a patch along each axis.
+    """
+
+    def __init__(self, dims: int, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        convolution = _TRANSPOSED_CONVOLUTIONS[dims - 1](in_channels, out_channels, stride, stride)
+        self.weight = convolution.weight
+        self.bias = convolution.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, *S) to (B, C_out, *(S * stride))."""
+        tokens = x.movedim(1, -1)
+        batch, *size, _ = tokens.shape
+        dims, stride = len(size), self.stride
+        weight = self.weight.movedim(1, -1).flatten(1).t()
+        tokens = F.linear(tokens, weight, self.bias.repeat(stride**dims))
+        tokens = tokens.reshape(batch, *size, *[stride] * dims, -1)
+        pairs = [axis for d in range(dims) for axis in (1 + d, 1 + dims + d)]
+        tokens = tokens.permute(0, *pairs, 2 * dims + 1)
+        return tokens.reshape(batch, *(s * stride for s in size), -1).movedim(-1, 1)
+
+
+def _interleave(size: list[int], stride: int) -> list[int]:
+    return [n for s in size for n in (s // stride, stride)]
