@@ -203,12 +203,14 @@ class EngineClient:
             return CancelledError()
         for reader in self._readers:
             reader.join(CANCEL_SECONDS)
-        reason = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return InternalError(
-            f"The engine stopped unexpectedly ({reason}), perhaps for lack of memory; "
-            "close other programs and try again.",
-            self.log,
-        )
+        if code < 0:
+            message = (
+                f"The engine stopped unexpectedly (signal {-code}), perhaps for lack of memory; "
+                "close other programs and try again."
+            )
+        else:
+            message = f"The engine stopped unexpectedly (exit code {code}); its log says why."
+        return InternalError(message, self.log)
 
     def _next_id(self) -> int:
         with self._write_lock:

@@ -119,24 +119,22 @@ def test_the_command_runs_as_a_program_of_its_own(tmp_path, run_cli, scans):
     assert (tmp_path / "o" / "segmentation.nii.gz").is_file()
 
 
-def test_ctrl_c_ends_the_command_with_one_sentence_and_no_result(tmp_path, environment, scans):
-    command = ["segment", "-m", "tiny", *inputs(scans), "-o", str(tmp_path / "o"), "-v"]
+@pytest.fixture
+def running(tmp_path, environment, scans):
+    """A `factorizer segment` that has just started its engine, and the engine's process id."""
+    command = ["segment", "-m", "tiny", *inputs(scans), "-o", str(tmp_path / "o")]
     process = subprocess.Popen(
         [sys.executable, "-m", "factorizer_engine.cli", *command],
         env={**os.environ, **environment},
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for_child(process.pid)
-    process.send_signal(signal.SIGINT)
-    errors = process.communicate(timeout=60)[1]
-    assert process.returncode == 1
-    assert "factorizer: The run was cancelled." in errors
-    assert "Traceback" not in errors
-    assert list((tmp_path / "o").iterdir()) == []
+    yield process, wait_for_child(process.pid)
+    process.kill()
+    process.communicate()
 
 
-def wait_for_child(pid: int) -> None:
+def wait_for_child(pid: int) -> int:
     children = Path(f"/proc/{pid}/task/{pid}/children")
     if not children.exists():
         pytest.skip("looks into /proc")
@@ -144,6 +142,44 @@ def wait_for_child(pid: int) -> None:
     while not children.read_text().strip():
         assert time.monotonic() < end
         time.sleep(0.02)
+    return int(children.read_text().split()[0])
+
+
+def test_ctrl_c_ends_the_command_with_one_sentence_and_no_result(running, tmp_path):
+    process, _engine = running
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert errors.strip() == "factorizer: The run was cancelled."
+    assert list((tmp_path / "o").iterdir()) == []
+
+
+def test_an_engine_that_is_killed_is_one_sentence_and_exit_code_1(running, tmp_path):
+    process, engine = running
+    os.kill(engine, signal.SIGKILL)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert errors.startswith("factorizer: The engine stopped unexpectedly")
+    assert len(errors.strip().splitlines()) == 1
+    assert list((tmp_path / "o").iterdir()) == []
+
+
+def test_the_engine_ends_with_the_command_that_started_it(running):
+    process, engine = running
+    process.kill()
+    process.communicate(timeout=60)
+    end = time.monotonic() + 60
+    while is_running(engine):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_the_version_is_told(cli):
