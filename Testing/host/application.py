@@ -1,10 +1,10 @@
 """The application: everything joined, in one process.
 
-    from host.application import HostApplication
+from host.application import HostApplication
 
-    host = HostApplication()            # needs a display, or QT_QPA_PLATFORM=offscreen
-    widget = host.select_module("FactorizerSegmentation")
-    host.screenshot("window.png")
+host = HostApplication()            # needs a display, or QT_QPA_PLATFORM=offscreen
+widget = host.select_module("FactorizerSegmentation")
+host.screenshot("window.png")
 """
 
 from __future__ import annotations
@@ -42,6 +42,17 @@ from host import (  # noqa: E402
 )
 from host.io_manager import CoreIOManager  # noqa: E402
 from host.wrapping import wraps_slicer_class  # noqa: E402
+
+for _part in (
+    qmrml_widgets,
+    ui_loader,
+    slice_widget,
+    layout_manager,
+    main_window,
+    scripted_module,
+    parameter_node,
+):
+    _part.install()
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 MODULE_FILE = REPOSITORY / "FactorizerSegmentation" / "FactorizerSegmentation.py"
@@ -140,17 +151,7 @@ class HostApplication:
         self.app = qSlicerApplication(self.core, self.folder, testing)
         slicer.app = self.app
         slicer.qSlicerApplication = qSlicerApplication
-        for part in (
-            qmrml_widgets,
-            ui_loader,
-            slice_widget,
-            layout_manager,
-            main_window,
-            scripted_module,
-            parameter_node,
-            sample_data,
-        ):
-            part.install()
+        sample_data.install()
         self.window = slicer.qSlicerMainWindow()
         self.app._layoutManager = slicer.qSlicerLayoutManager(self.core, self.window._viewport)
         self.app._layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)

@@ -53,11 +53,15 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801
         return position.y() <= HEADER_HEIGHT
 
     def sizeHint(self):
-        inner = self.layout().totalSizeHint() if self.layout() and not self.collapsed else qt.QSize()
+        inner = (
+            self.layout().totalSizeHint() if self.layout() and not self.collapsed else qt.QSize()
+        )
         return inner.expandedTo(self.minimumSizeHint())
 
     def minimumSizeHint(self):
-        inner = self.layout().totalMinimumSize() if self.layout() and not self.collapsed else qt.QSize()
+        inner = (
+            self.layout().totalMinimumSize() if self.layout() and not self.collapsed else qt.QSize()
+        )
         return inner.expandedTo(qt.QSize(100, HEADER_HEIGHT))
 
     def paintEvent(self, event) -> None:

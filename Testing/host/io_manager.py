@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import slicer
+import vtk
 
 KNOWN_EXTENSIONS = (".seg.nrrd", ".seg.nhdr", ".nii.gz")
 TYPE_BY_EXTENSION = {
@@ -58,7 +59,7 @@ class CoreIOManager:
         node = self._readers[fileType](path, properties) if path.exists() else None
         if node is None:
             if messages is not None:
-                messages.AddMessage(slicer.vtkCommand.ErrorEvent, f"Cannot read {path}")
+                messages.AddMessage(vtk.vtkCommand.ErrorEvent, f"Cannot read {path}")
             return False
         if loadedNodes is not None and node is not self._core.scene:
             loadedNodes.AddItem(node)

@@ -57,9 +57,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
         self._ids: list[str | None] = []
         self._currentId: str | None = None
         self._combo = QtWidgets.QComboBox(self)
-        self._combo.setSizeAdjustPolicy(
-            QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon
-        )
+        self._combo.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._combo)

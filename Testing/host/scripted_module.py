@@ -144,12 +144,6 @@ class qSlicerScriptedLoadableModuleWidget(QtWidgets.QWidget):  # noqa: N801
     def module(self):
         return self._module
 
-    def mrmlScene(self):
-        return slicer.mrmlScene
-
-    def setMRMLScene(self, scene) -> None:
-        """There is one scene per process."""
-
     def enter(self) -> None:
         _callIfThere(self._widget, "enter")
 

@@ -1,17 +1,17 @@
 """Slice views drawn by Slicer's own displayable managers, without any display.
 
-    import slicer
-    from host.views import SliceView, start_core
+import slicer
+from host.views import SliceView, start_core
 
-    start_core()                                  # slicer.mrmlScene, slicer.modules
-    ...                                           # load volumes, make a segmentation
-    view = SliceView(slicer.mrmlScene, "Axial", (600, 600))
-    view.set_layers(background=flair, foreground=heatmap, opacity=0.6)
-    view.show_segmentation(segmentation, fill=0.4)
-    view.show_legend(heatmap, "Component 1")
-    view.fit()
-    view.jump_to((r, a, s))                       # RAS, mm
-    view.save_png("axial.png")
+start_core()                                  # slicer.mrmlScene, slicer.modules
+...                                           # load volumes, make a segmentation
+view = SliceView(slicer.mrmlScene, "Axial", (600, 600))
+view.set_layers(background=flair, foreground=heatmap, opacity=0.6)
+view.show_segmentation(segmentation, fill=0.4)
+view.show_legend(heatmap, "Component 1")
+view.fit()
+view.jump_to((r, a, s))                       # RAS, mm
+view.save_png("axial.png")
 """
 
 from __future__ import annotations
@@ -72,6 +72,11 @@ class SliceView:
         self._create_window()
         self.resize(*size)
         _announce_legends(core.scene)
+        self._layersChanged = True
+        self.composite.AddObserver("ModifiedEvent", self._onLayersChanged)
+
+    def _onLayersChanged(self, caller, event) -> None:
+        self._layersChanged = True
 
     def _create_window(self) -> None:
         self.window = vtk.vtkRenderWindow()
@@ -182,7 +187,12 @@ class SliceView:
 
     def image(self) -> np.ndarray:
         """The view as an array (height, width, 3) of uint8, top row first."""
-        # Displayable managers complete what they show (the legend, for one) after a first frame.
+        if self._layersChanged:
+            # Legends heed their own changes only, and show themselves with their volume.
+            self._layersChanged = False
+            for legend in slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode"):
+                legend.Modified()
+        # Displayable managers complete what they show after a first frame.
         self.render()
         self.render()
         width, height = self.window.GetSize()

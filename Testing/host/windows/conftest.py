@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from engine import tiny
 
 MODELS = Path(tempfile.mkdtemp(prefix="models-"))
@@ -17,11 +18,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")])
 )
 
-from host.application import REPOSITORY, HostApplication  # noqa: E402
-
 import slicer  # noqa: E402  (the host completes it)
 
-SAMPLE = REPOSITORY / "FactorizerSegmentation" / "Resources" / "SampleData" / "BrainTumour"
+from host.application import HostApplication  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -68,21 +67,30 @@ def add_scan(host):
 
 
 @pytest.fixture
-def tiny_case(module, add_scan):
+def choose_model(module):
+    """Chooses a model by the beginning of its title, as a user does."""
+
+    def choose(title: str) -> None:
+        combo = module.segmentPanel.ui.modelComboBox
+        titles = [combo.itemText(index) for index in range(combo.count)]
+        combo.currentIndex = next(i for i, known in enumerate(titles) if known.startswith(title))
+
+    return choose
+
+
+@pytest.fixture
+def tiny_model(choose_model):
+    """The tiny model chosen."""
+    choose_model("Tiny test model")
+
+
+@pytest.fixture
+def tiny_case(tiny_model, add_scan):
     """The tiny model chosen and its two small scans in the scene."""
-    choose_model(module, "Tiny test model")
     return {name: add_scan(scan) for name, scan in tiny.scans().items()}
 
 
 @pytest.fixture
-def long_case(module, add_scan):
+def long_case(tiny_model, add_scan):
     """The tiny model chosen and scans so large that a run takes long."""
-    choose_model(module, "Tiny test model")
     return {name: add_scan(scan) for name, scan in tiny.scans(shape=(150, 150, 150)).items()}
-
-
-def choose_model(module, title: str) -> None:
-    """Choose a model by its title, as a user does."""
-    combo = module.segmentPanel.ui.modelComboBox
-    titles = [combo.itemText(index) for index in range(combo.count)]
-    combo.currentIndex = titles.index(title)

@@ -8,6 +8,7 @@ import signal
 import numpy as np
 import qt
 import slicer
+
 from engine import tiny
 from factorizer_engine.images.scan import Scan
 
@@ -19,6 +20,7 @@ def nodes(className: str) -> list:
 def run(host, module) -> str:
     """Click Segment and wait; returns what the panel then says."""
     ui = module.segmentPanel.ui
+    assert ui.applyButton.enabled, ui.applyButton.toolTip
     ui.applyButton.click()
     assert host.wait_until(lambda: not module.logic.busy, 120)
     return ui.statusLabel.text
@@ -52,9 +54,7 @@ def test_segmenting_gives_a_visible_segmentation_on_the_scans_grid(host, module,
     said = run(host, module)
 
     (segmentation,) = nodes("vtkMRMLSegmentationNode")
-    names = [
-        segmentation.GetSegmentation().GetNthSegment(index).GetName() for index in range(3)
-    ]
+    names = [segmentation.GetSegmentation().GetNthSegment(index).GetName() for index in range(3)]
     assert names == ["Core", "Oedema", "Enhancing"]
     assert segmentation.GetDisplayNode().GetVisibility()
     segment = segmentation.GetSegmentation().GetNthSegmentID(1)
@@ -132,7 +132,7 @@ def test_the_window_stays_alive_during_a_run(host, module, long_case):
 
 
 def test_an_engine_that_dies_is_reported_and_the_next_run_has_a_new_one(
-    host, module, long_case, add_scan
+    host, module, long_case, add_scan, choose_model
 ):
     start(host, module)
     os.kill(module.logic.engine.processId, signal.SIGKILL)
@@ -143,6 +143,7 @@ def test_an_engine_that_dies_is_reported_and_the_next_run_has_a_new_one(
     assert nodes("vtkMRMLSegmentationNode") == []
 
     slicer.mrmlScene.Clear(False)
+    choose_model("Tiny test model")
     for scan in tiny.scans().values():
         add_scan(scan)
     assert "mL" in run(host, module)
@@ -169,7 +170,7 @@ def test_scans_that_lie_apart_give_one_plain_sentence(host, module, tiny_case):
     assert nodes("vtkMRMLSegmentationNode") == []
 
 
-def test_a_scan_with_nan_gives_one_plain_sentence(host, module, add_scan, tiny_case):
+def test_a_scan_with_nan_gives_one_plain_sentence(host, module, tiny_case):
     voxels = slicer.util.arrayFromVolume(tiny_case["FLAIR"])
     voxels[3, 3, 3] = np.nan
     slicer.util.arrayFromVolumeModified(tiny_case["FLAIR"])
@@ -180,7 +181,7 @@ def test_a_scan_with_nan_gives_one_plain_sentence(host, module, add_scan, tiny_c
     assert nodes("vtkMRMLSegmentationNode") == []
 
 
-def test_a_flat_scan_gives_one_plain_sentence(host, module, add_scan):
+def test_a_flat_scan_gives_one_plain_sentence(host, module, tiny_model, add_scan):
     scans = tiny.scans()
     add_scan(scans["FLAIR"])
     flat = scans["T1"].array[:, :, :1]

@@ -8,26 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
+
 from factorizer_engine.bundles.locations import model_folders
+from host.application import REPOSITORY
 
-from host.windows.conftest import SAMPLE, choose_model
-
+SAMPLE = REPOSITORY / "FactorizerSegmentation" / "Resources" / "SampleData" / "BrainTumour"
 LOWEST_DICE = 0.75
 SCREENSHOTS = "FACTORIZER_SCREENSHOTS"
 """Folder that takes a picture of the window, if this variable is set."""
 
 
-def titles(module) -> list[str]:
-    combo = module.segmentPanel.ui.modelComboBox
-    return [combo.itemText(index) for index in range(combo.count)]
-
-
-def test_the_sample_tumour_is_found(host, module, tmp_path):
+def test_the_sample_tumour_is_found(host, module, choose_model, tmp_path):
     if not any((folder / "glioma-fast").is_dir() for folder in model_folders()):
         pytest.skip("No glioma model ships with this copy.")
     for channel in ("FLAIR", "T1", "T1ce", "T2"):
         slicer.util.loadVolume(str(SAMPLE / f"{channel}.nii.gz"))
-    choose_model(module, next(title for title in titles(module) if title.startswith("Glioma")))
+    choose_model("Glioma")
     host.process_events(0.2)
     assert module.segmentPanel.ui.applyButton.enabled
 
