@@ -68,7 +68,7 @@ def _show_heatmap(widget) -> None:
     heatmaps = widget.logic.heatmaps()
     chosen = heatmaps[most_focal(heatmaps, slicer.util.getNode("FLAIR"), truth)]
     selectKey(widget.componentsPanel.ui.componentsTable, chosen.GetID())
-    layers.showBackground(slicer.mrmlScene, slicer.util.getNode("T1ce"))
+    slicer.util.setSliceViewerLayers(background=slicer.util.getNode("T1ce"))
     layers.jumpSlices(slicer.mrmlScene, widest_point(truth, label.affine))
 
 
