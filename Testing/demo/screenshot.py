@@ -1,7 +1,7 @@
 """`python -m demo.screenshot FILE.png`: the module with the sample case, for the README.
 
-The real module in the stand-in window: loads the scans, presses Apply, then Explain, and shows a
-heatmap.
+The real module in the stand-in window: loads the scans, presses Segment, then Explain, and
+shows a heatmap.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import numpy as np
 from demo.pictures import most_focal
 from demo.sample import brain_tumour
 from demo.scene import widest_point
-from FactorizerSegmentationLib.scene import layers
 from host.display import display_environment
 
 WINDOW = (1600, 1000)
 RUN_SECONDS = 900
+FILL = 0.15
+"""Of the segments, so that the heatmap shows."""
 
 
 def take_screenshot(path: Path) -> None:
@@ -69,7 +70,10 @@ def _show_heatmap(widget) -> None:
     chosen = heatmaps[most_focal(heatmaps, slicer.util.getNode("FLAIR"), truth)]
     selectKey(widget.componentsPanel.ui.componentsTable, chosen.GetID())
     slicer.util.setSliceViewerLayers(background=slicer.util.getNode("T1ce"))
-    layers.jumpSlices(slicer.mrmlScene, widest_point(truth, label.affine))
+    for segmentation in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        segmentation.GetDisplayNode().SetOpacity2DFill(FILL)
+    for view in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        view.JumpSliceByOffsetting(*widest_point(truth, label.affine))
 
 
 if __name__ == "__main__":
