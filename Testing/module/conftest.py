@@ -16,6 +16,28 @@ from host.core import start_core  # noqa: E402  (it also gives slicer-core what 
 FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
 
 
+@pytest.fixture(scope="session")
+def host():
+    """The stand-in for Slicer's window with the module loaded; there is one per process."""
+    pytest.importorskip("PySide6")
+    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    from host.application import HostApplication
+
+    application = HostApplication()
+    yield application
+    application.close()
+
+
+@pytest.fixture(autouse=True)
+def uncaught(monkeypatch):
+    """Exceptions in slots, which Qt swallows; a test fails if there were any."""
+    caught: list[BaseException] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: caught.append(error))
+    yield
+    assert caught == []
+
+
 @pytest.fixture
 def scene():
     """An empty scene, with all logics attached."""

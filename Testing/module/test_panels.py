@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import slicer
@@ -13,18 +16,37 @@ AFFINE = orientation_affines()["LPS"]
 
 
 @pytest.fixture
-def widget(host, scene, monkeypatch):
-    """The module's widget in an empty scene, with an engine that is stopped afterwards."""
+def widget(host, scene, monkeypatch, tmp_path):
+    """The module's widget in an empty scene, with one model; its engine ends with the test."""
     from FactorizerSegmentationLib import engine_process
 
     monkeypatch.setattr(engine_process, "KILL_AFTER_MS", 300)
+    write_model(tmp_path / "models" / "fake")
+    monkeypatch.setenv("FACTORIZER_MODELS", str(tmp_path / "models"))
     widget = host.select_module("FactorizerSegmentation")
+    widget.logic.getParameterNode().modelName = "fake"
+    widget.segmentPanel.setParameters(widget.logic.getParameterNode())
+    widget.componentsPanel.setParameters(widget.logic.getParameterNode())
     yield current(host)
     widget = current(host)
     widget.logic.engine.stop()
     scene.Clear(False)
     host.process_events()
     widget.segmentPanel.ui.pythonLineEdit.text = ""
+
+
+def write_model(folder: Path) -> None:
+    """A model as far as the panel reads it."""
+    section = {
+        "name": "fake",
+        "family": "glioma",
+        "title": "Fake glioma model",
+        "channels": [{"name": name, "aliases": []} for name in NAMES],
+        "regions": [{"name": "ET", "title": "Enhancing"}, {"name": "WT", "title": "Whole"}],
+    }
+    (folder / "configs").mkdir(parents=True)
+    metadata = {"version": "1", "description": "For tests.", "factorizer": section}
+    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
 
 
 def current(host):

@@ -154,7 +154,7 @@ class HeatmapOverlay:
 
     def _hideLegend(self, scene) -> None:
         node = scene.GetNodeByID(self._nodeId) if self._nodeId else None
-        legend = node and slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
+        legend = node and slicer.modules.colors.logic().GetColorLegendDisplayNode(node)
         if legend is not None:
             legend.SetVisibility(False)
 
@@ -180,7 +180,7 @@ def _setDisplay(node, colors, window: tuple[float, float]) -> None:
 
 
 def _showLegend(node) -> None:
-    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
+    legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(node)
     if legend is None:
         return
     legend.SetTitleText(_("Activation"))

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from FactorizerSegmentationLib.models import installedModels
+
+
+def write(folder: Path, metadata: object) -> None:
+    (folder / "configs").mkdir(parents=True)
+    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+
+
+def typed(name: str, title: str, **more) -> dict:
+    """Metadata as this project writes it."""
+    section = {
+        "name": name,
+        "family": "glioma",
+        "title": title,
+        "channels": [{"name": "FLAIR", "aliases": ["t2f"]}, {"name": "T1", "aliases": []}],
+        "regions": [{"name": "WT", "label": 2, "title": "Whole tumour"}],
+        **more,
+    }
+    return {"version": "0.2.0", "description": "Finds it.", "factorizer": section}
+
+
+def test_a_model_is_described_without_opening_its_weights(tmp_path):
+    write(tmp_path / "a", typed("glioma-fast", "Glioma, fast", expected_seconds={"cpu": 40.0}))
+
+    (model,) = installedModels([tmp_path])
+
+    assert (model.name, model.title, model.version) == ("glioma-fast", "Glioma, fast", "0.2.0")
+    assert [(c.name, c.aliases) for c in model.channels] == [("FLAIR", ("t2f",)), ("T1", ())]
+    assert model.regions == {"WT": "Whole tumour"}
+    assert model.expectedSeconds == {"cpu": 40.0}
+    assert model.path == tmp_path / "a"
+
+
+def test_a_bundle_with_monais_metadata_only_is_listed_too(tmp_path):
+    inputs = {"image": {"channel_def": {"1": "ADC", "0": "DWI"}}}
+    write(tmp_path / "isles22", {"name": "Stroke", "network_data_format": {"inputs": inputs}})
+
+    (model,) = installedModels([tmp_path])
+
+    assert (model.name, model.title) == ("isles22", "Stroke")
+    assert [channel.name for channel in model.channels] == ["DWI", "ADC"]
+
+
+def test_the_first_folder_wins_where_names_are_equal(tmp_path):
+    write(tmp_path / "mine" / "x", typed("glioma-fast", "Mine"))
+    write(tmp_path / "shipped" / "y", typed("glioma-fast", "Shipped"))
+
+    models = installedModels([tmp_path / "mine", tmp_path / "shipped"])
+
+    assert [model.title for model in models] == ["Mine"]
+
+
+def test_broken_models_and_missing_folders_are_passed_over(tmp_path):
+    write(tmp_path / "good", typed("good", "Good"))
+    write(tmp_path / "empty", {})
+    write(tmp_path / "list", [])
+    write(tmp_path / "no-json", "")
+    (tmp_path / "no-json" / "configs" / "metadata.json").write_text("{")
+
+    models = installedModels([tmp_path, tmp_path / "nowhere"])
+
+    assert [model.title for model in models] == ["Good"]
