@@ -62,6 +62,9 @@ weight decay {{ optimization.weight_decay }}, cosine over {{ optimization.schedu
 | Weights | {{ weights }}, exponential average (decay {{ optimization.ema_decay }}) |
 | Engine | version {{ engine }}, commit {{ commit or "unknown" }}, PyTorch {{ torch }} |
 | Started | {{ started }} |
+{% for part in resumed %}
+| Resumed | {{ part.at }}, commit {{ part.commit or "unknown" }} |
+{% endfor %}
 {% if not finished %}
 
 **Intermediate weights: the run had not ended when this was written.**
@@ -137,6 +140,7 @@ def write_card(runs: Sequence[Run], weights: str) -> str:
         "per_case": case_table(evaluation) if evaluation else "",
     }
     keys = ("device", "processes", "engine", "commit", "torch", "started")
+    values["resumed"] = record.get("resumed", [])
     values |= {key: record.get(key) for key in keys}
     environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     return environment.from_string(_TEMPLATE).render(values)

@@ -88,6 +88,7 @@ class Trainer:
         self._network = build_network(spec, config.window).to(device)
         if config.network.pretrained:
             load_matching_weights(self._network, Path(config.network.pretrained))
+        torch.manual_seed(config.run.seed + team.rank)  # processes drop out different features
         self._average = AveragedWeights(self._network, self._settings.ema_decay)
         if self._settings.gradient_checkpointing:
             checkpoint_blocks(self._network)

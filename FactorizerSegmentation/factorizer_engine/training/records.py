@@ -56,7 +56,10 @@ class Run:
         """The file of the "best" (on validation) or "final" weights."""
         path = self.folder / WEIGHTS[which]
         if not path.is_file():
-            raise BadInputError(f"The run {self.folder} has no {which} weights yet.")
+            other = "final" if which == "best" else "best"
+            raise BadInputError(
+                f"The run {self.folder} has no {which} weights; train on, or take the {other} ones."
+            )
         return path
 
 

@@ -134,6 +134,9 @@ def _record_start(
     resume: bool,
 ) -> None:
     if resume:
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        record.setdefault("resumed", []).append({"at": _now(), "commit": _commit()})
+        _write_json(folder / "run.json", record)
         return
     (folder / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     if source is not None:
