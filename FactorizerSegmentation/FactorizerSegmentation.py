@@ -192,13 +192,17 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         self.onHello: Callable = lambda hello: None
         self.closed = False
         self.engine = EngineProcess(onHello=lambda hello: self.onHello(hello))
+        self._parameters = None
         self._run = None
 
     def getParameterNode(self):
         """The module's choices and results, kept in the scene."""
         from FactorizerSegmentationLib.parameters import Parameters
 
-        return Parameters(ScriptedLoadableModuleLogic.getParameterNode(self))
+        node = ScriptedLoadableModuleLogic.getParameterNode(self)
+        if self._parameters is None or self._parameters.parameterNode is not node:
+            self._parameters = Parameters(node)
+        return self._parameters
 
     @property
     def busy(self) -> bool:

@@ -37,7 +37,9 @@ class ChannelSelectors:
         return self._selectors[channel]
 
     def build(self, channels: Sequence[ChannelInfo]) -> None:
-        """Replace the selectors by one for each of `channels`."""
+        """Replace the selectors by one for each of `channels`; equal ones stay as they are."""
+        if self._form is not None and tuple(channels) == self._channels:
+            return
         if self._form is not None:
             self.release()
             self._layout.removeWidget(self._form)
@@ -55,11 +57,6 @@ class ChannelSelectors:
         for selector in self._selectors.values():
             selector.blockSignals(True)
             selector.setMRMLScene(None)
-
-    def setScene(self, scene) -> None:
-        """Offer the volumes of `scene`."""
-        for selector in self._selectors.values():
-            selector.setMRMLScene(scene)
 
     def volumes(self) -> dict[str, object]:
         """Channel name to the chosen volume node, or None."""

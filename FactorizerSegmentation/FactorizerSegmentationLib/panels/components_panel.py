@@ -51,11 +51,18 @@ class ComponentsPanel:
 
     def setParameters(self, parameters: Parameters | None) -> None:
         """Show and change these parameters; None before the scene or the panel goes."""
-        if self._parameters is not None:
-            self._parameters.disconnectGui(self._guiTag)
-        self._parameters = parameters
+        if parameters is not self._parameters:
+            if self._parameters is not None:
+                self._parameters.disconnectGui(self._guiTag)
+            self._parameters = parameters
+            if parameters is not None:
+                widgets = {
+                    "componentCount": self.ui.componentCountSpinBox,
+                    "heatmapOpacity": self.ui.opacitySlider,
+                    "heatmapThreshold": self.ui.thresholdSlider,
+                }
+                self._guiTag = parameters.connectParametersToGui(widgets)
         if parameters is not None:
-            self._guiTag = parameters.connectGui(self.ui)
             self._showRegions()
             self.showHeatmaps(self._logic.heatmaps())
 

@@ -55,16 +55,18 @@ class SegmentPanel:
 
     def setParameters(self, parameters: Parameters | None) -> None:
         """Show and change these parameters; None before the scene or the panel goes."""
-        if self._parameters is not None:
-            self._parameters.disconnectGui(self._guiTag)
-        self._parameters = parameters
-        self._shown = ()
-        if parameters is None:
-            return
-        self._guiTag = parameters.connectGui(self.ui)
-        self._showModels()
-        self._showDevice()
-        self._showResult()
+        if parameters is not self._parameters:
+            if self._parameters is not None:
+                self._parameters.disconnectGui(self._guiTag)
+            self._parameters = parameters
+            self._shown = ()
+            if parameters is not None:
+                widgets = {"mirroring": self.ui.mirroringCheckBox}
+                self._guiTag = parameters.connectParametersToGui(widgets)
+        if parameters is not None:
+            self._showModels()
+            self._showDevice()
+            self._showResult()
 
     def settings(self) -> RunSettings | None:
         """What the panel asks for, or None while something is missing."""

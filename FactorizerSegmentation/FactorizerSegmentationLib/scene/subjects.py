@@ -28,13 +28,6 @@ def siblings(volumeNode) -> int:
     return _parentOf(hierarchy, volumeNode)
 
 
-def removeFolderIfEmpty(scene, item: int) -> None:
-    """Remove a folder that has lost all its nodes."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    if item and hierarchy.GetNumberOfItemChildren(item) == 0:
-        hierarchy.RemoveItem(item)
-
-
 def _parentOf(hierarchy, volumeNode) -> int:
     item = hierarchy.GetItemByDataNode(volumeNode) if volumeNode is not None else 0
     return hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID()
