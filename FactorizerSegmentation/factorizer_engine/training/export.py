@@ -101,7 +101,9 @@ def describe(run: Run, name: str, card: str = "") -> Bundle:
         regions=regions,
         labels=labels,
         preprocessing=preprocessing_of(config.preprocessing),
-        inference=InferenceSettings(**{"roi_size": config.window, **extra.inference}),
+        inference=InferenceSettings(
+            **{"roi_size": config.window, **{k: _frozen(v) for k, v in extra.inference.items()}}
+        ),
         postprocessing=PostprocessingSettings(**extra.postprocessing),
         network=network_spec(config.network, len(channels), len(regions), config.window),
         weights=(),
@@ -179,6 +181,10 @@ def _usual_extras(
     return {r.name: {"title": r.title} for r in known}, {
         label.value: {k: v for k, v in asdict(label).items() if k != "value"} for label in labels
     }
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _metadata(run: Run) -> dict[str, Any]:
