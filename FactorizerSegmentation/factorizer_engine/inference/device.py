@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections.abc import Iterator, Sequence
@@ -21,8 +22,9 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 _HEADROOM = 0.9
 """Part of the free memory that a case may be expected to take."""
 
-_MAPS_PER_GRID, _OTHER_MAPS = 3, 8
-"""Feature maps alive at once at full resolution, for every shifted grid and besides."""
+_MAPS = 20
+"""Feature maps of the finest level that fit into the measured peak of a Factorizer's forward pass
+(64^3 and 128^3 windows, two and four shifted grids, on a CPU)."""
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -95,14 +97,11 @@ def free_memory(device: torch.device) -> int | None:
 def window_bytes(network: nn.Module, roi_size: Sequence[int]) -> int:
     """Estimated memory for the feature maps of one window in float32.
 
-    The finest level dominates: its width is that of the network's first layer, and each shifted
-    grid of a Factorizer holds its own matrices.
+    The finest level dominates; its width is that of the network's first convolution.
     """
     weights = next((p for p in network.parameters() if p.ndim == len(roi_size) + 2), None)
     width = 32 if weights is None else weights.shape[0]
-    grids = max((len(m.shifts) for m in network.modules() if hasattr(m, "shifts")), default=1)
-    maps = _OTHER_MAPS + _MAPS_PER_GRID * grids
-    return 4 * width * maps * int(torch.Size(roi_size).numel())
+    return 4 * width * _MAPS * math.prod(roi_size)
 
 
 def check_host_memory(
