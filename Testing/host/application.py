@@ -37,7 +37,9 @@ from host import (  # noqa: E402
     qmrml_widgets,
     sample_data,
     scripted_module,
+    segment_editor,
     slice_widget,
+    three_d_widget,
     ui_loader,
 )
 from host.io_manager import CoreIOManager  # noqa: E402
@@ -47,10 +49,12 @@ for _part in (
     qmrml_widgets,
     ui_loader,
     slice_widget,
+    three_d_widget,
     layout_manager,
     main_window,
     scripted_module,
     parameter_node,
+    segment_editor,
 ):
     _part.install()
 
@@ -155,8 +159,8 @@ class HostApplication:
         self.window = slicer.qSlicerMainWindow()
         self.app._layoutManager = slicer.qSlicerLayoutManager(self.core, self.window._viewport)
         self.app._layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-        for path in modules:
-            module = scripted_module.load_module(Path(path))
+        loaded = [scripted_module.load_module(Path(path)) for path in modules]
+        for module in (*loaded, segment_editor.load()):
             self.window.moduleSelector()._add(module)
         self.window.resize(*size)
         self.window.show()
@@ -188,8 +192,7 @@ class HostApplication:
         """Write what the window shows as PNG, after all pending drawing; returns the path."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        for name in self.app.layoutManager().sliceViewNames():
-            self.app.layoutManager().sliceWidget(name).sliceView().forceRender()
+        slicer.util.forceRenderAllViews()
         self.process_events(0.1)
         self.window.grab().save(str(path))
         return path

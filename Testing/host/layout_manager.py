@@ -1,4 +1,4 @@
-"""`slicer.app.layoutManager()`: three slice views, arranged as in Slicer's layouts."""
+"""`slicer.app.layoutManager()`: three slice views and a 3D view, arranged as in Slicer."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import slicer
 from PySide6 import QtCore, QtWidgets
 
 from host.slice_widget import qMRMLSliceWidget
+from host.three_d_view import ThreeDView
+from host.three_d_widget import qMRMLThreeDWidget
 from host.views import ORIENTATIONS, SliceView
 from host.wrapping import wraps_slicer_class
 
-FOUR_UP = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+THREE_D = "1"
+PLACES = {"Red": (0, 0), THREE_D: (0, 1), "Green": (1, 0), "Yellow": (1, 1)}
 ONE_UP = {
     slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView: "Red",
     slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpYellowSliceView: "Yellow",
     slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpGreenSliceView: "Green",
+    slicer.vtkMRMLLayoutNode.SlicerLayoutOneUp3DView: THREE_D,
 }
 
 
 @wraps_slicer_class
 class qSlicerLayoutManager(QtCore.QObject):  # noqa: N801
-    """Holds the slice views; the host has no 3D, table or plot views."""
+    """Holds the views; every layout but those with a single view looks like the four-up one."""
 
     layoutChanged = QtCore.Signal(int)
 
@@ -27,21 +31,21 @@ class qSlicerLayoutManager(QtCore.QObject):  # noqa: N801
         super().__init__(viewport)
         self._core = core
         self._layout = 0
-        self._widgets: dict[str, qMRMLSliceWidget] = {}
+        self._slices = {
+            name: qMRMLSliceWidget(SliceView(core.scene, orientation, name=name), viewport)
+            for orientation, name in ORIENTATIONS.items()
+        }
+        self._threeD = qMRMLThreeDWidget(ThreeDView(core.scene, name=THREE_D), viewport)
+        self._widgets = {**self._slices, THREE_D: self._threeD}
         grid = QtWidgets.QGridLayout(viewport)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(2)
-        places = {"Red": (0, 0, 1, 2), "Green": (1, 0, 1, 1), "Yellow": (1, 1, 1, 1)}
-        for orientation, name in ORIENTATIONS.items():
-            widget = qMRMLSliceWidget(SliceView(core.scene, orientation, name=name), viewport)
+        for name, widget in self._widgets.items():
             widget.setMRMLScene(core.scene)
-            grid.addWidget(widget, *places[name])
-            self._widgets[name] = widget
-        grid.setRowStretch(0, 3)
-        grid.setRowStretch(1, 2)
+            grid.addWidget(widget, *PLACES[name])
 
     layout = property(lambda self: self._layout, lambda self, value: self.setLayout(value))
-    threeDViewCount = property(lambda self: 0)
+    threeDViewCount = property(lambda self: 1)
     tableViewCount = property(lambda self: 0)
     plotViewCount = property(lambda self: 0)
 
@@ -58,23 +62,23 @@ class qSlicerLayoutManager(QtCore.QObject):  # noqa: N801
         return self._core.scene
 
     def sliceViewNames(self) -> tuple[str, ...]:
-        return tuple(self._widgets)
+        return tuple(self._slices)
 
     def sliceWidget(self, name: str) -> qMRMLSliceWidget | None:
-        return self._widgets.get(name)
+        return self._slices.get(name)
 
-    def threeDWidget(self, index: int) -> None:
-        return None
+    def threeDWidget(self, index: int) -> qMRMLThreeDWidget | None:
+        return self._threeD if index == 0 else None
 
     def mrmlSliceLogics(self):
         return self._core.sliceLogics
 
     def resetSliceViews(self) -> None:
-        for widget in self._widgets.values():
+        for widget in self._slices.values():
             widget.fitSliceToBackground()
 
     def resetThreeDViews(self) -> None:
-        """There are none."""
+        self._threeD.threeDView().resetCamera()
 
     def pauseRender(self) -> None:
         slicer.app.pauseRender()

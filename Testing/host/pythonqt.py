@@ -44,7 +44,7 @@ class QtProperty:
 
 
 def install() -> types.ModuleType:
-    """Change the PySide6 classes and publish the module `qt`; returns it. Repeated calls do no harm.
+    """Change the PySide6 classes and publish the module `qt`; returns it; again does no harm.
 
     Must run before the first widget is made.
     """

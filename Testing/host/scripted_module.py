@@ -162,9 +162,9 @@ class qSlicerScriptedLoadableModuleWidget(QtWidgets.QWidget):  # noqa: N801
 class qSlicerScriptedLoadableModule(QtCore.QObject):  # noqa: N801
     """`slicer.modules.<name>` of a scripted module."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, name: str, path: Path) -> None:
         super().__init__()
-        self._name = path.stem
+        self._name = name
         self._path = str(path)
         self._representation = None
         self._about = {}
@@ -214,9 +214,22 @@ def load_module(path: Path) -> qSlicerScriptedLoadableModule:
     code = importlib.util.module_from_spec(spec)
     sys.modules[name] = code
     spec.loader.exec_module(code)
-    module = qSlicerScriptedLoadableModule(path)
-    setattr(slicer.modules, name.lower(), module)
+    module = _published(name, path)
     setattr(slicer.modules, f"{name}Instance", getattr(code, name)(module))
+    return module
+
+
+def publish_module(name: str, path: str, contents: dict) -> qSlicerScriptedLoadableModule:
+    """A module of the host's own, in place of one that comes with Slicer."""
+    code = types.ModuleType(name)
+    vars(code).update(contents)
+    sys.modules[name] = code
+    return _published(name, Path(path))
+
+
+def _published(name: str, path: Path) -> qSlicerScriptedLoadableModule:
+    module = qSlicerScriptedLoadableModule(name, path)
+    setattr(slicer.modules, name.lower(), module)
     return module
 
 

@@ -1,126 +1,41 @@
-"""Slice views as widgets: drawn offscreen by Slicer's displayable managers, shown as images.
-
-No OpenGL window is embedded, so the views work under Xvfb, on Qt's offscreen platform and in
-screenshots alike. Mouse events go to the real interactor style.
-"""
+"""Slice views as widgets."""
 
 from __future__ import annotations
 
 import qt
 import slicer
-from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6 import QtWidgets
 
+from host.picture_view import PictureView, colored_bar
 from host.qmrml_widgets import qMRMLWidget
 from host.views import VIEW_COLORS, SliceView
 from host.wrapping import wraps_slicer_class
 
-RENDER_DELAY_MS = 30
-BAR_HEIGHT = 24
+AXIS_LETTERS = {"Axial": "S", "Sagittal": "R", "Coronal": "A"}
 
 
 @wraps_slicer_class
-class qMRMLSliceView(QtWidgets.QWidget):  # noqa: N801
+class qMRMLSliceView(PictureView):  # noqa: N801
     """The picture of one slice view."""
 
     def __init__(self, view: SliceView, parent=None) -> None:
-        super().__init__(parent)
-        self._view = view
-        self._picture = None
-        self._pending = False
-        self.setMouseTracking(True)
-        self.setMinimumSize(120, 120)
-        for caller, event in (
+        observed = (
             (view.managers, "UpdateEvent"),
             (view.node, "ModifiedEvent"),
             (view.composite, "ModifiedEvent"),
             (view.logic, "ModifiedEvent"),
             (view.logic, view.logic.CompositeModifiedEvent),
-        ):
-            caller.AddObserver(event, lambda caller, event: self.scheduleRender())
+        )
+        super().__init__(view, observed, parent)
 
     def mrmlSliceNode(self):
         return self._view.node
 
-    def renderWindow(self):
-        return self._view.window
-
-    def interactor(self):
-        return self._view.interactor
-
-    def interactorStyle(self):
-        return self._view.interactorStyle
-
     def sliceViewInteractorStyle(self):
         return self._view.interactorStyle
 
-    def displayableManagerByClassName(self, name: str):
-        return self._view.managers.GetDisplayableManagerByClassName(name)
-
     def cornerAnnotation(self):
         return self._view.corner
-
-    def scheduleRender(self) -> None:
-        """Draw soon; several requests in a row become one."""
-        if not self._pending:
-            self._pending = True
-            QtCore.QTimer.singleShot(RENDER_DELAY_MS, self._renderIfPending)
-
-    def forceRender(self) -> None:
-        """Draw now."""
-        self._pending = False
-        pixels = self._view.image()
-        height, width, _ = pixels.shape
-        image = QtGui.QImage(pixels.data, width, height, 3 * width, QtGui.QImage.Format_RGB888)
-        self._picture = image.copy()
-        self.update()
-
-    def _renderIfPending(self) -> None:
-        if slicer.app._renderPauses:
-            QtCore.QTimer.singleShot(RENDER_DELAY_MS, self._renderIfPending)
-        elif self._pending:
-            self.forceRender()
-
-    def resizeEvent(self, event) -> None:
-        self._view.resize(max(self.width, 1), max(self.height, 1))
-        self.scheduleRender()
-
-    def paintEvent(self, event) -> None:
-        painter = QtGui.QPainter(self)
-        if self._picture is None:
-            painter.fillRect(self.rect, qt.QColor(0, 0, 0))
-        else:
-            painter.drawImage(self.rect, self._picture)
-        painter.end()
-
-    def mousePressEvent(self, event) -> None:
-        self._pass(event, f"{_button(event)}ButtonPressEvent")
-
-    def mouseReleaseEvent(self, event) -> None:
-        self._pass(event, f"{_button(event)}ButtonReleaseEvent")
-
-    def mouseMoveEvent(self, event) -> None:
-        self._pass(event, "MouseMoveEvent")
-
-    def enterEvent(self, event) -> None:
-        self._view.interactor.InvokeEvent("EnterEvent")
-
-    def leaveEvent(self, event) -> None:
-        self._view.interactor.InvokeEvent("LeaveEvent")
-
-    def wheelEvent(self, event) -> None:
-        forward = event.angleDelta().y() > 0
-        self._pass(event, f"MouseWheel{'Forward' if forward else 'Backward'}Event")
-
-    def _pass(self, event, name: str) -> None:
-        position, modifiers = event.position(), event.modifiers()
-        control = bool(modifiers & qt.Qt.ControlModifier)
-        shift = bool(modifiers & qt.Qt.ShiftModifier)
-        interactor = self._view.interactor
-        interactor.SetEventInformationFlipY(
-            int(position.x()), int(position.y()), int(control), int(shift), "0", 0, None
-        )
-        interactor.InvokeEvent(name)
-        self.scheduleRender()
 
 
 @wraps_slicer_class
@@ -130,16 +45,9 @@ class qMRMLSliceControllerWidget(qMRMLWidget):  # noqa: N801
     def __init__(self, view: SliceView, parent=None) -> None:
         super().__init__(parent)
         self._view = view
-        self.setFixedHeight(BAR_HEIGHT)
-        color = QtGui.QColor.fromRgbF(*VIEW_COLORS.get(view.name, (0.5, 0.5, 0.5)))
-        self.setAutoFillBackground(True)
-        palette = self.palette
-        palette.setColor(QtGui.QPalette.Window, color)
-        self.setPalette(palette)
         self._position = QtWidgets.QLabel(self)
         self._slider = QtWidgets.QSlider(qt.Qt.Horizontal, self)
-        layout = QtWidgets.QHBoxLayout(self)
-        layout.setContentsMargins(8, 0, 8, 0)
+        layout = colored_bar(self, VIEW_COLORS.get(view.name, (0.5, 0.5, 0.5)))
         layout.addWidget(QtWidgets.QLabel(view.name[0], self))
         layout.addWidget(self._slider, 1)
         layout.addWidget(self._position)
@@ -162,9 +70,6 @@ class qMRMLSliceControllerWidget(qMRMLWidget):  # noqa: N801
 
     def _update(self) -> None:
         offset = self._view.logic.GetSliceOffset()
-        letter = {"Axial": "S", "Sagittal": "R", "Coronal": "A"}.get(
-            self._view.node.GetOrientation(), ""
-        )
         bounds = [0.0] * 6
         self._view.logic.GetSliceBounds(bounds)
         self._slider.blockSignals(True)
@@ -172,6 +77,7 @@ class qMRMLSliceControllerWidget(qMRMLWidget):  # noqa: N801
             self._slider.setRange(round(bounds[4]), round(bounds[5]))
         self._slider.value = round(offset)
         self._slider.blockSignals(False)
+        letter = AXIS_LETTERS.get(self._view.node.GetOrientation(), "")
         self._position.text = f"{letter}: {offset:.1f} mm"
 
 
@@ -209,12 +115,11 @@ class qMRMLSliceWidget(qMRMLWidget):  # noqa: N801
         self._view.fit()
 
 
-def _button(event) -> str:
-    names = {qt.Qt.LeftButton: "Left", qt.Qt.RightButton: "Right"}
-    return names.get(event.button(), "Middle")
+CLASSES = {
+    cls.__name__: cls for cls in (qMRMLSliceView, qMRMLSliceControllerWidget, qMRMLSliceWidget)
+}
 
 
 def install() -> None:
     """Publish the classes in the `slicer` namespace."""
-    for cls in (qMRMLSliceView, qMRMLSliceControllerWidget, qMRMLSliceWidget):
-        setattr(slicer, cls.__name__, cls)
+    vars(slicer).update(CLASSES)

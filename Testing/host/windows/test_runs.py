@@ -64,6 +64,21 @@ def test_segmenting_gives_a_visible_segmentation_on_the_scans_grid(host, module,
     assert "Oedema" in said and "mL" in said
 
 
+def test_the_segments_open_in_3d_and_in_the_segment_editor(host, module, tiny_case):
+    run(host, module)
+    (segmentation,) = nodes("vtkMRMLSegmentationNode")
+    ui = module.segmentPanel.ui
+
+    ui.show3DButton.click()
+    assert segmentation.GetDisplayNode().GetVisibility3D()
+    assert segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
+    ui.editButton.click()
+    host.process_events()
+
+    assert slicer.util.selectedModule() == "SegmentEditor"
+    assert slicer.modules.SegmentEditorWidget.editor.segmentationNode() is segmentation
+
+
 def test_a_second_run_keeps_the_first_result(host, module, tiny_case):
     run(host, module)
     engine = module.logic.engine.processId
