@@ -112,6 +112,14 @@ def test_every_local_link_of_the_documents_leads_somewhere(name):
     assert [link for link in local if not (REPOSITORY / link).exists()] == []
 
 
+def test_what_the_readme_imports_exists():
+    snippet = re.search(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    imports = [line for line in snippet.group(1).splitlines() if "import " in line]
+
+    assert imports
+    exec("\n".join(imports), {})
+
+
 def test_the_licence_is_apache_2():
     text = (REPOSITORY / "LICENSE").read_text()
 
