@@ -154,6 +154,23 @@ def test_hiding_survives_that_the_volumes_were_deleted(scene, add_volume, heatma
     assert [view.GetForegroundVolumeID() for view in views] == [None, None, None]
 
 
+def test_segments_are_outlines_while_a_heatmap_is_shown(scene, heatmaps, views):
+    displays = []
+    for filled in (True, False):
+        node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        node.CreateDefaultDisplayNodes()
+        node.GetDisplayNode().SetVisibility2DFill(filled)
+        displays.append(node.GetDisplayNode())
+    overlay = HeatmapOverlay()
+
+    overlay.show(heatmaps[0], 0.5, 0.2)
+    overlay.show(heatmaps[1], 0.5, 0.2)
+    assert [bool(display.GetVisibility2DFill()) for display in displays] == [False, False]
+
+    overlay.hide(scene)
+    assert [bool(display.GetVisibility2DFill()) for display in displays] == [True, False]
+
+
 def test_only_the_heatmap_that_is_shown_has_a_legend(scene, heatmaps, views):
     legend_of = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode
     overlay = HeatmapOverlay()

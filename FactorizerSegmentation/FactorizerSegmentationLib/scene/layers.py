@@ -63,3 +63,29 @@ class ForegroundLayer:
     def forget(self) -> None:
         """Drop what was remembered, as when the scene was closed."""
         self._before.clear()
+
+
+class SegmentOutlines:
+    """Shows segments as mere outlines, so that they do not tint what lies below."""
+
+    def __init__(self) -> None:
+        self._filled: set[str] = set()
+
+    def show(self, scene) -> None:
+        """Take the fill from all segments that have one."""
+        for display in slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode", scene):
+            if display.GetVisibility2DFill():
+                self._filled.add(display.GetID())
+                display.SetVisibility2DFill(False)
+
+    def restore(self, scene) -> None:
+        """Give the fill back to those that had it."""
+        for nodeId in self._filled:
+            display = scene.GetNodeByID(nodeId)
+            if display is not None:
+                display.SetVisibility2DFill(True)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was remembered, as when the scene was closed."""
+        self._filled.clear()

@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol import ComponentInfo
-from FactorizerSegmentationLib.scene.layers import ForegroundLayer
+from FactorizerSegmentationLib.scene.layers import ForegroundLayer, SegmentOutlines
 from FactorizerSegmentationLib.scene.subjects import putIntoFolder
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, Place, createVolume
 
@@ -107,10 +107,14 @@ def perceptualColorNode(scene):
 
 
 class HeatmapOverlay:
-    """The heatmap that is shown over the scan now, if any, with its legend."""
+    """The heatmap that is shown over the scan now, if any, with its legend.
+
+    Meanwhile segments are outlines only: their fill would change the heatmap's colours.
+    """
 
     def __init__(self) -> None:
         self._layer = ForegroundLayer()
+        self._outlines = SegmentOutlines()
         self._nodeId: str | None = None
 
     @property
@@ -129,6 +133,7 @@ class HeatmapOverlay:
         self._nodeId = node.GetID()
         self.setThreshold(node.GetScene(), threshold)
         self._layer.show(node, opacity)
+        self._outlines.show(node.GetScene())
         _showLegend(node)
 
     def setOpacity(self, scene, opacity: float) -> None:
@@ -145,11 +150,13 @@ class HeatmapOverlay:
         """Put the slice views back as they were before the first heatmap."""
         self._hideLegend(scene)
         self._layer.restore(scene)
+        self._outlines.restore(scene)
         self._nodeId = None
 
     def forget(self) -> None:
         """Drop all state, as when the scene was closed."""
         self._layer.forget()
+        self._outlines.forget()
         self._nodeId = None
 
     def _hideLegend(self, scene) -> None:
