@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import random
 import signal
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +204,7 @@ class Trainer:
             )
         return examples
 
-    def _request_stop(self, *_: Any) -> None:
+    def _request_stop(self) -> None:
         self._stop_requested = True
 
     def _train_step(
@@ -338,24 +341,21 @@ def _seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-class _stop_signals:  # noqa: N801
-    """While active, SIGTERM and SIGINT ask for an orderly stop; a second SIGINT ends at once."""
+@contextmanager
+def _stop_signals(request: Callable[[], None]) -> Iterator[None]:
+    """Meanwhile SIGTERM and SIGINT call `request`; a second one of a kind acts as usual."""
+    previous: dict[int, Any] = {}
 
-    def __init__(self, request: Any) -> None:
-        self._request = request
-        self._previous: dict[int, Any] = {}
+    def handle(number: int, frame: Any) -> None:
+        request()
+        signal.signal(number, previous[number])
 
-    def __enter__(self) -> None:
+    # Python lets only the main thread handle signals; elsewhere that thread's owner does.
+    if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                self._previous[number] = signal.signal(number, self._handle)
-            except ValueError:  # not in the main thread: the owner handles signals
-                return
-
-    def _handle(self, number: int, frame: Any) -> None:
-        self._request()
-        signal.signal(number, self._previous[number])
-
-    def __exit__(self, *_: Any) -> None:
-        for number, handler in self._previous.items():
+            previous[number] = signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -13,8 +13,6 @@ from factorizer_engine.errors import BadInputError
 from factorizer_engine.networks import FactorizerBlock
 from factorizer_engine.training.config import NetworkSection
 
-_MATRICIZE = {"swin": "SWMatricize", "matricize": "Matricize"}
-
 
 def network_spec(
     section: NetworkSection, in_channels: int, out_channels: int, window: tuple[int, int, int]
@@ -57,23 +55,21 @@ def network_spec(
 
 
 def build_network(spec: NetworkSpec, window: Sequence[int]) -> nn.Module:
-    """A network with fresh weights.
+    """A network with fresh weights that has been seen to take the window.
 
     Raises:
-        BadInputError: If the arguments do not fit the class or the window.
+        BadModelError: If the arguments do not fit the class.
+        BadInputError: If the window does not fit the network.
     """
+    network = spec.build()
     try:
-        if spec.target == "Factorizer":
-            network = spec.build()
-        else:
-            import monai.networks.nets as nets
-
-            network = getattr(nets, spec.target)(**spec.arguments)
         with torch.no_grad():
             network.eval()(torch.zeros(1, spec.arguments["in_channels"], *window))
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+    except (ValueError, RuntimeError) as error:
+        size = " x ".join(map(str, window))
         raise BadInputError(
-            f"The network cannot be built for a window of {tuple(window)}: {error}", repr(error)
+            f"The network cannot take a window of {size} voxels; use one that its strides divide.",
+            repr(error),
         ) from error
     return network.train()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.errors import BadInputError, EngineError
 from factorizer_engine.training.config import OptimizationSection, load_config
 from factorizer_engine.training.history import read_history
 from factorizer_engine.training.loop import NotANumberError, Trainer
@@ -192,6 +192,37 @@ def test_deep_supervision_checkpointing_and_half_precision_train_too(settings, w
     settings["optimization"] |= {"precision": "bfloat16", "gradient_checkpointing": True}
     history = read_history(train(configured(settings, write_config)))
     assert len([r for r in history if r["kind"] == "training"]) == 6
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {
+            "type": "segresnet",
+            "arguments": {"init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]},
+        },
+        {
+            "type": "dynunet",
+            "arguments": {
+                "kernel_size": [3, 3, 3],
+                "strides": [1, 2, 2],
+                "upsample_kernel_size": [2, 2],
+                "filters": [8, 16, 32],
+            },
+        },
+    ],
+    ids=lambda network: network["type"],
+)
+def test_reference_networks_train_in_the_same_loop(settings, write_config, network):
+    settings["network"] = network
+    history = read_history(train(configured(settings, write_config)))
+    assert len([r for r in history if r["kind"] == "training"]) == 6
+
+
+def test_a_window_that_does_not_fit_the_network_is_refused(settings, write_config):
+    settings["window"] = [18, 16, 16]
+    with pytest.raises(EngineError, match="18"):
+        train(configured(settings, write_config))
 
 
 def test_gradient_checkpointing_changes_no_weight(settings, write_config, tmp_path):
