@@ -25,7 +25,7 @@ _GRAM_CHANNELS = 32
 def mix_rank_one(x: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: float) -> Tensor:
     """Average over the shifted grids of the rank-1 reconstruction of ReLU(x).
 
-    Equals `reshape.inverse_forward(factorize_rank_one(reshape(relu(x)), v0, sweeps, eps))` up to
+    Equals `reshape.inverse_forward(u @ v.mT)` with `rank_one_factors` of `reshape(relu(x))` up to
     rounding. Half precision is computed in float32, because Gram matrices hold squares.
 
     Args:
@@ -124,6 +124,7 @@ def _orders(
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what inference leaves in the cache must serve training too
 def _map_orders(
     spatial_size: tuple[int, ...],
     patch_size: tuple[int, ...],

@@ -54,29 +54,17 @@ def left_factor(
     return u
 
 
-def right_factor(x: Tensor, u: Tensor, eps: float) -> Tensor:
-    """v_T = (X^T u + eps) / (u^T u + eps), (..., 1, P), for X (..., d, P) and u (..., d)."""
-    c = (u * u).sum(-1)[..., None, None] + eps
-    return (u.unsqueeze(-2) @ x + eps) / c
-
-
-def factorize_rank_one(x: Tensor, v0: Tensor, sweeps: int, eps: float) -> Tensor:
-    """The rank-1 reconstruction u v^T of nonnegative matrices (..., d, P).
-
-    Half precision inputs are computed in float32, because G holds squares.
+def rank_one_factors(x: Tensor, v0: Tensor, sweeps: int, eps: float) -> tuple[Tensor, Tensor]:
+    """The factors u_T (..., d, 1) and v_T (..., P, 1) of nonnegative matrices (..., d, P).
 
     Args:
-        x: Nonnegative matrices (..., d, P).
+        x: Nonnegative matrices, at least float32.
         v0: The starting right factor, (P,), positive.
         sweeps: T.
         eps: The solver's guard.
     """
-    dtype = x.dtype
-    if dtype in (torch.float16, torch.bfloat16):
-        x = x.float()
     v0 = v0.to(x.dtype)
-    projections = x @ torch.stack([v0, torch.ones_like(v0)], dim=1)
-    u = left_factor(
-        x @ x.mT, projections[..., 1], projections[..., 0], v0 @ v0, v0.numel(), sweeps, eps
-    )
-    return (u.unsqueeze(-1) * right_factor(x, u, eps)).to(dtype)
+    start, row_sum = (x @ torch.stack([v0, torch.ones_like(v0)], dim=1)).unbind(-1)
+    u = left_factor(x @ x.mT, row_sum, start, v0 @ v0, v0.numel(), sweeps, eps).unsqueeze(-1)
+    v = (x.mT @ u + eps) / ((u * u).sum(-2, keepdim=True) + eps)
+    return u, v

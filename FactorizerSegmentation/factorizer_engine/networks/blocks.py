@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from factorizer_engine.factorization import NMF, Matricize, MatrixFactorization, SWMatricize
 from factorizer_engine.factorization.mixing import mix_rank_one
+from factorizer_engine.factorization.rank_one import rank_one_factors
 from factorizer_engine.networks.layers import MLP, LayerNorm, Linear
 
 ComponentFilter = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -71,13 +72,7 @@ class FactMixer(nn.Module):
         """(B, C, *S) to (B, C, *S)."""
         x = self.in_proj(x)
         if self.component_filter is None and self.has_fast_path:
-            x = mix_rank_one(
-                x,
-                self.reshape,
-                self.factorize.init.v0[:, 0],
-                self.factorize.num_iters,
-                self.factorize.eps,
-            )
+            x = mix_rank_one(x, self.reshape, *self._rank_one_settings())
         else:
             x = self._mix(x)
         return self.dropout(self.out_proj(x))
@@ -86,11 +81,19 @@ class FactMixer(nn.Module):
         """The definition, with explicit factors, for every solver and rank."""
         matrices = self.act(self.reshape(x))
         with torch.autocast(x.device.type, enabled=False):
-            u, v = self.factorize.decompose(_at_least_float32(matrices))
+            u, v = self._factors(_at_least_float32(matrices))
             if self.component_filter is not None:
                 u, v = self.component_filter(u, v)
             reconstruction = self.factorize.reconstruct(u, v).to(x.dtype)
         return self.reshape.inverse_forward(reconstruction)
+
+    def _factors(self, matrices: Tensor) -> tuple[Tensor, Tensor]:
+        if self.has_fast_path:
+            return rank_one_factors(matrices, *self._rank_one_settings())
+        return self.factorize.decompose(matrices)
+
+    def _rank_one_settings(self) -> tuple[Tensor, int, float]:
+        return self.factorize.init.v0[:, 0], self.factorize.num_iters, self.factorize.eps
 
 
 class FactorizerBlock(nn.Module):

@@ -88,8 +88,25 @@ def test_a_map_of_another_size_is_refused():
         mix_rank_one(torch.zeros(1, 8, 8, 8, 8), layer, nmf.init.v0[:, 0], 5, 1e-16)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_zero_windows_give_zeros_in_every_precision(dtype):
+    x, layer, nmf = _setup("swin, two grids", 1, torch.float32)
+    mixed = mix_rank_one(torch.zeros_like(x, dtype=dtype), layer, nmf.init.v0[:, 0], 5, 1e-16)
+    assert mixed.isfinite().all()
+    assert mixed.float().abs().max() < 1e-12
+
+
 def test_zero_windows_stay_finite_in_the_gradient():
     x, layer, nmf = _setup("swin, two grids", 1, torch.float32)
     x = torch.zeros_like(x).requires_grad_(True)
     mix_rank_one(x, layer, nmf.init.v0[:, 0], 5, 1e-16).sum().backward()
+    assert x.grad.isfinite().all()
+
+
+def test_a_layer_can_be_trained_after_it_was_used_for_inference():
+    layer = SWMatricize((8, 12, 4, 4), head_dim=8, patch_size=4)
+    x, v0 = torch.randn(1, 8, 12, 4, 4, requires_grad=True), torch.ones(64)
+    with torch.inference_mode():
+        mix_rank_one(x, layer, v0, 5, 1e-16)
+    mix_rank_one(x, layer, v0, 5, 1e-16).sum().backward()
     assert x.grad.isfinite().all()
