@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from FactorizerSegmentationLib.errors import SceneError
 from FactorizerSegmentationLib.models import ModelSummary
 from FactorizerSegmentationLib.scene import overlays, segments, tables
 from FactorizerSegmentationLib.scene.subjects import putBeside
-from FactorizerSegmentationLib.scene.volumes import Place, saveScan
+from FactorizerSegmentationLib.scene.volumes import Place, saveScan, voxelsOf
 
 MODEL_ATTRIBUTE = "FactorizerSegmentation.Model"
 """Says in the scene which model, of which version, made a segmentation."""
@@ -138,13 +139,23 @@ class Run:
         }
 
     def _saveChannels(self) -> dict[str, protocol.ScanFile]:
-        channels = {}
-        for index, (name, nodeId) in enumerate(self._settings.volumeIds.items()):
-            node = self._scene.GetNodeByID(nodeId)
-            if node is None:
+        nodes = {}
+        for name, nodeId in self._settings.volumeIds.items():
+            nodes[name] = self._scene.GetNodeByID(nodeId)
+            if nodes[name] is None:
                 raise SceneError(_("The volume for {name} is no longer there.").format(name=name))
-            channels[name] = saveScan(node, self._folder / f"channel{index}.npy")
-        return channels
+        needed = sum(voxelsOf(node).nbytes for node in nodes.values())
+        if needed > shutil.disk_usage(self._folder).free:
+            sentence = _(
+                "The disk with the folder {path} is too full for the scans; free {size} GB."
+            )
+            raise SceneError(
+                sentence.format(path=self._folder.parent, size=math.ceil(needed / 1e9))
+            )
+        return {
+            name: saveScan(node, self._folder / f"channel{index}.npy")
+            for index, (name, node) in enumerate(nodes.items())
+        }
 
     def _place(self, scan: protocol.ScanFile, shape: tuple[int, ...]) -> Place:
         reference = self._scene.GetNodeByID(self._settings.referenceId)

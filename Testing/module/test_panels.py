@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -316,3 +318,23 @@ def test_surfaces_are_shown_on_request_only(host, scene, panel, volumes, fake_py
     surface = vtk.vtkPolyData()
     assert node.GetClosedSurfaceRepresentation("Label_1", surface)
     assert surface.GetNumberOfPoints() > 0
+
+
+def test_a_full_disk_is_told_before_anything_is_written(
+    host, widget, panel, volumes, fake_python, monkeypatch
+):
+    full = SimpleNamespace(total=10**9, used=10**9, free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+
+    run(host, panel, fake_python("answer"))
+
+    assert "too full for the scans" in panel.ui.statusLabel.text
+    assert not widget.logic.engine.running
+
+
+def test_runs_leave_no_files_behind(host, panel, volumes, fake_python):
+    for behaviour in ("answer", "refuse", "crash"):
+        run(host, panel, fake_python(behaviour))
+
+    folder = Path(slicer.app.temporaryPath) / "FactorizerSegmentation"
+    assert list(folder.iterdir()) == []

@@ -156,6 +156,8 @@ class SegmentPanel:
         model = self.model
         self.ui.modelDescriptionLabel.text = model.description if model else ""
         self.ui.modelDescriptionLabel.visible = bool(model and model.description)
+        self.ui.modelCardBrowser.setMarkdown(model.card if model else "")
+        self.ui.aboutModelButton.visible = bool(model and model.card)
         self.channels.build(model.channels if model else ())
         self.channels.setVolumes(
             {
