@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from factorizer_engine import __version__
+from factorizer_engine.cli.bench import PASSED_ON, bench
 from factorizer_engine.cli.components import components
 from factorizer_engine.cli.inspect import inspect
 from factorizer_engine.cli.models import models
@@ -35,6 +36,7 @@ app.command()(inspect)
 app.command()(train)
 app.command()(evaluate)
 app.command()(export)
+app.command(context_settings=PASSED_ON, add_help_option=False)(bench)
 
 
 def _print_version(value: bool) -> None:

@@ -1,0 +1,173 @@
+"""A whole case: where the time goes, and MONAI's sliding window with the same network."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import torch
+from monai.inferers import sliding_window_inference
+from torch import nn
+
+from benchmarks.measure import Row, Setting, ratio, synchronize, take_turns
+from factorizer_engine.images.matching import match_channels
+from factorizer_engine.images.readers import read_scan
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.images.writers import write_lesions_csv, write_nifti, write_seg_nrrd
+from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.sliding_window import finest
+
+TOTAL, NETWORK, REST = "whole case", "network", "outside the network"
+WINDOWS, MONAI_WINDOWS = "all windows, blended", "all windows, by MONAI's sliding window"
+STAGES = ("reading", "pre-processing", NETWORK, "blending", "post-processing", "writing")
+
+Stages = dict[str, float]
+
+
+def section_title(folder: Path) -> str:
+    """The section of the table that `measure_case` fills."""
+    return f"Whole case, {folder.name}"
+
+
+def measure_case(segmenter: Segmenter, folder: Path, setting: Setting) -> list[Row]:
+    """Time of each stage from files to files, and of MONAI's sliding window on the same volume."""
+    clock = NetworkClock(segmenter.networks, setting.device)
+    paths = match_channels(sorted(folder.iterdir()), segmenter.bundle.channels)
+    last: dict[str, SegmentationResult] = {}
+    samples = take_turns(
+        {
+            "engine": partial(_run_engine, segmenter, paths, clock, last),
+            "MONAI": partial(_run_monai, segmenter, clock, last),
+        },
+        setting.rounds,
+        say=lambda text: setting.say(f"{folder.name}: {text}"),
+    )
+    ours = {stage: [turn[stage] for turn in samples["engine"]] for stage in samples["engine"][0]}
+    monai = [turn[WINDOWS] for turn in samples["MONAI"]]
+    section = section_title(folder)
+    rows = [
+        Row(section, stage, seconds, ratios={TOTAL: ratio(seconds, ours[TOTAL])})
+        for stage, seconds in ours.items()
+        if stage not in (WINDOWS, "calls")
+    ]
+    return [
+        *rows,
+        Row(
+            section,
+            WINDOWS,
+            ours[WINDOWS],
+            ratios={"MONAI": ratio(ours[WINDOWS], monai)},
+            note=f"{ours['calls'][0]:.0f} calls of the network",
+        ),
+        Row(section, MONAI_WINDOWS, monai, note=f"{samples['MONAI'][0]['calls']:.0f} calls"),
+    ]
+
+
+class NetworkClock:
+    """Adds up the time that is spent inside networks.
+
+    Attributes:
+        seconds: Time since the last `reset`.
+        calls: Calls since then.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], device: torch.device) -> None:
+        self._device = device
+        self._start = 0.0
+        self.reset()
+        for network in networks:
+            network.register_forward_pre_hook(self._begin)
+            network.register_forward_hook(self._end)
+
+    def reset(self) -> None:
+        """Start again from zero."""
+        self.seconds, self.calls = 0.0, 0
+
+    def _begin(self, *_: object) -> None:
+        synchronize(self._device)
+        self._start = time.perf_counter()
+
+    def _end(self, *_: object) -> None:
+        synchronize(self._device)
+        self.seconds += time.perf_counter() - self._start
+        self.calls += 1
+
+
+def read_case(paths: Mapping[str, Path]) -> dict[str, Scan]:
+    """The scan of every channel."""
+    return {channel: read_scan(path) for channel, path in paths.items()}
+
+
+def _run_engine(
+    segmenter: Segmenter,
+    paths: Mapping[str, Path],
+    clock: NetworkClock,
+    last: dict[str, SegmentationResult],
+) -> Stages:
+    clock.reset()
+    stages: Stages = {}
+    with _timed(stages, TOTAL):
+        with _timed(stages, "reading"):
+            scans = read_case(paths)
+        result = segmenter.segment(scans)
+        with _timed(stages, "writing"):
+            _write(result)
+    last["result"] = result
+    spent = result.timings
+    stages["pre-processing"] = spent["preparing"]
+    stages[NETWORK] = clock.seconds
+    stages["blending"] = spent["segmenting"] - clock.seconds
+    stages["post-processing"] = spent["restoring"] + spent["painting"] + spent["measuring"]
+    stages[REST] = stages[TOTAL] - clock.seconds
+    order = (*STAGES, REST, TOTAL)
+    return {
+        **{stage: stages[stage] for stage in order},
+        WINDOWS: spent["segmenting"],
+        "calls": clock.calls,
+    }
+
+
+def _run_monai(
+    segmenter: Segmenter, clock: NetworkClock, last: dict[str, SegmentationResult]
+) -> Stages:
+    clock.reset()
+    settings = segmenter.bundle.inference
+    stages: Stages = {}
+    half = segmenter.dtype != torch.float32
+    with (
+        _timed(stages, WINDOWS),
+        torch.inference_mode(),
+        torch.autocast(segmenter.device.type, segmenter.dtype, enabled=half),
+    ):
+        volume = torch.from_numpy(last["result"].prepared.array)[None].to(segmenter.device)
+        network = segmenter.networks[0]
+        sliding_window_inference(
+            volume,
+            tuple(settings.roi_size),
+            1,
+            lambda window: finest(network(window)),
+            overlap=settings.overlap,
+            mode=settings.blending,
+        ).cpu()
+    stages["calls"] = clock.calls
+    return stages
+
+
+def _write(result: SegmentationResult) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write_nifti(result.labelmap, Path(folder) / "segmentation.nii.gz")
+        write_seg_nrrd(
+            result.labelmap, result.labels, Path(folder) / "segmentation.seg.nrrd", "case"
+        )
+        write_lesions_csv(result.lesions, Path(folder) / "lesions.csv")
+
+
+@contextmanager
+def _timed(stages: Stages, stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    stages[stage] = time.perf_counter() - start

@@ -1,0 +1,83 @@
+"""What the project wants to reach, and whether a run of the benchmark reached it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks import cases, engine, layers
+from benchmarks.contestants import DYNUNET, OURS, STRAIGHTFORWARD, SWINUNETR
+from benchmarks.measure import Row, ratio
+
+
+@dataclass(frozen=True)
+class Goal:
+    """An upper limit and what was measured.
+
+    Attributes:
+        title: What is limited.
+        limit: The most that it may be.
+        measured: What it is.
+    """
+
+    title: str
+    limit: float
+    measured: float
+
+    @property
+    def verdict(self) -> str:
+        """Whether the goal is met, and if not, by how much it is missed."""
+        if self.measured <= self.limit:
+            return "met"
+        return f"missed: {self.measured / self.limit:.2f} times the limit"
+
+
+def find_goals(rows: Sequence[Row], is_gpu: bool) -> list[Goal]:
+    """The goals for the device, as far as this run tells; of several windows the last counts."""
+    return [
+        *_window_goals(rows, is_gpu),
+        *_layer_goals(rows, is_gpu),
+        *([] if is_gpu else _case_goals(rows)),
+    ]
+
+
+def _window_goals(rows: Sequence[Row], is_gpu: bool) -> Iterator[Goal]:
+    sections = [row.section for row in rows if row.name == OURS]
+    if not sections:
+        return
+    title = sections[-1]
+    networks = {row.name: row for row in rows if row.section == title}
+    ours, dynunet = networks[OURS], networks[DYNUNET]
+
+    def time_over(name: str) -> float:
+        return ratio(ours.seconds, networks[name].seconds)
+
+    if is_gpu:
+        yield Goal(f"{title}: time over {SWINUNETR}", 0.5, time_over(SWINUNETR))
+    else:
+        yield Goal(f"{title}: time over the straightforward form", 0.25, time_over(STRAIGHTFORWARD))
+    yield Goal(f"{title}: time over {DYNUNET}", 0.8, time_over(DYNUNET))
+    peers = networks.keys() - {OURS, STRAIGHTFORWARD}
+    fastest = min(sorted(peers), key=lambda name: networks[name].median)
+    yield Goal(f"{title}: time over the fastest other network, {fastest}", 1.0, time_over(fastest))
+    if ours.memory and dynunet.memory:
+        yield Goal(f"{title}: peak memory over {DYNUNET}", 1.0, ours.memory / dynunet.memory)
+    if ours.difference is not None:
+        yield Goal(f"{title}: difference from the straightforward form", 1e-4, ours.difference)
+
+
+def _layer_goals(rows: Sequence[Row], is_gpu: bool) -> Iterator[Goal]:
+    for direction in (layers.FORWARD, layers.BACKWARD):
+        ending = f": {layers.MIXING}, {direction}"
+        over_copy = [row.ratios[layers.COPY] for row in rows if row.name.endswith(ending)]
+        if over_copy:
+            title = f"Mixing layer, {direction}: time over a copy, worst level"
+            yield Goal(title, 1.5 if is_gpu else 3.0, max(over_copy))
+
+
+def _case_goals(rows: Sequence[Row]) -> Iterator[Goal]:
+    for row in rows:
+        if row.name == cases.REST:
+            yield Goal("Whole case: part outside the network", 0.15, row.ratios[cases.TOTAL])
+        if row.name == engine.FULL_STUDY and row.memory:
+            yield Goal("Whole study: host memory in GB", 3.0, row.memory / 1e9)

@@ -1,0 +1,129 @@
+"""The benchmark runs from end to end, and takes turns and ratios as it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import cases, engine, layers
+from benchmarks.contestants import CONTESTANTS, OURS, STRAIGHTFORWARD, Window, build, patch_size
+from benchmarks.goals import Goal
+from benchmarks.measure import ratio, take_turns
+from engine import tiny
+from factorizer_engine.images.writers import write_nifti
+
+MODULE_DIR = Path(__file__).resolve().parents[2] / "FactorizerSegmentation"
+WINDOW = Window(2, (64, 32, 32))
+
+
+def bench(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `factorizer bench`."""
+    return subprocess.run(
+        [sys.executable, "-m", "factorizer_engine.cli", "bench", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(MODULE_DIR)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory) -> Path:
+    """A folder with the scans of a small case."""
+    folder = tmp_path_factory.mktemp("patient")
+    for name, scan in tiny.scans().items():
+        write_nifti(scan, folder / f"{name}.nii.gz")
+    return folder
+
+
+def test_one_command_measures_everything_and_writes_a_complete_table(case, tmp_path):
+    model = tiny.bundle(tmp_path).path
+    options = ("--rounds", 1, "--threads", 1, "--window", "2x64x32x32")
+
+    done = bench(*options, "--model", model, "--case", case, "--output", tmp_path / "out")
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out" / "benchmark.json").read_text())
+    sections: dict[str, list[dict]] = {}
+    for row in report["rows"]:
+        sections.setdefault(row["section"], []).append(row)
+    networks = sections[WINDOW.title]
+    assert [row["name"] for row in networks] == list(CONTESTANTS)
+    assert all(row["median"] > 0 and row["operations"] > 1e9 for row in networks)
+    assert networks[0]["difference"] < 1e-4
+    assert len(sections[layers.section_title(WINDOW)]) == 5 * 5
+    stages = {row["name"]: row["median"] for row in sections[cases.section_title(case)]}
+    assert set(cases.STAGES) < set(stages)
+    assert sum(stages[stage] for stage in cases.STAGES) == pytest.approx(
+        stages[cases.TOTAL], rel=0.2
+    )
+    assert [row["name"] for row in sections[engine.SECTION]] == [
+        engine.STARTED,
+        engine.FIRST,
+        engine.AGAIN,
+        engine.FULL_STUDY,
+    ]
+    printed = done.stdout
+    markdown = (tmp_path / "out" / "benchmark.md").read_text()
+    for row in report["rows"]:
+        assert row["name"] in printed and f"| {row['name']} |" in markdown
+    assert report["environment"]["Threads"].startswith("1 of ")
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (("--window", "4x100x100x100"), "'4x100x100x100' is not a window"),
+        pytest.param(
+            ("--device", "cuda"),
+            "'cuda' is not usable on this computer",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="There is a GPU."),
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_one_sentence(arguments, sentence, tmp_path):
+    done = bench(*arguments, "--output", tmp_path)
+
+    assert done.returncode == 2
+    assert sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def test_contestants_take_turns_and_the_warm_up_is_left_out():
+    calls = []
+
+    def contestant(name):
+        return lambda: calls.append(name) or len(calls)
+
+    samples = take_turns({name: contestant(name) for name in "ABC"}, rounds=2)
+
+    assert calls == list("ABCABCABC")
+    assert samples == {"A": [4, 7], "B": [5, 8], "C": [6, 9]}
+
+
+def test_ratios_are_taken_within_a_turn():
+    assert ratio([1.0, 10.0, 2.0], [2.0, 20.0, 4.0]) == 0.5
+
+
+def test_a_missed_goal_says_by_how_much():
+    assert Goal("speed", 0.8, 0.8).verdict == "met"
+    assert Goal("speed", 0.8, 1.0).verdict == "missed: 1.25 times the limit"
+
+
+def test_windows_are_cut_as_in_the_paper_or_into_the_largest_patches_that_fit():
+    assert patch_size(Window(4, (128, 128, 128))) == 8
+    assert patch_size(Window(4, (96, 96, 96))) == 6
+    assert patch_size(Window(2, (64, 64, 64))) == 4
+
+
+def test_the_straightforward_network_is_the_same_network_by_another_path():
+    fast, straight = build(OURS, WINDOW), build(STRAIGHTFORWARD, WINDOW)
+    mixers = [m for m in straight.modules() if hasattr(m, "component_filter")]
+
+    assert fast.state_dict().keys() == straight.state_dict().keys()
+    assert mixers and all(mixer.component_filter is not None for mixer in mixers)
