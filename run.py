@@ -107,7 +107,7 @@ def install_system_packages() -> None:
     if not sys.platform.startswith("linux") or not SYSTEM_PACKAGES.is_file():
         return
     lines = (line.split("#")[0].strip() for line in SYSTEM_PACKAGES.read_text().splitlines())
-    missing = [name for name in lines if name and not _has_system_package(name)]
+    missing = _missing_system_packages([name for name in lines if name])
     if not missing:
         return
     if not shutil.which("apt-get"):
@@ -198,11 +198,15 @@ def _starts(python: Path, code: str = "import pip") -> bool:
         return False
 
 
-def _has_system_package(name: str) -> bool:
+def _missing_system_packages(names: list[str]) -> list[str]:
+    """Those that are not installed; Debian and Ubuntu renamed some to end with "t64"."""
     if not shutil.which("dpkg-query"):
-        return False
-    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", name]
-    return subprocess.run(query, capture_output=True).stdout == b"installed"
+        return names
+    query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n"]
+    variants = [variant for name in names for variant in (name, f"{name}t64")]
+    answer = subprocess.run([*query, *variants], capture_output=True, text=True).stdout
+    installed = {line.split()[0] for line in answer.splitlines() if line.endswith(" installed")}
+    return [name for name in names if not installed & {name, f"{name}t64"}]
 
 
 def _last_line(output: str | bytes) -> str:
