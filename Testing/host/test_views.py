@@ -160,3 +160,25 @@ def test_a_picture_is_written_as_png(view, volume, tmp_path):
 def test_another_scene_in_the_same_process_is_refused(scene):
     with pytest.raises(ValueError):
         start_core(slicer.vtkMRMLScene())
+
+
+def test_segments_appear_in_3d(volume):
+    from host.three_d_view import ThreeDView
+
+    mask = np.zeros((40, 40, 40), np.uint8)
+    mask[10:30, 10:30, 10:30] = 1
+    segmentation = add_segment(volume, mask, (0.0, 1.0, 0.0))
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.CreateClosedSurfaceRepresentation()
+    view = ThreeDView(slicer.mrmlScene, SIZE)
+    segmentation.GetDisplayNode().SetVisibility3D(False)
+    before = view.image()
+    segmentation.GetDisplayNode().SetVisibility3D(True)
+    view.reset_camera()
+    after = view.image().astype(int)
+
+    def green(image):
+        return (image[..., 1] > image[..., 0] + 60) & (image[..., 1] > image[..., 2] + 60)
+
+    assert not green(before.astype(int)).any()
+    assert green(after).mean() > 0.05

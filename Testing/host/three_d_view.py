@@ -63,9 +63,15 @@ class ThreeDView:
         self.interactor.SetSize(width, height)
 
     def reset_camera(self) -> None:
-        """Look at all that is shown."""
+        """Look at all that is shown; the box around the origin does not count."""
+        box, labels = self.node.GetBoxVisible(), self.node.GetAxisLabelsVisible()
+        self.node.SetBoxVisible(False)
+        self.node.SetAxisLabelsVisible(False)
         self.window.Render()
         self.renderer.ResetCamera()
+        self.node.SetBoxVisible(box)
+        self.node.SetAxisLabelsVisible(labels)
+        self.renderer.ResetCameraClippingRange()
 
     def image(self) -> np.ndarray:
         """The view as an array (height, width, 3) of uint8, top row first."""
