@@ -98,7 +98,7 @@ def explain(
         monitor: Told of the progress, and asked whether to stop.
 
     Returns:
-        Ranked by absolute contribution, the largest first.
+        Ranked by contribution: what speaks most for the lesion first, what speaks against it last.
 
     Raises:
         BadInputError: If the scans are not what the model needs, or a block or region is unknown.
@@ -191,8 +191,11 @@ def lesion_sites(result: SegmentationResult, threshold: float) -> LesionSites:
 
 
 def rank_by_contribution(contributions: np.ndarray, regions: Sequence[int]) -> list[int]:
-    """Indices of components, falling by the largest absolute contribution to any of `regions`."""
-    strength = np.abs(contributions[:, list(regions)]).max(axis=1)
+    """Indices of components, falling by the largest contribution to any of `regions`.
+
+    The sign counts: a component without which the lesion's logit would rise drove nothing.
+    """
+    strength = contributions[:, list(regions)].max(axis=1)
     return np.argsort(-strength, kind="stable").tolist()
 
 

@@ -21,7 +21,11 @@ from factorizer_engine.components.definition import (
     mixers_of,
     without_all,
 )
-from factorizer_engine.components.explanation import default_blocks, lesion_sites
+from factorizer_engine.components.explanation import (
+    default_blocks,
+    lesion_sites,
+    rank_by_contribution,
+)
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
@@ -104,7 +108,7 @@ def prove(
             windows_at_once(network, settings.roi_size, segmenter.device),
             monitor.span(0.0, _MEASURED),
         )
-        ranked = [components[i] for i in np.argsort(-contributions[:, index], kind="stable")]
+        ranked = [components[i] for i in rank_by_contribution(contributions, [index])]
         generator = np.random.default_rng(seed)
         random = [
             [components[i] for i in generator.permutation(len(ranked))] for _ in range(shuffles)
