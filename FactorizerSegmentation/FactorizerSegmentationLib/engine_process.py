@@ -168,7 +168,8 @@ class EngineProcess:
         folders = [str(MODULE_FOLDER), environment.value("PYTHONPATH", "")]
         environment.insert("PYTHONPATH", os.pathsep.join(filter(None, folders)))
         environment.insert("PYTHONIOENCODING", "utf-8")
-        environment.insert("PYTHONNOUSERSITE", "1")
+        if self._python is None:
+            environment.insert("PYTHONNOUSERSITE", "1")
         return environment
 
     def _send(self, method: str, params: Message, callbacks: Callbacks) -> int:

@@ -37,14 +37,17 @@ def widget(host, scene, monkeypatch, tmp_path):
     widget.segmentPanel.ui.pythonLineEdit.text = ""
 
 
-def write_model(folder: Path) -> None:
+def write_model(
+    folder: Path, name="fake", channels=NAMES, regions=("ET", "WT"), seconds=None
+) -> None:
     """A model as far as the panel reads it."""
     section = {
-        "name": "fake",
-        "family": "glioma",
-        "title": "Fake glioma model",
-        "channels": [{"name": name, "aliases": []} for name in NAMES],
-        "regions": [{"name": "ET", "title": "Enhancing"}, {"name": "WT", "title": "Whole"}],
+        "name": name,
+        "family": name,
+        "title": f"Model {name}",
+        "channels": [{"name": channel, "aliases": []} for channel in channels],
+        "regions": [{"name": region, "title": f"The {region}"} for region in regions],
+        "expected_seconds": {"cpu": seconds} if seconds else {},
     }
     (folder / "configs").mkdir(parents=True)
     metadata = {"version": "1", "description": "For tests.", "factorizer": section}
@@ -108,6 +111,21 @@ def test_one_volume_cannot_be_two_scans(host, panel, volumes):
 
     assert not panel.ui.applyButton.enabled
     assert "T1 and T2 are the same volume" in panel.ui.applyButton.toolTip
+
+
+def test_another_model_brings_its_own_scans_and_regions(host, widget, panel, tmp_path):
+    write_model(tmp_path / "models" / "stroke", "stroke", ("DWI", "ADC"), ("Infarct",), 200.0)
+    widget.enter()
+    titles = [panel.ui.modelComboBox.itemText(i) for i in range(panel.ui.modelComboBox.count)]
+
+    panel.ui.modelComboBox.currentIndex = titles.index("Model stroke")
+    host.process_events()
+
+    assert list(panel.channels.volumes()) == ["DWI", "ADC"]
+    assert "DWI, ADC" in panel.ui.applyButton.toolTip
+    assert "about 3 min" in panel.ui.modelDescriptionLabel.text
+    regions = widget.componentsPanel.ui.regionComboBox
+    assert [regions.itemData(index) for index in range(regions.count)] == ["", "Infarct"]
 
 
 def test_without_a_model_the_button_says_so(panel, widget, volumes, monkeypatch):

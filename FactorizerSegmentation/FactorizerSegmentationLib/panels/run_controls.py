@@ -120,10 +120,13 @@ def _stageText(progress: Progress) -> str:
     stage = progress.stage[:1].upper() + progress.stage[1:]
     if progress.remaining is None:
         return stage
-    return _("{stage}, about {time} left").format(stage=stage, time=_duration(progress.remaining))
+    return _("{stage}, about {time} left").format(
+        stage=stage, time=durationText(progress.remaining)
+    )
 
 
-def _duration(seconds: float) -> str:
+def durationText(seconds: float) -> str:
+    """A time for people, such as "40 s" or "3 min"."""
     if seconds < 90:
         return _("{seconds} s").format(seconds=max(1, round(seconds)))
     return _("{minutes} min").format(minutes=round(seconds / 60))

@@ -10,7 +10,7 @@ from factorizer_engine.protocol import HelloResult
 from FactorizerSegmentationLib.errors import SceneError
 from FactorizerSegmentationLib.models import ModelSummary
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
-from FactorizerSegmentationLib.panels.run_controls import RunControls
+from FactorizerSegmentationLib.panels.run_controls import RunControls, durationText
 from FactorizerSegmentationLib.panels.tables import currentKey, fillTable
 from FactorizerSegmentationLib.parameters import Parameters, channelVolume, setChannelVolume
 from FactorizerSegmentationLib.runs import Outcome, RunCallbacks, RunSettings
@@ -154,8 +154,8 @@ class SegmentPanel:
 
     def _showModel(self) -> None:
         model = self.model
-        self.ui.modelDescriptionLabel.text = model.description if model else ""
-        self.ui.modelDescriptionLabel.visible = bool(model and model.description)
+        self.ui.modelDescriptionLabel.text = _description(model) if model else ""
+        self.ui.modelDescriptionLabel.visible = bool(self.ui.modelDescriptionLabel.text)
         self.ui.modelCardBrowser.setMarkdown(model.card if model else "")
         self.ui.aboutModelButton.visible = bool(model and model.card)
         self.channels.build(model.channels if model else ())
@@ -218,6 +218,7 @@ class SegmentPanel:
         if self._parameters is not None and self.model is not None:
             self._parameters.modelName = self.model.name
             self._showModel()
+            self._logic.notify()
 
     def _onDeviceChanged(self, index: int) -> None:
         if self._parameters is not None and index >= 0:
@@ -289,6 +290,15 @@ class SegmentPanel:
         node = self._parameters.segmentation if self._parameters is not None else None
         if node is not None:
             self._logic.openSegmentEditor(node)
+
+
+def _description(model: ModelSummary) -> str:
+    seconds = model.expectedSeconds.get("cpu")
+    if not seconds:
+        return model.description
+    return _("{description} Takes about {time} without a graphics card.").format(
+        description=model.description, time=durationText(seconds)
+    )
 
 
 def _summary(outcome: Outcome) -> str:
