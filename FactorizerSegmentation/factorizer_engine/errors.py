@@ -1,7 +1,7 @@
 """Errors that a user is meant to read.
 
-Every error carries one plain sentence (`str(error)`) and, separately, details for the log. `kind` is the
-name that travels through the engine protocol.
+Every error carries one plain sentence (`str(error)`) and, separately, details for the log. `kind`
+is the name that travels through the engine protocol.
 """
 
 from __future__ import annotations
