@@ -50,7 +50,7 @@ def measure_case(segmenter: Segmenter, folder: Path, setting: Setting) -> list[R
     monai = [turn[WINDOWS] for turn in samples["MONAI"]]
     section = section_title(folder)
     rows = [
-        Row(section, stage, seconds, ratios={TOTAL: ratio(seconds, ours[TOTAL])})
+        Row(section, stage, seconds, ratios=_part_of_total(stage, ours))
         for stage, seconds in ours.items()
         if stage not in (WINDOWS, "calls")
     ]
@@ -65,6 +65,10 @@ def measure_case(segmenter: Segmenter, folder: Path, setting: Setting) -> list[R
         ),
         Row(section, MONAI_WINDOWS, monai, note=f"{samples['MONAI'][0]['calls']:.0f} calls"),
     ]
+
+
+def _part_of_total(stage: str, ours: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {} if stage == TOTAL else {TOTAL: ratio(ours[stage], ours[TOTAL])}
 
 
 class NetworkClock:

@@ -32,8 +32,8 @@ def measure_engine(bundle: Bundle, folder: Path, setting: Setting) -> list[Row]:
     with tempfile.TemporaryDirectory() as work:
         params = _params(bundle, scans, Path(work), setting)
         full = _params(bundle, {n: _enlarged(s) for n, s in scans.items()}, Path(work), setting)
-        for turn in range(setting.rounds + 1):  # the first fills the caches of the disk
-            setting.say(f"engine process, {f'round {turn}' if turn else 'warm-up'}")
+        for turn in range(1, setting.rounds + 1):
+            setting.say(f"engine process, round {turn} of {setting.rounds}")
             with EngineClient(environment={"OMP_NUM_THREADS": str(setting.threads)}) as engine:
                 start = time.perf_counter()
                 engine.request("hello", HelloParams())
@@ -46,9 +46,8 @@ def measure_engine(bundle: Bundle, folder: Path, setting: Setting) -> list[Row]:
                 if turn == setting.rounds:
                     engine.request("segment", full)
                     memory = _peak_memory(engine.pid)
-            if turn:
-                for name, seconds in zip(times, (started, first, again), strict=True):
-                    times[name].append(seconds)
+            for name, seconds in zip(times, (started, first, again), strict=True):
+                times[name].append(seconds)
     rows = [Row(SECTION, name, seconds) for name, seconds in times.items()]
     return [*rows, Row(SECTION, FULL_STUDY, memory=memory)]
 

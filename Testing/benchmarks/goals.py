@@ -67,12 +67,18 @@ def _window_goals(rows: Sequence[Row], is_gpu: bool) -> Iterator[Goal]:
 
 
 def _layer_goals(rows: Sequence[Row], is_gpu: bool) -> Iterator[Goal]:
+    limit = 1.5 if is_gpu else 3.0
     for direction in (layers.FORWARD, layers.BACKWARD):
-        ending = f": {layers.MIXING}, {direction}"
-        over_copy = [row.ratios[layers.COPY] for row in rows if row.name.endswith(ending)]
+        layer = f"{layers.MIXING}, {direction}"
+        over_copy = {
+            row.name.removesuffix(f": {layer}"): row.ratios[layers.COPY]
+            for row in rows
+            if row.name.endswith(f": {layer}")
+        }
         if over_copy:
-            title = f"Mixing layer, {direction}: time over a copy, worst level"
-            yield Goal(title, 1.5 if is_gpu else 3.0, max(over_copy))
+            yield Goal(f"{layer}: time over a copy", limit, over_copy.pop(layers.ALL_LEVELS))
+            worst = max(over_copy, key=over_copy.get)
+            yield Goal(f"{layer}, worst level: time over a copy", limit, over_copy[worst])
 
 
 def _case_goals(rows: Sequence[Row]) -> Iterator[Goal]:

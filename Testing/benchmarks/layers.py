@@ -13,14 +13,21 @@ from factorizer_engine.networks.blocks import FactMixer
 COPY = "copy"
 MIXING, MIXER = "mixing", "mixing with projections"
 FORWARD, BACKWARD = "forward", "backward"
-
-TURNS = 3
-"""Turns per round of the setting, because a layer takes milliseconds."""
+ALL_LEVELS = "all levels"
 
 
 def measure_layers(window: Window, setting: Setting) -> list[Row]:
     """Forward and backward time of the mixing layer at every level of the network for `window`."""
-    return [row for level in range(LEVELS) for row in _measure_level(window, level, setting)]
+    rows: list[Row] = []
+    together: dict[str, list[float]] = {}
+    for level in range(LEVELS):
+        channels, size = WIDTH * 2**level, [n // 2**level for n in window.size]
+        times = _measure_level(channels, size, patch_size(window), setting)
+        rows += _rows(window, " x ".join(map(str, (channels, *size))), times)
+        for name, seconds in times.items():
+            known = together.get(name, [0.0] * len(seconds))
+            together[name] = [a + b for a, b in zip(known, seconds, strict=True)]
+    return [*rows, *_rows(window, ALL_LEVELS, together)]
 
 
 def section_title(window: Window) -> str:
@@ -28,14 +35,14 @@ def section_title(window: Window) -> str:
     return f"Mixing layer, levels of {window.title}"
 
 
-def _measure_level(window: Window, level: int, setting: Setting) -> list[Row]:
-    channels, size = WIDTH * 2**level, [n // 2**level for n in window.size]
-    title = f"{channels} x {' x '.join(map(str, size))}"
-    mixer = _mixer(channels, size, patch_size(window)).to(setting.device)
-    mixing = _mixer(channels, size, patch_size(window)).to(setting.device)
+def _measure_level(
+    channels: int, size: list[int], patch: int, setting: Setting
+) -> dict[str, list[float]]:
+    mixer = _mixer(channels, size, patch).to(setting.device)
+    mixing = _mixer(channels, size, patch).to(setting.device)
     mixing.in_proj, mixing.out_proj = nn.Identity(), nn.Identity()
     x = torch.randn(1, *size, channels, device=setting.device).movedim(-1, 1)
-    times = take_turns(
+    return take_turns(
         {
             COPY: _copy(x, setting),
             f"{MIXING}, {FORWARD}": _forward(mixing, x, setting),
@@ -43,13 +50,16 @@ def _measure_level(window: Window, level: int, setting: Setting) -> list[Row]:
             f"{MIXER}, {FORWARD}": _forward(mixer, x, setting),
             f"{MIXER}, {BACKWARD}": _backward(mixer, x, setting),
         },
-        TURNS * setting.rounds,
-        say=lambda text: setting.say(f"{title}: {text}"),
+        setting.rounds,
+        say=lambda text: setting.say(f"{channels} channels, {size[0]} voxels: {text}"),
     )
+
+
+def _rows(window: Window, level: str, times: dict[str, list[float]]) -> list[Row]:
     return [
         Row(
             section_title(window),
-            f"{title}: {name}",
+            f"{level}: {name}",
             seconds,
             ratios={COPY: ratio(seconds, times[COPY])} if name != COPY else {},
         )

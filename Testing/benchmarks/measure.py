@@ -91,13 +91,17 @@ def take_turns(
         say: Told whose turn it is.
     """
     samples: dict[str, list[Sample]] = {name: [] for name in contestants}
-    for turn in range(rounds + 1):
-        for name, contestant in contestants.items():
-            say(f"{name}, {f'round {turn} of {rounds}' if turn else 'warm-up'}")
-            gc.collect()
-            sample = contestant()
-            if turn:
-                samples[name].append(sample)
+    gc.collect()
+    gc.disable()  # collecting takes longer than a small layer
+    try:
+        for turn in range(rounds + 1):
+            for name, contestant in contestants.items():
+                say(f"{name}, {f'round {turn} of {rounds}' if turn else 'warm-up'}")
+                sample = contestant()
+                if turn:
+                    samples[name].append(sample)
+    finally:
+        gc.enable()
     return samples
 
 

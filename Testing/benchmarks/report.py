@@ -13,7 +13,14 @@ from rich.table import Table
 from benchmarks.goals import Goal
 from benchmarks.measure import Row
 
-COLUMNS = ("Median (s)", "Min to max (s)", "Memory (GB)", "Parameters (M)", "GFLOP", "Time over")
+COLUMNS = (
+    "Median (s)",
+    "Min to max (s)",
+    "Memory (GB)",
+    "Parameters (M)",
+    "GFLOP",
+    "Ratio of times",
+)
 GOAL_COLUMNS = ("Goal", "At most", "Measured", "Verdict")
 
 
@@ -65,8 +72,7 @@ class Report:
         lines = ["# Benchmark", "", f"`{self.command}`", ""]
         lines += [f"- {name}: {value}" for name, value in self.environment.items()]
         for section, rows in self._sections():
-            lines += ["", f"## {section}", "", *_header("", *COLUMNS)]
-            lines += [_line(row.name, *_cells(row)) for row in rows]
+            lines += ["", f"## {section}", "", *_section_lines(rows)]
         if self.goals:
             lines += ["", "## Goals", "", *_header(*GOAL_COLUMNS)]
             lines += [_line(*_goal_cells(goal)) for goal in self.goals]
@@ -82,10 +88,20 @@ class Report:
         return [(name, list(rows)) for name, rows in groupby(self.rows, lambda row: row.section)]
 
 
+def _section_lines(rows: Sequence[Row]) -> list[str]:
+    """The rows as a Markdown table of those columns that say anything."""
+    table = [_cells(row) for row in rows]
+    used = [index for index in range(len(COLUMNS)) if any(cells[index] for cells in table)]
+    lines = _header("", *(COLUMNS[index] for index in used))
+    for row, cells in zip(rows, table, strict=True):
+        lines.append(_line(row.name, *(cells[index] for index in used)))
+    return lines
+
+
 def _cells(row: Row) -> tuple[str, ...]:
     """The row's values, in the order of `COLUMNS`; nothing where nothing was measured."""
     spread = f"{_number(min(row.seconds))} to {_number(max(row.seconds))}" if row.seconds else ""
-    remarks = [f"{name} {value:.2f}" for name, value in row.ratios.items()]
+    remarks = [f"{value:.2f} x {name}" for name, value in row.ratios.items()]
     if row.difference is not None:
         remarks.append(f"difference {row.difference:.0e}")
     if row.note:

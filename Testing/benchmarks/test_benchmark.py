@@ -57,7 +57,7 @@ def test_one_command_measures_everything_and_writes_a_complete_table(case, tmp_p
     assert [row["name"] for row in networks] == list(CONTESTANTS)
     assert all(row["median"] > 0 and row["operations"] > 1e9 for row in networks)
     assert networks[0]["difference"] < 1e-4
-    assert len(sections[layers.section_title(WINDOW)]) == 5 * 5
+    assert len(sections[layers.section_title(WINDOW)]) == 5 * (5 + 1)  # levels and their sum
     stages = {row["name"]: row["median"] for row in sections[cases.section_title(case)]}
     assert set(cases.STAGES) < set(stages)
     assert sum(stages[stage] for stage in cases.STAGES) == pytest.approx(
