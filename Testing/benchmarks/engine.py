@@ -58,7 +58,7 @@ def _params(
     """The request for a case, whose scans are written to files that the engine reads."""
     shape = next(iter(scans.values())).shape
     folder = folder / "x".join(map(str, shape))
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     files = {
         name: ScanFile.save(scan.array, scan.affine, folder / f"{name}.npy", name)
         for name, scan in scans.items()
