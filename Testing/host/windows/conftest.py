@@ -10,13 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import tiny
-
-MODELS = Path(tempfile.mkdtemp(prefix="models-"))
-os.environ["FACTORIZER_MODELS"] = str(MODELS)
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")])
-)
+_models = tempfile.TemporaryDirectory(prefix="models-")
+os.environ["FACTORIZER_MODELS"] = _models.name
 
 import slicer  # noqa: E402  (the host completes it)
 
@@ -25,8 +20,7 @@ from host.application import HostApplication  # noqa: E402
 
 @pytest.fixture(scope="session")
 def host():
-    """The running application."""
-    tiny.bundle(MODELS)
+    """The running application; it loads no model, so that tests of the window alone start fast."""
     application = HostApplication()
     yield application
     application.close()
@@ -41,8 +35,17 @@ def uncaught(monkeypatch):
     assert caught == []
 
 
+@pytest.fixture(scope="session")
+def tiny():
+    """The engine's tiny model, installed; gives the module that makes it and its scans."""
+    from engine import tiny
+
+    tiny.bundle(Path(_models.name))
+    return tiny
+
+
 @pytest.fixture
-def module(host):
+def module(host, tiny):
     """The opened module's widget in an empty scene, nothing running."""
     widget = host.select_module("FactorizerSegmentation")
     slicer.mrmlScene.Clear(False)
@@ -85,12 +88,12 @@ def tiny_model(choose_model):
 
 
 @pytest.fixture
-def tiny_case(tiny_model, add_scan):
+def tiny_case(tiny_model, tiny, add_scan):
     """The tiny model chosen and its two small scans in the scene."""
     return {name: add_scan(scan) for name, scan in tiny.scans().items()}
 
 
 @pytest.fixture
-def long_case(tiny_model, add_scan):
+def long_case(tiny_model, tiny, add_scan):
     """The tiny model chosen and scans so large that a run takes long."""
     return {name: add_scan(scan) for name, scan in tiny.scans(shape=(150, 150, 150)).items()}

@@ -9,7 +9,6 @@ import numpy as np
 import qt
 import slicer
 
-from engine import tiny
 from factorizer_engine.images.scan import Scan
 
 
@@ -147,7 +146,7 @@ def test_the_window_stays_alive_during_a_run(host, module, long_case):
 
 
 def test_an_engine_that_dies_is_reported_and_the_next_run_has_a_new_one(
-    host, module, long_case, add_scan, choose_model
+    host, module, long_case, tiny, add_scan, choose_model
 ):
     start(host, module)
     os.kill(module.logic.engine.processId, signal.SIGKILL)
@@ -196,7 +195,7 @@ def test_a_scan_with_nan_gives_one_plain_sentence(host, module, tiny_case):
     assert nodes("vtkMRMLSegmentationNode") == []
 
 
-def test_a_flat_scan_gives_one_plain_sentence(host, module, tiny_model, add_scan):
+def test_a_flat_scan_gives_one_plain_sentence(host, module, tiny, tiny_model, add_scan):
     scans = tiny.scans()
     add_scan(scans["FLAIR"])
     flat = scans["T1"].array[:, :, :1]
