@@ -128,7 +128,7 @@ def _segresnet(window: Window) -> nn.Module:
 
 
 def _swinunetr(window: Window) -> nn.Module:
-    return SwinUNETR(window.channels, CLASSES, feature_size=24)
+    return SwinUNETR(in_channels=window.channels, out_channels=CLASSES, feature_size=24)
 
 
 def _unetr(window: Window) -> nn.Module:
