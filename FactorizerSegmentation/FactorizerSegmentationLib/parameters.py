@@ -20,7 +20,7 @@ class Parameters:
         region: Region for which components are ranked; "" for any that was found.
         componentCount: How many components to show.
         heatmapOpacity: In percent.
-        heatmapThreshold: In percent of the window.
+        heatmapShownPart: Percent of the head that a heatmap colours.
         segmentation: The last result.
         lesionTable: Its lesions.
     """
@@ -31,7 +31,7 @@ class Parameters:
     region: str = ""
     componentCount: Annotated[int, WithinRange(1, 20)] = 6
     heatmapOpacity: Annotated[float, WithinRange(0, 100)] = 60
-    heatmapThreshold: Annotated[float, WithinRange(0, 100)] = 20
+    heatmapShownPart: Annotated[float, WithinRange(1, 100)] = 5
     segmentation: vtkMRMLSegmentationNode
     lesionTable: vtkMRMLTableNode
 

@@ -10,7 +10,7 @@ import slicer
 
 from demo.report import Picture, Pictures
 from demo.scene import ResultNodes
-from FactorizerSegmentationLib.scene import overlays, volumes
+from FactorizerSegmentationLib.scene import volumes
 from host.views import SliceView
 
 ORIENTATIONS = ("Axial", "Coronal", "Sagittal")
@@ -20,8 +20,6 @@ SHIFT = 0.05
 """Part of the view's width; zoom and shift leave room for the legend beside the head."""
 OPACITY = 0.75
 """Of the heatmap over the scan."""
-SHOWN_PART = 0.05
-"""Part of the head that a heatmap colours: where it is most active; elsewhere the scan shows."""
 LEGEND_TITLE = "Activation"
 
 
@@ -42,8 +40,6 @@ def take_pictures(
         ras: The slices go through this point, RAS in mm.
         folder: Where the pictures go.
     """
-    for heatmap in nodes.heatmaps:
-        _color_peaks_only(heatmap, background)
     views = {name: _view(name, background, ras) for name in ORIENTATIONS}
 
     def draw_heatmap(orientation: str, heatmap, name: str) -> Picture:
@@ -73,19 +69,9 @@ def most_focal(heatmaps: Sequence, scan, labelmap: np.ndarray) -> int:
     head, lesion = volumes.voxelsOf(scan) > 0, labelmap > 0
     shares = []
     for node in heatmaps:
-        values = volumes.voxelsOf(node)
-        shares.append(lesion[head & (values >= _peak_level(values[head]))].mean())
+        peaks = volumes.voxelsOf(node) >= node.GetDisplayNode().GetLowerThreshold()
+        shares.append(lesion[head & peaks].mean())
     return int(np.argmax(shares))
-
-
-def _color_peaks_only(heatmap, scan) -> None:
-    level = _peak_level(volumes.voxelsOf(heatmap)[volumes.voxelsOf(scan) > 0])
-    low, high = overlays.heatmapInfo(heatmap).window
-    overlays.applyThreshold(heatmap, min((level - low) / (high - low), 1.0))
-
-
-def _peak_level(values: np.ndarray) -> float:
-    return float(np.quantile(values, 1.0 - SHOWN_PART))
 
 
 def _view(orientation: str, background, ras: Sequence[float]) -> SliceView:

@@ -82,7 +82,8 @@ def components(params: protocol.ComponentsParams) -> protocol.ComponentsResult:
     found = []
     for number in range(params.count):
         heatmap = np.zeros(reference.load().shape, np.float32)
-        heatmap[CORE] = 4.0 / (number + 1)
+        heatmap[CORE] = np.linspace(0.5, 1.0, heatmap[CORE].size).reshape(heatmap[CORE].shape)
+        heatmap *= 4.0 / (number + 1)
         path = Path(params.output_dir) / f"heatmap{number}.npy"
         scan = protocol.ScanFile.save(heatmap, reference.matrix, path)
         contributions = {"ET": 2.0 / (number + 1), "WT": 0.5}

@@ -13,7 +13,7 @@ from FactorizerSegmentationLib.scene.overlays import (
     isHeatmap,
     perceptualColorNode,
 )
-from FactorizerSegmentationLib.scene.volumes import Place, worldAffine
+from FactorizerSegmentationLib.scene.volumes import Place, voxelsOf, worldAffine
 from module.geometry import orientation_affines, tilted
 
 SHAPE = (5, 6, 7)
@@ -36,6 +36,11 @@ def heatmaps(scene, reference, tmp_path):
         components.append(ComponentInfo("decoder.3.0", number, 0, name, contributions, scan))
     place = Place.of(reference, SHAPE, worldAffine(reference))
     return createHeatmaps(scene, components, WINDOW, place, "FLAIR components")
+
+
+def drawnPart(node) -> float:
+    """Part of the volume that a heatmap colours."""
+    return float((voxelsOf(node) >= node.GetDisplayNode().GetLowerThreshold()).mean())
 
 
 @pytest.fixture
@@ -102,21 +107,38 @@ def test_a_heatmap_without_its_description_is_no_heatmap(add_volume, text):
 
 def test_weak_activation_is_not_drawn_and_strong_is_never_cut_off(scene, heatmaps, views):
     overlay = HeatmapOverlay()
-    overlay.show(heatmaps[0], opacity=0.5, threshold=0.25)
+    overlay.show(heatmaps[0], opacity=0.5, shownPart=0.25)
     display = heatmaps[0].GetDisplayNode()
 
     assert display.GetApplyThreshold()
-    assert display.GetLowerThreshold() == pytest.approx(1.0)
+    assert drawnPart(heatmaps[0]) == pytest.approx(0.25, abs=0.02)
     assert display.GetUpperThreshold() >= 9.0
 
-    overlay.setThreshold(scene, 0.5)
+    overlay.setShownPart(scene, 0.5)
 
-    assert display.GetLowerThreshold() == pytest.approx(2.0)
+    assert drawnPart(heatmaps[0]) == pytest.approx(0.5, abs=0.02)
+
+
+def test_activation_outside_the_head_does_not_decide_what_is_drawn(scene, add_volume, tmp_path):
+    reference = add_volume()
+    head = np.zeros(SHAPE, bool)
+    head[: SHAPE[0] // 2] = True
+    voxelsOf(reference)[...] = np.where(head, 100, 0)
+    activation = np.where(head, np.arange(head.size).reshape(SHAPE), 1e6).astype(np.float32)
+    scan = ScanFile.save(activation, np.eye(4), tmp_path / "map.npy")
+    component = ComponentInfo("decoder.3.0", 0, 0, "Component 1", {}, scan)
+
+    (node,) = createHeatmaps(
+        scene, [component], WINDOW, Place.of(reference, SHAPE, np.eye(4)), "FLAIR components"
+    )
+
+    drawn = voxelsOf(node) >= node.GetDisplayNode().GetLowerThreshold()
+    assert drawn[head].mean() == pytest.approx(0.05, abs=0.02)
 
 
 def test_the_heatmap_is_the_foreground_of_every_view(scene, heatmaps, views):
     overlay = HeatmapOverlay()
-    overlay.show(heatmaps[0], opacity=0.5, threshold=0.2)
+    overlay.show(heatmaps[0], opacity=0.5, shownPart=0.2)
 
     assert {view.GetForegroundVolumeID() for view in views} == {heatmaps[0].GetID()}
     assert {view.GetForegroundOpacity() for view in views} == {0.5}

@@ -46,7 +46,7 @@ class ComponentsPanel:
         self.ui.regionComboBox.connect("currentIndexChanged(int)", self._onRegionChanged)
         self.ui.componentsTable.connect("itemSelectionChanged()", self._onComponentSelected)
         self.ui.opacitySlider.connect("valueChanged(double)", self._onOpacityChanged)
-        self.ui.thresholdSlider.connect("valueChanged(double)", self._onThresholdChanged)
+        self.ui.shownPartSlider.connect("valueChanged(double)", self._onShownPartChanged)
         self.ui.hideHeatmapButton.connect("clicked()", self.hideHeatmap)
 
     def setParameters(self, parameters: Parameters | None) -> None:
@@ -59,7 +59,7 @@ class ComponentsPanel:
                 widgets = {
                     "componentCount": self.ui.componentCountSpinBox,
                     "heatmapOpacity": self.ui.opacitySlider,
-                    "heatmapThreshold": self.ui.thresholdSlider,
+                    "heatmapShownPart": self.ui.shownPartSlider,
                 }
                 self._guiTag = parameters.connectParametersToGui(widgets)
         if parameters is not None:
@@ -167,12 +167,12 @@ class ComponentsPanel:
         nodeId = currentKey(self.ui.componentsTable)
         node = slicer.mrmlScene.GetNodeByID(nodeId) if nodeId else None
         if node is not None:
-            opacity, threshold = self.ui.opacitySlider.value, self.ui.thresholdSlider.value
-            self.overlay.show(node, opacity / 100, threshold / 100)
+            opacity, shownPart = self.ui.opacitySlider.value, self.ui.shownPartSlider.value
+            self.overlay.show(node, opacity / 100, shownPart / 100)
             self.update()
 
     def _onOpacityChanged(self, percent: float) -> None:
         self.overlay.setOpacity(slicer.mrmlScene, percent / 100)
 
-    def _onThresholdChanged(self, percent: float) -> None:
-        self.overlay.setThreshold(slicer.mrmlScene, percent / 100)
+    def _onShownPartChanged(self, percent: float) -> None:
+        self.overlay.setShownPart(slicer.mrmlScene, percent / 100)

@@ -1,4 +1,4 @@
-"""Component heatmaps over the scan: one window, one colour map, a threshold, a legend."""
+"""Component heatmaps over the scan: one window, one colour map, only peaks drawn, a legend."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol import ComponentInfo
 from FactorizerSegmentationLib.scene.layers import ForegroundLayer, SegmentOutlines
 from FactorizerSegmentationLib.scene.subjects import putIntoFolder
-from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, Place, createVolume
+from FactorizerSegmentationLib.scene.volumes import (
+    ROLE_ATTRIBUTE,
+    Place,
+    createVolume,
+    voxelsOf,
+)
 
 HEATMAP_ROLE = "Heatmap"
 COMPONENT_ATTRIBUTE = "FactorizerSegmentation.Component"
@@ -27,6 +33,12 @@ OWN_COLORS = (
 )
 """Position, red, green, blue: lightness rises evenly, for applications without `COLOR_MAPS`."""
 
+DEFAULT_SHOWN_PART = 0.05
+"""Part of the head that a heatmap colours at first: where it is most active."""
+
+_PERCENTILE_VOXELS = 200_000
+"""Enough for percentiles, and few enough not to hold up the window."""
+
 LEGEND_SIZE, LEGEND_POSITION = (0.09, 0.4), (0.97, 0.5)
 """In parts of the view."""
 
@@ -40,11 +52,13 @@ class HeatmapInfo:
         contributions: By region name, the change of its logit inside the lesion that the component
             is responsible for.
         window: Lowest and highest value shown, the same for all heatmaps of a run.
+        percentiles: The 0th, 1st, ... 100th percentile of the activation inside the head.
     """
 
     name: str
     contributions: dict[str, float]
     window: tuple[float, float]
+    percentiles: tuple[float, ...]
 
 
 def createHeatmaps(
@@ -54,7 +68,9 @@ def createHeatmaps(
     place: Place,
     folderName: str,
 ) -> list:
-    """New volume nodes, one per component, that share a window, a colour map and a threshold.
+    """New volume nodes, one per component, that share a window and a colour map.
+
+    Of each, the `DEFAULT_SHOWN_PART` of the head where the component is most active is drawn.
 
     Args:
         components: With `heatmap` files on the grid of `place`.
@@ -62,11 +78,17 @@ def createHeatmaps(
         folderName: Subject hierarchy folder that takes the nodes, beside the reference volume.
     """
     colors = perceptualColorNode(scene)
+    scan = voxelsOf(place.volumeNode)
     nodes = []
     for component in components:
-        node = createVolume(scene, component.heatmap.load(), place, component.name)
+        heatmap = component.heatmap.load()
+        node = createVolume(scene, heatmap, place, component.name)
         node.SetAttribute(ROLE_ATTRIBUTE, HEATMAP_ROLE)
-        info = {"contributions": component.contributions, "window": list(window)}
+        info = {
+            "contributions": component.contributions,
+            "window": list(window),
+            "percentiles": _percentilesInHead(heatmap, scan),
+        }
         node.SetAttribute(COMPONENT_ATTRIBUTE, json.dumps(info))
         _setDisplay(node, colors, window)
         nodes.append(node)
@@ -83,9 +105,12 @@ def heatmapInfo(node) -> HeatmapInfo | None:
         info = json.loads(node.GetAttribute(COMPONENT_ATTRIBUTE))
         low, high = map(float, info["window"])
         contributions = {name: float(value) for name, value in info["contributions"].items()}
+        percentiles = tuple(map(float, info["percentiles"]))
     except (TypeError, ValueError, KeyError, AttributeError):  # a scene file can hold anything
         return None
-    return HeatmapInfo(node.GetName(), contributions, (low, high))
+    if len(percentiles) != 101:
+        return None
+    return HeatmapInfo(node.GetName(), contributions, (low, high), percentiles)
 
 
 def isHeatmap(node) -> bool:
@@ -122,16 +147,16 @@ class HeatmapOverlay:
         """Id of the heatmap that is shown."""
         return self._nodeId
 
-    def show(self, node, opacity: float, threshold: float) -> None:
+    def show(self, node, opacity: float, shownPart: float) -> None:
         """Show one heatmap in all slice views.
 
         Args:
             opacity: 0 to 1.
-            threshold: Part of the window below which nothing is drawn, 0 to 1.
+            shownPart: Part of the head that is coloured, 0 to 1: where it is most active.
         """
         self._hideLegend(node.GetScene())
         self._nodeId = node.GetID()
-        self.setThreshold(node.GetScene(), threshold)
+        self.setShownPart(node.GetScene(), shownPart)
         self._layer.show(node, opacity)
         self._outlines.show(node.GetScene())
         _showLegend(node)
@@ -140,11 +165,11 @@ class HeatmapOverlay:
         """Change the opacity, 0 to 1, of what is shown."""
         self._layer.setOpacity(scene, opacity)
 
-    def setThreshold(self, scene, threshold: float) -> None:
-        """Draw only values from this part of the window on, 0 to 1."""
+    def setShownPart(self, scene, shownPart: float) -> None:
+        """Colour only this part of the head, where the component is most active, 0 to 1."""
         node = scene.GetNodeByID(self._nodeId) if self._nodeId else None
         if node is not None:
-            applyThreshold(node, threshold)
+            drawPeaks(node, shownPart)
 
     def hide(self, scene) -> None:
         """Put the slice views back as they were before the first heatmap."""
@@ -166,14 +191,26 @@ class HeatmapOverlay:
             legend.SetVisibility(False)
 
 
-def applyThreshold(node, threshold: float) -> None:
-    """Draw only values from a part (0 to 1) of the window on."""
-    low, high = heatmapInfo(node).window
+def drawPeaks(node, shownPart: float) -> None:
+    """Draw a heatmap only where it is most active: in this part (0 to 1) of the head.
+
+    Where it is not active at all nothing is drawn.
+    """
+    info = heatmapInfo(node)
+    level = float(np.interp(100 * (1 - shownPart), range(101), info.percentiles))
+    level = max(level, float(np.finfo(np.float32).tiny))
     display = node.GetDisplayNode()
     # The whole range has to be set: values above the window are still to be drawn.
-    top = max(high, node.GetImageData().GetScalarRange()[1])
-    display.SetThreshold(low + threshold * (high - low), top)
+    top = max(info.window[1], level, node.GetImageData().GetScalarRange()[1])
+    display.SetThreshold(level, top)
     display.SetApplyThreshold(True)
+
+
+def _percentilesInHead(heatmap: np.ndarray, scan: np.ndarray) -> list[float]:
+    """The 0th to 100th percentile of a heatmap where the scan on the same grid is not zero."""
+    values = heatmap[scan != 0] if scan.any() else heatmap.ravel()
+    few = values[:: 1 + values.size // _PERCENTILE_VOXELS]
+    return np.percentile(few, range(101)).tolist()
 
 
 def _setDisplay(node, colors, window: tuple[float, float]) -> None:
@@ -183,7 +220,7 @@ def _setDisplay(node, colors, window: tuple[float, float]) -> None:
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(*window)
     display.SetAutoThreshold(False)
-    applyThreshold(node, 0.0)
+    drawPeaks(node, DEFAULT_SHOWN_PART)
 
 
 def _showLegend(node) -> None:
