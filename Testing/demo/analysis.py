@@ -29,7 +29,7 @@ class Settings:
 
     model: str = "glioma"
     device: str = "auto"
-    count: int = 4
+    count: int = 6
 
 
 def analyse(
