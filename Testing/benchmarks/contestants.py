@@ -10,9 +10,13 @@ import torch
 from monai.networks.nets import UNETR, DynUNet, SegResNet, SwinUNETR
 from torch import Tensor, nn
 
-from factorizer_engine.factorization import SWMatricize
-from factorizer_engine.networks import Factorizer, named_mixers
-from factorizer_engine.networks.layers import Linear
+from factorizer_engine.factorization import NMF, SWMatricize
+from factorizer_engine.networks import Factorizer
+from factorizer_engine.networks.layers import (
+    Linear,
+    PatchConvolution,
+    TransposedPatchConvolution,
+)
 
 OURS = "Factorizer"
 STRAIGHTFORWARD = "Factorizer, straightforward"
@@ -77,7 +81,14 @@ def patch_size(window: Window) -> int:
     return next(p for p in range(LARGEST_PATCH, 0, -1) if coarsest % p == 0)
 
 
-class ChannelsFirstLinear(nn.Module):
+class SweptNMF(NMF):
+    """NMF that mixers do not recognise, so that they go through every sweep with explicit factors.
+
+    This is the definition against which tests hold the fast form.
+    """
+
+
+class PlainLinear(nn.Module):
     """`Linear` as the 1x1 convolution that it is by definition."""
 
     def __init__(self, linear: nn.Conv1d) -> None:
@@ -88,24 +99,35 @@ class ChannelsFirstLinear(nn.Module):
         return self.linear(x.flatten(2)).unflatten(2, x.shape[2:])
 
 
-def straightforward(network: Factorizer) -> Factorizer:
-    """The same network computed by its definition: rolled maps, explicit factors, every sweep.
+def plain(layer: nn.Module) -> nn.Module:
+    """The layer as torch's own convolution with the same weights; others stay what they are."""
+    if type(layer) is Linear:
+        return PlainLinear(layer.linear)
+    if type(layer) is PatchConvolution:
+        outputs, inputs = layer.weight.shape[:2]
+        convolution = nn.Conv3d(inputs, outputs, layer.stride, layer.stride)
+    elif type(layer) is TransposedPatchConvolution:
+        inputs, outputs = layer.weight.shape[:2]
+        convolution = nn.ConvTranspose3d(inputs, outputs, layer.stride, layer.stride)
+    else:
+        return layer
+    convolution.weight, convolution.bias = layer.weight, layer.bias
+    return convolution
 
-    This is the form against which tests hold the fast one, on channels-first maps.
-    """
-    for _, mixer in named_mixers(network):
-        mixer.component_filter = lambda u, v: (u, v)
+
+def _straightforward(window: Window) -> Factorizer:
+    """The same network by its definition: rolled maps, explicit factors, every sweep."""
+    network = _factorizer(window, factorize=SweptNMF)
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
-            if type(child) is Linear:
-                setattr(parent, name, ChannelsFirstLinear(child.linear))
+            setattr(parent, name, plain(child))
     return network
 
 
-def _factorizer(window: Window) -> Factorizer:
+def _factorizer(window: Window, **arguments) -> Factorizer:
     """The Swin Factorizer of the paper: rank 1, five sweeps, two grids."""
     reshape = (SWMatricize, {"head_dim": 8, "patch_size": patch_size(window)})
-    return Factorizer(window.channels, CLASSES, window.size, reshape=reshape)
+    return Factorizer(window.channels, CLASSES, window.size, reshape=reshape, **arguments)
 
 
 def _dynunet(window: Window) -> nn.Module:
@@ -137,7 +159,7 @@ def _unetr(window: Window) -> nn.Module:
 
 CONTESTANTS: dict[str, Callable[[Window], nn.Module]] = {
     OURS: _factorizer,
-    STRAIGHTFORWARD: lambda window: straightforward(_factorizer(window)),
+    STRAIGHTFORWARD: _straightforward,
     DYNUNET: _dynunet,
     "SegResNet (32)": _segresnet,
     SWINUNETR: _swinunetr,

@@ -17,6 +17,7 @@ from benchmarks.goals import Goal
 from benchmarks.measure import ratio, take_turns
 from engine import tiny
 from factorizer_engine.images.writers import write_nifti
+from factorizer_engine.networks import named_mixers
 
 MODULE_DIR = Path(__file__).resolve().parents[2] / "FactorizerSegmentation"
 WINDOW = Window(2, (64, 32, 32))
@@ -123,7 +124,11 @@ def test_windows_are_cut_as_in_the_paper_or_into_the_largest_patches_that_fit():
 
 def test_the_straightforward_network_is_the_same_network_by_another_path():
     fast, straight = build(OURS, WINDOW), build(STRAIGHTFORWARD, WINDOW)
-    mixers = [m for m in straight.modules() if hasattr(m, "component_filter")]
+    paths = [
+        {mixer.has_fast_path for _, mixer in named_mixers(network)} for network in (fast, straight)
+    ]
 
-    assert fast.state_dict().keys() == straight.state_dict().keys()
-    assert mixers and all(mixer.component_filter is not None for mixer in mixers)
+    assert paths == [{True}, {False}]
+    assert all(
+        torch.equal(value, straight.state_dict()[key]) for key, value in fast.state_dict().items()
+    )
