@@ -54,7 +54,7 @@ def test_ignite_checkpoints_reproduce_their_network(name):
     shifts = PRESETS["isles22"].network
     for dtype, key, tolerance in (
         (torch.float32, "output", 1e-5),
-        (torch.float64, "output64", 1e-11),
+        (torch.float64, "output64", 1e-12),
     ):
         network = inspect_state(checkpoint.state, preset=shifts).network.build().to(dtype).eval()
         load_state(network, {k: t.to(dtype) for k, t in checkpoint.state.items()})

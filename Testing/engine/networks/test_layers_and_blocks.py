@@ -78,7 +78,7 @@ def test_outputs_and_gradients_are_the_recorded_ones(name):
     output = module.double()(x)
     (output * tensors["cotangent"].double()).sum().backward()
     assert reference.relative(output, tensors["output64"]) < 1e-12
-    assert reference.relative(x.grad, tensors["grad_input64"]) < 1e-11
+    assert reference.relative(x.grad, tensors["grad_input64"]) < 1e-12
 
 
 def test_a_component_filter_reads_and_removes_components():
