@@ -184,7 +184,7 @@ def test_a_killed_engine_is_noticed_and_replaced(engine):
 def test_an_engine_killed_between_two_requests_is_replaced(engine):
     pid = engine.request("hello", HelloParams()).pid
     os.kill(pid, signal.SIGKILL)
-    assert wait_until(lambda: not is_running(pid))
+    assert wait_until(lambda: engine.pid is None)
     assert engine.request("hello", HelloParams()).pid != pid
 
 
