@@ -32,6 +32,9 @@ INSTALL_STEPS = (
     ("PyTorch (about 200 MB)", ("torch==2.13.0",)),
     ("the engine, Slicer's core and Qt", ("--editable", ".[host,test,training]")),
 )
+TEST_PROCESSES = ("--numprocesses", "2", "--dist", "loadfile")
+"""Two processes of one thread each use two cores better than one process of two threads."""
+
 IMPORTS = ("torch", "monai", "SimpleITK", "slicer", "vtk", "PySide6", "pytest", "factorizer_engine")
 
 EPILOG = """\
@@ -79,7 +82,7 @@ def run_demo(python: Path, arguments: list[str]) -> int:
 def run_tests(python: Path, arguments: list[str]) -> int:
     """Check the style, then run pytest; returns the first exit code that is not 0."""
     style = _run([python, "-m", "ruff", "check", ROOT])
-    tests = _run([python, "-m", "pytest", *arguments])
+    tests = _run([python, "-m", "pytest", *TEST_PROCESSES, *arguments], OMP_NUM_THREADS="1")
     if style:
         print("The style check at the top failed.", file=sys.stderr)
     return tests or style
@@ -215,11 +218,11 @@ def _last_line(output: str | bytes) -> str:
     return lines[-1].strip() if lines else "no message"
 
 
-def _run(command: list[object]) -> int:
+def _run(command: list[object], **variables: str) -> int:
     """Run a command at the repository's root, with the demo and the stand-in host importable."""
     folders = [str(ROOT / "Testing"), str(ROOT / "FactorizerSegmentation")]
     search = os.pathsep.join([*folders, *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": search}
+    environment = {**os.environ, **variables, "PYTHONPATH": search}
     return subprocess.run([str(part) for part in command], cwd=ROOT, env=environment).returncode
 
 
