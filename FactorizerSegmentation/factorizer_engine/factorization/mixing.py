@@ -53,8 +53,8 @@ def mix_rank_one(x: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: fl
             windows = _Gather.apply(tokens, order, inverse).view(-1, v0.numel(), channels)
             windows = _project(windows, starts, reshape.head_dim, sweeps, eps)
             part = _Gather.apply(windows.view(-1, channels), inverse, order)
-            mixed = part if mixed is None else mixed + part
-        mixed = (mixed / len(reshape.shifts)).to(x.dtype)
+            mixed = part if mixed is None else mixed.add_(part)
+        mixed = mixed.div_(len(reshape.shifts)).to(x.dtype)
     return mixed.view(batch, *spatial_size, channels).movedim(-1, 1)
 
 

@@ -6,8 +6,11 @@ through without being copied.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+_MLP_TOKENS = 32768
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED_CONVOLUTIONS = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -45,6 +48,9 @@ class LayerNorm(nn.Module):
 class MLP(nn.Module):
     """Two linear maps with a GELU between.
 
+    Without gradients it goes through the voxels in parts, so that the hidden map is never whole in
+    memory and stays in the processor's cache.
+
     Args:
         channels: Channels in and out.
         ratio: Hidden channels relative to `channels`.
@@ -63,7 +69,11 @@ class MLP(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.block(x)
+        if torch.is_grad_enabled():
+            return self.block(x)
+        tokens = x.movedim(1, -1)
+        parts = tokens.reshape(-1, tokens.shape[-1]).split(_MLP_TOKENS)
+        return torch.cat([self.block(part) for part in parts]).view(tokens.shape).movedim(-1, 1)
 
 
 def stem_convolution(dims: int, in_channels: int, out_channels: int) -> nn.Module:
