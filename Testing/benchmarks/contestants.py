@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from factorizer_engine.factorization import NMF, SWMatricize
 from factorizer_engine.networks import Factorizer
 from factorizer_engine.networks.layers import (
+    MLP,
     Linear,
     PatchConvolution,
     TransposedPatchConvolution,
@@ -100,9 +101,11 @@ class PlainLinear(nn.Module):
 
 
 def plain(layer: nn.Module) -> nn.Module:
-    """The layer as torch's own convolution with the same weights; others stay what they are."""
+    """The layer as torch's own, with the same weights; others stay what they are."""
     if type(layer) is Linear:
         return PlainLinear(layer.linear)
+    if type(layer) is MLP:
+        return layer.block
     if type(layer) is PatchConvolution:
         outputs, inputs = layer.weight.shape[:2]
         convolution = nn.Conv3d(inputs, outputs, layer.stride, layer.stride)
