@@ -100,12 +100,23 @@ class PlainLinear(nn.Module):
         return self.linear(x.flatten(2)).unflatten(2, x.shape[2:])
 
 
+class PlainMLP(nn.Module):
+    """`MLP` on the whole map at once."""
+
+    def __init__(self, block: nn.Sequential) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(x)
+
+
 def plain(layer: nn.Module) -> nn.Module:
     """The layer as torch's own, with the same weights; others stay what they are."""
     if type(layer) is Linear:
         return PlainLinear(layer.linear)
     if type(layer) is MLP:
-        return layer.block
+        return PlainMLP(layer.block)
     if type(layer) is PatchConvolution:
         outputs, inputs = layer.weight.shape[:2]
         convolution = nn.Conv3d(inputs, outputs, layer.stride, layer.stride)
