@@ -10,6 +10,7 @@ import traceback
 
 from factorizer_engine.errors import (
     BadInputError,
+    CancelledError,
     EngineError,
     EngineMemoryError,
     InternalError,
@@ -36,6 +37,8 @@ def as_engine_error(error: BaseException) -> EngineError:
     """
     if isinstance(error, EngineError):
         return error
+    if _was_interrupted(error):
+        return CancelledError()
     details = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if _is_out_of_memory(error):
         return EngineMemoryError(
@@ -55,6 +58,13 @@ def as_engine_error(error: BaseException) -> EngineError:
         f"The engine failed with an unexpected {type(error).__name__}; the log has the details.",
         details,
     )
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C is behind the error: code that is interrupted may fail in its own way."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
