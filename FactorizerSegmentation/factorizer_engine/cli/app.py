@@ -74,7 +74,7 @@ def _report(error: BaseException) -> int:
         return EXIT_FAILURE
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else EXIT_FAILURE
-    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+    if isinstance(error, typer.Abort):
         return TERMINAL.complain(CancelledError())
     if hasattr(error, "format_message"):  # wrong usage, as the option parser reports it
         return _report_usage(error.format_message())
