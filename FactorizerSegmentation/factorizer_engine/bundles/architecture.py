@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from monai.networks.nets import DynUNet, SegResNet
 from torch import Tensor, nn
 
 from factorizer_engine import factorization, networks
@@ -19,14 +18,11 @@ from factorizer_engine.errors import BadModelError
 if TYPE_CHECKING:
     from factorizer_engine.bundles.model import Bundle
 
-TARGETS: Mapping[str, type[nn.Module]] = {
-    "Factorizer": networks.Factorizer,
-    "SegResNet": SegResNet,
-    "DynUNet": DynUNet,
-}
+FACTORIZER = "Factorizer"
+MONAI_NETWORKS = frozenset({"SegResNet", "DynUNet"})
 _PARTS: Mapping[str, type[nn.Module]] = {
     name: getattr(place, name)
-    for name in CLASS_NAMES - TARGETS.keys()
+    for name in CLASS_NAMES - {FACTORIZER} - MONAI_NETWORKS
     for place in (nn, factorization, networks)  # the last one that has the name provides it
     if hasattr(place, name)
 }
@@ -40,9 +36,7 @@ def build_network(spec: NetworkSpec) -> nn.Module:
     Raises:
         BadModelError: If the description is not one of a known network.
     """
-    target = TARGETS.get(class_name(spec.target))
-    if target is None:
-        raise BadModelError(f"The model is a {spec.target}, which is not a known network.")
+    target = _network_class(spec.target)
     arguments = dict(spec.arguments)
     if target is networks.Factorizer:
         for name in CLASS_ARGUMENTS & arguments.keys():
@@ -131,6 +125,17 @@ def check_fit(state: Mapping[str, Tensor], network: nn.Module, source: str) -> N
             + (f", and {rest} more differences." if rest > 0 else "."),
             details="\n".join(differences),
         )
+
+
+def _network_class(target: str) -> type[nn.Module]:
+    name = class_name(target)
+    if name == FACTORIZER:
+        return networks.Factorizer
+    if name not in MONAI_NETWORKS:
+        raise BadModelError(f"The model is a {target}, which is not a known network.")
+    from monai.networks import nets  # importing MONAI takes as long as importing torch
+
+    return getattr(nets, name)
 
 
 def _component(value: Any) -> Any:

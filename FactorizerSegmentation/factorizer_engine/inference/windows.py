@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from monai.data.utils import compute_importance_map, dense_patch_slices
 from torch import Tensor
 
 Box = tuple[slice, slice, slice]
@@ -79,13 +79,13 @@ def plan_windows(
     )
     occupied = (volume != 0).any(axis=0)
     windows = []
-    for window in dense_patch_slices(padded, roi_size, steps):
+    for window in product(*map(_places, padded, roi_size, steps)):
         box = tuple(
-            slice(max(int(w.start) - b, 0), min(int(w.stop) - b, n))
+            slice(max(w.start - b, 0), min(w.stop - b, n))
             for w, b, n in zip(window, before, shape, strict=True)
         )
         if (region is None or _touch(box, region)) and occupied[box].any():
-            windows.append(tuple(slice(int(w.start), int(w.stop)) for w in window))
+            windows.append(window)
     return WindowPlan(shape, roi_size, before, padded, tuple(windows), region)
 
 
@@ -97,7 +97,16 @@ def blending_weights(roi_size: Sequence[int], blending: str) -> Tensor:
         blending: "gaussian" (sigma of one eighth of the window, never below 0.001, as in MONAI) or
             "constant".
     """
-    return compute_importance_map(tuple(roi_size), mode=blending, sigma_scale=0.125)
+    if blending not in ("gaussian", "constant"):
+        raise ValueError(f"unknown blending {blending!r}")
+    weights = torch.ones(())
+    for length in roi_size:
+        line = torch.ones(length)
+        if blending == "gaussian":
+            offsets = torch.arange(length) - (length - 1) / 2
+            line = torch.exp(-0.5 * (offsets / (length / 8)) ** 2)
+        weights = weights[..., None] * line
+    return weights.clamp(min=1e-3)
 
 
 class Blender:
@@ -145,6 +154,12 @@ class Blender:
             inside[self.plan.region] = True
             blended[:, ~inside] = fill
         return blended
+
+
+def _places(length: int, size: int, step: int) -> list[slice]:
+    """Windows of `size` along an axis, `step` apart; the last one is moved back to end with it."""
+    starts = (min(start, length - size) for start in range(0, length - size + step, step))
+    return [slice(start, start + size) for start in starts]
 
 
 def _touch(first: Box, second: Box) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from factorizer_engine.bundles.architecture import _PARTS, TARGETS
+from factorizer_engine.bundles.architecture import _PARTS, FACTORIZER, MONAI_NETWORKS
 from factorizer_engine.bundles.expressions import CLASS_NAMES, References, parse_expression
 from factorizer_engine.errors import BadModelError
 
@@ -83,4 +83,4 @@ def test_a_component_that_is_not_instantiated_becomes_a_class_with_arguments():
 
 
 def test_every_class_that_may_be_named_exists():
-    assert CLASS_NAMES == TARGETS.keys() | _PARTS.keys()
+    assert CLASS_NAMES == {FACTORIZER} | MONAI_NETWORKS | _PARTS.keys()
