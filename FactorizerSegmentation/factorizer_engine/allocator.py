@@ -6,6 +6,8 @@ import ctypes
 import sys
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+# A threshold in bytes would end at 2 GiB, the largest int: less than one large window frees at once.
+_NEVER = -1
 
 
 def keep_freed_memory() -> None:
@@ -21,7 +23,7 @@ def keep_freed_memory() -> None:
     if mallopt is None:
         return
     mallopt(_M_MMAP_MAX, 0)
-    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(_M_TRIM_THRESHOLD, _NEVER)
     mallopt(_M_TOP_PAD, 256 * 2**20)
 
 
