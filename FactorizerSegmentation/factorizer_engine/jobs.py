@@ -199,6 +199,7 @@ class EngineJobs:
             reference=params.reference,
             tta=params.tta,
             overlap=params.overlap,
+            box=params.box,
             monitor=monitor,
         )
         self._last_run = _LastRun(self._run_key(params), result)
@@ -217,7 +218,7 @@ class EngineJobs:
             except OSError:
                 return (object(),)  # equal to no other run
             files.append((name, file.path, file.affine, status.st_mtime_ns, status.st_size))
-        settings = (params.reference, params.tta, params.overlap)
+        settings = (params.reference, params.tta, params.overlap, params.box)
         return (self._segmenter_key, settings, tuple(files))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from factorizer_engine.errors import BadInputError
 from factorizer_engine.wire import Message, ProtocolError
+from factorizer_engine.world_box import WorldBox
 
 PROTOCOL_VERSION = 1
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -208,6 +209,8 @@ class SegmentParams(Message):
         tta: Average over mirrored copies; None leaves it to the model.
         overlap: Overlap of neighbouring windows, 0 to below 1; None leaves it to the model.
         probabilities: Whether to write the probability maps too.
+        box: Where to look; None looks everywhere. Only windows that touch it are computed, and
+            outside it the result is empty.
     """
 
     model: str
@@ -219,6 +222,7 @@ class SegmentParams(Message):
     tta: bool | None = None
     overlap: float | None = None
     probabilities: bool = True
+    box: WorldBox | None = None
 
     def __post_init__(self) -> None:
         _check_precision(self.precision)

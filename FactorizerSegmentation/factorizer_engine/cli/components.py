@@ -9,7 +9,8 @@ from factorizer_engine.cli import options
 from factorizer_engine.cli.session import open_session
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_table
 from factorizer_engine.output_folder import prepare_output_folder, written_at_once
-from factorizer_engine.protocol import ComponentInfo, ComponentsParams, ComponentsResult
+from factorizer_engine.protocol import ComponentInfo, ComponentsResult
+from factorizer_engine.world_box import WorldBox
 
 BYTES_PER_VOXEL = 4
 
@@ -26,28 +27,19 @@ def components(
     precision: options.PrecisionOption = options.Precision.float32,
     tta: options.Mirroring = None,
     overlap: options.Overlap = None,
+    box: options.Bounds = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Show what drove the result: writes component_1.nii.gz and so on, and components.json."""
+    inside = None if box is None else WorldBox.of_bounds(box)
     folder = prepare_output_folder(output)
     with open_session(model, inputs, input_dir, device, precision.value) as session:
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, count * scan.array.size * BYTES_PER_VOXEL)
-        params = ComponentsParams(
-            model=session.model.path,
-            channels=session.files,
-            output_dir=str(session.folder),
-            reference=channel,
-            device=device,
-            precision=precision.value,
-            tta=tta,
-            overlap=overlap,
-            count=count,
-            region=region,
+        result = session.run(
+            "components", channel, tta, overlap, inside, count=count, region=region
         )
-        with TERMINAL.progress() as move:
-            result = session.engine.request("components", params, move)
         with written_at_once(folder) as unfinished:
             _write(result, unfinished)
     _show(result, folder)

@@ -58,6 +58,14 @@ Overlap = Annotated[
         "--overlap", help="Overlap of neighbouring windows, 0 to below 1; unset, the model's own."
     ),
 ]
+Bounds = Annotated[
+    tuple[float, float, float, float, float, float] | None,
+    typer.Option(
+        "--box",
+        metavar="R_MIN R_MAX A_MIN A_MAX S_MIN S_MAX",
+        help="Look only inside a box, in mm along right, anterior and superior; much faster.",
+    ),
+]
 Probabilities = Annotated[
     bool,
     typer.Option(

@@ -12,7 +12,8 @@ from factorizer_engine.cli import options
 from factorizer_engine.cli.session import Session, open_session
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seconds, make_table
 from factorizer_engine.output_folder import prepare_output_folder, written_at_once
-from factorizer_engine.protocol import LesionInfo, SegmentParams, SegmentResult
+from factorizer_engine.protocol import LesionInfo, SegmentResult
+from factorizer_engine.world_box import WorldBox
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,28 +35,18 @@ def segment(
     precision: options.PrecisionOption = options.Precision.float32,
     tta: options.Mirroring = None,
     overlap: options.Overlap = None,
+    box: options.Bounds = None,
     probabilities: options.Probabilities = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Find lesions: writes segmentation.nii.gz, segmentation.seg.nrrd and lesions.csv."""
+    inside = None if box is None else WorldBox.of_bounds(box)
     folder = prepare_output_folder(output)
     with open_session(model, inputs, input_dir, device, precision.value) as session:
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
-        params = SegmentParams(
-            model=session.model.path,
-            channels=session.files,
-            output_dir=str(session.folder),
-            reference=channel,
-            device=device,
-            precision=precision.value,
-            tta=tta,
-            overlap=overlap,
-            probabilities=probabilities,
-        )
-        with TERMINAL.progress() as move:
-            result = session.engine.request("segment", params, move)
+        result = session.run("segment", channel, tta, overlap, inside, probabilities=probabilities)
         with written_at_once(folder) as unfinished:
             _write(result, scan, unfinished)
     _show(result, folder)

@@ -13,12 +13,15 @@ from factorizer_engine.cli.terminal import TERMINAL
 from factorizer_engine.client import EngineClient
 from factorizer_engine.errors import BadInputError, BadModelError
 from factorizer_engine.protocol import (
+    PARAMS,
     ChannelInfo,
     LoadModelParams,
     ModelInfo,
     ModelsParams,
     ScanFile,
 )
+from factorizer_engine.wire import Message
+from factorizer_engine.world_box import WorldBox
 
 if TYPE_CHECKING:
     from factorizer_engine.images.scan import Scan
@@ -34,6 +37,7 @@ class Session:
         scans: The scan of each channel, as read from the user's files.
         files: The same scans, as the engine reads them.
         folder: For the files that engine and command line exchange; vanishes with the session.
+        device, precision: What the model was loaded for.
     """
 
     engine: EngineClient
@@ -41,6 +45,43 @@ class Session:
     scans: dict[str, Scan]
     files: dict[str, ScanFile]
     folder: Path
+    device: str
+    precision: str
+
+    def run(
+        self,
+        method: str,
+        reference: str,
+        tta: bool | None,
+        overlap: float | None,
+        box: WorldBox | None,
+        **particular: object,
+    ) -> Message:
+        """Have the engine work on the scans, and show how far it has come.
+
+        Args:
+            method: "segment" or "components".
+            reference: Channel on whose grid the result is given.
+            tta, overlap, box: As `protocol.SegmentParams` has them.
+            particular: The other parameters of the method.
+
+        Raises:
+            EngineError: If the work cannot be done.
+        """
+        params = PARAMS[method](
+            model=self.model.path,
+            channels=self.files,
+            output_dir=str(self.folder),
+            reference=reference,
+            device=self.device,
+            precision=self.precision,
+            tta=tta,
+            overlap=overlap,
+            box=box,
+            **particular,
+        )
+        with TERMINAL.progress() as move:
+            return self.engine.request(method, params, move)
 
     def reference(self, name: str | None) -> tuple[str, Scan]:
         """The channel called `name` (the model's first if None) and its scan.
@@ -92,7 +133,7 @@ def open_session(
             )
             for number, (channel, scan) in enumerate(scans.items(), start=1)
         }
-        yield Session(engine, info, scans, files, Path(folder))
+        yield Session(engine, info, scans, files, Path(folder), device, precision)
 
 
 def assign_inputs(inputs: Sequence[str], channels: Sequence[ChannelInfo]) -> dict[str, Path]:

@@ -99,6 +99,12 @@ def evaluate(
     precision: options.PrecisionOption = options.Precision.float32,
     tta: options.Mirroring = None,
     keep: Annotated[bool, typer.Option("--keep", help="Also write the label maps.")] = False,
+    robustness: Annotated[
+        bool,
+        typer.Option(
+            "--robustness", help="Measure Dice on changed scans instead (bias field, skull, ...)."
+        ),
+    ] = False,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option("--compare", help="Folders of two evaluations to compare instead."),
@@ -127,7 +133,9 @@ def evaluate(
             precision=precision.value,
             tta=tta,
             keep=keep,
+            robustness=robustness,
             monitor=Monitor(move),
         )
-    TERMINAL.print(commands.results_table(result))
+    table = commands.robustness_table if robustness else commands.results_table
+    TERMINAL.print(table(result))
     TERMINAL.print(f"Results are in {folder}")

@@ -99,7 +99,7 @@ def prove(
         volume = result.prepared.array
         masks = lesion_sites(result, settings.threshold).masks
         masks[np.arange(len(masks)) != index] = False
-        plan = plan_windows(volume, settings.roi_size, result.overlap)
+        plan = plan_windows(volume, settings.roi_size, result.overlap, result.region)
         probes = place_probes(plan, volume, masks, settings.blending, segmenter.device, limit=1)
         contributions = measure_contributions(
             network,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,15 @@ class Prepared:
     grid: Grid
     reference: Grid
     cropped: Grid
+
+    def needed_for(self, part: tuple[slice, slice, slice]) -> tuple[slice, slice, slice]:
+        """The block of `array` from which a block of the reference is interpolated."""
+        ends = np.array(list(product(*((axis.start, axis.stop - 1) for axis in part))))
+        affine = self.reference.affine
+        indices = self.grid.indices_of(ends @ affine[:3, :3].T + affine[:3, 3])
+        low = np.clip(np.floor(indices.min(axis=0)), 0, self.grid.shape).astype(int)
+        high = np.clip(np.ceil(indices.max(axis=0)) + 1, low, self.grid.shape).astype(int)
+        return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
 
 
 class Preprocessor:
@@ -81,7 +91,12 @@ class Preprocessor:
             array[index] = resample(Scan(volume, cropped.affine), target, antialias=True).array
         return Prepared(array, target, Grid.of(reference), cropped)
 
-    def restore(self, probabilities: np.ndarray, prepared: Prepared) -> np.ndarray:
+    def restore(
+        self,
+        probabilities: np.ndarray,
+        prepared: Prepared,
+        within: tuple[slice, slice, slice] | None = None,
+    ) -> np.ndarray:
         """Bring maps from model space back onto the reference grid, linearly interpolated.
 
         One map after the other, so that beside the result only one map at a time is held.
@@ -89,14 +104,19 @@ class Preprocessor:
         Args:
             probabilities: Shape (R, X, Y, Z), any floating type, on `prepared.grid`.
             prepared: What `prepare` returned for these scans.
+            within: Block of the reference to which the result is confined, by default all of it.
 
         Returns:
             float32, shape (R, I, J, K) of the reference; zero outside the cropped part.
         """
         reference = prepared.reference
         box = reference.box_of(prepared.cropped)
+        if within is not None:
+            box = _common_part(box, within)
         part = reference.crop(box)
         restored = np.zeros((len(probabilities), *reference.shape), dtype=np.float32)
+        if 0 in part.shape:
+            return restored
         for index, volume in enumerate(probabilities):
             restored[(index, *box)] = resample(Scan(volume, prepared.grid.affine), part).array
         return restored
@@ -129,6 +149,15 @@ def foreground_box(
         high = min(int(indices[-1]) + 1 + margin, len(line))
         box.append(slice(low, high))
     return tuple(box)
+
+
+def _common_part(
+    first: tuple[slice, slice, slice], second: tuple[slice, slice, slice]
+) -> tuple[slice, slice, slice]:
+    """The block in both; empty, but with valid bounds, where they do not meet."""
+    starts = [max(a.start, b.start) for a, b in zip(first, second, strict=True)]
+    stops = [min(a.stop, b.stop) for a, b in zip(first, second, strict=True)]
+    return tuple(slice(a, max(a, b)) for a, b in zip(starts, stops, strict=True))
 
 
 def normalize(volume: np.ndarray, method: str) -> np.ndarray:

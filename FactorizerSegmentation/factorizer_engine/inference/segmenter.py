@@ -27,7 +27,9 @@ from factorizer_engine.inference.device import (
 from factorizer_engine.inference.lesions import Lesion, find_lesions
 from factorizer_engine.inference.postprocessing import paint_regions
 from factorizer_engine.inference.sliding_window import predict_windows, sigmoid_
+from factorizer_engine.inference.windows import Box
 from factorizer_engine.monitor import Monitor
+from factorizer_engine.world_box import WorldBox
 
 ALL_AXES = (0, 1, 2)
 
@@ -49,6 +51,7 @@ class SegmentationResult:
         device: Where the network ran.
         prepared: The scans in model space, for explaining the result without preparing them again.
         overlap: Overlap of the windows.
+        region: The part of the prepared scans that was asked for; all of it if None.
     """
 
     labelmap: Scan
@@ -60,6 +63,7 @@ class SegmentationResult:
     device: str
     prepared: Prepared
     overlap: float
+    region: Box | None = None
 
 
 class Segmenter:
@@ -95,9 +99,14 @@ class Segmenter:
         reference: str | None = None,
         tta: bool | None = None,
         overlap: float | None = None,
+        box: WorldBox | None = None,
         monitor: Monitor | None = None,
     ) -> SegmentationResult:
         """Find lesions in the scans of one study.
+
+        In a box the probabilities are those of the whole scan, since the scans are prepared as a
+        whole and every window that touches the box is computed. The model's rules on small pieces
+        see only what lies in it.
 
         Args:
             scans: One scan per channel, by the channel's name or alias, on any grids.
@@ -105,10 +114,11 @@ class Segmenter:
             tta: Average over mirrored copies: along the model's axes, or all where it names none;
                 never; or, by default, as the model says.
             overlap: Overlap of windows, 0 to below 1; by default the model's.
+            box: Where to look, by default everywhere; outside it nothing is found.
             monitor: Told of the progress, and asked whether to stop.
 
         Raises:
-            BadInputError: If the scans are not what the model needs.
+            BadInputError: If the scans are not what the model needs, or the box lies outside.
             EngineMemoryError: If memory does not suffice.
             CancelledError: If the monitor was cancelled.
         """
@@ -123,7 +133,8 @@ class Segmenter:
         with memory_errors(self.device):
             monitor.report("preparing", 0.0)
             with _timed(timings, "preparing"):
-                prepared = self.prepare(scans, reference)
+                prepared = self.prepare(scans, reference, box)
+                chosen = _Chosen.of(box, prepared)
             with _timed(timings, "segmenting"):
                 found = predict_windows(
                     self.networks,
@@ -133,6 +144,7 @@ class Segmenter:
                     overlap=overlap,
                     blending=settings.blending,
                     mirror_axes=self._mirror_axes(tta),
+                    region=chosen.region,
                     device=self.device,
                     dtype=self.dtype,
                     batch_size=windows_at_once(self.networks[0], settings.roi_size, self.device),
@@ -140,8 +152,9 @@ class Segmenter:
                 )
             monitor.report("restoring", _PREDICTED)
             with _timed(timings, "restoring"):
-                probabilities = self.preprocessor.restore(sigmoid_(found), prepared)
+                probabilities = self.preprocessor.restore(sigmoid_(found), prepared, chosen.part)
                 del found
+                chosen.clear_around(probabilities)
             monitor.report("painting", _RESTORED)
             with _timed(timings, "painting"):
                 labelmap = self._paint(probabilities, prepared.reference)
@@ -160,13 +173,19 @@ class Segmenter:
             device=str(self.device),
             prepared=prepared,
             overlap=overlap,
+            region=chosen.region,
         )
 
-    def prepare(self, scans: Mapping[str, Scan], reference: str | None = None) -> Prepared:
-        """Check the scans and bring them into model space.
+    def prepare(
+        self,
+        scans: Mapping[str, Scan],
+        reference: str | None = None,
+        box: WorldBox | None = None,
+    ) -> Prepared:
+        """Check the scans and bring them into model space, as a whole also for a box.
 
         Raises:
-            BadInputError: If the scans are not what the model needs.
+            BadInputError: If the scans are not what the model needs, or the box lies outside.
             EngineMemoryError: If they would exhaust the memory.
         """
         channels = self.bundle.channels
@@ -174,6 +193,8 @@ class Segmenter:
         wanted = channels[0].name if reference is None else channel_named(reference, channels)
         names = [channel.name for channel in channels]
         reference_scan = ordered[names.index(wanted)]
+        if box is not None:
+            _check_box(box, reference_scan)
         self._check_memory(reference_scan)
         return self.preprocessor.prepare(ordered, reference_scan)
 
@@ -205,6 +226,50 @@ class Segmenter:
             voxel_ml=abs(float(np.linalg.det(reference.affine[:3, :3]))) / 1000.0,
         )
         return Scan(painted, reference.affine, "segmentation")
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A box in the voxels of a case; everything if there is none.
+
+    Attributes:
+        region: Voxels in model space that the box needs.
+        part: The block of the reference that holds the box.
+        outside: Voxels of `part` that are not in the box.
+    """
+
+    region: Box | None = None
+    part: Box | None = None
+    outside: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, box: WorldBox | None, prepared: Prepared) -> _Chosen:
+        if box is None:
+            return cls()
+        reference = prepared.reference
+        part = box.part_of(reference.shape, reference.affine)
+        outside = ~box.mask(part, reference.affine)
+        return cls(prepared.needed_for(part), part, outside)
+
+    def clear_around(self, probabilities: np.ndarray) -> None:
+        """Set (R, I, J, K) to 0 outside the box; outside `part` it is 0 already."""
+        if self.part is not None:
+            probabilities[(slice(None), *self.part)][:, self.outside] = 0.0
+
+
+def _check_box(box: WorldBox, scan: Scan) -> None:
+    part = box.part_of(scan.shape, scan.affine)
+    if all(axis.stop > axis.start for axis in part) and box.mask(part, scan.affine).any():
+        return
+    corners = Grid.of(scan).corners()
+    extent = ", ".join(
+        f"{axis} {low:.0f} to {high:.0f}"
+        for axis, low, high in zip("RAS", corners.min(axis=0), corners.max(axis=0), strict=True)
+    )
+    raise BadInputError(
+        f"The box holds no voxel of {scan.name or 'the reference scan'}, which covers {extent} mm; "
+        "move the box or make it larger."
+    )
 
 
 @contextmanager

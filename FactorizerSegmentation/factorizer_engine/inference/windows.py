@@ -163,4 +163,6 @@ def _places(length: int, size: int, step: int) -> list[slice]:
 
 
 def _touch(first: Box, second: Box) -> bool:
-    return all(a.start < b.stop and b.start < a.stop for a, b in zip(first, second, strict=True))
+    return all(
+        max(a.start, b.start) < min(a.stop, b.stop) for a, b in zip(first, second, strict=True)
+    )

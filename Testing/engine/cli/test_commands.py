@@ -64,6 +64,36 @@ def test_probabilities_are_written_on_request_in_the_order_of_the_regions(tmp_pa
     assert (probabilities[labelmap == 4][:, 0] >= 0.5 - 1e-3).all()
 
 
+def test_in_a_box_nothing_is_written_outside_it(tmp_path, cli, scans):
+    bounds = ("-4", "4.5", "-5", "5", "-6", "3")
+    whole, boxed = tmp_path / "whole", tmp_path / "boxed"
+    assert cli("segment", "-m", "tiny", *inputs(scans), "-o", whole).code == 0
+    outcome = cli("segment", "-m", "tiny", *inputs(scans), "-o", boxed, "--box", *bounds)
+    assert outcome.code == 0, outcome.errors
+    image = nib.load(boxed / "segmentation.nii.gz")
+    found = np.asarray(image.dataobj)
+    world = nib.affines.apply_affine(image.affine, np.stack(np.indices(found.shape), -1))
+    inside = ((world >= (-4, -5, -6)) & (world <= (4.5, 5, 3))).all(axis=-1)
+    everywhere = np.asarray(nib.load(whole / "segmentation.nii.gz").dataobj)
+    assert everywhere[~inside].any()
+    np.testing.assert_array_equal(found, np.where(inside, everywhere, 0))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "sentence"),
+    [
+        ((5, -5, 0, 1, 0, 1), "begins at 5 mm along R but ends at -5 mm"),
+        ((500, 600, 0, 1, 0, 1), "holds no voxel of case_FLAIR"),
+        ((0, 1, 0, 1, 0, "x"), "Invalid value for '--box'"),
+    ],
+)
+def test_a_box_that_cannot_be_used_is_one_sentence(tmp_path, cli, scans, bounds, sentence):
+    arguments = ("-m", "tiny", *inputs(scans), "-o", tmp_path / "o", "--box", *bounds)
+    outcome = cli("segment", *arguments)
+    assert outcome.code == 2
+    assert sentence in outcome.sentence
+
+
 def test_scans_in_a_folder_are_matched_by_name(tmp_path, cli, scans):
     folder = scans["T1"].parent
     named = cli("segment", "-m", "tiny", *inputs(scans), "-o", tmp_path / "a")
