@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment
 
 from factorizer_engine.training.records import Run
+from factorizer_engine.training.robustness import mean_of_label
 
 _METRICS = {
     "dice": ("Dice", "{:.3f}"),
@@ -87,6 +88,21 @@ native resolution ({{ evaluation.note }}):
 {% else %}
 Not evaluated on held-out cases yet.
 {% endif %}
+{% if robustness %}
+
+## On scans that differ from these
+
+Dice (mean ± standard deviation) of the {{ robustness.cases | length }} cases \
+{{ robustness.cases | join(", ") }}, their scans changed by a program ({{ robustness.note }}):
+
+{{ robustness_table }}
+
+"Label itself" is what the reference label keeps on the way to the changed scans' grid and back.
+
+{% for entry in robustness.perturbations.values() if entry.title != "unchanged" %}
+- {{ entry.title }}: {{ entry.description }}
+{% endfor %}
+{% endif %}
 {% if licence or citations %}
 
 ## Licence and citation
@@ -138,6 +154,8 @@ def write_card(runs: Sequence[Run], weights: str) -> str:
         "evaluation": evaluation,
         "table": summary_table(evaluation) if evaluation else "",
         "per_case": case_table(evaluation) if evaluation else "",
+        "robustness": run.robustness,
+        "robustness_table": robustness_table(run.robustness) if run.robustness else "",
     }
     keys = ("device", "processes", "engine", "commit", "torch", "started")
     values["resumed"] = record.get("resumed", [])
@@ -171,6 +189,21 @@ def case_table(evaluation: dict[str, Any]) -> str:
     for case, values in evaluation["cases"].items():
         cells = " | ".join(f"{values[region]['dice']:.3f}" for region in regions)
         rows.append(f"| {case} | {cells} |")
+    return "\n".join(rows)
+
+
+def robustness_table(robustness: dict[str, Any]) -> str:
+    """Dice under every perturbation, as a Markdown table; also of the label where it loses."""
+    regions = robustness["regions"]
+    rows = ["| scans | " + " | ".join(f"Dice {r}" for r in regions) + " |"]
+    rows.append("|---" * (len(regions) + 1) + "|")
+    for entry in robustness["perturbations"].values():
+        cells = []
+        for region in regions:
+            of_label = mean_of_label(entry, region)
+            limit = f" (label itself {of_label:.3f})" if of_label < 0.9995 else ""
+            cells.append(f"{entry['mean'][region]:.3f} ± {entry['sd'][region]:.3f}{limit}")
+        rows.append(f"| {entry['title']} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 

@@ -20,6 +20,7 @@ from factorizer_engine.training.evaluation import (
     read_results,
 )
 from factorizer_engine.training.records import open_run
+from factorizer_engine.training.robustness import mean_of_label, measure_robustness
 from factorizer_engine.training.splits import Split, read_split
 
 Use = Literal["held_out", "validation", "train", "all"]
@@ -44,6 +45,7 @@ def evaluate_command(
     precision: str = "float32",
     tta: bool | None = None,
     keep: bool = False,
+    robustness: bool = False,
     monitor: Monitor | None = None,
 ) -> dict[str, Any]:
     """`factorizer evaluate DATA (--model M | --predictions FOLDER) [--case C ...] [--use USE]`.
@@ -55,25 +57,32 @@ def evaluate_command(
         predictions: Folder of label maps `<case>.nii.gz` to score instead.
         cases: Names of cases; without any, all that the split puts to `use`.
         keep: Whether label maps are written.
+        robustness: Measure Dice on changed scans instead (see `robustness.measure_robustness`).
 
     Raises:
         BadInputError: If the request is contradictory or there is nothing to evaluate.
     """
     if (model is None) == (predictions is None):
         raise BadInputError("Give either a model or a folder of predictions to evaluate.")
+    if robustness and model is None:
+        raise BadInputError("Robustness can only be measured of a model, not of label maps.")
     dataset, split = open_cases(data)
     names = list(cases) or _names(dataset, split, use)
     if predictions is not None:
-        predictor, note = folder_predictor(predictions), f"label maps in {Path(predictions).name}"
-    else:
-        from factorizer_engine.bundles.registry import resolve_model
-        from factorizer_engine.inference.segmenter import Segmenter
+        note = f"label maps in {Path(predictions).name}"
+        return evaluate(
+            folder_predictor(predictions), dataset, names, output, note, monitor=monitor
+        )
+    from factorizer_engine.bundles.registry import resolve_model
+    from factorizer_engine.inference.segmenter import Segmenter
 
-        segmenter = Segmenter(resolve_model(model, device), device=device, precision=precision)
-        folder = Path(output) / "segmentations" if keep else None
-        predictor = model_predictor(segmenter, tta, keep=folder)
-        note = f"{segmenter.bundle.name} {segmenter.bundle.version}, {precision}"
-        note += {None: "", True: ", mirrored", False: ", not mirrored"}[tta]
+    segmenter = Segmenter(resolve_model(model, device), device=device, precision=precision)
+    note = f"{segmenter.bundle.name} {segmenter.bundle.version}, {precision}"
+    note += {None: "", True: ", mirrored", False: ", not mirrored"}[tta]
+    if robustness:
+        return measure_robustness(segmenter, dataset, names, output, note, tta, monitor=monitor)
+    folder = Path(output) / "segmentations" if keep else None
+    predictor = model_predictor(segmenter, tta, keep=folder)
     return evaluate(predictor, dataset, names, output, note, monitor=monitor)
 
 
@@ -122,6 +131,21 @@ def results_table(result: dict[str, Any]) -> Table:
     for region, metrics in result["summary"].items():
         cells = (f"{metrics[m]['mean']:.3f} ± {metrics[m]['sd']:.3f}" for m in _TITLES)
         table.add_row("mean", region, *cells)
+    return table
+
+
+def robustness_table(result: dict[str, Any]) -> Table:
+    """Mean Dice under every perturbation, for the terminal; also of labels that lose."""
+    table = Table(title=f"Dice over {len(result['cases'])} cases ({result['note']})")
+    table.add_column("scans")
+    for region in result["regions"]:
+        table.add_column(region, justify="right")
+    table.add_column("label itself", justify="right")
+    for entry in result["perturbations"].values():
+        cells = (f"{entry['mean'][r]:.3f} ± {entry['sd'][r]:.3f}" for r in result["regions"])
+        of_labels = [mean_of_label(entry, region) for region in result["regions"]]
+        limit = " ".join(f"{value:.2f}" for value in of_labels) if min(of_labels) < 0.999 else ""
+        table.add_row(entry["title"], *cells, limit)
     return table
 
 

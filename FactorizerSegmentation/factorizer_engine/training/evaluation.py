@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from factorizer_engine.monitor import Monitor
 from factorizer_engine.training.cases import read_channels
 from factorizer_engine.training.dataset import Case, Dataset
 from factorizer_engine.training.metrics import METRICS, score_region
+
+if TYPE_CHECKING:
+    from factorizer_engine.inference.segmenter import Segmenter
 
 Predictor = Callable[[Case], Scan]
 
@@ -163,33 +166,41 @@ def folder_predictor(folder: str | Path) -> Predictor:
 
 
 def model_predictor(
-    segmenter: Any,
-    tta: bool | None = None,
-    change: Callable[[dict[str, Scan]], dict[str, Scan]] | None = None,
-    keep: Path | None = None,
+    segmenter: Segmenter, tta: bool | None = None, keep: Path | None = None
 ) -> Predictor:
-    """Segments cases with a `factorizer_engine.inference` Segmenter, as users would.
+    """Segments cases as users would.
 
     Args:
         segmenter: The loaded model.
         tta: Mirror at test time; None as the model says.
-        change: Alters the scans first, to measure robustness.
         keep: Folder for the label maps.
     """
 
     def predict(case: Case) -> Scan:
-        names = [channel.name for channel in segmenter.bundle.channels]
-        scans = dict(zip(names, read_channels(case), strict=True))
-        reference = names[0]
-        label = read_scan(case.label)
-        if not same_grid(Grid.of(scans[reference]), Grid.of(label)):
-            reference = next(
-                (n for n, s in scans.items() if same_grid(Grid.of(s), Grid.of(label))), reference
-            )
-        result = segmenter.segment(change(scans) if change else scans, reference=reference, tta=tta)
+        scans, _ = model_inputs(segmenter, case)
+        found = segmenter.segment(scans, reference=next(iter(scans)), tta=tta).labelmap
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
-            write_nifti(result.labelmap, keep / f"{case.name}.nii.gz")
-        return result.labelmap
+            write_nifti(found, keep / f"{case.name}.nii.gz")
+        return found
 
     return predict
+
+
+def model_inputs(segmenter: Segmenter, case: Case) -> tuple[dict[str, Scan], Scan]:
+    """A case's scans by the model's channel names, and its label.
+
+    The first scan is the reference: the model's first channel on the grid of the label, if any
+    lies on it.
+    """
+    names = [channel.name for channel in segmenter.bundle.channels]
+    found = read_channels(case)
+    if len(found) != len(names):
+        raise BadInputError(
+            f"The case {case.name} has {len(found)} channels, but the model "
+            f"{segmenter.bundle.name} takes {len(names)}."
+        )
+    scans, label = dict(zip(names, found, strict=True)), read_scan(case.label)
+    grid = Grid.of(label)
+    first = next((n for n in names if same_grid(Grid.of(scans[n]), grid)), names[0])
+    return {first: scans.pop(first), **scans}, label

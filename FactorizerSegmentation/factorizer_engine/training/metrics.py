@@ -88,6 +88,12 @@ def score_region(
     )
 
 
+def region_dice(prediction: np.ndarray, reference: np.ndarray) -> float:
+    """Dice of two binary masks on one grid, with the conventions for empty ones."""
+    pair = (torch.from_numpy(m.astype(np.float32))[None, None] for m in (prediction, reference))
+    return float(compute_dice(*pair, include_background=True, ignore_empty=False))
+
+
 def lesion_f1(prediction: np.ndarray, reference: np.ndarray) -> float:
     """F1 of connected components, found when they share a voxel with the other mask (ISLES'22)."""
     found, predicted = (

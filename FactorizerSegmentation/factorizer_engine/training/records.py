@@ -26,6 +26,7 @@ class Run:
         record: Hardware, versions, times, dataset (`run.json`).
         history: All records, oldest first.
         evaluation: `evaluation/metrics.json` if the run was evaluated, else None.
+        robustness: `evaluation/robustness.json` if that was measured, else None.
     """
 
     folder: Path
@@ -34,6 +35,7 @@ class Run:
     record: dict[str, Any]
     history: list[dict[str, Any]]
     evaluation: dict[str, Any] | None
+    robustness: dict[str, Any] | None
 
     @property
     def regions(self) -> dict[str, tuple[int, ...]]:
@@ -74,11 +76,13 @@ def open_run(folder: str | Path) -> Run:
         config = TrainingConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
         split = Split(**{k: tuple(v) for k, v in _read(folder / "split.json").items()})
         record = _read(folder / "run.json")
-        metrics = folder / "evaluation" / "metrics.json"
-        evaluation = _read(metrics) if metrics.is_file() else None
+        evaluation, robustness = (
+            _read(path) if (path := folder / "evaluation" / name).is_file() else None
+            for name in ("metrics.json", "robustness.json")
+        )
     except (OSError, ValueError, TypeError) as error:
         raise BadInputError(f"The folder {folder} holds no training run.", str(error)) from error
-    return Run(folder, config, split, record, read_history(folder), evaluation)
+    return Run(folder, config, split, record, read_history(folder), evaluation, robustness)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -70,6 +70,19 @@ def test_an_exported_model_is_evaluated_and_its_card_then_says_so(run, tmp_path)
     assert metadata["eval_metrics"]["whole_dice"] == pytest.approx(mean)
 
 
+def test_robustness_of_an_exported_model_goes_into_its_card(run, tmp_path):
+    export(run, tmp_path / "models" / "blobs")
+    result = evaluate_command(
+        run, run / "evaluation", model=str(tmp_path / "models" / "blobs"), robustness=True
+    )
+    assert result["cases"] == ["blob_5"]
+    card = export(run, tmp_path / "models" / "blobs", overwrite=True).card
+    for entry in result["perturbations"].values():
+        row = next(line for line in card.splitlines() if line.startswith(f"| {entry['title']} |"))
+        assert f"{entry['mean']['whole']:.3f}" in row
+    assert "blob_5, their scans changed" in card
+
+
 def test_unfinished_runs_say_so(run, tmp_path):
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**record, "finished": False}))

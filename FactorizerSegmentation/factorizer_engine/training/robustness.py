@@ -1,0 +1,144 @@
+"""How a model does on scans that differ from those it was trained on: Dice under perturbations."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from factorizer_engine.errors import BadInputError
+from factorizer_engine.images.grid import Grid, resample
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.images.writers import written_atomically
+from factorizer_engine.monitor import Monitor
+from factorizer_engine.training.dataset import Dataset
+from factorizer_engine.training.evaluation import model_inputs
+from factorizer_engine.training.metrics import region_dice
+from factorizer_engine.training.perturbations import PERTURBATIONS, Perturbation, is_stripped
+
+if TYPE_CHECKING:
+    from factorizer_engine.inference.segmenter import Segmenter
+
+FILE = "robustness.json"
+
+
+def measure_robustness(
+    segmenter: Segmenter,
+    dataset: Dataset,
+    names: Sequence[str],
+    output: str | Path,
+    note: str = "",
+    tta: bool | None = None,
+    perturbations: Sequence[Perturbation] = PERTURBATIONS,
+    seed: int = 42,
+    monitor: Monitor | None = None,
+) -> dict[str, Any]:
+    """Dice of every region of every case under every perturbation; writes JSON and CSV.
+
+    The changed scans take the way of any user's files through the segmenter. Its label map is
+    brought onto the grid of the reference label (nearest voxel). `label` is the Dice of the
+    reference label itself after the way to the changed scans' grid and back: 1 unless they are
+    sampled differently.
+
+    Args:
+        names: Cases to use.
+        output: Folder for `robustness.json` and `robustness.csv`.
+        note: Kept with the results: which model and settings.
+        tta: Mirror at test time; None as the model says.
+        perturbations: What is done to the scans; those that need a stripped head are left out for
+            data with skulls.
+        seed: With the names of case and perturbation it decides all random numbers.
+
+    Returns:
+        {"note", "seed", "cases": [case], "regions": [region], "perturbations": {name: {"title",
+        "description", "dice": {case: {region: value}}, "label": the same, "mean": {region:
+        value}, "sd": {region: value}}}}.
+
+    Raises:
+        BadInputError: If there is no case or one does not fit the model.
+    """
+    monitor = monitor or Monitor()
+    if not names:
+        raise BadInputError("There is no case to evaluate.")
+    scores: dict[str, dict[str, Any]] = {p.name: {} for p in perturbations}
+    of_labels: dict[str, dict[str, Any]] = {p.name: {} for p in perturbations}
+    for number, name in enumerate(names):
+        scans, label = model_inputs(segmenter, dataset.case(name))
+        stripped = is_stripped(next(iter(scans.values())))
+        for index, perturbation in enumerate(perturbations):
+            done = (number + index / len(perturbations)) / len(names)
+            monitor.report(f"{name}, {perturbation.title}", done)
+            if perturbation.needs_stripped and not stripped:
+                continue
+            key = zlib.crc32(f"{name}/{perturbation.name}".encode())
+            changed = perturbation.change(scans, np.random.default_rng([seed, key]))
+            reference = next(iter(scans))
+            found = segmenter.segment(changed, reference=reference, tta=tta).labelmap
+            scores[perturbation.name][name] = _dice(found, label, dataset.regions)
+            there = resample(label, Grid.of(changed[reference]), "nearest")
+            of_labels[perturbation.name][name] = _dice(there, label, dataset.regions)
+    result = {
+        "note": note,
+        "seed": seed,
+        "cases": list(names),
+        "regions": list(dataset.regions),
+        "perturbations": {
+            p.name: {
+                "title": p.title,
+                "description": p.description,
+                "dice": scores[p.name],
+                "label": of_labels[p.name],
+                **_statistics(scores[p.name], dataset.regions),
+            }
+            for p in perturbations
+            if scores[p.name]
+        },
+    }
+    _write(result, Path(output))
+    return result
+
+
+def mean_of_label(entry: Mapping[str, Any], region: str) -> float:
+    """Mean Dice over the cases of the label itself, sampled like the changed scans."""
+    return float(np.mean([values[region] for values in entry["label"].values()]))
+
+
+def _dice(found: Scan, label: Scan, regions: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    there = resample(found, Grid.of(label), "nearest").array
+    return {
+        region: region_dice(np.isin(there, values), np.isin(label.array, values))
+        for region, values in regions.items()
+    }
+
+
+def _statistics(
+    scores: Mapping[str, Mapping[str, float]], regions: Mapping[str, Sequence[int]]
+) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {"mean": {}, "sd": {}}
+    for region in regions:
+        values = np.array([case[region] for case in scores.values()])
+        if len(values):
+            found["mean"][region] = float(values.mean())
+            found["sd"][region] = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return found
+
+
+def _write(result: Mapping[str, Any], folder: Path) -> None:
+    with written_atomically(folder / FILE) as path:
+        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    with (
+        written_atomically(folder / "robustness.csv") as path,
+        path.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["perturbation", "case", "region", "dice", "label"])
+        for name, entry in result["perturbations"].items():
+            for case, regions in entry["dice"].items():
+                for region, value in regions.items():
+                    label = entry["label"][case][region]
+                    writer.writerow([name, case, region, f"{value:.4f}", f"{label:.4f}"])
