@@ -6,6 +6,8 @@ cut from the whole volume without artificial borders. Intensities are z-scores, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -59,21 +61,27 @@ def cut_window(
 
 def _random_matrix(settings: AugmentationSection, generator: np.random.Generator) -> np.ndarray:
     """Window to volume coordinates: rotation about all three axes times one scale per axis."""
-    matrix = np.eye(3)
-    for axis in range(3):
-        angle = np.deg2rad(generator.uniform(-settings.rotation, settings.rotation))
-        first, second = [a for a in range(3) if a != axis]
-        turn = np.eye(3)
-        turn[first, first] = turn[second, second] = np.cos(angle)
-        turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
-        matrix = matrix @ turn
+    matrix = _random_rotation(settings.rotation, generator)
     common = generator.uniform(1 - settings.scale, 1 + settings.scale)
     stretch = generator.uniform(1 - settings.scale / 3, 1 + settings.scale / 3, size=3)
     return matrix @ np.diag(1.0 / (common * stretch))
 
 
+def _random_rotation(limit: float, generator: np.random.Generator) -> np.ndarray:
+    """Turns about the three axes, one after the other, by up to `limit` degrees each."""
+    matrix = np.eye(3)
+    for axis in range(3):
+        angle = np.deg2rad(generator.uniform(-limit, limit))
+        first, second = [a for a in range(3) if a != axis]
+        turn = np.eye(3)
+        turn[first, first] = turn[second, second] = np.cos(angle)
+        turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
+        matrix = matrix @ turn
+    return matrix
+
+
 def _sampling_grid(
-    matrix: np.ndarray, center: np.ndarray, shape: torch.Size, window: tuple[int, int, int]
+    matrix: np.ndarray, center: np.ndarray, shape: Sequence[int], window: tuple[int, int, int]
 ) -> Tensor:
     """Normalised coordinates for `grid_sample` (align_corners) of a window around `center`."""
     extent = np.maximum(np.asarray(shape, dtype=float) - 1.0, 1.0)
@@ -113,6 +121,49 @@ def _slice_window(array: Tensor, center: np.ndarray, window: tuple[int, int, int
         pads = [int(n) for axis in (2, 1, 0) for n in (before[axis], after[axis])]
         part = F.pad(part, pads)
     return part
+
+
+def happens(probability: float, generator: np.random.Generator) -> bool:
+    """Whether something of this probability happens; nothing is drawn where it never does.
+
+    So a configuration without a newer option still gives the windows that it gave before.
+    """
+    return probability > 0 and generator.random() < probability
+
+
+def misregister(
+    image: Tensor,
+    settings: AugmentationSection,
+    spacing: tuple[float, float, float],
+    generator: np.random.Generator,
+) -> Tensor:
+    """Shift and turn every channel of a window but the first, on which the masks were drawn.
+
+    Args:
+        image: (C, X, Y, Z).
+        settings: Limits of the shift in mm and of the turn about each axis in degrees.
+        spacing: Voxel size in mm.
+    """
+    window = tuple(image.shape[1:])
+    moved = [image[0]]
+    for channel in image[1:]:
+        # Turned in mm, so that voxels may be longer along one axis than along another.
+        to_mm = np.diag(spacing)
+        turn = _random_rotation(settings.misregistration_degrees, generator)
+        matrix = np.linalg.inv(to_mm) @ turn @ to_mm
+        shift = _random_direction(generator) * generator.uniform(0, settings.misregistration_mm)
+        center = (np.asarray(window) - 1) / 2 + shift / np.asarray(spacing)
+        grid = _sampling_grid(matrix, center, window, window)
+        channel = F.grid_sample(
+            channel[None, None], grid, mode="bilinear", padding_mode="border", align_corners=True
+        )
+        moved.append(channel[0, 0])
+    return torch.stack(moved)
+
+
+def _random_direction(generator: np.random.Generator) -> np.ndarray:
+    vector = generator.normal(size=3)
+    return vector / np.linalg.norm(vector)
 
 
 def change_intensities(

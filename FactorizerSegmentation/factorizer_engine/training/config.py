@@ -70,7 +70,9 @@ class AugmentationSection(_Section):
     """Probabilities and ranges of the random changes made to every training window.
 
     Rotation in degrees (about each axis), `scale` and `intensity_scale` as +- fractions,
-    `elastic_mm` the standard deviation of a smooth displacement.
+    `elastic_mm` the standard deviation of a smooth displacement. `misregistration` moves every
+    channel but the first by up to so many mm and degrees. `head` puts a random head around stripped
+    brains and normalises anew, as scans with a skull would be; windows then also lie further out.
     """
 
     flip: float = Field(0.5, ge=0, le=1)
@@ -94,6 +96,10 @@ class AugmentationSection(_Section):
     low_resolution: float = Field(0.0, ge=0, le=1)
     low_resolution_factor: tuple[float, float] = (1.0, 3.0)
     channel_dropout: float = Field(0.0, ge=0, le=1)
+    misregistration: float = Field(0.0, ge=0, le=1)
+    misregistration_mm: float = Field(2.0, ge=0)
+    misregistration_degrees: float = Field(2.0, ge=0)
+    head: float = Field(0.0, ge=0, le=1)
 
 
 class OptimizationSection(_Section):

@@ -13,9 +13,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from factorizer_engine.training.augmentation import change_intensities, cut_window
+from factorizer_engine.training.augmentation import (
+    change_intensities,
+    cut_window,
+    happens,
+    misregister,
+)
 from factorizer_engine.training.cases import CaseCache, PreparedCase
 from factorizer_engine.training.config import AugmentationSection
+from factorizer_engine.training.heads import HEAD_MM, add_head
 
 
 class WindowDataset(Dataset):
@@ -49,24 +55,32 @@ class WindowDataset(Dataset):
         """Image (C, *window) and region masks (R, *window) of window `number`, float32."""
         case = self._cache.get(self._name(number))
         generator = np.random.default_rng([self._seed, 1, number])
+        settings = self._augmentation
+        with_head = happens(settings.head, generator)
+        margin = HEAD_MM / np.asarray(case.spacing) if with_head else np.zeros(3)
+        center = self._center(case, generator, margin)
         image, target = cut_window(
-            case.image,
-            case.target,
-            self._center(case, generator),
-            self._window,
-            self._augmentation,
-            case.spacing,
-            generator,
+            case.image, case.target, center, self._window, settings, case.spacing, generator
         )
-        return change_intensities(image, self._augmentation, generator), target
+        if happens(settings.misregistration, generator):
+            image = misregister(image, settings, case.spacing, generator)
+        if with_head:
+            image = add_head(image, case.spacing, generator)
+        return change_intensities(image, settings, generator), target
 
     def _name(self, number: int) -> str:
         count = len(self._names)
         order = np.random.default_rng([self._seed, 0, number // count]).permutation(count)
         return self._names[order[number % count]]
 
-    def _center(self, case: PreparedCase, generator: np.random.Generator) -> np.ndarray:
-        """A point in a region or anywhere, moved so that the window leaves the volume least."""
+    def _center(
+        self, case: PreparedCase, generator: np.random.Generator, margin: np.ndarray
+    ) -> np.ndarray:
+        """A point in a region or anywhere, moved so that the window leaves the volume least.
+
+        Args:
+            margin: Voxels around the volume that count as part of it.
+        """
         shape = np.asarray(case.image.shape[1:])
         window = np.asarray(self._window)
         filled = [points for points in case.points if len(points)]
@@ -75,9 +89,10 @@ class WindowDataset(Dataset):
             center = points[int(generator.integers(len(points)))].astype(float)
             center = center + generator.uniform(-0.25, 0.25, size=3) * window
         else:
-            center = generator.uniform(0, shape - 1)
+            center = generator.uniform(-margin, shape - 1 + margin)
         half = (window - 1) / 2
-        low, high = np.minimum(half, shape - 1 - half), np.maximum(half, shape - 1 - half)
+        first, last = half - margin, shape - 1 - half + margin
+        low, high = np.minimum(first, last), np.maximum(first, last)
         return np.clip(center, low, high)
 
 

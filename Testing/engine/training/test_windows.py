@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from factorizer_engine.training import augmentation
-from factorizer_engine.training.augmentation import change_intensities, cut_window
+from factorizer_engine.training import augmentation, heads
+from factorizer_engine.training.augmentation import (
+    change_intensities,
+    cut_window,
+    happens,
+    misregister,
+)
 from factorizer_engine.training.cases import CaseCache
 from factorizer_engine.training.config import (
     AugmentationSection,
@@ -15,6 +20,7 @@ from factorizer_engine.training.config import (
     PreprocessingSection,
 )
 from factorizer_engine.training.dataset import open_dataset
+from factorizer_engine.training.heads import add_head
 from factorizer_engine.training.sampling import WindowDataset, window_loader
 
 SPACING = (1.0, 1.0, 1.0)
@@ -33,6 +39,8 @@ EVERYTHING = AugmentationSection(
     bias_field=1,
     low_resolution=1,
     channel_dropout=0.5,
+    misregistration=1,
+    head=0.5,
 )
 
 
@@ -123,6 +131,97 @@ def test_background_stays_zero_under_contrast_changes():
     settings = EVERYTHING.model_copy(update={"smoothing": 0, "low_resolution": 0})
     changed = change_intensities(image, settings, np.random.default_rng(1))
     assert not changed[:, :4].any() and not torch.equal(changed, image)
+
+
+def test_options_that_are_off_draw_no_random_numbers():
+    generator = np.random.default_rng(0)
+    assert not happens(0.0, generator)
+    assert generator.random() == np.random.default_rng(0).random()
+
+
+def test_misregistration_leaves_the_first_channel_and_moves_the_others_a_little():
+    image = torch.zeros(3, 21, 21, 21)
+    image[:, 10, 10, 10] = 1.0
+    image = augmentation.smooth(image, 2.0)
+    settings = NOTHING.model_copy(
+        update={"misregistration_mm": 4.0, "misregistration_degrees": 2.0}
+    )
+    distances = []
+    for seed in range(8):
+        moved = misregister(image, settings, (2.0, 2.0, 2.0), np.random.default_rng(seed))
+        assert torch.equal(moved[0], image[0])
+        for channel in moved[1:]:
+            peak = np.array(np.unravel_index(int(channel.argmax()), channel.shape))
+            distances.append(2 * np.linalg.norm(peak - 10))
+    assert 1.5 < max(distances) <= 4.0 + np.sqrt(3)  # found to the nearest voxel
+
+
+def test_misregistration_by_nothing_changes_nothing():
+    image = torch.randn(2, 9, 10, 11)
+    still = NOTHING.model_copy(update={"misregistration_mm": 0.0, "misregistration_degrees": 0.0})
+    moved = misregister(image, still, (1.0, 2.0, 3.0), np.random.default_rng(0))
+    assert torch.allclose(moved, image, atol=1e-5)
+
+
+def stripped_window() -> torch.Tensor:
+    """Z-scores in the middle of a window, zero around."""
+    image = torch.zeros(2, 24, 24, 24)
+    image[:, 8:16, 8:16, 8:16] = torch.randn(2, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    return image
+
+
+def test_a_head_surrounds_the_brain_and_normalises_it_anew():
+    image = stripped_window()
+    brain = image[0] != 0
+    with_black_air = 0
+    for seed in range(12):
+        changed = add_head(image, (2.0, 2.0, 2.0), np.random.default_rng(seed))
+        for own, new in zip(image, changed, strict=True):
+            first, second = own[brain][:2], new[brain][:2]
+            slope = (second[1] - second[0]) / (first[1] - first[0])
+            expected = second[0] + slope * (own[brain] - first[0])
+            assert slope > 0 and torch.allclose(new[brain], expected, atol=1e-4)
+        assert ((changed != 0).all(dim=0) & ~brain).sum() > 500
+        with_black_air += int(changed[0, 0, 0, 0] == 0)
+    assert 0 < with_black_air < 12
+
+
+def test_air_beyond_the_brain_needs_no_brain_in_the_window():
+    changed = add_head(torch.zeros(2, 8, 8, 8), (1.0, 1.0, 1.0), np.random.default_rng(3))
+    assert torch.isfinite(changed).all()
+
+
+def test_the_statistics_of_a_mixture_are_those_of_its_samples():
+    generator = np.random.default_rng(0)
+    zero, levels = -3.0, np.array([0.3, 0.1, 2.0, 0.6])
+    shares = np.array([0.1, 0.1, 0.2, 0.1, 0.2])
+    counts = (np.array([0.3, *shares]) * 200_000).astype(int)
+    means = [0.0, *(zero * (1 - levels)), zero]
+    spreads = [1.0, *[0.6] * 4, 0.0]
+    values = np.concatenate(
+        [generator.normal(m, s, n) for m, s, n in zip(means, spreads, counts, strict=True)]
+    )
+    found = heads._statistics(zero, levels, shares)
+    assert found == pytest.approx((values.mean(), values.std()), rel=0.02, abs=0.01)
+
+
+def test_windows_lie_further_out_only_with_a_head(dataset_dir, tmp_path):
+    dataset = open_dataset(DataSection(root=str(dataset_dir)))
+    cache = CaseCache(tmp_path / "cache", dataset, PreprocessingSection(crop_margin=0))
+    names = [case.name for case in dataset.cases]
+    shares = []
+    for probability in (0.0, 1.0):
+        settings = NOTHING.model_copy(update={"head": probability})
+        windows = WindowDataset(cache, names, (12, 12, 12), settings, foreground=0.0, seed=3)
+        centers = [
+            windows._center(
+                cache.get(names[0]), np.random.default_rng(n), np.full(3, 25.0 * probability)
+            )
+            for n in range(30)
+        ]
+        shares.append(np.mean([(c < 5.5).any() or (c > 15).any() for c in centers]))
+        assert all(torch.isfinite(windows[n][0]).all() for n in range(4))
+    assert shares[0] < shares[1]
 
 
 def test_processes_share_out_the_windows_of_a_single_process(windows):
