@@ -14,6 +14,8 @@ from importlinter.cli import lint_imports
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULE_DIR = REPOSITORY / "FactorizerSegmentation"
 HEAVY = {"torch", "monai", "nibabel", "SimpleITK", "scipy", "pydicom", "yaml", "pydantic"}
+NOT_WAITED_FOR = {"monai", "matplotlib", "pandas", "nibabel", "SimpleITK", "pydicom"}
+"""Slow to import, and not needed to segment scans that come from Slicer with parallel axes."""
 DRIVERS = ("factorizer_engine.protocol", "factorizer_engine.client", "factorizer_engine.worker")
 
 
@@ -58,14 +60,25 @@ def test_slicer_takes_the_protocol_from_the_engine():
     assert "factorizer_engine.protocol" in engine_modules_of_slicer()
 
 
+def packages_after(statement: str) -> set[str]:
+    """All packages that a fresh process has imported after a statement."""
+    program = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=MODULE_DIR, capture_output=True, text=True, check=True
+    )
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
 @pytest.mark.parametrize("module", sorted({*DRIVERS, *engine_modules_of_slicer()}))
 def test_what_slicer_and_the_drivers_import_is_light(module):
-    program = f"import sys, {module}; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=MODULE_DIR,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    assert not {name.partition(".")[0] for name in loaded} & HEAVY
+    assert not packages_after(f"import {module}") & HEAVY
+
+
+def test_a_first_segmentation_waits_for_no_import_that_it_does_not_need():
+    from_start_to_result = (
+        "from factorizer_engine import components, jobs; "
+        "from factorizer_engine.bundles.registry import resolve_model; "
+        "from factorizer_engine.inference.segmenter import Segmenter; "
+        "Segmenter(resolve_model('glioma-fast', 'cpu'), 'cpu')"
+    )
+    assert not packages_after(from_start_to_result) & NOT_WAITED_FOR

@@ -10,11 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
-import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
-from scipy.linalg import polar
 
+from factorizer_engine.images.orientation import (
+    axis_codes,
+    axis_directions,
+    nearest_rotation,
+    parse_codes,
+)
 from factorizer_engine.images.scan import Scan
 
 #: Two grids whose voxels stay closer than this part of a voxel count as lying on each other.
@@ -23,10 +26,11 @@ ALIGNMENT_TOLERANCE = 1e-2
 #: Axes whose cosine exceeds this count as sheared (0.06 degrees; rounding of headers is less).
 SHEAR_TOLERANCE = 1e-3
 
+#: Names of ITK's interpolators by order.
 _ITK_INTERPOLATORS = {
-    "nearest": sitk.sitkNearestNeighbor,
-    "linear": sitk.sitkLinear,
-    "cubic": sitk.sitkBSpline,
+    "nearest": "sitkNearestNeighbor",
+    "linear": "sitkLinear",
+    "cubic": "sitkBSpline",
 }
 
 
@@ -55,7 +59,7 @@ class Grid:
     @property
     def orientation(self) -> str:
         """World directions in which i, j and k increase, such as "LPS"."""
-        return "".join(nib.aff2axcodes(self.affine))
+        return axis_codes(self.affine)
 
     def corners(self) -> np.ndarray:
         """World coordinates of the eight corners of the outer box, shape (8, 3), in mm RAS."""
@@ -83,14 +87,17 @@ class Grid:
 
     def oriented(self, axes: str) -> Grid:
         """The same voxels with axes permuted and flipped to run nearest to `axes` ("RAS")."""
-        change = nib.orientations.ornt_transform(
-            nib.io_orientation(self.affine), nib.orientations.axcodes2ornt(axes)
-        )
-        shape = [0, 0, 0]
-        for old, new in enumerate(change[:, 0].astype(int)):
-            shape[new] = self.shape[old]
-        back = nib.orientations.inv_ornt_aff(change, self.shape)
-        return Grid(tuple(shape), self.affine @ back)
+        own = axis_directions(self.affine)
+        worlds = [world for world, _ in own]
+        shape, affine = [], self.affine.copy()
+        for new, (world, sign) in enumerate(parse_codes(axes)):
+            old = worlds.index(world)
+            flip = own[old][1] * sign
+            affine[:, new] = flip * self.affine[:, old]
+            if flip < 0:
+                affine[:, 3] += self.affine[:, old] * (self.shape[old] - 1)
+            shape.append(self.shape[old])
+        return Grid(tuple(shape), affine)
 
     def respaced(self, spacing: tuple[float, float, float]) -> Grid:
         """A grid of voxels of `spacing` mm over the same box, centred on it.
@@ -116,7 +123,7 @@ class Grid:
         cosines = directions.T @ directions - np.eye(3)
         if np.abs(cosines).max() < SHEAR_TOLERANCE:
             return self
-        rotation, _ = polar(directions)
+        rotation = nearest_rotation(directions)
         along = self.corners() @ rotation
         low, extent = along.min(axis=0), np.ptp(along, axis=0)
         shape = np.maximum(1, np.ceil(extent / self.spacing - 1e-3)).astype(int)
@@ -299,6 +306,8 @@ def _interpolate_freely(
     sigmas: np.ndarray,
 ) -> np.ndarray:
     """Interpolate with any affine relation, in index space so that shears are no special case."""
+    import SimpleITK as sitk  # not needed, and so not waited for, where axes are parallel
+
     kind = array.dtype
     array = _itk_ready(array, order)
     for axis, sigma in enumerate(sigmas):
@@ -313,7 +322,7 @@ def _interpolate_freely(
         image,
         [int(n) for n in shape],
         transform,
-        _ITK_INTERPOLATORS[order],
+        getattr(sitk, _ITK_INTERPOLATORS[order]),
         (0.0, 0.0, 0.0),
         (1.0, 1.0, 1.0),
         np.eye(3).ravel().tolist(),

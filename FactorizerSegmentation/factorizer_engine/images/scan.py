@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import nibabel as nib
 import numpy as np
+
+from factorizer_engine.images.orientation import axis_codes
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class Scan:
     @property
     def orientation(self) -> str:
         """World directions in which i, j and k increase, such as "LPS"."""
-        return "".join(nib.aff2axcodes(self.affine))
+        return axis_codes(self.affine)
 
     def with_array(self, array: np.ndarray) -> Scan:
         """The same place and name with other voxels."""
