@@ -116,7 +116,8 @@ def _slice_window(array: Tensor, center: np.ndarray, window: tuple[int, int, int
     shape = np.asarray(array.shape[1:])
     low, high = np.clip(start, 0, shape), np.clip(stop, 0, shape)
     part = array[:, low[0] : high[0], low[1] : high[1], low[2] : high[2]].float()
-    before, after = low - start, stop - high
+    before = np.clip(-start, 0, window)
+    after = np.asarray(window) - before - (high - low)
     if before.any() or after.any():
         pads = [int(n) for axis in (2, 1, 0) for n in (before[axis], after[axis])]
         part = F.pad(part, pads)

@@ -69,6 +69,15 @@ def test_a_window_beyond_the_volume_is_filled_with_zeros():
     assert window.sum() == target.sum() == 3 * 6 * 6
 
 
+def test_a_window_wholly_beyond_the_volume_is_empty():
+    image = torch.ones(1, 6, 6, 6)
+    for center in ([40.0, 3, 3], [3, -40.0, 3]):
+        window, _ = cut_window(
+            image, image, center, (4, 8, 6), NOTHING, SPACING, np.random.default_rng(0)
+        )
+        assert window.shape == (1, 4, 8, 6) and not window.any()
+
+
 def test_the_identity_transformation_samples_the_crop(monkeypatch):
     monkeypatch.setattr(augmentation, "_random_matrix", lambda *args: np.eye(3))
     image = torch.randn(2, 9, 10, 11)
