@@ -20,7 +20,12 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 LIBRARY = "FactorizerSegmentationLib"
-WATCHED_CLASSES = ("vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLTableNode")
+WATCHED_CLASSES = (
+    "vtkMRMLScalarVolumeNode",
+    "vtkMRMLSegmentationNode",
+    "vtkMRMLTableNode",
+    "vtkMRMLMarkupsROINode",
+)
 """Nodes that are inputs or results; when one is deleted, the panels have to know."""
 
 

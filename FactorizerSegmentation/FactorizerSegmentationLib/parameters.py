@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from slicer import vtkMRMLSegmentationNode, vtkMRMLTableNode
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLSegmentationNode, vtkMRMLTableNode
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 CHANNEL_ROLE = "Channel."
@@ -17,6 +17,9 @@ class Parameters:
         modelName: The chosen model.
         device: Where to compute: "auto", "cpu", "cuda", ...
         mirroring: Whether to average over mirrored copies.
+        boxed: Whether to look only inside `box`.
+        box: Where to look.
+        target: Segmentation that is updated inside the box; None makes a new one.
         region: Region for which components are ranked; "" for any that was found.
         componentCount: How many components to show.
         heatmapOpacity: In percent.
@@ -28,6 +31,9 @@ class Parameters:
     modelName: str = ""
     device: str = "auto"
     mirroring: bool = False
+    boxed: bool = False
+    box: vtkMRMLMarkupsROINode
+    target: vtkMRMLSegmentationNode
     region: str = ""
     componentCount: Annotated[int, WithinRange(1, 20)] = 6
     heatmapOpacity: Annotated[float, WithinRange(0, 100)] = 60

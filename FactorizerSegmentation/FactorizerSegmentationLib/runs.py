@@ -16,11 +16,14 @@ from slicer.i18n import tr as _
 from factorizer_engine import protocol
 from factorizer_engine.errors import EngineError, InternalError
 from factorizer_engine.monitor import Progress
+from factorizer_engine.world_box import WorldBox
 from FactorizerSegmentationLib.engine_process import Callbacks, EngineProcess
 from FactorizerSegmentationLib.errors import SceneError
 from FactorizerSegmentationLib.models import ModelSummary
 from FactorizerSegmentationLib.scene import overlays, segments, tables
+from FactorizerSegmentationLib.scene.boxes import worldBoxOf
 from FactorizerSegmentationLib.scene.subjects import putBeside
+from FactorizerSegmentationLib.scene.updates import Patch, belongsTo, updateInside
 from FactorizerSegmentationLib.scene.volumes import Place, saveScan, voxelsOf
 
 MODEL_ATTRIBUTE = "FactorizerSegmentation.Model"
@@ -36,12 +39,16 @@ class RunSettings:
         volumeIds: Node id of the volume of each channel, by channel name.
         device: "auto", "cpu", "cuda", ...
         mirroring: Average over mirrored copies; None leaves it to the model.
+        boxId: Node id of the box to look in; None looks everywhere.
+        targetId: Node id of the segmentation to update inside the box; None makes a new one.
     """
 
     model: ModelSummary
     volumeIds: Mapping[str, str]
     device: str = "auto"
     mirroring: bool | None = None
+    boxId: str | None = None
+    targetId: str | None = None
 
     @property
     def referenceId(self) -> str:
@@ -51,15 +58,16 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The new nodes of a run and what it said.
+    """The nodes of a run and what it said.
 
     Attributes:
-        segmentationNode: The segments, or None if segmentation was not the task.
+        segmentationNode: The segments, new or updated, or None if segmentation was not the task.
         lesionTableNode: The lesions, or None.
         heatmapNodes: One volume per component, most influential first.
         seconds: By stage of the computation.
         device: Where it ran.
         note: What to know about the heatmaps, or "".
+        patch: What was changed in a segmentation that was there before, or None.
     """
 
     segmentationNode: object | None = None
@@ -68,6 +76,7 @@ class Outcome:
     seconds: Mapping[str, float] = field(default_factory=dict)
     device: str = ""
     note: str = ""
+    patch: Patch | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,7 @@ class Run:
         self._settings = settings
         self._callbacks = callbacks
         self._requestId: int | None = None
+        self._box: WorldBox | None = None
         self._folder: Path | None = None
 
     def start(self) -> None:
@@ -129,6 +139,7 @@ class Run:
 
     def _commonParams(self) -> dict:
         settings = self._settings
+        self._box = self._currentBox()
         return {
             "model": str(settings.model.path),
             "channels": self._saveChannels(),
@@ -136,7 +147,17 @@ class Run:
             "reference": settings.model.channels[0].name,
             "device": settings.device,
             "tta": settings.mirroring,
+            "box": self._box,
         }
+
+    def _currentBox(self) -> WorldBox | None:
+        """The box as it is now; the user may move it during the run."""
+        if self._settings.boxId is None:
+            return None
+        node = self._scene.GetNodeByID(self._settings.boxId)
+        if node is None:
+            raise SceneError(_("The box is no longer there; choose another one."))
+        return worldBoxOf(node)
 
     def _saveChannels(self) -> dict[str, protocol.ScanFile]:
         nodes = {}
@@ -191,7 +212,7 @@ class Run:
 
 
 class SegmentationRun(Run):
-    """Finds the lesions: a new segmentation node and a table of lesions."""
+    """Finds the lesions: a new or updated segmentation node and a table of lesions."""
 
     method = "segment"
 
@@ -201,17 +222,31 @@ class SegmentationRun(Run):
     def _createNodes(self, result: protocol.SegmentResult) -> Outcome:
         labelmap = result.labelmap.load()
         place = self._place(result.labelmap, labelmap.shape)
-        segmentationNode = segments.createSegmentation(
+        target, patch = self._target(place), None
+        if target is not None:
+            world = result.labelmap.matrix
+            patch = updateInside(target, labelmap, result.labels, place, self._box, world)
+        else:
+            target = self._create(result, labelmap, place)
+        title = _("{name} lesions") if self._box is None else _("{name} lesions inside the box")
+        tableNode = tables.createLesionTable(self._scene, result.lesions, self._name(title))
+        tables.markBoxed(tableNode, self._box is not None)
+        putBeside(tableNode, place.volumeNode)
+        return Outcome(target, tableNode, [], result.timings, result.device, patch=patch)
+
+    def _target(self, place: Place):
+        """The segmentation to update, if it is still there and still fits."""
+        targetId = self._settings.targetId
+        node = self._scene.GetNodeByID(targetId) if targetId and self._box else None
+        fits = node is not None and place.volumeNode is not None
+        return node if fits and belongsTo(node, place.volumeNode) else None
+
+    def _create(self, result: protocol.SegmentResult, labelmap, place: Place):
+        node = segments.createSegmentation(
             self._scene, labelmap, result.labels, place, self._name(_("{name} segmentation"))
         )
-        segmentationNode.SetAttribute(
-            MODEL_ATTRIBUTE, f"{result.model.name} {result.model.version}"
-        )
-        tableNode = tables.createLesionTable(
-            self._scene, result.lesions, self._name(_("{name} lesions"))
-        )
-        putBeside(tableNode, place.volumeNode)
-        return Outcome(segmentationNode, tableNode, [], result.timings, result.device)
+        node.SetAttribute(MODEL_ATTRIBUTE, f"{result.model.name} {result.model.version}")
+        return node
 
 
 class ComponentsRun(Run):

@@ -22,6 +22,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
     def __init__(self, parent=None) -> None:
         super().__init__(parent)
         self._node = None
+        self._history = slicer.vtkSegmentationHistory()
         self._segmentation = self._selector("vtkMRMLSegmentationNode")
         self._volume = self._selector("vtkMRMLScalarVolumeNode")
         self._list = QtWidgets.QListWidget(self)
@@ -55,6 +56,12 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
     def setSourceVolumeNode(self, node) -> None:
         self._volume.setCurrentNode(node)
 
+    def saveStateForUndo(self) -> None:
+        self._history.SaveState()
+
+    def undo(self) -> None:
+        self._history.RestorePreviousState()
+
     def _selector(self, nodeClass: str) -> qMRMLNodeComboBox:
         selector = qMRMLNodeComboBox(self)
         selector.nodeTypes = [nodeClass]
@@ -64,6 +71,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
     def _onSegmentation(self, node) -> None:
         self._list.clear()
         segmentation = node.GetSegmentation() if node is not None else None
+        self._history.SetSegmentation(segmentation)
         for index in range(segmentation.GetNumberOfSegments() if segmentation else 0):
             segment = segmentation.GetNthSegment(index)
             swatch = QtGui.QPixmap(14, 14)

@@ -54,10 +54,15 @@ def result_of(request: dict) -> protocol.Message:
 
 
 def segment(params: protocol.SegmentParams) -> protocol.SegmentResult:
-    """A core and an enhancing box, and one lesion for each."""
+    """A core and an enhancing block, and one lesion for each; in a box only what lies there."""
     reference = params.channels[params.reference]
     labelmap = np.zeros(reference.load().shape, np.uint8)
     labelmap[CORE], labelmap[ENHANCING] = 1, 4
+    if params.box is not None:
+        part = params.box.part_of(labelmap.shape, reference.matrix)
+        inside = np.zeros(labelmap.shape, bool)
+        inside[part] = params.box.mask(part, reference.matrix)
+        labelmap[~inside] = 0
     path = Path(params.output_dir) / "labelmap.npy"
     scan = protocol.ScanFile.save(labelmap, reference.matrix, path)
     lesions = tuple(

@@ -54,6 +54,11 @@ class RunControls:
         self._problem = sentence
         self._show()
 
+    def setStart(self, text: str, tip: str) -> None:
+        """What the button says and explains while it can start."""
+        self._startText, self._startTip = text, tip
+        self._show()
+
     def started(self) -> None:
         """A run has begun."""
         self._state = "running"

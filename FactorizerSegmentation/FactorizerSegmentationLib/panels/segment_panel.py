@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol import HelloResult
 from FactorizerSegmentationLib.errors import SceneError
 from FactorizerSegmentationLib.models import ModelSummary
+from FactorizerSegmentationLib.panels.box_controls import BoxControls
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
 from FactorizerSegmentationLib.panels.run_controls import RunControls, durationText
 from FactorizerSegmentationLib.panels.tables import currentKey, fillTable
@@ -16,7 +17,8 @@ from FactorizerSegmentationLib.parameters import Parameters, channelVolume, setC
 from FactorizerSegmentationLib.runs import Outcome, RunCallbacks, RunSettings
 from FactorizerSegmentationLib.scene import layers
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
-from FactorizerSegmentationLib.scene.tables import lesionRows
+from FactorizerSegmentationLib.scene.tables import isBoxed, lesionRows
+from FactorizerSegmentationLib.scene.updates import Patch
 
 PYTHON_SETTING = "FactorizerSegmentation/Python"
 BAD_INPUT = "bad_input"
@@ -47,8 +49,11 @@ class SegmentPanel:
             self.ui.statusLabel,
             self._onApply,
             logic.cancel,
-            _("Find the lesions; the result is a new segmentation."),
+            "",
         )
+        self.box = BoxControls(self.ui, self._onBoxChanged, self._boxPlace)
+        self._patch: Patch | None = None
+        self._tableBefore = None
         self._fillDevices([("auto", _("Automatic")), ("cpu", _("Processor (CPU)"))])
         self.ui.pythonLineEdit.text = slicer.util.settingsValue(PYTHON_SETTING, "")
         self._connect()
@@ -60,10 +65,13 @@ class SegmentPanel:
                 self._parameters.disconnectGui(self._guiTag)
             self._parameters = parameters
             self._shown = ()
+            self._patch = None
+            self.box.setParameters(None)
             if parameters is not None:
-                widgets = {"mirroring": self.ui.mirroringCheckBox}
+                widgets = {"mirroring": self.ui.mirroringCheckBox, **self.box.widgets()}
                 self._guiTag = parameters.connectParametersToGui(widgets)
         if parameters is not None:
+            self.box.setParameters(parameters)
             self._showModels()
             self._showDevice()
             self._showResult()
@@ -71,14 +79,17 @@ class SegmentPanel:
     def settings(self) -> RunSettings | None:
         """What the panel asks for, or None while something is missing."""
         model = self.model
-        if model is None or self.channels.problem():
+        if model is None or self.channels.problem() or self._boxProblem():
             return None
         volumes = self.channels.volumes()
+        box, target = self.box.box, self.box.target
         return RunSettings(
             model=model,
             volumeIds={name: node.GetID() for name, node in volumes.items()},
             device=self.ui.deviceComboBox.itemData(self.ui.deviceComboBox.currentIndex),
             mirroring=True if self.ui.mirroringCheckBox.checked else None,
+            boxId=box.GetID() if box is not None else None,
+            targetId=target.GetID() if target is not None else None,
         )
 
     def problem(self) -> str:
@@ -89,7 +100,7 @@ class SegmentPanel:
             )
         if self._logic.busy and not self.controls.running:
             return _("Wait until the running computation has ended.")
-        return self.channels.problem()
+        return self.channels.problem() or self._boxProblem()
 
     @property
     def model(self) -> ModelSummary | None:
@@ -99,10 +110,13 @@ class SegmentPanel:
 
     def update(self) -> None:
         """Bring buttons and tooltips up to date with the scene and the logic."""
+        self.controls.setStart(*self.box.startText())
         self.controls.setProblem(self.problem())
         idle = not self.controls.running
         for widget in (self.ui.modelComboBox, self.ui.scansBox, self.ui.advancedButton):
             widget.enabled = idle
+        self.box.setEnabled(idle)
+        self.ui.undoButton.enabled = idle
 
     def fillEmptyChannels(self) -> None:
         """Choose volumes by their names for the channels that have none."""
@@ -112,6 +126,8 @@ class SegmentPanel:
 
     def onNodesRemoved(self) -> None:
         """A result may have been deleted in the scene."""
+        if self._patch is not None and self._patch.segmentationNode.GetScene() is None:
+            self._patch = None
         if self._parameters is not None:
             self._showResult()
 
@@ -127,6 +143,7 @@ class SegmentPanel:
         """Let go of scene and parameters before the widget is deleted."""
         self.setParameters(None)
         self.channels.release()
+        self.box.release()
 
     def _connect(self) -> None:
         ui = self.ui
@@ -136,6 +153,7 @@ class SegmentPanel:
         ui.lesionsTable.connect("itemSelectionChanged()", self._onLesionSelected)
         ui.show3DButton.connect("toggled(bool)", self._onShow3D)
         ui.editButton.connect("clicked()", self._onEdit)
+        ui.undoButton.connect("clicked()", self._onUndo)
 
     # Showing the parameters.
 
@@ -189,11 +207,14 @@ class SegmentPanel:
     def _showResult(self) -> None:
         tableNode = self._parameters.lesionTable
         segmentationNode = self._parameters.segmentation
+        self.ui.undoButton.visible = self._patch is not None
         shown = (tableNode, segmentationNode)
         self.ui.lesionsBox.visible = tableNode is not None
         if tableNode is None or shown == self._shown:
             return
         self._shown = shown
+        boxed = isBoxed(tableNode)
+        self.ui.lesionsBox.title = _("Lesions inside the box") if boxed else _("Lesions")
         lesions = lesionRows(tableNode)
         fillTable(
             self.ui.lesionsTable,
@@ -253,7 +274,9 @@ class SegmentPanel:
 
     def _onFinished(self, outcome: Outcome) -> None:
         self.controls.ended(_summary(outcome))
+        self._patch = outcome.patch
         if self._parameters is not None:
+            self._tableBefore = self._parameters.lesionTable
             self._parameters.segmentation = outcome.segmentationNode
             self._parameters.lesionTable = outcome.lesionTableNode
             self._showResult()
@@ -264,13 +287,41 @@ class SegmentPanel:
         self.controls.failed(kind, sentence)
         self._logic.notify()
 
+    def _boxProblem(self) -> str:
+        return self.box.problem(self._referenceVolume())
+
+    def _referenceVolume(self):
+        """The volume on whose voxels results are given, or None."""
+        return next(iter(self.channels.volumes().values()), None)
+
+    def _boxPlace(self) -> tuple[object, object]:
+        """Where a new box goes: the reference volume, and the selected or largest lesion."""
+        tableNode = self._parameters.lesionTable if self._parameters is not None else None
+        lesions = lesionRows(tableNode) if tableNode is not None else []
+        key = currentKey(self.ui.lesionsTable)
+        selected = [lesion for lesion in lesions if _point(lesion) == key]
+        return self._referenceVolume(), next(iter([*selected, *lesions]), None)
+
+    def _onBoxChanged(self) -> None:
+        if self._parameters is not None:
+            self._logic.notify()
+
+    def _onUndo(self) -> None:
+        self._patch.undo()
+        self._patch = None
+        gone = self._tableBefore is None or self._tableBefore.GetScene() is None
+        self._parameters.lesionTable = None if gone else self._tableBefore
+        self.controls.setStatus(_("The update was taken back."))
+        self._showResult()
+        self._logic.notify()
+
     def _lookAtResult(self) -> None:
-        """Show the scan below the segments, and move to the largest lesion."""
+        """Show the scan below the segments, and move to the largest lesion; not to one in a box."""
         volumes = [node for node in self.channels.volumes().values() if node is not None]
         if volumes and not layers.backgroundIsOneOf(slicer.mrmlScene, volumes):
             slicer.util.setSliceViewerLayers(background=volumes[0], fit=True)
         lesions = lesionRows(self._parameters.lesionTable)
-        if lesions:
+        if lesions and not isBoxed(self._parameters.lesionTable):
             layers.jumpSlices(slicer.mrmlScene, lesions[0].centroid)
 
     def _onLesionSelected(self) -> None:
@@ -307,7 +358,10 @@ def _summary(outcome: Outcome) -> str:
     for lesion in lesionRows(outcome.lesionTableNode):
         totals[lesion.name] = totals.get(lesion.name, 0.0) + lesion.volume
     found = [f"{name} {volume:.1f} mL" for name, volume in totals.items()]
-    return _("{found} ({seconds} s on {device}).").format(
+    sentence = _("{found} ({seconds} s on {device}).")
+    if isBoxed(outcome.lesionTableNode):
+        sentence = _("Inside the box: {found} ({seconds} s on {device}).")
+    return sentence.format(
         found=", ".join(found) or _("Nothing was found"),
         seconds=round(sum(outcome.seconds.values())),
         device=outcome.device,

@@ -37,15 +37,12 @@ def createSegmentation(
     representation = (
         slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     )
-    segmentation = node.GetSegmentation()
-    segmentation.SetSourceRepresentationName(representation)
+    node.GetSegmentation().SetSourceRepresentationName(representation)
     if place.volumeNode is not None:
         node.SetReferenceImageGeometryParameterFromVolumeNode(place.volumeNode)
-    image = _orientedImage(labelmap, place.affine)
+    image = orientedImage(labelmap, place.affine)
     for label in labels:
-        segment = _segment(label)
-        segment.AddRepresentation(representation, image)
-        segmentation.AddSegment(segment, segmentIdOf(label.value))
+        _addSegment(node, label, image)
     _showInSlicesOnly(node)
     putBeside(node, place.volumeNode)
     return node
@@ -54,6 +51,24 @@ def createSegmentation(
 def segmentIdOf(label: int) -> str:
     """The id of the segment of a label value."""
     return f"Label_{label}"
+
+
+def addSegment(node, label: LabelInfo, labelmap: np.ndarray, affine: np.ndarray) -> None:
+    """Give a segmentation node the segment of a label, with a layer of its own.
+
+    Args:
+        labelmap: Shape (I, J, K), the label's value where it holds.
+        affine: 4x4 matrix from the voxels to the segmentation's own coordinates.
+    """
+    _addSegment(node, label, orientedImage(labelmap, affine))
+
+
+def _addSegment(node, label: LabelInfo, image) -> None:
+    segment = _segment(label)
+    segment.AddRepresentation(
+        slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(), image
+    )
+    node.GetSegmentation().AddSegment(segment, segmentIdOf(label.value))
 
 
 def _segment(label: LabelInfo):
@@ -66,8 +81,8 @@ def _segment(label: LabelInfo):
     return segment
 
 
-def _orientedImage(labelmap: np.ndarray, affine: np.ndarray):
-    """The label map with its affine as spacing, origin and axis directions."""
+def orientedImage(labelmap: np.ndarray, affine: np.ndarray):
+    """A vtkOrientedImageData of a label map (I, J, K), its affine as spacing, origin and axes."""
     image = slicer.vtkOrientedImageData()
     image.SetDimensions(*labelmap.shape)
     voxels = np.ascontiguousarray(labelmap.transpose(2, 1, 0), dtype=np.uint8).ravel()

@@ -13,6 +13,7 @@ from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE
 ID, LABEL, CLASS = "Lesion", "Label", "Class"
 VOLUME, DIAMETER, PROBABILITY = "Volume [mL]", "Largest diameter [mm]", "Mean probability"
 CENTROID = ("R [mm]", "A [mm]", "S [mm]")
+BOX_ATTRIBUTE = "FactorizerSegmentation.InsideBox"
 
 
 def createLesionTable(scene, lesions: Iterable[LesionInfo], name: str):
@@ -30,6 +31,16 @@ def createLesionTable(scene, lesions: Iterable[LesionInfo], name: str):
         _addColumn(node, vtk.vtkDoubleArray(), title, [item.centroid_ras[axis] for item in lesions])
     node.SetUseColumnTitleAsColumnHeader(True)
     return node
+
+
+def markBoxed(tableNode, boxed: bool) -> None:
+    """Say whether the lesions of a table are only those inside a box."""
+    tableNode.SetAttribute(BOX_ATTRIBUTE, "1" if boxed else None)
+
+
+def isBoxed(tableNode) -> bool:
+    """See `markBoxed`."""
+    return tableNode.GetAttribute(BOX_ATTRIBUTE) is not None
 
 
 @dataclass(frozen=True)

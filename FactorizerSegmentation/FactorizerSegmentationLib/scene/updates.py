@@ -1,0 +1,126 @@
+"""Changing an existing segmentation inside a box, so that it can be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+
+from factorizer_engine.protocol import LabelInfo
+from factorizer_engine.world_box import WorldBox
+from FactorizerSegmentationLib.scene.segments import addSegment, orientedImage, segmentIdOf
+from FactorizerSegmentationLib.scene.volumes import Place, localAffine
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What an update changed in a segmentation.
+
+    Attributes:
+        segmentationNode: The segmentation.
+        added, removed: By segment id, the voxels that it gained and lost, shape (I, J, K).
+        affine: 4x4 matrix from the voxels to the segmentation's own coordinates.
+    """
+
+    segmentationNode: object
+    added: dict[str, np.ndarray]
+    removed: dict[str, np.ndarray]
+    affine: np.ndarray
+
+    def undo(self) -> None:
+        """Take the changes back, and nothing that was edited since elsewhere."""
+        _saveEditorState(self.segmentationNode)
+        _modify(self.segmentationNode, self.added, self.removed, self.affine)
+
+
+def belongsTo(segmentationNode, volumeNode) -> bool:
+    """Whether a segmentation has the voxels and the parent transform of a volume."""
+    role = segmentationNode.GetReferenceImageGeometryReferenceRole()
+    sameVoxels = segmentationNode.GetNodeReference(role) is volumeNode
+    return sameVoxels and segmentationNode.GetTransformNodeID() == volumeNode.GetTransformNodeID()
+
+
+def updateInside(
+    segmentationNode,
+    labelmap: np.ndarray,
+    labels: Iterable[LabelInfo],
+    place: Place,
+    box: WorldBox,
+    world: np.ndarray,
+) -> Patch:
+    """Replace the segments of `labels` inside a box by a label map.
+
+    Outside the box nothing changes, and segments of the user keep every voxel, also where a lesion
+    was found on top of them.
+
+    Args:
+        segmentationNode: Belongs to the volume of `place`, see `belongsTo`.
+        labelmap: Label values, shape (I, J, K).
+        labels: The labels of the model; a segment that was deleted comes back where it is found.
+        place: Where the voxels lie; its volume is in the scene.
+        box: The box.
+        world: 4x4 matrix from the voxels to the world, as it was when the box was sent.
+    """
+    part = box.part_of(labelmap.shape, world)
+    inside = np.zeros(labelmap.shape, dtype=bool)
+    inside[part] = box.mask(part, world)
+    added, removed = {}, {}
+    _saveEditorState(segmentationNode)
+    for label in labels:
+        segmentId = segmentIdOf(label.value)
+        found = (labelmap == label.value) & inside
+        if segmentationNode.GetSegmentation().GetSegment(segmentId) is None:
+            if not found.any():
+                continue
+            addSegment(segmentationNode, label, np.zeros_like(labelmap), place.affine)
+        before = _maskOf(segmentationNode, segmentId, place.volumeNode)
+        added[segmentId] = found & ~before
+        removed[segmentId] = before & inside & ~found
+    affine = localAffine(place.volumeNode)
+    _modify(segmentationNode, removed, added, affine)
+    return Patch(segmentationNode, added, removed, affine)
+
+
+def _maskOf(segmentationNode, segmentId: str, volumeNode) -> np.ndarray:
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentationNode, segmentId, volumeNode)
+    return mask.transpose(2, 1, 0) != 0
+
+
+def _modify(node, removed: dict, added: dict, affine: np.ndarray) -> None:
+    """Take voxels from segments, then give them voxels, through the segment editor's logic.
+
+    First all that goes, so that segments which trade voxels do not meet; where they do meet others,
+    the logic moves them to a layer of their own.
+    """
+    scene = node.GetScene()
+    editorNode = slicer.vtkMRMLSegmentEditorNode()
+    editorNode.SetHideFromEditors(True)
+    editorNode.SetSaveWithScene(False)
+    editorNode.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
+    scene.AddNode(editorNode)
+    logic = slicer.vtkSlicerSegmentEditorLogic()
+    logic.SetMRMLScene(scene)
+    editorNode.SetAndObserveSegmentationNode(node)
+    logic.SetSegmentEditorNode(editorNode)
+    try:
+        for masks, mode in (
+            (removed, logic.ModificationModeRemove),
+            (added, logic.ModificationModeAdd),
+        ):
+            for segmentId, mask in masks.items():
+                if mask.any() and node.GetSegmentation().GetSegment(segmentId) is not None:
+                    image = orientedImage(mask, affine)
+                    logic.ModifySegmentByLabelmap(node, segmentId, image, mode, False, True)
+    finally:
+        logic.SetSegmentEditorNode(None)
+        scene.RemoveNode(editorNode)
+
+
+def _saveEditorState(segmentationNode) -> None:
+    """Let the Segment Editor's own undo know of a change, if it shows the segmentation."""
+    if hasattr(slicer.modules, "SegmentEditorWidget"):
+        editor = slicer.modules.SegmentEditorWidget.editor
+        if editor.segmentationNode() is segmentationNode:
+            editor.saveStateForUndo()
