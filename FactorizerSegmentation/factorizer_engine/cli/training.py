@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from factorizer_engine.allocator import keep_freed_memory
 from factorizer_engine.cli import options
 from factorizer_engine.cli.models import describe_bundle
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
@@ -35,6 +36,7 @@ def train(
     """Train a network."""
     from factorizer_engine.training.run import train_command
 
+    keep_freed_memory()
     train_command(config, resume=resume, check=check, data=data, output=output)
 
 
@@ -55,6 +57,12 @@ def export(
     weights: Annotated[
         Weights, typer.Option("--weights", help="The best on validation, or the last.")
     ] = Weights.best,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", help="YAML whose 'bundle' section (texts, licence, ...) is taken instead."
+        ),
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model there.")] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -62,7 +70,7 @@ def export(
     """Make a model of a finished training run."""
     from factorizer_engine.training import export as exporting
 
-    bundle = exporting.export(runs, output, weights.value, overwrite=replace)
+    bundle = exporting.export(runs, output, weights.value, overwrite=replace, config=config)
     TERMINAL.print(describe_bundle(bundle))
 
 
@@ -121,6 +129,7 @@ def evaluate(
     if data is None:
         raise BadInputError("Say which cases to evaluate: a configuration, a run or a dataset.")
     folder = prepare_output_folder(output)
+    keep_freed_memory()
     with TERMINAL.progress() as move:
         result = commands.evaluate_command(
             data,

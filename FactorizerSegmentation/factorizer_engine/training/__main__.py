@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from factorizer_engine.allocator import keep_freed_memory
 from factorizer_engine.errors import BadInputError, EngineError
 from factorizer_engine.training.run import train_command
 
@@ -19,6 +20,7 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true", help="check configuration and data only")
     arguments = parser.parse_args()
+    keep_freed_memory()
     try:
         train_command(**vars(arguments))
     except EngineError as error:

@@ -34,6 +34,14 @@ Research only; not a medical device. Results must be checked by a physician.
 | Voxel size | {{ spacing }} |
 | Window | {{ window | join(" x ") }} voxels |
 | Network | {{ network }}, {{ members }} |
+{% if machine %}
+| Time for a case | {{ "%.1f" | format(case_seconds) }} s, median of \
+{{ evaluation.cases | length }}, reading included, on {{ machine.device }}, \
+{{ machine.threads }} thread(s) |
+{% if machine.peak_memory_gb %}
+| Memory | {{ "%.1f" | format(machine.peak_memory_gb) }} GB at most, in the same run |
+{% endif %}
+{% endif %}
 
 ## What it was trained on
 
@@ -154,6 +162,8 @@ def write_card(runs: Sequence[Run], weights: str) -> str:
         "evaluation": evaluation,
         "table": summary_table(evaluation) if evaluation else "",
         "per_case": case_table(evaluation) if evaluation else "",
+        "machine": (evaluation or {}).get("machine"),
+        "case_seconds": next(iter(run.measured_seconds.values()), 0.0),
         "robustness": run.robustness,
         "robustness_table": robustness_table(run.robustness) if run.robustness else "",
     }

@@ -83,7 +83,9 @@ def evaluate_command(
         return measure_robustness(segmenter, dataset, names, output, note, tta, monitor=monitor)
     folder = Path(output) / "segmentations" if keep else None
     predictor = model_predictor(segmenter, tta, keep=folder)
-    return evaluate(predictor, dataset, names, output, note, monitor=monitor)
+    return evaluate(
+        predictor, dataset, names, output, note, device=segmenter.device, monitor=monitor
+    )
 
 
 def compare_command(first: str | Path, second: str | Path) -> list[Difference]:

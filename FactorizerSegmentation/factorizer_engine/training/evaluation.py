@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from factorizer_engine.errors import BadInputError
 from factorizer_engine.images.grid import Grid, same_grid
@@ -19,6 +20,7 @@ from factorizer_engine.images.writers import write_nifti
 from factorizer_engine.monitor import Monitor
 from factorizer_engine.training.cases import read_channels
 from factorizer_engine.training.dataset import Case, Dataset
+from factorizer_engine.training.machine import describe_machine
 from factorizer_engine.training.metrics import METRICS, score_region
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def evaluate(
     output: str | Path,
     note: str = "",
     tolerance_mm: float = 2.0,
+    device: torch.device | None = None,
     monitor: Monitor | None = None,
 ) -> dict[str, Any]:
     """Score every region of every case and write `metrics.json` and `metrics.csv`.
@@ -45,10 +48,12 @@ def evaluate(
         output: Folder for the results.
         note: Kept with the results: which model, device and settings.
         tolerance_mm: For surface Dice.
+        device: Where the predictor computes, if it is known.
 
     Returns:
         {"note", "regions", "tolerance_mm", "cases": {case: {region: {metric: value}}},
-        "seconds": {case: s}, "summary": {region: {metric: {"mean", "sd", "median"}}}}.
+        "seconds": {case: s}, "machine": see `describe_machine` (after the first case) or None,
+        "summary": {region: {metric: {"mean", "sd", "median"}}}}.
 
     Raises:
         BadInputError: If a case does not exist or a label map lies on another grid.
@@ -56,13 +61,15 @@ def evaluate(
     monitor = monitor or Monitor()
     if not names:
         raise BadInputError("There is no case to evaluate.")
-    cases, seconds = {}, {}
+    cases, seconds, machine = {}, {}, None
     for number, name in enumerate(names):
         monitor.report(name, number / len(names))
         case = dataset.case(name)
         started = time.monotonic()
         prediction = predictor(case)
         seconds[name] = round(time.monotonic() - started, 2)
+        if machine is None and device is not None:  # before the scores take memory of their own
+            machine = describe_machine(device)
         cases[name] = score_case(prediction, read_scan(case.label), dataset.regions, tolerance_mm)
     result = {
         "note": note,
@@ -70,6 +77,7 @@ def evaluate(
         "tolerance_mm": tolerance_mm,
         "cases": cases,
         "seconds": seconds,
+        "machine": machine,
         "summary": summarize(cases),
     }
     write_results(result, Path(output))

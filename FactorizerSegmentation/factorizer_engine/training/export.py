@@ -52,7 +52,7 @@ def export(
     folders = [run] if isinstance(run, str | Path) else list(run)
     runs = [open_run(folder) for folder in folders]
     if config is not None:
-        section = load_config(config).bundle
+        section = load_config(config, data=".").bundle  # the data need not be here
         runs = [replace(r, config=r.config.model_copy(update={"bundle": section})) for r in runs]
     first = runs[0]
     _check_alike(runs)
@@ -61,19 +61,6 @@ def export(
     return save_bundle(
         bundle, members, output, dtype=dtype, metadata=_metadata(first), overwrite=overwrite
     )
-
-
-def export_command(
-    run: str | Path,
-    output: str | Path,
-    weights: str = "best",
-    overwrite: bool = False,
-    config: str | Path | None = None,
-) -> Bundle:
-    """`factorizer export RUN -o BUNDLE [--weights best|final] [--config YAML]`."""
-    if weights not in ("best", "final"):
-        raise BadInputError(f"The weights '{weights}' are unknown; choose best or final.")
-    return export(run, output, weights, overwrite, config=config)
 
 
 def describe(run: Run, name: str, card: str = "") -> Bundle:
@@ -108,7 +95,7 @@ def describe(run: Run, name: str, card: str = "") -> Bundle:
         network=network_spec(config.network, len(channels), len(regions), config.window),
         weights=(),
         card=card,
-        expected_seconds=extra.expected_seconds,
+        expected_seconds={**extra.expected_seconds, **run.measured_seconds},
         devices=extra.devices,
     )
 

@@ -21,7 +21,7 @@ class History:
             [r for r in read_history(folder) if r["step"] <= resumed_step] if resumed_step else []
         )
         self._path.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
-        self._board = _open_board(folder / "tensorboard")
+        self._board = _open_board(folder / "tensorboard", resumed_step)
 
     def add(self, kind: str, step: int, **values: Any) -> None:
         with self._path.open("a", encoding="utf-8") as file:
@@ -30,6 +30,8 @@ class History:
             for name, value in values.items():
                 if isinstance(value, int | float):
                     self._board.add_scalar(f"{kind}/{name}", value, step)
+            if kind == "validation":
+                self._board.flush()
 
     def close(self) -> None:
         if self._board is not None:
@@ -50,9 +52,20 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _open_board(folder: Path) -> Any:
+def has_tensorboard() -> bool:
+    """Whether TensorBoard logs can be written."""
+    return _summary_writer() is not None
+
+
+def _summary_writer() -> type | None:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder))
+    return SummaryWriter
+
+
+def _open_board(folder: Path, resumed_step: int) -> Any:
+    writer = _summary_writer()
+    # Entries of steps that will be made again are to be dropped by TensorBoard.
+    return writer and writer(str(folder), purge_step=resumed_step + 1 if resumed_step else None)

@@ -100,6 +100,7 @@ class Trainer:
             self._network.parameters(),
             lr=self._settings.learning_rate,
             weight_decay=self._settings.weight_decay,
+            fused=device.type in ("cpu", "cuda"),
         )
         self._scaler = torch.amp.GradScaler(
             device.type, enabled=self._settings.precision == "float16" and device.type == "cuda"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from factorizer_engine.errors import BadInputError
@@ -53,6 +54,14 @@ class Run:
         """The newest validation record, which is that of `final.pt` once the run has ended."""
         found = [r for r in self.history if r["kind"] == "validation"]
         return found[-1] if found else None
+
+    @property
+    def measured_seconds(self) -> dict[str, float]:
+        """Kind of device to the median seconds of a case, as the evaluation took them."""
+        machine = (self.evaluation or {}).get("machine")
+        if not machine:
+            return {}
+        return {machine["kind"]: round(median(self.evaluation["seconds"].values()), 1)}
 
     def weights(self, which: str) -> Path:
         """The file of the "best" (on validation) or "final" weights."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -18,7 +17,9 @@ from factorizer_engine.training.checks import check_training
 from factorizer_engine.training.config import TrainingConfig, load_config
 from factorizer_engine.training.dataset import Dataset, open_dataset
 from factorizer_engine.training.distributed import Team, joined_team
+from factorizer_engine.training.history import has_tensorboard
 from factorizer_engine.training.loop import Trainer
+from factorizer_engine.training.machine import device_name
 from factorizer_engine.training.progress import Progress
 from factorizer_engine.training.records import open_run
 from factorizer_engine.training.report import write_report
@@ -29,8 +30,8 @@ def train(config: TrainingConfig, source: str | Path | None = None, resume: bool
     """Train, and keep everything about the run in `config.output`.
 
     Files of a run: `config.json`, `split.json`, `run.json` (hardware, versions, time),
-    `history.jsonl`, `last.pt` (to resume), `best.pt` (best on validation), `final.pt` (last
-    average), `report.html`.
+    `history.jsonl`, `tensorboard/`, `last.pt` (to resume), `best.pt` (best on validation),
+    `final.pt` (last average), `report.html`.
 
     Args:
         config: What to do.
@@ -58,6 +59,11 @@ def train(config: TrainingConfig, source: str | Path | None = None, resume: bool
             trainer = Trainer(config, dataset, split, folder, device, team, progress)
             if team.leads:
                 _record_start(folder, config, dataset, split, source, device, team, resume)
+                if not has_tensorboard():
+                    progress.say(
+                        "No TensorBoard logs: the package tensorboard is not installed "
+                        "(pip install tensorboard); history.jsonl and report.html have the curves."
+                    )
             trainer.prepare_cases()
             if resume:
                 trainer.resume()
@@ -152,7 +158,7 @@ def _record_start(
             "engine": factorizer_engine.__version__,
             "commit": _commit(),
             "torch": torch.__version__,
-            "device": _device_name(device),
+            "device": device_name(device),
             "processes": team.size,
             "threads_per_process": torch.get_num_threads(),
             "dataset": dataset.root.name,
@@ -177,12 +183,6 @@ def _write_json(path: Path, content: dict) -> None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {os.cpu_count()} cores, {platform.machine()}"
 
 
 def _commit() -> str | None:

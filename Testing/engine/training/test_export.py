@@ -12,6 +12,7 @@ import yaml
 
 from engine.training.blobs import make_dataset, quick_settings
 from factorizer_engine.bundles.loading import load_bundle
+from factorizer_engine.cli import main
 from factorizer_engine.errors import BadInputError
 from factorizer_engine.training.commands import evaluate_command
 from factorizer_engine.training.config import load_config
@@ -66,6 +67,9 @@ def test_an_exported_model_is_evaluated_and_its_card_then_says_so(run, tmp_path)
     bundle = export(run, tmp_path / "models" / "blobs", overwrite=True)
     mean = result["summary"]["whole"]["dice"]["mean"]
     assert f"{mean:.3f}" in bundle.card and "Not evaluated" not in bundle.card
+    seconds = result["seconds"]["blob_5"]
+    assert bundle.expected_seconds == {"cpu": pytest.approx(seconds, abs=0.06)}
+    assert "| Time for a case |" in bundle.card and "| Memory |" in bundle.card
     metadata = json.loads((bundle.path / "configs" / "metadata.json").read_text())
     assert metadata["eval_metrics"]["whole_dice"] == pytest.approx(mean)
 
@@ -87,6 +91,30 @@ def test_unfinished_runs_say_so(run, tmp_path):
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**record, "finished": False}))
     assert "Intermediate weights" in export(run, tmp_path / "models" / "blobs").card
+
+
+def test_texts_may_come_from_another_configuration(run, tmp_path, settings, write_config):
+    settings["bundle"] = {"title": "Better title", "version": "2.0.0"}
+    settings["data"]["root"] = "${NOT_SET_HERE}"
+    bundle = export(run, tmp_path / "models" / "blobs", config=write_config(settings, "new.yaml"))
+    assert (bundle.title, bundle.version) == ("Better title", "2.0.0")
+    assert bundle.card.startswith("# Better title")
+
+
+def test_the_command_line_takes_the_wanted_weights_and_texts(
+    run, tmp_path, settings, write_config, capsys
+):
+    settings["bundle"] = {"title": "Better title"}
+    path = tmp_path / "models" / "blobs"
+    command = ["export", str(run), "-o", str(path), "--weights", "final"]
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--config", str(write_config(settings, "new.yaml"))])
+    assert not end.value.code
+    bundle = load_bundle(path)
+    assert bundle.title == "Better title" and "last step" in bundle.card
+    weights = load_checkpoint(run / "final.pt")["network"]
+    stored = bundle.build_networks()[0].state_dict()
+    assert torch.allclose(stored["stem.weight"], weights["stem.weight"], atol=1e-3)
 
 
 def test_several_runs_become_an_ensemble(run, tmp_path):
