@@ -93,7 +93,8 @@ class EngineClient:
         Ctrl-C while waiting cancels the job.
 
         Raises:
-            EngineError: Of the type that the engine reports; `CancelledError` after `cancel`;
+            EngineError: Of the type that the engine reports; `CancelledError` after `cancel`,
+                whatever the engine answered meanwhile;
                 `InternalError` if the engine cannot be started or stops unexpectedly.
         """
         self._start()
@@ -103,6 +104,8 @@ class EngineClient:
             reply = self._wait(on_progress)
         finally:
             self._current = None
+        if self._kill_at is not None:
+            raise CancelledError()
         if reply.error is not None:
             raise reply.error
         return RESULTS[method].from_dict(reply.result)
@@ -131,8 +134,7 @@ class EngineClient:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for reader in self._readers:
-            reader.join(CANCEL_SECONDS)
+        self._join_readers()
         process.stdout.close()
         process.stderr.close()
         self._process = None
@@ -201,8 +203,7 @@ class EngineClient:
             code = self._process.wait()
         if self._kill_at is not None:
             return CancelledError()
-        for reader in self._readers:
-            reader.join(CANCEL_SECONDS)
+        self._join_readers()
         if code < 0:
             message = (
                 f"The engine stopped unexpectedly (signal {-code}), perhaps for lack of memory; "
@@ -211,6 +212,11 @@ class EngineClient:
         else:
             message = f"The engine stopped unexpectedly (exit code {code}); its log says why."
         return InternalError(message, self.log)
+
+    def _join_readers(self) -> None:
+        for reader in self._readers:
+            if reader.ident is not None:  # Ctrl-C may come before it was started
+                reader.join(CANCEL_SECONDS)
 
     def _next_id(self) -> int:
         with self._write_lock:

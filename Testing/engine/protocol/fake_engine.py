@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.errors import BadInputError, CancelledError
 from factorizer_engine.protocol import HelloResult, LoadModelResult, ModelInfo
 from factorizer_engine.worker import Worker, claim_standard_streams
 
@@ -24,6 +24,8 @@ def load_model(params, monitor):
         "noisy": make_noise,
         "stubborn": lambda monitor: time.sleep(60),
         "patient": wait_for_cancel,
+        "clumsy": fail_at_cancel,
+        "deaf": finish_at_cancel,
         "crash": lambda monitor: os.kill(os.getpid(), 9),
         "broken": lambda monitor: {}["no such key"],
         "refused": refuse,
@@ -47,6 +49,20 @@ def wait_for_cancel(monitor):
     while True:
         monitor.report("waiting", 0.5)
         time.sleep(0.01)
+
+
+def fail_at_cancel(monitor):
+    try:
+        wait_for_cancel(monitor)
+    except CancelledError:
+        raise OSError("closed") from None
+
+
+def finish_at_cancel(monitor):
+    try:
+        wait_for_cancel(monitor)
+    except CancelledError:
+        pass
 
 
 def refuse(monitor):

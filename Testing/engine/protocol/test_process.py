@@ -167,6 +167,24 @@ def _interrupt(_progress):
     raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("behaviour", ["clumsy", "deaf"])
+def test_after_cancel_a_run_counts_as_cancelled_whatever_the_engine_answers(engine, behaviour):
+    with pytest.raises(CancelledError):
+        load(engine, behaviour, on_progress=_interrupt)
+    assert load(engine, "next").model.name == "next"
+
+
+def test_ctrl_c_while_the_engine_starts_leaves_no_error_of_its_own(monkeypatch):
+    def interrupted(thread):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), EngineClient(COMMAND) as engine:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", interrupted)
+            engine.request("hello", HelloParams())
+    assert engine.pid is None
+
+
 def test_cancelling_nothing_is_harmless(engine):
     engine.cancel()
     load(engine, "anything")
