@@ -25,17 +25,21 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from factorizer_engine.factorization.triton_indexing import (
+    cell_voxels,
+    find_cell,
+    group_of_heads,
+    plane_of_window,
+    window_of_cell,
+    wrapped,
+)
 from factorizer_engine.factorization.triton_kernels import (
-    _cell,
-    _cell_voxels,
-    _group_of_heads,
-    _relu,
-    _statistics,
-    _sum_over_head,
-    _sweep,
-    _times,
-    _window_of_cell,
-    _window_voxels,
+    product,
+    relu,
+    statistics,
+    sum_over_head,
+    sweep,
+    times,
 )
 
 
@@ -58,7 +62,6 @@ def factor_gradient_kernel(
     n2,
     channels,
     shifts,
-    plane,
     sweeps,
     eps,
     P0: tl.constexpr,
@@ -70,19 +73,19 @@ def factor_gradient_kernel(
     BLOCK: tl.constexpr,
     SWEEPS: tl.constexpr,
     PRODUCT: tl.constexpr,
-    PRECISION: tl.constexpr,
+    SPLIT: tl.constexpr,
 ):
-    """What gX is made of: writes u, gs, ga and the share of v_0^T v_0, (4, rows, C), and gG + gG^T.
+    """What gX is made of: writes u, gs, ga and the share of v_0^T v_0, (rows, 4, C), and gG + gG^T.
 
-    The matrices are (rows, C, d): of every channel, its row within its head. `plane` is rows * C.
+    The matrices are (rows, C, d): of every channel, its row within its head.
     SWEEPS is the number of sweeps rounded up to a power of two: all u_t stay in registers.
     """
     groups = tl.cdiv(channels, GROUP)
     row = tl.program_id(0) // groups
     windows = (n0 // P0) * (n1 // P1) * (n2 // P2)
     item_offset = (row // shifts // windows).to(tl.int64) * n0 * n1 * n2 * channels
-    channel, exists, same = _group_of_heads(tl.program_id(0) % groups, channels, HEAD, GROUP, WIDTH)
-    gram, row_sum, start, start_norm, cross, gradient_sum = _statistics(
+    channel, exists, same = group_of_heads(tl.program_id(0) % groups, channels, HEAD, GROUP, WIDTH)
+    gram, row_sum, start, start_norm, cross, gradient_sum = statistics(
         x_ptr + item_offset,
         gradient_ptr + item_offset,
         v0_ptr,
@@ -100,7 +103,7 @@ def factor_gradient_kernel(
         WIDTH,
         BLOCK,
         PRODUCT,
-        PRECISION,
+        SPLIT,
         True,
     )
     columns = P0 * P1 * P2
@@ -108,37 +111,37 @@ def factor_gradient_kernel(
     u = (start + eps) / (start_norm + eps)
     history = tl.where(step == 0, u[:, None], 0.0)
     for t in range(1, sweeps):
-        _, _, _, u = _sweep(u, gram, row_sum, same, eps, columns)
+        _, _, _, u = sweep(u, gram, row_sum, same, eps, columns)
         history = tl.where(step == t, u[:, None], history)
 
-    c = _sum_over_head(u * u, same) + eps
-    h = (_times(cross, u, same) + eps * gradient_sum) / shifts
+    c = sum_over_head(u * u, same) + eps
+    h = (times(cross, u, same) + eps * gradient_sum) / shifts
     through_v = tl.sum(tl.where(same, cross * u[:, None], 0.0), 0) / shifts
-    u_gradient = (h + through_v) / c - 2 * u * (_sum_over_head(u * h, same) / c / c)
+    u_gradient = (h + through_v) / c - 2 * u * (sum_over_head(u * h, same) / c / c)
     sum_gradient = tl.zeros((WIDTH,), tl.float32)
     gram_gradient = tl.zeros((WIDTH, WIDTH), tl.float32)
     u_last = u
     for back in range(1, sweeps):
         t = sweeps - 1 - back
         u_next, u = u, _column(history, t, SWEEPS)
-        gram_u, c, v_norm, _ = _sweep(u, gram, row_sum, same, eps, columns)
-        n_gradient = -_sum_over_head(u_gradient * u_next, same) / (v_norm + eps)
+        gram_u, c, v_norm, _ = sweep(u, gram, row_sum, same, eps, columns)
+        n_gradient = -sum_over_head(u_gradient * u_next, same) / (v_norm + eps)
         w_gradient = u_gradient / (v_norm + eps) / c
         m_gradient = n_gradient / c / c
-        c_gradient = -_sum_over_head(w_gradient * (gram_u + eps * row_sum), same) / c
+        c_gradient = -sum_over_head(w_gradient * (gram_u + eps * row_sum), same) / c
         c_gradient -= 2 * n_gradient * v_norm / c
         q_gradient = w_gradient + m_gradient * u
         sum_gradient += eps * (w_gradient + 2 * m_gradient * u)
         gram_gradient += q_gradient[:, None] * u[None, :]
         u_gradient = m_gradient * (gram_u + 2 * eps * row_sum) + 2 * u * c_gradient
-        u_gradient += _times(gram, q_gradient, same)
+        u_gradient += times(gram, q_gradient, same)
     start_gradient = u_gradient / (start_norm + eps)
 
-    vector_ptr = vectors_ptr + row.to(tl.int64) * channels + channel
+    vector_ptr = vectors_ptr + row.to(tl.int64) * 4 * channels + channel
     tl.store(vector_ptr, u_last, mask=exists)
-    tl.store(vector_ptr + plane, sum_gradient, mask=exists)
-    tl.store(vector_ptr + 2 * plane, start_gradient, mask=exists)
-    tl.store(vector_ptr + 3 * plane, -start_gradient * u, mask=exists)
+    tl.store(vector_ptr + channels, sum_gradient, mask=exists)
+    tl.store(vector_ptr + 2 * channels, start_gradient, mask=exists)
+    tl.store(vector_ptr + 3 * channels, -start_gradient * u, mask=exists)
     gram_gradient += tl.trans(gram_gradient)
     entry = (row.to(tl.int64) * channels + channel)[:, None] * HEAD + (channel % HEAD)[None, :]
     tl.store(matrices_ptr + entry, gram_gradient, mask=same)
@@ -158,7 +161,6 @@ def input_gradient_kernel(
     n1,
     n2,
     channels,
-    plane,
     cells0,
     cells1,
     cells2,
@@ -173,16 +175,18 @@ def input_gradient_kernel(
     GROUP: tl.constexpr,
     WIDTH: tl.constexpr,
     ROWS: tl.constexpr,
-    PRECISION: tl.constexpr,
+    SPLIT: tl.constexpr,
 ):
     """gX summed over the grids and through the ReLU, cell by cell."""
     groups = tl.cdiv(channels, GROUP)
-    item, starts, extent = _cell(tl.program_id(0) // groups, segments_ptr, cells0, cells1, cells2)
-    axes, inside, voxel = _cell_voxels(item, starts, extent, n0, n1, n2, Q1, Q2, ROWS)
-    channel, exists, same = _group_of_heads(tl.program_id(0) % groups, channels, HEAD, GROUP, WIDTH)
+    item, starts, extent = find_cell(
+        tl.program_id(0) // groups, segments_ptr, cells0, cells1, cells2
+    )
+    axes, inside, voxel = cell_voxels(item, starts, extent, n0, n1, n2, Q1, Q2, ROWS)
+    channel, exists, same = group_of_heads(tl.program_id(0) % groups, channels, HEAD, GROUP, WIDTH)
     offset = voxel[:, None] * channels + channel[None, :]
     mask = inside[:, None] & exists[None, :]
-    x = _relu(tl.load(x_ptr + offset, mask=mask, other=0.0))
+    x = relu(tl.load(x_ptr + offset, mask=mask, other=0.0))
     gradient = tl.load(gradient_ptr + offset, mask=mask, other=0.0).to(tl.float32)
 
     windows = (n0 // P0) * (n1 // P1) * (n2 // P2)
@@ -190,28 +194,28 @@ def input_gradient_kernel(
     of_gradient = tl.zeros((WIDTH, WIDTH), tl.float32)
     total = tl.zeros((ROWS, WIDTH), tl.float32)
     for grid in tl.static_range(SHIFTS):
-        window, first = _window_of_cell(starts, shifts_ptr + grid * 3, n0, n1, n2, P0, P1, P2)
+        window, first = window_of_cell(starts, shifts_ptr + grid * 3, n0, n1, n2, P0, P1, P2)
         position = ((first[0] + axes[0]) * P1 + first[1] + axes[1]) * P2 + first[2] + axes[2]
         v0 = tl.load(v0_ptr + position, mask=inside, other=0.0)
         row = ((item * windows + window) * SHIFTS + grid).to(tl.int64) * channels
         entry = (row + channel)[:, None] * HEAD + (channel % HEAD)[None, :]
         of_x += tl.load(matrices_ptr + entry, mask=same, other=0.0)
-        vector_ptr = vectors_ptr + row + channel
+        vector_ptr = vectors_ptr + 4 * row + channel
         u = tl.load(vector_ptr, mask=exists, other=0.0)
-        scaled = u / (_sum_over_head(u * u, same) + eps)
+        scaled = u / (sum_over_head(u * u, same) + eps)
         of_gradient += tl.where(same, scaled[:, None] * u[None, :], 0.0)
-        sum_gradient = tl.load(vector_ptr + plane, mask=exists, other=0.0)
-        start_gradient = tl.load(vector_ptr + 2 * plane, mask=exists, other=0.0)
+        sum_gradient = tl.load(vector_ptr + channels, mask=exists, other=0.0)
+        start_gradient = tl.load(vector_ptr + 2 * channels, mask=exists, other=0.0)
         total += sum_gradient[None, :] + start_gradient[None, :] * v0[:, None]
-    total = tl.dot(x, of_x, total, input_precision=PRECISION)
-    total = tl.dot(gradient, of_gradient / SHIFTS, total, input_precision=PRECISION)
+    total = product(x, of_x, total, SPLIT)
+    total = product(gradient, of_gradient / SHIFTS, total, SPLIT)
     tl.store(result_ptr + offset, tl.where(x > 0, total, 0.0), mask=mask)
 
 
 @triton.jit
 def start_gradient_kernel(
     x_ptr,
-    start_gradients_ptr,
+    vectors_ptr,
     shifts_ptr,
     result_ptr,
     n0,
@@ -230,17 +234,19 @@ def start_gradient_kernel(
     windows = (n0 // P0) * (n1 // P1) * (n2 // P2)
     x_ptr += (row // shifts // windows).to(tl.int64) * n0 * n1 * n2 * channels
     shift_ptr, window = shifts_ptr + row % shifts * 3, row // shifts % windows
-    for first in range(0, P0 * P1 * P2, BLOCK):
+    for first in range(0, P1 * P2, BLOCK):
         position = first + tl.arange(0, BLOCK)
-        inside = position < P0 * P1 * P2
-        voxel = _window_voxels(position, window, shift_ptr, n0, n1, n2, P0, P1, P2)
-        total = tl.zeros((BLOCK, WIDTH), tl.float32)
-        for first_channel in range(0, channels, WIDTH):
-            channel = first_channel + tl.arange(0, WIDTH)
-            exists = channel < channels
-            offset = voxel[:, None] * channels + channel[None, :]
-            x = tl.load(x_ptr + offset, mask=inside[:, None] & exists[None, :], other=0.0)
-            gradient_ptr = start_gradients_ptr + row.to(tl.int64) * channels + channel
-            total += _relu(x) * tl.load(gradient_ptr, mask=exists, other=0.0)[None, :]
-        result = result_ptr + row.to(tl.int64) * (P0 * P1 * P2) + position
-        tl.store(result, tl.sum(total, 1), mask=inside)
+        i0, voxel = plane_of_window(window, shift_ptr, n0, n1, n2, position, P0, P1, P2)
+        inside = position < P1 * P2
+        for plane in range(P0):
+            skipped = wrapped(i0 + plane, n0).to(tl.int64) * n1 * n2 * channels
+            total = tl.zeros((BLOCK, WIDTH), tl.float32)
+            for first_channel in range(0, channels, WIDTH):
+                channel = first_channel + tl.arange(0, WIDTH)
+                exists = channel < channels
+                offset = skipped + voxel[:, None] * channels + channel[None, :]
+                x = tl.load(x_ptr + offset, mask=inside[:, None] & exists[None, :], other=0.0)
+                gradient_ptr = vectors_ptr + (row.to(tl.int64) * 4 + 2) * channels + channel
+                total += relu(x) * tl.load(gradient_ptr, mask=exists, other=0.0)[None, :]
+            result = row.to(tl.int64) * (P0 * P1 * P2) + plane * (P1 * P2) + position
+            tl.store(result_ptr + result, tl.sum(total, 1), mask=inside)

@@ -1,4 +1,4 @@
-"""Kernels of the rank-1 mixing layer. Imported by `triton_mixing` only, where Triton is there.
+"""Kernels of the rank-1 mixing layer, forward. Needs Triton.
 
 Maps are channels-last with three spatial axes, (B, n0, n1, n2, C); missing axes have one voxel.
 Work is cut in two ways:
@@ -22,88 +22,59 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from factorizer_engine.factorization.triton_indexing import (
+    cell_voxels,
+    find_cell,
+    group_of_heads,
+    plane_of_window,
+    window_of_cell,
+    wrapped,
+)
+
 
 @triton.jit
-def _sum_over_head(x, same):
+def sum_over_head(x, same):
     """Of a vector of channels: the sum over the head of each channel."""
     return tl.sum(tl.where(same, x[None, :], 0.0), 1)
 
 
 @triton.jit
-def _times(matrix, x, same):
+def times(matrix, x, same):
     """Of the matrices on the diagonal blocks: their products with the heads' vectors."""
     return tl.sum(tl.where(same, matrix * x[None, :], 0.0), 1)
 
 
 @triton.jit
-def _relu(x):
+def relu(x):
     """ReLU in float32 that lets NaN through, as torch's does."""
-    x = x.to(tl.float32)
-    return tl.where(x <= 0, 0.0, x)
+    return tl.maximum(x.to(tl.float32), 0.0, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
-def _group_of_heads(group, channels, HEAD: tl.constexpr, GROUP: tl.constexpr, WIDTH: tl.constexpr):
-    """Channels of a group, which of them there are, and which pairs belong to one head."""
-    lane = tl.arange(0, WIDTH)
-    channel = group * GROUP + lane
-    exists = (lane < GROUP) & (channel < channels)
-    same = (lane[:, None] // HEAD == lane[None, :] // HEAD) & exists[:, None] & exists[None, :]
-    return channel, exists, same
+def _leading_bits(x):
+    """x rounded towards zero to the bits that tensor cores take of a float32 number."""
+    return (x.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
 
 
 @triton.jit
-def _window_voxels(position, window, shift_ptr, n0, n1, n2, P0, P1, P2):
-    """Voxels, as flat indices, at positions of a window of the grid that is shifted so."""
-    grid1, grid2 = n1 // P1, n2 // P2
-    i0 = window // (grid1 * grid2) * P0 + position // (P1 * P2) - tl.load(shift_ptr)
-    i1 = window // grid2 % grid1 * P1 + position // P2 % P1 - tl.load(shift_ptr + 1)
-    i2 = window % grid2 * P2 + position % P2 - tl.load(shift_ptr + 2)
-    i0 = tl.where(i0 < 0, i0 + n0, i0)
-    i1 = tl.where(i1 < 0, i1 + n1, i1)
-    i2 = tl.where(i2 < 0, i2 + n2, i2)
-    return (i0.to(tl.int64) * n1 + i1) * n2 + i2
+def product(a, b, total, SPLIT: tl.constexpr):
+    """total + a b in float32.
+
+    With SPLIT, float32 factors go to the tensor cores in two parts of 11 bits. What is left out,
+    the product of the lower parts and bits beyond the 22nd, is as small as float32's rounding.
+    """
+    if SPLIT and a.dtype == tl.float32:
+        high_a, high_b = _leading_bits(a), _leading_bits(b)
+        total = tl.dot(a - high_a, high_b, total, input_precision="tf32")
+        total = tl.dot(high_a, b - high_b, total, input_precision="tf32")
+        total = tl.dot(high_a, high_b, total, input_precision="tf32")
+    else:
+        total = tl.dot(a, b, total, input_precision="ieee")
+    return total
 
 
 @triton.jit
-def _cell(cell, segments_ptr, cells0, cells1, cells2):
-    """Item, first voxel and extent of a cell; `segments` holds (start, length) axis by axis."""
-    item = cell // (cells0 * cells1 * cells2)
-    segment0 = segments_ptr + 2 * (cell // (cells1 * cells2) % cells0)
-    segment1 = segments_ptr + 2 * (cells0 + cell // cells2 % cells1)
-    segment2 = segments_ptr + 2 * (cells0 + cells1 + cell % cells2)
-    starts = tl.load(segment0), tl.load(segment1), tl.load(segment2)
-    return item, starts, (tl.load(segment0 + 1), tl.load(segment1 + 1), tl.load(segment2 + 1))
-
-
-@triton.jit
-def _cell_voxels(
-    item, starts, extent, n0, n1, n2, Q1: tl.constexpr, Q2: tl.constexpr, ROWS: tl.constexpr
-):
-    """The voxels of a cell: offsets along the axes, which there are, and flat indices."""
-    voxel = tl.arange(0, ROWS)
-    j0, j1, j2 = voxel // (Q1 * Q2), voxel // Q2 % Q1, voxel % Q2
-    inside = (j0 < extent[0]) & (j1 < extent[1]) & (j2 < extent[2])
-    first = (item.to(tl.int64) * n0 + starts[0]) * n1
-    index = ((first + j0 * n1 + starts[1] + j1) * n2) + starts[2] + j2
-    return (j0, j1, j2), inside, index
-
-
-@triton.jit
-def _window_of_cell(starts, shift_ptr, n0, n1, n2, P0, P1, P2):
-    """The window of a shifted grid that a cell lies in, and where its first voxel is there."""
-    i0 = starts[0] + tl.load(shift_ptr)
-    i1 = starts[1] + tl.load(shift_ptr + 1)
-    i2 = starts[2] + tl.load(shift_ptr + 2)
-    i0 = tl.where(i0 >= n0, i0 - n0, i0)
-    i1 = tl.where(i1 >= n1, i1 - n1, i1)
-    i2 = tl.where(i2 >= n2, i2 - n2, i2)
-    window = (i0 // P0 * (n1 // P1) + i1 // P1) * (n2 // P2) + i2 // P2
-    return window, (i0 % P0, i1 % P1, i2 % P2)
-
-
-@triton.jit
-def _statistics(
+def statistics(
     x_ptr,
     gradient_ptr,
     v0_ptr,
@@ -121,7 +92,7 @@ def _statistics(
     WIDTH: tl.constexpr,
     BLOCK: tl.constexpr,
     PRODUCT: tl.constexpr,
-    PRECISION: tl.constexpr,
+    SPLIT: tl.constexpr,
     WITH_GRADIENT: tl.constexpr,
 ):
     """What the sweeps need of X, and what the way back needs of the gradient gY.
@@ -137,24 +108,26 @@ def _statistics(
     start = tl.zeros((BLOCK, WIDTH), tl.float32)
     gradient_sum = tl.zeros((BLOCK, WIDTH), tl.float32)
     start_norm = tl.zeros((BLOCK,), tl.float32)
-    for first in range(0, P0 * P1 * P2, BLOCK):
+    for first in range(0, P1 * P2, BLOCK):
         position = first + tl.arange(0, BLOCK)
-        inside = position < P0 * P1 * P2
-        voxel = _window_voxels(position, window, shift_ptr, n0, n1, n2, P0, P1, P2)
+        i0, voxel = plane_of_window(window, shift_ptr, n0, n1, n2, position, P0, P1, P2)
         offset = voxel[:, None] * channels + channel[None, :]
+        inside = position < P1 * P2
         mask = inside[:, None] & exists[None, :]
-        x = _relu(tl.load(x_ptr + offset, mask=mask, other=0.0))
-        v0 = tl.load(v0_ptr + position, mask=inside, other=0.0)
-        factor = x.to(PRODUCT)
-        gram = tl.dot(tl.trans(factor), factor, gram, input_precision=PRECISION)
-        row_sum += x
-        start += x * v0[:, None]
-        start_norm += v0 * v0
-        if WITH_GRADIENT:
-            gradient = tl.load(gradient_ptr + offset, mask=mask, other=0.0)
-            gradient_sum += gradient.to(tl.float32)
-            gradient = tl.trans(gradient.to(PRODUCT))
-            cross = tl.dot(gradient, factor, cross, input_precision=PRECISION)
+        for plane in range(P0):
+            skipped = wrapped(i0 + plane, n0).to(tl.int64) * n1 * n2 * channels
+            x = relu(tl.load(x_ptr + skipped + offset, mask=mask, other=0.0))
+            v0 = tl.load(v0_ptr + plane * (P1 * P2) + position, mask=inside, other=0.0)
+            factor = x.to(PRODUCT)
+            gram = product(tl.trans(factor), factor, gram, SPLIT)
+            row_sum += x
+            start += x * v0[:, None]
+            start_norm += v0 * v0
+            if WITH_GRADIENT:
+                gradient = tl.load(gradient_ptr + skipped + offset, mask=mask, other=0.0)
+                gradient_sum += gradient.to(tl.float32)
+                gradient = tl.trans(gradient.to(PRODUCT))
+                cross = product(gradient, factor, cross, SPLIT)
     return (
         gram,
         tl.sum(row_sum, 0),
@@ -166,11 +139,11 @@ def _statistics(
 
 
 @triton.jit
-def _sweep(u, gram, row_sum, same, eps, columns):
+def sweep(u, gram, row_sum, same, eps, columns):
     """G u_t, c_t, v_t^T v_t and u_{t+1} of a sweep in d dimensions (see `rank_one`)."""
-    gram_u = _times(gram, u, same)
-    c = _sum_over_head(u * u, same) + eps
-    v_norm = _sum_over_head(u * (gram_u + 2 * eps * row_sum), same) + eps * eps * columns
+    gram_u = times(gram, u, same)
+    c = sum_over_head(u * u, same) + eps
+    v_norm = sum_over_head(u * (gram_u + 2 * eps * row_sum), same) + eps * eps * columns
     v_norm = v_norm / c / c
     return gram_u, c, v_norm, ((gram_u + eps * row_sum) / c + eps) / (v_norm + eps)
 
@@ -196,15 +169,15 @@ def factor_kernel(
     WIDTH: tl.constexpr,
     BLOCK: tl.constexpr,
     PRODUCT: tl.constexpr,
-    PRECISION: tl.constexpr,
+    SPLIT: tl.constexpr,
 ):
     """u_T of every window: writes u (rows, C) in float32."""
     groups = tl.cdiv(channels, GROUP)
     row = tl.program_id(0) // groups
     windows = (n0 // P0) * (n1 // P1) * (n2 // P2)
     item = (row // shifts // windows).to(tl.int64)
-    channel, exists, same = _group_of_heads(tl.program_id(0) % groups, channels, HEAD, GROUP, WIDTH)
-    gram, row_sum, start, start_norm, _, _ = _statistics(
+    channel, exists, same = group_of_heads(tl.program_id(0) % groups, channels, HEAD, GROUP, WIDTH)
+    gram, row_sum, start, start_norm, _, _ = statistics(
         x_ptr + item * n0 * n1 * n2 * channels,
         None,
         v0_ptr,
@@ -222,12 +195,12 @@ def factor_kernel(
         WIDTH,
         BLOCK,
         PRODUCT,
-        PRECISION,
+        SPLIT,
         False,
     )
     u = (start + eps) / (start_norm + eps)
     for _ in range(sweeps - 1):
-        _, _, _, u = _sweep(u, gram, row_sum, same, eps, P0 * P1 * P2)
+        _, _, _, u = sweep(u, gram, row_sum, same, eps, P0 * P1 * P2)
     tl.store(u_ptr + row.to(tl.int64) * channels + channel, u, mask=exists)
 
 
@@ -259,19 +232,21 @@ def project_kernel(
 ):
     """The average over the grids of u (X^T u + eps 1)^T / c, cell by cell."""
     groups = tl.cdiv(channels, HEADS * HEAD)
-    item, starts, extent = _cell(tl.program_id(0) // groups, segments_ptr, cells0, cells1, cells2)
-    _, inside, voxel = _cell_voxels(item, starts, extent, n0, n1, n2, Q1, Q2, ROWS)
+    item, starts, extent = find_cell(
+        tl.program_id(0) // groups, segments_ptr, cells0, cells1, cells2
+    )
+    _, inside, voxel = cell_voxels(item, starts, extent, n0, n1, n2, Q1, Q2, ROWS)
     head = tl.program_id(0) % groups * HEADS + tl.arange(0, HEADS)
     lane = tl.arange(0, HEAD_WIDTH)
     channel = head[:, None] * HEAD + lane[None, :]
     exists = (lane[None, :] < HEAD) & (channel < channels)
     offset = voxel[:, None, None] * channels + channel[None, :, :]
     mask = inside[:, None, None] & exists[None, :, :]
-    x = _relu(tl.load(x_ptr + offset, mask=mask, other=0.0))
+    x = relu(tl.load(x_ptr + offset, mask=mask, other=0.0))
     total = tl.zeros((ROWS, HEADS, HEAD_WIDTH), tl.float32)
     windows = (n0 // P0) * (n1 // P1) * (n2 // P2)
     for grid in tl.static_range(SHIFTS):
-        window, _ = _window_of_cell(starts, shifts_ptr + grid * 3, n0, n1, n2, P0, P1, P2)
+        window, _ = window_of_cell(starts, shifts_ptr + grid * 3, n0, n1, n2, P0, P1, P2)
         row = ((item * windows + window) * SHIFTS + grid).to(tl.int64)
         u = tl.load(u_ptr + row * channels + channel, mask=exists, other=0.0)
         v = tl.sum(x * u[None, :, :], 2) + eps

@@ -24,11 +24,13 @@ _PRODUCTS = {
     torch.bfloat16: tl.bfloat16,
     torch.float16: tl.float16,
 }
-# Channels whose Gram matrices are formed together: in float32, 32 are a line of the cache.
-_GROUP_CHANNELS = 32
 _MIN_DOT = 16  # the smallest side of a matrix product in Triton
-_BLOCK_VOXELS = 64  # voxels of a window that are read at a time
+# Channels whose Gram matrices are formed together: fewer waste less off the diagonal blocks.
+_GROUP_CHANNELS = 16
+# Voxels of a window that are read at a time; on the way back there are twice as many values each.
+_BLOCK_VOXELS, _BLOCK_VOXELS_BACK = 32, 16
 _CELL_ELEMENTS = 4096  # about the most voxels times channels that one program projects
+_MAX_WARPS = 8
 
 
 class Launcher:
@@ -48,10 +50,10 @@ class Launcher:
         self.group = heads * self.head_dim
         self.groups = -(-reshape.num_heads // heads)
         self.width = max(_power_of_two(self.group), _MIN_DOT)
-        # Triton's interpreter multiplies no bfloat16; float32 gives the same.
-        self.product = _PRODUCTS[x.dtype if x.is_cuda else torch.float32]
-        self.num_warps = 8 if self.width > 64 else 4
-        self.block = min(max(_power_of_two(self.v0.numel()), _MIN_DOT), _BLOCK_VOXELS)
+        self.on_tensor_cores = _has_tensor_cores(x.device)
+        self.product = _PRODUCTS[x.dtype if self.on_tensor_cores else torch.float32]
+        # Few warps each: they would have the parts of the small matrix products in common.
+        self.num_warps = min(self.width // _MIN_DOT, _MAX_WARPS)
 
     def forward(self) -> Tensor:
         """The mixed map."""
@@ -78,9 +80,9 @@ class Launcher:
                 HEAD=self.head_dim,
                 GROUP=self.group,
                 WIDTH=self.width,
-                BLOCK=self.block,
+                BLOCK=self._block(_BLOCK_VOXELS),
                 PRODUCT=self.product,
-                PRECISION=_precision(self.x.device),
+                SPLIT=self.on_tensor_cores,
                 num_warps=self.num_warps,
             )
             groups = -(-channels // (heads * self.head_dim))
@@ -101,7 +103,7 @@ class Launcher:
                 HEAD_WIDTH=head_width,
                 HEADS=heads,
                 ROWS=rows,
-                num_warps=4,
+                num_warps=_project_warps(rows * heads * head_width),
             )
         return output.movedim(-1, 1)
 
@@ -112,7 +114,7 @@ class Launcher:
         layout = self.layout
         gradient = _channels_last(gradient)
         channels = self.tokens.shape[-1]
-        vectors = self.v0.new_empty((4, self.rows, channels))
+        vectors = self.v0.new_empty((self.rows, 4, channels))
         matrices = self.v0.new_empty((self.rows, channels, self.head_dim))
         with _on(self.x.device):
             factor_gradient_kernel[(self.rows * self.groups,)](
@@ -125,23 +127,27 @@ class Launcher:
                 *layout.size,
                 channels,
                 len(layout.shifts),
-                self.rows * channels,
                 self.sweeps,
                 self.eps,
                 *layout.patch,
                 HEAD=self.head_dim,
                 GROUP=self.group,
                 WIDTH=self.width,
-                BLOCK=self.block,
+                BLOCK=self._block(_BLOCK_VOXELS_BACK),
                 SWEEPS=_power_of_two(self.sweeps),
                 PRODUCT=self.product,
-                PRECISION=_precision(self.x.device),
+                SPLIT=self.on_tensor_cores,
                 num_warps=self.num_warps,
             )
             return (
                 self._input_gradient(gradient, vectors, matrices) if for_x else None,
                 self._start_gradient(vectors) if for_v0 else None,
             )
+
+    def _block(self, most: int) -> int:
+        """Voxels of a plane of a window that are read at a time."""
+        plane = math.prod(self.layout.patch[1:])
+        return min(max(_power_of_two(plane), _MIN_DOT), most)
 
     def _input_gradient(self, gradient: Tensor, vectors: Tensor, matrices: Tensor) -> Tensor:
         layout = self.layout
@@ -158,7 +164,6 @@ class Launcher:
             result,
             *layout.size,
             self.tokens.shape[-1],
-            vectors[0].numel(),
             *layout.cells,
             self.eps,
             *layout.patch,
@@ -168,8 +173,8 @@ class Launcher:
             GROUP=self.group,
             WIDTH=self.width,
             ROWS=max(_power_of_two(layout.cell_voxels), _MIN_DOT),
-            PRECISION=_precision(self.x.device),
-            num_warps=self.num_warps,
+            SPLIT=self.on_tensor_cores,
+            num_warps=min(2 * self.num_warps, _MAX_WARPS),
         )
         return result.movedim(-1, 1)
 
@@ -178,7 +183,7 @@ class Launcher:
         result = self.v0.new_empty((self.rows, columns))
         start_gradient_kernel[(self.rows,)](
             self.tokens,
-            vectors[2],
+            vectors,
             layout.shifts,
             result,
             *layout.size,
@@ -186,10 +191,10 @@ class Launcher:
             len(layout.shifts),
             *layout.patch,
             WIDTH=_GROUP_CHANNELS,
-            BLOCK=self.block,
+            BLOCK=self._block(_BLOCK_VOXELS_BACK),
             num_warps=4,
         )
-        return result.sum(0) + 2 * self.v0 * vectors[3].sum()
+        return result.sum(0) + 2 * self.v0 * vectors[:, 3].sum()
 
 
 def _channels_last(x: Tensor) -> Tensor:
@@ -203,11 +208,15 @@ def _on(device: torch.device) -> contextlib.AbstractContextManager:
 
 
 @lru_cache
-def _precision(device: torch.device) -> str:
-    """How float32 matrices are multiplied: on tensor cores only where three parts keep float32."""
-    if device.type == "cuda" and torch.version.hip is None:
-        return "tf32x3" if torch.cuda.get_device_capability(device) >= (8, 0) else "ieee"
-    return "ieee"
+def _has_tensor_cores(device: torch.device) -> bool:
+    """Whether tensor cores multiply all types; elsewhere all is multiplied in plain float32."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def _project_warps(elements: int) -> int:
+    return min(max(elements // 1024, 1), _MAX_WARPS)
 
 
 def _power_of_two(n: int) -> int:

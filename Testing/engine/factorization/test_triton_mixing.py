@@ -6,6 +6,7 @@ They run on a GPU, or, in a process with TRITON_INTERPRET=1, in Triton's interpr
 
 from __future__ import annotations
 
+import importlib
 import os
 
 import pytest
@@ -93,6 +94,13 @@ def test_output_and_gradient_equal_the_definition(name):
     assert reference.relative(found[1], expected[1]) < 1e-5
 
 
+@pytest.mark.skipif(not INTERPRETED, reason="is what a GPU does anyway, where it can")
+def test_float32_split_in_two_parts_for_tensor_cores_is_as_exact(monkeypatch):
+    launcher = importlib.import_module("factorizer_engine.factorization.triton_launcher")
+    monkeypatch.setattr(launcher, "_has_tensor_cores", lambda _: True)
+    test_output_and_gradient_equal_the_definition("two dimensions")
+
+
 # With more sweeps the start is almost forgotten, and what is left of its gradient is rounding.
 @pytest.mark.parametrize("eps", [1e-16, 1e-2])
 @pytest.mark.parametrize("sweeps", [1, 2])
@@ -139,8 +147,8 @@ def test_nan_is_not_hidden():
 
 
 def test_memory_layout_does_not_matter_and_results_repeat_exactly():
-    x, layer, v0 = _setup("three dimensions")
-    strided = x.contiguous(memory_format=torch.channels_last_3d)
+    x, layer, v0 = _setup("two dimensions")
+    strided = x.contiguous(memory_format=torch.channels_last)
     results = [_with_gradients(lambda x, v0: _fused(x, layer, v0), m, v0) for m in (x, x, strided)]
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
