@@ -1,25 +1,36 @@
 """Rank-1 mixing of whole maps: ReLU, matricise, rank-1 NMF, put back, average over the shifts.
 
-Maps are read channels-last, as tokens (voxels, channels). A grid of windows, shifted or not, is an
-order of the tokens, so that cutting and rolling are one gather, joining and rolling back another.
-Everything between is matrix products over all heads of a window at once: heads are read off the
-diagonal blocks of the windows' Gram matrices, and projected through block-diagonal factors.
+Maps are read channels-last. Blocks of windows are cut from them, small enough to stay in the
+processor's cache, and everything between is matrix products over groups of heads at once: with
+B = u u^T / c on the diagonal blocks of a matrix, the reconstruction of a window X (P x channels
+here) is X B + eps 1 u^T / c, see `rank_one`. The gradient is as direct: with K = (dY)^T X it is
+
+    dX = X (dG + dG^T) + dY B + 1 ds^T + v_0 da^T
+
+where G = X^T X, s = X^T 1 and a = X^T v_0 are what u depends on, so that nothing but those needs to
+be remembered.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from factorizer_engine.factorization.matricize import Matricize
 from factorizer_engine.factorization.rank_one import left_factor
+from factorizer_engine.factorization.shifted_windows import Block, ShiftedWindows
 
-# Channels whose Gram matrices are formed together: fewer waste less work off the diagonal blocks,
-# more make better use of the matrix product.
-_GRAM_CHANNELS = 32
+# Channels multiplied at once: fewer waste less work off the diagonal blocks, more make better use
+# of the matrix product.
+_GROUP_CHANNELS = 32
+# Values of a block of windows: 16 MiB in float32, which stay in a cache of the last level.
+_BLOCK_VALUES = 2**22
+
+Statistics = tuple[Tensor, Tensor, Tensor]
 
 
 def mix_rank_one(x: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: float) -> Tensor:
@@ -42,98 +53,132 @@ def mix_rank_one(x: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: fl
         raise ValueError(
             f"The mixer takes {reshape.spatial_size} voxels, not {tuple(x.shape[2:])}."
         )
-    batch, channels, *spatial_size = x.shape
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    with torch.autocast(x.device.type, enabled=False):
-        tokens = torch.relu(x).to(dtype).movedim(1, -1).reshape(-1, channels)
-        starts = torch.stack([v0, torch.ones_like(v0)]).to(dtype)
-        mixed = None
-        for shift in reshape.shifts:
-            order, inverse = _orders(reshape, shift, batch, x.device)
-            windows = _Gather.apply(tokens, order, inverse).view(-1, v0.numel(), channels)
-            windows = _project(windows, starts, reshape.head_dim, sweeps, eps)
-            part = _Gather.apply(windows.view(-1, channels), inverse, order)
-            mixed = part if mixed is None else mixed.add_(part)
-        mixed = mixed.div_(len(reshape.shifts)).to(x.dtype)
-    return mixed.view(batch, *spatial_size, channels).movedim(-1, 1)
+    tokens = x.movedim(1, -1).contiguous()
+    return _RankOneMixing.apply(tokens, v0, reshape, sweeps, eps).movedim(-1, 1)
 
 
-def _project(x: Tensor, starts: Tensor, head_dim: int, sweeps: int, eps: float) -> Tensor:
-    """Rank-1 reconstruction of every head of windows (N, P, C).
+class _RankOneMixing(torch.autograd.Function):
+    """`mix_rank_one` of maps (B, *S, C); the starting factor is a constant."""
 
-    `starts` (2, P) holds v_0 and ones, so that one product gives X v_0 and X 1.
+    @staticmethod
+    def forward(ctx, maps: Tensor, v0: Tensor, reshape: Matricize, sweeps: int, eps: float):
+        projection = _Projection(v0, reshape, sweeps, eps, maps.dtype)
+        mixed = torch.empty_like(maps, dtype=projection.dtype)
+        remembered = []
+        with torch.autocast(maps.device.type, enabled=False):
+            for windows, block, is_first in projection.blocks(maps):
+                x = windows.cut(maps, block, projection.dtype).relu_()
+                statistics = projection.statistics(x)
+                windows.put(mixed, block, projection.project(x, statistics), add=not is_first)
+                remembered.extend(statistics)
+        ctx.projection = projection
+        ctx.save_for_backward(maps, *remembered)
+        return mixed.to(maps.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):
+        projection, (maps, *remembered) = ctx.projection, ctx.saved_tensors
+        gradient = gradient.contiguous()
+        result = torch.empty_like(maps, dtype=projection.dtype)
+        statistics = zip(*[iter(remembered)] * 3, strict=True)
+        with torch.autocast(maps.device.type, enabled=False):
+            for windows, block, is_first in projection.blocks(maps):
+                x = windows.cut(maps, block, projection.dtype).relu_()
+                dy = windows.cut(gradient, block, projection.dtype)
+                dx = projection.backward(x, dy, next(statistics))
+                windows.put(result, block, dx.mul_(x > 0), add=not is_first)
+        return result.to(maps.dtype), None, None, None, None
+
+
+class _Projection:
+    """Rank-1 reconstruction of every head of windows, divided by the number of grids.
+
+    Windows are X (N, P, C), the transposes of the matrices in `rank_one` beside each other.
+    Statistics are the heads' G (N, heads, d, d), s and a (N, heads, d).
     """
-    heads = x.shape[-1] // head_dim
-    start, row_sum = (starts @ x).unflatten(-1, (heads, head_dim)).unbind(1)  # each (N, heads, d)
-    v0 = starts[0]
-    u = left_factor(_grams(x, head_dim), row_sum, start, v0 @ v0, v0.numel(), sweeps, eps)
-    scaled = u / ((u * u).sum(-1, keepdim=True) + eps)
-    # v = (X^T u + eps) / c for all heads at once, (N, P, heads)
-    v = torch.baddbmm(_over_columns(eps, u), x, _block_column(scaled))
-    return v @ _block_column(u).mT
 
+    def __init__(
+        self, v0: Tensor, reshape: Matricize, sweeps: int, eps: float, dtype: torch.dtype
+    ) -> None:
+        self.dtype = torch.promote_types(dtype, torch.float32)
+        self._starts = torch.stack([v0, torch.ones_like(v0)]).to(self.dtype)  # (2, P)
+        self._sweeps, self._eps = sweeps, eps
+        self._reshape, self._weight = reshape, 1 / len(reshape.shifts)
+        self._head_dim = reshape.head_dim
+        self._group = self._head_dim * max(_GROUP_CHANNELS // self._head_dim, 1)
 
-def _over_columns(eps: float, u: Tensor) -> Tensor:
-    """eps / c of every head, (N, 1, heads), to be broadcast over the columns."""
-    return (eps / ((u * u).sum(-1) + eps)).unsqueeze(1)
+    def blocks(self, maps: Tensor) -> Iterator[tuple[ShiftedWindows, Block, bool]]:
+        """All blocks of windows of all grids, and whether the grid is the first."""
+        reshape = self._reshape
+        values = math.prod(reshape.patch_size) * maps.shape[0] * maps.shape[-1]
+        for number, shift in enumerate(reshape.shifts):
+            windows = ShiftedWindows(reshape.patch_size, shift)
+            for block in windows.blocks(reshape.spatial_size, _BLOCK_VALUES // values):
+                yield windows, block, number == 0
 
+    def statistics(self, x: Tensor) -> Statistics:
+        start, row_sum = self._per_head(self._starts @ x).unbind(1)
+        return self._products(x, x), row_sum, start
 
-def _grams(x: Tensor, head_dim: int) -> Tensor:
-    """X X^T of every head, (N, heads, d, d), of windows (N, P, C)."""
-    group = head_dim * max(_GRAM_CHANNELS // head_dim, 1)
-    blocks = []
-    for channels in x.split(group, dim=-1):
-        gram = (channels.mT @ channels).unflatten(1, (-1, head_dim)).unflatten(3, (-1, head_dim))
-        blocks.append(gram.diagonal(dim1=1, dim2=3).movedim(-1, 1))
-    return torch.cat(blocks, dim=1) if len(blocks) > 1 else blocks[0]
+    def project(self, x: Tensor, statistics: Statistics) -> Tensor:
+        u = self._left_factor(*statistics)
+        scale = self._scale(u)
+        # v = (X^T u + eps) / c for all heads at once, (N, P, heads)
+        v = torch.baddbmm(self._eps * scale.mT, x, _block_column(scale * u))
+        return v @ _block_column(u).mT
+
+    def backward(self, x: Tensor, dy: Tensor, statistics: Statistics) -> Tensor:
+        """Gradient with respect to x, when dy (N, P, C) is that of the reconstruction."""
+        cross, dy_sum = self._products(dy, x), self._per_head(dy.sum(1))
+        leaves = [part.detach().requires_grad_() for part in statistics]
+        with torch.enable_grad():
+            u = self._left_factor(*leaves)
+            # <dY, u v^T> as a function of u, which is a function of the statistics
+            dy_v = (cross @ u.unsqueeze(-1)).squeeze(-1) + self._eps * dy_sum
+            objective = (self._scale(u) * u * dy_v).sum()
+        dgram, dsum, dstart = torch.autograd.grad(objective, leaves)
+        u = u.detach()
+        dx = self._starts.mT @ torch.stack([dstart, dsum], dim=1).flatten(2)
+        dx.baddbmm_(dy @ _block_column(self._scale(u) * u), _block_column(u).mT)
+        for part, x_part, blocks in zip(
+            *(a.split(self._group, dim=-1) for a in (dx, x)),
+            (dgram + dgram.mT).split(self._group // self._head_dim, dim=1),
+            strict=True,
+        ):
+            part.baddbmm_(x_part, _block_diagonal(blocks))
+        return dx
+
+    def _left_factor(self, gram: Tensor, row_sum: Tensor, start: Tensor) -> Tensor:
+        v0 = self._starts[0]
+        return left_factor(gram, row_sum, start, v0 @ v0, v0.numel(), self._sweeps, self._eps)
+
+    def _scale(self, u: Tensor) -> Tensor:
+        """1 / c over the number of grids, (N, heads, 1)."""
+        return self._weight / ((u * u).sum(-1, keepdim=True) + self._eps)
+
+    def _per_head(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (-1, self._head_dim))
+
+    def _products(self, x: Tensor, y: Tensor) -> Tensor:
+        """x^T y of every head, (N, heads, d, d), of windows (N, P, C)."""
+        blocks = []
+        for left, right in zip(*(a.split(self._group, dim=-1) for a in (x, y)), strict=True):
+            product = left.mT @ right
+            product = self._per_head(product).unflatten(1, (-1, self._head_dim))
+            blocks.append(product.diagonal(dim1=1, dim2=3).movedim(-1, 1))
+        return torch.cat(blocks, dim=1)
 
 
 def _block_column(u: Tensor) -> Tensor:
     """Vectors (N, heads, d) on the blocks of a matrix (N, heads * d, heads), zeros elsewhere."""
-    heads = u.shape[1]
-    return (u.unsqueeze(-1) * torch.eye(heads, dtype=u.dtype, device=u.device)[:, None]).flatten(
-        1, 2
-    )
+    return (u.unsqueeze(-1) * _identity(u).unsqueeze(1)).flatten(1, 2)
 
 
-class _Gather(torch.autograd.Function):
-    """Rows of x in another order; the gradient is a gather too, which is faster than a scatter."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(order, inverse)
-        return x.index_select(0, order)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor):
-        order, inverse = ctx.saved_tensors
-        return _Gather.apply(gradient.contiguous(), inverse, order), None, None
+def _block_diagonal(blocks: Tensor) -> Tensor:
+    """Matrices (N, heads, d, d) on the diagonal of one (N, heads * d, heads * d)."""
+    return (blocks.unsqueeze(3) * _identity(blocks)[:, None, :, None]).flatten(3).flatten(1, 2)
 
 
-def _orders(
-    reshape: Matricize, shift: tuple[int, ...], batch: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Token indices in window order, and the inverse permutation, for a batch of maps."""
-    orders = _map_orders(reshape.spatial_size, reshape.patch_size, shift, device)
-    if batch == 1:
-        return orders
-    offsets = torch.arange(batch, device=device, dtype=torch.int32) * math.prod(
-        reshape.spatial_size
-    )
-    return tuple((offsets[:, None] + order).flatten() for order in orders)
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # what inference leaves in the cache must serve training too
-def _map_orders(
-    spatial_size: tuple[int, ...],
-    patch_size: tuple[int, ...],
-    shift: tuple[int, ...],
-    device: torch.device,
-) -> tuple[Tensor, Tensor]:
-    voxels = torch.arange(math.prod(spatial_size), dtype=torch.int32).reshape(1, 1, *spatial_size)
-    cutter = Matricize((1, *spatial_size), num_heads=1, patch_size=patch_size)
-    order = cutter.cut(cutter.shift(voxels, shift)).flatten()
-    inverse = torch.empty_like(order)
-    inverse[order.long()] = torch.arange(order.numel(), dtype=torch.int32)
-    return order.to(device), inverse.to(device)
+def _identity(heads: Tensor) -> Tensor:
+    return torch.eye(heads.shape[1], dtype=heads.dtype, device=heads.device)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from factorizer_engine.factorization import NMF, Matricize, MatrixFactorization, SWMatricize
 from factorizer_engine.factorization.mixing import mix_rank_one
 from factorizer_engine.factorization.rank_one import rank_one_factors
-from factorizer_engine.networks.layers import MLP, LayerNorm, Linear
+from factorizer_engine.networks.layers import MLP, LayerNorm, Linear, by_parts, project
 
 ComponentFilter = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Reshape = Callable[..., Matricize] | tuple[Callable[..., Matricize], dict[str, Any]]
@@ -70,15 +70,20 @@ class FactMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, *S) to (B, C, *S)."""
-        x = self.in_proj(x)
-        if self.component_filter is None and self.has_fast_path:
-            x = mix_rank_one(x, self.reshape, *self._rank_one_settings())
-        else:
-            x = self._mix(x)
-        return self.dropout(self.out_proj(x))
+        return self.project(self.mix(self.in_proj(x)))
 
-    def _mix(self, x: Tensor) -> Tensor:
-        """The definition, with explicit factors, for every solver and rank."""
+    def mix(self, x: Tensor) -> Tensor:
+        """What is between the linear maps: the only part that looks beyond single voxels."""
+        if self.component_filter is None and self.has_fast_path:
+            return mix_rank_one(x, self.reshape, *self._rank_one_settings())
+        return self._mix_by_definition(x)
+
+    def project(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """The last linear map and dropout, then perhaps the sum with a map."""
+        return project(x, self.out_proj, self.dropout, add)
+
+    def _mix_by_definition(self, x: Tensor) -> Tensor:
+        """With explicit factors, for every solver and rank."""
         matrices = self.act(self.reshape(x))
         with torch.autocast(x.device.type, enabled=False):
             u, v = self._factors(_at_least_float32(matrices))
@@ -124,8 +129,13 @@ class FactorizerBlock(nn.Module):
         self.mlp = MLP(channels, mlp_ratio, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.fact(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        mixed = self.fact.mix(by_parts(lambda part: self.fact.in_proj(self.norm1(part)), x))
+        # A component filter may have turned the sample into a batch.
+        return by_parts(self._add, x.expand(len(mixed), *x.shape[1:]), mixed)
+
+    def _add(self, x: Tensor, mixed: Tensor) -> Tensor:
+        x = self.fact.project(mixed, add=x)
+        return self.mlp(self.norm2(x), add=x)
 
 
 class FactorizerStage(nn.Module):
@@ -159,8 +169,14 @@ class FactorizerStage(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        if hasattr(self, "adapter"):
-            x = self.adapter(x)
+        return self.refine(self.adapter(x) if hasattr(self, "adapter") else x)
+
+    def join(self, x: Tensor, y: Tensor) -> Tensor:
+        """The adapter of two maps beside each other."""
+        return by_parts(self.adapter.beside, x, y)
+
+    def refine(self, x: Tensor) -> Tensor:
+        """All after the adapter."""
         if hasattr(self, "pos_embed"):
             x = self.pos_embed(x)
         for block in self.blocks:

@@ -50,7 +50,11 @@ class DecoderStage(nn.Module):
         self.block = FactorizerStage(2 * channels, channels, **stage_args)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        return self.block(torch.cat([skip, self.upsample(x)], dim=1))
+        return self.block.refine(self.merge(x, skip))
+
+    def merge(self, x: Tensor, skip: Tensor) -> Tensor:
+        """What goes into the blocks."""
+        return self.block.join(skip, self.upsample(x))
 
 
 class Factorizer(nn.Module):
@@ -183,7 +187,9 @@ class Factorizer(nn.Module):
             skips.append(x)
         features = [skips.pop()]
         for stage in self.decoder.blocks:
-            features.insert(0, stage(features[0], skips.pop()))
+            # In two steps, so that the skip is freed before the blocks need memory.
+            x = stage.merge(features[0], skips.pop())
+            features.insert(0, stage.block.refine(x))
         return features
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:

@@ -6,19 +6,80 @@ through without being copied.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_MLP_TOKENS = 32768
-
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED_CONVOLUTIONS = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+# Values of a part of a map in `by_parts`: on a CPU what stays in a core's cache, elsewhere enough to
+# keep the device busy.
+_CPU_PART, _PART = 2**18, 2**26
+
+# oneDNN's linear map with an activation or a sum fused to it. In float32 torch itself prefers MKL,
+# which takes more than twice as long on processors that are not Intel's.
+_ONEDNN_LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
 def channels_last(x: Tensor) -> Tensor:
     """The map (B, C, *S) with the channels innermost in memory."""
     return x.movedim(1, -1).contiguous().movedim(-1, 1)
+
+
+def linear(
+    tokens: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    gelu: bool = False,
+    add: Tensor | None = None,
+) -> Tensor:
+    """Tokens (..., C_in) to (..., C_out): a linear map, then perhaps GELU, then perhaps a sum."""
+    if _onednn_serves(tokens):
+        # oneDNN falls back to a hundred times slower code where rows do not follow each other.
+        tokens, weight = tokens.contiguous(), weight.contiguous()
+        if add is None:
+            return _ONEDNN_LINEAR(tokens, weight, bias, "gelu" if gelu else "none", [], "none")
+        if not gelu:
+            return _ONEDNN_LINEAR.binary(tokens, add.contiguous(), weight, bias, "add")
+    result = F.linear(tokens, weight, bias)
+    result = F.gelu(result) if gelu else result
+    return result if add is None else result + add
+
+
+def _onednn_serves(tokens: Tensor) -> bool:
+    return (
+        _ONEDNN_LINEAR is not None
+        and tokens.device.type == "cpu"
+        and tokens.dtype == torch.float32
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+
+
+def by_parts(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
+    """`function` of maps (B, C, *S), for functions that take every voxel by itself.
+
+    Without gradients the voxels go through it in parts, as maps (voxels, C), so that what it
+    computes on the way is never whole in memory and stays in the processor's cache.
+    """
+    if torch.is_grad_enabled():
+        return function(*maps)
+    tokens = [x.movedim(1, -1).reshape(-1, x.shape[1]) for x in maps]
+    limit = _CPU_PART if maps[0].device.type == "cpu" else _PART
+    count = max(1, limit // maps[0].shape[1])
+    parts = zip(*(t.split(count) for t in tokens), strict=True)
+    result = None
+    for number, part in enumerate(parts):
+        values = function(*part)
+        if result is None:
+            result = values.new_empty(len(tokens[0]), values.shape[1])
+        result[number * count : number * count + len(values)] = values
+    size = maps[0].shape
+    return result.view(size[0], *size[2:], -1).movedim(-1, 1)
 
 
 class Linear(nn.Module):
@@ -28,10 +89,17 @@ class Linear(nn.Module):
         super().__init__()
         self.linear = nn.Conv1d(in_channels, out_channels, kernel_size=1, bias=bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, *S) to (B, C_out, *S)."""
+    def forward(self, x: Tensor, gelu: bool = False, add: Tensor | None = None) -> Tensor:
+        """(B, C_in, *S) to (B, C_out, *S), then perhaps GELU, then perhaps the sum with a map."""
+        add = None if add is None else add.movedim(1, -1)
         weight = self.linear.weight.squeeze(-1)
-        return F.linear(x.movedim(1, -1), weight, self.linear.bias).movedim(-1, 1)
+        return linear(x.movedim(1, -1), weight, self.linear.bias, gelu, add).movedim(-1, 1)
+
+    def beside(self, x: Tensor, y: Tensor) -> Tensor:
+        """`forward` of two maps concatenated along the channels, without concatenating them."""
+        left, right = self.linear.weight.squeeze(-1).split((x.shape[1], y.shape[1]), dim=1)
+        result = linear(x.movedim(1, -1), left, self.linear.bias)
+        return linear(y.movedim(1, -1), right, add=result).movedim(-1, 1)
 
 
 class LayerNorm(nn.Module):
@@ -47,9 +115,6 @@ class LayerNorm(nn.Module):
 
 class MLP(nn.Module):
     """Two linear maps with a GELU between.
-
-    Without gradients it goes through the voxels in parts, so that the hidden map is never whole in
-    memory and stays in the processor's cache.
 
     Args:
         channels: Channels in and out.
@@ -68,12 +133,18 @@ class MLP(nn.Module):
             nn.Dropout(dropout),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled():
-            return self.block(x)
-        tokens = x.movedim(1, -1)
-        parts = tokens.reshape(-1, tokens.shape[-1]).split(_MLP_TOKENS)
-        return torch.cat([self.block(part) for part in parts]).view(tokens.shape).movedim(-1, 1)
+    def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """(B, C, *S) to (B, C, *S), then perhaps the sum with a map."""
+        up, _, first_dropout, down, last_dropout = self.block
+        return project(first_dropout(up(x, gelu=True)), down, last_dropout, add)
+
+
+def project(x: Tensor, layer: Linear, dropout: nn.Dropout, add: Tensor | None) -> Tensor:
+    """A linear map of the channels, dropout, and perhaps the sum with a map."""
+    if add is None or (dropout.training and dropout.p > 0):
+        x = dropout(layer(x))
+        return x if add is None else x + add
+    return layer(x, add=add)
 
 
 def stem_convolution(dims: int, in_channels: int, out_channels: int) -> nn.Module:
@@ -110,7 +181,7 @@ class PatchConvolution(nn.Module):
         tokens = tokens.permute(0, *grid, *patch, 2 * dims + 1)
         tokens = tokens.reshape(batch, *(s // stride for s in size), stride**dims * channels)
         weight = self.weight.movedim(1, -1).flatten(1)
-        return F.linear(tokens, weight, self.bias).movedim(-1, 1)
+        return linear(tokens, weight, self.bias).movedim(-1, 1)
 
 
 class TransposedPatchConvolution(nn.Module):
@@ -135,7 +206,7 @@ class TransposedPatchConvolution(nn.Module):
         batch, *size, _ = tokens.shape
         dims, stride = len(size), self.stride
         weight = self.weight.movedim(1, -1).flatten(1).t()
-        tokens = F.linear(tokens, weight, self.bias.repeat(stride**dims))
+        tokens = linear(tokens, weight, self.bias.repeat(stride**dims))
         tokens = tokens.reshape(batch, *size, *[stride] * dims, -1)
         pairs = [axis for d in range(dims) for axis in (1 + d, 1 + dims + d)]
         tokens = tokens.permute(0, *pairs, 2 * dims + 1)
