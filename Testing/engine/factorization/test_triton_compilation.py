@@ -36,7 +36,17 @@ def _type(argument: str, number: str) -> str:
     return "*fp32" if argument in FLOAT32_POINTERS else f"*{number}"
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+# Triton takes numbers that are 1 as constants: here one sweep of one window, on a line.
+ONES = dict.fromkeys(
+    ("n0", "n1", "shifts", "sweeps", "cells0", "cells1", "P0", "P1", "Q1", "SHIFTS", "SWEEPS"), 1
+)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "special"),
+    [("float32", {}), ("bfloat16", {}), ("float32", {"SPLIT": False, **ONES})],
+    ids=["float32", "bfloat16", "float32 on a line, without tensor cores"],
+)
 @pytest.mark.parametrize(
     "name",
     [
@@ -47,10 +57,10 @@ def _type(argument: str, number: str) -> str:
         "start_gradient_kernel",
     ],
 )
-def test_kernels_compile_for_a_graphics_card(name, dtype, tmp_path, monkeypatch):
+def test_kernels_compile_for_a_graphics_card(name, dtype, special, tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     kernel, number = _kernel(name), NUMBERS[dtype]
-    values = SHAPES | {"PRODUCT": getattr(triton.language, dtype), "SPLIT": True}
+    values = SHAPES | {"PRODUCT": getattr(triton.language, dtype), "SPLIT": True} | special
     constants = {key: value for key, value in values.items() if key in kernel.arg_names}
     signature = {
         argument: "constexpr" if argument in constants else _type(argument, number)
