@@ -72,6 +72,8 @@ def mix_rank_one_fused(
     Returns:
         (B, C, *S) in channels-last memory.
     """
+    if v0.numel() != reshape.output_size[3] or v0.device != x.device:
+        return plain(x, reshape, v0, sweeps, eps)  # which says what is wrong
     try:
         return _FusedMixing.apply(x, v0, reshape, sweeps, eps, plain)
     except torch.cuda.OutOfMemoryError:

@@ -107,6 +107,18 @@ def test_a_kernel_that_fails_on_the_way_back_is_replaced(layer, fails):
     assert v0.grad is None
 
 
+def test_a_start_of_another_size_is_left_to_the_plain_form_to_refuse(layer, fails):
+    def refuse(*_):
+        raise ValueError("another size")
+
+    fails()
+    with pytest.raises(ValueError, match="another size"):
+        triton_mixing.mix_rank_one_fused(
+            torch.ones(1, 8, 8, 4), layer, torch.ones(9), 5, 1e-16, refuse
+        )
+    assert not triton_mixing._failed
+
+
 @pytest.mark.parametrize("way", ["forward", "backward"])
 def test_running_out_of_memory_is_not_taken_for_a_failing_kernel(layer, fails, way):
     fails(**{way: torch.cuda.OutOfMemoryError("full")})
