@@ -15,6 +15,7 @@ from torch import nn
 from factorizer_engine.errors import BadInputError, EngineMemoryError
 from factorizer_engine.failures import as_engine_error
 from factorizer_engine.images.memory import available_memory
+from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol import DeviceInfo
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -22,9 +23,13 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 _HEADROOM = 0.9
 """Part of the free memory that a case may be expected to take."""
 
-_MAPS = 20
-"""Feature maps of the finest level that fit into the measured peak of a Factorizer's forward pass
-(64^3 and 128^3 windows, two and four shifted grids, on a CPU)."""
+_FACTORIZER_MAPS, _OTHER_MAPS, _WORKSPACE = 10, 24, 150 * 10**6
+"""The bound of `window_bytes`: feature maps of the finest level, and bytes beside them.
+
+Measured growth of the resident memory in one forward pass on a CPU, in maps: 8 to 9 for Factorizers
+(64^3, 96^3 and 128^3 windows, 16 and 32 channels, two and four shifted grids; 13 for the smallest,
+where the workspace counts), 10 for MONAI's DynUNet and SegResNet, 16 for UNETR, 23 for SwinUNETR.
+"""
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -95,13 +100,15 @@ def free_memory(device: torch.device) -> int | None:
 
 
 def window_bytes(network: nn.Module, roi_size: Sequence[int]) -> int:
-    """Estimated memory for the feature maps of one window in float32.
+    """Upper bound of the memory for the feature maps of one window in float32.
 
-    The finest level dominates; its width is that of the network's first convolution.
+    The finest level dominates; its width is that of the network's first convolution. The bound was
+    measured on a CPU; on a graphics card it is taken to be the same.
     """
     weights = next((p for p in network.parameters() if p.ndim == len(roi_size) + 2), None)
     width = 32 if weights is None else weights.shape[0]
-    return 4 * width * _MAPS * math.prod(roi_size)
+    maps = _FACTORIZER_MAPS if isinstance(network, Factorizer) else _OTHER_MAPS
+    return 4 * width * maps * math.prod(roi_size) + _WORKSPACE
 
 
 def check_host_memory(

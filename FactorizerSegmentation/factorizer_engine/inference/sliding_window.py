@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from factorizer_engine.inference.device import free_memory
+from factorizer_engine.inference.transfers import Arrival, transfers_for
 from factorizer_engine.inference.windows import Blender, Box, WindowPlan, plan_windows
 from factorizer_engine.monitor import Monitor
 
@@ -34,6 +35,9 @@ def predict_windows(
 ) -> np.ndarray:
     """Logits of a whole volume: mean over networks and mirrored copies, blended over windows.
 
+    While the networks compute, the next batch is brought to the device and the one before is
+    blended: on the device if the sums fit there, else on the host.
+
     Windows lie as in MONAI's `sliding_window_inference`, and the result is the same at every voxel
     that is nonzero in any channel; windows of zeros alone are not run (see `plan_windows`) and
     voxels that no window covers get `EMPTY_LOGIT`.
@@ -50,7 +54,7 @@ def predict_windows(
             rest of the result is `EMPTY_LOGIT`.
         device: Where the networks are.
         dtype: float32, or the type of autocast.
-        batch_size: Windows per call of a network.
+        batch_size: Windows per call of a network, at most.
         monitor: Told after every batch, and asked before every call whether to stop.
 
     Returns:
@@ -62,16 +66,31 @@ def predict_windows(
     blender = Blender(plan, out_channels, blending, _place_of_sums(plan, out_channels, device))
     padded = plan.pad(torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32)))
     flips = mirrorings(mirror_axes)
-    done = 0
+    transfers = transfers_for(device)
+
+    def send(windows: Sequence[Box]) -> Arrival:
+        return transfers.send(torch.stack([padded[(slice(None), *window)] for window in windows]))
+
+    def blend(windows: Sequence[Box], logits: Arrival) -> None:
+        for window, values in zip(windows, logits.wait(), strict=True):
+            blender.add(window, values)
+        blended.extend(windows)
+        monitor.report("segmenting", len(blended) / len(plan.windows))
+
+    blended: list[Box] = []
+    batches = _batches(plan.windows, batch_size)
     with torch.inference_mode(), torch.autocast(device.type, dtype, dtype != torch.float32):
-        for windows in _batches(plan.windows, batch_size):
-            batch = torch.stack([padded[(slice(None), *window)] for window in windows]).to(device)
-            for window, logits in zip(
-                windows, _mean_logits(networks, batch, flips, monitor), strict=True
-            ):
-                blender.add(window, logits)
-            done += len(windows)
-            monitor.report("segmenting", done / len(plan.windows))
+        coming = [send(windows) for windows in batches[:1]]
+        computed: list[tuple[Sequence[Box], Arrival]] = []
+        for number, windows in enumerate(batches):
+            batch = coming.pop().wait()
+            coming += [send(following) for following in batches[number + 1 : number + 2]]
+            logits = _mean_logits(networks, batch, flips, monitor)
+            computed.append((windows, transfers.fetch(logits, blender.device)))
+            if number > 0:
+                blend(*computed.pop(0))
+        for last in computed:
+            blend(*last)
         return blender.result(EMPTY_LOGIT)
 
 
@@ -105,12 +124,15 @@ def _mean_logits(
             logits = finest(network(batch.flip(flip) if flip else batch)).float()
             logits = logits.flip(flip) if flip else logits
             total = logits if total is None else total.add_(logits)
-    return total / (len(networks) * len(flips))
+    count = len(networks) * len(flips)
+    return total if count == 1 else total.div_(count)
 
 
-def _batches(windows: Sequence[Box], size: int) -> Iterator[Sequence[Box]]:
-    for start in range(0, len(windows), size):
-        yield windows[start : start + size]
+def _batches(windows: Sequence[Box], size: int) -> list[Sequence[Box]]:
+    """As few batches of at most `size` windows as possible, as equal as possible."""
+    count = -(-len(windows) // size)
+    ends = [len(windows) * number // count for number in range(count + 1)] if count else [0]
+    return [windows[start:end] for start, end in zip(ends, ends[1:], strict=False)]
 
 
 def _place_of_sums(plan: WindowPlan, channels: int, device: torch.device) -> torch.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -36,9 +37,14 @@ class WindowPlan:
     region: Box | None = None
 
     @property
-    def inner(self) -> Box:
-        """The volume's place in the padded volume."""
-        return tuple(slice(b, b + n) for b, n in zip(self.before, self.shape, strict=True))
+    def span(self) -> Box:
+        """The smallest box in the padded volume that holds all windows."""
+        if not self.windows:
+            return (slice(0, 0),) * 3
+        return tuple(
+            slice(min(axis.start for axis in places), max(axis.stop for axis in places))
+            for places in zip(*self.windows, strict=True)
+        )
 
     def pad(self, volume: Tensor) -> Tensor:
         """(C, X, Y, Z) with zeros around it; the volume itself where none are needed."""
@@ -110,12 +116,19 @@ def blending_weights(roi_size: Sequence[int], blending: str) -> Tensor:
 
 
 class Blender:
-    """Weighted average of overlapping windows, summed up in float32.
+    """Weighted average of overlapping windows, summed up where there are any.
+
+    The sums are in float32: those of a study of 240 x 240 x 155 voxels and three regions take 0.14
+    GB, which is little beside the network, and half precision would round what Gaussian weights of
+    0.001 to 1 add up to.
 
     Args:
         plan: Where the windows lie.
         channels: Channels of the result.
         blending: See `blending_weights`.
+        device: Where the sums are kept.
+
+    Attributes:
         device: Where the sums are kept.
     """
 
@@ -123,20 +136,24 @@ class Blender:
         self, plan: WindowPlan, channels: int, blending: str, device: torch.device | str = "cpu"
     ) -> None:
         self.plan = plan
+        self.device = torch.device(device)
         self._weights = blending_weights(plan.roi_size, blending).to(device)
-        self._sum = torch.zeros(channels, *plan.padded, device=device)
-        self._total = torch.zeros(plan.padded, device=device)
+        self._start = [axis.start for axis in plan.span]
+        size = _size(plan.span)
+        self._sum = torch.zeros(channels, *size, device=device)
+        self._total = torch.zeros(size, device=device)
 
     @staticmethod
     def bytes_needed(plan: WindowPlan, channels: int) -> int:
         """Memory that the sums take."""
-        return 4 * (channels + 1) * int(np.prod(plan.padded, dtype=np.int64))
+        return 4 * (channels + 1) * math.prod(_size(plan.span))
 
     def add(self, window: Box, values: Tensor) -> None:
         """Add what one window says, (channels, *roi_size)."""
-        values = values.to(self._sum.device, torch.float32)
-        self._sum[(slice(None), *window)].addcmul_(values, self._weights)
-        self._total[window] += self._weights
+        values = values.to(self.device, torch.float32)
+        place = _shifted(window, [-start for start in self._start])
+        self._sum[(slice(None), *place)].addcmul_(values, self._weights)
+        self._total[place] += self._weights
 
     def result(self, fill: float) -> np.ndarray:
         """The blended volume, float32 (channels, X, Y, Z); may be called once.
@@ -148,11 +165,15 @@ class Blender:
         self._total[unseen] = 1.0
         for channel in self._sum:
             channel.div_(self._total).masked_fill_(unseen, fill)
-        blended = self._sum[(slice(None), *self.plan.inner)].cpu().numpy()
-        if self.plan.region is not None:
-            inside = np.zeros(self.plan.shape, dtype=bool)
-            inside[self.plan.region] = True
-            blended[:, ~inside] = fill
+        offsets = [b - start for b, start in zip(self.plan.before, self._start, strict=True)]
+        whole = tuple(slice(0, n) for n in self.plan.shape)
+        summed = tuple(slice(-a, n - a) for a, n in zip(offsets, self._total.shape, strict=True))
+        wanted = _common(_common(summed, whole), self.plan.region or whole)
+        found = self._sum[(slice(None), *_shifted(wanted, offsets))]
+        if wanted == whole:
+            return found.cpu().numpy()
+        blended = np.full((len(found), *self.plan.shape), fill, dtype=np.float32)
+        blended[(slice(None), *wanted)] = found.cpu().numpy()
         return blended
 
 
@@ -163,6 +184,19 @@ def _places(length: int, size: int, step: int) -> list[slice]:
 
 
 def _touch(first: Box, second: Box) -> bool:
-    return all(
-        max(a.start, b.start) < min(a.stop, b.stop) for a, b in zip(first, second, strict=True)
-    )
+    return 0 not in _size(_common(first, second))
+
+
+def _common(first: Box, second: Box) -> Box:
+    """The box in both, of size 0 along axes where they do not meet."""
+    starts = [max(a.start, b.start) for a, b in zip(first, second, strict=True)]
+    stops = [min(a.stop, b.stop) for a, b in zip(first, second, strict=True)]
+    return tuple(slice(a, max(a, b)) for a, b in zip(starts, stops, strict=True))
+
+
+def _shifted(box: Box, offsets: Sequence[int]) -> Box:
+    return tuple(slice(a.start + by, a.stop + by) for a, by in zip(box, offsets, strict=True))
+
+
+def _size(box: Box) -> tuple[int, ...]:
+    return tuple(axis.stop - axis.start for axis in box)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -18,6 +24,7 @@ from factorizer_engine.inference.device import (
     windows_at_once,
 )
 
+REPOSITORY = Path(__file__).resolve().parents[3]
 CPU = torch.device("cpu")
 
 
@@ -91,6 +98,42 @@ def test_a_clinical_study_is_accepted_with_three_gigabytes(monkeypatch):
     voxels = 240 * 240 * 155
     network = tiny.network(encoder_width=[16, 16, 16])
     check_host_memory(4, 3, voxels, voxels // 8, window_bytes(network, (64, 64, 64)))
+
+
+MEASUREMENT = """
+import json, re, sys
+from pathlib import Path
+from factorizer_engine.allocator import keep_freed_memory
+from engine import tiny
+import torch
+
+def peak():
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+
+keep_freed_memory()
+torch.set_num_threads(1)
+network = tiny.NetworkSpec("Factorizer", json.loads(sys.argv[1])).build().eval()
+window = torch.randn(1, 2, *network.spatial_size)
+before = peak()
+with torch.inference_mode():
+    network(window)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own account")
+def test_a_window_takes_less_memory_than_the_bound_but_not_much_less():
+    arguments = tiny.arguments(spatial_size=[64, 64, 64], encoder_width=[32, 32, 32])
+    folders = (REPOSITORY / "FactorizerSegmentation", REPOSITORY / "Testing")
+    done = subprocess.run(
+        [sys.executable, "-c", MEASUREMENT, json.dumps(arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    bound = window_bytes(tiny.NetworkSpec("Factorizer", arguments).build(), (64, 64, 64))
+    assert bound / 4 < int(done.stdout) < bound
 
 
 def test_a_window_that_does_not_fit_is_refused(monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,10 @@ from torch import nn
 
 from engine import tiny
 from factorizer_engine.errors import CancelledError
+from factorizer_engine.inference import sliding_window
 from factorizer_engine.inference.sliding_window import EMPTY_LOGIT, predict_windows, sigmoid_
+from factorizer_engine.inference.transfers import Arrival, Transfers
+from factorizer_engine.inference.windows import plan_windows
 from factorizer_engine.monitor import Monitor
 
 ROI = tiny.WINDOW
@@ -112,6 +117,61 @@ def test_batches_of_windows_give_the_same_as_single_windows(network):
     volume = full_volume((30, 26, 18))
     single, batched = (predict([network], volume, batch_size=n) for n in (1, 5))
     np.testing.assert_allclose(batched, single, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [2, 3, 8])
+def test_batches_are_of_nearly_equal_size(network, size):
+    sizes = []
+    hook = network.register_forward_hook(lambda module, x, y: sizes.append(len(x[0])))
+    predict([network], full_volume((40, 24, 16)), batch_size=size)
+    hook.remove()
+    assert sum(sizes) == 8
+    assert len(sizes) == -(-8 // size)
+    assert max(sizes) - min(sizes) <= 1
+
+
+class Late(Transfers):
+    """Copies that end only when they are waited for; before that they hold nothing of use."""
+
+    def send(self, batch):
+        return self._late(batch, batch)
+
+    def fetch(self, result, place):
+        return self._late(result, result.to(place))
+
+    def _late(self, source, moved):
+        content, moved = source.clone(), moved.clone()
+        moved.fill_(float("nan"))
+        return Arrival(lambda: moved.copy_(content))
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_nothing_is_used_before_it_has_arrived(network, monkeypatch, size):
+    volume = full_volume((30, 26, 18))
+    expected = predict([network], volume)
+    monkeypatch.setattr(sliding_window, "transfers_for", Late)
+    found = predict([network], volume, batch_size=size)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("free", [1, 10**12], ids=["on the host", "on the device"])
+def test_a_graphics_card_sums_up_the_same_wherever_the_sums_are(network, monkeypatch, free):
+    volume = full_volume((30, 26, 18))
+    expected = predict([network], volume)
+    monkeypatch.setattr(sliding_window, "free_memory", lambda device: free)
+    on_card = copy.deepcopy(network).cuda()
+    found = predict([on_card], volume, device="cuda", batch_size=3)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_sums_that_do_not_fit_on_the_device_are_kept_on_the_host(monkeypatch):
+    plan = plan_windows(full_volume((24, 24, 24)), ROI, 0.5)
+    device = torch.device("cuda")
+    for free, place in ((10**5, "cpu"), (10**9, "cuda"), (None, "cuda")):
+        monkeypatch.setattr(sliding_window, "free_memory", lambda device, free=free: free)
+        assert sliding_window._place_of_sums(plan, 3, device).type == place
 
 
 def test_an_ensemble_gives_the_mean_of_its_members_logits(network):
