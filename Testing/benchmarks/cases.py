@@ -15,8 +15,7 @@ from torch import nn
 
 from benchmarks.measure import Row, Setting, ratio, synchronize, take_turns
 from factorizer_engine.images.matching import match_channels
-from factorizer_engine.images.readers import read_scan
-from factorizer_engine.images.scan import Scan
+from factorizer_engine.images.readers import read_scans
 from factorizer_engine.images.writers import write_lesions_csv, write_nifti, write_seg_nrrd
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 from factorizer_engine.inference.sliding_window import finest
@@ -101,11 +100,6 @@ class NetworkClock:
         self.calls += 1
 
 
-def read_case(paths: Mapping[str, Path]) -> dict[str, Scan]:
-    """The scan of every channel."""
-    return {channel: read_scan(path) for channel, path in paths.items()}
-
-
 def _run_engine(
     segmenter: Segmenter,
     paths: Mapping[str, Path],
@@ -116,7 +110,7 @@ def _run_engine(
     stages: Stages = {}
     with _timed(stages, TOTAL):
         with _timed(stages, "reading"):
-            scans = read_case(paths)
+            scans = read_scans(paths)
         result = segmenter.segment(scans)
         with _timed(stages, "writing"):
             _write(result)

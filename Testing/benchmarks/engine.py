@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.cases import read_case
 from benchmarks.measure import Row, Setting
 from factorizer_engine.bundles.model import Bundle
 from factorizer_engine.client import EngineClient
 from factorizer_engine.images.matching import match_channels
+from factorizer_engine.images.readers import read_scans
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol import HelloParams, ScanFile, SegmentParams
 
@@ -28,7 +28,7 @@ PRECISIONS = {"torch.float32": "float32", "torch.bfloat16": "bfloat16", "torch.f
 def measure_engine(bundle: Bundle, folder: Path, setting: Setting) -> list[Row]:
     """Cold start to first result, a warm re-run, and the memory of a whole study."""
     times: dict[str, list[float]] = {STARTED: [], FIRST: [], AGAIN: []}
-    scans = read_case(match_channels(sorted(folder.iterdir()), bundle.channels))
+    scans = read_scans(match_channels(sorted(folder.iterdir()), bundle.channels))
     with tempfile.TemporaryDirectory() as work:
         params = _params(bundle, scans, Path(work), setting)
         full = _params(bundle, {n: _enlarged(s) for n, s in scans.items()}, Path(work), setting)

@@ -205,12 +205,11 @@ def _only_family(engine: EngineClient) -> str:
 
 def _read_scans(paths: dict[str, Path]) -> dict[str, Scan]:
     from factorizer_engine.images.checks import check_scan
-    from factorizer_engine.images.readers import read_scan
+    from factorizer_engine.images.readers import read_scans
 
-    scans = {}
-    for channel, path in paths.items():
-        scans[channel] = read_scan(path)
-        check_scan(scans[channel])
+    scans = read_scans(paths)
+    for scan in scans.values():
+        check_scan(scan)
     return scans
 
 

@@ -7,10 +7,13 @@ values of the scan, points beyond it take the fill value.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from factorizer_engine.images.orientation import (
     axis_codes,
@@ -25,6 +28,9 @@ ALIGNMENT_TOLERANCE = 1e-2
 
 #: Axes whose cosine exceeds this count as sheared (0.06 degrees; rounding of headers is less).
 SHEAR_TOLERANCE = 1e-3
+
+#: Rows of an interpolation matrix that are multiplied together.
+_BLOCK = 16
 
 #: Names of ITK's interpolators by order.
 _ITK_INTERPOLATORS = {
@@ -267,13 +273,25 @@ def _interpolate_axes(
         ]
         result = array[np.ix_(*picks)]
     else:
-        result = array.astype(np.float32, copy=False)
-        for axis in sorted(range(3), key=lambda a: shape[a] / array.shape[a]):
-            weights = _linear_weights(positions[axis], array.shape[axis], sigmas[axes[axis]])
-            result = _apply_along(weights, result, axis)
+        result = _interpolate_lines(array.astype(np.float32, copy=False), positions, sigmas[axes])
     if not all(mask.all() for mask in inside):
         result[~(inside[0][:, None, None] & inside[1][:, None] & inside[2])] = fill
     return result
+
+
+def _interpolate_lines(
+    array: np.ndarray, positions: Sequence[np.ndarray], sigmas: np.ndarray
+) -> np.ndarray:
+    """Interpolate float32 voxels linearly at `positions` (in voxels) along each axis."""
+    # The axes from far to near in memory, since matrix products need rows that lie side by side.
+    order = np.argsort([-abs(stride) for stride in array.strides], kind="stable")
+    result = torch.from_numpy(np.require(array.transpose(order), requirements=["C", "W"]))
+    growth = [len(positions[axis]) / array.shape[axis] for axis in order]
+    for place in sorted(range(3), key=lambda place: (growth[place], -place)):
+        axis = order[place]
+        weights = _linear_weights(positions[axis], array.shape[axis], sigmas[axis])
+        result = _apply_along(torch.from_numpy(weights), result, place)
+    return result.numpy().transpose(np.argsort(order))
 
 
 def _linear_weights(positions: np.ndarray, length: int, sigma: float) -> np.ndarray:
@@ -288,13 +306,23 @@ def _linear_weights(positions: np.ndarray, length: int, sigma: float) -> np.ndar
     return weights.astype(np.float32)
 
 
-def _apply_along(weights: np.ndarray, array: np.ndarray, axis: int) -> np.ndarray:
-    """Multiply `weights` (M, N) onto axis `axis` (length N) of a three-dimensional array."""
+def _apply_along(weights: Tensor, array: Tensor, axis: int) -> Tensor:
+    """Multiply `weights` (M, N) onto axis `axis` (length N) of a three-dimensional array.
+
+    Only a band of the matrix is not zero, so it is multiplied in blocks of rows without the rest.
+    """
+    if axis == 2:
+        return array @ weights.T
+    rest = array.shape[1:]
     if axis == 0:
-        return (weights @ array.reshape(array.shape[0], -1)).reshape(-1, *array.shape[1:])
-    if axis == 1:
-        return np.matmul(weights, array)
-    return array @ weights.T
+        array = array.reshape(1, len(array), -1)
+    parts = []
+    for rows in weights.split(_BLOCK):
+        used = rows.any(dim=0).nonzero()
+        band = slice(int(used[0]), int(used[-1]) + 1)
+        parts.append(torch.matmul(rows[:, band], array[:, band]))
+    result = torch.cat(parts, dim=1)
+    return result.view(-1, *rest) if axis == 0 else result
 
 
 def _interpolate_freely(
@@ -310,10 +338,8 @@ def _interpolate_freely(
 
     kind = array.dtype
     array = _itk_ready(array, order)
-    for axis, sigma in enumerate(sigmas):
-        if sigma > 0:
-            length = array.shape[axis]
-            array = _apply_along(_linear_weights(np.arange(length), length, sigma), array, axis)
+    if sigmas.any():
+        array = _interpolate_lines(array, [np.arange(n) for n in array.shape], sigmas)
     image = sitk.GetImageFromArray(array.transpose(2, 1, 0))
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(to_source[:3, :3].ravel().tolist())

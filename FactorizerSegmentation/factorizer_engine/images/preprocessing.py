@@ -6,12 +6,14 @@ in both.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from factorizer_engine.errors import BadInputError
 from factorizer_engine.images.grid import Grid, resample
@@ -136,10 +138,14 @@ def foreground_box(
     """
     used = [np.zeros(n, dtype=bool) for n in channels[0].shape]
     for channel in channels:
-        plane = (channel != 0).any(axis=2)
-        used[0] |= plane.any(axis=1)
-        used[1] |= plane.any(axis=0)
-        used[2] |= (channel != 0).any(axis=(0, 1))
+        # The axes from far to near in memory; the other way round this takes ten times as long.
+        order = np.argsort([-abs(stride) for stride in channel.strides], kind="stable")
+        occupied = channel.transpose(order)
+        occupied = occupied if occupied.dtype == bool else occupied != 0
+        plane = occupied.any(axis=0)
+        lines = (occupied.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))
+        for axis, line in zip(order, lines, strict=True):
+            used[axis] |= line
     if not used[0].any():
         return None
     box = []
@@ -176,10 +182,12 @@ def normalize(volume: np.ndarray, method: str) -> np.ndarray:
         return volume
     if method not in ("zscore", "zscore_nonzero"):
         raise ValueError(f"unknown normalisation {method!r}")
-    counted = volume != 0 if method == "zscore_nonzero" else np.ones(volume.shape, dtype=bool)
-    values = volume[counted]
-    if values.size == 0:
+    line = torch.from_numpy(volume.ravel(order="K"))  # in memory order, so without a copy
+    counted = line != 0 if method == "zscore_nonzero" else torch.ones_like(line, dtype=torch.bool)
+    count = int(counted.count_nonzero())
+    if count == 0:
         return volume
-    mean = values.mean(dtype=np.float64)
-    deviation = values.std(dtype=np.float64) or 1.0
-    return np.where(counted, (volume - mean) / deviation, 0.0).astype(np.float32)
+    line.sub_(line.sum(dtype=torch.float64) / count).mul_(counted)
+    deviation = torch.linalg.vector_norm(line, dtype=torch.float64) / math.sqrt(count)
+    line.div_(deviation if deviation > 0 else 1.0)
+    return volume

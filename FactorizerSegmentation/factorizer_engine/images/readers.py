@@ -7,6 +7,7 @@ memory.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import nibabel as nib
@@ -16,6 +17,7 @@ import SimpleITK as sitk
 from factorizer_engine.errors import BadInputError
 from factorizer_engine.images.checks import check_affine, check_finite, check_shape, check_type
 from factorizer_engine.images.dicom import is_dicom_file, read_dicom_file, read_dicom_folder
+from factorizer_engine.images.parallel import in_parallel
 from factorizer_engine.images.scan import Scan
 
 FORMATS = "NIfTI, NRRD, MetaImage or DICOM"
@@ -86,6 +88,11 @@ def read_scan(path: str | Path, series: str | None = None) -> Scan:
         raise BadInputError(f"{path} may not be read; check its permissions.") from error
     check_finite(path.name, scan.array)
     return scan
+
+
+def read_scans(paths: Mapping[str, str | Path]) -> dict[str, Scan]:
+    """Read the scans of a study side by side, under the names of `paths`; see `read_scan`."""
+    return dict(zip(paths, in_parallel(read_scan, paths.values()), strict=True))
 
 
 def scan_name(path: str | Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import cc3d
 import numpy as np
-from scipy.spatial import ConvexHull
+from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
 from factorizer_engine.images.preprocessing import foreground_box
@@ -99,15 +99,22 @@ def largest_diameter(voxels: np.ndarray, affine: np.ndarray) -> float:
     longest edge. The two points farthest apart are vertices of the convex hull.
 
     Args:
-        voxels: Indices, shape (N, 3).
+        voxels: Indices, shape (N, 3), in the order in which `numpy.argwhere` gives them.
         affine: 4x4, voxel to world.
     """
     few = len(voxels) <= _FEW_VOXELS
-    candidates = voxels if few else _line_ends(voxels)
-    points = (candidates[:, None] + _FACES).reshape(-1, 3) @ affine[:3, :3].T
-    if not few:
-        points = points[ConvexHull(points).vertices]
-    return float(pdist(points).max())
+    # Faces of voxels inside the hull of all centres are inside the hull of all faces.
+    centres = voxels if few else _outermost(_line_ends(voxels))
+    points = (centres[:, None] + _FACES).reshape(-1, 3) @ affine[:3, :3].T
+    return float(pdist(points if few else _outermost(points)).max())
+
+
+def _outermost(points: np.ndarray) -> np.ndarray:
+    """The vertices of the convex hull; all points (N, 3) where they lie in one plane."""
+    try:
+        return points[ConvexHull(points).vertices]
+    except QhullError:
+        return points
 
 
 def _measure(
@@ -136,10 +143,11 @@ def _measure(
 
 def _line_ends(voxels: np.ndarray) -> np.ndarray:
     """Those voxels that are first or last in their row along every axis; all hull vertices are."""
-    for axis in range(3):
+    for axis in (2, 1, 0):
         others = [a for a in range(3) if a != axis]
-        order = np.lexsort((voxels[:, axis], voxels[:, others[0]], voxels[:, others[1]]))
-        voxels = voxels[order]
+        if axis < 2:  # they come in the order of rows along the last axis
+            order = np.lexsort((voxels[:, axis], voxels[:, others[0]], voxels[:, others[1]]))
+            voxels = voxels[order]
         new_row = (np.diff(voxels[:, others], axis=0) != 0).any(axis=1)
         first = np.concatenate([[True], new_row])
         last = np.concatenate([new_row, [True]])

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import cc3d
 import numpy as np
 
+from factorizer_engine.images.preprocessing import foreground_box
+
 if TYPE_CHECKING:
     from factorizer_engine.bundles.model import PostprocessingSettings, Region
 
@@ -34,19 +36,22 @@ def paint_regions(
         voxel_ml: Volume of a voxel in mL.
 
     Returns:
-        uint8, (I, J, K).
+        uint8, (I, J, K), i fastest in memory.
     """
-    labelmap = np.zeros(probabilities.shape[1:], dtype=np.uint8)
+    labelmap = np.zeros(probabilities.shape[1:], dtype=np.uint8, order="F")  # as in files
     for index in sorted(range(len(regions)), key=lambda i: regions[i].order):
         region = regions[index]
         mask = probabilities[index] >= threshold
-        smallest_piece = _voxels(settings.min_volume_ml.get(region.name, 0.0), voxel_ml)
-        if smallest_piece > 1 and mask.any():
-            mask = cc3d.dust(mask, threshold=smallest_piece, connectivity=26) != 0
-        count = int(mask.sum())
-        if 0 < count < _voxels(settings.replace_small.get(region.name, 0.0), voxel_ml):
+        box = foreground_box([mask], margin=0)
+        if box is None:
             continue
-        labelmap[mask] = region.label
+        mask = mask[box]
+        smallest_piece = _voxels(settings.min_volume_ml.get(region.name, 0.0), voxel_ml)
+        if smallest_piece > 1:
+            mask = cc3d.dust(mask, threshold=smallest_piece, connectivity=26) != 0
+        if mask.sum() < _voxels(settings.replace_small.get(region.name, 0.0), voxel_ml):
+            continue
+        labelmap[box][mask] = region.label
     return labelmap
 
 

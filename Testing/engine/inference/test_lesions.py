@@ -95,6 +95,13 @@ def test_the_largest_diameter_agrees_with_trying_all_pairs(seed):
     assert largest_diameter(np.unique(voxels, axis=0), affine) == pytest.approx(expected)
 
 
+def test_a_flat_lesion_has_a_diameter():
+    slab = np.zeros((9, 9, 3), dtype=bool)
+    slab[1:8, 1:8, 1] = True
+    longest = np.hypot(7.0, 6.0)  # from the face of one corner to the far side of the opposite one
+    assert largest_diameter(np.argwhere(slab), np.eye(4)) == pytest.approx(longest)
+
+
 def test_the_mean_probability_is_that_of_the_region_which_painted_the_class():
     array = np.zeros((6, 6, 6), np.uint8)
     array[1, 1, 1:5] = 4
