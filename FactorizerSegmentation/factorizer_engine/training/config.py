@@ -33,9 +33,12 @@ class DataSection(_Section):
 
 
 class SplitSection(_Section):
-    """Which cases are trained on, selected on and never touched."""
+    """Which cases are trained on, selected on and never touched.
 
-    file: str = "splits.json"
+    `file` keeps the split; without a name it is `<name>-split.json` beside the configuration.
+    """
+
+    file: str = ""
     folds: int = Field(5, ge=2)
     fold: int = Field(0, ge=0)
     seed: int = 42
@@ -106,12 +109,15 @@ class OptimizationSection(_Section):
     """How the weights are found.
 
     `schedule: steps` anneals over `steps`; `schedule: time` anneals over `max_seconds` of training
-    time (summed over resumed runs), however many steps that turns out to be.
+    time (summed over resumed runs), however many steps that turns out to be. `clock: processor`
+    counts the seconds that the process computes (all its threads together) in place of those on the
+    wall: fair to networks that are compared on a CPU that has other work, too.
     """
 
     steps: int = Field(100_000, ge=1)
     max_seconds: float | None = Field(None, gt=0)
     schedule: Literal["steps", "time"] = "steps"
+    clock: Literal["wall", "processor"] = "wall"
     batch_size: int = Field(2, ge=1)
     learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
@@ -134,7 +140,7 @@ class RunSection(_Section):
     """What surrounds the loop."""
 
     output: str = "runs/{name}"
-    device: str = "auto"
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     seed: int = 42
     threads: int | None = Field(None, ge=1)
     workers: int = Field(0, ge=0)
@@ -195,8 +201,8 @@ def load_config(
 ) -> TrainingConfig:
     """Read and check a configuration.
 
-    Relative `data.root` and `split.file` are taken from the folder of the file; environment
-    variables in them are filled in.
+    Relative `data.root`, `split.file` and `network.pretrained` are taken from the folder of the
+    file; environment variables in them are filled in.
 
     Args:
         path: YAML file.
@@ -223,6 +229,7 @@ def load_config(
         raise BadInputError(f"The configuration {path.name} must be a list of named sections.")
     _override(values, "data", "root", data)
     _override(values, "run", "output", output)
+    _name_split(values)
     _place_paths(values, path.resolve().parent)
     try:
         return TrainingConfig.model_validate(values)
@@ -235,8 +242,14 @@ def _override(values: dict, section: str, key: str, value: str | Path | None) ->
         values[section][key] = str(value)
 
 
+def _name_split(values: dict) -> None:
+    section = values.setdefault("split", {})
+    if isinstance(section, dict) and not section.get("file"):
+        section["file"] = f"{values.get('name')}-split.json"
+
+
 def _place_paths(values: dict, folder: Path) -> None:
-    for section, key in (("data", "root"), ("split", "file")):
+    for section, key in (("data", "root"), ("split", "file"), ("network", "pretrained")):
         part = values.get(section)
         if isinstance(part, dict) and isinstance(part.get(key), str):
             text = os.path.expanduser(os.path.expandvars(part[key]))
@@ -256,6 +269,8 @@ def _sentence(name: str, error: ValidationError) -> str:
         reason = f"lacks the key '{key}'"
     else:
         text = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "string_pattern_mismatch":
+            text = f"'{first['input']}' is unknown"
         reason = f"has a wrong value for '{key}': {text[0].lower()}{text[1:]}"
     more = error.error_count() - 1
     suffix = f" (and {more} more)" if more else ""

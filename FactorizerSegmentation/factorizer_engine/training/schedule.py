@@ -25,19 +25,20 @@ class Budget:
     """Counts steps and seconds of a run over all its resumptions.
 
     Args:
-        settings: Steps, seconds, and which of them drives the schedule.
+        settings: Steps, seconds by which clock, and which of them drives the schedule.
         seconds: Training time spent before this process started.
     """
 
     def __init__(self, settings: OptimizationSection, seconds: float = 0.0) -> None:
         self._settings = settings
         self._before = seconds
-        self._started = time.monotonic()
+        self._clock = time.process_time if settings.clock == "processor" else time.monotonic
+        self._started = self._clock()
 
     @property
     def seconds(self) -> float:
         """Training time so far, all resumptions together."""
-        return self._before + time.monotonic() - self._started
+        return self._before + self._clock() - self._started
 
     def progress(self, step: int) -> float:
         """Done fraction after `step` steps, 0 to 1, by steps or by time as configured."""
