@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import shutil
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +20,17 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.training.cases import read_channels
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.dataset import Case, Dataset, open_dataset
-from factorizer_engine.training.networks import build_network, network_spec
+from factorizer_engine.training.networks import (
+    build_network,
+    load_matching_weights,
+    network_spec,
+)
 from factorizer_engine.training.splits import make_split
 
 _MIN_OVERLAP = 0.05
-_BYTES_PER_WEIGHT = 6 * 4  # network, average, two moments, and both files of averaged weights
+# last.pt holds network, average and two moments, and exists twice while it is replaced; best.pt and
+# final.pt hold the average.
+_BYTES_PER_WEIGHT = (2 * 4 + 2) * 4
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,10 @@ class Finding:
     fatal: bool = True
 
     def __str__(self) -> str:
+        name = self.file.rpartition("/")[2]
+        for own in (f"{name} ", f"{name.partition('.')[0]} "):  # the message says whose it is
+            if self.message.startswith(own):
+                return f"{self.file} {self.message.removeprefix(own)}"
         return f"{self.file}: {self.message}"
 
 
@@ -58,6 +71,17 @@ class CheckReport:
         return tuple(f for f in self.findings if not f.fatal)
 
 
+class UnfitDataError(BadInputError):
+    """The data have problems; `report` has them all, and `details` names them line by line."""
+
+    def __init__(self, report: CheckReport) -> None:
+        problems = report.problems
+        more = len(problems) - 1
+        also = f" ({more} more problem{'s' * (more > 1)})" if more else ""
+        super().__init__(f"{problems[0]}{also}", "\n".join(map(str, problems)))
+        self.report = report
+
+
 def check_training(config: TrainingConfig) -> CheckReport:
     """Check data, split, network and disk of a configuration; nothing is written.
 
@@ -65,17 +89,19 @@ def check_training(config: TrainingConfig) -> CheckReport:
         Remarks that do not prevent training, and lesion volumes.
 
     Raises:
-        BadInputError: At the first problem in order; `details` lists all problems.
+        UnfitDataError: With all problems of the data.
+        BadInputError: If the split, the network or the disk cannot be used.
     """
+    check_folders(config)
     dataset = open_dataset(config.data)
     report = check_dataset(dataset)
     if report.problems:
-        count = len(report.problems)
-        more = f" ({count - 1} more problems)" if count > 1 else ""
-        raise BadInputError(f"{report.problems[0]}{more}", "\n".join(map(str, report.problems)))
+        raise UnfitDataError(report)
     make_split(config.split, report.volumes, write=False)
     spec = network_spec(config.network, len(dataset.channels), len(dataset.regions), config.window)
     network = build_network(spec, config.window)
+    if config.network.pretrained:
+        load_matching_weights(network, Path(config.network.pretrained))
     weights = sum(p.numel() for p in network.parameters())
     check_room(config, dataset, weights)
     return report
@@ -99,16 +125,13 @@ def check_dataset(dataset: Dataset) -> CheckReport:
         scans: list[Scan] = []
         findings += _check_images(case, dataset, scans)
         try:
-            label = read_scan(case.label)
+            label = _read_wholly(case.label)
         except EngineError as error:
             findings.append(Finding(_short(case.label), str(error)))
             continue
         findings += _check_label(case, label, dataset)
         if scans and not same_grid(Grid.of(scans[0]), Grid.of(label)):
-            message = (
-                f"The label lies on another grid ({_grid(label)}) "
-                f"than its image ({_grid(scans[0])})."
-            )
+            message = _grids_differ(label, scans[0])
             findings.append(Finding(_short(case.label), message))
         for name, values in dataset.regions.items():
             seen[name] |= bool(np.isin(label.array, values).any())
@@ -119,6 +142,10 @@ def check_dataset(dataset: Dataset) -> CheckReport:
         )
         for name, found in seen.items()
         if not found
+    ]
+    findings += [
+        Finding(_short(path), "The image has no label and is left out.", fatal=False)
+        for path in dataset.unlabelled
     ]
     return CheckReport(tuple(findings), volumes)
 
@@ -135,17 +162,45 @@ def check_room(config: TrainingConfig, dataset: Dataset, weights: int) -> None:
     Raises:
         BadInputError: If not, saying how much is needed.
     """
+    needs: dict[int, tuple[Path, int, list[str]]] = {}
     for folder, needed, what in (
         (config.cache, _cache_bytes(config, dataset), "pre-processed cases"),
         (config.output, weights * _BYTES_PER_WEIGHT, "checkpoints"),
     ):
-        existing = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-        free = shutil.disk_usage(existing).free
+        existing = _existing(folder)
+        disk = existing.stat().st_dev
+        place, sum_of_others, others = needs.get(disk, (existing, 0, []))
+        needs[disk] = place, sum_of_others + needed, [*others, what]
+    for place, needed, what in needs.values():
+        free = shutil.disk_usage(place).free
         if needed > free:
             raise BadInputError(
-                f"The {what} need {needed / 1e9:.1f} GB "
-                f"but {existing} has only {free / 1e9:.1f} GB free."
+                f"The {' and '.join(what)} need {_size(needed)}, "
+                f"but {place} has only {_size(free)} free."
             )
+
+
+def check_folders(config: TrainingConfig) -> None:
+    """Make sure that the folders of the run and of the cache can be made and written to.
+
+    Raises:
+        BadInputError: If not.
+    """
+    for folder in (config.output, config.cache):
+        existing = _existing(folder)
+        if not existing.is_dir():
+            raise BadInputError(f"{existing} is a file, so the folder {folder} cannot be made.")
+        if not os.access(existing, os.W_OK):
+            raise BadInputError(f"{existing} cannot be written to; choose another output.")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest of those around it that exists."""
+    return next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def _cache_bytes(config: TrainingConfig, dataset: Dataset) -> int:
@@ -161,6 +216,8 @@ def _check_images(case: Case, dataset: Dataset, scans: list[Scan]) -> Iterator[F
     """Findings about the images; those that can be read are left in `scans`, one per channel."""
     try:
         scans += read_channels(case)
+        for path in case.images:
+            _check_compression(path)
     except EngineError as error:
         yield from _damaged_files(case, error)
         return
@@ -187,9 +244,27 @@ def _damaged_files(case: Case, error: EngineError) -> Iterator[Finding]:
         return
     for path in case.images:
         try:
-            read_scan(path)
+            _read_wholly(path)
         except EngineError as own:
             yield Finding(_short(path), str(own))
+
+
+def _read_wholly(path: Path) -> Scan:
+    scan = read_scan(path)
+    _check_compression(path)
+    return scan
+
+
+def _check_compression(path: Path) -> None:
+    """Compare a compressed file with the checksum at its end, which readers do not look at."""
+    if path.suffix != ".gz":
+        return
+    try:
+        with gzip.open(path) as file:
+            while file.read(2**20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadInputError(f"{path.name} is damaged; copy it again.", repr(error)) from error
 
 
 def _check_label(case: Case, label: Scan, dataset: Dataset) -> Iterator[Finding]:
@@ -205,6 +280,16 @@ def _check_label(case: Case, label: Scan, dataset: Dataset) -> Iterator[Finding]
             "The label is empty; exclude the case unless it is a healthy example.",
             fatal=False,
         )
+
+
+def _grids_differ(label: Scan, image: Scan) -> str:
+    own, other = _grid(label), _grid(image)
+    if own == other:
+        return (
+            f"The label lies elsewhere in space than its image, though both have {own}; "
+            "the origin or the orientation in one of the headers is wrong."
+        )
+    return f"The label lies on another grid ({own}) than its image ({other})."
 
 
 def _grid(scan: Scan) -> str:

@@ -34,6 +34,7 @@ class Dataset:
         labels: Name to value, without background.
         regions: Name to the label values whose union it is; one network output each.
         cases: Sorted by name.
+        unlabelled: Training images for which there is no label.
     """
 
     root: Path
@@ -41,6 +42,7 @@ class Dataset:
     labels: dict[str, int]
     regions: dict[str, tuple[int, ...]]
     cases: tuple[Case, ...]
+    unlabelled: tuple[Path, ...] = ()
 
     def case(self, name: str) -> Case:
         for case in self.cases:
@@ -86,7 +88,19 @@ def open_dataset(section: DataSection) -> Dataset:
     cases = tuple(case for case in cases if case.name not in exclude)
     if not cases:
         raise BadInputError(f"The dataset {root} has no labelled cases.")
-    return Dataset(root, tuple(channels), dict(labels), dict(regions), cases)
+    unlabelled = () if is_bids else _unlabelled(root, cases, exclude)
+    return Dataset(root, tuple(channels), dict(labels), dict(regions), cases, unlabelled)
+
+
+def _unlabelled(root: Path, cases: tuple[Case, ...], exclude: frozenset[str]) -> tuple[Path, ...]:
+    used = {path for case in cases for path in case.images}
+    return tuple(
+        path
+        for path in sorted((root / "imagesTr").iterdir())
+        if _is_image(path)
+        and path not in used
+        and not {_stem(path), _stem(path).rpartition("_")[0]} & exclude
+    )
 
 
 def _read_description(path: Path) -> dict:

@@ -24,7 +24,12 @@ from factorizer_engine.training.distributed import Team
 from factorizer_engine.training.ema import AveragedWeights
 from factorizer_engine.training.history import History
 from factorizer_engine.training.losses import DeepSupervisionLoss, RegionLoss
-from factorizer_engine.training.networks import build_network, checkpoint_blocks, network_spec
+from factorizer_engine.training.networks import (
+    build_network,
+    checkpoint_blocks,
+    load_matching_weights,
+    network_spec,
+)
 from factorizer_engine.training.progress import Progress
 from factorizer_engine.training.report import Example
 from factorizer_engine.training.sampling import WindowDataset, window_loader
@@ -315,14 +320,6 @@ class Trainer:
         }
         save_atomically(content, self.folder / "last.pt")
         self._save_weights("final.pt", None)
-
-
-def load_matching_weights(network: torch.nn.Module, path: Path) -> None:
-    """Start from the weights of another run (`best.pt` or `final.pt`)."""
-    try:
-        network.load_state_dict(load_checkpoint(path)["network"])
-    except (KeyError, RuntimeError) as error:
-        raise BadInputError(f"The weights {path} do not fit this network.", str(error)) from error
 
 
 def _essence(config: TrainingConfig) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from factorizer_engine.bundles.model import NetworkSpec
 from factorizer_engine.errors import BadInputError
 from factorizer_engine.networks import FactorizerBlock
 from factorizer_engine.training.config import NetworkSection
+from factorizer_engine.training.state import load_checkpoint
 
 
 def network_spec(
@@ -72,6 +74,18 @@ def build_network(spec: NetworkSpec, window: Sequence[int]) -> nn.Module:
             repr(error),
         ) from error
     return network.train()
+
+
+def load_matching_weights(network: nn.Module, path: Path) -> None:
+    """Start from the weights of another run (`best.pt` or `final.pt`).
+
+    Raises:
+        BadInputError: If there are none or they do not fit.
+    """
+    try:
+        network.load_state_dict(load_checkpoint(path)["network"])
+    except (KeyError, RuntimeError) as error:
+        raise BadInputError(f"The weights {path} do not fit this network.", str(error)) from error
 
 
 def finest_output(outputs: Tensor | Sequence[Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 
 import factorizer_engine
 from factorizer_engine.errors import BadInputError
-from factorizer_engine.training.checks import check_training
+from factorizer_engine.training.checks import UnfitDataError, check_training
 from factorizer_engine.training.config import TrainingConfig, load_config
 from factorizer_engine.training.dataset import Dataset, open_dataset
 from factorizer_engine.training.distributed import Team, joined_team
@@ -45,6 +45,18 @@ def train(config: TrainingConfig, source: str | Path | None = None, resume: bool
         BadInputError: If the data or the folder cannot be used.
         NotANumberError: If the loss diverges.
     """
+    try:
+        return _train(config, source, resume)
+    except OSError as error:
+        place = error.filename or config.output
+        raise BadInputError(
+            f"{place} cannot be read or written ({error.strerror or error}); "
+            "check the free space and the rights.",
+            repr(error),
+        ) from error
+
+
+def _train(config: TrainingConfig, source: str | Path | None, resume: bool) -> Path:
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
     dataset = open_dataset(config.data)
@@ -86,12 +98,25 @@ def train_command(
     """`factorizer train CONFIG [--resume] [--check]`."""
     settings = load_config(config, data, output)
     if check:
-        report = check_training(settings)
-        for remark in report.remarks:
-            print(remark)
-        print(f"{len(report.volumes)} cases are fit for training.")
+        _check(settings)
         return None
     return train(settings, config, resume)
+
+
+def _check(config: TrainingConfig) -> None:
+    """Print all findings about the data, one a line; fails if training could not start."""
+    try:
+        report = check_training(config)
+    except UnfitDataError as error:
+        print(*error.report.findings, sep="\n")
+        count = len(error.report.problems)
+        problems = "1 problem" if count == 1 else f"{count} problems"
+        raise BadInputError(
+            f"The dataset is not fit for training: {problems}.", error.details
+        ) from error
+    for remark in report.remarks:
+        print(remark)
+    print(f"{len(report.volumes)} cases are fit for training.")
 
 
 def _volumes(config: TrainingConfig, dataset: Dataset, resume: bool) -> dict[str, float]:
@@ -107,6 +132,8 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise BadInputError("No Apple GPU is available; set run.device to cpu.")
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise BadInputError("No CUDA device is available; set run.device to cpu.")

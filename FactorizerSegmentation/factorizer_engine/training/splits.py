@@ -55,6 +55,9 @@ def make_split(section: SplitSection, volumes: Mapping[str, float], write: bool 
     for name in (*section.held_out, *(section.validation or ())):
         if name not in volumes:
             raise BadInputError(f"The split names the case '{name}', which is not in the dataset.")
+    both = sorted({*section.held_out} & {*(section.validation or ())})
+    if both:
+        raise BadInputError(f"The case '{both[0]}' cannot be held out and used for validation.")
     content = _read(path) if path.is_file() else _make(section, volumes)
     if write and not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +93,11 @@ def _fold_of(content: dict, section: SplitSection) -> Split:
     if not section.fold < len(content["folds"]):
         raise BadInputError(f"The split file {name} has no fold {section.fold}.")
     validation = tuple(content["folds"][section.fold])
+    if section.validation is not None and set(section.validation) != set(validation):
+        raise BadInputError(
+            f"The split file {name} validates on other cases than the configuration; "
+            "delete one of the two."
+        )
     members = {case for fold in content["folds"] for case in fold} | set(content["always_train"])
     return Split(tuple(sorted(members - set(validation))), validation, held_out)
 

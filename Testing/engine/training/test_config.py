@@ -74,3 +74,10 @@ def test_an_unset_environment_variable_is_named(settings, write_config, monkeypa
 def test_relative_folders_belong_to_the_configuration(settings, write_config, tmp_path):
     settings["data"]["root"] = "blobs"
     assert Path(load_config(write_config(settings)).data.root) == tmp_path / "blobs"
+
+
+def test_the_split_is_kept_beside_the_configuration(settings, write_config, tmp_path):
+    settings.pop("split")
+    assert Path(load_config(write_config(settings)).split.file) == tmp_path / "blobs-split.json"
+    settings["split"] = {"file": "mine.json"}
+    assert Path(load_config(write_config(settings)).split.file) == tmp_path / "mine.json"

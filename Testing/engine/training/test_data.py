@@ -138,7 +138,7 @@ def test_a_dataset_of_one_case_is_refused(tmp_path):
 def test_too_little_disk_space_is_noticed_before_training(settings, write_config, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 10, 1000))
-    with pytest.raises(BadInputError, match="pre-processed cases need .* GB"):
+    with pytest.raises(BadInputError, match="pre-processed cases and checkpoints need .* MB"):
         check_training(load_config(write_config(settings)))
 
 
