@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jinja2 import Environment
@@ -64,7 +64,7 @@ Research only; not a medical device. Results must be checked by a physician.
 | | |
 |---|---|
 | Steps | {{ steps }} of {{ samples }} windows |
-| Time | {{ minutes }} minutes on {{ device }}, {{ processes }} process(es) |
+| Time | {{ time }} on {{ device }}, {{ processes }} process(es) |
 | Optimiser | AdamW, learning rate {{ optimization.learning_rate }}, \
 weight decay {{ optimization.weight_decay }}, cosine over {{ optimization.schedule }} |
 | Precision | {{ optimization.precision }} |
@@ -87,8 +87,7 @@ On the cases used to choose the weights (so this is optimistic; in model space),
 
 {% endif %}
 {% if evaluation %}
-On {{ evaluation.cases | length }} cases that were neither trained on nor selected on, at the \
-native resolution ({{ evaluation.note }}):
+On {{ evaluation_cases }}, at the native resolution ({{ evaluation.note }}):
 
 {{ table }}
 
@@ -100,8 +99,8 @@ Not evaluated on held-out cases yet.
 
 ## On scans that differ from these
 
-Dice (mean ± standard deviation) of the {{ robustness.cases | length }} cases \
-{{ robustness.cases | join(", ") }}, their scans changed by a program ({{ robustness.note }}):
+Dice (mean ± standard deviation) on {{ robustness_cases }}, their scans changed by a program \
+({{ robustness.note }}):
 
 {{ robustness_table }}
 
@@ -151,7 +150,7 @@ def write_card(runs: Sequence[Run], weights: str) -> str:
         "excluded": config.data.exclude,
         "steps": record.get("steps", last),
         "samples": config.optimization.batch_size * record["processes"],
-        "minutes": round(seconds / 60),
+        "time": f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds",
         "optimization": config.optimization,
         "weights": {"best": "best on validation", "final": "last step"}[weights],
         "finished": record.get("finished", False),
@@ -162,6 +161,8 @@ def write_card(runs: Sequence[Run], weights: str) -> str:
         "evaluation": evaluation,
         "table": summary_table(evaluation) if evaluation else "",
         "per_case": case_table(evaluation) if evaluation else "",
+        "evaluation_cases": _cases(run, evaluation["cases"]) if evaluation else "",
+        "robustness_cases": _cases(run, run.robustness["cases"]) if run.robustness else "",
         "machine": (evaluation or {}).get("machine"),
         "case_seconds": next(iter(run.measured_seconds.values()), 0.0),
         "robustness": run.robustness,
@@ -215,6 +216,17 @@ def robustness_table(robustness: dict[str, Any]) -> str:
             cells.append(f"{entry['mean'][region]:.3f} ± {entry['sd'][region]:.3f}{limit}")
         rows.append(f"| {entry['title']} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
+
+
+def _cases(run: Run, names: Iterable[str]) -> str:
+    """How many cases, which, and whether training had anything to do with them."""
+    names = list(names)
+    known = [n for n in names if n in (*run.split.train, *run.split.validation)]
+    text = f"{len(names)} case{'s' if len(names) != 1 else ''} ({', '.join(names)})"
+    if not known:
+        were = "were" if len(names) != 1 else "was"
+        return f"{text} that {were} neither trained on nor selected on"
+    return f"{text}, **of which training or the choice of weights used {', '.join(known)}**"
 
 
 def _spacing(spacing: tuple[float, ...] | None) -> str:

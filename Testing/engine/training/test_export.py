@@ -84,7 +84,15 @@ def test_robustness_of_an_exported_model_goes_into_its_card(run, tmp_path):
     for entry in result["perturbations"].values():
         row = next(line for line in card.splitlines() if line.startswith(f"| {entry['title']} |"))
         assert f"{entry['mean']['whole']:.3f}" in row
-    assert "blob_5, their scans changed" in card
+    assert "1 case (blob_5) that was neither trained on nor selected on, their scans" in card
+
+
+def test_the_card_admits_that_evaluated_cases_were_trained_on(run, tmp_path):
+    model = str(export(run, tmp_path / "models" / "blobs").path)
+    evaluate_command(run, run / "evaluation", model=model, cases=["blob_1", "blob_4", "blob_5"])
+    card = export(run, tmp_path / "models" / "blobs", overwrite=True).card
+    assert "of which training or the choice of weights used blob_1, blob_4**" in card
+    assert "neither trained on" not in card
 
 
 def test_unfinished_runs_say_so(run, tmp_path):

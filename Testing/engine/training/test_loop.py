@@ -16,6 +16,7 @@ import torch
 
 from factorizer_engine.errors import BadInputError, EngineError
 from factorizer_engine.training.config import OptimizationSection, load_config
+from factorizer_engine.training.ema import AveragedWeights
 from factorizer_engine.training.history import read_history
 from factorizer_engine.training.loop import NotANumberError, Trainer
 from factorizer_engine.training.losses import DeepSupervisionLoss, RegionLoss
@@ -271,3 +272,17 @@ def test_dice_of_two_empty_masks_is_one():
     assert dice(empty, empty).item() == 1.0
     assert dice(empty, full).item() == 0.0
     assert dice(full, full).item() == 1.0
+
+
+def test_averaged_weights_follow_slowly_and_start_fast():
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(network.weight, 0.0)
+    average = AveragedWeights(network, decay=0.9)
+    torch.nn.init.constant_(network.weight, 1.0)
+    average.update(network)
+    assert average.network.weight.item() == pytest.approx(1 - 2 / 11)
+    for _ in range(200):
+        average.update(network)
+    torch.nn.init.constant_(network.weight, 2.0)
+    average.update(network)
+    assert average.network.weight.item() == pytest.approx(0.9 * 1 + 0.1 * 2, abs=1e-3)

@@ -134,6 +134,20 @@ def test_every_round_visits_every_case_once(windows):
     assert [sorted(names[i : i + 4]) for i in (0, 4, 8)] == [sorted(set(names))] * 3
 
 
+def test_windows_are_centred_in_regions_as_often_as_asked(dataset_dir, tmp_path):
+    dataset = open_dataset(
+        DataSection(root=str(dataset_dir), regions={"whole": (1, 2), "core": (2,)})
+    )
+    cache = CaseCache(tmp_path / "cache", dataset, PreprocessingSection(crop_margin=0))
+    names = [case.name for case in dataset.cases]
+    shares = []
+    for foreground in (0.0, 0.5, 1.0):
+        windows = WindowDataset(cache, names, (5, 5, 5), NOTHING, foreground, seed=3)
+        shares.append(np.mean([bool(windows[n][1].any()) for n in range(120)]))
+    assert shares[0] < shares[1] < shares[2]
+    assert shares[0] < 0.5 and shares[2] == 1.0
+
+
 def test_background_stays_zero_under_contrast_changes():
     image = torch.randn(2, 8, 8, 8)
     image[:, :4] = 0
