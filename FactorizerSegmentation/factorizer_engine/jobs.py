@@ -174,10 +174,10 @@ class EngineJobs:
 
         device = resolve_device(params.device)
         bundle = resolve_model(params.model, device.type)
-        key = (_fingerprint(bundle), str(device), params.precision)
+        key = (_fingerprint(bundle), str(device), params.precision, params.compiled)
         if key != self._segmenter_key:
             self._forget()
-            self._segmenter = Segmenter(bundle, device=str(device), precision=params.precision)
+            self._segmenter = Segmenter(bundle, str(device), params.precision, params.compiled)
             self._segmenter_key = key
         monitor.report("loading the model", 1.0)
         return self._segmenter

@@ -184,6 +184,7 @@ class LoadModelParams(Message):
     model: str
     device: str = "auto"
     precision: str = "float32"
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         _check_precision(self.precision)
@@ -211,6 +212,7 @@ class SegmentParams(Message):
         probabilities: Whether to write the probability maps too.
         box: Where to look; None looks everywhere. Only windows that touch it are computed, and
             outside it the result is empty.
+        compiled: Translate the model by torch.compile, which makes its first run take long.
     """
 
     model: str
@@ -223,6 +225,7 @@ class SegmentParams(Message):
     overlap: float | None = None
     probabilities: bool = True
     box: WorldBox | None = None
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         _check_precision(self.precision)

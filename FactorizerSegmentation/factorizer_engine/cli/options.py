@@ -63,7 +63,14 @@ Bounds = Annotated[
     typer.Option(
         "--box",
         metavar="R_MIN R_MAX A_MIN A_MAX S_MIN S_MAX",
-        help="Look only inside a box, in mm along right, anterior and superior; much faster.",
+        help="Look only inside a box, in mm along right, anterior and superior.",
+    ),
+]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile the model first, which takes minutes; it runs as it is where that fails.",
     ),
 ]
 Probabilities = Annotated[

@@ -36,6 +36,7 @@ def segment(
     tta: options.Mirroring = None,
     overlap: options.Overlap = None,
     box: options.Bounds = None,
+    compile: options.Compile = False,
     probabilities: options.Probabilities = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -43,7 +44,7 @@ def segment(
     """Find lesions: writes segmentation.nii.gz, segmentation.seg.nrrd and lesions.csv."""
     inside = None if box is None else WorldBox.of_bounds(box)
     folder = prepare_output_folder(output)
-    with open_session(model, inputs, input_dir, device, precision.value) as session:
+    with open_session(model, inputs, input_dir, device, precision.value, compile) as session:
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
         result = session.run("segment", channel, tta, overlap, inside, probabilities=probabilities)

@@ -37,7 +37,7 @@ class Session:
         scans: The scan of each channel, as read from the user's files.
         files: The same scans, as the engine reads them.
         folder: For the files that engine and command line exchange; vanishes with the session.
-        device, precision: What the model was loaded for.
+        device, precision, compiled: What the model was loaded for.
     """
 
     engine: EngineClient
@@ -47,6 +47,7 @@ class Session:
     folder: Path
     device: str
     precision: str
+    compiled: bool
 
     def run(
         self,
@@ -75,6 +76,7 @@ class Session:
             reference=reference,
             device=self.device,
             precision=self.precision,
+            compiled=self.compiled,
             tta=tta,
             overlap=overlap,
             box=box,
@@ -103,6 +105,7 @@ def open_session(
     input_folder: Path | None,
     device: str,
     precision: str,
+    compiled: bool = False,
 ) -> Iterator[Session]:
     """Start the engine, load the model, read the scans that it needs.
 
@@ -112,6 +115,7 @@ def open_session(
         input_folder: Folder whose files are matched by name, instead of `inputs`.
         device: As `protocol.SegmentParams` has it.
         precision: As `protocol.SegmentParams` has it.
+        compiled: As `protocol.SegmentParams` has it.
 
     Raises:
         EngineError: If the model or a scan cannot be used.
@@ -123,7 +127,7 @@ def open_session(
     ):
         with TERMINAL.progress() as move:
             chosen = model or _only_family(engine)
-            params = LoadModelParams(chosen, device, precision)
+            params = LoadModelParams(chosen, device, precision, compiled)
             info = engine.request("load_model", params, move).model
         paths = assign_inputs(candidates, info.channels)
         scans = _read_scans(paths)
@@ -133,7 +137,7 @@ def open_session(
             )
             for number, (channel, scan) in enumerate(scans.items(), start=1)
         }
-        yield Session(engine, info, scans, files, Path(folder), device, precision)
+        yield Session(engine, info, scans, files, Path(folder), device, precision, compiled)
 
 
 def assign_inputs(inputs: Sequence[str], channels: Sequence[ChannelInfo]) -> dict[str, Path]:

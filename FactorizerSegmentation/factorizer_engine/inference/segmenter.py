@@ -16,6 +16,7 @@ from factorizer_engine.images.checks import channel_named, check_channels
 from factorizer_engine.images.grid import Grid
 from factorizer_engine.images.preprocessing import Prepared, Preprocessor
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.inference.compiling import COMPILING, CompiledNetwork
 from factorizer_engine.inference.device import (
     check_host_memory,
     memory_errors,
@@ -75,9 +76,10 @@ class Segmenter:
         bundle: The model.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         precision: "float32", or "bfloat16" or "float16" for autocast.
+        compiled: Translate the networks by torch.compile in the first run, which takes long.
 
     Attributes:
-        networks: The ensemble, in evaluation mode on `device`.
+        networks: The ensemble, in evaluation mode on `device`, not compiled.
 
     Raises:
         BadInputError: For an unknown or unusable device or precision.
@@ -85,13 +87,20 @@ class Segmenter:
         EngineMemoryError: If the model does not fit into memory.
     """
 
-    def __init__(self, bundle: Bundle, device: str = "auto", precision: str = "float32") -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: str = "auto",
+        precision: str = "float32",
+        compiled: bool = False,
+    ) -> None:
         self.bundle = bundle
         self.device = resolve_device(device)
         self.dtype = resolve_precision(precision, self.device)
         self.preprocessor = Preprocessor(bundle.preprocessing)
         with memory_errors(self.device):
             self.networks = bundle.build_networks(str(self.device))
+        self._compiled = [CompiledNetwork(n) for n in self.networks] if compiled else []
 
     def segment(
         self,
@@ -135,9 +144,11 @@ class Segmenter:
             with _timed(timings, "preparing"):
                 prepared = self.prepare(scans, reference, box)
                 chosen = _Chosen.of(box, prepared)
+            if not all(network.ready for network in self._compiled):
+                monitor.report(COMPILING, _PREPARED)
             with _timed(timings, "segmenting"):
                 found = predict_windows(
-                    self.networks,
+                    self._compiled or self.networks,
                     prepared.array,
                     settings.roi_size,
                     out_channels=len(self.bundle.regions),

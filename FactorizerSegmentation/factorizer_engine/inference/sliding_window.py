@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,12 +15,15 @@ from factorizer_engine.inference.transfers import Arrival, transfers_for
 from factorizer_engine.inference.windows import Blender, Box, WindowPlan, plan_windows
 from factorizer_engine.monitor import Monitor
 
+if TYPE_CHECKING:
+    from factorizer_engine.inference.compiling import CompiledNetwork
+
 EMPTY_LOGIT = -20.0
 """Logit where no window was run: a probability of 2e-9."""
 
 
 def predict_windows(
-    networks: Sequence[nn.Module],
+    networks: Sequence[nn.Module | CompiledNetwork],
     volume: np.ndarray,
     roi_size: Sequence[int],
     *,
@@ -112,7 +116,7 @@ def mirrorings(axes: Sequence[int]) -> list[tuple[int, ...]]:
 
 
 def _mean_logits(
-    networks: Sequence[nn.Module],
+    networks: Sequence[nn.Module | CompiledNetwork],
     batch: Tensor,
     flips: Sequence[tuple[int, ...]],
     monitor: Monitor,

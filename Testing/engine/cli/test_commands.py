@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import nibabel as nib
@@ -17,6 +18,7 @@ import pytest
 import SimpleITK as sitk
 
 from factorizer_engine import __version__
+from factorizer_engine.cli import session
 from factorizer_engine.cli.session import assign_inputs
 from factorizer_engine.errors import BadInputError
 from factorizer_engine.protocol import ChannelInfo
@@ -53,6 +55,20 @@ def test_segment_writes_a_label_map_a_segmentation_and_a_table(tmp_path, cli, sc
         assert "Volume (mL)" in outcome.output
         total = sum(float(row["volume_ml"]) for row in rows)
         assert total == pytest.approx(np.count_nonzero(voxels) / 1000, abs=1e-3)
+
+
+@pytest.mark.parametrize("option", [(), ("--compile",)])
+def test_a_model_is_compiled_only_when_asked_for(tmp_path, cli, scans, monkeypatch, option):
+    asked = []
+
+    class Engine:
+        def request(self, method, params, on_progress):
+            asked.append(params.compiled)
+            raise BadInputError("That is enough.")
+
+    monkeypatch.setattr(session, "EngineClient", lambda **_options: nullcontext(Engine()))
+    assert cli("segment", "-m", "tiny", *inputs(scans), "-o", tmp_path / "o", *option).code == 2
+    assert asked == [bool(option)]
 
 
 def test_probabilities_are_written_on_request_in_the_order_of_the_regions(tmp_path, cli, scans):
