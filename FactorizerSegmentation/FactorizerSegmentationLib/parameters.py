@@ -19,6 +19,7 @@ class Parameters:
         mirroring: Whether to average over mirrored copies.
         boxed: Whether to look only inside `box`.
         box: Where to look.
+        quickBox: Whether to lay the windows around the box.
         target: Segmentation that is updated inside the box; None makes a new one.
         region: Region for which components are ranked; "" for any that was found.
         componentCount: How many components to show.
@@ -33,6 +34,7 @@ class Parameters:
     mirroring: bool = False
     boxed: bool = False
     box: vtkMRMLMarkupsROINode
+    quickBox: bool = True
     target: vtkMRMLSegmentationNode
     region: str = ""
     componentCount: Annotated[int, WithinRange(1, 20)] = 6

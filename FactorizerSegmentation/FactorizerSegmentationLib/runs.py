@@ -40,6 +40,7 @@ class RunSettings:
         device: "auto", "cpu", "cuda", ...
         mirroring: Average over mirrored copies; None leaves it to the model.
         boxId: Node id of the box to look in; None looks everywhere.
+        quick: Lay the windows around the box.
         targetId: Node id of the segmentation to update inside the box; None makes a new one.
     """
 
@@ -48,6 +49,7 @@ class RunSettings:
     device: str = "auto"
     mirroring: bool | None = None
     boxId: str | None = None
+    quick: bool = False
     targetId: str | None = None
 
     @property
@@ -148,6 +150,7 @@ class Run:
             "device": settings.device,
             "tta": settings.mirroring,
             "box": self._box,
+            "quick": settings.quick and self._box is not None,
         }
 
     def _currentBox(self) -> WorldBox | None:

@@ -200,6 +200,7 @@ class EngineJobs:
             tta=params.tta,
             overlap=params.overlap,
             box=params.box,
+            quick=params.quick,
             monitor=monitor,
         )
         self._last_run = _LastRun(self._run_key(params), result)
@@ -218,7 +219,7 @@ class EngineJobs:
             except OSError:
                 return (object(),)  # equal to no other run
             files.append((name, file.path, file.affine, status.st_mtime_ns, status.st_size))
-        settings = (params.reference, params.tta, params.overlap, params.box)
+        settings = (params.reference, params.tta, params.overlap, params.box, params.quick)
         return (self._segmenter_key, settings, tuple(files))
 
 

@@ -212,6 +212,7 @@ class SegmentParams(Message):
         probabilities: Whether to write the probability maps too.
         box: Where to look; None looks everywhere. Only windows that touch it are computed, and
             outside it the result is empty.
+        quick: Lay the windows around the box: fewer, and not those of the whole scan.
         compiled: Translate the model by torch.compile, which makes its first run take long.
     """
 
@@ -225,6 +226,7 @@ class SegmentParams(Message):
     overlap: float | None = None
     probabilities: bool = True
     box: WorldBox | None = None
+    quick: bool = False
     compiled: bool = False
 
     def __post_init__(self) -> None:

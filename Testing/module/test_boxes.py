@@ -131,6 +131,18 @@ def test_the_last_result_is_proposed_for_the_update_and_the_button_says_so(panel
     assert result.GetName() in panel.ui.applyButton.toolTip
 
 
+def test_a_run_in_a_box_is_quick_unless_switched_off(panel, volumes, box):  # noqa: F811
+    choose(panel, box)
+    assert panel.settings().quick
+
+    panel.ui.quickCheckBox.click()
+    assert not panel.settings().quick
+
+    panel.ui.quickCheckBox.click()
+    panel.ui.boxCheckBox.click()
+    assert not panel.settings().quick
+
+
 def test_an_update_replaces_what_is_in_the_box_and_nothing_outside(
     host, scene, panel, volumes, result, box, fake_python  # noqa: F811
 ):  # fmt: skip

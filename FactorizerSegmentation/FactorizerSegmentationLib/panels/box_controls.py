@@ -40,6 +40,7 @@ class BoxControls:
         return {
             "boxed": self._ui.boxCheckBox,
             "box": self._ui.boxSelector,
+            "quickBox": self._ui.quickCheckBox,
             "target": self._ui.targetSelector,
         }
 
@@ -62,6 +63,11 @@ class BoxControls:
     def target(self):
         """The segmentation that is updated inside the box, or None for a new one."""
         return self._ui.targetSelector.currentNode() if self.used else None
+
+    @property
+    def quick(self) -> bool:
+        """Whether the windows are laid around the box."""
+        return self.used and self._ui.quickCheckBox.checked
 
     def problem(self, referenceVolume) -> str:
         """One sentence on what is missing or does not fit, or the empty string."""

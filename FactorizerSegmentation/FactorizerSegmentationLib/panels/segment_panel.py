@@ -89,6 +89,7 @@ class SegmentPanel:
             device=self.ui.deviceComboBox.itemData(self.ui.deviceComboBox.currentIndex),
             mirroring=True if self.ui.mirroringCheckBox.checked else None,
             boxId=box.GetID() if box is not None else None,
+            quick=self.box.quick,
             targetId=target.GetID() if target is not None else None,
         )
 

@@ -28,6 +28,7 @@ def components(
     tta: options.Mirroring = None,
     overlap: options.Overlap = None,
     box: options.Bounds = None,
+    quick: options.Quick = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -38,7 +39,7 @@ def components(
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, count * scan.array.size * BYTES_PER_VOXEL)
         result = session.run(
-            "components", channel, tta, overlap, inside, count=count, region=region
+            "components", channel, tta, overlap, inside, quick, count=count, region=region
         )
         with written_at_once(folder) as unfinished:
             _write(result, unfinished)

@@ -66,6 +66,14 @@ Bounds = Annotated[
         help="Look only inside a box, in mm along right, anterior and superior.",
     ),
 ]
+Quick = Annotated[
+    bool,
+    typer.Option(
+        "--quick",
+        help="With --box: as few windows as possible, laid around the box; outlines may differ a "
+        "little from those of the whole scan.",
+    ),
+]
 Compile = Annotated[
     bool,
     typer.Option(

@@ -36,6 +36,7 @@ def segment(
     tta: options.Mirroring = None,
     overlap: options.Overlap = None,
     box: options.Bounds = None,
+    quick: options.Quick = False,
     compile: options.Compile = False,
     probabilities: options.Probabilities = False,
     quiet: Quiet = False,
@@ -47,7 +48,9 @@ def segment(
     with open_session(model, inputs, input_dir, device, precision.value, compile) as session:
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
-        result = session.run("segment", channel, tta, overlap, inside, probabilities=probabilities)
+        result = session.run(
+            "segment", channel, tta, overlap, inside, quick, probabilities=probabilities
+        )
         with written_at_once(folder) as unfinished:
             _write(result, scan, unfinished)
     _show(result, folder)

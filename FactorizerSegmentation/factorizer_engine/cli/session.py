@@ -56,6 +56,7 @@ class Session:
         tta: bool | None,
         overlap: float | None,
         box: WorldBox | None,
+        quick: bool,
         **particular: object,
     ) -> Message:
         """Have the engine work on the scans, and show how far it has come.
@@ -63,7 +64,7 @@ class Session:
         Args:
             method: "segment" or "components".
             reference: Channel on whose grid the result is given.
-            tta, overlap, box: As `protocol.SegmentParams` has them.
+            tta, overlap, box, quick: As `protocol.SegmentParams` has them.
             particular: The other parameters of the method.
 
         Raises:
@@ -80,6 +81,7 @@ class Session:
             tta=tta,
             overlap=overlap,
             box=box,
+            quick=quick,
             **particular,
         )
         with TERMINAL.progress() as move:

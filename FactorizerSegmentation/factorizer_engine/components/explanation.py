@@ -123,7 +123,9 @@ def explain(
     volume = result.prepared.array
     with memory_errors(segmenter.device):
         sites = lesion_sites(result, settings.threshold)
-        plan = plan_windows(volume, settings.roi_size, result.overlap, result.region)
+        plan = plan_windows(
+            volume, settings.roi_size, result.overlap, result.region, result.centred
+        )
         contributions = measure_contributions(
             network,
             _probes(segmenter, plan, volume, sites),

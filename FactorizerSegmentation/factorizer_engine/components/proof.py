@@ -99,7 +99,9 @@ def prove(
         volume = result.prepared.array
         masks = lesion_sites(result, settings.threshold).masks
         masks[np.arange(len(masks)) != index] = False
-        plan = plan_windows(volume, settings.roi_size, result.overlap, result.region)
+        plan = plan_windows(
+            volume, settings.roi_size, result.overlap, result.region, result.centred
+        )
         probes = place_probes(plan, volume, masks, settings.blending, segmenter.device, limit=1)
         contributions = measure_contributions(
             network,

@@ -32,6 +32,7 @@ def predict_windows(
     blending: str = "gaussian",
     mirror_axes: Sequence[int] = (),
     region: Box | None = None,
+    centred: bool = False,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     batch_size: int = 1,
@@ -56,6 +57,7 @@ def predict_windows(
         mirror_axes: Spatial axes (0 to 2) along which windows are mirrored too, in every way.
         region: Part of the volume that is asked for; only windows that touch it are run, and the
             rest of the result is `EMPTY_LOGIT`.
+        centred: Lay the windows around the region, see `plan_windows`.
         device: Where the networks are.
         dtype: float32, or the type of autocast.
         batch_size: Windows per call of a network, at most.
@@ -66,7 +68,7 @@ def predict_windows(
     """
     monitor = monitor or Monitor()
     device = torch.device(device)
-    plan = plan_windows(volume, roi_size, overlap, region)
+    plan = plan_windows(volume, roi_size, overlap, region, centred)
     blender = Blender(plan, out_channels, blending, _place_of_sums(plan, out_channels, device))
     padded = plan.pad(torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32)))
     flips = mirrorings(mirror_axes)

@@ -62,6 +62,7 @@ def plan_windows(
     roi_size: Sequence[int],
     overlap: float,
     region: Box | None = None,
+    centred: bool = False,
 ) -> WindowPlan:
     """Lay windows over a volume as MONAI's sliding window does, leaving out the needless ones.
 
@@ -74,6 +75,8 @@ def plan_windows(
         roi_size: Voxels of a window.
         overlap: Part of a window shared with the next, 0 to below 1.
         region: Part of the volume that is asked for.
+        centred: Lay windows over the region and a quarter of a window around it, not over the
+            volume. Those are fewer: one, if the region is at most half a window long.
     """
     roi_size = tuple(int(n) for n in roi_size)
     shape = tuple(int(n) for n in volume.shape[1:])
@@ -84,8 +87,11 @@ def plan_windows(
         for r, p in zip(roi_size, padded, strict=True)
     )
     occupied = (volume != 0).any(axis=0)
+    places = list(map(_places, padded, roi_size, steps))
+    if region is not None and centred:
+        places = list(map(_places_around, _shifted(region, before), padded, roi_size, steps))
     windows = []
-    for window in product(*map(_places, padded, roi_size, steps)):
+    for window in product(*places):
         box = tuple(
             slice(max(w.start - b, 0), min(w.stop - b, n))
             for w, b, n in zip(window, before, shape, strict=True)
@@ -181,6 +187,15 @@ def _places(length: int, size: int, step: int) -> list[slice]:
     """Windows of `size` along an axis, `step` apart; the last one is moved back to end with it."""
     starts = (min(start, length - size) for start in range(0, length - size + step, step))
     return [slice(start, start + size) for start in starts]
+
+
+def _places_around(part: slice, length: int, size: int, step: int) -> list[slice]:
+    """Windows over a part of an axis and a quarter of a window on both sides of it."""
+    low, high = max(part.start - size // 4, 0), min(part.stop + size // 4, length)
+    if high - low <= size:
+        start = min(max((part.start + part.stop - size) // 2, 0), length - size)
+        return [slice(start, start + size)]
+    return [slice(low + w.start, low + w.stop) for w in _places(high - low, size, step)]
 
 
 def _touch(first: Box, second: Box) -> bool:

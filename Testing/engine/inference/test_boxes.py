@@ -10,6 +10,7 @@ from factorizer_engine.bundles.model import Preprocessing
 from factorizer_engine.components import explain
 from factorizer_engine.errors import BadInputError
 from factorizer_engine.inference.segmenter import Segmenter
+from factorizer_engine.inference.windows import plan_windows
 from factorizer_engine.world_box import WorldBox
 
 SHAPE = (40, 38, 23)
@@ -73,6 +74,41 @@ def test_only_windows_that_touch_the_box_are_run(segmenter, scans):
 
     hook.remove()
     assert 0 < sum(windows) < total
+
+
+def test_a_quick_run_takes_one_window_and_is_confined_to_the_box(segmenter, scans, everywhere):
+    network = segmenter.networks[0]
+    windows = []
+    hook = network.register_forward_hook(lambda module, x, y: windows.append(len(x[0])))
+    box = box_around(scans["FLAIR"], (20, 19, 11), (4.0, 4.0, 4.0))
+
+    found = segmenter.segment(scans, box=box, quick=True)
+
+    hook.remove()
+    inside = mask_of(box, scans["FLAIR"])
+    assert sum(windows) == 1
+    assert found.labelmap.array[inside].any()
+    assert not found.labelmap.array[~inside].any()
+
+
+@pytest.mark.parametrize("middle", [(2, 3, 3), (20, 19, 11), (37, 35, 20)])
+@pytest.mark.parametrize("half", [2.0, 12.0])
+def test_windows_of_a_quick_run_cover_the_box_wherever_it_lies(
+    segmenter, scans, everywhere, middle, half
+):
+    array = np.ones_like(everywhere.prepared.array)
+    box = box_around(scans["FLAIR"], middle, (half, half, half))
+    scan = scans["FLAIR"]
+    region = everywhere.prepared.needed_for(box.part_of(scan.shape, scan.affine))
+
+    plan = plan_windows(array, tiny.WINDOW, 0.5, region, centred=True)
+
+    covered = np.zeros(plan.padded, dtype=bool)
+    for window in plan.windows:
+        assert covered[window].shape == tiny.WINDOW
+        covered[window] = True
+    offsets = zip(region, plan.before, strict=True)
+    assert covered[tuple(slice(a.start + b, a.stop + b) for a, b in offsets)].all()
 
 
 def test_lesions_are_measured_inside_the_box_only(segmenter, scans):
