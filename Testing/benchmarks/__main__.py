@@ -10,7 +10,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLE = REPOSITORY / "FactorizerSegmentation" / "Resources" / "SampleData" / "BrainTumour"
 WINDOWS = ("2x64x64x64", "4x96x96x96", "4x128x128x128")
-PARTS = ("windows", "layers", "case", "engine")
+PARTS = ("windows", "layers", "case", "engine", "interaction")
+PROFILE = "profile"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,6 +53,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help=f"only {WINDOWS[0]}")
     parser.add_argument("--part", action="append", choices=PARTS, help="measure only this; repeat")
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="list the operators of the last window; with --part, beside it",
+    )
     parser.add_argument("--rounds", type=int, default=3, help="turns of each after its warm-up")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="on the CPU")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps or auto")
@@ -63,7 +69,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     if options.rounds < 1 or options.threads < 1:
         parser.error("--rounds and --threads must be at least 1")
     options.window = options.window or list(WINDOWS[:1] if options.quick else WINDOWS)
-    options.part = options.part or list(PARTS)
+    options.part = options.part or ([] if options.profile else list(PARTS))
+    options.part += [PROFILE] * options.profile
     options.command = " ".join(["factorizer bench", *(arguments or sys.argv[1:])])
     return options
 

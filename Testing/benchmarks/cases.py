@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,15 +14,18 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import nn
 
+from benchmarks.contestants import straighten
 from benchmarks.measure import Row, Setting, ratio, synchronize, take_turns
 from factorizer_engine.images.matching import match_channels
 from factorizer_engine.images.readers import read_scans
 from factorizer_engine.images.writers import write_lesions_csv, write_nifti, write_seg_nrrd
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 from factorizer_engine.inference.sliding_window import finest
+from factorizer_engine.networks import Factorizer
 
 TOTAL, NETWORK, REST = "whole case", "network", "outside the network"
 WINDOWS, MONAI_WINDOWS = "all windows, blended", "all windows, by MONAI's sliding window"
+DIFFERING = "voxels that the straightforward form labels otherwise"
 STAGES = ("reading", "pre-processing", NETWORK, "blending", "post-processing", "writing")
 
 Stages = dict[str, float]
@@ -63,7 +67,32 @@ def measure_case(segmenter: Segmenter, folder: Path, setting: Setting) -> list[R
             note=f"{ours['calls'][0]:.0f} calls of the network",
         ),
         Row(section, MONAI_WINDOWS, monai, note=f"{samples['MONAI'][0]['calls']:.0f} calls"),
+        *_compare_forms(segmenter, paths, last["result"], section, setting),
     ]
+
+
+def _compare_forms(
+    segmenter: Segmenter,
+    paths: Mapping[str, Path],
+    fast: SegmentationResult,
+    section: str,
+    setting: Setting,
+) -> Iterator[Row]:
+    """How much of the segmentation changes when the networks compute by their definition."""
+    if not all(isinstance(network, Factorizer) for network in segmenter.networks):
+        return
+    setting.say(f"{section}: by the straightforward form")
+    by_definition = copy.copy(segmenter)
+    by_definition.networks = [straighten(copy.deepcopy(n)) for n in segmenter.networks]
+    straight = by_definition.segment(read_scans(paths)).labelmap.array
+    differing = int((straight != fast.labelmap.array).sum())
+    segmented = int(((straight != 0) | (fast.labelmap.array != 0)).sum())
+    yield Row(
+        section,
+        DIFFERING,
+        difference=differing / max(segmented, 1),
+        note=f"{differing} of {segmented} segmented voxels",
+    )
 
 
 def _part_of_total(stage: str, ours: Mapping[str, Sequence[float]]) -> dict[str, float]:

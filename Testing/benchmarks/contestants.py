@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import torch
 from monai.networks.nets import UNETR, DynUNet, SegResNet, SwinUNETR
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from factorizer_engine.factorization import NMF, SWMatricize
 from factorizer_engine.networks import Factorizer
+from factorizer_engine.networks.blocks import FactorizerBlock, FactorizerStage
 from factorizer_engine.networks.layers import (
     MLP,
     Linear,
@@ -89,59 +91,81 @@ class SweptNMF(NMF):
     """
 
 
-class PlainLinear(nn.Module):
-    """`Linear` as the 1x1 convolution that it is by definition."""
+class PlainStage(FactorizerStage):
+    """Skips concatenated with what comes from below."""
 
-    def __init__(self, linear: nn.Conv1d) -> None:
-        super().__init__()
-        self.linear = linear
+    def join(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.adapter(torch.cat((x, y), dim=1))
+
+    def refine(self, x: Tensor) -> Tensor:
+        return super().refine(x.contiguous())
+
+
+class PlainBlock(FactorizerBlock):
+    """The block on whole maps, one step after the other."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.fact(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class PlainLinear(Linear):
+    """`Linear` as the 1x1 convolution that it is by definition."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(x.flatten(2)).unflatten(2, x.shape[2:])
 
 
-class PlainMLP(nn.Module):
-    """`MLP` on the whole map at once."""
-
-    def __init__(self, block: nn.Sequential) -> None:
-        super().__init__()
-        self.block = block
+class PlainMLP(MLP):
+    """`MLP` layer by layer."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.block(x)
 
 
-def plain(layer: nn.Module) -> nn.Module:
-    """The layer as torch's own, with the same weights; others stay what they are."""
-    if type(layer) is Linear:
-        return PlainLinear(layer.linear)
-    if type(layer) is MLP:
-        return PlainMLP(layer.block)
-    if type(layer) is PatchConvolution:
-        outputs, inputs = layer.weight.shape[:2]
-        convolution = nn.Conv3d(inputs, outputs, layer.stride, layer.stride)
-    elif type(layer) is TransposedPatchConvolution:
-        inputs, outputs = layer.weight.shape[:2]
-        convolution = nn.ConvTranspose3d(inputs, outputs, layer.stride, layer.stride)
-    else:
-        return layer
-    convolution.weight, convolution.bias = layer.weight, layer.bias
-    return convolution
+class PlainPatchConvolution(PatchConvolution):
+    """torch's own strided convolution."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv3d(x, self.weight, self.bias, self.stride)
 
 
-def _straightforward(window: Window) -> Factorizer:
-    """The same network by its definition: rolled maps, explicit factors, every sweep."""
-    network = _factorizer(window, factorize=SweptNMF)
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            setattr(parent, name, plain(child))
+class PlainTransposedPatchConvolution(TransposedPatchConvolution):
+    """torch's own transposed convolution."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose3d(x, self.weight, self.bias, self.stride)
+
+
+PLAIN_FORMS: dict[type[nn.Module], type[nn.Module]] = {
+    NMF: SweptNMF,
+    FactorizerStage: PlainStage,
+    FactorizerBlock: PlainBlock,
+    Linear: PlainLinear,
+    MLP: PlainMLP,
+    PatchConvolution: PlainPatchConvolution,
+    TransposedPatchConvolution: PlainTransposedPatchConvolution,
+}
+
+
+def straighten(network: Factorizer) -> Factorizer:
+    """Make a network compute by its definition: rolled maps, explicit factors, every sweep.
+
+    In place, with the same weights under the same names.
+    """
+    for module in network.modules():
+        module.__class__ = PLAIN_FORMS.get(type(module), type(module))
     return network
 
 
-def _factorizer(window: Window, **arguments) -> Factorizer:
+def _straightforward(window: Window) -> Factorizer:
+    return straighten(_factorizer(window))
+
+
+def _factorizer(window: Window) -> Factorizer:
     """The Swin Factorizer of the paper: rank 1, five sweeps, two grids."""
     reshape = (SWMatricize, {"head_dim": 8, "patch_size": patch_size(window)})
-    return Factorizer(window.channels, CLASSES, window.size, reshape=reshape, **arguments)
+    return Factorizer(window.channels, CLASSES, window.size, reshape=reshape)
 
 
 def _dynunet(window: Window) -> nn.Module:

@@ -17,8 +17,10 @@ from benchmarks.cases import measure_case
 from benchmarks.contestants import Window
 from benchmarks.engine import measure_engine
 from benchmarks.goals import find_goals
+from benchmarks.interaction import measure_interaction
 from benchmarks.layers import measure_layers
 from benchmarks.measure import Row, Setting
+from benchmarks.profile import profile_window
 from benchmarks.report import Report
 from benchmarks.windows import measure_window
 from factorizer_engine import __version__
@@ -75,6 +77,11 @@ def _measure(options: Namespace, windows: list[Window], setting: Setting) -> Ite
     if "engine" in options.part:
         bundle = resolve_model(options.model, setting.device.type)
         yield from measure_engine(bundle, options.case, setting)
+    if "interaction" in options.part:
+        bundle = resolve_model(options.model, setting.device.type)
+        yield from measure_interaction(bundle, options.case, setting)
+    if "profile" in options.part:
+        yield from profile_window(windows[-1], setting)
 
 
 def _window(text: str) -> Window:

@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import cases, engine, layers
+from benchmarks import cases, engine, interaction, layers, profile
 from benchmarks.contestants import CONTESTANTS, OURS, STRAIGHTFORWARD, Window, build, patch_size
-from benchmarks.goals import Goal
-from benchmarks.measure import ratio, take_turns
+from benchmarks.goals import GPU_GOALS, NO_GPU, Goal
+from benchmarks.measure import Setting, ratio, take_turns
 from engine import tiny
 from factorizer_engine.images.writers import write_nifti
 from factorizer_engine.networks import named_mixers
 
 MODULE_DIR = Path(__file__).resolve().parents[2] / "FactorizerSegmentation"
 WINDOW = Window(2, (64, 32, 32))
+SETTING = Setting(torch.device("cpu"), torch.float32, 1, 1, say=lambda text: None)
 
 
 def bench(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -70,6 +71,11 @@ def test_one_command_measures_everything_and_writes_a_complete_table(case, tmp_p
         engine.AGAIN,
         engine.FULL_STUDY,
     ]
+    waited_for = [row["name"] for row in sections[interaction.SECTION]]
+    assert waited_for in ([interaction.NOT_MEASURED], list(interaction.NAMES))
+    stated = {goal["title"]: goal["verdict"] for goal in report["goals"]}
+    assert sum(verdict == NO_GPU for verdict in stated.values()) == len(GPU_GOALS)
+    assert stated[f"{cases.section_title(case)}: part of the {cases.DIFFERING}"] == "met"
     printed = done.stdout
     markdown = (tmp_path / "out" / "benchmark.md").read_text()
     for row in report["rows"]:
@@ -116,6 +122,26 @@ def test_a_missed_goal_says_by_how_much():
     assert Goal("speed", 0.8, 1.0).verdict == "missed: 1.25 times the limit"
 
 
+def test_what_was_not_measured_is_neither_met_nor_missed():
+    assert Goal("speed", 0.8, None).verdict == NO_GPU
+
+
+def test_without_the_host_the_window_is_passed_over_in_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr(interaction, "_PACKAGES", ("no_such_host",))
+
+    (row,) = interaction.measure_interaction(tiny.bundle(tmp_path), tmp_path, SETTING)
+
+    assert row.name == interaction.NOT_MEASURED and "no_such_host" in row.note
+
+
+def test_the_profile_lists_operators_by_their_share_of_the_time():
+    rows = profile.profile_window(WINDOW, SETTING)
+
+    shares = [row.ratios["all"] for row in rows]
+    assert sum(shares) == pytest.approx(1.0)
+    assert shares[:-1] == sorted(shares[:-1], reverse=True)
+
+
 def test_windows_are_cut_as_in_the_paper_or_into_the_largest_patches_that_fit():
     assert patch_size(Window(4, (128, 128, 128))) == 8
     assert patch_size(Window(4, (96, 96, 96))) == 6
@@ -129,6 +155,10 @@ def test_the_straightforward_network_is_the_same_network_by_another_path():
     ]
 
     assert paths == [{True}, {False}]
+    assert fast.state_dict().keys() == straight.state_dict().keys()
     assert all(
         torch.equal(value, straight.state_dict()[key]) for key, value in fast.state_dict().items()
     )
+    with torch.inference_mode():
+        x = WINDOW.input("cpu")
+        torch.testing.assert_close(fast(x), straight(x), rtol=0, atol=1e-4)

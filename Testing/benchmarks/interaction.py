@@ -1,0 +1,70 @@
+"""What a user of the module waits for, in a window of the stand-in host (`Testing/host`)."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.measure import Row, Setting
+from factorizer_engine.bundles.model import Bundle
+from factorizer_engine.errors import InternalError
+from factorizer_engine.images.matching import match_channels
+
+SECTION = "In the window"
+OPENING, FIRST, AGAIN = "opening the panel", "cold start to first result", "warm re-run"
+BOXED, EXPLAINING = "warm re-run inside a box around the largest lesion", "explaining, warm"
+OPACITY, SHOWN_PART = "moving the opacity slider", "moving the slider of the shown part"
+SWITCHING = "switching the component"
+NAMES = (OPENING, FIRST, AGAIN, BOXED, EXPLAINING, OPACITY, SHOWN_PART, SWITCHING)
+NOT_MEASURED = "not measured"
+
+_PACKAGES = ("slicer", "PySide6")
+_TIMEOUT = 1800
+
+
+def measure_interaction(bundle: Bundle, folder: Path, setting: Setting) -> list[Row]:
+    """From a click to the drawn window; every round in a fresh host with a fresh engine.
+
+    Raises:
+        InternalError: If the window breaks down.
+    """
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        note = f"needs {' and '.join(missing)} (pip install slicer-core PySide6-Essentials)"
+        return [Row(SECTION, NOT_MEASURED, note=note)]
+    from host.display import display_environment
+
+    paths = match_channels(sorted(folder.iterdir()), bundle.channels)
+    task = {
+        "title": bundle.title,
+        "device": str(setting.device),
+        "scans": {name: str(path) for name, path in paths.items()},
+    }
+    rounds = []
+    with display_environment() as variables:
+        environment = {
+            **os.environ,
+            **variables,
+            "FACTORIZER_MODELS": str(bundle.path.parent),
+            "OMP_NUM_THREADS": str(setting.threads),
+        }
+        for turn in range(1, setting.rounds + 1):
+            setting.say(f"window, round {turn} of {setting.rounds}")
+            rounds.append(_one_round(task, environment))
+    times = {name: [s for times in rounds for s in times.get(name, ())] for name in NAMES}
+    return [Row(SECTION, name, seconds) for name, seconds in times.items() if seconds]
+
+
+def _one_round(task: dict, environment: dict[str, str]) -> dict[str, list[float]]:
+    command = [sys.executable, "-m", "benchmarks.interaction_in_host", json.dumps(task)]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT
+    )
+    lines = done.stdout.splitlines()
+    if done.returncode != 0 or not lines:
+        raise InternalError("The window broke down while it was measured.", done.stderr[-4000:])
+    return json.loads(lines[-1])

@@ -1,0 +1,121 @@
+"""`python -m benchmarks.interaction_in_host TASK`: one round in a window; see `interaction.py`.
+
+Prints the seconds of each interaction as JSON. A process has one host, so every round is a process.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import slicer
+
+from benchmarks.interaction import (
+    AGAIN,
+    BOXED,
+    EXPLAINING,
+    FIRST,
+    OPACITY,
+    OPENING,
+    SHOWN_PART,
+    SWITCHING,
+)
+from host.application import MODULE_FILE, HostApplication, scripted_module
+
+MODULE = "FactorizerSegmentation"
+RUN_SECONDS = 900
+POSITIONS = (70, 60, 50, 40, 30)
+"""Of a slider, in percent; the first is the warm-up."""
+
+
+def measure_round(task: dict) -> dict[str, list[float]]:
+    """Every interaction of one session with the module, in the order in which users do them."""
+    host = HostApplication(modules=())
+    try:
+        times = {OPENING: [_timed(host, lambda: _open_module(host))]}
+        widget = slicer.util.getModuleWidget(getattr(slicer.modules, MODULE.lower()))
+        _prepare(host, widget, task)
+        segment, explain = (
+            widget.segmentPanel.ui.applyButton,
+            widget.componentsPanel.ui.explainButton,
+        )
+        for name in (FIRST, AGAIN):
+            times[name] = [_timed(host, lambda: _run(host, widget, segment))]
+        times[EXPLAINING] = [_timed(host, lambda: _run(host, widget, explain))]
+        times.update(_overlay_times(host, widget))
+        widget.componentsPanel.ui.hideHeatmapButton.click()
+        widget.segmentPanel.ui.boxCheckBox.click()
+        host.process_events(0.2)
+        times[BOXED] = [_timed(host, lambda: _run(host, widget, segment))]
+    finally:
+        host.close()
+    return times
+
+
+def _timed(host: HostApplication, interact: Callable[[], object]) -> float:
+    """Seconds of an interaction until all views and widgets are drawn."""
+    host.process_events(0.1)
+    start = time.perf_counter()
+    interact()
+    slicer.util.forceRenderAllViews()
+    host.app.processEvents()
+    return time.perf_counter() - start
+
+
+def _open_module(host: HostApplication) -> None:
+    host.window.moduleSelector()._add(scripted_module.load_module(MODULE_FILE))
+    slicer.util.selectModule(MODULE)
+
+
+def _prepare(host: HostApplication, widget, task: dict) -> None:
+    """Load the scans and choose the model and the device."""
+    for name, path in task["scans"].items():
+        slicer.util.loadVolume(path, {"name": name})
+    ui = widget.segmentPanel.ui
+    ui.modelComboBox.currentIndex = ui.modelComboBox.findText(task["title"])
+    parameters = widget.logic.getParameterNode()
+    parameters.device = task["device"]
+    widget.segmentPanel.setParameters(parameters)
+    host.process_events(0.2)
+    if not ui.applyButton.enabled:
+        raise RuntimeError(f"The case cannot be run: {ui.applyButton.toolTip}")
+
+
+def _run(host: HostApplication, widget, button) -> None:
+    button.click()
+    if not host.wait_until(lambda: not widget.logic.busy, RUN_SECONDS):
+        raise RuntimeError("The run did not end in time.")
+    for status in (
+        widget.segmentPanel.ui.statusLabel,
+        widget.componentsPanel.ui.explainStatusLabel,
+    ):
+        if status.styleSheet:  # an error
+            raise RuntimeError(status.text)
+
+
+def _overlay_times(host: HostApplication, widget) -> dict[str, list[float]]:
+    """Sliders, then the rows of the table from the second on; nothing without heatmaps."""
+    from FactorizerSegmentationLib.panels.tables import selectKey
+
+    ui, heatmaps = widget.componentsPanel.ui, widget.logic.heatmaps()
+    times: dict[str, list[float]] = {}
+    if not heatmaps:
+        return times
+    for name, slider in ((OPACITY, ui.opacitySlider), (SHOWN_PART, ui.shownPartSlider)):
+        samples = [_timed(host, lambda s=slider, v=v: _set(s, v)) for v in POSITIONS]
+        times[name] = samples[1:]
+    others = [node.GetID() for node in heatmaps[1:]]
+    switches = [_timed(host, lambda i=i: selectKey(ui.componentsTable, i)) for i in others]
+    times[SWITCHING] = switches[1:]
+    return times
+
+
+def _set(slider, value: float) -> None:
+    slider.value = value
+
+
+if __name__ == "__main__":
+    measured = measure_round(json.loads(sys.argv[1]))
+    print(json.dumps(measured), flush=True)
