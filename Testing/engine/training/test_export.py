@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from monai.bundle import ConfigWorkflow
 
 from engine.training.blobs import make_dataset, quick_settings
 from factorizer_engine.bundles.loading import load_bundle
@@ -123,6 +124,27 @@ def test_the_command_line_takes_the_wanted_weights_and_texts(
     weights = load_checkpoint(run / "final.pt")["network"]
     stored = bundle.build_networks()[0].state_dict()
     assert torch.allclose(stored["stem.weight"], weights["stem.weight"], atol=1e-3)
+
+
+def test_monai_opens_the_exported_model_and_predicts_the_same(run, tmp_path):
+    bundle = export(run, tmp_path / "models" / "blobs")
+    workflow = ConfigWorkflow(
+        config_file=str(bundle.path / "configs" / "inference.json"),
+        meta_file=str(bundle.path / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type="infer",
+        bundle_root=str(bundle.path),
+        device="cpu",
+    )
+    workflow.initialize()
+    network = workflow.network_def.eval()
+    network.load_state_dict(workflow.parser.get_parsed_content("state_dicts")[0])
+    image = torch.rand(1, 2, 24, 16, 16)
+    with torch.no_grad():
+        found = workflow.inferer(image, network)
+        own = workflow.inferer(image, bundle.build_networks()[0])
+    assert found.shape == (1, 2, 24, 16, 16) and torch.equal(found, own)
+    assert workflow.version == bundle.version
 
 
 def test_several_runs_become_an_ensemble(run, tmp_path):
