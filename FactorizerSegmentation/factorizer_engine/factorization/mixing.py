@@ -1,14 +1,15 @@
 """Rank-1 mixing of whole maps: ReLU, matricise, rank-1 NMF, put back, average over the shifts.
 
-Maps are read channels-last. Blocks of windows are cut from them, small enough to stay in the
-processor's cache, and everything between is matrix products over groups of heads at once: with
-B = u u^T / c on the diagonal blocks of a matrix, the reconstruction of a window X (P x channels
-here) is X B + eps 1 u^T / c, see `rank_one`. The gradient is as direct: with K = (dY)^T X it is
+On a GPU with Triton this is the work of `triton_mixing`. Elsewhere maps are read channels-last.
+Blocks of windows are cut from them, small enough to stay in the processor's cache, and everything
+between is matrix products over groups of heads at once. With a window X (P x channels here),
+G = X^T X, s = X^T 1, a = X^T v_0 and K = (dY)^T X, of which only the heads' own blocks matter, the
+reconstruction is Y = (X u + eps) u^T / c, where u depends on G, s and a alone (see `rank_one`), and
 
-    dX = X (dG + dG^T) + dY B + 1 ds^T + v_0 da^T
+    dX = X (dG + dG^T) + dY u u^T / c + 1 ds^T + v_0 da^T
 
-where G = X^T X, s = X^T 1 and a = X^T v_0 are what u depends on, so that nothing but those needs to
-be remembered.
+with dG, ds and da from <dY, Y> = (u^T K u + eps u^T (dY)^T 1) / c, a function of u. So nothing but
+the map, G, s and a has to be remembered for the gradient.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from factorizer_engine.factorization import triton_mixing
 from factorizer_engine.factorization.matricize import Matricize
 from factorizer_engine.factorization.rank_one import left_factor
 from factorizer_engine.factorization.shifted_windows import Block, ShiftedWindows
@@ -53,6 +55,13 @@ def mix_rank_one(x: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: fl
         raise ValueError(
             f"The mixer takes {reshape.spatial_size} voxels, not {tuple(x.shape[2:])}."
         )
+    if triton_mixing.is_available(x, reshape):
+        return triton_mixing.mix_rank_one_fused(x, reshape, v0, sweeps, eps, plain=mix_in_blocks)
+    return mix_in_blocks(x, reshape, v0, sweeps, eps)
+
+
+def mix_in_blocks(x: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: float) -> Tensor:
+    """`mix_rank_one` by torch's operations, on any device."""
     tokens = x.movedim(1, -1).contiguous()
     return _RankOneMixing.apply(tokens, v0, reshape, sweeps, eps).movedim(-1, 1)
 

@@ -79,7 +79,6 @@ class ShiftedWindows:
         return product(*(_axis_pieces(*axis) for axis in axes))
 
 
-
 def _in_map(maps: Tensor, pieces: Sequence[_Piece]) -> Tensor:
     """View (*windows, B, *inside, C) of maps (B, *S, C)."""
     view = maps[(slice(None), *(piece.voxels for piece in pieces))]

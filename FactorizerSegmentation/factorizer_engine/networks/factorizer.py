@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from factorizer_engine.factorization import NMF, MatrixFactorization, SWMatricize

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED_CONVOLUTIONS = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
-# Values of a part of a map in `by_parts`: on a CPU what stays in a core's cache, elsewhere enough to
-# keep the device busy.
+# Values of a part of a map in `by_parts`: on a CPU what stays in a core's cache, elsewhere enough
+# to keep the device busy.
 _CPU_PART, _PART = 2**18, 2**26
 
 # oneDNN's linear map with an activation or a sum fused to it. In float32 torch itself prefers MKL,
