@@ -128,6 +128,23 @@ def test_another_model_brings_its_own_scans_and_regions(host, widget, panel, tmp
     assert [regions.itemData(index) for index in range(regions.count)] == ["", "Infarct"]
 
 
+def test_the_time_is_the_cards_until_a_scan_has_been_segmented_on_this_device(
+    host, widget, panel, volumes, fake_python, tmp_path
+):
+    write_model(tmp_path / "models" / "timed", "timed", seconds=200.0)
+    widget.enter()
+    panel.ui.modelComboBox.currentIndex = panel.ui.modelComboBox.findText("Model timed")
+    description, devices = panel.ui.modelDescriptionLabel, panel.ui.deviceComboBox
+    devices.currentIndex = devices.findData("auto")
+    assert "about 3 min without a graphics card, by its model card" in description.text
+
+    run(host, panel, fake_python("answer"))
+
+    assert "The last scan took 2 s on this computer" in description.text
+    devices.currentIndex = devices.findData("cpu")
+    assert "by its model card" in description.text
+
+
 def test_without_a_model_the_button_says_so(panel, widget, volumes, monkeypatch):
     monkeypatch.setattr(widget.logic, "models", lambda: [])
 

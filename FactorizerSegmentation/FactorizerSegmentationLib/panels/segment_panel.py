@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -11,7 +13,8 @@ from FactorizerSegmentationLib.errors import SceneError
 from FactorizerSegmentationLib.models import ModelSummary
 from FactorizerSegmentationLib.panels.box_controls import BoxControls
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
-from FactorizerSegmentationLib.panels.run_controls import RunControls, durationText
+from FactorizerSegmentationLib.panels.durations import describeModel, rememberDuration
+from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.tables import currentKey, fillTable
 from FactorizerSegmentationLib.parameters import Parameters, channelVolume, setChannelVolume
 from FactorizerSegmentationLib.runs import Outcome, RunCallbacks, RunSettings
@@ -173,8 +176,7 @@ class SegmentPanel:
 
     def _showModel(self) -> None:
         model = self.model
-        self.ui.modelDescriptionLabel.text = _description(model) if model else ""
-        self.ui.modelDescriptionLabel.visible = bool(self.ui.modelDescriptionLabel.text)
+        self._showDescription()
         self.ui.modelCardBrowser.setMarkdown(model.card if model else "")
         self.ui.aboutModelButton.visible = bool(model and model.card)
         self.channels.build(model.channels if model else ())
@@ -186,6 +188,12 @@ class SegmentPanel:
         )
         self.fillEmptyChannels()
         self.update()
+
+    def _showDescription(self) -> None:
+        """What the model does, and how long it takes on the chosen device."""
+        label, model = self.ui.modelDescriptionLabel, self.model
+        label.text = describeModel(model, self._parameters.device) if model else ""
+        label.visible = bool(label.text)
 
     def _fillDevices(self, devices: list[tuple[str, str]]) -> None:
         combo = self.ui.deviceComboBox
@@ -245,6 +253,7 @@ class SegmentPanel:
     def _onDeviceChanged(self, index: int) -> None:
         if self._parameters is not None and index >= 0:
             self._parameters.device = self.ui.deviceComboBox.itemData(index)
+            self._showDescription()
 
     def _onVolumesChanged(self) -> None:
         if self._parameters is None:
@@ -266,20 +275,24 @@ class SegmentPanel:
         if settings is None or not self._logic.prepareEngine(self.ui.pythonLineEdit.text.strip()):
             return
         self._parameters.modelName = settings.model.name
-        callbacks = RunCallbacks(self._onFinished, self._onFailed, self.controls.progressed)
+        callbacks = RunCallbacks(
+            partial(self._onFinished, settings), self._onFailed, self.controls.progressed
+        )
         self.controls.started()
         try:
             self._logic.segment(settings, callbacks)
         except SceneError as error:
             self._onFailed(BAD_INPUT, str(error))
 
-    def _onFinished(self, outcome: Outcome) -> None:
+    def _onFinished(self, settings: RunSettings, outcome: Outcome) -> None:
         self.controls.ended(_summary(outcome))
+        rememberDuration(settings, outcome)
         self._patch = outcome.patch
         if self._parameters is not None:
             self._tableBefore = self._parameters.lesionTable
             self._parameters.segmentation = outcome.segmentationNode
             self._parameters.lesionTable = outcome.lesionTableNode
+            self._showDescription()
             self._showResult()
             self._lookAtResult()
         self._logic.notify()
@@ -342,15 +355,6 @@ class SegmentPanel:
         node = self._parameters.segmentation if self._parameters is not None else None
         if node is not None:
             self._logic.openSegmentEditor(node)
-
-
-def _description(model: ModelSummary) -> str:
-    seconds = model.expectedSeconds.get("cpu")
-    if not seconds:
-        return model.description
-    return _("{description} Takes about {time} without a graphics card.").format(
-        description=model.description, time=durationText(seconds)
-    )
 
 
 def _summary(outcome: Outcome) -> str:
