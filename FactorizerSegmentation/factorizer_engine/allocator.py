@@ -6,7 +6,7 @@ import ctypes
 import sys
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
-# A threshold in bytes would end at 2 GiB, the largest int: less than one large window frees at once.
+# A threshold in bytes would end at 2 GiB, the largest int, and one large window frees more at once.
 _NEVER = -1
 
 
