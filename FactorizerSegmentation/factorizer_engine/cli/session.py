@@ -70,6 +70,8 @@ class Session:
         Raises:
             EngineError: If the work cannot be done.
         """
+        if quick and box is None:
+            raise BadInputError("--quick is for a box only; give one with --box, or leave it out.")
         params = PARAMS[method](
             model=self.model.path,
             channels=self.files,

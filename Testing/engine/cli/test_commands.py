@@ -95,6 +95,12 @@ def test_in_a_box_nothing_is_written_outside_it(tmp_path, cli, scans):
     np.testing.assert_array_equal(found, np.where(inside, everywhere, 0))
 
 
+def test_a_quick_run_without_a_box_is_one_sentence(tmp_path, cli, scans):
+    outcome = cli("segment", "-m", "tiny", *inputs(scans), "-o", tmp_path / "o", "--quick")
+    assert outcome.code == 2
+    assert "give one with --box" in outcome.sentence
+
+
 @pytest.mark.parametrize(
     ("bounds", "sentence"),
     [
