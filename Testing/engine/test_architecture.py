@@ -14,7 +14,7 @@ from importlinter.cli import lint_imports
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULE_DIR = REPOSITORY / "FactorizerSegmentation"
 HEAVY = {"torch", "monai", "nibabel", "SimpleITK", "scipy", "pydicom", "yaml", "pydantic"}
-NOT_WAITED_FOR = {"monai", "matplotlib", "pandas", "nibabel", "SimpleITK", "pydicom"}
+NOT_WAITED_FOR = {"monai", "matplotlib", "pandas", "nibabel", "SimpleITK", "pydicom", "sympy"}
 """Slow to import, and not needed to segment scans that come from Slicer with parallel axes."""
 DRIVERS = ("factorizer_engine.protocol", "factorizer_engine.client", "factorizer_engine.worker")
 
