@@ -16,10 +16,12 @@ from factorizer_engine.images.matching import match_channels
 
 SECTION = "In the window"
 OPENING, FIRST, AGAIN = "opening the panel", "cold start to first result", "warm re-run"
-BOXED, EXPLAINING = "warm re-run inside a box around the largest lesion", "explaining, warm"
+BOXED = "warm re-run inside a box around the largest lesion"
+QUICK = "the same, quick: windows laid around the box"
+EXPLAINING = "explaining, warm"
 OPACITY, SHOWN_PART = "moving the opacity slider", "moving the slider of the shown part"
 SWITCHING = "switching the component"
-NAMES = (OPENING, FIRST, AGAIN, BOXED, EXPLAINING, OPACITY, SHOWN_PART, SWITCHING)
+NAMES = (OPENING, FIRST, AGAIN, BOXED, QUICK, EXPLAINING, OPACITY, SHOWN_PART, SWITCHING)
 NOT_MEASURED = "not measured"
 
 _PACKAGES = ("slicer", "PySide6")

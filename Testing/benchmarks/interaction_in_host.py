@@ -19,6 +19,7 @@ from benchmarks.interaction import (
     FIRST,
     OPACITY,
     OPENING,
+    QUICK,
     SHOWN_PART,
     SWITCHING,
 )
@@ -46,9 +47,12 @@ def measure_round(task: dict) -> dict[str, list[float]]:
         times[EXPLAINING] = [_timed(host, lambda: _run(host, widget, explain))]
         times.update(_overlay_times(host, widget))
         widget.componentsPanel.ui.hideHeatmapButton.click()
-        widget.segmentPanel.ui.boxCheckBox.click()
-        host.process_events(0.2)
-        times[BOXED] = [_timed(host, lambda: _run(host, widget, segment))]
+        ui = widget.segmentPanel.ui
+        ui.boxCheckBox.checked = True
+        for name in (BOXED, QUICK):
+            ui.quickCheckBox.checked = name == QUICK
+            host.process_events(0.2)
+            times[name] = [_timed(host, lambda: _run(host, widget, segment))]
     finally:
         host.close()
     return times
