@@ -180,10 +180,16 @@ def running(tmp_path, environment, scans):
         env={**os.environ, **environment},
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_listen_to_ctrl_c,
     )
     yield process, wait_for_child(process.pid)
     process.kill()
     process.communicate()
+
+
+def _listen_to_ctrl_c() -> None:
+    """Programs that a shell runs in the background ignore it, and so would their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for_child(pid: int) -> int:
