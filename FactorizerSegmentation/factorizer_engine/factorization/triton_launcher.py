@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 import triton.language as tl
@@ -66,25 +68,8 @@ class Launcher:
         heads = max(_CELL_ELEMENTS // (rows * head_width), 1)
         heads = min(heads, _power_of_two(channels // self.head_dim))
         with _on(self.x.device):
-            factor_kernel[(self.rows * self.groups,)](
-                self.tokens,
-                self.v0,
-                layout.shifts,
-                u,
-                *layout.size,
-                channels,
-                len(layout.shifts),
-                self.sweeps,
-                self.eps,
-                *layout.patch,
-                HEAD=self.head_dim,
-                GROUP=self.group,
-                WIDTH=self.width,
-                BLOCK=self._block(_BLOCK_VOXELS),
-                PRODUCT=self.product,
-                SPLIT=self.on_tensor_cores,
-                num_warps=self.num_warps,
-            )
+            pointers = self.tokens, self.v0, layout.shifts, u
+            self._start_for_windows(factor_kernel, pointers, _BLOCK_VOXELS)
             groups = -(-channels // (heads * self.head_dim))
             project_kernel[(self.x.shape[0] * math.prod(layout.cells) * groups,)](
                 self.tokens,
@@ -117,32 +102,40 @@ class Launcher:
         vectors = self.v0.new_empty((self.rows, 4, channels))
         matrices = self.v0.new_empty((self.rows, channels, self.head_dim))
         with _on(self.x.device):
-            factor_gradient_kernel[(self.rows * self.groups,)](
-                self.tokens,
-                gradient,
-                self.v0,
-                layout.shifts,
-                vectors,
-                matrices,
-                *layout.size,
-                channels,
-                len(layout.shifts),
-                self.sweeps,
-                self.eps,
-                *layout.patch,
-                HEAD=self.head_dim,
-                GROUP=self.group,
-                WIDTH=self.width,
-                BLOCK=self._block(_BLOCK_VOXELS_BACK),
+            pointers = self.tokens, gradient, self.v0, layout.shifts, vectors, matrices
+            self._start_for_windows(
+                factor_gradient_kernel,
+                pointers,
+                _BLOCK_VOXELS_BACK,
                 SWEEPS=_power_of_two(self.sweeps),
-                PRODUCT=self.product,
-                SPLIT=self.on_tensor_cores,
-                num_warps=self.num_warps,
             )
             return (
                 self._input_gradient(gradient, vectors, matrices) if for_x else None,
                 self._start_gradient(vectors) if for_v0 else None,
             )
+
+    def _start_for_windows(
+        self, kernel: Any, pointers: Sequence[Tensor], most_voxels: int, **constants: int
+    ) -> None:
+        """One program per item, window, grid and group of heads, with the statistics' arguments."""
+        layout = self.layout
+        kernel[(self.rows * self.groups,)](
+            *pointers,
+            *layout.size,
+            self.tokens.shape[-1],
+            len(layout.shifts),
+            self.sweeps,
+            self.eps,
+            *layout.patch,
+            HEAD=self.head_dim,
+            GROUP=self.group,
+            WIDTH=self.width,
+            BLOCK=self._block(most_voxels),
+            PRODUCT=self.product,
+            SPLIT=self.on_tensor_cores,
+            num_warps=self.num_warps,
+            **constants,
+        )
 
     def _block(self, most: int) -> int:
         """Voxels of a plane of a window that are read at a time."""

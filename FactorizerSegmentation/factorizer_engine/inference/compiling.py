@@ -56,7 +56,8 @@ class CompiledNetwork:
     def _in_parts(self, batch: Tensor) -> Tensor:
         found = []
         for part in batch.split(self._size):
-            missing = self._size - len(part)
-            filled = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])])
-            found.append(finest(self._run(filled if missing else part))[: len(part)])
+            count, missing = len(part), self._size - len(part)
+            if missing:
+                part = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])])
+            found.append(finest(self._run(part))[:count])
         return torch.cat(found) if len(found) > 1 else found[0]

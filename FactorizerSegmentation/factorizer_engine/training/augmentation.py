@@ -152,7 +152,7 @@ def misregister(
         to_mm = np.diag(spacing)
         turn = _random_rotation(settings.misregistration_degrees, generator)
         matrix = np.linalg.inv(to_mm) @ turn @ to_mm
-        shift = _random_direction(generator) * generator.uniform(0, settings.misregistration_mm)
+        shift = random_direction(generator) * generator.uniform(0, settings.misregistration_mm)
         center = (np.asarray(window) - 1) / 2 + shift / np.asarray(spacing)
         grid = _sampling_grid(matrix, center, window, window)
         channel = F.grid_sample(
@@ -162,7 +162,8 @@ def misregister(
     return torch.stack(moved)
 
 
-def _random_direction(generator: np.random.Generator) -> np.ndarray:
+def random_direction(generator: np.random.Generator) -> np.ndarray:
+    """A unit vector (3,), all directions equally likely."""
     vector = generator.normal(size=3)
     return vector / np.linalg.norm(vector)
 

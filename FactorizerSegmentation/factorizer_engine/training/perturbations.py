@@ -15,6 +15,7 @@ from scipy.interpolate import make_interp_spline
 
 from factorizer_engine.images.grid import Grid, resample
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.training.augmentation import random_direction
 
 Scans = Mapping[str, Scan]
 
@@ -116,7 +117,7 @@ def misregistered(scans: Scans, generator: np.random.Generator) -> dict[str, Sca
         if number == 0:
             changed[name] = scan
             continue
-        shift, axis = (_random_direction(generator) for _ in range(2))
+        shift, axis = (random_direction(generator) for _ in range(2))
         middle = scan.affine[:3, :3] @ ((np.array(scan.shape) - 1) / 2) + scan.affine[:3, 3]
         motion = np.eye(4)
         motion[:3, :3] = _rotation(axis, np.deg2rad(_TURN_DEGREES))
@@ -231,11 +232,6 @@ def _smooth_field(shape: tuple[int, ...], generator: np.random.Generator) -> np.
     field = np.einsum("abc,ia,jb,kc->ijk", coarse, *weights, optimize=True)
     low, high = field.min(), field.max()
     return 2 * (field - low) / max(high - low, 1e-6) - 1
-
-
-def _random_direction(generator: np.random.Generator) -> np.ndarray:
-    vector = generator.normal(size=3)
-    return vector / np.linalg.norm(vector)
 
 
 def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
