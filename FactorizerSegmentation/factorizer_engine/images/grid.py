@@ -368,3 +368,12 @@ def _itk_ready(array: np.ndarray, order: str) -> np.ndarray:
     if array.dtype == np.float16:
         return array.astype(np.float32)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def common_part(
+    first: tuple[slice, slice, slice], second: tuple[slice, slice, slice]
+) -> tuple[slice, slice, slice]:
+    """The block in both; empty, but with valid bounds, where they do not meet."""
+    starts = [max(a.start, b.start) for a, b in zip(first, second, strict=True)]
+    stops = [min(a.stop, b.stop) for a, b in zip(first, second, strict=True)]
+    return tuple(slice(a, max(a, b)) for a, b in zip(starts, stops, strict=True))

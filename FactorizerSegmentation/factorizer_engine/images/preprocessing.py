@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from factorizer_engine.errors import BadInputError
-from factorizer_engine.images.grid import Grid, resample
+from factorizer_engine.images.grid import Grid, common_part, resample
 from factorizer_engine.images.scan import Scan
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Preprocessor:
         reference = prepared.reference
         box = reference.box_of(prepared.cropped)
         if within is not None:
-            box = _common_part(box, within)
+            box = common_part(box, within)
         part = reference.crop(box)
         restored = np.zeros((len(probabilities), *reference.shape), dtype=np.float32)
         if 0 in part.shape:
@@ -155,15 +155,6 @@ def foreground_box(
         high = min(int(indices[-1]) + 1 + margin, len(line))
         box.append(slice(low, high))
     return tuple(box)
-
-
-def _common_part(
-    first: tuple[slice, slice, slice], second: tuple[slice, slice, slice]
-) -> tuple[slice, slice, slice]:
-    """The block in both; empty, but with valid bounds, where they do not meet."""
-    starts = [max(a.start, b.start) for a, b in zip(first, second, strict=True)]
-    stops = [min(a.stop, b.stop) for a, b in zip(first, second, strict=True)]
-    return tuple(slice(a, max(a, b)) for a, b in zip(starts, stops, strict=True))
 
 
 def normalize(volume: np.ndarray, method: str) -> np.ndarray:

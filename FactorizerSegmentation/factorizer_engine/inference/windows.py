@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from factorizer_engine.images.grid import common_part
+
 Box = tuple[slice, slice, slice]
 
 
@@ -174,7 +176,7 @@ class Blender:
         offsets = [b - start for b, start in zip(self.plan.before, self._start, strict=True)]
         whole = tuple(slice(0, n) for n in self.plan.shape)
         summed = tuple(slice(-a, n - a) for a, n in zip(offsets, self._total.shape, strict=True))
-        wanted = _common(_common(summed, whole), self.plan.region or whole)
+        wanted = common_part(common_part(summed, whole), self.plan.region or whole)
         found = self._sum[(slice(None), *_shifted(wanted, offsets))]
         if wanted == whole:
             return found.cpu().numpy()
@@ -199,14 +201,7 @@ def _places_around(part: slice, length: int, size: int, step: int) -> list[slice
 
 
 def _touch(first: Box, second: Box) -> bool:
-    return 0 not in _size(_common(first, second))
-
-
-def _common(first: Box, second: Box) -> Box:
-    """The box in both, of size 0 along axes where they do not meet."""
-    starts = [max(a.start, b.start) for a, b in zip(first, second, strict=True)]
-    stops = [min(a.stop, b.stop) for a, b in zip(first, second, strict=True)]
-    return tuple(slice(a, max(a, b)) for a, b in zip(starts, stops, strict=True))
+    return 0 not in _size(common_part(first, second))
 
 
 def _shifted(box: Box, offsets: Sequence[int]) -> Box:
