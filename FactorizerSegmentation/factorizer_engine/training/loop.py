@@ -30,6 +30,7 @@ from factorizer_engine.training.networks import (
     load_matching_weights,
     network_spec,
 )
+from factorizer_engine.training.optimizers import build_optimizer
 from factorizer_engine.training.progress import Progress
 from factorizer_engine.training.report import Example
 from factorizer_engine.training.sampling import WindowDataset, window_loader
@@ -101,12 +102,7 @@ class Trainer:
         if self._settings.gradient_checkpointing:
             checkpoint_blocks(self._network)
         self._loss = DeepSupervisionLoss(RegionLoss(), self._settings.deep_supervision)
-        self._optimizer = torch.optim.AdamW(
-            self._network.parameters(),
-            lr=self._settings.learning_rate,
-            weight_decay=self._settings.weight_decay,
-            fused=device.type in ("cpu", "cuda"),
-        )
+        self._optimizer = build_optimizer(self._network.parameters(), self._settings)
         self._scaler = torch.amp.GradScaler(
             device.type, enabled=self._settings.precision == "float16" and device.type == "cuda"
         )

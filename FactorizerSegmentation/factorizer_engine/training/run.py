@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -173,7 +172,8 @@ def _record_start(
         return
     (folder / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     if source is not None:
-        shutil.copyfile(source, folder / "config.yaml")
+        # Not shutil.copyfile: the configuration may already lie there.
+        (folder / "config.yaml").write_bytes(Path(source).read_bytes())
     _write_json(
         folder / "split.json",
         {"train": split.train, "validation": split.validation, "held_out": split.held_out},
