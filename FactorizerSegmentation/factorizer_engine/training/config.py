@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -203,11 +204,12 @@ def load_config(
 ) -> TrainingConfig:
     """Read and check a configuration.
 
-    Relative `data.root`, `split.file` and `network.pretrained` are taken from the folder of the
-    file; environment variables in them are filled in.
+    `extends: OTHER.yaml` takes everything from another configuration but the keys that are written
+    here, section by section. Relative `data.root`, `split.file` and `network.pretrained` are taken
+    from the folder of the file that names them; environment variables in them are filled in.
 
     Args:
-        path: YAML file.
+        path: YAML file (or the `config.json` of a run).
         data: Takes the place of `data.root`.
         output: Takes the place of `run.output`.
 
@@ -215,6 +217,22 @@ def load_config(
         BadInputError: If the file cannot be read or says something impossible.
     """
     path = Path(path)
+    values = _read(path)
+    _override(values, "data", "root", data)
+    _override(values, "run", "output", output)
+    _fill_in_variables(values)
+    try:
+        return TrainingConfig.model_validate(values)
+    except ValidationError as error:
+        raise BadInputError(_sentence(path.name, error), str(error)) from error
+
+
+def _read(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The values of a file and of those that it extends.
+
+    Args:
+        readers: The files that led here, each extending the next.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -229,14 +247,26 @@ def load_config(
         ) from error
     if not isinstance(values, dict):
         raise BadInputError(f"The configuration {path.name} must be a list of named sections.")
-    _override(values, "data", "root", data)
-    _override(values, "run", "output", output)
-    _name_split(values)
-    _place_paths(values, path.resolve().parent)
-    try:
-        return TrainingConfig.model_validate(values)
-    except ValidationError as error:
-        raise BadInputError(_sentence(path.name, error), str(error)) from error
+    folder = path.resolve().parent
+    extended = values.pop("extends", None)
+    if extended is None:
+        _name_split(values)
+    _anchor_paths(values, folder)
+    if extended is None:
+        return values
+    readers = (*readers, path.resolve())
+    if (other := (folder / str(extended)).resolve()) in readers:
+        raise BadInputError(f"The configuration {path.name} extends itself.")
+    return _merged(_read(other, readers), values)
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """All keys of both, section by section; those of `changes` count."""
+    result = dict(base)
+    for name, value in changes.items():
+        both_are_sections = isinstance(value, dict) and isinstance(base.get(name), dict)
+        result[name] = {**base[name], **value} if both_are_sections else value
+    return result
 
 
 def _override(values: dict, section: str, key: str, value: str | Path | None) -> None:
@@ -250,16 +280,28 @@ def _name_split(values: dict) -> None:
         section["file"] = f"{values.get('name')}-split.json"
 
 
-def _place_paths(values: dict, folder: Path) -> None:
+def _paths(values: dict) -> Iterator[tuple[str, str, str]]:
+    """Section, key and text of every path that is there."""
     for section, key in (("data", "root"), ("split", "file"), ("network", "pretrained")):
         part = values.get(section)
         if isinstance(part, dict) and isinstance(part.get(key), str):
-            text = os.path.expanduser(os.path.expandvars(part[key]))
-            if "$" in text:
-                raise BadInputError(
-                    f"The environment variable in {section}.{key} ('{part[key]}') is not set."
-                )
-            part[key] = str(folder / text)
+            yield section, key, part[key]
+
+
+def _anchor_paths(values: dict, folder: Path) -> None:
+    for section, key, text in _paths(values):
+        if not text.startswith(("$", "~")):
+            values[section][key] = str(folder / text)
+
+
+def _fill_in_variables(values: dict) -> None:
+    for section, key, text in _paths(values):
+        filled_in = os.path.expanduser(os.path.expandvars(text))
+        if "$" in filled_in:
+            raise BadInputError(
+                f"The environment variable in {section}.{key} ('{text}') is not set."
+            )
+        values[section][key] = filled_in
 
 
 def _sentence(name: str, error: ValidationError) -> str:

@@ -25,7 +25,7 @@ from factorizer_engine.training.report import write_report
 from factorizer_engine.training.splits import Split, make_split
 
 
-def train(config: TrainingConfig, source: str | Path | None = None, resume: bool = False) -> Path:
+def train(config: TrainingConfig, resume: bool = False) -> Path:
     """Train, and keep everything about the run in `config.output`.
 
     Files of a run: `config.json`, `split.json`, `run.json` (hardware, versions, time),
@@ -34,7 +34,6 @@ def train(config: TrainingConfig, source: str | Path | None = None, resume: bool
 
     Args:
         config: What to do.
-        source: The YAML file, copied into the run.
         resume: Continue the run in the output folder.
 
     Returns:
@@ -45,7 +44,7 @@ def train(config: TrainingConfig, source: str | Path | None = None, resume: bool
         NotANumberError: If the loss diverges.
     """
     try:
-        return _train(config, source, resume)
+        return _train(config, resume)
     except OSError as error:
         place = error.filename or config.output
         raise BadInputError(
@@ -55,7 +54,7 @@ def train(config: TrainingConfig, source: str | Path | None = None, resume: bool
         ) from error
 
 
-def _train(config: TrainingConfig, source: str | Path | None, resume: bool) -> Path:
+def _train(config: TrainingConfig, resume: bool) -> Path:
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
     dataset = open_dataset(config.data)
@@ -69,7 +68,7 @@ def _train(config: TrainingConfig, source: str | Path | None, resume: bool) -> P
         with Progress(team.leads, config.run.log_every) as progress:
             trainer = Trainer(config, dataset, split, folder, device, team, progress)
             if team.leads:
-                _record_start(folder, config, dataset, split, source, device, team, resume)
+                _record_start(folder, config, dataset, split, device, team, resume)
                 if not has_tensorboard():
                     progress.say(
                         "No TensorBoard logs: the package tensorboard is not installed "
@@ -99,7 +98,7 @@ def train_command(
     if check:
         _check(settings)
         return None
-    return train(settings, config, resume)
+    return train(settings, resume)
 
 
 def _check(config: TrainingConfig) -> None:
@@ -160,7 +159,6 @@ def _record_start(
     config: TrainingConfig,
     dataset: Dataset,
     split: Split,
-    source: str | Path | None,
     device: torch.device,
     team: Team,
     resume: bool,
@@ -171,9 +169,6 @@ def _record_start(
         _write_json(folder / "run.json", record)
         return
     (folder / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    if source is not None:
-        # Not shutil.copyfile: the configuration may already lie there.
-        (folder / "config.yaml").write_bytes(Path(source).read_bytes())
     _write_json(
         folder / "split.json",
         {"train": split.train, "validation": split.validation, "held_out": split.held_out},

@@ -21,7 +21,7 @@ PUBLISHED_PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(SHIPPED.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_configuration_describes_a_network(path, tmp_path):
     config = load_config(path, data=tmp_path)
     spec = network_spec(
@@ -81,3 +81,34 @@ def test_the_split_is_kept_beside_the_configuration(settings, write_config, tmp_
     assert Path(load_config(write_config(settings)).split.file) == tmp_path / "blobs-split.json"
     settings["split"] = {"file": "mine.json"}
     assert Path(load_config(write_config(settings)).split.file) == tmp_path / "mine.json"
+
+
+def test_a_configuration_extends_another_section_by_section(settings, write_config, tmp_path):
+    base = write_config(settings, "base.yaml")
+    (tmp_path / "other").mkdir()
+    child = write_config(
+        {
+            "extends": "../base.yaml",
+            "name": "child",
+            "network": {"type": "dynunet", "arguments": {"filters": [8, 16]}},
+            "optimization": {"steps": 7},
+        },
+        "other/child.yaml",
+    )
+    first, second = load_config(base), load_config(child)
+    assert second.name == "child"
+    assert second.network.arguments == {"filters": [8, 16]}
+    assert second.optimization == first.optimization.model_copy(update={"steps": 7})
+    assert (second.data, second.split) == (first.data, first.split)
+
+
+def test_configurations_that_extend_each_other_are_refused(write_config):
+    path = write_config({"extends": "second.yaml"}, "first.yaml")
+    write_config({"extends": "first.yaml"}, "second.yaml")
+    with pytest.raises(BadInputError, match=r"second\.yaml extends itself"):
+        load_config(path)
+
+
+def test_data_given_at_the_command_needs_no_variable(settings, write_config, tmp_path):
+    settings["data"]["root"] = "${NOT_SET_ANYWHERE}"
+    assert load_config(write_config(settings), data=tmp_path).data.root == str(tmp_path)

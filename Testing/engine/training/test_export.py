@@ -32,7 +32,7 @@ def finished_run(tmp_path_factory):
     settings["bundle"] = {"title": "Blobs", "version": "1.2.0", "licence": "CC0"}
     path = root.parent / "config.yaml"
     path.write_text(yaml.safe_dump(settings))
-    return train(load_config(path), path)
+    return train(load_config(path))
 
 
 @pytest.fixture

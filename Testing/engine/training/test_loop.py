@@ -180,12 +180,11 @@ def test_a_folder_with_a_run_is_not_overwritten(settings, write_config):
         train(config)
 
 
-def test_the_configuration_may_lie_in_the_folder_of_its_run(settings, write_config, tmp_path):
+def test_a_run_can_be_repeated_from_its_own_configuration(settings, write_config, tmp_path):
     settings["optimization"]["steps"] = 2
-    path = write_config(settings)
-    written = path.read_text()
-    train(load_config(path, output=tmp_path), source=path)
-    assert path.read_text() == written
+    first = train(configured(settings, write_config))
+    again = train(load_config(first / "config.json", output=tmp_path / "again"))
+    assert same_weights(first, again)
 
 
 def test_a_run_cannot_be_resumed_with_another_configuration(settings, write_config):
