@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
@@ -17,6 +18,8 @@ _METRICS = {
     "lesion_f1": ("Lesion F1", "{:.3f}"),
     "volume_error_ml": ("Volume error (mL)", "{:+.1f}"),
 }
+
+_OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon for matrices and AdamW for other weights"}
 
 _TEMPLATE = """\
 # {{ title }}
@@ -65,7 +68,10 @@ Research only; not a medical device. Results must be checked by a physician.
 |---|---|
 | Steps | {{ steps }} of {{ samples }} windows |
 | Time | {{ time }} on {{ device }}, {{ processes }} process(es) |
-| Optimiser | AdamW, learning rate {{ optimization.learning_rate }}, \
+{% if pretrained %}
+| Began with | weights of another run, {{ pretrained }} |
+{% endif %}
+| Optimiser | {{ optimizer }}, learning rate {{ optimization.learning_rate }}, \
 weight decay {{ optimization.weight_decay }}, cosine over {{ optimization.schedule }} |
 | Precision | {{ optimization.precision }} |
 | Weights | {{ weights }}, exponential average (decay {{ optimization.ema_decay }}) |
@@ -151,7 +157,9 @@ def write_card(runs: Sequence[Run], weights: str) -> str:
         "steps": record.get("steps", last),
         "samples": config.optimization.batch_size * record["processes"],
         "time": f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds",
+        "pretrained": config.network.pretrained and Path(config.network.pretrained).name,
         "optimization": config.optimization,
+        "optimizer": _OPTIMIZERS[config.optimization.optimizer],
         "weights": {"best": "best on validation", "final": "last step"}[weights],
         "finished": record.get("finished", False),
         "validation": validation,

@@ -53,7 +53,7 @@ def test_a_run_becomes_a_bundle_that_predicts_the_same(run, tmp_path):
 
 def test_the_card_tells_the_split_the_time_and_the_scores(run, tmp_path):
     card = export(run, tmp_path / "models" / "blobs").card
-    for text in ("blob_5", "Not evaluated", "30 of 2 windows", "CC0", "mean Dice 0."):
+    for text in ("blob_5", "Not evaluated", "30 of 2 windows", "CC0", "AdamW", "mean Dice 0."):
         assert text in card, text
     assert "Intermediate" not in card
 
