@@ -290,7 +290,7 @@ def _paths(values: dict) -> Iterator[tuple[str, str, str]]:
 
 def _anchor_paths(values: dict, folder: Path) -> None:
     for section, key, text in _paths(values):
-        if not text.startswith(("$", "~")):
+        if not text.startswith(("$", "%", "~")):
             values[section][key] = str(folder / text)
 
 
