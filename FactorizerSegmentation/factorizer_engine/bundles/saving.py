@@ -116,7 +116,8 @@ def _write_files(
     for folder in ("configs", "models", "docs"):
         (path / folder).mkdir(parents=True)
     for name, state in zip(_weights_names(len(states)), states, strict=True):
-        safetensors.torch.save_file(state, path / "models" / name, {"format": "pt"})
+        # `save_file` would make a file that nobody else may read.
+        (path / "models" / name).write_bytes(safetensors.torch.save(state, {"format": "pt"}))
     _write_json(path / "configs" / "metadata.json", _metadata(bundle, metadata))
     _write_json(path / "configs" / "inference.json", _inference(bundle, len(states)))
     (path / "docs" / "README.md").write_text(bundle.card, encoding="utf-8")

@@ -56,6 +56,11 @@ def test_half_precision_halves_the_file_and_barely_moves_the_weights(settings, n
     assert torch.allclose(loaded.stem.weight, network.stem.weight, atol=1e-3)
 
 
+def test_the_weights_may_be_read_by_whoever_may_read_the_rest(bundle):
+    modes = {path.stat().st_mode for path in bundle.path.rglob("*") if path.is_file()}
+    assert len(modes) == 1
+
+
 def test_weights_that_half_precision_cannot_hold_are_refused(settings, network, tmp_path):
     with torch.no_grad():
         network.stem.weight[0] = 1e6
