@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,10 @@ from factorizer_engine.training.metrics import METRICS
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of B minus A over the common cases, with a 95 % percentile-bootstrap interval."""
+    """Mean of B minus A over the common cases, with a 95 % percentile-bootstrap interval.
+
+    `region` is "mean" where a case's score is the mean over all regions.
+    """
 
     region: str
     metric: str
@@ -36,7 +39,8 @@ def compare(
 ) -> list[Difference]:
     """Compare two evaluation results (see `evaluation.evaluate`) on the cases that both have.
 
-    Cases, not voxels, are drawn with replacement, the same ones for both models.
+    Cases, not voxels, are drawn with replacement, the same ones for both models. Beside the common
+    regions there is their "mean".
 
     Raises:
         BadInputError: If fewer than two cases or no region is common.
@@ -46,20 +50,28 @@ def compare(
     if len(common) < 2 or not regions:
         raise BadInputError("The two evaluations have fewer than two cases or no region in common.")
     draws = np.random.default_rng(seed).integers(len(common), size=(resamples, len(common)))
+    groups = {region: [region] for region in regions}
+    if len(regions) > 1:
+        groups["mean"] = regions
     differences = []
-    for region in regions:
+    for name, members in groups.items():
         for metric in METRICS:
-            a, b = (
-                np.array([result["cases"][case][region][metric] for case in common])
-                for result in (first, second)
-            )
+            a, b = (_scores(result, common, members, metric) for result in (first, second))
             low, high = np.percentile((b - a)[draws].mean(axis=1), [2.5, 97.5])
             differences.append(
                 Difference(
-                    region,
+                    name,
                     metric,
                     len(common),
                     *(float(x) for x in (a.mean(), b.mean(), (b - a).mean(), low, high)),
                 )
             )
     return differences
+
+
+def _scores(
+    result: Mapping[str, Any], cases: Sequence[str], regions: Sequence[str], metric: str
+) -> np.ndarray:
+    """One score per case, the mean over the regions."""
+    scores = [[result["cases"][case][region][metric] for region in regions] for case in cases]
+    return np.mean(scores, axis=1)

@@ -233,6 +233,19 @@ def _read(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
     Args:
         readers: The files that led here, each extending the next.
     """
+    values, folder = _parse(path), path.resolve().parent
+    extended = values.pop("extends", None)
+    if extended is None:
+        _name_split(values)
+        return _anchored(values, folder)
+    readers = (*readers, path.resolve())
+    other = (folder / str(extended)).resolve()
+    if other in readers:
+        raise BadInputError(f"The configuration {path.name} extends itself.")
+    return _merged(_read(other, readers), _anchored(values, folder))
+
+
+def _parse(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -247,17 +260,7 @@ def _read(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
         ) from error
     if not isinstance(values, dict):
         raise BadInputError(f"The configuration {path.name} must be a list of named sections.")
-    folder = path.resolve().parent
-    extended = values.pop("extends", None)
-    if extended is None:
-        _name_split(values)
-    _anchor_paths(values, folder)
-    if extended is None:
-        return values
-    readers = (*readers, path.resolve())
-    if (other := (folder / str(extended)).resolve()) in readers:
-        raise BadInputError(f"The configuration {path.name} extends itself.")
-    return _merged(_read(other, readers), values)
+    return values
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -288,10 +291,12 @@ def _paths(values: dict) -> Iterator[tuple[str, str, str]]:
             yield section, key, part[key]
 
 
-def _anchor_paths(values: dict, folder: Path) -> None:
+def _anchored(values: dict, folder: Path) -> dict:
+    """The values, with relative paths taken from `folder`."""
     for section, key, text in _paths(values):
         if not text.startswith(("$", "%", "~")):
             values[section][key] = str(folder / text)
+    return values
 
 
 def _fill_in_variables(values: dict) -> None:

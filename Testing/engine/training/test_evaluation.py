@@ -144,6 +144,9 @@ def test_a_consistent_difference_is_clear_and_noise_is_not(dataset_dir, predicti
     differences = compare_command(tmp_path / "a", tmp_path / "b")
     dice = next(d for d in differences if (d.region, d.metric) == ("whole", "dice"))
     assert dice.is_clear and 0 < dice.low <= dice.mean <= dice.high and dice.second == 1.0
+    parts = [d.mean for d in differences if d.metric == "dice" and d.region != "mean"]
+    mean = next(d for d in differences if (d.region, d.metric) == ("mean", "dice"))
+    assert len(parts) > 1 and mean.mean == pytest.approx(sum(parts) / len(parts))
     same = compare_command(tmp_path / "a", tmp_path / "a")
     assert not any(d.is_clear for d in same)
     assert differences_table(differences).row_count == len(differences)
