@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from factorizer_engine.errors import BadInputError
@@ -53,7 +53,7 @@ class MuonAdamW(Optimizer):
         self._adamw = _adamw(others, lr, weight_decay)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> None:
+    def step(self) -> None:
         """Move all parameters by their gradients."""
         for kernel, matrix in zip(self._kernels, self._matrices, strict=True):
             matrix.grad = None if kernel.grad is None else kernel.grad.reshape(matrix.shape)
@@ -61,6 +61,7 @@ class MuonAdamW(Optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = self.param_groups[0]["lr"]
             optimizer.step()
+        self._muon.zero_grad()  # or gradients that the network has let go would stay in memory
 
     def state_dict(self) -> dict:
         """The state of both parts."""
