@@ -77,6 +77,7 @@ class AugmentationSection(_Section):
     `elastic_mm` the standard deviation of a smooth displacement. `misregistration` moves every
     channel but the first by up to so many mm and degrees. `head` puts a random head around stripped
     brains and normalises anew, as scans with a skull would be; windows then also lie further out.
+    `lesions_of_others` puts the lesions of another training case into the window.
     """
 
     flip: float = Field(0.5, ge=0, le=1)
@@ -104,6 +105,7 @@ class AugmentationSection(_Section):
     misregistration_mm: float = Field(2.0, ge=0)
     misregistration_degrees: float = Field(2.0, ge=0)
     head: float = Field(0.0, ge=0, le=1)
+    lesions_of_others: float = Field(0.0, ge=0, le=1)
 
 
 class OptimizationSection(_Section):

@@ -19,6 +19,7 @@ from factorizer_engine.training.augmentation import (
     happens,
     misregister,
 )
+from factorizer_engine.training.carving import put_lesions
 from factorizer_engine.training.cases import CaseCache, PreparedCase
 from factorizer_engine.training.config import AugmentationSection
 from factorizer_engine.training.heads import HEAD_MM, add_head
@@ -57,11 +58,12 @@ class WindowDataset(Dataset):
         generator = np.random.default_rng([self._seed, 1, number])
         settings = self._augmentation
         with_head = happens(settings.head, generator)
-        margin = HEAD_MM / np.asarray(case.spacing) if with_head else np.zeros(3)
-        center = self._center(case, generator, margin)
-        image, target = cut_window(
-            case.image, case.target, center, self._window, settings, case.spacing, generator
-        )
+        margin = HEAD_MM / np.asarray(case.spacing) if with_head else 0.0
+        image, target = self._cut(case, generator, self._foreground, margin)
+        if happens(settings.lesions_of_others, generator):
+            donor = self._cache.get(self._names[int(generator.integers(len(self._names)))])
+            lesions = self._cut(donor, generator, foreground=1.0)
+            image, target = put_lesions(image, target, lesions, case.spacing, generator)
         if happens(settings.misregistration, generator):
             image = misregister(image, settings, case.spacing, generator)
         if with_head:
@@ -73,18 +75,41 @@ class WindowDataset(Dataset):
         order = np.random.default_rng([self._seed, 0, number // count]).permutation(count)
         return self._names[order[number % count]]
 
+    def _cut(
+        self,
+        case: PreparedCase,
+        generator: np.random.Generator,
+        foreground: float,
+        margin: np.ndarray | float = 0.0,
+    ) -> tuple[Tensor, Tensor]:
+        center = self._center(case, generator, foreground, margin)
+        return cut_window(
+            case.image,
+            case.target,
+            center,
+            self._window,
+            self._augmentation,
+            case.spacing,
+            generator,
+        )
+
     def _center(
-        self, case: PreparedCase, generator: np.random.Generator, margin: np.ndarray
+        self,
+        case: PreparedCase,
+        generator: np.random.Generator,
+        foreground: float,
+        margin: np.ndarray | float,
     ) -> np.ndarray:
         """A point in a region or anywhere, moved so that the window leaves the volume least.
 
         Args:
+            foreground: How probably the point lies in a region.
             margin: Voxels around the volume that count as part of it.
         """
         shape = np.asarray(case.image.shape[1:])
         window = np.asarray(self._window)
         filled = [points for points in case.points if len(points)]
-        if filled and generator.random() < self._foreground:
+        if filled and generator.random() < foreground:
             points = filled[int(generator.integers(len(filled)))]
             center = points[int(generator.integers(len(points)))].astype(float)
             center = center + generator.uniform(-0.25, 0.25, size=3) * window
