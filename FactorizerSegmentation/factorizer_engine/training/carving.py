@@ -1,7 +1,7 @@
 """Lesions of one training case put into another, so that a few cases give many more.
 
-After Zhang et al., CarveMix (MICCAI 2021; NeuroImage 271:120041, 2023), with three differences: lesions are always
-carved with some tissue around them, never in part; the seam is soft; and nothing is put
+After Zhang et al., CarveMix (NeuroImage 271:120041, 2023), with three differences: lesions are
+always carved with some tissue around them, never in part; the seam is soft; and nothing is put
 outside the brain of the receiving case.
 """
 

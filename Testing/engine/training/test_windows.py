@@ -13,6 +13,7 @@ from factorizer_engine.training.augmentation import (
     happens,
     misregister,
 )
+from factorizer_engine.training.carving import put_lesions
 from factorizer_engine.training.cases import CaseCache
 from factorizer_engine.training.config import (
     AugmentationSection,
@@ -41,6 +42,7 @@ EVERYTHING = AugmentationSection(
     channel_dropout=0.5,
     misregistration=1,
     head=0.5,
+    lesions_of_others=0.5,
 )
 
 
@@ -186,6 +188,65 @@ def test_misregistration_by_nothing_changes_nothing():
     assert torch.allclose(moved, image, atol=1e-5)
 
 
+def brain_with_lesion(value: float, lesion: tuple[slice, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    """A window (2, 40, 40, 40) of a brain of one intensity, and the mask of its lesion."""
+    image = torch.zeros(2, 40, 40, 40)
+    image[:, 4:36, 4:36, 4:36] = value
+    mask = torch.zeros(1, 40, 40, 40)
+    mask[(0, *lesion)] = 1.0
+    return image, mask
+
+
+def test_lesions_of_another_case_come_with_their_masks_and_leave_the_rest():
+    image, target = brain_with_lesion(1.0, (slice(6, 9),) * 3)
+    donor = brain_with_lesion(2.0, (slice(24, 28),) * 3)
+    mixed, masks = put_lesions(image, target, donor, (2.0, 1.0, 1.0), np.random.default_rng(0))
+    assert torch.equal(masks, target + donor[1])
+    assert (mixed[:, donor[1][0] > 0] == 2.0).all() and (mixed[:, target[0] > 0] == 1.0).all()
+    assert ((mixed > 1.0) & (mixed < 2.0)).any(), "the seam is soft"
+    moved = (mixed != image).any(dim=0).nonzero()
+    extent = moved.amax(dim=0) - moved.amin(dim=0)
+    assert extent[0] < extent[1] == extent[2], "margins are millimetres"
+
+
+def test_a_lesion_takes_the_place_of_the_one_that_lies_there():
+    image, target = brain_with_lesion(1.0, (slice(5, 30),) * 3)
+    donor = brain_with_lesion(2.0, (slice(24, 26),) * 3)
+    _, masks = put_lesions(image, target, donor, SPACING, np.random.default_rng(0))
+    assert masks[0, 24:26, 24:26, 24:26].all()
+    assert not masks[0, 26, 24:26, 24:26].any(), "tissue around the other lesion comes, too"
+    assert masks[0, 5, 24, 24], "what lies further away stays"
+
+
+def test_lesions_of_others_stay_within_the_brain():
+    image, target = brain_with_lesion(1.0, (slice(6, 9),) * 3)
+    donor = (torch.full_like(image, 2.0), torch.zeros_like(target))
+    donor[1][0, 30:40, 20:24, 20:24] = 1.0
+    mixed, masks = put_lesions(image, target, donor, SPACING, np.random.default_rng(0))
+    outside = (image == 0).all(dim=0)
+    assert not mixed[:, outside].any() and not masks[:, outside].any()
+    assert masks[0, 30:36, 20:24, 20:24].all()
+
+
+def test_a_donor_without_lesion_changes_nothing():
+    image, target = brain_with_lesion(1.0, (slice(6, 9),) * 3)
+    donor = brain_with_lesion(2.0, (slice(0, 0),) * 3)
+    mixed, masks = put_lesions(image, target, donor, SPACING, np.random.default_rng(0))
+    assert torch.equal(mixed, image) and torch.equal(masks, target)
+
+
+def test_windows_with_lesions_of_others_show_more_lesion(dataset_dir, tmp_path):
+    dataset = open_dataset(DataSection(root=str(dataset_dir)))
+    cache = CaseCache(tmp_path / "cache", dataset, PreprocessingSection(crop_margin=0))
+    names = [case.name for case in dataset.cases]
+    volumes = []
+    for probability in (0.0, 1.0):
+        settings = NOTHING.model_copy(update={"lesions_of_others": probability})
+        windows = WindowDataset(cache, names, (12, 12, 12), settings, foreground=0.0, seed=3)
+        volumes.append(np.mean([float(windows[n][1].any(dim=0).sum()) for n in range(40)]))
+    assert volumes[1] > volumes[0]
+
+
 def stripped_window() -> torch.Tensor:
     """Z-scores in the middle of a window, zero around."""
     image = torch.zeros(2, 24, 24, 24)
@@ -237,9 +298,7 @@ def test_windows_lie_further_out_only_with_a_head(dataset_dir, tmp_path):
         settings = NOTHING.model_copy(update={"head": probability})
         windows = WindowDataset(cache, names, (12, 12, 12), settings, foreground=0.0, seed=3)
         centers = [
-            windows._center(
-                cache.get(names[0]), np.random.default_rng(n), np.full(3, 25.0 * probability)
-            )
+            windows._center(cache.get(names[0]), np.random.default_rng(n), 0.0, 25.0 * probability)
             for n in range(30)
         ]
         shares.append(np.mean([(c < 5.5).any() or (c > 15).any() for c in centers]))
