@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 from scipy.interpolate import make_interp_spline
+from scipy.spatial.transform import Rotation
 
 from factorizer_engine.images.grid import Grid, resample
 from factorizer_engine.images.scan import Scan
@@ -120,7 +121,7 @@ def misregistered(scans: Scans, generator: np.random.Generator) -> dict[str, Sca
         shift, axis = (random_direction(generator) for _ in range(2))
         middle = scan.affine[:3, :3] @ ((np.array(scan.shape) - 1) / 2) + scan.affine[:3, 3]
         motion = np.eye(4)
-        motion[:3, :3] = _rotation(axis, np.deg2rad(_TURN_DEGREES))
+        motion[:3, :3] = Rotation.from_rotvec(_TURN_DEGREES * axis, degrees=True).as_matrix()
         motion[:3, 3] = middle - motion[:3, :3] @ middle + _SHIFT_MM * shift
         changed[name] = replace(scan, affine=motion @ scan.affine)
     return changed
@@ -232,12 +233,6 @@ def _smooth_field(shape: tuple[int, ...], generator: np.random.Generator) -> np.
     field = np.einsum("abc,ia,jb,kc->ijk", coarse, *weights, optimize=True)
     low, high = field.min(), field.max()
     return 2 * (field - low) / max(high - low, 1e-6) - 1
-
-
-def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
-    """Rodrigues' formula: turning by `angle` (radians) about a unit vector."""
-    cross = np.cross(np.eye(3), -axis)
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
 def _brain_level(scan: Scan) -> float:
