@@ -136,6 +136,17 @@ def test_heatmap_pictures_have_a_colour_legend_beside_the_head(output):
         assert _colored(margin) > 0.05
 
 
+def test_the_montage_shows_every_orientation_twice(output, tmp_path):
+    done = _run_python("-m", "demo.montage", output, tmp_path / "montage.png")
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "montage.png") as picture:
+        tiles = np.asarray(picture.convert("L"), dtype=float)
+    height, width = (side // count for side, count in zip(tiles.shape, (2, 3), strict=True))
+    tiles = tiles.reshape(2, height, 3, width).transpose(0, 2, 1, 3).reshape(6, -1)
+    assert tiles.std(axis=1).min() > 10
+    assert np.unique(tiles, axis=0).shape == tiles.shape
+
+
 def test_the_report_needs_no_other_file_and_shows_everything(output):
     page = (output / "report.html").read_text(encoding="utf-8")
 
