@@ -49,7 +49,7 @@ def left_factor(
         gram_u = (gram @ u.unsqueeze(-1)).squeeze(-1)
         c = (u * u).sum(-1, keepdim=True) + eps
         v_norm = (u * gram_u).sum(-1, keepdim=True) + 2 * eps * (row_sum * u).sum(-1, keepdim=True)
-        # By c twice: the gradient of a division by c * c would overflow where X has next to nothing.
+        # By c twice: the gradient of a division by c * c would overflow where X is nearly empty.
         v_norm = (v_norm + eps * eps * columns) / c / c
         u = ((gram_u + eps * row_sum) / c + eps) / (v_norm + eps)
     return u

@@ -103,6 +103,22 @@ def test_zero_windows_stay_finite_in_the_gradient():
     assert x.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("exponent", range(-16, 3, 2))
+def test_a_single_positive_voxel_has_the_gradient_of_the_definition(exponent):
+    """Where a product of the factors is about as small as eps, squares of it leave float32."""
+    _, layer, nmf = _setup("local", 1, torch.float32)
+    v0 = nmf.init.v0[:, 0].clone()
+    v0[0] = 1e-3
+    x = torch.zeros(1, 8, 8, 4, 8)
+    x[0, 3, 0, 0, 0] = 10.0**exponent
+    gradients = []
+    for dtype in (torch.float32, torch.float64):
+        leaf = x.to(dtype, copy=True).requires_grad_(True)
+        mix_rank_one(leaf, layer, v0.to(dtype), 5, 1e-16).sum().backward()
+        gradients.append(leaf.grad)
+    assert reference.relative(*gradients) < 1e-5
+
+
 def test_a_layer_can_be_trained_after_it_was_used_for_inference():
     layer = SWMatricize((8, 12, 4, 4), head_dim=8, patch_size=4)
     x, v0 = torch.randn(1, 8, 12, 4, 4, requires_grad=True), torch.ones(64)

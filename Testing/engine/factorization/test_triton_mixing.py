@@ -138,6 +138,19 @@ def test_zeros_stay_zeros_and_get_no_gradient(dtype):
     assert (x_gradient == 0).all()
 
 
+@pytest.mark.parametrize("exponent", [-12, -8, -5, -4, -3])
+def test_a_single_positive_voxel_has_the_gradient_of_the_definition(exponent):
+    x, layer, v0 = _setup("local")
+    v0[0] = 1e-3
+    x = torch.zeros_like(x)
+    x[0, 3, 0, 0] = 10.0**exponent
+    found = _with_gradients(lambda x, v0: _fused(x, layer, v0), x, v0)
+    expected = _with_gradients(
+        lambda x, v0: _by_definition(x, layer, v0, 5, 1e-16), x.double(), v0.double()
+    )
+    assert reference.relative(found[1], expected[1]) < 1e-5
+
+
 def test_nan_is_not_hidden():
     x, layer, v0 = _setup("local")
     x[0, 5, 7, 3] = torch.nan
