@@ -158,10 +158,14 @@ class RunSection(_Section):
 
 
 class BundleSection(_Section):
-    """What `export` writes about the model besides what the run itself knows."""
+    """What `export` writes about the model besides what the run itself knows.
+
+    `changelog` says for this and earlier versions what was new; unset, this is the first version.
+    """
 
     family: str = "custom"
     version: str = "0.1.0"
+    changelog: dict[str, str] = Field(default_factory=dict)
     title: str = ""
     description: str = ""
     licence: str = ""

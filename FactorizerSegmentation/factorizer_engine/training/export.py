@@ -179,6 +179,8 @@ def _metadata(run: Run) -> dict[str, Any]:
     content: dict[str, Any] = {"data_type": "nibabel", "references": list(extra.citations)}
     if extra.licence:
         content["copyright"] = extra.licence
+    if extra.changelog:
+        content["changelog"] = extra.changelog
     if run.evaluation:
         content["eval_metrics"] = {
             f"{region}_{metric}": value["mean"]

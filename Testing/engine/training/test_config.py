@@ -22,7 +22,8 @@ PUBLISHED_PARAMETERS = {
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.rglob("*.yaml")), ids=lambda path: path.stem)
-def test_every_shipped_configuration_describes_a_network(path, tmp_path):
+def test_every_shipped_configuration_describes_a_network(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("BEGUN", str(tmp_path / "best.pt"))
     config = load_config(path, data=tmp_path)
     spec = network_spec(
         config.network, len(config.data.channels), len(config.data.regions), config.window

@@ -103,11 +103,14 @@ def test_unfinished_runs_say_so(run, tmp_path):
 
 
 def test_texts_may_come_from_another_configuration(run, tmp_path, settings, write_config):
-    settings["bundle"] = {"title": "Better title", "version": "2.0.0"}
+    changes = {"1.0.0": "first version", "2.0.0": "a better title"}
+    settings["bundle"] = {"title": "Better title", "version": "2.0.0", "changelog": changes}
     settings["data"]["root"] = "${NOT_SET_HERE}"
     bundle = export(run, tmp_path / "models" / "blobs", config=write_config(settings, "new.yaml"))
     assert (bundle.title, bundle.version) == ("Better title", "2.0.0")
     assert bundle.card.startswith("# Better title")
+    metadata = json.loads((bundle.path / "configs" / "metadata.json").read_text())
+    assert metadata["changelog"] == changes
 
 
 def test_the_command_line_takes_the_wanted_weights_and_texts(
