@@ -204,15 +204,17 @@ def rank_by_contribution(contributions: np.ndarray, regions: Sequence[int]) -> l
 def shared_window(maps: Sequence[ComponentMap]) -> tuple[float, float]:
     """One display range for all heatmaps, so that they can be compared.
 
-    From the median of their positive voxels, the activity that is found everywhere, to the 99.5th
-    percentile, so that single voxels do not decide.
+    From the median of their positive voxels, the activity that is found everywhere, to the highest
+    of their 99.5th percentiles: single voxels do not decide, and neither do components that are
+    nowhere very active, beside which a large lesion would be one flat colour.
     """
     positive = [m.heatmap.array[m.heatmap.array > 0] for m in maps]
-    values = np.concatenate(positive) if positive else np.empty(0)
-    if not values.size:
+    positive = [values for values in positive if values.size]
+    if not positive:
         return (0.0, 1.0)
-    low, high = np.percentile(values, (50.0, 99.5))
-    return (float(low), float(high)) if high > low else (0.0, float(high))
+    low = float(np.median(np.concatenate(positive)))
+    high = max(float(np.percentile(values, 99.5)) for values in positive)
+    return (low, high) if high > low else (0.0, high)
 
 
 def _probes(

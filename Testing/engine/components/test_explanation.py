@@ -168,9 +168,9 @@ def test_progress_never_goes_back_and_ends_at_one(segmenter):
 
 def test_one_window_shows_all_heatmaps_and_ignores_single_voxels(maps):
     low, high = shared_window(maps)
-    values = np.concatenate([m.heatmap.array[m.heatmap.array > 0] for m in maps])
-    assert np.mean(values < low) == pytest.approx(0.5, abs=0.01)
-    assert np.mean(values > high) == pytest.approx(0.005, abs=0.001)
+    values = [m.heatmap.array[m.heatmap.array > 0] for m in maps]
+    assert np.mean(np.concatenate(values) < low) == pytest.approx(0.5, abs=0.01)
+    assert max(np.mean(v > high) for v in values) == pytest.approx(0.005, abs=0.001)
     peak = maps[0].heatmap.array.copy()
     peak[0, 0, 0] = 1e6
     spoiled = replace(maps[0], heatmap=maps[0].heatmap.with_array(peak))
