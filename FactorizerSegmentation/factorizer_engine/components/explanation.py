@@ -166,13 +166,14 @@ def explain(
 
 
 def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
-    """The blocks at the two finest resolutions, of the encoder and the decoder.
+    """The blocks at the three finest resolutions, of the encoder and the decoder.
 
-    Their components are sharp enough to be compared with the scan, and they decide: in a trained
-    glioma model the largest contribution there was 0.69 logits, and 0.01 in all coarser blocks.
+    They decide: in glioma-fast 0.3.0 the largest contribution on three cases that it was not
+    trained on was 2.4 to 3.0 logits there, and 0.1 to 0.2 in all coarser blocks. Without the third
+    resolution it was 1.5 to 2.1, so the component that drove most would not have been seen.
     """
     sizes = {name: mixer.reshape.spatial_size for name, mixer in mixers.items()}
-    finest = sorted(set(sizes.values()), reverse=True)[:2]
+    finest = sorted(set(sizes.values()), reverse=True)[:3]
     return [name for name in mixers if sizes[name] in finest]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from monai.inferers import sliding_window_inference
 
 from engine import tiny
+from factorizer_engine.bundles.loading import load_bundle
 from factorizer_engine.bundles.model import InferenceSettings
 from factorizer_engine.components import (
     Component,
@@ -29,6 +31,9 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.windows import plan_windows
 from factorizer_engine.monitor import Monitor
+
+MODELS = Path(__file__).parents[3] / "FactorizerSegmentation" / "Resources" / "models"
+BUNDLED = MODELS / "glioma-fast"
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +71,17 @@ def test_components_come_in_the_order_of_their_largest_contribution(maps):
 
 def test_all_components_of_the_default_blocks_were_compared(segmenter, result, maps):
     blocks = default_blocks(mixers_of(segmenter.networks[0]))
-    assert blocks == ["encoder.0.0", "encoder.1.0", "decoder.0.0", "decoder.1.0"]
+    assert blocks == ["encoder.0.0", "encoder.1.0", "encoder.2.0", "decoder.0.0", "decoder.1.0"]
     everything = explain(segmenter, tiny.scans(), result, count=99)
-    assert len(everything) == 2 + 4 + 4 + 2
+    assert len(everything) == 2 + 4 + 4 + 4 + 2
     assert [m.name for m in everything[:6]] == [m.name for m in maps]
+
+
+def test_the_default_blocks_are_those_of_the_three_finest_resolutions():
+    mixers = mixers_of(load_bundle(BUNDLED).build_networks()[0])
+    encoder, decoder = ([n for n in mixers if n.startswith(p)] for p in ("encoder", "decoder"))
+    assert len(encoder) == 5 and len(decoder) == 4
+    assert default_blocks(mixers) == encoder[:3] + decoder[-3:]
 
 
 def test_components_can_be_ranked_by_one_region_in_chosen_blocks(segmenter, result):
@@ -185,7 +197,7 @@ def test_the_window_of_empty_heatmaps_is_still_one():
 
 def test_leaving_components_out_in_ranked_order_lowers_the_logit_soonest(segmenter, result):
     proof = prove(segmenter, tiny.scans(), "WT", result)
-    assert len(proof.ranked) == len(proof.reversed) == len(proof.shuffled) == 13
+    assert len(proof.ranked) == len(proof.reversed) == len(proof.shuffled) == 17
     assert proof.ranked[0] == proof.reversed[0] == pytest.approx(proof.shuffled[0])
     assert proof.ranked[-1] == pytest.approx(proof.reversed[-1], abs=1e-4)
     assert proof.gain_over_reversed > proof.gain_over_chance > 0.05
