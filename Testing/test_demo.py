@@ -83,7 +83,8 @@ def test_the_heatmaps_are_nonnegative_not_empty_and_placed_as_the_scan(output, s
 
 
 def test_the_scene_opens_with_scans_segments_heatmaps_and_lesions(output, reopened, scan):
-    components = [v for v in reopened["volumes"].values() if v["legend"]]
+    heatmaps = {name: v for name, v in reopened["volumes"].items() if v["legend"]}
+    windows = {(name.partition(",")[0], *v["window"]) for name, v in heatmaps.items()}
     lesions = list(csv.DictReader((output / "lesions.csv").open(encoding="utf-8")))
 
     assert reopened["opened"]
@@ -91,9 +92,9 @@ def test_the_scene_opens_with_scans_segments_heatmaps_and_lesions(output, reopen
     for volume in reopened["volumes"].values():
         assert tuple(volume["shape"]) == scan.shape
         np.testing.assert_allclose(volume["affine"], scan.affine, atol=1e-6)
-    assert len(components) == COUNT
-    assert len({tuple(volume["window"]) for volume in components}) == 1
-    assert all(volume["maximum"] > 0 and volume["colors"] != "Grey" for volume in components)
+    assert len(heatmaps) == COUNT
+    assert len(windows) == len({block for block, *_ in windows}), "one window per block"
+    assert all(v["maximum"] > 0 and v["colors"] != "Grey" for v in heatmaps.values())
     assert reopened["lesions"] == len(lesions) > 0
 
 

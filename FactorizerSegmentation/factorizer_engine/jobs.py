@@ -128,7 +128,7 @@ class EngineJobs:
 
     def components(self, params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
         """Explain the segmentation of the scans, which is computed first if it was not the last."""
-        from factorizer_engine.components import explain, shared_window
+        from factorizer_engine.components import explain, shared_windows
 
         folder = prepare_output_folder(params.output_dir)
         segmenter = self._ready(params, monitor.span(0.0, LOADED))
@@ -160,7 +160,7 @@ class EngineJobs:
         )
         return ComponentsResult(
             components=components,
-            window=shared_window(maps),
+            windows=shared_windows(maps),
             model=describe_model(segmenter.bundle),
             note=maps[0].note if maps else "",
         )

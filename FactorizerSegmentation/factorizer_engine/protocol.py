@@ -316,12 +316,13 @@ class ComponentsResult(Message):
     """The components, most influential first.
 
     Attributes:
-        window: One (low, high) display range for all heatmaps, so that they can be compared.
+        windows: By block, one (low, high) display range for all its heatmaps, so that they can be
+            compared. Activations of different blocks have no common scale.
         note: What to know about the contributions, for people, or "".
     """
 
     components: tuple[ComponentInfo, ...]
-    window: tuple[float, float]
+    windows: dict[str, tuple[float, float]]
     model: ModelInfo
     note: str = ""
 

@@ -74,7 +74,7 @@ def add_results(
         segments.createSegmentation(scene, labelmap, result.labels, place, title),
         tuple(
             overlays.createHeatmaps(
-                scene, components.components, components.window, place, f"{title}: components"
+                scene, components.components, components.windows, place, f"{title}: components"
             )
         ),
         tables.createLesionTable(scene, result.lesions, f"{title}: lesions"),

@@ -95,7 +95,7 @@ def components(params: protocol.ComponentsParams) -> protocol.ComponentsResult:
         name = f"Component {number + 1}"
         found.append(protocol.ComponentInfo("decoder.3.0", number, 0, name, contributions, scan))
     note = f"Ranked for {params.region}." if params.region else ""
-    return protocol.ComponentsResult(tuple(found), (0.0, 4.0), MODEL, note)
+    return protocol.ComponentsResult(tuple(found), {"decoder.3.0": (0.0, 4.0)}, MODEL, note)
 
 
 def work(request: dict) -> None:

@@ -18,6 +18,7 @@ from module.geometry import orientation_affines, tilted
 
 SHAPE = (5, 6, 7)
 WINDOW = (0.0, 4.0)
+WINDOWS = {"decoder.3.0": WINDOW}
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def heatmaps(scene, reference, tmp_path):
         name = f"Component {number}"
         components.append(ComponentInfo("decoder.3.0", number, 0, name, contributions, scan))
     place = Place.of(reference, SHAPE, worldAffine(reference))
-    return createHeatmaps(scene, components, WINDOW, place, "FLAIR components")
+    return createHeatmaps(scene, components, WINDOWS, place, "FLAIR components")
 
 
 def drawnPart(node) -> float:
@@ -129,7 +130,7 @@ def test_activation_outside_the_head_does_not_decide_what_is_drawn(scene, add_vo
     component = ComponentInfo("decoder.3.0", 0, 0, "Component 1", {}, scan)
 
     (node,) = createHeatmaps(
-        scene, [component], WINDOW, Place.of(reference, SHAPE, np.eye(4)), "FLAIR components"
+        scene, [component], WINDOWS, Place.of(reference, SHAPE, np.eye(4)), "FLAIR components"
     )
 
     drawn = voxelsOf(node) >= node.GetDisplayNode().GetLowerThreshold()
@@ -218,7 +219,7 @@ def test_heatmaps_stand_in_a_folder_beside_the_scan(
     component = ComponentInfo("decoder.3.0", 0, 0, "Component 1", {}, scan)
     place = Place.of(reference, SHAPE, np.eye(4))
 
-    heatmaps = createHeatmaps(scene, [component], WINDOW, place, "FLAIR components")
+    heatmaps = createHeatmaps(scene, [component], WINDOWS, place, "FLAIR components")
 
     parents = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) for node in heatmaps}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,7 @@ class HeatmapInfo:
         name: Name of the component.
         contributions: By region name, the change of its logit inside the lesion that the component
             is responsible for.
-        window: Lowest and highest value shown, the same for all heatmaps of a run.
+        window: Lowest and highest value shown, the same for all heatmaps of a run and block.
         percentiles: The 0th, 1st, ... 100th percentile of the activation inside the head.
     """
 
@@ -64,24 +64,24 @@ class HeatmapInfo:
 def createHeatmaps(
     scene,
     components: Iterable[ComponentInfo],
-    window: tuple[float, float],
+    windows: Mapping[str, tuple[float, float]],
     place: Place,
     folderName: str,
 ) -> list:
-    """New volume nodes, one per component, that share a window and a colour map.
+    """New volume nodes, one per component, that share a colour map, and within a block a window.
 
     Of each, the `DEFAULT_SHOWN_PART` of the head where the component is most active is drawn.
 
     Args:
         components: With `heatmap` files on the grid of `place`.
-        window: (low, high) in the unit of the activations.
+        windows: By block, (low, high) in the unit of its activations.
         folderName: Subject hierarchy folder that takes the nodes, beside the reference volume.
     """
     colors = perceptualColorNode(scene)
     scan = voxelsOf(place.volumeNode)
     nodes = []
     for component in components:
-        heatmap = component.heatmap.load()
+        heatmap, window = component.heatmap.load(), windows[component.block]
         node = createVolume(scene, heatmap, place, component.name)
         node.SetAttribute(ROLE_ATTRIBUTE, HEATMAP_ROLE)
         info = {

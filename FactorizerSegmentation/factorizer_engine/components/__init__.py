@@ -1,7 +1,7 @@
 """NMF components: what they are, where they are active, and what they contribute."""
 
 from factorizer_engine.components.definition import Component, component_map
-from factorizer_engine.components.explanation import ComponentMap, explain, shared_window
+from factorizer_engine.components.explanation import ComponentMap, explain, shared_windows
 from factorizer_engine.components.proof import Faithfulness, prove
 
 __all__ = [
@@ -11,5 +11,5 @@ __all__ = [
     "component_map",
     "explain",
     "prove",
-    "shared_window",
+    "shared_windows",
 ]

@@ -202,19 +202,28 @@ def rank_by_contribution(contributions: np.ndarray, regions: Sequence[int]) -> l
     return np.argsort(-strength, kind="stable").tolist()
 
 
-def shared_window(maps: Sequence[ComponentMap]) -> tuple[float, float]:
-    """One display range for all heatmaps, so that they can be compared.
+def shared_windows(maps: Sequence[ComponentMap]) -> dict[str, tuple[float, float]]:
+    """By block, one display range for all its heatmaps, so that they can be compared.
 
-    From the median of their positive voxels, the activity that is found everywhere, to the highest
-    of their 99.5th percentiles: single voxels do not decide, and neither do components that are
-    nowhere very active, beside which a large lesion would be one flat colour.
+    Only those: what follows a block rescales its activations, so that those of another block may be
+    ten times as large and drive less. A range goes from the median of the positive voxels, the
+    activity that is found everywhere, to the highest of the heatmaps' 99.5th percentiles: single
+    voxels do not decide, and neither do components that are nowhere very active, beside which a
+    large lesion would be one flat colour.
     """
-    positive = [m.heatmap.array[m.heatmap.array > 0] for m in maps]
-    positive = [values for values in positive if values.size]
-    if not positive:
+    by_block: dict[str, list[np.ndarray]] = {}
+    for component in maps:
+        array = component.heatmap.array
+        by_block.setdefault(component.block, []).append(array[array > 0])
+    return {block: _window(positive) for block, positive in by_block.items()}
+
+
+def _window(positive: Sequence[np.ndarray]) -> tuple[float, float]:
+    active = [values for values in positive if values.size]
+    if not active:
         return (0.0, 1.0)
-    low = float(np.median(np.concatenate(positive)))
-    high = max(float(np.percentile(values, 99.5)) for values in positive)
+    low = float(np.median(np.concatenate(active)))
+    high = max(float(np.percentile(values, 99.5)) for values in active)
     return (low, high) if high > low else (0.0, high)
 
 

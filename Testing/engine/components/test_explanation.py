@@ -20,7 +20,7 @@ from factorizer_engine.components import (
     component_map,
     explain,
     prove,
-    shared_window,
+    shared_windows,
 )
 from factorizer_engine.components.definition import filtered, mixers_of
 from factorizer_engine.components.explanation import default_blocks
@@ -178,21 +178,31 @@ def test_progress_never_goes_back_and_ends_at_one(segmenter):
     assert fractions[-1] == 1.0
 
 
-def test_one_window_shows_all_heatmaps_and_ignores_single_voxels(maps):
-    low, high = shared_window(maps)
-    values = [m.heatmap.array[m.heatmap.array > 0] for m in maps]
+def test_the_heatmaps_of_a_block_share_a_window_that_ignores_single_voxels(maps):
+    windows = shared_windows(maps)
+    assert set(windows) == {m.block for m in maps}
+    block = maps[0].block
+    low, high = windows[block]
+    values = [m.heatmap.array[m.heatmap.array > 0] for m in maps if m.block == block]
     assert np.mean(np.concatenate(values) < low) == pytest.approx(0.5, abs=0.01)
     assert max(np.mean(v > high) for v in values) == pytest.approx(0.005, abs=0.001)
     peak = maps[0].heatmap.array.copy()
     peak[0, 0, 0] = 1e6
     spoiled = replace(maps[0], heatmap=maps[0].heatmap.with_array(peak))
-    assert shared_window([spoiled, *maps[1:]])[1] == pytest.approx(high, rel=0.01)
+    assert shared_windows([spoiled, *maps[1:]])[block][1] == pytest.approx(high, rel=0.01)
+
+
+def test_a_more_active_block_leaves_the_window_of_another_alone(maps):
+    loud = replace(
+        maps[0], block="other", heatmap=maps[0].heatmap.with_array(100 * maps[0].heatmap.array)
+    )
+    assert shared_windows([*maps, loud]) == shared_windows(maps) | shared_windows([loud])
 
 
 def test_the_window_of_empty_heatmaps_is_still_one():
     empty = ComponentMap("b", 0, 0, "n", {}, Scan(np.zeros((2, 2, 2), np.float32), np.eye(4)))
-    assert shared_window([empty]) == (0.0, 1.0)
-    assert shared_window([]) == (0.0, 1.0)
+    assert shared_windows([empty]) == {"b": (0.0, 1.0)}
+    assert shared_windows([]) == {}
 
 
 def test_leaving_components_out_in_ranked_order_lowers_the_logit_soonest(segmenter, result):
