@@ -58,7 +58,7 @@ def _write(result: ComponentsResult, folder: Path) -> None:
         entries.append(_entry(component, file))
     summary = {
         "model": {"name": result.model.name, "version": result.model.version},
-        "windows": {block: list(window) for block, window in result.windows.items()},
+        "windows": result.windows,
         "note": result.note,
         "components": entries,
     }

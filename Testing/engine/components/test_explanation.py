@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from monai.inferers import sliding_window_inference
 
 from engine import tiny
 from factorizer_engine.bundles.loading import load_bundle
+from factorizer_engine.bundles.locations import model_folders
 from factorizer_engine.bundles.model import InferenceSettings
 from factorizer_engine.components import (
     Component,
@@ -31,9 +31,6 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.windows import plan_windows
 from factorizer_engine.monitor import Monitor
-
-MODELS = Path(__file__).parents[3] / "FactorizerSegmentation" / "Resources" / "models"
-BUNDLED = MODELS / "glioma-fast"
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +75,7 @@ def test_all_components_of_the_default_blocks_were_compared(segmenter, result, m
 
 
 def test_the_default_blocks_are_those_of_the_three_finest_resolutions():
-    mixers = mixers_of(load_bundle(BUNDLED).build_networks()[0])
+    mixers = mixers_of(load_bundle(model_folders()[-1] / "glioma-fast").build_networks()[0])
     encoder, decoder = ([n for n in mixers if n.startswith(p)] for p in ("encoder", "decoder"))
     assert len(encoder) == 5 and len(decoder) == 4
     assert default_blocks(mixers) == encoder[:3] + decoder[-3:]

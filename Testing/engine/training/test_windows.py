@@ -47,11 +47,17 @@ EVERYTHING = AugmentationSection(
 
 
 @pytest.fixture
-def windows(dataset_dir, tmp_path):
+def prepared(dataset_dir, tmp_path) -> tuple[CaseCache, list[str]]:
+    """Prepared cases and the names of all of them."""
     dataset = open_dataset(DataSection(root=str(dataset_dir)))
     cache = CaseCache(tmp_path / "cache", dataset, PreprocessingSection(crop_margin=0))
-    names = [case.name for case in dataset.cases[:4]]
-    return WindowDataset(cache, names, (12, 12, 12), EVERYTHING, foreground=0.7, seed=3)
+    return cache, [case.name for case in dataset.cases]
+
+
+@pytest.fixture
+def windows(prepared):
+    cache, names = prepared
+    return WindowDataset(cache, names[:4], (12, 12, 12), EVERYTHING, foreground=0.7, seed=3)
 
 
 def test_without_augmentation_a_window_is_the_exact_crop():
@@ -235,10 +241,8 @@ def test_a_donor_without_lesion_changes_nothing():
     assert torch.equal(mixed, image) and torch.equal(masks, target)
 
 
-def test_windows_with_lesions_of_others_show_more_lesion(dataset_dir, tmp_path):
-    dataset = open_dataset(DataSection(root=str(dataset_dir)))
-    cache = CaseCache(tmp_path / "cache", dataset, PreprocessingSection(crop_margin=0))
-    names = [case.name for case in dataset.cases]
+def test_windows_with_lesions_of_others_show_more_lesion(prepared):
+    cache, names = prepared
     volumes = []
     for probability in (0.0, 1.0):
         settings = NOTHING.model_copy(update={"lesions_of_others": probability})
@@ -289,10 +293,8 @@ def test_the_statistics_of_a_mixture_are_those_of_its_samples():
     assert found == pytest.approx((values.mean(), values.std()), rel=0.02, abs=0.01)
 
 
-def test_windows_lie_further_out_only_with_a_head(dataset_dir, tmp_path):
-    dataset = open_dataset(DataSection(root=str(dataset_dir)))
-    cache = CaseCache(tmp_path / "cache", dataset, PreprocessingSection(crop_margin=0))
-    names = [case.name for case in dataset.cases]
+def test_windows_lie_further_out_only_with_a_head(prepared):
+    cache, names = prepared
     shares = []
     for probability in (0.0, 1.0):
         settings = NOTHING.model_copy(update={"head": probability})
