@@ -53,7 +53,7 @@ def cut_window(
         image, target = both[: len(image)], both[len(image) :]
     else:
         image, target = (_slice_window(a, center, window) for a in (image, target))
-    axes = [axis + 1 for axis in range(3) if generator.random() < settings.flip]
+    axes = [axis + 1 for axis in settings.flip_axes if generator.random() < settings.flip]
     if axes:
         image, target = image.flip(axes), target.flip(axes)
     return image.contiguous().float(), (target >= 0.5).float()

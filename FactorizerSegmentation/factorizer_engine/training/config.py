@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -73,7 +73,7 @@ class NetworkSection(_Section):
 class AugmentationSection(_Section):
     """Probabilities and ranges of the random changes made to every training window.
 
-    Rotation in degrees (about each axis), `scale` and `intensity_scale` as +- fractions,
+    `flip` mirrors along each of `flip_axes` by itself. Rotation in degrees (about each axis), `scale` and `intensity_scale` as +- fractions,
     `elastic_mm` the standard deviation of a smooth displacement. `misregistration` moves every
     channel but the first by up to so many mm and degrees. `head` puts a random head around stripped
     brains and normalises anew, as scans with a skull would be; windows then also lie further out.
@@ -81,6 +81,7 @@ class AugmentationSection(_Section):
     """
 
     flip: float = Field(0.5, ge=0, le=1)
+    flip_axes: tuple[Annotated[int, Field(ge=0, le=2)], ...] = (0, 1, 2)
     affine: float = Field(0.15, ge=0, le=1)
     rotation: float = Field(30.0, ge=0, le=180)
     scale: float = Field(0.3, ge=0, lt=1)
