@@ -73,11 +73,12 @@ class NetworkSection(_Section):
 class AugmentationSection(_Section):
     """Probabilities and ranges of the random changes made to every training window.
 
-    `flip` mirrors along each of `flip_axes` by itself. Rotation in degrees (about each axis), `scale` and `intensity_scale` as +- fractions,
-    `elastic_mm` the standard deviation of a smooth displacement. `misregistration` moves every
-    channel but the first by up to so many mm and degrees. `head` puts a random head around stripped
-    brains and normalises anew, as scans with a skull would be; windows then also lie further out.
-    `lesions_of_others` puts the lesions of another training case into the window.
+    `flip` mirrors along each of `flip_axes`, one independently of the other. Rotation in degrees
+    (about each axis), `scale` and `intensity_scale` as +- fractions, `elastic_mm` the standard
+    deviation of a smooth displacement. `misregistration` moves every channel but the first by up to
+    so many mm and degrees. `head` puts a random head around stripped brains and normalises anew, as
+    scans with a skull would be; windows then also lie further out. `lesions_of_others` puts the
+    lesions of another training case into the window.
     """
 
     flip: float = Field(0.5, ge=0, le=1)
