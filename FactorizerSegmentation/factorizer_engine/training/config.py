@@ -78,7 +78,8 @@ class AugmentationSection(_Section):
     deviation of a smooth displacement. `misregistration` moves every channel but the first by up to
     so many mm and degrees. `head` puts a random head around stripped brains and normalises anew, as
     scans with a skull would be; windows then also lie further out. `lesions_of_others` puts the
-    lesions of another training case into the window.
+    lesions of another training case into the window; `lesion_contrast` multiplies how much lesions
+    differ from healthy tissue.
     """
 
     flip: float = Field(0.5, ge=0, le=1)
@@ -108,6 +109,8 @@ class AugmentationSection(_Section):
     misregistration_degrees: float = Field(2.0, ge=0)
     head: float = Field(0.0, ge=0, le=1)
     lesions_of_others: float = Field(0.0, ge=0, le=1)
+    lesion_contrast: float = Field(0.0, ge=0, le=1)
+    lesion_contrast_range: tuple[float, float] = (0.4, 1.2)
 
 
 class OptimizationSection(_Section):

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from factorizer_engine.training.augmentation import (
     change_intensities,
+    change_lesion_contrast,
     cut_window,
     happens,
     misregister,
@@ -64,6 +65,9 @@ class WindowDataset(Dataset):
             donor = self._cache.get(self._names[int(generator.integers(len(self._names)))])
             lesions = self._cut(donor, generator, foreground=1.0)
             image, target = put_lesions(image, target, lesions, case.spacing, generator)
+        if happens(settings.lesion_contrast, generator):
+            limits = settings.lesion_contrast_range
+            image = change_lesion_contrast(image, target, limits, case.spacing, generator)
         if happens(settings.misregistration, generator):
             image = misregister(image, settings, case.spacing, generator)
         if with_head:

@@ -9,6 +9,7 @@ import torch
 from factorizer_engine.training import augmentation, heads
 from factorizer_engine.training.augmentation import (
     change_intensities,
+    change_lesion_contrast,
     cut_window,
     happens,
     misregister,
@@ -43,6 +44,7 @@ EVERYTHING = AugmentationSection(
     misregistration=1,
     head=0.5,
     lesions_of_others=0.5,
+    lesion_contrast=0.5,
 )
 
 
@@ -249,6 +251,38 @@ def test_windows_with_lesions_of_others_show_more_lesion(prepared):
         windows = WindowDataset(cache, names, (12, 12, 12), settings, foreground=0.0, seed=3)
         volumes.append(np.mean([float(windows[n][1].any(dim=0).sum()) for n in range(40)]))
     assert volumes[1] > volumes[0]
+
+
+def test_lesions_become_fainter_and_the_rest_stays():
+    image, target = brain_with_lesion(1.0, (slice(16, 20),) * 3)
+    brain, lesion = image[0] != 0, target[0] > 0
+    image[:, brain] += torch.linspace(-0.1, 0.1, int(brain.sum()))
+    image[:, lesion] = torch.tensor([[5.0], [-3.0]])
+    healthy = image[:, brain & ~lesion].median(dim=1).values
+    changed = change_lesion_contrast(image, target, (0.5, 0.5), SPACING, np.random.default_rng(0))
+    halfway = (image[:, lesion] + healthy[:, None]) / 2
+    torch.testing.assert_close(changed[:, lesion], halfway)
+    assert torch.equal(changed[:, :9], image[:, :9]), "far from the lesion"
+    assert not changed[:, ~brain].any()
+
+
+@pytest.mark.parametrize("masks", [torch.zeros, torch.ones])
+def test_contrast_needs_lesion_and_healthy_tissue(masks):
+    image, target = torch.full((2, 8, 8, 8), 3.0), masks(1, 8, 8, 8)
+    changed = change_lesion_contrast(image, target, (0.5, 0.5), SPACING, np.random.default_rng(0))
+    assert torch.equal(changed, image)
+
+
+def test_windows_with_fainter_lesions_differ_in_lesions_only(prepared):
+    cache, names = prepared
+    faint = NOTHING.model_copy(update={"lesion_contrast": 1.0, "lesion_contrast_range": (0.3, 0.3)})
+    plain, fainter = (
+        WindowDataset(cache, names, (12, 12, 12), settings, foreground=1.0, seed=3)[0]
+        for settings in (NOTHING, faint)
+    )
+    assert torch.equal(plain[1], fainter[1])
+    lesion = plain[1].any(dim=0)
+    assert (plain[0] != fainter[0]).any(dim=0)[lesion].all()
 
 
 def stripped_window() -> torch.Tensor:
