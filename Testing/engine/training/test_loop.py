@@ -118,14 +118,18 @@ def test_two_processes_train_as_one_with_twice_the_batch(settings, write_config,
     environment = {**os.environ, "PYTHONPATH": str(MODULE_DIR), "OMP_NUM_THREADS": "1"}
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     launcher += ["--standalone", "-m", "factorizer_engine.training", str(path)]
-    launched = subprocess.Popen(
-        [*launcher, "--output", str(tmp_path / "two")], env=environment, start_new_session=True
-    )
-    try:
-        assert launched.wait(timeout=200) == 0
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(launched.pid, signal.SIGKILL)
+    launcher += ["--output", str(tmp_path / "two")]
+    terminal = tmp_path / "terminal.txt"
+    with terminal.open("w") as output:
+        launched = subprocess.Popen(
+            launcher, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            assert launched.wait(timeout=200) == 0, terminal.read_text()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(launched.pid, signal.SIGKILL)
+    assert "Warning" not in terminal.read_text()
     one, two = (
         [r for r in read_history(folder) if r["kind"] == "training"]
         for folder in (alone, tmp_path / "two")
