@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,16 @@ Research only; not a medical device. Results must be checked by a physician.
 | Voxel size | {{ spacing }} |
 | Window | {{ window | join(" x ") }} voxels |
 | Network | {{ network }}, {{ members }} |
+| A voxel belongs to a region | from a probability of {{ inference.threshold }} |
+{% if inference.mirror_axes %}
+| Mirroring | averaged over copies mirrored along axes {{ inference.mirror_axes | join(", ") }} |
+{% endif %}
+{% if removed %}
+| Removed | pieces of {{ removed }} |
+{% endif %}
+{% if replaced %}
+| Not painted | {{ replaced }} in all |
+{% endif %}
 {% if machine %}
 | Time for a case | {{ "%.1f" | format(case_seconds) }} s, median of \
 {{ evaluation.cases | length }}, reading included, on {{ machine.device }}, \
@@ -51,12 +61,13 @@ Research only; not a medical device. Results must be checked by a physician.
 {{ data_description }}
 
 {{ cases }} cases of `{{ dataset }}`: {{ split.train | length }} trained on, \
-{{ split.validation | length }} used to choose the weights, {{ split.held_out | length }} held out.
+{{ split.validation | length }} used to choose weights and settings, \
+{{ split.held_out | length }} held out.
 
 | use | cases |
 |---|---|
 | training | {{ split.train | join(", ") }} |
-| choice of weights | {{ split.validation | join(", ") or "none" }} |
+| choice of weights and settings | {{ split.validation | join(", ") or "none" }} |
 | held out | {{ split.held_out | join(", ") or "none" }} |
 {% if excluded %}
 | left out entirely | {{ excluded | join(", ") }} |
@@ -150,6 +161,9 @@ def write_card(runs: Sequence[Run], weights: str) -> str:
         "window": config.window,
         "network": config.network.type,
         "members": "one network" if len(runs) == 1 else f"ensemble of {len(runs)} networks",
+        "inference": config.bundle.inference,
+        "removed": _below(config.bundle.postprocessing.min_volume_ml),
+        "replaced": _below(config.bundle.postprocessing.replace_small),
         "dataset": record["dataset"],
         "cases": record["cases"],
         "split": run.split,
@@ -181,6 +195,10 @@ def write_card(runs: Sequence[Run], weights: str) -> str:
     values |= {key: record.get(key) for key in keys}
     environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     return environment.from_string(_TEMPLATE).render(values)
+
+
+def _below(volumes: Mapping[str, float]) -> str:
+    return ", ".join(f"{region} below {volume:g} mL" for region, volume in volumes.items())
 
 
 def summary_table(evaluation: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.training.cases import read_channels
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.dataset import Case, Dataset, open_dataset
+from factorizer_engine.training.export import check_description
 from factorizer_engine.training.networks import (
     build_network,
     load_matching_weights,
@@ -90,10 +91,12 @@ def check_training(config: TrainingConfig) -> CheckReport:
 
     Raises:
         UnfitDataError: With all problems of the data.
-        BadInputError: If the split, the network or the disk cannot be used.
+        BadInputError: If the split, the network, the disk or the description of the model cannot
+            be used.
     """
     check_folders(config)
     dataset = open_dataset(config.data)
+    check_description(config.bundle, dataset.channels, dataset.regions, dataset.labels)
     report = check_dataset(dataset)
     if report.problems:
         raise UnfitDataError(report)

@@ -10,7 +10,11 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from factorizer_engine.bundles.model import Blending, Normalization
 from factorizer_engine.errors import BadInputError
+
+Axis = Annotated[int, Field(ge=0, le=2)]
+Shade = Annotated[int, Field(ge=0, le=255)]
 
 
 class _Section(BaseModel):
@@ -59,7 +63,7 @@ class PreprocessingSection(_Section):
     spacing: tuple[float, float, float] | None = None
     orientation: str = "RAS"
     crop_margin: int = Field(10, ge=0)
-    normalization: Literal["zscore_nonzero", "zscore", "none"] = "zscore_nonzero"
+    normalization: Normalization = "zscore_nonzero"
 
 
 class NetworkSection(_Section):
@@ -83,7 +87,7 @@ class AugmentationSection(_Section):
     """
 
     flip: float = Field(0.5, ge=0, le=1)
-    flip_axes: tuple[Annotated[int, Field(ge=0, le=2)], ...] = (0, 1, 2)
+    flip_axes: tuple[Axis, ...] = (0, 1, 2)
     affine: float = Field(0.15, ge=0, le=1)
     rotation: float = Field(30.0, ge=0, le=180)
     scale: float = Field(0.3, ge=0, lt=1)
@@ -162,6 +166,37 @@ class RunSection(_Section):
     log_every: int = Field(20, ge=1)
 
 
+class InferenceSection(_Section):
+    """How the model is applied, see `bundles.model.InferenceSettings`; windows as in training."""
+
+    roi_size: tuple[int, int, int] | None = None
+    overlap: float = Field(0.5, ge=0, lt=1)
+    blending: Blending = "gaussian"
+    mirror_axes: tuple[Axis, ...] = ()
+    threshold: float = Field(0.5, gt=0, lt=1)
+
+
+class PostprocessingSection(_Section):
+    """What is cleaned away, in mL per region, see `bundles.model.PostprocessingSettings`."""
+
+    min_volume_ml: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    replace_small: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+
+
+class RegionSection(_Section):
+    """What users read about a region."""
+
+    title: str
+
+
+class LabelSection(_Section):
+    """What users see of a label: name, colour (0 to 255) and Slicer's terminology entry."""
+
+    name: str | None = None
+    color: tuple[Shade, Shade, Shade] | None = None
+    terminology: str | None = None
+
+
 class BundleSection(_Section):
     """What `export` writes about the model besides what the run itself knows.
 
@@ -176,13 +211,13 @@ class BundleSection(_Section):
     licence: str = ""
     citations: tuple[str, ...] = ()
     channel_aliases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    regions: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    labels: dict[int, dict[str, Any]] = Field(default_factory=dict)
+    regions: dict[str, RegionSection] = Field(default_factory=dict)
+    labels: dict[int, LabelSection] = Field(default_factory=dict)
     data_description: str = ""
     expected_seconds: dict[str, float] = Field(default_factory=dict)
     devices: tuple[str, ...] = ()
-    inference: dict[str, Any] = Field(default_factory=dict)
-    postprocessing: dict[str, Any] = Field(default_factory=dict)
+    inference: InferenceSection = InferenceSection()
+    postprocessing: PostprocessingSection = PostprocessingSection()
 
 
 class TrainingConfig(_Section):

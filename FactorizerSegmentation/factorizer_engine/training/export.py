@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
 from factorizer_engine.bundles import conventions
 from factorizer_engine.bundles.model import (
     Bundle,
@@ -20,7 +22,7 @@ from factorizer_engine.bundles.saving import save_bundle
 from factorizer_engine.errors import BadInputError
 from factorizer_engine.training.card import write_card
 from factorizer_engine.training.cases import preprocessing_of
-from factorizer_engine.training.config import load_config
+from factorizer_engine.training.config import BundleSection, load_config
 from factorizer_engine.training.networks import network_spec
 from factorizer_engine.training.records import Run, open_run
 from factorizer_engine.training.state import load_checkpoint
@@ -63,15 +65,43 @@ def export(
     )
 
 
+def check_description(
+    texts: BundleSection,
+    channels: Sequence[str],
+    regions: Mapping[str, Sequence[int]],
+    labels: Mapping[str, int],
+) -> None:
+    """Whether a model of such data can be described so.
+
+    Raises:
+        BadInputError: If a name is not among those of the data, or a region cannot be painted.
+    """
+    regions_and_labels(regions, labels, {}, {})
+    for key, named, known in (
+        ("channel_aliases", texts.channel_aliases, channels),
+        ("labels", texts.labels, labels.values()),
+        ("regions", texts.regions, regions),
+        ("postprocessing.min_volume_ml", texts.postprocessing.min_volume_ml, regions),
+        ("postprocessing.replace_small", texts.postprocessing.replace_small, regions),
+    ):
+        for name in named:
+            if name not in known:
+                raise BadInputError(
+                    f"The configuration's bundle.{key} names {name}, but the data have "
+                    f"{', '.join(map(str, known))}."
+                )
+
+
 def describe(run: Run, name: str, card: str = "") -> Bundle:
     """The bundle of a run, without weights."""
     config, extra = run.config, run.config.bundle
+    check_description(extra, run.record["channels"], run.regions, run.record["labels"])
     region_extras, label_extras = _usual_extras(run.regions)
     regions, labels = regions_and_labels(
         run.regions,
         run.record["labels"],
-        {**region_extras, **extra.regions},
-        {**label_extras, **extra.labels},
+        _updated(region_extras, extra.regions),
+        _updated(label_extras, extra.labels),
     )
     channels = tuple(
         Channel(c, tuple(extra.channel_aliases.get(c, ())) or conventions.channel(c).aliases)
@@ -89,9 +119,9 @@ def describe(run: Run, name: str, card: str = "") -> Bundle:
         labels=labels,
         preprocessing=preprocessing_of(config.preprocessing),
         inference=InferenceSettings(
-            **{"roi_size": config.window, **{k: _frozen(v) for k, v in extra.inference.items()}}
+            **{"roi_size": config.window, **extra.inference.model_dump(exclude_none=True)}
         ),
-        postprocessing=PostprocessingSettings(**extra.postprocessing),
+        postprocessing=PostprocessingSettings(**extra.postprocessing.model_dump()),
         network=network_spec(config.network, len(channels), len(regions), config.window),
         weights=(),
         card=card,
@@ -170,8 +200,12 @@ def _usual_extras(
     }
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _updated(
+    usual: Mapping[Any, dict[str, Any]], sections: Mapping[Any, BaseModel]
+) -> dict[Any, dict[str, Any]]:
+    """What is usual, but for the fields that the configuration sets."""
+    own = {key: section.model_dump(exclude_none=True) for key, section in sections.items()}
+    return {key: usual.get(key, {}) | own.get(key, {}) for key in {**usual, **own}}
 
 
 def _metadata(run: Run) -> dict[str, Any]:

@@ -162,6 +162,33 @@ def test_an_output_that_is_a_file_is_refused(settings, write_config, tmp_path):
     refused(settings, write_config, "taken is a file")
 
 
+@pytest.mark.parametrize(
+    ("bundle", "match"),
+    [
+        (
+            {"inference": {"mirror_axis": [0]}},
+            "the key 'bundle.inference.mirror_axis'",
+        ),
+        ({"inference": {"mirror_axes": [3]}}, "wrong value for 'bundle.inference.mirror_axes"),
+        (
+            {"postprocessing": {"min_volume_ml": {"cor": 1}}},
+            "min_volume_ml names cor, but",
+        ),
+        ({"regions": {"lesion": {"title": "Lesion"}}}, "bundle.regions names lesion, but .* core"),
+        ({"labels": {9: {"name": "Lesion"}}}, "bundle.labels names 9, but the data have 2, 1"),
+        ({"channel_aliases": {"C": ["c"]}}, "channel_aliases names C, but the data have A, B"),
+    ],
+)
+def test_a_description_of_another_model_is_refused(settings, write_config, bundle, match):
+    settings["bundle"] = bundle
+    refused(settings, write_config, match)
+
+
+def test_regions_that_cannot_be_painted_are_refused_before_training(settings, write_config):
+    settings["data"]["regions"] = {"one": [1], "two": [2], "both": [1, 2]}
+    refused(settings, write_config, "The region both has no label value besides")
+
+
 def test_a_case_is_not_both_held_out_and_validated_on(settings, write_config):
     settings["split"] = {"held_out": ["blob_4"], "validation": ["blob_4"]}
     refused(settings, write_config, "'blob_4' cannot be held out and used for validation")

@@ -113,6 +113,36 @@ def test_texts_may_come_from_another_configuration(run, tmp_path, settings, writ
     assert metadata["changelog"] == changes
 
 
+def test_texts_of_another_model_are_refused(run, tmp_path, settings, write_config):
+    settings["bundle"] = {"postprocessing": {"min_volume_ml": {"WT": 1}}}
+    path = write_config(settings, "new.yaml")
+    with pytest.raises(
+        BadInputError, match="min_volume_ml names WT, but the data have core, whole"
+    ):
+        export(run, tmp_path / "models" / "blobs", config=path)
+    assert not (tmp_path / "models").exists()
+
+
+def test_the_card_tells_how_probabilities_become_a_segmentation(
+    run, tmp_path, settings, write_config
+):
+    settings["bundle"] = {
+        "inference": {"threshold": 0.4, "mirror_axes": [0]},
+        "postprocessing": {"min_volume_ml": {"core": 0.05}, "replace_small": {"core": 0.5}},
+        "labels": {1: {"color": [1, 2, 3]}},
+    }
+    bundle = export(run, tmp_path / "models" / "blobs", config=write_config(settings, "new.yaml"))
+    assert (bundle.inference.threshold, bundle.inference.mirror_axes) == (0.4, (0,))
+    assert next(label for label in bundle.labels if label.value == 1).color == (1, 2, 3)
+    for row in (
+        "| from a probability of 0.4 |",
+        "| averaged over copies mirrored along axes 0 |",
+        "| Removed | pieces of core below 0.05 mL |",
+        "| Not painted | core below 0.5 mL in all |",
+    ):
+        assert row in bundle.card
+
+
 def test_the_command_line_takes_the_wanted_weights_and_texts(
     run, tmp_path, settings, write_config, capsys
 ):
