@@ -103,16 +103,19 @@ class InferenceSettings:
 
 @dataclass(frozen=True)
 class PostprocessingSettings:
-    """How thresholded regions are cleaned before they are painted.
+    """How regions are cleaned before they are painted, and labels after it.
 
     Attributes:
         min_volume_ml: Per region name: connected pieces smaller than this are removed.
         replace_small: Per region name: when all of the region together is smaller than this many
             mL, it is not painted, so the region around it shows (enhancing tumour becomes core).
+        min_fragment_ml: Pieces of a label smaller than this that touch other labels, such as
+            slivers along the edge of an inner region, become part of what they touch most.
     """
 
     min_volume_ml: Mapping[str, float] = field(default_factory=dict)
     replace_small: Mapping[str, float] = field(default_factory=dict)
+    min_fragment_ml: float = 0.0
 
 
 @dataclass(frozen=True)

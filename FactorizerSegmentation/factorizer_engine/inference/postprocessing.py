@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import cc3d
 import numpy as np
+from scipy import ndimage
 
 from factorizer_engine.images.preprocessing import foreground_box
 
@@ -27,6 +28,7 @@ def paint_regions(
     Regions are painted in ascending `order`, so that an inner region covers the one around it. Of a
     region, connected pieces (26 neighbours) below its `min_volume_ml` are dropped; then all of it
     is, if together it is below its `replace_small`, and what lies around it shows in its place.
+    Last, pieces of a label below `min_fragment_ml` join the label that they touch most.
 
     Args:
         probabilities: (R, I, J, K), in the order of `regions`.
@@ -52,7 +54,27 @@ def paint_regions(
         if mask.sum() < _voxels(settings.replace_small.get(region.name, 0.0), voxel_ml):
             continue
         labelmap[box][mask] = region.label
+    smallest_fragment = _voxels(settings.min_fragment_ml, voxel_ml)
+    if smallest_fragment > 1:
+        _join_fragments(labelmap, smallest_fragment)
     return labelmap
+
+
+def _join_fragments(labelmap: np.ndarray, smallest: int) -> None:
+    """Give pieces of fewer voxels the label most frequent among their neighbours, in place.
+
+    Pieces that touch no other label stay: they are small lesions, not slivers.
+    """
+    pieces = cc3d.connected_components(np.ascontiguousarray(labelmap), connectivity=26)
+    statistics = cc3d.statistics(pieces)
+    counts, boxes = statistics["voxel_counts"], statistics["bounding_boxes"]
+    fragments = [piece for piece in range(1, len(counts)) if counts[piece] < smallest]
+    for piece in sorted(fragments, key=lambda piece: counts[piece]):
+        box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in boxes[piece])
+        own = pieces[box] == piece
+        touching = labelmap[box][ndimage.binary_dilation(own, np.ones((3, 3, 3))) & ~own]
+        if touching.any():
+            labelmap[box][own] = np.bincount(touching[touching > 0]).argmax()
 
 
 def _voxels(volume_ml: float, voxel_ml: float) -> int:

@@ -47,6 +47,9 @@ Research only; not a medical device. Results must be checked by a physician.
 {% if replaced %}
 | Not painted | {{ replaced }} in all |
 {% endif %}
+{% if cleaning.min_fragment_ml %}
+| Joined with a neighbour | pieces of a label below {{ cleaning.min_fragment_ml }} mL |
+{% endif %}
 {% if machine %}
 | Time for a case | {{ "%.1f" | format(case_seconds) }} s, median of \
 {{ evaluation.cases | length }}, reading included, on {{ machine.device }}, \
@@ -143,6 +146,7 @@ def write_card(runs: Sequence[Run], weights: str) -> str:
     """The Markdown card of the model made of `runs` with their "best" or "final" weights."""
     run = runs[0]
     config, record, evaluation = run.config, run.record, run.evaluation
+    cleaning = config.bundle.postprocessing
     validation = run.best_validation if weights == "best" else run.last_validation
     last = max((r["step"] for r in run.history), default=0)
     seconds = record.get("seconds") or max((r.get("seconds", 0) for r in run.history), default=0)
@@ -162,8 +166,9 @@ def write_card(runs: Sequence[Run], weights: str) -> str:
         "network": config.network.type,
         "members": "one network" if len(runs) == 1 else f"ensemble of {len(runs)} networks",
         "inference": config.bundle.inference,
-        "removed": _below(config.bundle.postprocessing.min_volume_ml),
-        "replaced": _below(config.bundle.postprocessing.replace_small),
+        "cleaning": cleaning,
+        "removed": _below(cleaning.min_volume_ml),
+        "replaced": _below(cleaning.replace_small),
         "dataset": record["dataset"],
         "cases": record["cases"],
         "split": run.split,

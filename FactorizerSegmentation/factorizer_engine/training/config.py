@@ -177,10 +177,11 @@ class InferenceSection(_Section):
 
 
 class PostprocessingSection(_Section):
-    """What is cleaned away, in mL per region, see `bundles.model.PostprocessingSettings`."""
+    """What is cleaned, in mL, see `bundles.model.PostprocessingSettings`."""
 
     min_volume_ml: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     replace_small: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    min_fragment_ml: float = Field(0.0, ge=0)
 
 
 class RegionSection(_Section):

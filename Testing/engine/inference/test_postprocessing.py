@@ -69,3 +69,17 @@ def test_a_little_enhancement_becomes_core():
     settings = PostprocessingSettings(replace_small={"ET": 0.009})
     assert (paint(volume, settings)[cube(3, 9)] == 1).all()
     assert (paint(volume, settings, voxel_ml=0.002)[cube(5, 7)] == 4).all()
+
+
+def test_slivers_join_what_they_touch_most_and_small_lesions_stay():
+    volume = boxes(WT=[cube(1, 9), cube(10, 12)], TC=[cube(2, 7)], ET=[cube(2, 6)])
+    volume[TC, 6:8] = volume[TC, :, 6:8] = volume[TC, :, :, 6:8] = 0.1
+    sliver = (slice(6, 7), slice(2, 4), slice(2, 4))
+    volume[TC][sliver] = 0.9
+    assert (paint(volume)[sliver] == 1).all()
+    joined = paint(volume, PostprocessingSettings(min_fragment_ml=0.009))
+    assert (joined[sliver] == 2).all(), "more oedema than enhancing tumour is around it"
+    assert (joined[cube(2, 6)] == 4).all(), "what is large enough stays"
+    assert (joined[cube(10, 12)] == 2).all(), "8 voxels that touch nothing are a lesion"
+    kept = paint(volume, PostprocessingSettings(min_fragment_ml=0.004))
+    assert (kept[sliver] == 1).all(), "4 voxels are not fewer than 4"

@@ -128,7 +128,11 @@ def test_the_card_tells_how_probabilities_become_a_segmentation(
 ):
     settings["bundle"] = {
         "inference": {"threshold": 0.4, "mirror_axes": [0]},
-        "postprocessing": {"min_volume_ml": {"core": 0.05}, "replace_small": {"core": 0.5}},
+        "postprocessing": {
+            "min_volume_ml": {"core": 0.05},
+            "replace_small": {"core": 0.5},
+            "min_fragment_ml": 0.02,
+        },
         "labels": {1: {"color": [1, 2, 3]}},
     }
     bundle = export(run, tmp_path / "models" / "blobs", config=write_config(settings, "new.yaml"))
@@ -139,6 +143,7 @@ def test_the_card_tells_how_probabilities_become_a_segmentation(
         "| averaged over copies mirrored along axes 0 |",
         "| Removed | pieces of core below 0.05 mL |",
         "| Not painted | core below 0.5 mL in all |",
+        "| Joined with a neighbour | pieces of a label below 0.02 mL |",
     ):
         assert row in bundle.card
 
