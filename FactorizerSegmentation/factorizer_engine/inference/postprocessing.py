@@ -65,16 +65,21 @@ def _join_fragments(labelmap: np.ndarray, smallest: int) -> None:
 
     Pieces that touch no other label stay: they are small lesions, not slivers.
     """
-    pieces = cc3d.connected_components(np.ascontiguousarray(labelmap), connectivity=26)
+    box = foreground_box([labelmap], margin=0)
+    if box is None:
+        return
+    labels = labelmap[box]
+    pieces = cc3d.connected_components(np.ascontiguousarray(labels), connectivity=26)
     statistics = cc3d.statistics(pieces)
     counts, boxes = statistics["voxel_counts"], statistics["bounding_boxes"]
     fragments = [piece for piece in range(1, len(counts)) if counts[piece] < smallest]
     for piece in sorted(fragments, key=lambda piece: counts[piece]):
-        box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in boxes[piece])
-        own = pieces[box] == piece
-        touching = labelmap[box][ndimage.binary_dilation(own, np.ones((3, 3, 3))) & ~own]
+        around = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in boxes[piece])
+        own = pieces[around] == piece
+        shell = ndimage.binary_dilation(own, np.ones((3, 3, 3))) & ~own
+        touching = labels[around][shell]
         if touching.any():
-            labelmap[box][own] = np.bincount(touching[touching > 0]).argmax()
+            labels[around][own] = np.bincount(touching[touching > 0]).argmax()
 
 
 def _voxels(volume_ml: float, voxel_ml: float) -> int:

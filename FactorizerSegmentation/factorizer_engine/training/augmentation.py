@@ -181,8 +181,8 @@ def change_lesion_contrast(
 ) -> Tensor:
     """Make lesions fainter or stronger against the healthy tissue of the window.
 
-    Scanners, doses and diseases differ in this more than in anything else: the oedema of the
-    faintest case may stand out a third as much as that of the median case.
+    Of 14 gliomas, the oedema of the faintest stood out in FLAIR a third as much as that of the
+    median one; few cases show few such contrasts.
 
     Args:
         image: (C, X, Y, Z); zero outside the brain.
