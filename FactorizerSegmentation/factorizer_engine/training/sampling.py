@@ -15,15 +15,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from factorizer_engine.training.augmentation import (
     change_intensities,
-    change_lesion_contrast,
     cut_window,
     happens,
     misregister,
 )
-from factorizer_engine.training.carving import put_lesions
 from factorizer_engine.training.cases import CaseCache, PreparedCase
 from factorizer_engine.training.config import AugmentationSection
 from factorizer_engine.training.heads import HEAD_MM, add_head
+from factorizer_engine.training.lesions import change_lesion_contrast, put_lesions
 
 
 class WindowDataset(Dataset):

@@ -9,12 +9,10 @@ import torch
 from factorizer_engine.training import augmentation, heads
 from factorizer_engine.training.augmentation import (
     change_intensities,
-    change_lesion_contrast,
     cut_window,
     happens,
     misregister,
 )
-from factorizer_engine.training.carving import put_lesions
 from factorizer_engine.training.cases import CaseCache
 from factorizer_engine.training.config import (
     AugmentationSection,
@@ -23,6 +21,7 @@ from factorizer_engine.training.config import (
 )
 from factorizer_engine.training.dataset import open_dataset
 from factorizer_engine.training.heads import add_head
+from factorizer_engine.training.lesions import change_lesion_contrast, put_lesions
 from factorizer_engine.training.sampling import WindowDataset, window_loader
 
 SPACING = (1.0, 1.0, 1.0)
