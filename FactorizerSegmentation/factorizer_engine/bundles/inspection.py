@@ -146,6 +146,9 @@ def _settings_from_shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     }
     if heads > 1:
         found["num_deep_supr"] = heads
+    adapter = shapes.get("decoder.blocks.0.block.adapter.weight")
+    if adapter is not None:
+        found["adapter_kernel"] = adapter[-1]
     position = shapes.get(f"encoder.blocks.{levels - 1}.block.pos_embed.pos")
     if position is None:
         found["pos_embed"] = False

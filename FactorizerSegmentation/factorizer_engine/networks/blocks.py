@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from factorizer_engine.factorization import NMF, Matricize, MatrixFactorization, SWMatricize
 from factorizer_engine.factorization.mixing import mix_rank_one
 from factorizer_engine.factorization.rank_one import rank_one_factors
-from factorizer_engine.networks.layers import MLP, LayerNorm, Linear, by_parts, project
+from factorizer_engine.networks.layers import (
+    MLP,
+    LayerNorm,
+    Linear,
+    NeighborhoodConvolution,
+    by_parts,
+    project,
+)
 
 ComponentFilter = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Reshape = Callable[..., Matricize] | tuple[Callable[..., Matricize], dict[str, Any]]
@@ -146,6 +153,7 @@ class FactorizerStage(nn.Module):
         channels: Channels of the blocks and going out.
         spatial_size: Voxels along each axis.
         depth: Number of blocks.
+        adapter_kernel: Voxels that the adapter sees along each axis; 1 is a linear map of each.
         pos_embed: Position embedding class, or None.
         **block_args: Passed to `FactorizerBlock`.
     """
@@ -156,12 +164,19 @@ class FactorizerStage(nn.Module):
         channels: int,
         spatial_size: Sequence[int],
         depth: int = 1,
+        adapter_kernel: int = 1,
         pos_embed: Callable[..., nn.Module] | None = None,
         **block_args: Any,
     ) -> None:
         super().__init__()
         if in_channels != channels:
-            self.adapter = Linear(in_channels, channels, bias=False)
+            self.adapter = (
+                Linear(in_channels, channels, bias=False)
+                if adapter_kernel == 1
+                else NeighborhoodConvolution(
+                    len(spatial_size), in_channels, channels, adapter_kernel
+                )
+            )
         if pos_embed is not None:
             self.pos_embed = pos_embed(channels, spatial_size)
         self.blocks = nn.ModuleList(
@@ -173,7 +188,7 @@ class FactorizerStage(nn.Module):
 
     def join(self, x: Tensor, y: Tensor) -> Tensor:
         """The adapter of two maps beside each other."""
-        return by_parts(self.adapter.beside, x, y)
+        return self.adapter.join(x, y)
 
     def refine(self, x: Tensor) -> Tensor:
         """All after the adapter."""

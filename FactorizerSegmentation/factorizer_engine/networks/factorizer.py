@@ -78,6 +78,8 @@ class Factorizer(nn.Module):
             a plain output.
         downsample_bias: Whether strided convolutions have a bias (published networks of version
             0.0.1 have none).
+        adapter_kernel: Voxels along each axis that the adapters see where a skip joins the decoder;
+            1, as published, is a linear map of every voxel, 3 a convolution.
         pos_embed: Position embedding class at the bottleneck; True is the learned one, False or
             None is without.
     """
@@ -105,6 +107,7 @@ class Factorizer(nn.Module):
         dropout: float = 0.0,
         num_deep_supr: int | bool | None = None,
         downsample_bias: bool = True,
+        adapter_kernel: int = 1,
         pos_embed: Callable[..., nn.Module] | bool | None = True,
     ) -> None:
         super().__init__()
@@ -155,6 +158,7 @@ class Factorizer(nn.Module):
                 dims,
                 spatial_size=sizes[i],
                 depth=depth,
+                adapter_kernel=adapter_kernel,
                 **block_args,
             )
             for i, depth in zip(reversed(range(bottleneck)), decoder_depth, strict=True)

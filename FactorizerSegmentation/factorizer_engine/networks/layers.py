@@ -95,11 +95,41 @@ class Linear(nn.Module):
         weight = self.linear.weight.squeeze(-1)
         return linear(x.movedim(1, -1), weight, self.linear.bias, gelu, add).movedim(-1, 1)
 
-    def beside(self, x: Tensor, y: Tensor) -> Tensor:
+    def join(self, x: Tensor, y: Tensor) -> Tensor:
         """`forward` of two maps concatenated along the channels, without concatenating them."""
+        return by_parts(self._beside, x, y)
+
+    def _beside(self, x: Tensor, y: Tensor) -> Tensor:
         left, right = self.linear.weight.squeeze(-1).split((x.shape[1], y.shape[1]), dim=1)
         result = linear(x.movedim(1, -1), left, self.linear.bias)
         return linear(y.movedim(1, -1), right, add=result).movedim(-1, 1)
+
+
+class NeighborhoodConvolution(nn.Module):
+    """A convolution without bias that keeps the resolution and sees the voxels around each.
+
+    Args:
+        dims: Spatial dimensions.
+        in_channels, out_channels: Channels.
+        kernel_size: Voxels of the kernel along each axis; odd.
+    """
+
+    def __init__(self, dims: int, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__()
+        self.weight = _CONVOLUTIONS[dims - 1](in_channels, out_channels, kernel_size).weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, *S) to (B, C_out, *S)."""
+        return self._convolve(x, self.weight)
+
+    def join(self, x: Tensor, y: Tensor) -> Tensor:
+        """`forward` of two maps concatenated along the channels, without concatenating them."""
+        left, right = self.weight.split((x.shape[1], y.shape[1]), dim=1)
+        return self._convolve(x, left) + self._convolve(y, right)
+
+    def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        convolve = (F.conv1d, F.conv2d, F.conv3d)[weight.dim() - 3]
+        return channels_last(convolve(x, weight, padding="same"))
 
 
 class LayerNorm(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -79,13 +79,30 @@ def build_network(spec: NetworkSpec, window: Sequence[int]) -> nn.Module:
 def load_matching_weights(network: nn.Module, path: Path) -> None:
     """Start from the weights of another run (`best.pt` or `final.pt`).
 
+    Linear adapters fit a network whose adapters are convolutions, too: they become the centres of
+    the kernels, so that the network begins by computing what the other one does.
+
     Raises:
         BadInputError: If there are none or they do not fit.
     """
     try:
-        network.load_state_dict(load_checkpoint(path)["network"])
+        state = load_checkpoint(path)["network"]
+        network.load_state_dict(_with_widened_adapters(state, network.state_dict()))
     except (KeyError, RuntimeError) as error:
         raise BadInputError(f"The weights {path} do not fit this network.", str(error)) from error
+
+
+def _with_widened_adapters(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    widened = dict(state)
+    for key, kernel in wanted.items():
+        linear = key.replace("adapter.weight", "adapter.linear.weight")
+        if key not in state and linear in state:
+            weight = widened.pop(linear)
+            widened[key] = torch.zeros_like(kernel)
+            widened[key].flatten(2)[..., kernel[0, 0].numel() // 2] = weight.squeeze(-1)
+    return widened
 
 
 def finest_output(outputs: Tensor | Sequence[Tensor]) -> Tensor:

@@ -37,6 +37,7 @@ def state_of(**arguments):
         {},
         {"num_deep_supr": 3},
         {"downsample_bias": False},
+        {"adapter_kernel": 3},
         {"strides": [1, 4, 1]},
         {"mlp_ratio": 4, "rank": 1},
         {"pos_embed": False},

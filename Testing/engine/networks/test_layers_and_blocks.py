@@ -20,6 +20,7 @@ from factorizer_engine.networks import (
     RotaryPositionalEmbedding,
     SinusoidalPositionalEmbedding,
 )
+from factorizer_engine.networks.layers import NeighborhoodConvolution
 
 FOUR_GRIDS = (SWMatricize, {"head_dim": 8, "patch_size": 4, "shifts": (None, 1, 2, 3)})
 GLOBAL = (Matricize, {"head_dim": 8, "grid_size": 1})
@@ -107,3 +108,15 @@ def test_the_explicit_path_serves_other_activations():
     mixer = FactMixer(8, (8, 8, 8), FOUR_GRIDS, act=nn.Softplus, rank=1)
     assert not mixer.has_fast_path
     assert mixer(torch.randn(1, 8, 8, 8, 8)).isfinite().all()
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("gradients", [True, False])
+def test_a_neighborhood_convolution_joins_two_maps_as_if_they_were_concatenated(dims, gradients):
+    layer = NeighborhoodConvolution(dims, 7, 5, kernel_size=3)
+    x, y = torch.randn(2, 3, *(6, 5, 4)[:dims]), torch.randn(2, 4, *(6, 5, 4)[:dims])
+    convolve = (nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d)[dims - 1]
+    with torch.set_grad_enabled(gradients):
+        expected = convolve(torch.cat((x, y), 1), layer.weight, padding=1)
+        torch.testing.assert_close(layer.join(x, y), expected)
+        torch.testing.assert_close(layer(torch.cat((x, y), 1)), expected)

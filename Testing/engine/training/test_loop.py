@@ -15,11 +15,16 @@ import pytest
 import torch
 
 from factorizer_engine.errors import BadInputError, EngineError
-from factorizer_engine.training.config import OptimizationSection, load_config
+from factorizer_engine.training.config import NetworkSection, OptimizationSection, load_config
 from factorizer_engine.training.ema import AveragedWeights
 from factorizer_engine.training.history import read_history
 from factorizer_engine.training.loop import NotANumberError, Trainer
 from factorizer_engine.training.losses import DeepSupervisionLoss, RegionLoss
+from factorizer_engine.training.networks import (
+    build_network,
+    load_matching_weights,
+    network_spec,
+)
 from factorizer_engine.training.run import train
 from factorizer_engine.training.schedule import Budget, learning_rate
 from factorizer_engine.training.state import load_checkpoint
@@ -58,6 +63,22 @@ def test_a_short_run_learns_and_keeps_its_records(settings, write_config):
     assert record["finished"] and record["steps"] == 40
     for name in ("config.json", "split.json", "best.pt", "final.pt", "report.html"):
         assert (folder / name).is_file(), name
+
+
+def test_linear_adapters_begin_as_the_centres_of_convolutions(tmp_path):
+    arguments = {"encoder_depth": [1, 1], "encoder_width": [8, 16], "strides": [1, 2]}
+    arguments |= {"decoder_depth": [1], "head_dim": 4, "patch_size": 4}
+
+    def network(**more):
+        section = NetworkSection(arguments={**arguments, **more})
+        return build_network(network_spec(section, 1, 2, (16, 16, 16)), (16, 16, 16))
+
+    linear, convolutional = network(), network(adapter_kernel=3)
+    torch.save({"network": linear.state_dict()}, tmp_path / "begun.pt")
+    x = torch.randn(1, 1, 16, 16, 16)
+    assert not torch.allclose(convolutional(x), linear(x))
+    load_matching_weights(convolutional, tmp_path / "begun.pt")
+    torch.testing.assert_close(convolutional(x), linear(x))
 
 
 def test_a_run_that_crashes_resumes_to_the_same_weights(
