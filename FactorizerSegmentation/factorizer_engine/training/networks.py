@@ -100,7 +100,7 @@ def _with_widened_adapters(
         linear = key.replace("adapter.weight", "adapter.linear.weight")
         if key not in state and linear in state:
             weight = widened.pop(linear)
-            widened[key] = torch.zeros_like(kernel)
+            widened[key] = torch.zeros(kernel.shape)
             widened[key].flatten(2)[..., kernel[0, 0].numel() // 2] = weight.squeeze(-1)
     return widened
 
