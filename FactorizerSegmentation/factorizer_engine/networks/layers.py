@@ -112,10 +112,15 @@ class NeighborhoodConvolution(nn.Module):
         dims: Spatial dimensions.
         in_channels, out_channels: Channels.
         kernel_size: Voxels of the kernel along each axis; odd.
+
+    Raises:
+        ValueError: If the kernel has no voxel in its middle.
     """
 
     def __init__(self, dims: int, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__()
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"A kernel of {kernel_size} voxels has none in its middle")
         self.weight = _CONVOLUTIONS[dims - 1](in_channels, out_channels, kernel_size).weight
 
     def forward(self, x: Tensor) -> Tensor:

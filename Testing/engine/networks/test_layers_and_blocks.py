@@ -120,3 +120,9 @@ def test_a_neighborhood_convolution_joins_two_maps_as_if_they_were_concatenated(
         expected = convolve(torch.cat((x, y), 1), layer.weight, padding=1)
         torch.testing.assert_close(layer.join(x, y), expected)
         torch.testing.assert_close(layer(torch.cat((x, y), 1)), expected)
+
+
+@pytest.mark.parametrize("kernel_size", [-1, 0, 2])
+def test_a_kernel_without_a_middle_is_refused(kernel_size):
+    with pytest.raises(ValueError, match=f"kernel of {kernel_size} voxels"):
+        NeighborhoodConvolution(3, 4, 4, kernel_size)
