@@ -39,7 +39,8 @@ class Region:
         name: Short name, such as "WT".
         label: Value painted into the label map where the region holds.
         title: Name for people, such as "Whole tumour".
-        order: Regions are painted in ascending order, so an inner region covers the one around it.
+        order: Regions are painted in ascending order, so an inner region covers the one around it;
+            those of equal order exclude each other, and the likeliest holds.
     """
 
     name: str

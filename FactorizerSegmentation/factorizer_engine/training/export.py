@@ -138,8 +138,8 @@ def regions_and_labels(
 ) -> tuple[tuple[Region, ...], tuple[Label, ...]]:
     """How outputs are painted into a label map so that training labels come back.
 
-    Regions are painted from the largest union to the smallest; each paints the value that no region
-    inside it has.
+    Regions that share label values are painted from the largest to the smallest; each paints the
+    value that no region inside it has. Regions that share none exclude each other.
 
     Args:
         regions: Region name to the label values it is made of.
@@ -157,7 +157,7 @@ def regions_and_labels(
         if not own:
             raise BadInputError(f"The region {name} has no label value besides those inside it.")
         painted[name] = own[0]
-    order = sorted(regions, key=lambda name: -len(regions[name]))
+    orders = _painting_orders(regions)
     names = {value: name for name, value in labels.items()}
     found_labels = []
     for index, value in enumerate(sorted(set(painted.values()))):
@@ -174,11 +174,21 @@ def regions_and_labels(
             name=name,
             label=painted[name],
             title=region_extras.get(name, {}).get("title", name),
-            order=order.index(name),
+            order=orders[name],
         )
         for name in regions
     )
     return found_regions, tuple(found_labels)
+
+
+def _painting_orders(regions: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    """Region name to `Region.order`: after every larger region that it shares a value with."""
+    orders: dict[str, int] = {}
+    for name in sorted(regions, key=lambda name: -len(regions[name])):
+        values = set(regions[name])
+        below = [order for other, order in orders.items() if values & set(regions[other])]
+        orders[name] = max(below, default=-1) + 1
+    return orders
 
 
 def _usual_extras(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.tiny import REGIONS
-from factorizer_engine.bundles.model import PostprocessingSettings
+from factorizer_engine.bundles.model import PostprocessingSettings, Region
 from factorizer_engine.inference.postprocessing import paint_regions
 
 SHAPE = (12, 12, 12)
@@ -43,6 +43,22 @@ def test_a_probability_at_the_threshold_counts():
     volume[WT, 0, 0, 0] = 0.75
     assert paint(volume, threshold=0.75)[0, 0, 0] == 2
     assert not paint(volume, threshold=0.76).any()
+
+
+def test_of_regions_that_exclude_each_other_the_likeliest_holds_where_any_does():
+    head, tail = Region("head", 1, "Head"), Region("tail", 2, "Tail")
+    values = [(0.1, 0.2), (0.9, 0.6), (0.6, 0.9), (0.3, 0.25), (0.2, 0.3), (0.7, 0.0)]
+    probabilities = np.array(values, dtype=np.float32).T.reshape(2, 6, 1, 1)
+    painted = paint_regions(probabilities, (head, tail), 0.5, PostprocessingSettings(), 0.001)
+    assert painted.ravel().tolist() == [0, 1, 2, 1, 2, 1]
+
+
+def test_regions_that_exclude_each_other_cover_the_one_around_them():
+    regions = (Region("left", 2, "Left", 1), Region("all", 1, "All", 0), Region("right", 3, "R", 1))
+    probabilities = np.array([(0.0, 0.8, 0.1), (0.9, 0.9, 0.9), (0.1, 0.1, 0.5)], np.float32)
+    probabilities = probabilities.reshape(3, 3, 1, 1)
+    painted = paint_regions(probabilities, regions, 0.5, PostprocessingSettings(), 0.001)
+    assert painted.ravel().tolist() == [1, 2, 3]
 
 
 def test_small_pieces_of_a_region_are_dropped_and_larger_ones_kept():

@@ -218,6 +218,20 @@ def test_painting_the_regions_gives_the_training_labels_back():
     ]
 
 
+@pytest.mark.parametrize(
+    ("unions", "orders"),
+    [
+        ({"ET": (4,), "TC": (1, 4), "WT": (1, 2, 4)}, [2, 1, 0]),
+        ({"head": (1,), "tail": (2,)}, [0, 0]),
+        ({"left": (1,), "right": (2,), "all": (1, 2, 3)}, [1, 1, 0]),
+        ({"a": (1, 2, 3), "b": (3, 4), "c": (4, 5), "d": (6,)}, [0, 1, 2, 0]),
+    ],
+)
+def test_only_regions_without_a_common_value_exclude_each_other(unions, orders):
+    regions, _ = regions_and_labels(unions, {}, {}, {})
+    assert [region.order for region in regions] == orders
+
+
 def test_a_region_without_a_value_of_its_own_cannot_be_painted():
     with pytest.raises(BadInputError, match="region all has no label value"):
         regions_and_labels({"a": (1,), "b": (2,), "all": (1, 2)}, {}, {}, {})
