@@ -57,6 +57,7 @@ def brute_force(network, where: Probe, component: Component) -> np.ndarray:
     [
         {},
         {"rank": 2},
+        {"adapter_kernel": 3},
         {"encoder_depth": [1, 2, 1], "decoder_depth": [2, 1], "num_deep_supr": 2},
         {"reshape": ["SWMatricize", {"head_dim": 4, "patch_size": 4, "shifts": [None, 1, 2, 3]}]},
     ],
