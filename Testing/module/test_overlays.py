@@ -52,7 +52,14 @@ def views(scene):
         node = slicer.vtkMRMLSliceCompositeNode()
         node.SetLayoutName(name)
         nodes.append(scene.AddNode(node))
-    return nodes
+    yield nodes
+    remove(scene, nodes)
+
+
+def remove(scene, nodes):
+    """Take nodes of views away, which clearing the scene leaves for the tests that follow."""
+    for node in nodes:
+        scene.RemoveNode(node)
 
 
 def lightness(red, green, blue) -> float:
@@ -241,3 +248,4 @@ def test_all_slice_views_go_through_the_point(scene):
 
     assert nodes[0].GetSliceToRAS().GetElement(2, 3) == pytest.approx(30.0)
     assert nodes[1].GetSliceToRAS().GetElement(1, 3) == pytest.approx(-20.0)
+    remove(scene, nodes)
