@@ -47,19 +47,23 @@ def drawnPart(node) -> float:
 @pytest.fixture
 def views(scene):
     """The layers of three slice views."""
-    nodes = []
+    nodes, made = [], []
     for name in ("Red", "Yellow", "Green"):
-        node = slicer.vtkMRMLSliceCompositeNode()
-        node.SetLayoutName(name)
-        nodes.append(scene.AddNode(node))
+        made.append(slicer.vtkMRMLSliceCompositeNode())
+        made[-1].SetLayoutName(name)
+        nodes.append(scene.AddNode(made[-1]))
     yield nodes
-    remove(scene, nodes)
+    remove(scene, made)
 
 
 def remove(scene, nodes):
-    """Take nodes of views away, which clearing the scene leaves for the tests that follow."""
+    """Take nodes of views away, which clearing the scene leaves for the tests that follow.
+
+    Where the application has such a node already, the scene took that one instead: it stays.
+    """
     for node in nodes:
-        scene.RemoveNode(node)
+        if scene.IsNodePresent(node):
+            scene.RemoveNode(node)
 
 
 def lightness(red, green, blue) -> float:
@@ -236,11 +240,11 @@ def test_heatmaps_stand_in_a_folder_beside_the_scan(
 
 
 def test_all_slice_views_go_through_the_point(scene):
-    nodes = []
+    nodes, made = [], []
     for name, orientation in (("Red", "Axial"), ("Green", "Coronal")):
-        node = slicer.vtkMRMLSliceNode()
-        node.SetLayoutName(name)
-        node = scene.AddNode(node)
+        made.append(slicer.vtkMRMLSliceNode())
+        made[-1].SetLayoutName(name)
+        node = scene.AddNode(made[-1])
         node.SetOrientation(orientation)
         nodes.append(node)
 
@@ -248,4 +252,4 @@ def test_all_slice_views_go_through_the_point(scene):
 
     assert nodes[0].GetSliceToRAS().GetElement(2, 3) == pytest.approx(30.0)
     assert nodes[1].GetSliceToRAS().GetElement(1, 3) == pytest.approx(-20.0)
-    remove(scene, nodes)
+    remove(scene, made)
