@@ -125,6 +125,7 @@ class OptimizationSection(_Section):
     counts the seconds that the process computes (all its threads together) in place of those on the
     wall: fair to networks that are compared on a CPU that has other work, too. `optimizer: muon` is
     Muon for matrices and AdamW for the other weights; it takes about five times AdamW's rates.
+    `kernel_rate: voxel` moves kernels of n voxels sqrt(n) times less, see `optimizers.MuonAdamW`.
     """
 
     steps: int = Field(100_000, ge=1)
@@ -133,6 +134,7 @@ class OptimizationSection(_Section):
     clock: Literal["wall", "processor"] = "wall"
     batch_size: int = Field(2, ge=1)
     optimizer: Literal["adamw", "muon"] = "adamw"
+    kernel_rate: Literal["matrix", "voxel"] = "matrix"
     learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     warmup: float = Field(0.02, ge=0, lt=1)
@@ -147,6 +149,12 @@ class OptimizationSection(_Section):
     def _time_needs_a_budget(self) -> OptimizationSection:
         if self.schedule == "time" and self.max_seconds is None:
             raise ValueError("schedule 'time' needs 'max_seconds'")
+        return self
+
+    @model_validator(mode="after")
+    def _kernel_rate_is_of_muon(self) -> OptimizationSection:
+        if self.kernel_rate == "voxel" and self.optimizer != "muon":
+            raise ValueError("kernel_rate 'voxel' needs 'optimizer: muon'")
         return self
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import nn
@@ -28,7 +29,7 @@ def build_optimizer(parameters: Iterable[nn.Parameter], settings: OptimizationSe
             f"PyTorch {torch.__version__} has no Muon; install 2.9 or later, or write "
             "'optimizer: adamw'."
         )
-    return MuonAdamW(parameters, **options)
+    return MuonAdamW(parameters, **options, kernel_rate=settings.kernel_rate)
 
 
 class MuonAdamW(Optimizer):
@@ -38,16 +39,34 @@ class MuonAdamW(Optimizer):
     along its orthogonalised momentum. A kernel counts as the matrix (first dimension, all others).
     Updates have the mean square of AdamW's (Liu et al., arXiv:2502.16982), so that one learning
     rate and one weight decay serve both.
+
+    Args:
+        parameters: All that are learned.
+        lr, weight_decay: As in AdamW.
+        kernel_rate: "matrix" moves a kernel of n voxels as far as any matrix of its size, and so
+            the channels that it makes about sqrt(n) times as far as a linear map of as many
+            channels would; "voxel" divides its rate by sqrt(n).
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        weight_decay: float,
+        kernel_rate: Literal["matrix", "voxel"] = "matrix",
+    ) -> None:
         parameters = list(parameters)
         super().__init__(parameters, {"lr": lr})
         self._kernels = [p for p in parameters if _is_matrix(p)]
         # Views of the same memory, because `torch.optim.Muon` takes two dimensions only.
         self._matrices = [nn.Parameter(p.detach().view(len(p), -1)) for p in self._kernels]
+        exponent = -0.5 if kernel_rate == "voxel" else 0.0
+        groups = [
+            {"params": [matrix], "share": kernel[0, 0].numel() ** exponent}
+            for kernel, matrix in zip(self._kernels, self._matrices, strict=True)
+        ]
         self._muon = torch.optim.Muon(
-            self._matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+            groups, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
         )
         others = [p for p in parameters if not _is_matrix(p)]
         self._adamw = _adamw(others, lr, weight_decay)
@@ -59,7 +78,7 @@ class MuonAdamW(Optimizer):
             matrix.grad = None if kernel.grad is None else kernel.grad.reshape(matrix.shape)
         for optimizer in (self._muon, self._adamw):
             for group in optimizer.param_groups:
-                group["lr"] = self.param_groups[0]["lr"]
+                group["lr"] = self.param_groups[0]["lr"] * group.get("share", 1.0)
             optimizer.step()
         self._muon.zero_grad()  # or gradients that the network has let go would stay in memory
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -338,7 +339,8 @@ def test_a_disk_that_fills_up_while_writing_loses_nothing(case: Case, environmen
     )
     assert done.returncode == 2
     assert "no space left" in done.stderr
-    assert_plain(done.stderr.strip().removeprefix("factorizer: "))
+    sentence = done.stderr.strip().removeprefix("factorizer: ")
+    assert_plain(re.sub(r"/factorizer-\w+/", "/", sentence))  # a random name, "0x" at times
     assert checksums(case.folder) == before
 
 

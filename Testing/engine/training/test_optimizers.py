@@ -46,6 +46,22 @@ def test_kernels_move_along_orthogonal_matrices_and_the_rest_as_with_adamw(netwo
     torch.testing.assert_close(network[3].weight, twin[3].weight)
 
 
+def test_kernels_may_move_less_by_the_root_of_their_voxels(network):
+    twin = copy.deepcopy(network)
+    before = copy.deepcopy(network.state_dict())
+    step(network, MuonAdamW(network.parameters(), lr=RATE, weight_decay=0.0))
+    step(twin, MuonAdamW(twin.parameters(), lr=RATE, weight_decay=0.0, kernel_rate="voxel"))
+    for name, value in network.state_dict().items():
+        share = 27**-0.5 if name == "0.weight" else 1.0
+        moved = twin.state_dict()[name] - before[name]
+        torch.testing.assert_close(moved, share * (value - before[name]), rtol=1e-4, atol=1e-7)
+
+
+def test_only_muon_knows_how_far_kernels_move():
+    with pytest.raises(ValueError, match="needs 'optimizer: muon'"):
+        OptimizationSection(optimizer="adamw", kernel_rate="voxel")
+
+
 def test_it_learns_and_follows_the_rate_of_its_group(network):
     optimizer = MuonAdamW(network.parameters(), lr=RATE, weight_decay=0.01)
     losses = [step(network, optimizer) for _ in range(30)]
@@ -57,11 +73,13 @@ def test_it_learns_and_follows_the_rate_of_its_group(network):
         torch.testing.assert_close(value, before[name])
 
 
-def test_its_state_brings_back_the_same_course(network):
-    optimizer = MuonAdamW(network.parameters(), lr=RATE, weight_decay=0.01)
+@pytest.mark.parametrize("kernel_rate", ["matrix", "voxel"])
+def test_its_state_brings_back_the_same_course(network, kernel_rate):
+    settings = {"lr": RATE, "weight_decay": 0.01, "kernel_rate": kernel_rate}
+    optimizer = MuonAdamW(network.parameters(), **settings)
     step(network, optimizer)
     twin = copy.deepcopy(network)
-    restored = MuonAdamW(twin.parameters(), lr=RATE, weight_decay=0.01)
+    restored = MuonAdamW(twin.parameters(), **settings)
     restored.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for seed in (2, 3):
         step(network, optimizer, seed)
