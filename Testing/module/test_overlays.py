@@ -45,25 +45,31 @@ def drawnPart(node) -> float:
 
 
 @pytest.fixture
-def views(scene):
-    """The layers of three slice views."""
-    nodes, made = [], []
-    for name in ("Red", "Yellow", "Green"):
-        made.append(slicer.vtkMRMLSliceCompositeNode())
-        made[-1].SetLayoutName(name)
-        nodes.append(scene.AddNode(made[-1]))
-    yield nodes
-    remove(scene, made)
+def add_view(scene):
+    """Gives the scene's node of a view: `add_view(slicer.vtkMRMLSliceNode(), "Red")`.
 
-
-def remove(scene, nodes):
-    """Take nodes of views away, which clearing the scene leaves for the tests that follow.
-
-    Where the application has such a node already, the scene took that one instead: it stays.
+    Clearing the scene would leave it for the tests that follow, so it is taken away here. Where the
+    application has such a node already, the scene gives that one instead: it stays.
     """
-    for node in nodes:
+    added = []
+
+    def add(node, layout_name):
+        node.SetLayoutName(layout_name)
+        added.append(node)
+        return scene.AddNode(node)
+
+    yield add
+    for node in added:
         if scene.IsNodePresent(node):
             scene.RemoveNode(node)
+
+
+@pytest.fixture
+def views(add_view):
+    """The layers of three slice views."""
+    return [
+        add_view(slicer.vtkMRMLSliceCompositeNode(), name) for name in ("Red", "Yellow", "Green")
+    ]
 
 
 def lightness(red, green, blue) -> float:
@@ -239,12 +245,10 @@ def test_heatmaps_stand_in_a_folder_beside_the_scan(
     assert hierarchy.GetItemParent(folder) == patient
 
 
-def test_all_slice_views_go_through_the_point(scene):
-    nodes, made = [], []
+def test_all_slice_views_go_through_the_point(scene, add_view):
+    nodes = []
     for name, orientation in (("Red", "Axial"), ("Green", "Coronal")):
-        made.append(slicer.vtkMRMLSliceNode())
-        made[-1].SetLayoutName(name)
-        node = scene.AddNode(made[-1])
+        node = add_view(slicer.vtkMRMLSliceNode(), name)
         node.SetOrientation(orientation)
         nodes.append(node)
 
@@ -252,4 +256,3 @@ def test_all_slice_views_go_through_the_point(scene):
 
     assert nodes[0].GetSliceToRAS().GetElement(2, 3) == pytest.approx(30.0)
     assert nodes[1].GetSliceToRAS().GetElement(1, 3) == pytest.approx(-20.0)
-    remove(scene, made)
