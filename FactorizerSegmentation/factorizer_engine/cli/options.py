@@ -26,7 +26,8 @@ Inputs = Annotated[
         "--input",
         "-i",
         metavar="CHANNEL=FILE",
-        help="A scan and the channel it is, once per channel. A file alone is matched by its name.",
+        help="A scan and the channel it is, once per channel. A file alone is matched by "
+        "its name; the only one that is left needs none.",
     ),
 ]
 InputFolder = Annotated[

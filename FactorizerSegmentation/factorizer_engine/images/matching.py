@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -56,7 +56,8 @@ def match_channels(items: Sequence[Item], channels: Sequence[Channel]) -> dict[s
     A complete set of nnU-Net suffixes (`_0000`, `_0001`, ... in channel order) decides. Otherwise
     names are compared, word by word, with channel names, their aliases and the usual spellings of
     MR sequences. The longest spelling counts, so "T1" does not take "T1ce" or "T1_Gd", nor "T2" a
-    "T2_FLAIR". Where a file's own name says nothing, that of its folder is read along with it.
+    "T2_FLAIR". Where a file's own name says nothing, that of its folder is read along with it. One
+    item for one channel needs no name, unless its name is that of a result or of another sequence.
 
     Args:
         items: Paths, or names of volumes.
@@ -100,6 +101,8 @@ def channel_candidates(
         name = guess_channel(item, channels)
         if name is not None:
             found[name].append(item)
+    if len(items) == len(channels) == 1 and _may_be(items[0], channels[0]):
+        found[channels[0].name] = list(items)
     return {name: tuple(fitting) for name, fitting in found.items()}
 
 
@@ -113,6 +116,17 @@ def guess_channel(item: str | Path, channels: Sequence[Channel]) -> str | None:
     if not found and path.parent.name:
         found = _channels_in([*_words(path.parent.name), *words], channels)
     return found.pop() if len(found) == 1 else None
+
+
+def _may_be(item: str | Path, channel: Channel) -> bool:
+    """Whether a name leaves open that it is the channel's: it is no result, no other sequence."""
+    words = _words(Path(item).name)
+    if _NOT_SCANS.intersection(words):
+        return False
+    kind, own = _kind(channel), _spellings(channel)
+    others = {text for other, texts in _SPELLINGS.items() if other != kind for text in texts} - own
+    spoken = {text for _, _, text in _runs(words)}
+    return kind is None or bool(spoken & own) or not spoken & others
 
 
 def _by_suffix(items: Sequence[Item], channels: Sequence[Channel]) -> dict[str, Item] | None:
@@ -139,10 +153,9 @@ def _channels_in(words: Sequence[str], channels: Sequence[Channel]) -> set[str]:
     matches = []
     for channel in channels:
         spellings = _spellings(channel)
-        for start in range(len(words)):
-            for stop in range(start + 1, min(start + 5, len(words) + 1)):
-                if "".join(words[start:stop]) in spellings:
-                    matches.append((start, stop, channel.name))
+        for start, stop, text in _runs(words):
+            if text in spellings:
+                matches.append((start, stop, channel.name))
     found = {
         name
         for start, stop, name in matches
@@ -152,6 +165,13 @@ def _channels_in(words: Sequence[str], channels: Sequence[Channel]) -> set[str]:
         )
     }
     return _with_contrast(found, words, channels)
+
+
+def _runs(words: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+    """Every run of up to four words: first, last plus one, and the words without spaces."""
+    for start in range(len(words)):
+        for stop in range(start + 1, min(start + 5, len(words) + 1)):
+            yield start, stop, "".join(words[start:stop])
 
 
 def _with_contrast(found: set[str], words: Sequence[str], channels: Sequence[Channel]) -> set[str]:

@@ -106,6 +106,39 @@ def test_channels_of_other_models_match_by_their_own_names_and_aliases():
     assert list(match_channels(files, channels).values()) == [files[1], files[0], files[2]]
 
 
+@pytest.mark.parametrize(
+    ("channel", "name"),
+    [
+        (Channel("MR"), "hippocampus_001.nii.gz"),
+        (Channel("MR"), "T1w.nii.gz"),
+        (Channel("FLAIR"), "scan.nii.gz"),
+        (Channel("FLAIR"), "T2_FLAIR.nii.gz"),
+        (Channel("DWI"), "patient 3/series 12"),
+    ],
+)
+def test_one_scan_for_one_channel_needs_no_name(channel, name):
+    assert match_channels([name], (channel,)) == {channel.name: name}
+
+
+@pytest.mark.parametrize(
+    ("channel", "name"),
+    [
+        (Channel("MR"), "hippocampus_seg.nii.gz"),
+        (Channel("FLAIR"), "T1w.nii.gz"),
+        (Channel("FLAIR"), "sub-01_t2_tse.nii.gz"),
+    ],
+)
+def test_one_scan_for_one_channel_is_refused_as_a_result_or_another_sequence(channel, name):
+    with pytest.raises(BadInputError, match=channel.name):
+        match_channels([name], (channel,))
+
+
+def test_the_last_scan_is_matched_by_elimination_only_where_its_name_allows_it():
+    assert match_channels(["scan4.nii"], GLIOMA[3:]) == {"T2": "scan4.nii"}
+    with pytest.raises(BadInputError, match="T2"):
+        match_channels(["flair_2.nii"], GLIOMA[3:])
+
+
 def test_matching_needs_only_the_standard_library():
     root = Path(sys.modules[match_channels.__module__].__file__).parents[2]
     code = (
