@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from factorizer_engine.components.definition import Component, filtered, mixers_of, without
-from factorizer_engine.inference.sliding_window import finest
+from factorizer_engine.inference.sliding_window import finest, mirrorings
 from factorizer_engine.inference.windows import Box, WindowPlan, blending_weights
 from factorizer_engine.monitor import Monitor
 from factorizer_engine.networks import Factorizer
@@ -22,7 +22,7 @@ MAX_WINDOWS = 2
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """One window in which logits are read.
+    """One window, or a mirrored copy of one, in which logits are read.
 
     Attributes:
         image: (1, C, *roi_size).
@@ -45,12 +45,14 @@ def place_probes(
     blending: str,
     device: torch.device | str = "cpu",
     limit: int = MAX_WINDOWS,
+    mirror_axes: Sequence[int] = (),
 ) -> list[Probe]:
     """Choose the windows of the prediction that cover the lesion best.
 
     One after the other, the window is taken that adds most to the covered fractions of all regions
-    together, until nothing is left to add or `limit` is reached. Within them, voxels are
-    weighted as in the prediction, so with all windows the mean is that of the blended logits.
+    together, until nothing is left to add or `limit` is reached. Within them, voxels and mirrored
+    copies are weighted as in the prediction, so with all windows the mean is that of the blended
+    logits.
 
     Args:
         plan: The windows of the prediction.
@@ -59,6 +61,7 @@ def place_probes(
         blending: As in the prediction.
         device: Where the probes are needed.
         limit: Windows taken at most.
+        mirror_axes: As in the prediction; every copy of a window is a probe of its own.
     """
     padded_masks = plan.pad(torch.from_numpy(masks.astype(np.float32)))
     chosen = _best_windows(plan.windows, padded_masks, limit)
@@ -70,13 +73,13 @@ def place_probes(
     sizes = seen.sum(dim=(1, 2, 3)).clamp(min=1.0)
     share = seen / (total.clamp(min=1e-12) * sizes[:, None, None, None])
     padded = plan.pad(torch.from_numpy(volume))
-    return [
-        Probe(
-            padded[(slice(None), *window)][None].to(device),
-            (share[(slice(None), *window)] * window_weights).to(device),
-        )
-        for window in chosen
-    ]
+    flips = mirrorings(mirror_axes)
+    probes = []
+    for window in chosen:
+        image = padded[(slice(None), *window)][None].to(device)
+        weights = (share[(slice(None), *window)] * window_weights / len(flips))[None].to(device)
+        probes += [Probe(image.flip(flip), weights.flip(flip)[0]) for flip in flips]
+    return probes
 
 
 def measure_contributions(

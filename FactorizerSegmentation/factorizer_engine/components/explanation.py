@@ -7,12 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from factorizer_engine.components.ablation import (
-    MAX_WINDOWS,
-    Probe,
-    measure_contributions,
-    place_probes,
-)
+from factorizer_engine.components.ablation import measure_contributions, place_probes
 from factorizer_engine.components.definition import (
     component_name,
     components_of,
@@ -24,7 +19,7 @@ from factorizer_engine.images.grid import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
-from factorizer_engine.inference.windows import WindowPlan, plan_windows
+from factorizer_engine.inference.windows import plan_windows
 from factorizer_engine.monitor import Monitor
 from factorizer_engine.networks import FactMixer
 
@@ -84,8 +79,9 @@ def explain(
     """The components that contribute most to a segmentation.
 
     Every component of the chosen blocks is left out once, in the (at most two) windows that cover
-    the lesion best, to measure what it contributes; only those that contribute most are drawn. Of
-    an ensemble the first network is explained, unmirrored and in float32.
+    the lesion best, to measure what it contributes; only those that contribute most are drawn.
+    Where the result is the mean over mirrored copies, a component is left out of all copies at
+    once, and its heatmap is their mean. Of an ensemble the first network is explained, in float32.
 
     Args:
         segmenter: The model.
@@ -128,7 +124,14 @@ def explain(
         )
         contributions = measure_contributions(
             network,
-            _probes(segmenter, plan, volume, sites),
+            place_probes(
+                plan,
+                volume,
+                sites.masks,
+                settings.blending,
+                segmenter.device,
+                mirror_axes=result.mirror_axes,
+            ),
             candidates,
             batch_size=windows_at_once(network, settings.roi_size, segmenter.device),
             monitor=monitor.span(start, _MEASURED),
@@ -142,6 +145,7 @@ def explain(
             chosen,
             settings.blending,
             segmenter.device,
+            result.mirror_axes,
             monitor.span(_MEASURED, _DRAWN),
         )
         monitor.report("restoring", _DRAWN)
@@ -226,13 +230,6 @@ def _window(positive: Sequence[np.ndarray]) -> tuple[float, float]:
     low = float(np.median(np.concatenate(active)))
     high = max(float(np.percentile(values, 99.5)) for values in active)
     return (low, high) if high > low else (0.0, high)
-
-
-def _probes(
-    segmenter: Segmenter, plan: WindowPlan, volume: np.ndarray, sites: LesionSites
-) -> list[Probe]:
-    blending = segmenter.bundle.inference.blending
-    return place_probes(plan, volume, sites.masks, blending, segmenter.device, MAX_WINDOWS)
 
 
 def _decisive(names: Sequence[str], region: str | None, sites: LesionSites) -> list[int]:

@@ -102,7 +102,9 @@ def prove(
         plan = plan_windows(
             volume, settings.roi_size, result.overlap, result.region, result.centred
         )
-        probes = place_probes(plan, volume, masks, settings.blending, segmenter.device, limit=1)
+        probes = place_probes(
+            plan, volume, masks, settings.blending, segmenter.device, 1, result.mirror_axes
+        )
         contributions = measure_contributions(
             network,
             probes,

@@ -15,6 +15,7 @@ from factorizer_engine.components.definition import (
     filtered,
     mixers_of,
 )
+from factorizer_engine.inference.sliding_window import mirrorings
 from factorizer_engine.inference.windows import Blender, WindowPlan
 from factorizer_engine.monitor import Monitor
 from factorizer_engine.networks import FactMixer, Factorizer
@@ -28,12 +29,14 @@ def stitch_components(
     components: Sequence[Component],
     blending: str,
     device: torch.device | str = "cpu",
+    mirror_axes: Sequence[int] = (),
     monitor: Monitor | None = None,
 ) -> np.ndarray:
     """Where the components are active in a whole volume.
 
     Every window's maps (`component_map`) are interpolated linearly from the block's grid to the
-    window's voxels and blended with the weights of the prediction.
+    window's voxels, averaged over its mirrored copies, and blended with the weights of the
+    prediction.
 
     Args:
         network: In evaluation mode, on `device`.
@@ -42,6 +45,7 @@ def stitch_components(
         components: Which maps to make.
         blending: As in the prediction.
         device: Where the network is.
+        mirror_axes: As in the prediction.
         monitor: Told after every window, and asked whether to stop.
 
     Returns:
@@ -56,12 +60,17 @@ def stitch_components(
     }
     blender = Blender(plan, len(components), blending)
     padded = plan.pad(torch.from_numpy(volume))
+    flips = mirrorings(mirror_axes)
     with torch.inference_mode(), filtered(filters):
         for done, window in enumerate(plan.windows, start=1):
-            monitor.check()
-            network(padded[(slice(None), *window)][None].to(device))
-            maps = [_window_map(captured, mixers, c, plan.roi_size) for c in components]
-            blender.add(window, torch.cat(maps))
+            image = padded[(slice(None), *window)][None].to(device)
+            total = torch.zeros(len(components), *plan.roi_size, device=device)
+            for flip in flips:
+                monitor.check()
+                network(image.flip(flip))
+                maps = [_window_map(captured, mixers, c, plan.roi_size) for c in components]
+                total += torch.stack(maps, dim=1).flip(flip)[0]
+            blender.add(window, total / len(flips))
             monitor.report("drawing components", done / len(plan.windows))
         return blender.result(0.0)
 

@@ -52,6 +52,7 @@ class SegmentationResult:
         device: Where the network ran.
         prepared: The scans in model space, for explaining the result without preparing them again.
         overlap: Overlap of the windows.
+        mirror_axes: Axes along which windows were mirrored, too.
         region: The part of the prepared scans that was asked for; all of it if None.
         centred: Whether the windows were laid around the region.
     """
@@ -65,6 +66,7 @@ class SegmentationResult:
     device: str
     prepared: Prepared
     overlap: float
+    mirror_axes: tuple[int, ...] = ()
     region: Box | None = None
     centred: bool = False
 
@@ -144,6 +146,7 @@ class Segmenter:
             raise BadInputError(
                 f"The overlap must be at least 0 and below 1, but it is {overlap:g}."
             )
+        mirror_axes = self._mirror_axes(tta)
         timings: dict[str, float] = {}
         with memory_errors(self.device):
             monitor.report("preparing", 0.0)
@@ -160,7 +163,7 @@ class Segmenter:
                     out_channels=len(self.bundle.regions),
                     overlap=overlap,
                     blending=settings.blending,
-                    mirror_axes=self._mirror_axes(tta),
+                    mirror_axes=mirror_axes,
                     region=chosen.region,
                     centred=quick,
                     device=self.device,
@@ -191,6 +194,7 @@ class Segmenter:
             device=str(self.device),
             prepared=prepared,
             overlap=overlap,
+            mirror_axes=mirror_axes,
             region=chosen.region,
             centred=quick,
         )

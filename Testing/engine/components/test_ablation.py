@@ -15,7 +15,12 @@ from factorizer_engine.components.ablation import (
     measure_contributions,
     place_probes,
 )
-from factorizer_engine.components.definition import components_of, filtered, mixers_of
+from factorizer_engine.components.definition import (
+    components_of,
+    filtered,
+    mixers_of,
+    without_all,
+)
 from factorizer_engine.errors import CancelledError
 from factorizer_engine.inference.sliding_window import predict_windows
 from factorizer_engine.inference.windows import plan_windows
@@ -124,14 +129,26 @@ def volume(shape=(24, 20, 18)) -> np.ndarray:
     return np.random.default_rng(0).uniform(0.5, 2.0, (2, *shape)).astype(np.float32)
 
 
-def test_with_all_windows_the_probes_read_the_mean_of_the_blended_logits():
+@pytest.mark.parametrize("axes", [(), (0,), (0, 2)])
+def test_with_all_windows_the_probes_read_the_mean_of_the_blended_logits(axes):
     network, image = tiny.network(), volume()
     masks = np.random.default_rng(1).random((3, *image.shape[1:])) < 0.3
-    logits = predict_windows([network], image, ROI, out_channels=3)
-    probes = place_probes(plan_windows(image, ROI, 0.5), image, masks, "gaussian", limit=99)
-    assert len(probes) == 8
-    expected = [logits[r][masks[r]].mean() for r in range(3)]
-    np.testing.assert_allclose(mean_logits(network, probes), expected, atol=1e-4)
+    plan = plan_windows(image, ROI, 0.5)
+    probes = place_probes(plan, image, masks, "gaussian", limit=99, mirror_axes=axes)
+    assert len(probes) == 8 * 2 ** len(axes)
+
+    def mean_of_prediction() -> np.ndarray:
+        logits = predict_windows([network], image, ROI, out_channels=3, mirror_axes=axes)
+        return np.array([logits[r][masks[r]].mean() for r in range(3)])
+
+    complete = mean_of_prediction()
+    np.testing.assert_allclose(mean_logits(network, probes), complete, atol=1e-4)
+    mixer = mixers_of(network)["decoder.1.0"]
+    left_out = Component("decoder.1.0", 1, 0)
+    found = measure_contributions(network, probes, [left_out])[0]
+    with filtered({mixer: without_all(mixer.reshape, [left_out])}):
+        np.testing.assert_allclose(found, complete - mean_of_prediction(), atol=1e-4)
+    assert np.abs(found).max() > 0.01
 
 
 def test_the_windows_that_cover_the_lesion_best_are_probed():

@@ -132,6 +132,32 @@ def test_maps_are_blended_over_windows_as_monai_blends_the_prediction():
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_maps_are_averaged_over_mirrored_copies():
+    network, components = tiny.network(), [Component("encoder.0.0", 0, 0)]
+    volume = np.random.default_rng(0).uniform(0.5, 2.0, (2, *tiny.WINDOW)).astype(np.float32)
+    plan = plan_windows(volume, tiny.WINDOW, 0.5)
+
+    def maps_of(volume, axes=()):
+        return stitch_components(network, volume, plan, components, "gaussian", mirror_axes=axes)
+
+    mirrored = np.ascontiguousarray(volume[:, ::-1])
+    expected = (maps_of(volume) + maps_of(mirrored)[:, ::-1]) / 2
+    assert np.abs(expected - maps_of(volume)).max() > 0.01
+    np.testing.assert_allclose(maps_of(volume, (0,)), expected, atol=1e-6)
+
+
+def test_a_mirrored_result_is_explained_as_it_was_made(segmenter, maps):
+    mirrored = segmenter.segment(tiny.scans(), tta=True)
+    assert mirrored.mirror_axes == (0, 1, 2)
+    found = explain(segmenter, tiny.scans(), mirrored, count=99)
+    before = {component.name: component for component in maps}
+    for component in found:
+        if component.name in before:
+            plain = before[component.name]
+            assert component.contributions != pytest.approx(plain.contributions, abs=1e-3)
+            assert not np.allclose(component.heatmap.array, plain.heatmap.array, atol=1e-3)
+
+
 def test_where_nothing_was_found_contributions_are_measured_where_it_is_most_probable(tmp_path):
     network = tiny.network()
     with torch.no_grad():
