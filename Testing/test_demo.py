@@ -204,7 +204,7 @@ def test_a_contribution_is_put_into_plain_words(contributions, sentence):
     regions = (RegionInfo("ET", 4, "Enhancing tumour"), RegionInfo("TC", 1, "Tumour core"))
     identity = tuple(map(tuple, np.eye(4).tolist()))
     heatmap = ScanFile("heatmap.npy", identity)
-    component = ComponentInfo("decoder.3.0", 0, 0, "A", contributions, heatmap)
+    component = ComponentInfo(0, "decoder.3.0", 0, 0, "A", contributions, (0.0, 1.0), heatmap)
 
     assert explain_component(component, regions).endswith(sentence)
 

@@ -281,7 +281,6 @@ class ComponentsRun(Run):
         nodes = overlays.createHeatmaps(
             self._scene,
             result.components,
-            result.windows,
             self._place(scan, scan.load(mapped=True).shape),
             self._name(_("{name} components")),
         )

@@ -149,18 +149,21 @@ class EngineJobs:
         monitor.report("writing", SEGMENTED)
         components = tuple(
             ComponentInfo(
+                network=component.network,
                 block=component.block,
                 head=component.head,
                 rank=component.rank,
                 name=component.name,
                 contributions=dict(component.contributions),
+                window=window,
                 heatmap=_save(component.heatmap, folder / f"component_{number}.npy"),
             )
-            for number, component in enumerate(maps, start=1)
+            for number, (component, window) in enumerate(
+                zip(maps, shared_windows(maps), strict=True), start=1
+            )
         )
         return ComponentsResult(
             components=components,
-            windows=shared_windows(maps),
             model=describe_model(segmenter.bundle),
             note=maps[0].note if maps else "",
         )

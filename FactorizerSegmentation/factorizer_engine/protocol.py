@@ -298,16 +298,21 @@ class ComponentInfo(Message):
     """One NMF component: its place in the network, what it drives, and its heatmap.
 
     Attributes:
+        network: Member of the ensemble, from 0.
         contributions: By region name, how much the region's mean logit inside the lesion falls
             when the component is left out of the network.
+        window: (low, high) display range, one for all heatmaps of a block, so that they can be
+            compared. Activations of different blocks have no common scale.
         heatmap: float32 activation on the reference grid, nonnegative.
     """
 
+    network: int
     block: str
     head: int
     rank: int
     name: str
     contributions: dict[str, float]
+    window: tuple[float, float]
     heatmap: ScanFile
 
 
@@ -316,13 +321,10 @@ class ComponentsResult(Message):
     """The components, most influential first.
 
     Attributes:
-        windows: By block, one (low, high) display range for all its heatmaps, so that they can be
-            compared. Activations of different blocks have no common scale.
         note: What to know about the contributions, for people, or "".
     """
 
     components: tuple[ComponentInfo, ...]
-    windows: dict[str, tuple[float, float]]
     model: ModelInfo
     note: str = ""
 

@@ -72,11 +72,7 @@ def add_results(
     title = result.model.title
     return ResultNodes(
         segments.createSegmentation(scene, labelmap, result.labels, place, title),
-        tuple(
-            overlays.createHeatmaps(
-                scene, components.components, components.windows, place, f"{title}: components"
-            )
-        ),
+        tuple(overlays.createHeatmaps(scene, components.components, place, f"{title}: components")),
         tables.createLesionTable(scene, result.lesions, f"{title}: lesions"),
     )
 

@@ -93,9 +93,10 @@ def components(params: protocol.ComponentsParams) -> protocol.ComponentsResult:
         scan = protocol.ScanFile.save(heatmap, reference.matrix, path)
         contributions = {"ET": 2.0 / (number + 1), "WT": 0.5}
         name = f"Component {number + 1}"
-        found.append(protocol.ComponentInfo("decoder.3.0", number, 0, name, contributions, scan))
+        place = (0, "decoder.3.0", number, 0)
+        found.append(protocol.ComponentInfo(*place, name, contributions, (0.0, 4.0), scan))
     note = f"Ranked for {params.region}." if params.region else ""
-    return protocol.ComponentsResult(tuple(found), {"decoder.3.0": (0.0, 4.0)}, MODEL, note)
+    return protocol.ComponentsResult(tuple(found), MODEL, note)
 
 
 def work(request: dict) -> None:

@@ -18,7 +18,6 @@ from module.geometry import orientation_affines, tilted
 
 SHAPE = (5, 6, 7)
 WINDOW = (0.0, 4.0)
-WINDOWS = {"decoder.3.0": WINDOW}
 
 
 @pytest.fixture
@@ -33,10 +32,13 @@ def heatmaps(scene, reference, tmp_path):
         voxels = np.linspace(0, peak, np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
         scan = ScanFile.save(voxels, worldAffine(reference), tmp_path / f"{number}.npy")
         contributions = {"ET": 1.5 / number, "WT": 0.25}
-        name = f"Component {number}"
-        components.append(ComponentInfo("decoder.3.0", number, 0, name, contributions, scan))
+        components.append(info(scan, f"Component {number}", contributions))
     place = Place.of(reference, SHAPE, worldAffine(reference))
-    return createHeatmaps(scene, components, WINDOWS, place, "FLAIR components")
+    return createHeatmaps(scene, components, place, "FLAIR components")
+
+
+def info(heatmap: ScanFile, name="Component 1", contributions=()) -> ComponentInfo:
+    return ComponentInfo(0, "decoder.3.0", 0, 0, name, dict(contributions), WINDOW, heatmap)
 
 
 def drawnPart(node) -> float:
@@ -144,10 +146,10 @@ def test_activation_outside_the_head_does_not_decide_what_is_drawn(scene, add_vo
     voxelsOf(reference)[...] = np.where(head, 100, 0)
     activation = np.where(head, np.arange(head.size).reshape(SHAPE), 1e6).astype(np.float32)
     scan = ScanFile.save(activation, np.eye(4), tmp_path / "map.npy")
-    component = ComponentInfo("decoder.3.0", 0, 0, "Component 1", {}, scan)
+    component = info(scan)
 
     (node,) = createHeatmaps(
-        scene, [component], WINDOWS, Place.of(reference, SHAPE, np.eye(4)), "FLAIR components"
+        scene, [component], Place.of(reference, SHAPE, np.eye(4)), "FLAIR components"
     )
 
     drawn = voxelsOf(node) >= node.GetDisplayNode().GetLowerThreshold()
@@ -233,10 +235,10 @@ def test_heatmaps_stand_in_a_folder_beside_the_scan(
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Patient")
     put_under(reference, patient)
     scan = ScanFile.save(np.ones(SHAPE, np.float32), np.eye(4), tmp_path / "map.npy")
-    component = ComponentInfo("decoder.3.0", 0, 0, "Component 1", {}, scan)
+    component = info(scan)
     place = Place.of(reference, SHAPE, np.eye(4))
 
-    heatmaps = createHeatmaps(scene, [component], WINDOWS, place, "FLAIR components")
+    heatmaps = createHeatmaps(scene, [component], place, "FLAIR components")
 
     parents = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) for node in heatmaps}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +64,6 @@ class HeatmapInfo:
 def createHeatmaps(
     scene,
     components: Iterable[ComponentInfo],
-    windows: Mapping[str, tuple[float, float]],
     place: Place,
     folderName: str,
 ) -> list:
@@ -74,14 +73,13 @@ def createHeatmaps(
 
     Args:
         components: With `heatmap` files on the grid of `place`.
-        windows: By block, (low, high) in the unit of its activations.
         folderName: Subject hierarchy folder that takes the nodes, beside the reference volume.
     """
     colors = perceptualColorNode(scene)
     scan = voxelsOf(place.volumeNode)
     nodes = []
     for component in components:
-        heatmap, window = component.heatmap.load(), windows[component.block]
+        heatmap, window = component.heatmap.load(), component.window
         node = createVolume(scene, heatmap, place, component.name)
         node.SetAttribute(ROLE_ATTRIBUTE, HEATMAP_ROLE)
         info = {

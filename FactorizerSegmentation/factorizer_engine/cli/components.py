@@ -58,7 +58,6 @@ def _write(result: ComponentsResult, folder: Path) -> None:
         entries.append(_entry(component, file))
     summary = {
         "model": {"name": result.model.name, "version": result.model.version},
-        "windows": result.windows,
         "note": result.note,
         "components": entries,
     }
@@ -70,10 +69,12 @@ def _entry(component: ComponentInfo, file: str) -> dict:
     return {
         "file": file,
         "name": component.name,
+        "network": component.network,
         "block": component.block,
         "head": component.head,
         "rank": component.rank,
         "contributions": component.contributions,
+        "window": component.window,
     }
 
 

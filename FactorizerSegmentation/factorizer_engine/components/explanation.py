@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from factorizer_engine.components.ablation import measure_contributions, place_probes
+from factorizer_engine.components.ablation import Probe, measure_contributions, place_probes
 from factorizer_engine.components.definition import (
+    Component,
     component_name,
     components_of,
     mixers_of,
@@ -19,7 +20,7 @@ from factorizer_engine.images.grid import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
-from factorizer_engine.inference.windows import plan_windows
+from factorizer_engine.inference.windows import WindowPlan, plan_windows
 from factorizer_engine.monitor import Monitor
 from factorizer_engine.networks import FactMixer
 
@@ -35,16 +36,18 @@ class ComponentMap:
     """One component of a result.
 
     Attributes:
+        network: Member of the ensemble, from 0.
         block: Name of its block, such as "decoder.3.0".
         head: Head of the block, from 0.
         rank: Term of the head's factorisation, from 0.
-        name: Name for people, such as "Decoder 4, component 3".
+        name: Name for people, such as "Decoder 4, component 3"; in an ensemble "Network 2, ...".
         contributions: By region name, how much the region's mean logit inside the lesion falls when
             the component is left out of the network.
         heatmap: Where it is active (`component_map`), float32 on the reference grid.
         note: What to know about the contributions, or "".
     """
 
+    network: int
     block: str
     head: int
     rank: int
@@ -79,9 +82,10 @@ def explain(
     """The components that contribute most to a segmentation.
 
     Every component of the chosen blocks is left out once, in the (at most two) windows that cover
-    the lesion best, to measure what it contributes; only those that contribute most are drawn.
-    Where the result is the mean over mirrored copies, a component is left out of all copies at
-    once, and its heatmap is their mean. Of an ensemble the first network is explained, in float32.
+    the lesion best, to measure what it contributes; only those that contribute most are drawn. All
+    contributions are to the logits of the result, in float32: where that is the mean over mirrored
+    copies, a component is left out of all copies at once, and its heatmap is their mean; where it
+    is the mean over an ensemble, the components of all networks are compared.
 
     Args:
         segmenter: The model.
@@ -103,8 +107,8 @@ def explain(
         CancelledError: If the monitor was cancelled.
     """
     monitor = monitor or Monitor()
-    network, settings = segmenter.networks[0], segmenter.bundle.inference
-    mixers = mixers_of(network)
+    settings = segmenter.bundle.inference
+    mixers = mixers_of(segmenter.networks[0])
     candidates = components_of(mixers, default_blocks(mixers) if blocks is None else blocks)
     names = [r.name for r in segmenter.bundle.regions]
     if region is not None and region not in names:
@@ -122,41 +126,30 @@ def explain(
         plan = plan_windows(
             volume, settings.roi_size, result.overlap, result.region, result.centred
         )
-        contributions = measure_contributions(
-            network,
-            place_probes(
-                plan,
-                volume,
-                sites.masks,
-                settings.blending,
-                segmenter.device,
-                mirror_axes=result.mirror_axes,
-            ),
-            candidates,
-            batch_size=windows_at_once(network, settings.roi_size, segmenter.device),
-            monitor=monitor.span(start, _MEASURED),
-        )
-        ranked = rank_by_contribution(contributions, _decisive(names, region, sites))[:count]
-        chosen = [candidates[index] for index in ranked]
-        maps = stitch_components(
-            network,
-            volume,
+        probes = place_probes(
             plan,
-            chosen,
+            volume,
+            sites.masks,
             settings.blending,
             segmenter.device,
-            result.mirror_axes,
-            monitor.span(_MEASURED, _DRAWN),
+            mirror_axes=result.mirror_axes,
         )
+        contributions = _measured(segmenter, probes, candidates, monitor.span(start, _MEASURED))
+        ranked = rank_by_contribution(contributions, _decisive(names, region, sites))[:count]
+        chosen = [(i // len(candidates), candidates[i % len(candidates)]) for i in ranked]
+        maps = _drawn(segmenter, result, plan, chosen, monitor.span(_MEASURED, _DRAWN))
         monitor.report("restoring", _DRAWN)
         heatmaps = segmenter.preprocessor.restore(maps, result.prepared)
     note = _note(segmenter, sites)
     monitor.report("restoring", 1.0)
     explained = []
-    for index, component, heatmap in zip(ranked, chosen, heatmaps, strict=True):
+    for index, (member, component), heatmap in zip(ranked, chosen, heatmaps, strict=True):
         name = component_name(component, mixers)
+        if len(segmenter.networks) > 1:
+            name = f"Network {member + 1}, {name}"
         explained.append(
             ComponentMap(
+                network=member,
                 block=component.block,
                 head=component.head,
                 rank=component.rank,
@@ -207,8 +200,8 @@ def rank_by_contribution(contributions: np.ndarray, regions: Sequence[int]) -> l
     return np.argsort(-strength, kind="stable").tolist()
 
 
-def shared_windows(maps: Sequence[ComponentMap]) -> dict[str, tuple[float, float]]:
-    """By block, one display range for all its heatmaps, so that they can be compared.
+def shared_windows(maps: Sequence[ComponentMap]) -> list[tuple[float, float]]:
+    """The display range of every heatmap: one for all of a block, so that they can be compared.
 
     Only those: what follows a block rescales its activations, so that those of another block may be
     ten times as large and drive less. A range goes from the median of the positive voxels, the
@@ -216,11 +209,62 @@ def shared_windows(maps: Sequence[ComponentMap]) -> dict[str, tuple[float, float
     voxels do not decide, and neither do components that are nowhere very active, beside which a
     large lesion would be one flat colour.
     """
-    by_block: dict[str, list[np.ndarray]] = {}
-    for component in maps:
-        array = component.heatmap.array
-        by_block.setdefault(component.block, []).append(array[array > 0])
-    return {block: _window(positive) for block, positive in by_block.items()}
+    blocks = [(component.network, component.block) for component in maps]
+    positive = [component.heatmap.array[component.heatmap.array > 0] for component in maps]
+    windows = {
+        block: _window(
+            [values for values, own in zip(positive, blocks, strict=True) if own == block]
+        )
+        for block in set(blocks)
+    }
+    return [windows[block] for block in blocks]
+
+
+def _measured(
+    segmenter: Segmenter,
+    probes: Sequence[Probe],
+    candidates: Sequence[Component],
+    monitor: Monitor,
+) -> np.ndarray:
+    """Contributions to the mean of all networks: (networks * len(candidates), R)."""
+    networks, roi_size = segmenter.networks, segmenter.bundle.inference.roi_size
+    measured = [
+        measure_contributions(
+            network,
+            probes,
+            candidates,
+            batch_size=windows_at_once(network, roi_size, segmenter.device),
+            monitor=monitor.span(number / len(networks), (number + 1) / len(networks)),
+        )
+        for number, network in enumerate(networks)
+    ]
+    return np.concatenate(measured) / len(networks)
+
+
+def _drawn(
+    segmenter: Segmenter,
+    result: SegmentationResult,
+    plan: WindowPlan,
+    chosen: Sequence[tuple[int, Component]],
+    monitor: Monitor,
+) -> np.ndarray:
+    """The maps (len(chosen), X, Y, Z) of components, each with the number of its network."""
+    volume = result.prepared.array
+    maps = np.empty((len(chosen), *volume.shape[1:]), dtype=np.float32)
+    members = sorted({member for member, _ in chosen})
+    for number, member in enumerate(members):
+        rows = [row for row, (own, _) in enumerate(chosen) if own == member]
+        maps[rows] = stitch_components(
+            segmenter.networks[member],
+            volume,
+            plan,
+            [chosen[row][1] for row in rows],
+            segmenter.bundle.inference.blending,
+            segmenter.device,
+            result.mirror_axes,
+            monitor.span(number / len(members), (number + 1) / len(members)),
+        )
+    return maps
 
 
 def _window(positive: Sequence[np.ndarray]) -> tuple[float, float]:

@@ -131,9 +131,8 @@ def test_progress_of_a_run_never_goes_back_and_ends_at_one(engine, params):
 def test_components_are_ranked_nonnegative_and_on_the_grid(engine, params):
     result = engine.request("components", explain(params, 3))
     assert 1 <= len(result.components) <= 3
-    assert set(result.windows) == {component.block for component in result.components}
     for component in result.components:
-        low, high = result.windows[component.block]
+        low, high = component.window
         assert 0 <= low < high
         heatmap = component.heatmap.load()
         assert heatmap.shape == params.channels["FLAIR"].load().shape

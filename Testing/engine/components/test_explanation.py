@@ -13,7 +13,6 @@ from monai.inferers import sliding_window_inference
 from engine import tiny
 from factorizer_engine.bundles.loading import load_bundle
 from factorizer_engine.bundles.locations import model_folders
-from factorizer_engine.bundles.model import InferenceSettings
 from factorizer_engine.components import (
     Component,
     ComponentMap,
@@ -22,13 +21,14 @@ from factorizer_engine.components import (
     prove,
     shared_windows,
 )
-from factorizer_engine.components.definition import filtered, mixers_of
-from factorizer_engine.components.explanation import default_blocks
+from factorizer_engine.components.definition import filtered, mixers_of, without_all
+from factorizer_engine.components.explanation import default_blocks, lesion_sites
 from factorizer_engine.components.stitching import stitch_components
 from factorizer_engine.errors import BadInputError, CancelledError
 from factorizer_engine.images.grid import Grid, resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import Segmenter
+from factorizer_engine.inference.sliding_window import predict_windows
 from factorizer_engine.inference.windows import plan_windows
 from factorizer_engine.monitor import Monitor
 
@@ -203,29 +203,30 @@ def test_progress_never_goes_back_and_ends_at_one(segmenter):
 
 def test_the_heatmaps_of_a_block_share_a_window_that_ignores_single_voxels(maps):
     windows = shared_windows(maps)
-    assert set(windows) == {m.block for m in maps}
-    block = maps[0].block
-    low, high = windows[block]
-    values = [m.heatmap.array[m.heatmap.array > 0] for m in maps if m.block == block]
+    place = (maps[0].network, maps[0].block)
+    own = [i for i, m in enumerate(maps) if (m.network, m.block) == place]
+    assert len({windows[i] for i in own}) == 1 < len(set(windows))
+    low, high = windows[0]
+    values = [maps[i].heatmap.array[maps[i].heatmap.array > 0] for i in own]
     assert np.mean(np.concatenate(values) < low) == pytest.approx(0.5, abs=0.01)
     assert max(np.mean(v > high) for v in values) == pytest.approx(0.005, abs=0.001)
     peak = maps[0].heatmap.array.copy()
     peak[0, 0, 0] = 1e6
     spoiled = replace(maps[0], heatmap=maps[0].heatmap.with_array(peak))
-    assert shared_windows([spoiled, *maps[1:]])[block][1] == pytest.approx(high, rel=0.01)
+    assert shared_windows([spoiled, *maps[1:]])[0][1] == pytest.approx(high, rel=0.01)
 
 
-def test_a_more_active_block_leaves_the_window_of_another_alone(maps):
-    loud = replace(
-        maps[0], block="other", heatmap=maps[0].heatmap.with_array(100 * maps[0].heatmap.array)
-    )
-    assert shared_windows([*maps, loud]) == shared_windows(maps) | shared_windows([loud])
+@pytest.mark.parametrize("place", [{"block": "other"}, {"network": 1}])
+def test_a_more_active_block_leaves_the_window_of_another_alone(maps, place):
+    heatmap = maps[0].heatmap.with_array(100 * maps[0].heatmap.array)
+    loud = replace(maps[0], heatmap=heatmap, **place)
+    assert shared_windows([*maps, loud]) == shared_windows(maps) + shared_windows([loud])
 
 
 def test_the_window_of_empty_heatmaps_is_still_one():
-    empty = ComponentMap("b", 0, 0, "n", {}, Scan(np.zeros((2, 2, 2), np.float32), np.eye(4)))
-    assert shared_windows([empty]) == {"b": (0.0, 1.0)}
-    assert shared_windows([]) == {}
+    empty = Scan(np.zeros((2, 2, 2), np.float32), np.eye(4))
+    assert shared_windows([ComponentMap(0, "b", 0, 0, "n", {}, empty)]) == [(0.0, 1.0)]
+    assert shared_windows([]) == []
 
 
 def test_leaving_components_out_in_ranked_order_lowers_the_logit_soonest(segmenter, result):
@@ -236,12 +237,39 @@ def test_leaving_components_out_in_ranked_order_lowers_the_logit_soonest(segment
     assert proof.gain_over_reversed > proof.gain_over_chance > 0.05
 
 
-def test_an_ensemble_is_explained_by_its_first_network(tmp_path, maps):
+def test_in_an_ensemble_components_of_all_networks_are_compared_by_the_mean_logit(tmp_path):
+    networks = [tiny.network(0), tiny.network(1)]
+    segmenter = Segmenter(tiny.bundle(tmp_path, networks), "cpu")
+    scans = tiny.scans((14, 15, 13))  # one window
+    result = segmenter.segment(scans)
+    sites = lesion_sites(result, 0.5).masks
+    found = explain(segmenter, scans, result, count=99)
+    assert {component.network for component in found} == {0, 1}
+    assert len({component.name for component in found}) == len(found) == 2 * 16
+
+    def mean_logits() -> np.ndarray:
+        volume = result.prepared.array
+        logits = predict_windows(segmenter.networks, volume, tiny.WINDOW, out_channels=3)
+        return np.array([logits[r][sites[r]].mean() for r in range(3)])
+
+    complete = mean_logits()
+    for component in (found[0], found[-1], *found[8:10]):
+        mixer = mixers_of(segmenter.networks[component.network])[component.block]
+        place = Component(component.block, component.head, component.rank)
+        with filtered({mixer: without_all(mixer.reshape, [place])}):
+            expected = complete - mean_logits()
+        np.testing.assert_allclose(list(component.contributions.values()), expected, atol=1e-4)
+        assert component.name.startswith(f"Network {component.network + 1}, ")
+
+
+def test_the_heatmaps_of_an_ensemble_are_those_of_its_networks_alone(tmp_path, maps):
     members = [tiny.network(0), tiny.network(1)]
-    settings = InferenceSettings(tiny.WINDOW)
-    both = Segmenter(tiny.bundle(tmp_path, members, inference=settings), "cpu")
-    found = {m.name: m for m in explain(both, tiny.scans(), count=12)}
-    alone = maps[0]
-    np.testing.assert_allclose(
-        found[alone.name].heatmap.array, alone.heatmap.array, rtol=1e-4, atol=1e-5
-    )
+    both = Segmenter(tiny.bundle(tmp_path, members), "cpu")
+    found = {m.name: m for m in explain(both, tiny.scans(), count=99)}
+    for alone in maps:
+        np.testing.assert_allclose(
+            found[f"Network 1, {alone.name}"].heatmap.array,
+            alone.heatmap.array,
+            rtol=1e-4,
+            atol=1e-5,
+        )
