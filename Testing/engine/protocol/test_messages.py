@@ -131,11 +131,11 @@ def test_a_missing_volume_file_is_bad_input(tmp_path):
 
 def test_nested_messages_are_checked_too():
     heatmap = {"path": "h.npy", "affine": [list(row) for row in AFFINE], "name": "h"}
-    data = {"block": "b", "head": 0, "rank": 0, "name": "n", "contributions": {"WT": 1}}
-    assert ComponentInfo.from_dict({**data, "heatmap": heatmap}).contributions == {"WT": 1.0}
+    place = {"network": 0, "block": "b", "head": 0, "rank": 0, "name": "n"}
+    data = {**place, "contributions": {"WT": 1}, "window": [0, 1], "heatmap": heatmap}
+    assert ComponentInfo.from_dict(data).contributions == {"WT": 1.0}
     with pytest.raises(ProtocolError, match="WT"):
-        wrong = {**data, "contributions": {"WT": "much"}, "heatmap": heatmap}
-        ComponentInfo.from_dict(wrong)
+        ComponentInfo.from_dict({**data, "contributions": {"WT": "much"}})
 
 
 @pytest.mark.parametrize(
