@@ -237,12 +237,20 @@ def _metadata(run: Run) -> dict[str, Any]:
 
 def _check_alike(runs: Sequence[Run]) -> None:
     for other in runs[1:]:
-        same = all(
-            getattr(other.config, part) == getattr(runs[0].config, part)
-            for part in ("window", "preprocessing", "network")
-        )
-        if not same or other.regions != runs[0].regions:
+        if _shape(other) != _shape(runs[0]):
             raise BadInputError(
                 f"The runs {runs[0].folder} and {other.folder} have other networks or data; "
                 "they cannot form one model."
             )
+
+
+def _shape(run: Run) -> tuple:
+    """Equal for runs whose networks can be averaged: the same inputs and outputs, in one order."""
+    config = run.config
+    return (
+        config.window,
+        config.preprocessing,
+        config.network.model_copy(update={"pretrained": None}),  # where it began does not matter
+        run.record["channels"],
+        list(run.regions.items()),
+    )

@@ -191,6 +191,37 @@ def test_several_runs_become_an_ensemble(run, tmp_path):
     assert "ensemble of 2 networks" in bundle.card
 
 
+def changed_copy(run, folder, file, change):
+    """A copy of a run in which one of its JSON files was changed."""
+    shutil.copytree(run, folder)
+    content = json.loads((folder / file).read_text())
+    change(content)
+    (folder / file).write_text(json.dumps(content))
+    return folder
+
+
+def test_runs_of_an_ensemble_may_have_begun_with_other_weights(run, tmp_path):
+    other = changed_copy(
+        run,
+        tmp_path / "other",
+        "config.json",
+        lambda config: config["network"].update(pretrained=str(run / "best.pt")),
+    )
+    assert len(export([run, other], tmp_path / "models" / "blobs").weights) == 2
+
+
+@pytest.mark.parametrize("part", ["channels", "regions"])
+def test_runs_with_inputs_or_outputs_in_another_order_form_no_ensemble(run, tmp_path, part):
+    def reverse(record):
+        values = record[part]
+        is_list = isinstance(values, list)
+        record[part] = values[::-1] if is_list else dict(reversed(values.items()))
+
+    other = changed_copy(run, tmp_path / "other", "run.json", reverse)
+    with pytest.raises(BadInputError, match="cannot form one model"):
+        export([run, other], tmp_path / "models" / "blobs")
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(BadInputError, match="holds no training run"):
         export(tmp_path, tmp_path / "models" / "blobs")
