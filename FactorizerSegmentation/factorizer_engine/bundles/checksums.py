@@ -1,11 +1,17 @@
-"""SHA-256 sums of a bundle's configuration and weights, in the format of `sha256sum`."""
+"""SHA-256 sums: of a bundle's files, in the format of `sha256sum`, and of what a bundle does."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from factorizer_engine.errors import BadModelError
+
+if TYPE_CHECKING:
+    from factorizer_engine.bundles.model import Bundle
 
 CHECKSUM_FILE = "SHA256SUMS"
 _COVERED = ("configs", "models")
@@ -48,6 +54,20 @@ def verify_checksums(bundle: Path, shown_name: str) -> None:
         raise BadModelError(
             f"The model {shown_name} is damaged: {name} {problem}; install it again."
         )
+
+
+def fingerprint(bundle: Bundle) -> str:
+    """A sum over all that decides what a bundle segments; texts and timings do not change it."""
+    deciding = {
+        "weights": [_sha256(path) for path in bundle.weights],
+        "network": asdict(bundle.network),
+        "channels": [channel.name for channel in bundle.channels],
+        "regions": [(region.name, region.label, region.order) for region in bundle.regions],
+        "preprocessing": asdict(bundle.preprocessing),
+        "inference": asdict(bundle.inference),
+        "postprocessing": asdict(bundle.postprocessing),
+    }
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
 def _files(bundle: Path) -> list[Path]:

@@ -72,6 +72,11 @@ def export(
 
     bundle = exporting.export(runs, output, weights.value, overwrite=replace, config=config)
     TERMINAL.print(describe_bundle(bundle))
+    for folder in exporting.results_of_others(runs, bundle):
+        TERMINAL.print(
+            f"The results in {folder} are of another model, so the card leaves them out; "
+            "evaluate this one and export again."
+        )
 
 
 class Use(str, Enum):

@@ -10,6 +10,7 @@ from jinja2 import Environment
 
 from factorizer_engine.training.records import Run
 from factorizer_engine.training.robustness import mean_of_label
+from factorizer_engine.training.splits import Split
 
 _METRICS = {
     "dice": ("Dice", "{:.3f}"),
@@ -77,35 +78,44 @@ Research only; not a medical device. Results must be checked by a physician.
 {% endif %}
 
 ## How
+{% for network in networks %}
 
+{% if networks | length > 1 %}
+### Network {{ loop.index }}
+
+{% endif %}
 | | |
 |---|---|
-| Steps | {{ steps }} of {{ samples }} windows |
-| Time | {{ time }} on {{ device }}, {{ processes }} process(es) |
-{% if pretrained %}
-| Began with | weights of another run, {{ pretrained }} |
+| Steps | {{ network.steps }} of {{ network.samples }} windows |
+| Time | {{ network.time }} on {{ network.device }}, {{ network.processes }} process(es) |
+{% if network.pretrained %}
+| Began with | weights of another run, {{ network.pretrained }} |
 {% endif %}
-| Optimiser | {{ optimizer }}, learning rate {{ optimization.learning_rate }}, \
-weight decay {{ optimization.weight_decay }}, cosine over {{ optimization.schedule }} |
-| Precision | {{ optimization.precision }} |
-| Weights | {{ weights }}, exponential average (decay {{ optimization.ema_decay }}) |
-| Engine | version {{ engine }}, commit {{ commit or "unknown" }}, PyTorch {{ torch }} |
-| Started | {{ started }} |
-{% for part in resumed %}
+| Optimiser | {{ network.optimizer }}, learning rate {{ network.optimization.learning_rate }}, \
+weight decay {{ network.optimization.weight_decay }}, \
+cosine over {{ network.optimization.schedule }} |
+| Precision | {{ network.optimization.precision }} |
+| Weights | {{ weights }}, exponential average (decay {{ network.optimization.ema_decay }}) |
+| Engine | version {{ network.engine }}, commit {{ network.commit or "unknown" }}, \
+PyTorch {{ network.torch }} |
+| Started | {{ network.started }} |
+{% for part in network.resumed %}
 | Resumed | {{ part.at }}, commit {{ part.commit or "unknown" }} |
 {% endfor %}
-{% if not finished %}
+{% if network.validation %}
+
+On the cases used to choose the weights (so this is optimistic; in model space), mean Dice \
+{{ "%.3f" | format(network.validation.dice) }} at step {{ network.validation.step }}: \
+{{ network.validation_regions }}.
+{% endif %}
+{% if not network.finished %}
 
 **Intermediate weights: the run had not ended when this was written.**
 {% endif %}
+{% endfor %}
 
 ## How well it does
 
-{% if validation %}
-On the cases used to choose the weights (so this is optimistic; in model space), mean Dice \
-{{ "%.3f" | format(validation.dice) }} at step {{ validation.step }}: {{ validation_regions }}.
-
-{% endif %}
 {% if evaluation %}
 On {{ evaluation_cases }}, at the native resolution ({{ evaluation.note }}):
 
@@ -142,14 +152,17 @@ Dice (mean ± standard deviation) on {{ robustness_cases }}, their scans changed
 """
 
 
-def write_card(runs: Sequence[Run], weights: str) -> str:
-    """The Markdown card of the model made of `runs` with their "best" or "final" weights."""
-    run = runs[0]
-    config, record, evaluation = run.config, run.record, run.evaluation
-    cleaning = config.bundle.postprocessing
-    validation = run.best_validation if weights == "best" else run.last_validation
-    last = max((r["step"] for r in run.history), default=0)
-    seconds = record.get("seconds") or max((r.get("seconds", 0) for r in run.history), default=0)
+def write_card(runs: Sequence[Run], weights: str, measured: Run) -> str:
+    """The Markdown card of a model.
+
+    Args:
+        runs: Whose networks it is made of.
+        weights: Which of their weights, "best" or "final".
+        measured: The first run, with what was measured of this model.
+    """
+    config, record, evaluation = measured.config, measured.record, measured.evaluation
+    cleaning, robustness = config.bundle.postprocessing, measured.robustness
+    split = _split_of(runs)
     values: dict[str, Any] = {
         "title": config.bundle.title or config.name,
         "description": config.bundle.description,
@@ -159,7 +172,7 @@ def write_card(runs: Sequence[Run], weights: str) -> str:
         "channels": record["channels"],
         "outputs": ", ".join(
             f"{name} (labels {' + '.join(map(str, values))})"
-            for name, values in run.regions.items()
+            for name, values in measured.regions.items()
         ),
         "spacing": _spacing(config.preprocessing.spacing),
         "window": config.window,
@@ -171,35 +184,54 @@ def write_card(runs: Sequence[Run], weights: str) -> str:
         "replaced": _below(cleaning.replace_small),
         "dataset": record["dataset"],
         "cases": record["cases"],
-        "split": run.split,
+        "split": split,
         "excluded": config.data.exclude,
-        "steps": record.get("steps", last),
-        "samples": config.optimization.batch_size * record["processes"],
-        "time": f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds",
-        "pretrained": config.network.pretrained and Path(config.network.pretrained).name,
-        "optimization": config.optimization,
-        "optimizer": _OPTIMIZERS[config.optimization.optimizer],
+        "networks": [_training_of(run, weights) for run in runs],
         "weights": {"best": "best on validation", "final": "last step"}[weights],
+        "evaluation": evaluation,
+        "table": summary_table(evaluation) if evaluation else "",
+        "per_case": case_table(evaluation) if evaluation else "",
+        "evaluation_cases": _cases(split, evaluation["cases"]) if evaluation else "",
+        "robustness_cases": _cases(split, robustness["cases"]) if robustness else "",
+        "machine": (evaluation or {}).get("machine"),
+        "case_seconds": next(iter(measured.measured_seconds.values()), 0.0),
+        "robustness": robustness,
+        "robustness_table": robustness_table(robustness) if robustness else "",
+    }
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    return environment.from_string(_TEMPLATE).render(values)
+
+
+def _split_of(runs: Sequence[Run]) -> Split:
+    """What all networks together were trained on; held out is only what none of them saw."""
+    train = {case for run in runs for case in run.split.train}
+    chosen = {case for run in runs for case in run.split.validation} - train
+    held_out = {case for run in runs for case in run.split.held_out} - train - chosen
+    return Split(*(tuple(sorted(cases)) for cases in (train, chosen, held_out)))
+
+
+def _training_of(run: Run, weights: str) -> dict[str, Any]:
+    """How one network was trained."""
+    settings, record = run.config.optimization, run.record
+    validation = run.best_validation if weights == "best" else run.last_validation
+    last = max((r["step"] for r in run.history), default=0)
+    seconds = record.get("seconds") or max((r.get("seconds", 0) for r in run.history), default=0)
+    keys = ("device", "processes", "engine", "commit", "torch", "started")
+    return {
+        "steps": record.get("steps", last),
+        "samples": settings.batch_size * record["processes"],
+        "time": f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds",
+        "pretrained": run.config.network.pretrained and Path(run.config.network.pretrained).name,
+        "optimization": settings,
+        "optimizer": _OPTIMIZERS[settings.optimizer],
         "finished": record.get("finished", False),
+        "resumed": record.get("resumed", []),
         "validation": validation,
         "validation_regions": ", ".join(
             f"{name} {validation[name]:.3f}" for name in run.regions if validation
         ),
-        "evaluation": evaluation,
-        "table": summary_table(evaluation) if evaluation else "",
-        "per_case": case_table(evaluation) if evaluation else "",
-        "evaluation_cases": _cases(run, evaluation["cases"]) if evaluation else "",
-        "robustness_cases": _cases(run, run.robustness["cases"]) if run.robustness else "",
-        "machine": (evaluation or {}).get("machine"),
-        "case_seconds": next(iter(run.measured_seconds.values()), 0.0),
-        "robustness": run.robustness,
-        "robustness_table": robustness_table(run.robustness) if run.robustness else "",
+        **{key: record.get(key) for key in keys},
     }
-    keys = ("device", "processes", "engine", "commit", "torch", "started")
-    values["resumed"] = record.get("resumed", [])
-    values |= {key: record.get(key) for key in keys}
-    environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    return environment.from_string(_TEMPLATE).render(values)
 
 
 def _below(volumes: Mapping[str, float]) -> str:
@@ -249,10 +281,10 @@ def robustness_table(robustness: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def _cases(run: Run, names: Iterable[str]) -> str:
+def _cases(split: Split, names: Iterable[str]) -> str:
     """How many cases, which, and whether training had anything to do with them."""
     names = list(names)
-    known = [n for n in names if n in (*run.split.train, *run.split.validation)]
+    known = [n for n in names if n in (*split.train, *split.validation)]
     text = f"{len(names)} case{'s' if len(names) != 1 else ''} ({', '.join(names)})"
     if not known:
         were = "were" if len(names) != 1 else "was"

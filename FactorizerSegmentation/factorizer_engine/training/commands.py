@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from rich.table import Table
 
+from factorizer_engine.bundles.checksums import fingerprint
 from factorizer_engine.errors import BadInputError
 from factorizer_engine.monitor import Monitor
 from factorizer_engine.training.comparison import Difference, compare
@@ -79,12 +80,22 @@ def evaluate_command(
     segmenter = Segmenter(resolve_model(model, device), device=device, precision=precision)
     note = f"{segmenter.bundle.name} {segmenter.bundle.version}, {precision}"
     note += {None: "", True: ", mirrored", False: ", not mirrored"}[tta]
+    own = fingerprint(segmenter.bundle)
     if robustness:
-        return measure_robustness(segmenter, dataset, names, output, note, tta, monitor=monitor)
+        return measure_robustness(
+            segmenter, dataset, names, output, note, tta, model=own, monitor=monitor
+        )
     folder = Path(output) / "segmentations" if keep else None
     predictor = model_predictor(segmenter, tta, keep=folder)
     return evaluate(
-        predictor, dataset, names, output, note, device=segmenter.device, monitor=monitor
+        predictor,
+        dataset,
+        names,
+        output,
+        note,
+        device=segmenter.device,
+        model=own,
+        monitor=monitor,
     )
 
 

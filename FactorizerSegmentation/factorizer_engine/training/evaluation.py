@@ -37,6 +37,7 @@ def evaluate(
     note: str = "",
     tolerance_mm: float = 2.0,
     device: torch.device | None = None,
+    model: str | None = None,
     monitor: Monitor | None = None,
 ) -> dict[str, Any]:
     """Score every region of every case and write `metrics.json` and `metrics.csv`.
@@ -49,9 +50,10 @@ def evaluate(
         note: Kept with the results: which model, device and settings.
         tolerance_mm: For surface Dice.
         device: Where the predictor computes, if it is known.
+        model: Fingerprint of the bundle that predicts, if one does.
 
     Returns:
-        {"note", "regions", "tolerance_mm", "cases": {case: {region: {metric: value}}},
+        {"note", "model", "regions", "tolerance_mm", "cases": {case: {region: {metric: value}}},
         "seconds": {case: s}, "machine": see `describe_machine` (after the first case) or None,
         "summary": {region: {metric: {"mean", "sd", "median"}}}}.
 
@@ -73,6 +75,7 @@ def evaluate(
         cases[name] = score_case(prediction, read_scan(case.label), dataset.regions, tolerance_mm)
     result = {
         "note": note,
+        "model": model,
         "regions": {name: list(values) for name, values in dataset.regions.items()},
         "tolerance_mm": tolerance_mm,
         "cases": cases,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from factorizer_engine.bundles import conventions
+from factorizer_engine.bundles.checksums import fingerprint
 from factorizer_engine.bundles.model import (
     Bundle,
     Channel,
@@ -40,6 +42,9 @@ def export(
 ) -> Bundle:
     """Write the model of a run (or of the folds of a cross-validation) as a bundle.
 
+    Its card tells what `factorizer evaluate` has measured of this very model, if the results lie in
+    the folder of one of the runs; those of other weights or settings are left out.
+
     Args:
         run: The run's folder, or several whose networks become an ensemble.
         output: The bundle's folder; its name is the model's name.
@@ -56,13 +61,32 @@ def export(
     if config is not None:
         section = load_config(config, data=".").bundle  # the data need not be here
         runs = [replace(r, config=r.config.model_copy(update={"bundle": section})) for r in runs]
-    first = runs[0]
     _check_alike(runs)
     members = [load_checkpoint(r.weights(weights))["network"] for r in runs]
-    bundle = describe(first, Path(output).name, write_card(runs, weights))
+    name = Path(output).name
+    with tempfile.TemporaryDirectory() as folder:
+        draft = save_bundle(describe(runs[0], name), members, Path(folder) / name, dtype=dtype)
+        model = fingerprint(draft)
+    measured = _measured(runs, model)
     return save_bundle(
-        bundle, members, output, dtype=dtype, metadata=_metadata(first), overwrite=overwrite
+        describe(measured, name, write_card(runs, weights, measured)),
+        members,
+        output,
+        dtype=dtype,
+        metadata=_metadata(measured),
+        overwrite=overwrite,
     )
+
+
+def results_of_others(runs: Sequence[str | Path], bundle: Bundle) -> list[Path]:
+    """Folders of evaluations in those of the runs that are not of this model."""
+    model = fingerprint(bundle)
+    opened = [open_run(folder) for folder in runs]
+    return [
+        run.folder / "evaluation"
+        for run in opened
+        if run.evaluation is not None and run.measured_of(model).evaluation is None
+    ]
 
 
 def check_description(
@@ -216,6 +240,16 @@ def _updated(
     """What is usual, but for the fields that the configuration sets."""
     own = {key: section.model_dump(exclude_none=True) for key, section in sections.items()}
     return {key: usual.get(key, {}) | own.get(key, {}) for key in {**usual, **own}}
+
+
+def _measured(runs: Sequence[Run], model: str) -> Run:
+    """The first run, with what was measured of the model in the folder of any of the runs."""
+    found = [run.measured_of(model) for run in runs]
+    return replace(
+        runs[0],
+        evaluation=next((r.evaluation for r in found if r.evaluation), None),
+        robustness=next((r.robustness for r in found if r.robustness), None),
+    )
 
 
 def _metadata(run: Run) -> dict[str, Any]:

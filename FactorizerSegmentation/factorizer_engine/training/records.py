@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -62,6 +62,14 @@ class Run:
         if not machine:
             return {}
         return {machine["kind"]: round(median(self.evaluation["seconds"].values()), 1)}
+
+    def measured_of(self, model: str) -> Run:
+        """The run with only what was measured of this model, by its fingerprint."""
+        own = {
+            name: found if found is not None and found.get("model") == model else None
+            for name, found in (("evaluation", self.evaluation), ("robustness", self.robustness))
+        }
+        return replace(self, **own)
 
     def weights(self, which: str) -> Path:
         """The file of the "best" (on validation) or "final" weights."""

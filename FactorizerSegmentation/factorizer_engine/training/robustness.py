@@ -36,6 +36,7 @@ def measure_robustness(
     tta: bool | None = None,
     perturbations: Sequence[Perturbation] = PERTURBATIONS,
     seed: int = 42,
+    model: str | None = None,
     monitor: Monitor | None = None,
 ) -> dict[str, Any]:
     """Dice of every region of every case under every perturbation; writes JSON and CSV.
@@ -53,11 +54,12 @@ def measure_robustness(
         perturbations: What is done to the scans; those that need a stripped head are left out for
             data with skulls.
         seed: With the names of case and perturbation it decides all random numbers.
+        model: Fingerprint of the bundle, kept with the results.
 
     Returns:
-        {"note", "seed", "cases": [case], "regions": [region], "perturbations": {name: {"title",
-        "description", "dice": {case: {region: value}}, "label": the same, "mean": {region:
-        value}, "sd": {region: value}}}}.
+        {"note", "model", "seed", "cases": [case], "regions": [region],
+        "perturbations": {name: {"title", "description", "dice": {case: {region: value}}, "label":
+        the same, "mean": {region: value}, "sd": {region: value}}}}.
 
     Raises:
         BadInputError: If there is no case or one does not fit the model.
@@ -84,6 +86,7 @@ def measure_robustness(
             of_labels[perturbation.name][name] = _dice(there, label, dataset.regions)
     result = {
         "note": note,
+        "model": model,
         "seed": seed,
         "cases": list(names),
         "regions": list(dataset.regions),

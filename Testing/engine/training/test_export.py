@@ -41,6 +41,15 @@ def run(finished_run, tmp_path):
     return shutil.copytree(finished_run, tmp_path / "run")
 
 
+def changed_copy(run, folder, file, change):
+    """A copy of a run in which one of its JSON files was changed."""
+    shutil.copytree(run, folder)
+    content = json.loads((folder / file).read_text())
+    change(content)
+    (folder / file).write_text(json.dumps(content))
+    return folder
+
+
 def test_a_run_becomes_a_bundle_that_predicts_the_same(run, tmp_path):
     bundle = load_bundle(export(run, tmp_path / "models" / "blobs").path)
     assert (bundle.name, bundle.version, bundle.title) == ("blobs", "1.2.0", "Blobs")
@@ -86,6 +95,51 @@ def test_robustness_of_an_exported_model_goes_into_its_card(run, tmp_path):
         row = next(line for line in card.splitlines() if line.startswith(f"| {entry['title']} |"))
         assert f"{entry['mean']['whole']:.3f}" in row
     assert "1 case (blob_5) that was neither trained on nor selected on, their scans" in card
+
+
+def test_what_was_measured_of_another_model_is_not_in_the_card(
+    run, tmp_path, settings, write_config
+):
+    model = str(export(run, tmp_path / "models" / "blobs").path)
+    for robustness in (False, True):
+        evaluate_command(run, run / "evaluation", model=model, robustness=robustness)
+    assert "Not evaluated" not in export(run, model, overwrite=True).card
+    final = load_checkpoint(run / "final.pt")
+    final["network"]["stem.weight"] *= 1.1
+    torch.save(final, run / "final.pt")
+    settings["bundle"] = {"inference": {"threshold": 0.4}}
+    other_threshold = write_config(settings, "new.yaml")
+    for changes in ({"weights": "final"}, {"dtype": "float32"}, {"config": other_threshold}):
+        bundle = export(run, model, overwrite=True, **changes)
+        assert "Not evaluated" in bundle.card and "On scans that differ" not in bundle.card
+        assert not bundle.expected_seconds
+        metadata = json.loads((bundle.path / "configs" / "metadata.json").read_text())
+        assert "eval_metrics" not in metadata
+
+
+@pytest.mark.parametrize(("evaluated", "is_said"), [("float16", False), ("float32", True)])
+def test_the_command_line_says_when_results_are_left_out(run, tmp_path, capsys, evaluated, is_said):
+    model = tmp_path / "models" / "blobs"
+    export(run, model, dtype=evaluated)
+    evaluate_command(run, run / "evaluation", model=str(model))
+    with pytest.raises(SystemExit):
+        main(["export", str(run), "-o", str(model), "--replace"])
+    assert ("are of another model" in " ".join(capsys.readouterr().out.split())) == is_said
+
+
+def test_the_card_of_an_ensemble_is_about_the_ensemble(run, tmp_path):
+    swapped = {"validation": ["blob_5"], "held_out": ["blob_4"]}
+    other = changed_copy(run, tmp_path / "o", "split.json", lambda split: split.update(swapped))
+    alone = str(export(run, tmp_path / "models" / "blobs").path)
+    evaluate_command(run, run / "evaluation", model=alone, cases=["blob_4"])
+    both = export([run, other], tmp_path / "models" / "both")
+    assert "Not evaluated" in both.card, "one network was"
+    assert "### Network 1" in both.card and "### Network 2" in both.card
+    assert "| choice of weights and settings | blob_4, blob_5 |" in both.card
+    assert "| held out | none |" in both.card
+    evaluate_command(other, other / "evaluation", model=str(both.path), cases=["blob_4"])
+    both = export([run, other], both.path, overwrite=True)
+    assert "training or the choice of weights used blob_4**" in both.card
 
 
 def test_the_card_admits_that_evaluated_cases_were_trained_on(run, tmp_path):
@@ -189,15 +243,6 @@ def test_several_runs_become_an_ensemble(run, tmp_path):
     bundle = export([run, run], tmp_path / "models" / "blobs")
     assert len(bundle.build_networks()) == 2
     assert "ensemble of 2 networks" in bundle.card
-
-
-def changed_copy(run, folder, file, change):
-    """A copy of a run in which one of its JSON files was changed."""
-    shutil.copytree(run, folder)
-    content = json.loads((folder / file).read_text())
-    change(content)
-    (folder / file).write_text(json.dumps(content))
-    return folder
 
 
 def test_runs_of_an_ensemble_may_have_begun_with_other_weights(run, tmp_path):
