@@ -102,12 +102,6 @@ PyTorch {{ network.torch }} |
 {% for part in network.resumed %}
 | Resumed | {{ part.at }}, commit {{ part.commit or "unknown" }} |
 {% endfor %}
-{% if network.validation %}
-
-On the cases used to choose the weights (so this is optimistic; in model space), mean Dice \
-{{ "%.3f" | format(network.validation.dice) }} at step {{ network.validation.step }}: \
-{{ network.validation_regions }}.
-{% endif %}
 {% if not network.finished %}
 
 **Intermediate weights: the run had not ended when this was written.**
@@ -116,6 +110,13 @@ On the cases used to choose the weights (so this is optimistic; in model space),
 
 ## How well it does
 
+{% for network in networks if network.validation %}
+{{ "Network %d on" % loop.index if networks | length > 1 else "On" }} the cases used to choose \
+{{ "its" if networks | length > 1 else "the" }} weights (so this is optimistic; in model space), \
+mean Dice {{ "%.3f" | format(network.validation.dice) }} at step {{ network.validation.step }}: \
+{{ network.validation_regions }}.
+
+{% endfor %}
 {% if evaluation %}
 On {{ evaluation_cases }}, at the native resolution ({{ evaluation.note }}):
 
