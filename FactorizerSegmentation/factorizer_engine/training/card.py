@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from jinja2 import Environment
 
 from factorizer_engine.training.records import Run
 from factorizer_engine.training.robustness import mean_of_label
-from factorizer_engine.training.splits import Split
+from factorizer_engine.training.splits import Split, together
 
 _METRICS = {
     "dice": ("Dice", "{:.3f}"),
@@ -73,6 +74,9 @@ Research only; not a medical device. Results must be checked by a physician.
 | training | {{ split.train | join(", ") }} |
 | choice of weights and settings | {{ split.validation | join(", ") or "none" }} |
 | held out | {{ split.held_out | join(", ") or "none" }} |
+{% if elsewhere %}
+| of other data, seen by the weights that it began with | {{ elsewhere | join(", ") }} |
+{% endif %}
 {% if excluded %}
 | left out entirely | {{ excluded | join(", ") }} |
 {% endif %}
@@ -163,7 +167,9 @@ def write_card(runs: Sequence[Run], weights: str, measured: Run) -> str:
     """
     config, record, evaluation = measured.config, measured.record, measured.evaluation
     cleaning, robustness = config.bundle.postprocessing, measured.robustness
-    split = _split_of(runs)
+    split = together(run.seen for run in runs)
+    own = {case for run in runs for use in asdict(run.split).values() for case in use}
+    elsewhere = {*split.train, *split.validation} - own
     values: dict[str, Any] = {
         "title": config.bundle.title or config.name,
         "description": config.bundle.description,
@@ -185,8 +191,9 @@ def write_card(runs: Sequence[Run], weights: str, measured: Run) -> str:
         "replaced": _below(cleaning.replace_small),
         "dataset": record["dataset"],
         "cases": record["cases"],
-        "split": split,
-        "excluded": config.data.exclude,
+        "split": {use: [n for n in names if n in own] for use, names in asdict(split).items()},
+        "elsewhere": sorted(elsewhere),
+        "excluded": [name for name in config.data.exclude if name not in elsewhere],
         "networks": [_training_of(run, weights) for run in runs],
         "weights": {"best": "best on validation", "final": "last step"}[weights],
         "evaluation": evaluation,
@@ -201,14 +208,6 @@ def write_card(runs: Sequence[Run], weights: str, measured: Run) -> str:
     }
     environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     return environment.from_string(_TEMPLATE).render(values)
-
-
-def _split_of(runs: Sequence[Run]) -> Split:
-    """What all networks together were trained on; held out is only what none of them saw."""
-    train = {case for run in runs for case in run.split.train}
-    chosen = {case for run in runs for case in run.split.validation} - train
-    held_out = {case for run in runs for case in run.split.held_out} - train - chosen
-    return Split(*(tuple(sorted(cases)) for cases in (train, chosen, held_out)))
 
 
 def _training_of(run: Run, weights: str) -> dict[str, Any]:

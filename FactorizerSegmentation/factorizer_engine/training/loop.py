@@ -35,7 +35,7 @@ from factorizer_engine.training.progress import Progress
 from factorizer_engine.training.report import Example
 from factorizer_engine.training.sampling import WindowDataset, window_loader
 from factorizer_engine.training.schedule import Budget, learning_rate
-from factorizer_engine.training.splits import Split
+from factorizer_engine.training.splits import Split, seen_before, together
 from factorizer_engine.training.state import (
     load_checkpoint,
     random_states,
@@ -79,6 +79,7 @@ class Trainer:
         self.config, self.folder, self.team = config, folder, team
         self.regions = tuple(dataset.regions)
         self._split, self._device, self._progress = split, device, progress
+        self._seen = together([split, seen_before(config.network.pretrained)])
         self._settings = config.optimization
         self._autocast = _AUTOCAST[self._settings.precision]
         self._cache = CaseCache(config.cache, dataset, config.preprocessing)
@@ -295,6 +296,7 @@ class Trainer:
             "network": self._average.state_dict(),
             "step": self.step,
             "validation_dice": score,
+            "cases": {"train": list(self._seen.train), "validation": list(self._seen.validation)},
         }
         save_atomically(content, self.folder / name)
 

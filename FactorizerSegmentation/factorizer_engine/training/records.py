@@ -11,7 +11,7 @@ from typing import Any
 from factorizer_engine.errors import BadInputError
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.history import read_history
-from factorizer_engine.training.splits import Split
+from factorizer_engine.training.splits import Split, together
 
 WEIGHTS = {"best": "best.pt", "final": "final.pt"}
 
@@ -42,6 +42,12 @@ class Run:
     def regions(self) -> dict[str, tuple[int, ...]]:
         """Region name to label values, in output order."""
         return {name: tuple(values) for name, values in self.record["regions"].items()}
+
+    @property
+    def seen(self) -> Split:
+        """Cases by use, those of the runs that this one goes on from included."""
+        before = self.record.get("seen_before", {})
+        return together([self.split, Split(**{k: tuple(v) for k, v in before.items()})])
 
     @property
     def best_validation(self) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from factorizer_engine.training.machine import device_name
 from factorizer_engine.training.progress import Progress
 from factorizer_engine.training.records import open_run
 from factorizer_engine.training.report import write_report
-from factorizer_engine.training.splits import Split, make_split
+from factorizer_engine.training.splits import Split, make_split, seen_before
 
 
 def train(config: TrainingConfig, resume: bool = False) -> Path:
@@ -188,6 +189,7 @@ def _record_start(
             "labels": dataset.labels,
             "regions": dataset.regions,
             "cases": len(dataset.cases),
+            "seen_before": asdict(seen_before(config.network.pretrained)),
         },
     )
 

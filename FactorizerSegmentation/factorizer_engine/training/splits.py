@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +11,38 @@ import numpy as np
 
 from factorizer_engine.errors import BadInputError
 from factorizer_engine.training.config import SplitSection
+from factorizer_engine.training.state import load_checkpoint
 
 
 @dataclass(frozen=True)
 class Split:
     """Case names of one fold; the three lists are disjoint."""
 
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-    held_out: tuple[str, ...]
+    train: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
+
+
+def together(splits: Iterable[Split]) -> Split:
+    """What several trainings used together; held out is only what none of them saw."""
+    splits = list(splits)
+    train = {case for split in splits for case in split.train}
+    validation = {case for split in splits for case in split.validation} - train
+    held_out = {case for split in splits for case in split.held_out} - train - validation
+    return Split(*(tuple(sorted(cases)) for cases in (train, validation, held_out)))
+
+
+def seen_before(pretrained: str | None) -> Split:
+    """The cases that the weights were trained and selected on with which a training begins.
+
+    Args:
+        pretrained: `best.pt` or `final.pt` of a run; weights from elsewhere do not tell.
+
+    Raises:
+        BadInputError: If the file does not exist or is damaged.
+    """
+    cases = load_checkpoint(Path(pretrained)).get("cases", {}) if pretrained else {}
+    return Split(**{use: tuple(names) for use, names in cases.items()})
 
 
 def stratified_folds(volumes: Mapping[str, float], folds: int, seed: int) -> list[list[str]]:

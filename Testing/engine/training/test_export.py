@@ -142,6 +142,33 @@ def test_the_card_of_an_ensemble_is_about_the_ensemble(run, tmp_path):
     assert "training or the choice of weights used blob_4**" in both.card
 
 
+def test_the_card_knows_what_the_runs_before_were_trained_on(run, tmp_path):
+    config = load_config(run / "config.json", output=tmp_path / "next")
+    settings = config.model_dump(mode="json")
+    settings["split"] = {"held_out": ["blob_1"], "validation": ["blob_2"], "file": "next.json"}
+    settings["network"]["pretrained"] = str(run / "final.pt")
+    settings["optimization"]["steps"] = 2
+    settings["data"]["exclude"] = ["blob_3"]
+    path = tmp_path / "next.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    following = train(load_config(path))
+    model = str(export(following, tmp_path / "models" / "blobs").path)
+    evaluate_command(following, following / "evaluation", model=model, use="held_out")
+    card = export(following, model, overwrite=True).card
+    assert "| training | blob_0, blob_1, blob_2, blob_4, blob_5 |" in card
+    assert "| held out | none |" in card
+    assert "| of other data, seen by the weights that it began with | blob_3 |" in card
+    assert "1 case (blob_1), **of which training or the choice of weights used blob_1**" in card
+    third = load_checkpoint(following / "final.pt")["cases"]
+    assert third == {"train": [f"blob_{n}" for n in range(6)], "validation": []}
+
+
+def test_runs_of_earlier_versions_do_not_tell_what_was_seen_before(run, tmp_path):
+    before = export(run, tmp_path / "models" / "blobs").card
+    older = changed_copy(run, tmp_path / "o", "run.json", lambda record: record.pop("seen_before"))
+    assert export(older, tmp_path / "models" / "blobs", overwrite=True).card == before
+
+
 def test_the_card_admits_that_evaluated_cases_were_trained_on(run, tmp_path):
     model = str(export(run, tmp_path / "models" / "blobs").path)
     evaluate_command(run, run / "evaluation", model=model, cases=["blob_1", "blob_4", "blob_5"])
