@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,11 +71,8 @@ def _train(config: TrainingConfig, resume: bool) -> Path:
             trainer = Trainer(config, dataset, split, folder, device, team, progress)
             if team.leads:
                 _record_start(folder, config, dataset, split, device, team, resume)
-                if not has_tensorboard():
-                    progress.say(
-                        "No TensorBoard logs: the package tensorboard is not installed "
-                        "(pip install tensorboard); history.jsonl and report.html have the curves."
-                    )
+                for remark in _remarks(config, split):
+                    progress.say(remark)
             trainer.prepare_cases()
             if resume:
                 trainer.resume()
@@ -85,6 +83,21 @@ def _train(config: TrainingConfig, resume: bool) -> Path:
                 how = "finished" if trainer.is_finished else "stopped"
                 progress.say(f"{how} after step {trainer.step}, {seconds:.0f} s: {folder}")
     return folder
+
+
+def _remarks(config: TrainingConfig, split: Split) -> Iterator[str]:
+    """What to know before a run."""
+    if not has_tensorboard():
+        yield (
+            "No TensorBoard logs: the package tensorboard is not installed "
+            "(pip install tensorboard); history.jsonl and report.html have the curves."
+        )
+    known = sorted({*split.validation} & {*seen_before(config.network.pretrained).train})
+    if known:
+        yield (
+            f"This run validates on {', '.join(known)}, but the weights that it begins with were "
+            "trained on that; its scores will be too good."
+        )
 
 
 def train_command(

@@ -142,7 +142,7 @@ def test_the_card_of_an_ensemble_is_about_the_ensemble(run, tmp_path):
     assert "training or the choice of weights used blob_4**" in both.card
 
 
-def test_the_card_knows_what_the_runs_before_were_trained_on(run, tmp_path):
+def test_the_card_knows_what_the_runs_before_were_trained_on(run, tmp_path, capsys):
     config = load_config(run / "config.json", output=tmp_path / "next")
     settings = config.model_dump(mode="json")
     settings["split"] = {"held_out": ["blob_1"], "validation": ["blob_2"], "file": "next.json"}
@@ -152,6 +152,8 @@ def test_the_card_knows_what_the_runs_before_were_trained_on(run, tmp_path):
     path = tmp_path / "next.yaml"
     path.write_text(yaml.safe_dump(settings))
     following = train(load_config(path))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "validates on blob_2, but the weights that it begins with were trained on that" in said
     model = str(export(following, tmp_path / "models" / "blobs").path)
     evaluate_command(following, following / "evaluation", model=model, use="held_out")
     card = export(following, model, overwrite=True).card
