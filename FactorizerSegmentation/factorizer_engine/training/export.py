@@ -79,14 +79,10 @@ def export(
 
 
 def results_of_others(runs: Sequence[str | Path], bundle: Bundle) -> list[Path]:
-    """Folders of evaluations in those of the runs that are not of this model."""
+    """Folders of evaluations, in those of the runs, that hold something not of this model."""
     model = fingerprint(bundle)
     opened = [open_run(folder) for folder in runs]
-    return [
-        run.folder / "evaluation"
-        for run in opened
-        if run.evaluation is not None and run.measured_of(model).evaluation is None
-    ]
+    return [run.folder / "evaluation" for run in opened if run.measured_of(model) != run]
 
 
 def check_description(
