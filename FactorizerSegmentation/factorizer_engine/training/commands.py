@@ -80,10 +80,10 @@ def evaluate_command(
     segmenter = Segmenter(resolve_model(model, device), device=device, precision=precision)
     note = f"{segmenter.bundle.name} {segmenter.bundle.version}, {precision}"
     note += {None: "", True: ", mirrored", False: ", not mirrored"}[tta]
-    own = fingerprint(segmenter.bundle)
+    identity = fingerprint(segmenter.bundle)
     if robustness:
         return measure_robustness(
-            segmenter, dataset, names, output, note, tta, model=own, monitor=monitor
+            segmenter, dataset, names, output, note, tta, model=identity, monitor=monitor
         )
     folder = Path(output) / "segmentations" if keep else None
     predictor = model_predictor(segmenter, tta, keep=folder)
@@ -94,7 +94,7 @@ def evaluate_command(
         output,
         note,
         device=segmenter.device,
-        model=own,
+        model=identity,
         monitor=monitor,
     )
 
