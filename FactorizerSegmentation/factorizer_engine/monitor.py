@@ -65,6 +65,10 @@ class Monitor:
 
         return Monitor(forward, self._is_cancelled)
 
+    def parts(self, count: int) -> list[Monitor]:
+        """Monitors for `count` equal parts of this run, one after the other."""
+        return [self.span(number / count, (number + 1) / count) for number in range(count)]
+
     def _remaining(self, fraction: float) -> float | None:
         elapsed = time.monotonic() - self._started
         if fraction < 0.02 or elapsed < 0.5:

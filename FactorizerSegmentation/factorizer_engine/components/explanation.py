@@ -209,15 +209,12 @@ def shared_windows(maps: Sequence[ComponentMap]) -> list[tuple[float, float]]:
     voxels do not decide, and neither do components that are nowhere very active, beside which a
     large lesion would be one flat colour.
     """
-    blocks = [(component.network, component.block) for component in maps]
-    positive = [component.heatmap.array[component.heatmap.array > 0] for component in maps]
-    windows = {
-        block: _window(
-            [values for values, own in zip(positive, blocks, strict=True) if own == block]
-        )
-        for block in set(blocks)
-    }
-    return [windows[block] for block in blocks]
+    by_block: dict[tuple[int, str], list[np.ndarray]] = {}
+    for component in maps:
+        array = component.heatmap.array
+        by_block.setdefault((component.network, component.block), []).append(array[array > 0])
+    windows = {block: _window(positive) for block, positive in by_block.items()}
+    return [windows[component.network, component.block] for component in maps]
 
 
 def _measured(
@@ -234,9 +231,9 @@ def _measured(
             probes,
             candidates,
             batch_size=windows_at_once(network, roi_size, segmenter.device),
-            monitor=monitor.span(number / len(networks), (number + 1) / len(networks)),
+            monitor=part,
         )
-        for number, network in enumerate(networks)
+        for network, part in zip(networks, monitor.parts(len(networks)), strict=True)
     ]
     return np.concatenate(measured) / len(networks)
 
@@ -252,7 +249,7 @@ def _drawn(
     volume = result.prepared.array
     maps = np.empty((len(chosen), *volume.shape[1:]), dtype=np.float32)
     members = sorted({member for member, _ in chosen})
-    for number, member in enumerate(members):
+    for member, part in zip(members, monitor.parts(len(members)), strict=True):
         rows = [row for row, (own, _) in enumerate(chosen) if own == member]
         maps[rows] = stitch_components(
             segmenter.networks[member],
@@ -262,7 +259,7 @@ def _drawn(
             segmenter.bundle.inference.blending,
             segmenter.device,
             result.mirror_axes,
-            monitor.span(number / len(members), (number + 1) / len(members)),
+            part,
         )
     return maps
 

@@ -118,18 +118,10 @@ def prove(
             [components[i] for i in generator.permutation(len(ranked))] for _ in range(shuffles)
         ]
         orders = [ranked, ranked[::-1], *random]
+        parts = monitor.span(_MEASURED, 1.0).parts(len(orders))
         curves = [
-            deletion_curve(
-                network,
-                probes,
-                order,
-                index,
-                monitor.span(
-                    _MEASURED + (1 - _MEASURED) * number / len(orders),
-                    _MEASURED + (1 - _MEASURED) * (number + 1) / len(orders),
-                ),
-            )
-            for number, order in enumerate(orders)
+            deletion_curve(network, probes, order, index, part)
+            for order, part in zip(orders, parts, strict=True)
         ]
     shuffled = np.mean(curves[2:], axis=0)
     return Faithfulness(region, tuple(curves[0]), tuple(curves[1]), tuple(shuffled.tolist()))

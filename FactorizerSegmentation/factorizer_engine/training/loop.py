@@ -64,6 +64,9 @@ class Trainer:
         device: Where to compute.
         team: The processes that train together.
         progress: Told about every step.
+
+    Attributes:
+        seen_before: The cases that the weights had seen with which the run begins.
     """
 
     def __init__(
@@ -79,7 +82,8 @@ class Trainer:
         self.config, self.folder, self.team = config, folder, team
         self.regions = tuple(dataset.regions)
         self._split, self._device, self._progress = split, device, progress
-        self._seen = together([split, seen_before(config.network.pretrained)])
+        self.seen_before = seen_before(config.network.pretrained)
+        self._seen = together([split, self.seen_before])
         self._settings = config.optimization
         self._autocast = _AUTOCAST[self._settings.precision]
         self._cache = CaseCache(config.cache, dataset, config.preprocessing)

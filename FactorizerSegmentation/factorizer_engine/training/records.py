@@ -46,8 +46,7 @@ class Run:
     @property
     def seen(self) -> Split:
         """Cases by use, those of the runs that this one goes on from included."""
-        before = self.record.get("seen_before", {})
-        return together([self.split, Split(**{k: tuple(v) for k, v in before.items()})])
+        return together([self.split, Split.of(self.record.get("seen_before", {}))])
 
     @property
     def best_validation(self) -> dict[str, Any] | None:
@@ -71,11 +70,11 @@ class Run:
 
     def measured_of(self, model: str) -> Run:
         """The run with only what was measured of this model, by its fingerprint."""
-        own = {
-            name: found if found is not None and found.get("model") == model else None
-            for name, found in (("evaluation", self.evaluation), ("robustness", self.robustness))
-        }
-        return replace(self, **own)
+
+        def own(results: dict[str, Any] | None) -> dict[str, Any] | None:
+            return results if results and results.get("model") == model else None
+
+        return replace(self, evaluation=own(self.evaluation), robustness=own(self.robustness))
 
     def weights(self, which: str) -> Path:
         """The file of the "best" (on validation) or "final" weights."""
@@ -97,7 +96,7 @@ def open_run(folder: str | Path) -> Run:
     folder = Path(folder)
     try:
         config = TrainingConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
-        split = Split(**{k: tuple(v) for k, v in _read(folder / "split.json").items()})
+        split = Split.of(_read(folder / "split.json"))
         record = _read(folder / "run.json")
         evaluation, robustness = (
             _read(path) if (path := folder / "evaluation" / name).is_file() else None

@@ -17,14 +17,14 @@ from factorizer_engine.errors import BadInputError
 from factorizer_engine.training.checks import UnfitDataError, check_training
 from factorizer_engine.training.config import TrainingConfig, load_config
 from factorizer_engine.training.dataset import Dataset, open_dataset
-from factorizer_engine.training.distributed import Team, joined_team
+from factorizer_engine.training.distributed import joined_team
 from factorizer_engine.training.history import has_tensorboard
 from factorizer_engine.training.loop import Trainer
 from factorizer_engine.training.machine import device_name
 from factorizer_engine.training.progress import Progress
 from factorizer_engine.training.records import open_run
 from factorizer_engine.training.report import write_report
-from factorizer_engine.training.splits import Split, make_split, seen_before
+from factorizer_engine.training.splits import Split, make_split
 
 
 def train(config: TrainingConfig, resume: bool = False) -> Path:
@@ -70,8 +70,8 @@ def _train(config: TrainingConfig, resume: bool) -> Path:
         with Progress(team.leads, config.run.log_every) as progress:
             trainer = Trainer(config, dataset, split, folder, device, team, progress)
             if team.leads:
-                _record_start(folder, config, dataset, split, device, team, resume)
-                for remark in _remarks(config, split):
+                _record_start(trainer, dataset, split, device, resume)
+                for remark in _remarks(split, trainer.seen_before):
                     progress.say(remark)
             trainer.prepare_cases()
             if resume:
@@ -85,14 +85,14 @@ def _train(config: TrainingConfig, resume: bool) -> Path:
     return folder
 
 
-def _remarks(config: TrainingConfig, split: Split) -> Iterator[str]:
+def _remarks(split: Split, seen_before: Split) -> Iterator[str]:
     """What to know before a run."""
     if not has_tensorboard():
         yield (
             "No TensorBoard logs: the package tensorboard is not installed "
             "(pip install tensorboard); history.jsonl and report.html have the curves."
         )
-    known = sorted({*split.validation} & {*seen_before(config.network.pretrained).train})
+    known = sorted({*split.validation} & {*seen_before.train})
     if known:
         yield (
             f"This run validates on {', '.join(known)}, but the weights that it begins with were "
@@ -169,24 +169,18 @@ def _open_folder(folder: Path, resume: bool) -> None:
 
 
 def _record_start(
-    folder: Path,
-    config: TrainingConfig,
-    dataset: Dataset,
-    split: Split,
-    device: torch.device,
-    team: Team,
-    resume: bool,
+    trainer: Trainer, dataset: Dataset, split: Split, device: torch.device, resume: bool
 ) -> None:
+    folder = trainer.folder
     if resume:
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         record.setdefault("resumed", []).append({"at": _now(), "commit": _commit()})
         _write_json(folder / "run.json", record)
         return
-    (folder / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    _write_json(
-        folder / "split.json",
-        {"train": split.train, "validation": split.validation, "held_out": split.held_out},
+    (folder / "config.json").write_text(
+        trainer.config.model_dump_json(indent=2) + "\n", encoding="utf-8"
     )
+    _write_json(folder / "split.json", asdict(split))
     _write_json(
         folder / "run.json",
         {
@@ -195,14 +189,14 @@ def _record_start(
             "commit": _commit(),
             "torch": torch.__version__,
             "device": device_name(device),
-            "processes": team.size,
+            "processes": trainer.team.size,
             "threads_per_process": torch.get_num_threads(),
             "dataset": dataset.root.name,
             "channels": dataset.channels,
             "labels": dataset.labels,
             "regions": dataset.regions,
             "cases": len(dataset.cases),
-            "seen_before": asdict(seen_before(config.network.pretrained)),
+            "seen_before": asdict(trainer.seen_before),
         },
     )
 

@@ -22,6 +22,11 @@ class Split:
     validation: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, cases: Mapping[str, Iterable[str]]) -> Split:
+        """The split in a file: names by use."""
+        return cls(**{use: tuple(names) for use, names in cases.items()})
+
 
 def together(splits: Iterable[Split]) -> Split:
     """What several trainings used together; held out is only what none of them saw."""
@@ -42,7 +47,7 @@ def seen_before(pretrained: str | None) -> Split:
         BadInputError: If the file does not exist or is damaged.
     """
     cases = load_checkpoint(Path(pretrained)).get("cases", {}) if pretrained else {}
-    return Split(**{use: tuple(names) for use, names in cases.items()})
+    return Split.of(cases)
 
 
 def stratified_folds(volumes: Mapping[str, float], folds: int, seed: int) -> list[list[str]]:
