@@ -73,8 +73,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
     def setup(self) -> None:
         """Build the panels; called once, when the module is first opened."""
         ScriptedLoadableModuleWidget.setup(self)
-        from FactorizerSegmentationLib.panels.components_panel import ComponentsPanel
-        from FactorizerSegmentationLib.panels.segment_panel import SegmentPanel
+        from FactorizerSegmentationLib.panels.components import ComponentsPanel
+        from FactorizerSegmentationLib.panels.segment import SegmentPanel
 
         self.logic = FactorizerSegmentationLogic()
         self.segmentPanel = SegmentPanel(self.logic, self.resourcePath("UI/SegmentPanel.ui"))
@@ -191,7 +191,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
-        from FactorizerSegmentationLib.engine_process import EngineProcess
+        from FactorizerSegmentationLib.engine.process import EngineProcess
 
         self.onChanged: Callable[[], None] = lambda: None
         self.onHello: Callable = lambda hello: None
@@ -217,7 +217,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
     @property
     def modelFolder(self) -> Path:
         """Where users put models of their own."""
-        from factorizer_engine.bundles.locations import user_models_dirs
+        from factorizer_engine.protocol.locations import user_models_dirs
 
         return user_models_dirs()[0]
 
@@ -240,12 +240,12 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def prepareEngine(self, program: str = "") -> bool:
         """Make sure that the engine can start, asking the user before anything is installed."""
-        from FactorizerSegmentationLib import dependencies
+        from FactorizerSegmentationLib.engine import packages
 
         self.setPython(program)
         if program:
             return True
-        problem = dependencies.ensurePackages()
+        problem = packages.ensurePackages()
         if problem:
             slicer.util.errorDisplay(problem)
         return not problem
@@ -260,7 +260,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         Raises:
             SceneError: If a volume cannot be used.
         """
-        from FactorizerSegmentationLib.runs import SegmentationRun
+        from FactorizerSegmentationLib.tasks.run import SegmentationRun
 
         self._start(SegmentationRun, settings, callbacks)
 
@@ -270,7 +270,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         Args:
             region: Name of the region for which they are ranked; "" for any that was found.
         """
-        from FactorizerSegmentationLib.runs import ComponentsRun
+        from FactorizerSegmentationLib.tasks.run import ComponentsRun
 
         self._start(ComponentsRun, settings, callbacks, count, region)
 
@@ -301,7 +301,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         editor.setSourceVolumeNode(segmentationNode.GetNodeReference(role))
 
     def _start(self, runClass, settings, callbacks, *arguments) -> None:
-        from FactorizerSegmentationLib.runs import RunCallbacks
+        from FactorizerSegmentationLib.tasks.run import RunCallbacks
 
         def finished(outcome) -> None:
             self._run = None

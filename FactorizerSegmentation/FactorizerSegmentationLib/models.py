@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from factorizer_engine.bundles.locations import model_folders
-from factorizer_engine.protocol import ChannelInfo
+from factorizer_engine.protocol.locations import model_folders
+from factorizer_engine.protocol.models import Channel
 
 SECTION = "factorizer"
 
@@ -40,7 +40,7 @@ class ModelSummary:
     description: str
     family: str
     version: str
-    channels: tuple[ChannelInfo, ...]
+    channels: tuple[Channel, ...]
     path: Path
     expectedSeconds: dict[str, float] = field(default_factory=dict)
     regions: dict[str, str] = field(default_factory=dict)
@@ -84,14 +84,14 @@ def readSummary(folder: Path) -> ModelSummary:
     )
 
 
-def _channels(metadata: dict, section: dict) -> tuple[ChannelInfo, ...]:
+def _channels(metadata: dict, section: dict) -> tuple[Channel, ...]:
     if "channels" in section:
         return tuple(
-            ChannelInfo(channel["name"], tuple(channel.get("aliases", ())))
+            Channel(channel["name"], tuple(channel.get("aliases", ())))
             for channel in section["channels"]
         )
     definition = metadata["network_data_format"]["inputs"]["image"]["channel_def"]
-    return tuple(ChannelInfo(str(definition[key])) for key in sorted(definition, key=int))
+    return tuple(Channel(str(definition[key])) for key in sorted(definition, key=int))
 
 
 def _card(folder: Path) -> str:

@@ -7,9 +7,9 @@ import time
 import numpy as np
 import slicer
 
-from FactorizerSegmentationLib.runs import Outcome, RunCallbacks, RunSettings
 from FactorizerSegmentationLib.sample_data import CHANNELS, SAMPLE_FOLDER
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
+from FactorizerSegmentationLib.tasks.run import Outcome, RunCallbacks, RunSettings
 
 FAMILY = "glioma"
 WHOLE_TUMOUR = (1, 2, 4)

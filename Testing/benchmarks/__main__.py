@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     from rich.console import Console
 
     from benchmarks.run import run
-    from factorizer_engine.errors import EngineError
+    from factorizer_engine.protocol.errors import EngineError
 
     console = Console(width=None if sys.stdout.isatty() else 200)
     try:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import Row, Setting
-from factorizer_engine.bundles.model import Bundle
-from factorizer_engine.client import EngineClient
-from factorizer_engine.images.matching import match_channels
-from factorizer_engine.images.readers import read_scans
+from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.images.files.readers import read_scans
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol import HelloParams, ScanFile, SegmentParams
+from factorizer_engine.protocol.matching import match_channels
+from factorizer_engine.service.client import EngineClient
 
 SECTION = "Engine process"
 STARTED, FIRST, AGAIN = "cold start, until it answers", "cold start to first result", "warm re-run"

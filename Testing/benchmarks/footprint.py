@@ -48,7 +48,7 @@ def _measure(
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode
 
-    from factorizer_engine.allocator import keep_freed_memory
+    from factorizer_engine.inference.allocator import keep_freed_memory
 
     keep_freed_memory()
     torch.set_num_threads(threads)

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from benchmarks.measure import Row, Setting
-from factorizer_engine.bundles.model import Bundle
-from factorizer_engine.errors import InternalError
-from factorizer_engine.images.matching import match_channels
+from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.protocol.errors import InternalError
+from factorizer_engine.protocol.matching import match_channels
 
 SECTION = "In the window"
 OPENING, FIRST, AGAIN = "opening the panel", "cold start to first result", "warm re-run"

@@ -24,11 +24,11 @@ from benchmarks.profile import profile_window
 from benchmarks.report import Report
 from benchmarks.windows import measure_window
 from factorizer_engine import __version__
-from factorizer_engine.allocator import keep_freed_memory
 from factorizer_engine.bundles.registry import resolve_model
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.inference.allocator import keep_freed_memory
 from factorizer_engine.inference.device import resolve_device, resolve_precision
 from factorizer_engine.inference.segmenter import Segmenter
+from factorizer_engine.protocol.errors import BadInputError
 
 
 def run(options: Namespace) -> Report:

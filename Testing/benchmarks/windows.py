@@ -14,7 +14,7 @@ from benchmarks.contestants import (
 )
 from benchmarks.footprint import find_footprint
 from benchmarks.measure import Row, Setting, ratio, stopwatch, take_turns
-from factorizer_engine.allocator import release_freed_memory
+from factorizer_engine.inference.allocator import release_freed_memory
 
 YARDSTICKS = {STRAIGHTFORWARD: "straightforward", DYNUNET: "DynUNet"}
 

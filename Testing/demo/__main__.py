@@ -11,7 +11,7 @@ from rich.table import Table
 
 from demo.analysis import Settings
 from demo.report import Run
-from factorizer_engine.errors import BadInputError, EngineError
+from factorizer_engine.protocol.errors import BadInputError, EngineError
 
 DEFAULTS = Settings()
 OUTPUT = Path("demo-output")

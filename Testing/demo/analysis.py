@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.stages import Stages
-from factorizer_engine.client import EngineClient
 from factorizer_engine.protocol import (
     ComponentsParams,
     ComponentsResult,
@@ -15,6 +14,7 @@ from factorizer_engine.protocol import (
     SegmentParams,
     SegmentResult,
 )
+from factorizer_engine.service.client import EngineClient
 
 
 @dataclass(frozen=True)

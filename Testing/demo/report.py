@@ -10,13 +10,9 @@ from pathlib import Path
 import jinja2
 
 from demo.sample import REGION_LABELS, Sample
-from factorizer_engine.protocol import (
-    ComponentInfo,
-    ComponentsResult,
-    LesionInfo,
-    RegionInfo,
-    SegmentResult,
-)
+from factorizer_engine.protocol import ComponentInfo, ComponentsResult, SegmentResult
+from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.models import Region
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 MIN_LESION_ML = 0.05
@@ -104,7 +100,7 @@ def write_report(run: Run, path: Path) -> None:
     path.write_text(page, encoding="utf-8")
 
 
-def explain_component(component: ComponentInfo, regions: tuple[RegionInfo, ...]) -> str:
+def explain_component(component: ComponentInfo, regions: tuple[Region, ...]) -> str:
     """One plain sentence on what the result would be without the component.
 
     A contribution is the drop of a region's mean logit inside the lesion on removal, so its
@@ -156,7 +152,7 @@ def _component_row(component: ComponentInfo, run: Run) -> dict[str, object]:
     }
 
 
-def _region_color(region: RegionInfo, result: SegmentResult) -> str:
+def _region_color(region: Region, result: SegmentResult) -> str:
     """The colour of the label that the region alone paints."""
     colors = {label.value: label.color for label in result.labels}
     return _css(colors.get(region.label, (128, 128, 128)))
@@ -166,7 +162,7 @@ def _css(color: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def region_volumes(lesions: tuple[LesionInfo, ...]) -> dict[str, float]:
+def region_volumes(lesions: tuple[Lesion, ...]) -> dict[str, float]:
     """Volume of each region in mL, summed over the lesions of the labels that make it up."""
     return {
         region: sum(lesion.volume_ml for lesion in lesions if lesion.label in values)

@@ -16,10 +16,11 @@ from demo.pictures import most_focal, take_pictures
 from demo.report import Run, region_volumes, write_report
 from demo.sample import brain_tumour, dice_scores
 from demo.stages import Stages
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.images.files.writers import write_nifti, write_seg_nrrd
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.images.writers import write_lesions_csv, write_nifti, write_seg_nrrd
+from factorizer_engine.lesions.tables import write_lesions_csv
 from factorizer_engine.protocol import ComponentsResult, ScanFile, SegmentResult
+from factorizer_engine.protocol.errors import BadInputError
 from host.core import start_core
 
 BACKGROUND = "T1ce"

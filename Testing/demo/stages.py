@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as ProgressBars
 
-from factorizer_engine.monitor import Progress
+from factorizer_engine.protocol.progress import Progress
 
 Report = Callable[[Progress], None]
 

@@ -16,7 +16,11 @@ MODULE_DIR = REPOSITORY / "FactorizerSegmentation"
 HEAVY = {"torch", "monai", "nibabel", "SimpleITK", "scipy", "pydicom", "yaml", "pydantic"}
 NOT_WAITED_FOR = {"monai", "matplotlib", "pandas", "nibabel", "SimpleITK", "pydicom", "sympy"}
 """Slow to import, and not needed to segment scans that come from Slicer with parallel axes."""
-DRIVERS = ("factorizer_engine.protocol", "factorizer_engine.client", "factorizer_engine.worker")
+DRIVERS = (
+    "factorizer_engine.protocol",
+    "factorizer_engine.service.client",
+    "factorizer_engine.service.worker",
+)
 
 
 def imports_of(file: Path) -> Iterator[str]:
@@ -84,7 +88,7 @@ def test_what_slicer_and_the_drivers_import_is_light(module):
 
 def test_a_first_segmentation_waits_for_no_import_that_it_does_not_need():
     from_start_to_result = (
-        "from factorizer_engine import components, jobs; "
+        "from factorizer_engine import components; import factorizer_engine.service.engine; "
         "from factorizer_engine.bundles.registry import resolve_model; "
         "from factorizer_engine.inference.segmenter import Segmenter; "
         "Segmenter(resolve_model('glioma-fast', 'cpu'), 'cpu')"

@@ -8,19 +8,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from factorizer_engine.bundles.model import (
-    Bundle,
-    Channel,
+from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.saving import save_bundle
+from factorizer_engine.bundles.settings import (
     InferenceSettings,
-    Label,
     NetworkSpec,
     PostprocessingSettings,
     Preprocessing,
-    Region,
 )
-from factorizer_engine.bundles.saving import save_bundle
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.networks import Factorizer
+from factorizer_engine.protocol.models import Channel, Label, Region
 
 WINDOW = (16, 16, 16)
 REGIONS = (

@@ -28,8 +28,8 @@ from factorizer_engine import protocol
 BEHAVIOUR = os.environ.get("FAKE_ENGINE", "answer")
 MODEL = protocol.ModelInfo("fake", "1", "glioma", "Fake", "", "", (), (), ())
 LABELS = (
-    protocol.LabelInfo(1, "Core", (200, 60, 50)),
-    protocol.LabelInfo(4, "Enhancing", (240, 200, 60)),
+    protocol.Label(1, "Core", (200, 60, 50)),
+    protocol.Label(4, "Enhancing", (240, 200, 60)),
 )
 CORE, ENHANCING = (slice(1, 4), slice(2, 4), slice(1, 3)), (slice(4, 6), slice(2, 4), slice(1, 3))
 
@@ -66,7 +66,7 @@ def segment(params: protocol.SegmentParams) -> protocol.SegmentResult:
     path = Path(params.output_dir) / "labelmap.npy"
     scan = protocol.ScanFile.save(labelmap, reference.matrix, path)
     lesions = tuple(
-        protocol.LesionInfo(
+        protocol.Lesion(
             number, label.value, label.name, volume, 9.0, centroid(reference, box), 0.8
         )
         for number, (label, box, volume) in enumerate(

@@ -8,7 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from factorizer_engine.protocol import ChannelInfo
+from factorizer_engine.protocol.models import Channel
 from FactorizerSegmentationLib.scene.matching import matchVolumes
 
 
@@ -24,11 +24,11 @@ class ChannelSelectors:
         self._layout = layout
         self._onChanged = onChanged
         self._form = None
-        self._channels: tuple[ChannelInfo, ...] = ()
+        self._channels: tuple[Channel, ...] = ()
         self._selectors: dict[str, object] = {}
 
     @property
-    def channels(self) -> tuple[ChannelInfo, ...]:
+    def channels(self) -> tuple[Channel, ...]:
         """The channels that have a selector, in the model's order."""
         return self._channels
 
@@ -36,7 +36,7 @@ class ChannelSelectors:
         """The qMRMLNodeComboBox of a channel."""
         return self._selectors[channel]
 
-    def build(self, channels: Sequence[ChannelInfo]) -> None:
+    def build(self, channels: Sequence[Channel]) -> None:
         """Replace the selectors by one for each of `channels`; equal ones stay as they are."""
         if self._form is not None and tuple(channels) == self._channels:
             return
@@ -93,7 +93,7 @@ class ChannelSelectors:
                     return sentence.format(first=first, second=second)
         return ""
 
-    def _addRow(self, layout, channel: ChannelInfo):
+    def _addRow(self, layout, channel: Channel):
         selector = slicer.qMRMLNodeComboBox()
         selector.objectName = f"channelSelector_{channel.name}"
         selector.nodeTypes = ["vtkMRMLScalarVolumeNode"]
@@ -113,7 +113,7 @@ class ChannelSelectors:
         self._onChanged()
 
 
-def _tip(channel: ChannelInfo) -> str:
+def _tip(channel: Channel) -> str:
     spellings = ", ".join(channel.aliases[:6])
     if not spellings:
         return _("The {name} scan of the patient.").format(name=channel.name)

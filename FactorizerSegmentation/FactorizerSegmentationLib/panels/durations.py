@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.models import ModelSummary
 from FactorizerSegmentationLib.panels.run_controls import durationText
-from FactorizerSegmentationLib.runs import Outcome, RunSettings
+from FactorizerSegmentationLib.tasks.run import Outcome, RunSettings
 
 SETTING = "FactorizerSegmentation/Seconds"
 

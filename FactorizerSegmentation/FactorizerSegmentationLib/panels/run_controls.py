@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from slicer.i18n import tr as _
 
-from factorizer_engine.monitor import Progress
-from FactorizerSegmentationLib.engine_process import CANCELLED
+from factorizer_engine.protocol.progress import Progress
+from FactorizerSegmentationLib.engine.process import CANCELLED
 
 ERROR_STYLE = "color: #d9534f"
 

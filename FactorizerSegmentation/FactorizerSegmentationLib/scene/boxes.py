@@ -8,9 +8,9 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from factorizer_engine.errors import BadInputError
-from factorizer_engine.world_box import WorldBox
-from FactorizerSegmentationLib.errors import SceneError
+from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.errors import BadInputError
+from FactorizerSegmentationLib.scene.errors import SceneError
 
 LESION_MARGIN_MM = 10.0
 """What a box around a lesion leaves on each side of it."""

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import slicer
 
-from factorizer_engine.images.matching import channel_candidates
-from factorizer_engine.protocol import ChannelInfo
+from factorizer_engine.protocol.matching import channel_candidates
+from factorizer_engine.protocol.models import Channel
 from FactorizerSegmentationLib.scene.subjects import siblings
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE
 
 
 def matchVolumes(
-    scene, channels: Sequence[ChannelInfo], chosen: dict[str, object]
+    scene, channels: Sequence[Channel], chosen: dict[str, object]
 ) -> dict[str, object]:
     """Volumes for the channels that have none, by name and from one study.
 
@@ -37,7 +37,7 @@ def matchVolumes(
     return best
 
 
-def _clearMatches(nodes: list, channels: Sequence[ChannelInfo]) -> dict[str, object]:
+def _clearMatches(nodes: list, channels: Sequence[Channel]) -> dict[str, object]:
     """The volume of every channel that exactly one of the names speaks of."""
     byName = {_matchingName(node): node for node in nodes}
     candidates = channel_candidates([_matchingName(node) for node in nodes], channels)

@@ -9,13 +9,13 @@ import slicer
 import vtk
 from vtk.util import numpy_support
 
-from factorizer_engine.protocol import LabelInfo
+from factorizer_engine.protocol.models import Label
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, Place
 
 
 def createSegmentation(
-    scene, labelmap: np.ndarray, labels: Iterable[LabelInfo], place: Place, name: str
+    scene, labelmap: np.ndarray, labels: Iterable[Label], place: Place, name: str
 ):
     """A new segmentation node with one segment per label.
 
@@ -53,7 +53,7 @@ def segmentIdOf(label: int) -> str:
     return f"Label_{label}"
 
 
-def addSegment(node, label: LabelInfo, labelmap: np.ndarray, affine: np.ndarray) -> None:
+def addSegment(node, label: Label, labelmap: np.ndarray, affine: np.ndarray) -> None:
     """Give a segmentation node the segment of a label, with a layer of its own.
 
     Args:
@@ -63,7 +63,7 @@ def addSegment(node, label: LabelInfo, labelmap: np.ndarray, affine: np.ndarray)
     _addSegment(node, label, orientedImage(labelmap, affine))
 
 
-def _addSegment(node, label: LabelInfo, image) -> None:
+def _addSegment(node, label: Label, image) -> None:
     segment = _segment(label)
     segment.AddRepresentation(
         slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(), image
@@ -71,7 +71,7 @@ def _addSegment(node, label: LabelInfo, image) -> None:
     node.GetSegmentation().AddSegment(segment, segmentIdOf(label.value))
 
 
-def _segment(label: LabelInfo):
+def _segment(label: Label):
     segment = slicer.vtkSegment()
     segment.SetName(label.name)
     segment.SetColor(*(part / 255.0 for part in label.color))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import vtk
 
-from factorizer_engine.protocol import LesionInfo
+from factorizer_engine.protocol.lesions import Lesion
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE
 
 ID, LABEL, CLASS = "Lesion", "Label", "Class"
@@ -16,7 +16,7 @@ CENTROID = ("R [mm]", "A [mm]", "S [mm]")
 BOX_ATTRIBUTE = "FactorizerSegmentation.InsideBox"
 
 
-def createLesionTable(scene, lesions: Iterable[LesionInfo], name: str):
+def createLesionTable(scene, lesions: Iterable[Lesion], name: str):
     """A new vtkMRMLTableNode with one row per lesion; column titles carry the units."""
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(name))
     node.SetAttribute(ROLE_ATTRIBUTE, "Lesions")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 
-from factorizer_engine.protocol import LabelInfo
-from factorizer_engine.world_box import WorldBox
+from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.models import Label
 from FactorizerSegmentationLib.scene.segments import addSegment, orientedImage, segmentIdOf
 from FactorizerSegmentationLib.scene.volumes import Place, localAffine
 
@@ -45,7 +45,7 @@ def belongsTo(segmentationNode, volumeNode) -> bool:
 def updateInside(
     segmentationNode,
     labelmap: np.ndarray,
-    labels: Iterable[LabelInfo],
+    labels: Iterable[Label],
     place: Place,
     box: WorldBox,
     world: np.ndarray,

@@ -14,7 +14,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol import ScanFile
-from FactorizerSegmentationLib.errors import SceneError
+from FactorizerSegmentationLib.scene.errors import SceneError
 
 ROLE_ATTRIBUTE = "FactorizerSegmentation.Role"
 """Marks the nodes that this module makes, so that it does not offer them as inputs."""

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from factorizer_engine import factorization, networks
-from factorizer_engine.bundles.expressions import CLASS_NAMES, class_name
-from factorizer_engine.bundles.legacy import convert_legacy_state
-from factorizer_engine.bundles.model import NetworkSpec
-from factorizer_engine.bundles.weights import read_checkpoint
-from factorizer_engine.errors import BadModelError
+from factorizer_engine.bundles.published.legacy import convert_legacy_state
+from factorizer_engine.bundles.reading.expressions import CLASS_NAMES, class_name
+from factorizer_engine.bundles.reading.weights import read_checkpoint
+from factorizer_engine.bundles.settings import NetworkSpec
+from factorizer_engine.protocol.errors import BadModelError
 
 if TYPE_CHECKING:
-    from factorizer_engine.bundles.model import Bundle
+    from factorizer_engine.bundles.bundle import Bundle
 
 FACTORIZER = "Factorizer"
 MONAI_NETWORKS = frozenset({"SegResNet", "DynUNet"})

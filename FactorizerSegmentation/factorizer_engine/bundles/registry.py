@@ -9,11 +9,11 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from factorizer_engine.bundles.loading import load_bundle
-from factorizer_engine.bundles.locations import model_folders, user_models_dirs
-from factorizer_engine.bundles.metadata import slug
-from factorizer_engine.bundles.model import Bundle
-from factorizer_engine.errors import BadInputError, BadModelError
+from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.reading.loading import load_bundle
+from factorizer_engine.bundles.reading.metadata import slug
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.locations import model_folders, user_models_dirs
 
 _log = logging.getLogger(__name__)
 

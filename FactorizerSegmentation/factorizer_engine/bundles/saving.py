@@ -20,13 +20,19 @@ from factorizer_engine.bundles.architecture import (
     check_fit,
     fit_state,
 )
-from factorizer_engine.bundles.checksums import write_checksums
-from factorizer_engine.bundles.expressions import class_name
-from factorizer_engine.bundles.loading import load_bundle
-from factorizer_engine.bundles.metadata import SECTION, TypedSettings, settings_section, slug
-from factorizer_engine.bundles.model import Bundle, NetworkSpec
-from factorizer_engine.bundles.validation import check_settings
-from factorizer_engine.errors import BadInputError, BadModelError
+from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.reading.checksums import write_checksums
+from factorizer_engine.bundles.reading.expressions import class_name
+from factorizer_engine.bundles.reading.loading import load_bundle
+from factorizer_engine.bundles.reading.metadata import (
+    SECTION,
+    TypedSettings,
+    settings_section,
+    slug,
+)
+from factorizer_engine.bundles.reading.validation import check_settings
+from factorizer_engine.bundles.settings import NetworkSpec
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
 
 _SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"

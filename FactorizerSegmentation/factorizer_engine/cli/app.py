@@ -16,8 +16,8 @@ from factorizer_engine.cli.models import models
 from factorizer_engine.cli.segment import segment
 from factorizer_engine.cli.terminal import EXIT_FAILURE, EXIT_USAGE, TERMINAL
 from factorizer_engine.cli.training import evaluate, export, train
-from factorizer_engine.errors import BadInputError, CancelledError
-from factorizer_engine.failures import as_engine_error
+from factorizer_engine.protocol.errors import BadInputError, CancelledError
+from factorizer_engine.protocol.failures import as_engine_error
 
 TYPER_INTERRUPTED = 130
 """What typer makes of Ctrl-C when it comes outside a request to the engine."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError
 
 TESTING = Path(__file__).resolve().parents[3] / "Testing"
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}

@@ -8,9 +8,9 @@ from pathlib import Path
 from factorizer_engine.cli import options
 from factorizer_engine.cli.session import open_session
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_table
-from factorizer_engine.output_folder import prepare_output_folder, written_at_once
 from factorizer_engine.protocol import ComponentInfo, ComponentsResult
-from factorizer_engine.world_box import WorldBox
+from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.files import prepare_output_folder, written_at_once
 
 BYTES_PER_VOXEL = 4
 
@@ -47,8 +47,8 @@ def components(
 
 
 def _write(result: ComponentsResult, folder: Path) -> None:
+    from factorizer_engine.images.files.writers import write_nifti
     from factorizer_engine.images.scan import Scan
-    from factorizer_engine.images.writers import write_nifti
 
     entries = []
     for number, component in enumerate(result.components, start=1):

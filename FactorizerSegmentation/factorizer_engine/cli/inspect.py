@@ -9,7 +9,7 @@ import typer
 
 from factorizer_engine.cli.models import describe_bundle
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_facts
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError
 
 WEIGHTS_SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 
@@ -32,7 +32,7 @@ def inspect(
 
 
 def _inspect_scan(path: Path) -> None:
-    from factorizer_engine.images.readers import read_scan
+    from factorizer_engine.images.files.readers import read_scan
 
     scan = read_scan(path)
     facts = {
@@ -46,7 +46,7 @@ def _inspect_scan(path: Path) -> None:
 
 
 def _inspect_model(path: Path) -> None:
-    from factorizer_engine.bundles.loading import load_bundle
+    from factorizer_engine.bundles.reading.loading import load_bundle
 
     bundle = load_bundle(path)
     TERMINAL.print(describe_bundle(bundle))
@@ -56,7 +56,7 @@ def _inspect_model(path: Path) -> None:
 
 
 def _inspect_checkpoint(path: Path) -> None:
-    from factorizer_engine.bundles.importing import inspect_checkpoint
+    from factorizer_engine.bundles.published.importing import inspect_checkpoint
 
     found = inspect_checkpoint(path)
     inspection = found.inspection

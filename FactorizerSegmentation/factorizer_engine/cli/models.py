@@ -19,7 +19,7 @@ from factorizer_engine.cli.terminal import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from factorizer_engine.bundles.model import Bundle
+    from factorizer_engine.bundles.bundle import Bundle
 
 models = typer.Typer(help="List, describe, install, import and remove models.")
 
@@ -110,7 +110,7 @@ def import_checkpoints(
     verbose: Verbose = False,
 ) -> None:
     """Make a model of checkpoints that come without a configuration, such as published ones."""
-    from factorizer_engine.bundles.importing import import_checkpoint
+    from factorizer_engine.bundles.published.importing import import_checkpoint
 
     bundle = import_checkpoint(
         checkpoints,

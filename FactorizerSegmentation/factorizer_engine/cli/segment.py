@@ -11,9 +11,10 @@ import numpy as np
 from factorizer_engine.cli import options
 from factorizer_engine.cli.session import Session, open_session
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seconds, make_table
-from factorizer_engine.output_folder import prepare_output_folder, written_at_once
-from factorizer_engine.protocol import LesionInfo, SegmentResult
-from factorizer_engine.world_box import WorldBox
+from factorizer_engine.protocol import SegmentResult
+from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.files import prepare_output_folder, written_at_once
+from factorizer_engine.protocol.lesions import Lesion
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,15 +64,16 @@ def _space_needed(session: Session, scan: Scan, probabilities: bool) -> int:
 
 
 def _write(result: SegmentResult, reference: Scan, folder: Path) -> None:
-    from factorizer_engine.images import writers
+    from factorizer_engine.images.files import writers
     from factorizer_engine.images.scan import Scan
+    from factorizer_engine.lesions.tables import write_lesions_csv
 
     labelmap = Scan(result.labelmap.load(), result.labelmap.matrix, "Segmentation")
     writers.write_nifti(labelmap, folder / "segmentation.nii.gz")
     writers.write_seg_nrrd(
         labelmap, result.labels, folder / "segmentation.seg.nrrd", reference.name
     )
-    writers.write_lesions_csv(result.lesions, folder / "lesions.csv")
+    write_lesions_csv(result.lesions, folder / "lesions.csv")
     if result.probabilities:
         volumes = np.stack([item.scan.load() for item in result.probabilities], axis=-1)
         stack = Scan(volumes, labelmap.affine, "Probabilities")
@@ -93,7 +95,7 @@ def _show(result: SegmentResult, folder: Path) -> None:
     )
 
 
-def _lesion_table(lesions: Sequence[LesionInfo]) -> Table:
+def _lesion_table(lesions: Sequence[Lesion]) -> Table:
     """The largest lesions, in the order of their numbers."""
     largest = sorted(lesions, key=lambda lesion: -lesion.volume_ml)[:SHOWN_LESIONS]
     table = make_table(

@@ -10,18 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factorizer_engine.cli.terminal import TERMINAL
-from factorizer_engine.client import EngineClient
-from factorizer_engine.errors import BadInputError, BadModelError
-from factorizer_engine.protocol import (
-    PARAMS,
-    ChannelInfo,
-    LoadModelParams,
-    ModelInfo,
-    ModelsParams,
-    ScanFile,
-)
-from factorizer_engine.wire import Message
-from factorizer_engine.world_box import WorldBox
+from factorizer_engine.protocol import PARAMS, LoadModelParams, ModelInfo, ModelsParams, ScanFile
+from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.models import Channel
+from factorizer_engine.service.client import EngineClient
 
 if TYPE_CHECKING:
     from factorizer_engine.images.scan import Scan
@@ -144,7 +138,7 @@ def open_session(
         yield Session(engine, info, scans, files, Path(folder), device, precision, compiled)
 
 
-def assign_inputs(inputs: Sequence[str], channels: Sequence[ChannelInfo]) -> dict[str, Path]:
+def assign_inputs(inputs: Sequence[str], channels: Sequence[Channel]) -> dict[str, Path]:
     """The file of each channel.
 
     Args:
@@ -156,7 +150,7 @@ def assign_inputs(inputs: Sequence[str], channels: Sequence[ChannelInfo]) -> dic
         BadInputError: If a channel is unknown, given twice or missing, or a name is ambiguous.
     """
     from factorizer_engine.images.checks import channel_named
-    from factorizer_engine.images.matching import match_channels
+    from factorizer_engine.protocol.matching import match_channels
 
     assigned: dict[str, Path] = {}
     unnamed: list[Path] = []
@@ -213,7 +207,7 @@ def _only_family(engine: EngineClient) -> str:
 
 def _read_scans(paths: dict[str, Path]) -> dict[str, Scan]:
     from factorizer_engine.images.checks import check_scan
-    from factorizer_engine.images.readers import read_scans
+    from factorizer_engine.images.files.readers import read_scans
 
     scans = read_scans(paths)
     for scan in scans.values():

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from factorizer_engine.errors import EngineError
-from factorizer_engine.monitor import Progress as EngineProgress
+from factorizer_engine.protocol.errors import EngineError
+from factorizer_engine.protocol.progress import Progress as EngineProgress
 
 USER_ERRORS = ("bad_input", "bad_model")
 EXIT_FAILURE, EXIT_USAGE = 1, 2

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from factorizer_engine.allocator import keep_freed_memory
 from factorizer_engine.cli import options
 from factorizer_engine.cli.models import describe_bundle
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
-from factorizer_engine.errors import BadInputError
-from factorizer_engine.monitor import Monitor
-from factorizer_engine.output_folder import prepare_output_folder
+from factorizer_engine.inference.allocator import keep_freed_memory
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import prepare_output_folder
+from factorizer_engine.protocol.progress import Monitor
 
 
 def train(

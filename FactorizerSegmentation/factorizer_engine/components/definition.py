@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from factorizer_engine.errors import BadInputError, BadModelError
 from factorizer_engine.factorization import Matricize
 from factorizer_engine.networks import FactMixer, named_mixers
 from factorizer_engine.networks.blocks import ComponentFilter
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
 
 
 @dataclass(frozen=True, order=True)

@@ -15,14 +15,14 @@ from factorizer_engine.components.definition import (
     mixers_of,
 )
 from factorizer_engine.components.stitching import stitch_components
-from factorizer_engine.errors import BadInputError
-from factorizer_engine.images.grid import resample
+from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 from factorizer_engine.inference.windows import WindowPlan, plan_windows
-from factorizer_engine.monitor import Monitor
 from factorizer_engine.networks import FactMixer
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.progress import Monitor
 
 PROBABLE_ML = 1.0
 """Where no lesion was found, contributions are measured in this many mL of highest probability."""

@@ -30,8 +30,8 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 from factorizer_engine.inference.windows import plan_windows
-from factorizer_engine.monitor import Monitor
 from factorizer_engine.networks import Factorizer
+from factorizer_engine.protocol.progress import Monitor
 
 _MEASURED = 0.3
 """How far a proof has come when the contributions are measured."""

@@ -17,9 +17,9 @@ from factorizer_engine.components.definition import (
 )
 from factorizer_engine.inference.sliding_window import mirrorings
 from factorizer_engine.inference.windows import Blender, WindowPlan
-from factorizer_engine.monitor import Monitor
 from factorizer_engine.networks import FactMixer, Factorizer
 from factorizer_engine.networks.blocks import ComponentFilter
+from factorizer_engine.protocol.progress import Monitor
 
 
 def stitch_components(

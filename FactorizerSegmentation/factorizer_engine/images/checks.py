@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from factorizer_engine.errors import BadInputError
-from factorizer_engine.images.grid import Grid, overlap_fraction, same_grid
+from factorizer_engine.images.geometry import Grid, overlap_fraction, same_grid
 from factorizer_engine.images.memory import available_memory
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.errors import BadInputError
 
 if TYPE_CHECKING:
-    from factorizer_engine.bundles.model import Channel
+    from factorizer_engine.protocol.models import Channel
 
 #: More voxels than any clinical scan has (512 x 512 x 2048).
 MAX_VOXELS = 2**29

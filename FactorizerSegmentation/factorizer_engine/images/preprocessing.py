@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from factorizer_engine.errors import BadInputError
-from factorizer_engine.images.grid import Grid, common_part, resample
+from factorizer_engine.images.geometry import Grid, common_part
+from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.errors import BadInputError
 
 if TYPE_CHECKING:
-    from factorizer_engine.bundles.model import Preprocessing
+    from factorizer_engine.bundles.settings import Preprocessing
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ class Preprocessor:
     permuted and flipped to the model's orientation (a sheared grid is straightened); the volume is
     cropped to the foreground, where any channel is nonzero, plus a margin; every channel is
     normalised; and the voxels are resampled to the model's spacing, smoothed first along axes that
-    become coarser (see `factorizer_engine.images.grid.resample`). Oblique scans keep their axes.
+    become coarser (see `images.resampling.resample`). Oblique scans keep their axes.
 
     Args:
         preprocessing: Spacing, orientation, margin (in voxels of the reference scan) and

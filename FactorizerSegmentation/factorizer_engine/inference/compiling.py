@@ -7,9 +7,9 @@ import logging
 import torch
 from torch import Tensor, nn
 
-from factorizer_engine.errors import EngineMemoryError
-from factorizer_engine.failures import as_engine_error
 from factorizer_engine.inference.sliding_window import finest
+from factorizer_engine.protocol.errors import EngineMemoryError
+from factorizer_engine.protocol.failures import as_engine_error
 
 COMPILING = "compiling the model (only once, but for minutes)"
 """What the progress says; it goes on until the first windows are done."""

@@ -12,11 +12,11 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from factorizer_engine.errors import BadInputError, EngineMemoryError
-from factorizer_engine.failures import as_engine_error
 from factorizer_engine.images.memory import available_memory
 from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol import DeviceInfo
+from factorizer_engine.protocol.errors import BadInputError, EngineMemoryError
+from factorizer_engine.protocol.failures import as_engine_error
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

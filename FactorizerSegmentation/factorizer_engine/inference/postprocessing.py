@@ -13,7 +13,8 @@ from scipy import ndimage
 from factorizer_engine.images.preprocessing import foreground_box
 
 if TYPE_CHECKING:
-    from factorizer_engine.bundles.model import PostprocessingSettings, Region
+    from factorizer_engine.bundles.settings import PostprocessingSettings
+    from factorizer_engine.protocol.models import Region
 
 
 def paint_regions(

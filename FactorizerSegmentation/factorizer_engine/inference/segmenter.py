@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from factorizer_engine.bundles.model import Bundle, Label, Region
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.images.checks import channel_named, check_channels
-from factorizer_engine.images.grid import Grid
+from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.preprocessing import Prepared, Preprocessor
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.compiling import COMPILING, CompiledNetwork
@@ -25,12 +24,15 @@ from factorizer_engine.inference.device import (
     window_bytes,
     windows_at_once,
 )
-from factorizer_engine.inference.lesions import Lesion, find_lesions
 from factorizer_engine.inference.postprocessing import paint_regions
 from factorizer_engine.inference.sliding_window import predict_windows, sigmoid_
 from factorizer_engine.inference.windows import Box
-from factorizer_engine.monitor import Monitor
-from factorizer_engine.world_box import WorldBox
+from factorizer_engine.lesions.measuring import find_lesions
+from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.models import Label, Region
+from factorizer_engine.protocol.progress import Monitor
 
 ALL_AXES = (0, 1, 2)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from factorizer_engine.inference.device import free_memory
 from factorizer_engine.inference.transfers import Arrival, transfers_for
 from factorizer_engine.inference.windows import Blender, Box, WindowPlan, plan_windows
-from factorizer_engine.monitor import Monitor
+from factorizer_engine.protocol.progress import Monitor
 
 if TYPE_CHECKING:
     from factorizer_engine.inference.compiling import CompiledNetwork

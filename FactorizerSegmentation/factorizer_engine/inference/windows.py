@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from factorizer_engine.images.grid import common_part
+from factorizer_engine.images.geometry import common_part
 
 Box = tuple[slice, slice, slice]
 

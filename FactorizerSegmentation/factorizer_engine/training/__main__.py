@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from factorizer_engine.allocator import keep_freed_memory
-from factorizer_engine.errors import BadInputError, EngineError
+from factorizer_engine.inference.allocator import keep_freed_memory
+from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.training.run import train_command
 
 

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from factorizer_engine.bundles.model import Preprocessing
-from factorizer_engine.errors import BadInputError
-from factorizer_engine.images.grid import resample
+from factorizer_engine.bundles.settings import Preprocessing
+from factorizer_engine.images.files.readers import read_scan
 from factorizer_engine.images.preprocessing import Preprocessor
-from factorizer_engine.images.readers import read_scan
+from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import PreprocessingSection
 from factorizer_engine.training.dataset import Case, Dataset
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from factorizer_engine.errors import BadInputError, EngineError
 from factorizer_engine.images.checks import check_scan
-from factorizer_engine.images.grid import Grid, overlap_fraction, same_grid
-from factorizer_engine.images.readers import read_scan
+from factorizer_engine.images.files.readers import read_scan
+from factorizer_engine.images.geometry import Grid, overlap_fraction, same_grid
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.training.cases import read_channels
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.dataset import Case, Dataset, open_dataset

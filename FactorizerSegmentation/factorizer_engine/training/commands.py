@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from rich.table import Table
 
-from factorizer_engine.bundles.checksums import fingerprint
-from factorizer_engine.errors import BadInputError
-from factorizer_engine.monitor import Monitor
+from factorizer_engine.bundles.reading.checksums import fingerprint
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.training.comparison import Difference, compare
 from factorizer_engine.training.config import DataSection, load_config
 from factorizer_engine.training.dataset import Dataset, open_dataset

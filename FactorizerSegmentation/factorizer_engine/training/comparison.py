@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.metrics import METRICS
 
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from factorizer_engine.bundles.model import Blending, Normalization
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.bundles.settings import Blending, Normalization
+from factorizer_engine.protocol.errors import BadInputError
 
 Axis = Annotated[int, Field(ge=0, le=2)]
 Shade = Annotated[int, Field(ge=0, le=255)]
@@ -175,7 +175,7 @@ class RunSection(_Section):
 
 
 class InferenceSection(_Section):
-    """How the model is applied, see `bundles.model.InferenceSettings`; windows as in training."""
+    """How the model is applied, see `bundles.settings.InferenceSettings`; windows as in training."""
 
     roi_size: tuple[int, int, int] | None = None
     overlap: float = Field(0.5, ge=0, lt=1)
@@ -185,7 +185,7 @@ class InferenceSection(_Section):
 
 
 class PostprocessingSection(_Section):
-    """What is cleaned, in mL, see `bundles.model.PostprocessingSettings`."""
+    """What is cleaned, in mL, see `bundles.settings.PostprocessingSettings`."""
 
     min_volume_ml: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     replace_small: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)

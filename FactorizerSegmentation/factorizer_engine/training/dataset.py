@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import DataSection
 
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")

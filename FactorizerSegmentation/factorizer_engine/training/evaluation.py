@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from factorizer_engine.errors import BadInputError
-from factorizer_engine.images.grid import Grid, same_grid
-from factorizer_engine.images.readers import read_scan
+from factorizer_engine.images.files.readers import read_scan
+from factorizer_engine.images.files.writers import write_nifti
+from factorizer_engine.images.geometry import Grid, same_grid
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.images.writers import write_nifti
-from factorizer_engine.monitor import Monitor
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.training.cases import read_channels
 from factorizer_engine.training.dataset import Case, Dataset
 from factorizer_engine.training.machine import describe_machine

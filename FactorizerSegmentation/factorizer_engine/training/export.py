@@ -10,18 +10,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from factorizer_engine.bundles import conventions
-from factorizer_engine.bundles.checksums import fingerprint
-from factorizer_engine.bundles.model import (
-    Bundle,
-    Channel,
-    InferenceSettings,
-    Label,
-    PostprocessingSettings,
-    Region,
-)
+from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.reading.checksums import fingerprint
 from factorizer_engine.bundles.saving import save_bundle
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.bundles.settings import InferenceSettings, PostprocessingSettings
+from factorizer_engine.protocol import conventions
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.models import Channel, Label, Region
 from factorizer_engine.training.card import write_card
 from factorizer_engine.training.cases import preprocessing_of
 from factorizer_engine.training.config import BundleSection, load_config

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from factorizer_engine.errors import BadInputError, EngineError
+from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.training.cases import CaseCache
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.dataset import Dataset

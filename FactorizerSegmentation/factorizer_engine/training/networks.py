@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from factorizer_engine.bundles.model import NetworkSpec
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.bundles.settings import NetworkSpec
 from factorizer_engine.networks import FactorizerBlock
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import NetworkSection
 from factorizer_engine.training.state import load_checkpoint
 

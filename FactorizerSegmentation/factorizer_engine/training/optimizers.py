@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import OptimizationSection
 
 _SMALLEST_MATRIX = 8

@@ -14,7 +14,8 @@ from scipy import ndimage
 from scipy.interpolate import make_interp_spline
 from scipy.spatial.transform import Rotation
 
-from factorizer_engine.images.grid import Grid, resample
+from factorizer_engine.images.geometry import Grid
+from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.training.augmentation import random_direction
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.history import read_history
 from factorizer_engine.training.splits import Split, together

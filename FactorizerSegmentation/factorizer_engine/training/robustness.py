@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from factorizer_engine.errors import BadInputError
-from factorizer_engine.images.grid import Grid, resample
+from factorizer_engine.images.geometry import Grid
+from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.images.writers import written_atomically
-from factorizer_engine.monitor import Monitor
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import written_atomically
+from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.training.dataset import Dataset
 from factorizer_engine.training.evaluation import model_inputs
 from factorizer_engine.training.metrics import region_dice

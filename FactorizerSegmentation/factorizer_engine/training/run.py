@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import factorizer_engine
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.checks import UnfitDataError, check_training
 from factorizer_engine.training.config import TrainingConfig, load_config
 from factorizer_engine.training.dataset import Dataset, open_dataset

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import SplitSection
 from factorizer_engine.training.state import load_checkpoint
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:

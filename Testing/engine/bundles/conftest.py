@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from factorizer_engine.bundles import conventions
-from factorizer_engine.bundles.model import (
-    Bundle,
+from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.saving import save_bundle
+from factorizer_engine.bundles.settings import (
     InferenceSettings,
     NetworkSpec,
     PostprocessingSettings,
     Preprocessing,
 )
-from factorizer_engine.bundles.saving import save_bundle
+from factorizer_engine.protocol import conventions
 
 NETWORK = NetworkSpec(
     "Factorizer",

@@ -13,11 +13,11 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from factorizer_engine.bundles.checksums import write_checksums
-from factorizer_engine.bundles.loading import load_bundle
-from factorizer_engine.bundles.model import NetworkSpec
+from factorizer_engine.bundles.reading.checksums import write_checksums
+from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.saving import save_bundle
-from factorizer_engine.errors import BadInputError, BadModelError
+from factorizer_engine.bundles.settings import NetworkSpec
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
 
 MODULE_DIR = Path(__file__).resolve().parents[3] / "FactorizerSegmentation"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from factorizer_engine.bundles import registry
-from factorizer_engine.bundles.locations import model_folders, user_models_dirs
 from factorizer_engine.bundles.saving import save_bundle
-from factorizer_engine.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.locations import model_folders, user_models_dirs
 
 MODULE_DIR = Path(__file__).resolve().parents[3] / "FactorizerSegmentation"
 
@@ -57,7 +57,7 @@ def test_the_users_folder_follows_the_platform_and_the_environment(monkeypatch, 
 
 def test_slicers_side_can_ask_for_the_folders_with_the_standard_library_only():
     program = (
-        "import sys; before = set(sys.modules); import factorizer_engine.bundles.locations; "
+        "import sys; before = set(sys.modules); import factorizer_engine.protocol.locations; "
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
     )
     answer = subprocess.run(
@@ -166,7 +166,7 @@ def test_a_broken_model_can_be_removed_by_its_folders_name(install, home):
 def test_shipped_models_cannot_be_removed(install, home, monkeypatch, tmp_path):
     shipped = tmp_path / "shipped"
     install("tiny-s", shipped)
-    monkeypatch.setattr("factorizer_engine.bundles.locations._SHIPPED", shipped)
+    monkeypatch.setattr("factorizer_engine.protocol.locations._SHIPPED", shipped)
     with pytest.raises(BadInputError, match="comes with the software"):
         registry.remove_bundle("tiny-s")
     assert (shipped / "tiny-s").exists()

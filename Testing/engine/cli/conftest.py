@@ -16,7 +16,7 @@ import pytest
 
 from engine import tiny
 from factorizer_engine.cli import main, session
-from factorizer_engine.client import EngineClient
+from factorizer_engine.service.client import EngineClient
 
 MODULE_DIR = Path(__file__).resolve().parents[3] / "FactorizerSegmentation"
 SHAPE = (20, 18, 16)

@@ -21,7 +21,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from factorizer_engine import output_folder
+from factorizer_engine.protocol import files
 
 SHAPE = (20, 18, 16)
 
@@ -320,7 +320,7 @@ def test_components_refuses_the_same_things(case: Case, cli: Callable, spoil: Ca
 
 def test_a_full_disk_is_noticed_before_the_computation(case: Case, cli: Callable, monkeypatch):
     usage = shutil.disk_usage(case.output)
-    monkeypatch.setattr(output_folder.shutil, "disk_usage", lambda _path: usage._replace(free=100))
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _path: usage._replace(free=100))
     outcome = cli(*command(case))
     assert outcome.code == 2
     assert_plain(outcome.sentence)

@@ -20,10 +20,10 @@ import SimpleITK as sitk
 from factorizer_engine import __version__
 from factorizer_engine.cli import session
 from factorizer_engine.cli.session import assign_inputs
-from factorizer_engine.errors import BadInputError
-from factorizer_engine.protocol import ChannelInfo
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.models import Channel
 
-CHANNELS = (ChannelInfo("FLAIR"), ChannelInfo("T1", ("t1w",)), ChannelInfo("T1ce"))
+CHANNELS = (Channel("FLAIR"), Channel("T1", ("t1w",)), Channel("T1ce"))
 
 
 def inputs(scans: dict[str, Path]) -> list[str]:

@@ -11,13 +11,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from factorizer_engine.client import EngineClient
-from factorizer_engine.errors import (
-    BadInputError,
-    BadModelError,
-    CancelledError,
-    EngineError,
-)
 from factorizer_engine.protocol import (
     PROTOCOL_VERSION,
     ComponentsParams,
@@ -27,6 +20,13 @@ from factorizer_engine.protocol import (
     ScanFile,
     SegmentParams,
 )
+from factorizer_engine.protocol.errors import (
+    BadInputError,
+    BadModelError,
+    CancelledError,
+    EngineError,
+)
+from factorizer_engine.service.client import EngineClient
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ def test_bad_input_is_refused_with_one_sentence(engine, params, name):
 def test_a_disk_that_fills_up_is_bad_input_and_the_engine_lives_on(environment, params):
     command = ["bash", "-c", 'ulimit -f 4; exec "$@"', "limited", sys.executable]
     variables = {**environment, "PYTHONDONTWRITEBYTECODE": "1"}  # or .pyc files are cut off
-    with EngineClient([*command, "-m", "factorizer_engine.worker"], variables) as limited:
+    with EngineClient([*command, "-m", "factorizer_engine.service.worker"], variables) as limited:
         with pytest.raises(BadInputError, match="no space left"):
             limited.request("segment", params)
         assert limited.request("hello", HelloParams()).pid == limited.pid

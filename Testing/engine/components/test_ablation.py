@@ -21,10 +21,10 @@ from factorizer_engine.components.definition import (
     mixers_of,
     without_all,
 )
-from factorizer_engine.errors import CancelledError
 from factorizer_engine.inference.sliding_window import predict_windows
 from factorizer_engine.inference.windows import plan_windows
-from factorizer_engine.monitor import Monitor
+from factorizer_engine.protocol.errors import CancelledError
+from factorizer_engine.protocol.progress import Monitor
 
 ROI = tiny.WINDOW
 

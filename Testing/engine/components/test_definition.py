@@ -15,8 +15,8 @@ from factorizer_engine.components.definition import (
     without,
     without_all,
 )
-from factorizer_engine.errors import BadInputError, BadModelError
 from factorizer_engine.factorization import Matricize, SWMatricize
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
 
 SIZE = (8, 8, 8, 8)
 LOCAL = {"head_dim": 4, "patch_size": 4}

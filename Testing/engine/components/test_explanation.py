@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from monai.inferers import sliding_window_inference
 
 from engine import tiny
-from factorizer_engine.bundles.loading import load_bundle
-from factorizer_engine.bundles.locations import model_folders
+from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.components import (
     Component,
     ComponentMap,
@@ -24,13 +23,15 @@ from factorizer_engine.components import (
 from factorizer_engine.components.definition import filtered, mixers_of, without_all
 from factorizer_engine.components.explanation import default_blocks, lesion_sites
 from factorizer_engine.components.stitching import stitch_components
-from factorizer_engine.errors import BadInputError, CancelledError
-from factorizer_engine.images.grid import Grid, resample
+from factorizer_engine.images.geometry import Grid
+from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import predict_windows
 from factorizer_engine.inference.windows import plan_windows
-from factorizer_engine.monitor import Monitor
+from factorizer_engine.protocol.errors import BadInputError, CancelledError
+from factorizer_engine.protocol.locations import model_folders
+from factorizer_engine.protocol.progress import Monitor
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from factorizer_engine.errors import BadInputError
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.errors import BadInputError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

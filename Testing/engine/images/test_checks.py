@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from factorizer_engine.bundles.model import Channel
-from factorizer_engine.errors import BadInputError
 from factorizer_engine.images import checks
 from factorizer_engine.images.checks import check_channels, check_scan, check_shape
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.models import Channel
 
 CHANNELS = (Channel("FLAIR"), Channel("T1"), Channel("T1ce", ("t1gd", "t1c")))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from factorizer_engine.images.grid import Grid
+from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.orientation import axis_codes, parse_codes
 
 ALL_CODES = ["".join(c) for axes in permutations(("LR", "PA", "IS")) for c in product(*axes)]

@@ -8,11 +8,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from factorizer_engine.bundles.model import Preprocessing
-from factorizer_engine.errors import BadInputError
-from factorizer_engine.images.grid import Grid, resample
+from factorizer_engine.bundles.settings import Preprocessing
+from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.preprocessing import Preprocessor, foreground_box, normalize
+from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.errors import BadInputError
 
 ORIENTATIONS = [
     "".join(letters)

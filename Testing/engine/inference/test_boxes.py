@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from engine import tiny
-from factorizer_engine.bundles.model import Preprocessing
+from factorizer_engine.bundles.settings import Preprocessing
 from factorizer_engine.components import explain
-from factorizer_engine.errors import BadInputError
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.windows import plan_windows
-from factorizer_engine.world_box import WorldBox
+from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.errors import BadInputError
 
 SHAPE = (40, 38, 23)
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from engine import tiny
-from factorizer_engine.errors import EngineMemoryError
 from factorizer_engine.inference.compiling import CompiledNetwork
 from factorizer_engine.inference.segmenter import Segmenter
-from factorizer_engine.monitor import Monitor
+from factorizer_engine.protocol.errors import EngineMemoryError
+from factorizer_engine.protocol.progress import Monitor
 
 
 @pytest.fixture

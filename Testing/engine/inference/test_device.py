@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from engine import tiny
-from factorizer_engine.errors import BadInputError, EngineMemoryError
 from factorizer_engine.inference import device as devices
 from factorizer_engine.inference.device import (
     check_host_memory,
@@ -23,6 +22,7 @@ from factorizer_engine.inference.device import (
     window_bytes,
     windows_at_once,
 )
+from factorizer_engine.protocol.errors import BadInputError, EngineMemoryError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CPU = torch.device("cpu")
@@ -103,7 +103,7 @@ def test_a_clinical_study_is_accepted_with_three_gigabytes(monkeypatch):
 MEASUREMENT = """
 import json, re, sys
 from pathlib import Path
-from factorizer_engine.allocator import keep_freed_memory
+from factorizer_engine.inference.allocator import keep_freed_memory
 from engine import tiny
 import torch
 

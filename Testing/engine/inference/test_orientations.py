@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from engine import tiny
-from factorizer_engine.bundles.model import Channel, InferenceSettings, NetworkSpec, Preprocessing
-from factorizer_engine.images.grid import Grid, resample
-from factorizer_engine.images.readers import read_scan
+from factorizer_engine.bundles.settings import InferenceSettings, NetworkSpec, Preprocessing
+from factorizer_engine.images.files.readers import read_scan
+from factorizer_engine.images.geometry import Grid
+from factorizer_engine.images.resampling import resample
 from factorizer_engine.inference.segmenter import Segmenter
+from factorizer_engine.protocol.models import Channel
 
 WINDOW = (32, 32, 32)
 

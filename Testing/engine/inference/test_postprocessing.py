@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from engine.tiny import REGIONS
-from factorizer_engine.bundles.model import PostprocessingSettings, Region
+from factorizer_engine.bundles.settings import PostprocessingSettings
 from factorizer_engine.inference.postprocessing import paint_regions
+from factorizer_engine.protocol.models import Region
 
 SHAPE = (12, 12, 12)
 ET, TC, WT = 0, 1, 2

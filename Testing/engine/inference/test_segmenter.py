@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from engine import tiny
-from factorizer_engine.bundles.model import InferenceSettings, Preprocessing
-from factorizer_engine.errors import BadInputError, CancelledError, EngineMemoryError
-from factorizer_engine.images.grid import Grid, resample
+from factorizer_engine.bundles.settings import InferenceSettings, Preprocessing
+from factorizer_engine.images.geometry import Grid
+from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference import device as devices
 from factorizer_engine.inference.segmenter import Segmenter
-from factorizer_engine.monitor import Monitor
+from factorizer_engine.protocol.errors import BadInputError, CancelledError, EngineMemoryError
+from factorizer_engine.protocol.progress import Monitor
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ from monai.inferers import sliding_window_inference
 from torch import nn
 
 from engine import tiny
-from factorizer_engine.errors import CancelledError
 from factorizer_engine.inference import sliding_window
 from factorizer_engine.inference.sliding_window import EMPTY_LOGIT, predict_windows, sigmoid_
 from factorizer_engine.inference.transfers import Arrival, Transfers
 from factorizer_engine.inference.windows import plan_windows
-from factorizer_engine.monitor import Monitor
+from factorizer_engine.protocol.errors import CancelledError
+from factorizer_engine.protocol.progress import Monitor
 
 ROI = tiny.WINDOW
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from factorizer_engine import output_folder
-from factorizer_engine.errors import BadInputError, BadModelError
-from factorizer_engine.failures import as_engine_error
-from factorizer_engine.output_folder import prepare_output_folder, written_at_once
+from factorizer_engine.protocol import files
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.failures import as_engine_error
+from factorizer_engine.protocol.files import prepare_output_folder, written_at_once
 
 
 def failure_of(action) -> Exception:
@@ -84,10 +84,8 @@ def test_an_output_folder_is_made_and_left_empty(tmp_path):
 
 
 def test_too_little_space_is_refused_with_both_numbers(tmp_path, monkeypatch):
-    usage = output_folder.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(
-        output_folder.shutil, "disk_usage", lambda _folder: usage._replace(free=3 * 2**20)
-    )
+    usage = files.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _folder: usage._replace(free=3 * 2**20))
     with pytest.raises(BadInputError, match=r"3 MB .* 20 MB"):
         prepare_output_folder(tmp_path, 20 * 2**20)
 

@@ -7,16 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from factorizer_engine.errors import BadInputError, BadModelError
-from factorizer_engine.monitor import Progress
-from factorizer_engine.protocol import (
-    ComponentInfo,
-    ComponentsParams,
-    LesionInfo,
-    ScanFile,
-    SegmentParams,
-)
-from factorizer_engine.wire import ProgressEvent, ProtocolError, Reply, Request, decode_answer
+from factorizer_engine.protocol import ComponentInfo, ComponentsParams, ScanFile, SegmentParams
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.messages import ProtocolError
+from factorizer_engine.protocol.progress import Progress
+from factorizer_engine.protocol.wire import ProgressEvent, Reply, Request, decode_answer
 
 AFFINE = ((-1.5, 0.0, 0.0, 90.0), (0.0, -1.0, 0.25, 126.0), (0.0, 0.25, 1.0, -72.0), (0, 0, 0, 1))
 
@@ -46,9 +42,9 @@ def test_a_volume_comes_back_with_its_place(tmp_path, order):
 
 
 def test_numpy_numbers_can_be_sent():
-    lesion = LesionInfo(np.int64(1), 4, "Core", np.float32(2.5), 3.0, (1.0, 2.0, 3.0), 0.5)
+    lesion = Lesion(np.int64(1), 4, "Core", np.float32(2.5), 3.0, (1.0, 2.0, 3.0), 0.5)
     reply = decode_answer(Reply(1, {"lesion": lesion.to_dict()}).encode())
-    assert LesionInfo.from_dict(reply.result["lesion"]).volume_ml == 2.5
+    assert Lesion.from_dict(reply.result["lesion"]).volume_ml == 2.5
 
 
 def test_text_in_any_language_can_be_sent():

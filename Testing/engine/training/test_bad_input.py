@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from engine.training.blobs import write_image
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training import run as running
 from factorizer_engine.training.config import load_config
 from factorizer_engine.training.history import History

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import load_config
 from factorizer_engine.training.networks import network_spec
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from engine.training.blobs import make_case, write_image
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.cases import CaseCache, read_channels
 from factorizer_engine.training.checks import check_dataset, check_training
 from factorizer_engine.training.config import (

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from engine.training.blobs import write_image
-from factorizer_engine.errors import BadInputError
-from factorizer_engine.images.readers import read_scan
+from factorizer_engine.images.files.readers import read_scan
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.commands import (
     compare_command,
     differences_table,

@@ -12,9 +12,9 @@ import yaml
 from monai.bundle import ConfigWorkflow
 
 from engine.training.blobs import make_dataset, quick_settings
-from factorizer_engine.bundles.loading import load_bundle
+from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.cli import main
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.commands import evaluate_command
 from factorizer_engine.training.config import load_config
 from factorizer_engine.training.export import export, regions_and_labels

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from factorizer_engine.errors import BadInputError, EngineError
+from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.training.config import NetworkSection, OptimizationSection, load_config
 from factorizer_engine.training.ema import AveragedWeights
 from factorizer_engine.training.history import read_history

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from factorizer_engine.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import OptimizationSection
 from factorizer_engine.training.optimizers import MuonAdamW, build_optimizer
 

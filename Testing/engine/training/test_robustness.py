@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from factorizer_engine.errors import BadInputError
-from factorizer_engine.images.grid import Grid, resample, same_grid
+from factorizer_engine.images.geometry import Grid, same_grid
+from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training import perturbations
 from factorizer_engine.training.commands import evaluate_command, robustness_table
 from factorizer_engine.training.config import DataSection

@@ -1,0 +1,1 @@
+"""Published checkpoints: recognised, described from their weights, and made bundles."""

@@ -1,0 +1,1 @@
+"""From a folder or archive to a bundle; nothing in it is executed."""

@@ -1,0 +1,167 @@
+"""Settings out of a MONAI inference configuration (`configs/inference.yaml` or `.json`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from factorizer_engine.bundles.reading.expressions import References, class_name
+from factorizer_engine.bundles.settings import InferenceSettings, NetworkSpec, Preprocessing
+from factorizer_engine.protocol.errors import BadModelError
+
+_MAX_BYTES = 4_000_000
+_NETWORK_TARGETS = ("Factorizer", "SegResNet", "DynUNet")
+_IGNORED_TRANSFORMS = frozenset(
+    "LoadImage EnsureChannelFirst EnsureType CastToType ToTensor SpatialPad DivisiblePad "
+    "SelectItems DeleteItems Identity".split()
+)
+"""Steps that change neither the place nor the value of a voxel, or only pad the outside."""
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """The mapping in a .json, .yaml or .yml file.
+
+    Raises:
+        BadModelError: If the file is too large, not valid, or not a mapping.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise BadModelError(f"The model's file {path.name} is too large to be a configuration.")
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise BadModelError(
+            f"The model's file {path.name} cannot be read; the model is damaged or incomplete.",
+            details=str(error),
+        ) from error
+    if not isinstance(content, dict):
+        raise BadModelError(f"The model's file {path.name} does not hold a configuration.")
+    return content
+
+
+class InferenceConfig:
+    """Typed access to an inference configuration. Only what is asked for is read.
+
+    Args:
+        content: The configuration as read from its file.
+    """
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self._content = content
+        self._references = References(content)
+
+    def network(self) -> NetworkSpec:
+        """The network that the configuration describes.
+
+        Raises:
+            BadModelError: If there is none, or one that cannot be built here.
+        """
+        component = self._network_component()
+        resolved = self._references.resolve(component)
+        target = class_name(resolved.pop("_target_"))
+        resolved.pop("_mode_", None)
+        return NetworkSpec(target, resolved)
+
+    def preprocessing(self) -> Preprocessing:
+        """Spacing, orientation, crop and normalisation, from the list of transforms.
+
+        Raises:
+            BadModelError: If a step is not one that the engine's pre-processing covers.
+        """
+        settings: dict[str, Any] = {"spacing": None, "crop_margin": 0, "normalization": "none"}
+        for step in self._transforms():
+            settings.update(self._preprocessing_of(step))
+        return Preprocessing(**settings)
+
+    def inference(self, default_roi: tuple[int, ...]) -> InferenceSettings:
+        """Window, overlap and blending, from the sliding-window inferer; else the defaults."""
+        settings: dict[str, Any] = {"roi_size": default_roi, "threshold": self._threshold()}
+        for component in self._components(self._content):
+            if _bare_target(component).startswith("SlidingWindowInferer"):
+                resolve = self._references.resolve
+                roi = resolve(component.get("roi_size", default_roi))
+                roi = [roi] * len(default_roi) if isinstance(roi, int) else roi
+                overlap = resolve(component.get("overlap", 0.25))
+                settings["roi_size"] = tuple(
+                    int(r) if r and r > 0 else d for r, d in zip(roi, default_roi, strict=False)
+                )
+                settings["overlap"] = float(max(overlap) if isinstance(overlap, list) else overlap)
+                settings["blending"] = resolve(component.get("mode", "constant"))
+                break
+        if settings.get("blending", "gaussian") not in ("gaussian", "constant"):
+            raise BadModelError(
+                f"The model's blending mode {settings['blending']!r} is not supported; "
+                "it must be 'gaussian' or 'constant'."
+            )
+        return InferenceSettings(**settings)
+
+    def _network_component(self) -> Mapping[str, Any]:
+        for key in ("network_def", "network", "net", "model"):
+            component = self._content.get(key)
+            if isinstance(component, Mapping) and "_target_" in component:
+                return component
+        for component in self._components(self._content):
+            if _bare_target(component) in _NETWORK_TARGETS:
+                return component
+        raise BadModelError("The model's configuration does not describe a network (network_def).")
+
+    def _transforms(self) -> list[Mapping[str, Any]]:
+        section = self._content.get("preprocessing", [])
+        if isinstance(section, Mapping):
+            section = section.get("transforms", [])
+        if isinstance(section, str):
+            section = self._references.resolve(section)
+        if not isinstance(section, list):
+            raise BadModelError("The model's pre-processing is not a list of transforms.")
+        return [step for step in section if isinstance(step, Mapping)]
+
+    def _preprocessing_of(self, step: Mapping[str, Any]) -> dict[str, Any]:
+        resolve = self._references.resolve
+        name = _bare_target(step).removesuffix("d")
+        if name == "Spacing":
+            pixdim = resolve(step["pixdim"])
+            pixdim = [pixdim] * 3 if isinstance(pixdim, (int, float)) else pixdim
+            return {"spacing": tuple(float(p) for p in pixdim)}
+        if name == "Orientation":
+            return {"orientation": resolve(step.get("axcodes", "RAS"))}
+        if name == "CropForeground":
+            margin = resolve(step.get("margin", 0))
+            return {"crop_margin": int(max(margin) if isinstance(margin, list) else margin)}
+        if name == "NormalizeIntensity":
+            if not resolve(step.get("channel_wise", False)):
+                raise BadModelError(
+                    "The model normalises all channels together, which is not supported."
+                )
+            nonzero = resolve(step.get("nonzero", False))
+            return {"normalization": "zscore_nonzero" if nonzero else "zscore"}
+        if name in _IGNORED_TRANSFORMS:
+            return {}
+        raise BadModelError(
+            f"The model's pre-processing step {step.get('_target_')} is not supported."
+        )
+
+    def _threshold(self) -> float:
+        for component in self._components(self._content.get("postprocessing", {})):
+            if _bare_target(component).startswith("AsDiscrete") and "threshold" in component:
+                return float(self._references.resolve(component["threshold"]))
+        return 0.5
+
+    def _components(self, value: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
+        """All mappings with a `_target_`, outermost first."""
+        if depth > 8:
+            return
+        if isinstance(value, Mapping):
+            if "_target_" in value:
+                yield value
+            value = list(value.values())
+        if isinstance(value, list):
+            for item in value:
+                yield from self._components(item, depth + 1)
+
+
+def _bare_target(component: Mapping[str, Any]) -> str:
+    return str(component.get("_target_", "")).rpartition(".")[2]

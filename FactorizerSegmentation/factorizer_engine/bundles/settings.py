@@ -1,0 +1,90 @@
+"""How a model is applied, as typed settings. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Normalization = Literal["zscore_nonzero", "zscore", "none"]
+Blending = Literal["gaussian", "constant"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How scans become network input.
+
+    Attributes:
+        spacing: Voxel size of the model space in mm, or None to keep the reference scan's.
+        orientation: Axis codes of the model space, such as "RAS".
+        crop_margin: Voxels kept around the foreground bounding box.
+        normalization: Per channel: z-score over nonzero voxels, over all voxels, or nothing.
+    """
+
+    spacing: tuple[float, float, float] | None = (1.0, 1.0, 1.0)
+    orientation: str = "RAS"
+    crop_margin: int = 0
+    normalization: Normalization = "zscore_nonzero"
+
+
+@dataclass(frozen=True)
+class InferenceSettings:
+    """How the network is slid over the prepared volume.
+
+    Attributes:
+        roi_size: Window in voxels of the model space.
+        overlap: Fraction of a window shared with its neighbour, 0 to below 1.
+        blending: Weight of a window's voxels where windows overlap.
+        mirror_axes: Spatial axes along which predictions are also made mirrored and averaged.
+        threshold: Probability from which a region holds.
+    """
+
+    roi_size: tuple[int, int, int]
+    overlap: float = 0.5
+    blending: Blending = "gaussian"
+    mirror_axes: tuple[int, ...] = ()
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class PostprocessingSettings:
+    """How regions are cleaned before they are painted, and labels after it.
+
+    Attributes:
+        min_volume_ml: Per region name: connected pieces smaller than this are removed.
+        replace_small: Per region name: when all of the region together is smaller than this many
+            mL, it is not painted, so the region around it shows (enhancing tumour becomes core).
+        min_fragment_ml: Pieces of a label smaller than this that touch other labels, such as
+            slivers along the edge of an inner region, become part of what they touch most.
+    """
+
+    min_volume_ml: Mapping[str, float] = field(default_factory=dict)
+    replace_small: Mapping[str, float] = field(default_factory=dict)
+    min_fragment_ml: float = 0.0
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network as plain data.
+
+    Attributes:
+        target: Name of the network class, such as "Factorizer".
+        arguments: Keyword arguments as JSON-like values. Classes are written by name ("ReLU",
+            "NMF"); a class with preset arguments is the pair ["SWMatricize", {"head_dim": 8}].
+    """
+
+    target: str
+    arguments: Mapping[str, Any]
+
+    def build(self) -> nn.Module:
+        """The network with fresh weights.
+
+        Raises:
+            BadModelError: If the target or an argument is not one that bundles may name.
+        """
+        from factorizer_engine.bundles.architecture import build_network
+
+        return build_network(self)

@@ -1,0 +1,1 @@
+"""Scans and results in files: NIfTI, NRRD, MHA, DICOM and Slicer segmentations."""

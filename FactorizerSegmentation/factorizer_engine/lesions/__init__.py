@@ -1,0 +1,1 @@
+"""Lesions: measured in a label map, and written as tables."""

@@ -1,0 +1,131 @@
+"""Lesions as the connected pieces of each class in a label map, and their measures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cc3d
+import numpy as np
+from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial.distance import pdist
+
+from factorizer_engine.images.preprocessing import foreground_box
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.lesions import Lesion
+
+if TYPE_CHECKING:
+    from factorizer_engine.protocol.models import Label, Region
+
+#: Centres of the six faces of a voxel around its centre, in voxels.
+_FACES = np.concatenate([np.eye(3), -np.eye(3)]) / 2
+
+#: Up to this size trying all pairs of points is quicker than finding the hull.
+_FEW_VOXELS = 12
+
+
+def find_lesions(
+    labelmap: Scan,
+    regions: Sequence[Region],
+    labels: Sequence[Label],
+    probabilities: np.ndarray,
+) -> list[Lesion]:
+    """Measure the connected pieces (26 neighbours) of every class.
+
+    Args:
+        labelmap: Integer voxels, shape (I, J, K).
+        regions: The network's regions, in the order of `probabilities`.
+        labels: The classes; values that none of them names are passed over.
+        probabilities: Shape (R, I, J, K), on the grid of the label map.
+
+    Returns:
+        All lesions, classes in the order of `labels`, each from large to small.
+    """
+    box = foreground_box([labelmap.array], margin=0)
+    if box is None:
+        return []
+    values = np.ascontiguousarray(labelmap.array[box])
+    pieces, count = cc3d.connected_components(values, connectivity=26, return_N=True)
+    where = np.stack(np.nonzero(pieces))
+    piece_of = pieces[tuple(where)]
+    sizes = np.bincount(piece_of, minlength=count + 1)[1:]
+    order = np.argsort(piece_of, kind="stable")
+    members = np.split(where[:, order].T, np.cumsum(sizes)[:-1])
+    offset = np.array([s.start for s in box])
+    sources = {region.label: index for index, region in enumerate(regions)}
+    class_order = {label.value: rank for rank, label in enumerate(labels)}
+    by_value = {label.value: label for label in labels}
+
+    found = []
+    for voxels in members:
+        value = int(values[tuple(voxels[0])])
+        if value in by_value:
+            found.append((class_order[value], -len(voxels), value, voxels + offset))
+    found.sort(key=lambda item: item[:2])
+    return [
+        _measure(number, by_value[value], voxels, labelmap.affine, probabilities, sources)
+        for number, (_, _, value, voxels) in enumerate(found, start=1)
+    ]
+
+
+def largest_diameter(voxels: np.ndarray, affine: np.ndarray) -> float:
+    """Largest distance in mm between two points on the surface of a set of voxels.
+
+    The surface is represented by the centres of voxel faces, so a single voxel is as long as its
+    longest edge. The two points farthest apart are vertices of the convex hull.
+
+    Args:
+        voxels: Indices, shape (N, 3), in the order in which `numpy.argwhere` gives them.
+        affine: 4x4, voxel to world.
+    """
+    few = len(voxels) <= _FEW_VOXELS
+    # Faces of voxels inside the hull of all centres are inside the hull of all faces.
+    centres = voxels if few else _outermost(_line_ends(voxels))
+    points = (centres[:, None] + _FACES).reshape(-1, 3) @ affine[:3, :3].T
+    return float(pdist(points if few else _outermost(points)).max())
+
+
+def _outermost(points: np.ndarray) -> np.ndarray:
+    """The vertices of the convex hull; all points (N, 3) where they lie in one plane."""
+    try:
+        return points[ConvexHull(points).vertices]
+    except QhullError:
+        return points
+
+
+def _measure(
+    number: int,
+    label: Label,
+    voxels: np.ndarray,
+    affine: np.ndarray,
+    probabilities: np.ndarray,
+    sources: dict[int, int],
+) -> Lesion:
+    centre = affine[:3, :3] @ voxels.mean(axis=0) + affine[:3, 3]
+    probability = float("nan")
+    if label.value in sources:
+        values = probabilities[sources[label.value]][tuple(voxels.T)]
+        probability = float(values.mean(dtype=np.float64))
+    return Lesion(
+        id=number,
+        label=label.value,
+        name=label.name,
+        volume_ml=len(voxels) * abs(float(np.linalg.det(affine[:3, :3]))) / 1000.0,
+        max_diameter_mm=largest_diameter(voxels, affine),
+        centroid_ras=tuple(float(c) for c in centre),
+        mean_probability=probability,
+    )
+
+
+def _line_ends(voxels: np.ndarray) -> np.ndarray:
+    """Those voxels that are first or last in their row along every axis; all hull vertices are."""
+    for axis in (2, 1, 0):
+        others = [a for a in range(3) if a != axis]
+        if axis < 2:  # they come in the order of rows along the last axis
+            order = np.lexsort((voxels[:, axis], voxels[:, others[0]], voxels[:, others[1]]))
+            voxels = voxels[order]
+        new_row = (np.diff(voxels[:, others], axis=0) != 0).any(axis=1)
+        first = np.concatenate([[True], new_row])
+        last = np.concatenate([new_row, [True]])
+        voxels = voxels[first | last]
+    return voxels

@@ -1,0 +1,91 @@
+"""Turns whatever goes wrong into one plain sentence.
+
+Standard library only, so that a failing import of a heavy package can be reported too.
+"""
+
+from __future__ import annotations
+
+import errno
+import traceback
+
+from factorizer_engine.protocol.errors import (
+    BadInputError,
+    CancelledError,
+    EngineError,
+    EngineMemoryError,
+    InternalError,
+)
+
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS}
+NO_MEMORY = {errno.ENOMEM}
+
+# How torch words it: CUDA and MPS, the host's allocator, and the two CUDA libraries.
+_MEMORY_PHRASES = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "alloc_failed",
+)
+
+
+def as_engine_error(error: BaseException) -> EngineError:
+    """The error to show for `error`; an `EngineError` is returned as it is.
+
+    Memory, disk and permission troubles get their own sentence. Everything else is a defect: its
+    traceback goes to the details, never into the message.
+    """
+    if isinstance(error, EngineError):
+        return error
+    if _was_interrupted(error):
+        return CancelledError()
+    details = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    if _is_out_of_memory(error):
+        return EngineMemoryError(
+            "Memory ran out; close other programs, choose a smaller overlap or use another device.",
+            details,
+        )
+    if isinstance(error, OSError):
+        message = _file_message(error)
+        if message:
+            return BadInputError(message, details)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition(".")[0]
+        return InternalError(
+            f"The Python package '{package}' that the engine needs is not installed.", details
+        )
+    return InternalError(
+        f"The engine failed with an unexpected {type(error).__name__}; the log has the details.",
+        details,
+    )
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C is behind the error: code that is interrupted may fail in its own way."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno in NO_MEMORY
+    if type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(phrase in text for phrase in _MEMORY_PHRASES)
+
+
+def _file_message(error: OSError) -> str:
+    place = f"'{error.filename}'" if error.filename else "the output folder"
+    if error.errno in NO_SPACE:
+        return f"There is no space left to write {place}; free some space or choose another folder."
+    if error.errno in NO_ACCESS:
+        return f"There is no permission to use {place}; choose another place."
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"{place} does not exist."
+    if isinstance(error, (NotADirectoryError, IsADirectoryError, FileExistsError)):
+        return f"{place} cannot be used, because a file or folder of that name is in the way."
+    return ""

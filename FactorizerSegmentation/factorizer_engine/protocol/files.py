@@ -1,0 +1,92 @@
+"""Files that appear complete or not at all, in folders that were tried beforehand.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.failures import NO_SPACE
+
+MEGABYTE = 2**20
+
+
+def prepare_output_folder(path: str | Path, needed_bytes: int = MEGABYTE) -> Path:
+    """Create the folder if need be and try to write there; returns its absolute path.
+
+    Raises:
+        BadInputError: If the folder cannot be made, cannot be written to or has too little space.
+    """
+    folder = Path(path).expanduser().absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, probe = tempfile.mkstemp(prefix=".probe-", dir=folder)
+        os.close(handle)
+        os.unlink(probe)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise BadInputError(
+            f"The output folder '{folder}' cannot be written to; choose another folder.",
+            repr(error),
+        ) from error
+    if free < needed_bytes:
+        raise BadInputError(
+            f"The output folder '{folder}' has {free / MEGABYTE:.0f} MB of free space but about "
+            f"{needed_bytes / MEGABYTE:.0f} MB are needed; free some or choose another folder."
+        )
+    return folder
+
+
+@contextmanager
+def written_at_once(folder: Path) -> Iterator[Path]:
+    """A new folder inside `folder` whose files move up into it when the block ends well.
+
+    If the block fails, they vanish, and what was in `folder` before stays as it was.
+    """
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
+        yield Path(unfinished)
+        for file in sorted(Path(unfinished).iterdir()):
+            os.replace(file, folder / file.name)
+
+
+@contextmanager
+def written_atomically(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path`, with the same ending, moved there when the block ends well.
+
+    Missing folders are made. If the block fails, nothing is left behind and an older file stays.
+
+    Raises:
+        BadInputError: If the folder cannot be written to or has no space left.
+    """
+    path = Path(path).expanduser()
+    temporary = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        raise _write_error(path, error) from error
+    finally:
+        try:
+            temporary.unlink(missing_ok=True)
+        except OSError:
+            pass
+
+
+def _write_error(path: Path, error: OSError | RuntimeError) -> BadInputError:
+    """The error as one sentence; ITK raises RuntimeError whatever the reason."""
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        message = f"There is no space left to write {path.name} to {path.parent}; free some space."
+    elif path.is_dir():
+        message = f"{path} is a folder; choose another name for the result."
+    else:
+        message = f"{path.name} cannot be written to {path.parent}; choose another folder."
+    return BadInputError(message, repr(error))

@@ -1,0 +1,231 @@
+"""Which file or volume is which channel, by its name. Standard library only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from factorizer_engine.protocol.errors import BadInputError
+
+if TYPE_CHECKING:
+    from factorizer_engine.protocol.models import Channel
+
+Item = TypeVar("Item", str, Path)
+
+#: Spellings of common sequences, beside those that a bundle lists. Letters and digits only.
+_SPELLINGS = {
+    "flair": ("flair", "t2f", "t2flair", "flr", "darkfluid"),
+    "t1": ("t1", "t1w", "t1n", "t1weighted", "t1native", "t1pre"),
+    "t1ce": (
+        *("t1ce", "t1c", "t1gd", "t1gad", "t1km", "t1post", "t1contrast", "t1enhanced"),
+        *("t1cew", "t1wce", "t1wgd", "t1wpost", "t1wc", "t1wks", "t1ks", "ct1"),
+    ),
+    "t2": ("t2", "t2w", "t2weighted"),
+    "dwi": ("dwi", "trace", "b1000"),
+    "adc": ("adc",),
+}
+
+#: Words that say of a T1 that contrast agent was given, wherever they stand in the name.
+_CONTRAST = {
+    *("ce", "gd", "gad", "gado", "gadolinium", "gadovist", "km", "post", "postcontrast"),
+    *("contrast", "enhanced", "cm", "ks"),
+}
+
+#: Words that turn one of these around, standing before it or alone.
+_NO_CONTRAST = {"no", "non", "pre", "without", "ohne", "precontrast", "noncontrast", "native"}
+
+#: Words that mark results rather than scans.
+_NOT_SCANS = {
+    *("seg", "dseg", "segmentation", "label", "labels", "labelmap", "mask", "msk", "brainmask"),
+    *("lesion", "lesions", "roi", "pred", "prediction", "probabilities", "gt", "truth"),
+}
+
+_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", ".dcm")
+
+#: How many names a message lists.
+_SHOWN = 6
+
+_NNUNET_SUFFIX = re.compile(r"_(\d{4})$")
+
+
+def match_channels(items: Sequence[Item], channels: Sequence[Channel]) -> dict[str, Item]:
+    """Find the item for every channel by its name.
+
+    A complete set of nnU-Net suffixes (`_0000`, `_0001`, ... in channel order) decides. Otherwise
+    names are compared, word by word, with channel names, their aliases and the usual spellings of
+    MR sequences. The longest spelling counts, so "T1" does not take "T1ce" or "T1_Gd", nor "T2" a
+    "T2_FLAIR". Where a file's own name says nothing, that of its folder is read along with it. One
+    item for one channel needs no name, unless its name is that of a result or of another sequence.
+
+    Args:
+        items: Paths, or names of volumes.
+        channels: What is wanted, in network order.
+
+    Returns:
+        The item by channel name, in network order.
+
+    Raises:
+        BadInputError: If a channel fits none of the items, or several; lists the candidates.
+    """
+    candidates = channel_candidates(items, channels)
+    problems = []
+    for name, found in candidates.items():
+        if len(found) > 1:
+            problems.append(f"{name} could be {' or '.join(_shown(item) for item in found)}")
+    missing = [name for name, found in candidates.items() if not found]
+    if missing:
+        taken = {id(item) for found in candidates.values() for item in found}
+        rest = [_shown(item) for item in items if id(item) not in taken]
+        more = f" and {len(rest) - _SHOWN} more" if len(rest) > _SHOWN else ""
+        seen = f" among {', '.join(rest[:_SHOWN])}{more}" if rest else ""
+        problems.append(f"nothing{seen} looks like {' or '.join(missing)}")
+    if problems:
+        raise BadInputError(f"Please say which scan is which: {'; '.join(problems)}.")
+    return {name: found[0] for name, found in candidates.items()}
+
+
+def channel_candidates(
+    items: Sequence[Item], channels: Sequence[Channel]
+) -> dict[str, tuple[Item, ...]]:
+    """All items that fit each channel, by channel name in network order.
+
+    An interface can fill in the channels with exactly one candidate and leave the rest open.
+    """
+    numbered = _by_suffix(items, channels)
+    if numbered is not None:
+        return {name: (item,) for name, item in numbered.items()}
+    found: dict[str, list[Item]] = {channel.name: [] for channel in channels}
+    for item in items:
+        name = guess_channel(item, channels)
+        if name is not None:
+            found[name].append(item)
+    if len(items) == len(channels) == 1 and _may_be(items[0], channels[0]):
+        found[channels[0].name] = list(items)
+    return {name: tuple(fitting) for name, fitting in found.items()}
+
+
+def guess_channel(item: str | Path, channels: Sequence[Channel]) -> str | None:
+    """The channel that a name speaks of, or None if it speaks of none or of several."""
+    path = Path(item)
+    words = _words(path.name)
+    if _NOT_SCANS.intersection(words):
+        return None
+    found = _channels_in(words, channels)
+    if not found and path.parent.name:
+        found = _channels_in([*_words(path.parent.name), *words], channels)
+    return found.pop() if len(found) == 1 else None
+
+
+def _may_be(item: str | Path, channel: Channel) -> bool:
+    """Whether a name leaves open that it is the channel's: it is no result, no other sequence."""
+    words = _words(Path(item).name)
+    if _NOT_SCANS.intersection(words):
+        return False
+    kind, own = _kind(channel), _spellings(channel)
+    others = {text for other, texts in _SPELLINGS.items() if other != kind for text in texts} - own
+    spoken = {text for _, _, text in _runs(words)}
+    return kind is None or bool(spoken & own) or not spoken & others
+
+
+def _by_suffix(items: Sequence[Item], channels: Sequence[Channel]) -> dict[str, Item] | None:
+    """Items by nnU-Net suffix, if every channel has exactly one and all are of one case."""
+    numbered: dict[int, Item] = {}
+    cases = set()
+    for item in items:
+        stem = _stem(Path(item).name)
+        suffix = _NNUNET_SUFFIX.search(stem)
+        if suffix is None:
+            continue
+        number = int(suffix.group(1))
+        if number in numbered:
+            return None
+        numbered[number] = item
+        cases.add(stem[: suffix.start()])
+    if len(cases) != 1 or set(numbered) != set(range(len(channels))):
+        return None
+    return {channel.name: numbered[index] for index, channel in enumerate(channels)}
+
+
+def _channels_in(words: Sequence[str], channels: Sequence[Channel]) -> set[str]:
+    """Names of the channels that `words` speak of; spellings inside longer ones do not count."""
+    matches = []
+    for channel in channels:
+        spellings = _spellings(channel)
+        for start, stop, text in _runs(words):
+            if text in spellings:
+                matches.append((start, stop, channel.name))
+    found = {
+        name
+        for start, stop, name in matches
+        if not any(
+            other != name and a <= start and stop <= b and (a, b) != (start, stop)
+            for a, b, other in matches
+        )
+    }
+    return _with_contrast(found, words, channels)
+
+
+def _runs(words: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+    """Every run of up to four words: first, last plus one, and the words without spaces."""
+    for start in range(len(words)):
+        for stop in range(start + 1, min(start + 5, len(words) + 1)):
+            yield start, stop, "".join(words[start:stop])
+
+
+def _with_contrast(found: set[str], words: Sequence[str], channels: Sequence[Channel]) -> set[str]:
+    """Read "T1 ... contrast" as T1 with contrast agent, and "T2 ... FLAIR" as FLAIR."""
+    kinds = {_kind(channel): channel.name for channel in channels}
+    plain, enhanced = kinds.get("t1"), kinds.get("t1ce")
+    if plain in found and enhanced is not None and _says_contrast(words):
+        found = (found - {plain}) | {enhanced}
+    if kinds.get("flair") in found:
+        found = found - {kinds.get("t2")}
+    return found
+
+
+def _says_contrast(words: Sequence[str]) -> bool:
+    return any(
+        word in _CONTRAST and not (index and words[index - 1] in _NO_CONTRAST)
+        for index, word in enumerate(words)
+    )
+
+
+def _kind(channel: Channel) -> str | None:
+    """Which common sequence a channel is, by its name."""
+    name = _compact(channel.name)
+    for kind, spellings in _SPELLINGS.items():
+        if name == kind or name in spellings:
+            return kind
+    return None
+
+
+def _spellings(channel: Channel) -> set[str]:
+    own = {_compact(text) for text in (channel.name, *channel.aliases)}
+    return own | set(_SPELLINGS.get(_kind(channel) or "", ()))
+
+
+def _compact(text: str) -> str:
+    return "".join(_words(text))
+
+
+def _words(name: str) -> list[str]:
+    """Lower-case runs of letters and digits; a capital after a small letter starts a new one.
+
+    "+C", the scanners' mark for contrast agent, becomes a word of its own.
+    """
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", _stem(name)).lower()
+    parted = re.sub(r"\+ ?c(?![a-z0-9])", " contrast ", parted)
+    return re.findall(r"[a-z0-9]+", parted)
+
+
+def _stem(name: str) -> str:
+    for ending in _ENDINGS:
+        if name.lower().endswith(ending):
+            return name[: -len(ending)]
+    return name
+
+
+def _shown(item: str | Path) -> str:
+    return Path(item).name

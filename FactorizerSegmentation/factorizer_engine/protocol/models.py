@@ -1,0 +1,55 @@
+"""What models take and give: channels in, regions and labels out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from factorizer_engine.protocol.messages import Message
+
+
+@dataclass(frozen=True)
+class Channel(Message):
+    """One input channel; bundles list them in network order.
+
+    Attributes:
+        name: The name shown to users and accepted on the command line, such as "FLAIR".
+        aliases: Other spellings that file and series names use, lower case.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Region(Message):
+    """One sigmoid output of the network; bundles list them in network order.
+
+    Attributes:
+        name: Short name, such as "WT".
+        label: Value painted into the label map where the region holds.
+        title: Name for people, such as "Whole tumour".
+        order: Regions are painted in ascending order, so an inner region covers the one around it;
+            those of equal order exclude each other, and the likeliest holds.
+    """
+
+    name: str
+    label: int
+    title: str
+    order: int = 0
+
+
+@dataclass(frozen=True)
+class Label(Message):
+    """One value of the label map.
+
+    Attributes:
+        value: The voxel value.
+        name: Name for people.
+        color: Red, green and blue, 0 to 255.
+        terminology: Slicer's coded terminology entry (seven parts joined by "~"), or "".
+    """
+
+    value: int
+    name: str
+    color: tuple[int, int, int]
+    terminology: str = ""

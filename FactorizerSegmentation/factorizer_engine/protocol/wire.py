@@ -1,0 +1,148 @@
+"""How messages travel: one JSON object per line, checked on arrival.
+
+A request carries an id, the name of a method and its parameters:
+
+    {"id": 1, "method": "segment", "params": {...}}
+
+It is answered by any number of progress events and exactly one reply:
+
+    {"id": 1, "event": "progress", "stage": "segmenting", "fraction": 0.4, "remaining": 12.5}
+    {"id": 1, "result": {...}}
+    {"id": 1, "error": {"kind": "bad_input", "message": "One sentence.", "details": ""}}
+
+A line without a readable id is answered with an error whose id is null.
+
+The Slicer process imports this file: standard library and numpy only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from factorizer_engine.protocol.errors import (
+    BadInputError,
+    BadModelError,
+    CancelledError,
+    EngineError,
+    EngineMemoryError,
+    InternalError,
+)
+from factorizer_engine.protocol.messages import ProtocolError, is_integer, parse, plain
+from factorizer_engine.protocol.progress import Progress
+
+ERROR_TYPES: dict[str, type[EngineError]] = {
+    error.kind: error
+    for error in (BadInputError, BadModelError, EngineMemoryError, CancelledError, InternalError)
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """Asks the engine to do something."""
+
+    id: int
+    method: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        return encode_line({"id": self.id, "method": self.method, "params": self.params})
+
+    @classmethod
+    def decode(cls, line: bytes | str) -> Request:
+        """Read one line.
+
+        Raises:
+            ProtocolError: If it is not a request.
+        """
+        data = decode_line(line)
+        request_id = data.get("id")
+        if not is_integer(request_id):
+            raise ProtocolError("The engine was sent a request without an id.")
+        method, params = data.get("method"), data.get("params", {})
+        if not isinstance(method, str) or not isinstance(params, dict):
+            raise ProtocolError(
+                "The engine was sent a request without a method or parameters.",
+                request_id=request_id,
+            )
+        return cls(request_id, method, params)
+
+
+@dataclass(frozen=True)
+class ProgressEvent:
+    """How far the request `id` has come."""
+
+    id: int
+    progress: Progress
+
+    def encode(self) -> bytes:
+        progress = dataclasses.asdict(self.progress)
+        return encode_line({"id": self.id, "event": "progress", **progress})
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Ends the request `id`, with a result or with an error."""
+
+    id: int | None
+    result: dict[str, Any] | None = None
+    error: EngineError | None = None
+
+    def encode(self) -> bytes:
+        if self.error is None:
+            return encode_line({"id": self.id, "result": self.result or {}})
+        error = {
+            "kind": self.error.kind,
+            "message": str(self.error),
+            "details": self.error.details,
+        }
+        return encode_line({"id": self.id, "error": error})
+
+
+def decode_answer(line: bytes | str) -> ProgressEvent | Reply:
+    """Read one line that an engine wrote.
+
+    Raises:
+        ProtocolError: If it is neither progress nor a reply.
+    """
+    data = decode_line(line)
+    request_id = data.get("id")
+    if request_id is not None and not is_integer(request_id):
+        raise ProtocolError("The engine answered without an id.")
+    if data.get("event") == "progress" and request_id is not None:
+        known = {name: data.get(name) for name in ("stage", "fraction", "remaining")}
+        return ProgressEvent(request_id, parse(Progress, known, "progress"))
+    if isinstance(data.get("error"), dict):
+        return Reply(request_id, error=_parse_error(data["error"]))
+    if isinstance(data.get("result"), dict):
+        return Reply(request_id, result=data["result"])
+    raise ProtocolError("The engine answered with neither a result nor an error.")
+
+
+def encode_line(data: Mapping[str, Any]) -> bytes:
+    """One JSON object as a line of UTF-8, newline included."""
+    return json.dumps(plain(data), separators=(",", ":")).encode("utf-8") + b"\n"
+
+
+def decode_line(line: bytes | str) -> dict[str, Any]:
+    """The JSON object on a line.
+
+    Raises:
+        ProtocolError: If there is none.
+    """
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("A line of the engine protocol is not JSON.", repr(error)) from error
+    if not isinstance(data, dict):
+        raise ProtocolError("A line of the engine protocol is not a JSON object.")
+    return data
+
+
+def _parse_error(data: dict[str, Any]) -> EngineError:
+    error_type = ERROR_TYPES.get(data.get("kind"), InternalError)
+    message = data.get("message") or "The engine failed without saying why."
+    return error_type(str(message), str(data.get("details") or ""))

@@ -1,0 +1,1 @@
+"""The engine process: its jobs, what stays warm between them, and the client that drives it."""

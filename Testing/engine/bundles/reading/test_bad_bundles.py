@@ -1,0 +1,226 @@
+"""Bundles that cannot be used are refused with one plain sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import zipfile
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from factorizer_engine.bundles.reading.archive import extract_bundle
+from factorizer_engine.bundles.reading.checksums import CHECKSUM_FILE
+from factorizer_engine.bundles.reading.loading import load_bundle
+from factorizer_engine.protocol.errors import BadModelError
+
+
+def refusal(path, build=False):
+    with pytest.raises(BadModelError) as refused:
+        loaded = load_bundle(path)
+        if build:
+            loaded.build_networks()
+    sentence = str(refused.value)
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert "Traceback" not in sentence
+    return sentence
+
+
+@pytest.fixture
+def open_bundle(bundle):
+    """A bundle without checksums, as other software leaves it."""
+    (bundle.path / CHECKSUM_FILE).unlink()
+    return bundle
+
+
+def edit_json(path, edit):
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_bundle_without_weights(open_bundle):
+    open_bundle.weights[0].unlink()
+    assert "has no weights" in refusal(open_bundle.path)
+
+
+def test_a_bundle_of_another_architecture(open_bundle):
+    weights = open_bundle.weights[0]
+    state = load_file(weights)
+    state["stem.weight"] = torch.zeros(8, 2, 3, 3, 3)
+    state["surprise"] = torch.zeros(1)
+    del state["head.bias"]
+    save_file(state, weights)
+    sentence = refusal(open_bundle.path, build=True)
+    assert "head.bias is missing" in sentence
+    assert "surprise is not part of the network" in sentence
+    assert "stem.weight is 8x2x3x3x3 instead of 8x4x3x3x3" in sentence
+
+
+def test_many_differences_are_counted_not_listed(open_bundle):
+    def deepen(content):
+        content["network_def"].update(encoder_depth=[2, 2])
+
+    edit_json(open_bundle.path / "configs" / "inference.json", deepen)
+    sentence = refusal(open_bundle.path, build=True)
+    assert sentence.count("is missing") == 3
+    assert "more differences" in sentence
+
+
+def test_an_absurdly_large_network_is_refused_before_memory_is_used(open_bundle):
+    def widen(content):
+        content["network_def"].update(encoder_width=[8, 8_000_000])
+
+    edit_json(open_bundle.path / "configs" / "inference.json", widen)
+    assert "do not fit" in refusal(open_bundle.path, build=True)
+
+
+def test_a_bundle_with_a_poisoned_pickle(open_bundle, tmp_path):
+    class Poison:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'trace'}",)
+
+    open_bundle.weights[0].unlink()
+    torch.save({"model": Poison()}, open_bundle.path / "models" / "model.pt")
+    assert "refused" in refusal(open_bundle.path, build=True)
+    assert not (tmp_path / "trace").exists()
+
+
+def test_a_bundle_with_an_expression_outside_the_allow_list(open_bundle):
+    expression = "$__import__('os').getcwd()"
+    edit_json(
+        open_bundle.path / "configs" / "inference.json",
+        lambda content: content["network_def"].update(rank=expression),
+    )
+    assert expression in refusal(open_bundle.path)
+
+
+def test_truncated_weights(open_bundle):
+    weights = open_bundle.weights[0]
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert "model.safetensors are damaged" in refusal(open_bundle.path, build=True)
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "inference.json"])
+@pytest.mark.parametrize("content", ["{", "[]", "", "\0\xff"])
+def test_broken_configurations(open_bundle, name, content):
+    (open_bundle.path / "configs" / name).write_bytes(content.encode("latin-1"))
+    assert name in refusal(open_bundle.path)
+
+
+@pytest.mark.parametrize(
+    "content", ["a: [", "!!python/object/apply:os.getcwd []", "- 1", "a: &a [*a]\nnetwork_def: *a"]
+)
+def test_broken_or_hostile_yaml(open_bundle, content):
+    (open_bundle.path / "configs" / "inference.json").unlink()
+    (open_bundle.path / "configs" / "inference.yaml").write_text(content)
+    refusal(open_bundle.path)
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "inference.json"])
+def test_missing_configurations(open_bundle, name):
+    (open_bundle.path / "configs" / name).unlink()
+    assert name.removesuffix(".json") in refusal(open_bundle.path)
+
+
+def test_settings_of_the_wrong_type(open_bundle):
+    def spoil(content):
+        content["factorizer"]["preprocessing"]["spacing"] = "fine"
+
+    edit_json(open_bundle.path / "configs" / "metadata.json", spoil)
+    assert "preprocessing.spacing" in refusal(open_bundle.path)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "words"),
+    [
+        ("preprocessing", "spacing", [1, 0, 1], "voxels"),
+        ("preprocessing", "orientation", "RRS", "orientation"),
+        ("preprocessing", "normalization", "histogram", "normalization"),
+        ("inference", "overlap", 1.0, "overlap"),
+        ("inference", "roi_size", [8, 8, 8], "windows"),
+        ("inference", "mirror_axes", [3], "mirrors"),
+        ("labels", 0, {"value": 2, "name": "Twice", "color": [0, 0, 0]}, "label values"),
+        ("regions", 0, {"name": "ET", "label": 9, "title": "Nine"}, "no label"),
+        ("channels", 0, {"name": "t1"}, "channels of the same name"),
+    ],
+)
+def test_settings_that_make_no_sense(open_bundle, section, key, value, words):
+    def spoil(content):
+        content["factorizer"][section][key] = value
+
+    edit_json(open_bundle.path / "configs" / "metadata.json", spoil)
+    assert words in refusal(open_bundle.path)
+
+
+def test_a_bundle_of_a_later_format(open_bundle):
+    def age(content):
+        content["factorizer"]["format"] = 99
+
+    edit_json(open_bundle.path / "configs" / "metadata.json", age)
+    assert "newer version" in refusal(open_bundle.path)
+
+
+def test_a_bundle_that_does_not_name_its_channels(authors_bundle):
+    root = authors_bundle({"0": "DWI"}, {"0": "lesion"})
+    edit_json(
+        root / "configs" / "metadata.json", lambda content: content.pop("network_data_format")
+    )
+    assert "does not name its inputs" in refusal(root)
+
+
+def test_things_that_are_not_bundles(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "weights.pt").write_bytes(b"x")
+    (tmp_path / "broken.zip").write_bytes(b"PK not really")
+    assert "no configs folder" in refusal(tmp_path / "folder")
+    assert "factorizer models import" in refusal(tmp_path / "weights.pt")
+    assert "damaged" in refusal(tmp_path / "broken.zip")
+    assert "no model at" in refusal(tmp_path / "nowhere")
+
+
+def archive_of(tmp_path, *entries):
+    path = tmp_path / "model.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry, content in entries:
+            archive.writestr(entry, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["../escaped", "configs/../../escaped", "/escaped", "..\\escaped", "C:/escaped"]
+)
+def test_an_archive_that_reaches_outside_its_folder(tmp_path, name):
+    archive = archive_of(tmp_path, ("configs/metadata.json", "{}"), (name, "x"))
+    target = tmp_path / "inner" / "target"
+    target.mkdir(parents=True)
+    with pytest.raises(BadModelError, match="outside its own folder"):
+        extract_bundle(archive, target)
+    assert not list(tmp_path.rglob("escaped*"))
+
+
+def test_an_archive_with_a_link(tmp_path):
+    link = zipfile.ZipInfo("configs")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    assert "outside its own folder" in refusal(archive_of(tmp_path, (link, "/etc")))
+
+
+def test_an_archive_that_unpacks_to_far_more_than_its_size(tmp_path):
+    archive = archive_of(tmp_path, ("configs/metadata.json", b"\0" * 5_000_000))
+    target = tmp_path / "target"
+    target.mkdir()
+    with pytest.raises(BadModelError, match="more than a model needs"):
+        extract_bundle(archive, target, max_bytes=1_000_000)
+    assert sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) <= 1_100_000
+
+
+def test_an_archive_with_a_damaged_entry(bundle, tmp_path):
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", bundle.path)
+    with open(packed, "r+b") as file:
+        file.seek(2000)
+        file.write(b"\xaa" * 400)
+    assert "damaged" in refusal(packed)

@@ -1,0 +1,224 @@
+"""Reading DICOM series, and refusing those that are no even stack of slices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from pydicom.uid import generate_uid
+
+from factorizer_engine.images.files.dicom import list_series
+from factorizer_engine.images.files.readers import read_scan
+from factorizer_engine.images.scan import Scan
+
+
+def test_a_series_is_read_with_its_place_whatever_the_order_of_its_files(
+    tmp_path, oblique_scan, write_dicom
+):
+    write_dicom(tmp_path, oblique_scan, description="AX FLAIR")
+    scan = read_scan(tmp_path)
+    assert scan.name == "AX FLAIR"
+    np.testing.assert_array_equal(scan.array, oblique_scan.array)
+    np.testing.assert_allclose(scan.affine, oblique_scan.affine, atol=1e-6)
+
+
+def test_geometry_agrees_with_itks_own_series_reader(tmp_path, oblique_scan, write_dicom):
+    write_dicom(tmp_path, oblique_scan)
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path)))
+    image = reader.Execute()
+    scan = read_scan(tmp_path)
+    for index in ((0, 0, 0), (9, 11, 8), (3, 0, 5)):
+        here = (scan.affine @ [*index, 1])[:3]
+        np.testing.assert_allclose(
+            here * [-1, -1, 1], image.TransformIndexToPhysicalPoint(index), atol=1e-4
+        )
+        assert scan.array[index] == image[index]
+
+
+def test_rescale_slope_and_intercept_of_each_file_are_applied(tmp_path, oblique_scan, write_dicom):
+    def rescale(data):
+        data.RescaleSlope, data.RescaleIntercept = 0.5 * data.InstanceNumber, -10
+
+    write_dicom(tmp_path, oblique_scan, change=rescale)
+    slope = 0.5 * np.arange(1, oblique_scan.shape[2] + 1)
+    np.testing.assert_allclose(read_scan(tmp_path).array, oblique_scan.array * slope - 10)
+
+
+def test_slices_stored_from_top_to_bottom_come_in_order_of_place(
+    tmp_path, oblique_scan, write_dicom
+):
+    flip = np.diag([1.0, 1.0, -1.0, 1.0])
+    flip[2, 3] = oblique_scan.shape[2] - 1
+    flipped = Scan(oblique_scan.array[:, :, ::-1], oblique_scan.affine @ flip)
+    write_dicom(tmp_path, flipped)
+    scan = read_scan(tmp_path)
+    value = scan.array[2, 5, 7]
+    world = scan.affine @ [2, 5, 7, 1]
+    index = np.round(np.linalg.inv(oblique_scan.affine) @ world).astype(int)[:3]
+    assert oblique_scan.array[tuple(index)] == value
+
+
+def test_several_series_are_listed_and_one_can_be_named(
+    tmp_path, oblique_scan, write_dicom, refused
+):
+    write_dicom(tmp_path, oblique_scan, description="FLAIR", number=3)
+    other = oblique_scan.with_array(oblique_scan.array[::-1])
+    uid = write_dicom(tmp_path, other, description="T1 post", number=2)
+    series = list_series(tmp_path)
+    assert [(s.number, s.description, len(s.slices)) for s in series] == [
+        ("2", "T1 post", 9),
+        ("3", "FLAIR", 9),
+    ]
+    message = refused(read_scan, tmp_path)
+    assert "2 series" in message and "T1 post" in message and "FLAIR" in message
+    for name in (uid, "2", "T1 post"):
+        np.testing.assert_array_equal(read_scan(tmp_path, series=name).array, other.array)
+    assert "no series called DWI" in refused(read_scan, tmp_path, series="DWI")
+
+
+def test_a_single_localiser_image_beside_the_series_does_not_matter(
+    tmp_path, oblique_scan, write_dicom
+):
+    write_dicom(tmp_path, oblique_scan)
+    write_dicom(tmp_path, oblique_scan, description="localiser", skip=range(1, 9))
+    assert read_scan(tmp_path).shape == oblique_scan.shape
+
+
+def test_series_in_folders_below_are_found_and_other_files_passed_over(
+    tmp_path, oblique_scan, write_dicom
+):
+    write_dicom(tmp_path / "study" / "series", oblique_scan)
+    (tmp_path / "notes.txt").write_text("not an image")
+    assert read_scan(tmp_path).shape == oblique_scan.shape
+
+
+def test_missing_slices_are_counted(tmp_path, oblique_scan, write_dicom, refused):
+    write_dicom(tmp_path, oblique_scan, skip=(3, 4))
+    assert "lacks 2 slices" in refused(read_scan, tmp_path)
+
+
+def test_unequal_slice_distances_are_refused(tmp_path, oblique_scan, write_dicom, refused):
+    normal = np.cross(oblique_scan.affine[:3, 0], oblique_scan.affine[:3, 1]) * [-1, -1, 1]
+
+    def stretched(positions):
+        return [p + normal * 0.08 * index**1.5 for index, p in enumerate(positions)]
+
+    write_dicom(tmp_path, oblique_scan, positions=stretched)
+    assert "unequal distances" in refused(read_scan, tmp_path)
+
+
+def test_a_tilted_gantry_is_refused_with_its_angle(tmp_path, oblique_scan, write_dicom, refused):
+    step = np.tan(np.deg2rad(15)) * oblique_scan.spacing[2]
+    along = oblique_scan.affine[:3, 1] * [-1, -1, 1] / oblique_scan.spacing[1]
+
+    def tilted(positions):
+        return [p + along * step * index for index, p in enumerate(positions)]
+
+    write_dicom(tmp_path, oblique_scan, positions=tilted)
+    assert "tilted gantry (15 degrees)" in refused(read_scan, tmp_path)
+
+
+def test_repeated_positions_are_refused(tmp_path, oblique_scan, write_dicom, refused):
+    uid = generate_uid()
+    for echo in (1, 2):
+        write_dicom(tmp_path / str(echo), oblique_scan, uid=uid)
+    assert "several images at one place" in refused(read_scan, tmp_path)
+
+
+def test_images_of_different_size_in_one_series_are_refused(
+    tmp_path, oblique_scan, write_dicom, refused
+):
+    uid = generate_uid()
+    write_dicom(tmp_path / "a", oblique_scan, uid=uid)
+    write_dicom(tmp_path / "b", oblique_scan.with_array(oblique_scan.array[:8]), uid=uid)
+    assert "different size" in refused(read_scan, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d.__delattr__("ImagePositionPatient"), "does not say where"),
+        (lambda d: setattr(d, "SamplesPerPixel", 3), "several values per voxel"),
+        (lambda d: setattr(d, "PixelSpacing", [0, 0]), "voxel size of zero"),
+        (lambda d: setattr(d, "PixelData", d.PixelData[:20]), "cut short"),
+        (lambda d: (setattr(d, "Rows", 20000), setattr(d, "Columns", 20000)), "too large"),
+    ],
+)
+def test_series_with_unusable_headers_or_pixels_are_refused(
+    tmp_path, oblique_scan, write_dicom, refused, change, words
+):
+    write_dicom(tmp_path, oblique_scan, change=change)
+    assert words in refused(read_scan, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"0.9063", b"0.9..3"), (b"\\-22.2", b"\\-22\\2"), (b"US", b"XX")]
+)
+def test_a_file_with_a_broken_header_is_named(
+    tmp_path, oblique_scan, write_dicom, refused, old, new
+):
+    write_dicom(tmp_path, oblique_scan)
+    for path in sorted(tmp_path.iterdir()):
+        data = path.read_bytes()
+        if old in data[132:]:
+            path.write_bytes(data[:132] + data[132:].replace(old, new))
+            break
+    else:
+        pytest.fail("no file holds what was to be broken")
+    assert f"{path.name} is a damaged DICOM file" in refused(read_scan, tmp_path)
+
+
+def test_a_folder_without_dicom_and_a_single_image_are_refused(
+    tmp_path, oblique_scan, write_dicom, refused
+):
+    (tmp_path / "empty").mkdir()
+    assert "no DICOM images" in refused(read_scan, tmp_path / "empty")
+    write_dicom(tmp_path, oblique_scan)
+    one = next(tmp_path.glob("*.dcm"))
+    assert "give the folder" in refused(read_scan, one)
+
+
+def test_a_multi_frame_file_is_read_with_the_places_of_its_frames(tmp_path, oblique_scan):
+    data = multi_frame(oblique_scan)
+    data.save_as(tmp_path / "enhanced.dcm", enforce_file_format=True)
+    for path in (tmp_path / "enhanced.dcm", tmp_path):
+        scan = read_scan(path)
+        np.testing.assert_array_equal(scan.array, oblique_scan.array)
+        np.testing.assert_allclose(scan.affine, oblique_scan.affine, atol=1e-6)
+
+
+def multi_frame(scan: Scan) -> pydicom.Dataset:
+    """An enhanced MR image whose frames are stored from last to first."""
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ scan.affine
+    axes = lps[:3, :3] / np.asarray(scan.spacing)
+    data = pydicom.Dataset()
+    data.file_meta = pydicom.dataset.FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedMRImageStorage
+    data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    data.SOPClassUID = pydicom.uid.EnhancedMRImageStorage
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID
+    data.SeriesInstanceUID, data.SeriesDescription, data.Modality = generate_uid(), "T2", "MR"
+    data.Columns, data.Rows, data.NumberOfFrames = scan.shape
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
+    orientation, measures = pydicom.Dataset(), pydicom.Dataset()
+    orientation.ImageOrientationPatient = [f"{v:.10f}" for v in (*axes[:, 0], *axes[:, 1])]
+    measures.PixelSpacing = [f"{scan.spacing[1]:.8f}", f"{scan.spacing[0]:.8f}"]
+    measures.SliceThickness = f"{scan.spacing[2]:.6f}"
+    shared = pydicom.Dataset()
+    shared.PlaneOrientationSequence = [orientation]
+    shared.PixelMeasuresSequence = [measures]
+    data.SharedFunctionalGroupsSequence = [shared]
+    frames = []
+    for index in reversed(range(scan.shape[2])):
+        place, frame = pydicom.Dataset(), pydicom.Dataset()
+        place.ImagePositionPatient = [f"{v:.8f}" for v in lps[:3, 3] + lps[:3, 2] * index]
+        frame.PlanePositionSequence = [place]
+        frames.append(frame)
+    data.PerFrameFunctionalGroupsSequence = frames
+    pixels = scan.array[:, :, ::-1].transpose(2, 1, 0).astype("<i2")
+    data.PixelData = np.ascontiguousarray(pixels).tobytes()
+    return data

@@ -1,0 +1,149 @@
+"""Which file is which channel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.matching import channel_candidates, guess_channel, match_channels
+from factorizer_engine.protocol.models import Channel
+
+GLIOMA = (
+    Channel("FLAIR", ("t2f", "t2_flair")),
+    Channel("T1", ("t1n", "t1w")),
+    Channel("T1ce", ("t1gd", "t1c", "t1_post")),
+    Channel("T2", ("t2w",)),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "channel"),
+    [
+        ("flair.nii.gz", "FLAIR"),
+        ("3D_FLAIR_SPACE", "FLAIR"),
+        ("AX T2 FLAIR FS", "FLAIR"),
+        ("AxialFlair_2", "FLAIR"),
+        ("BraTS-GLI-00001-000-t2f.nii.gz", "FLAIR"),
+        ("T1", "T1"),
+        ("sub-01_T1w.nii.gz", "T1"),
+        ("T1 pre contrast", "T1"),
+        ("T1_noncontrast", "T1"),
+        ("postop_T1", "T1"),
+        ("BraTS-GLI-00001-000-t1n.nii.gz", "T1"),
+        ("T1CE", "T1ce"),
+        ("t1c", "T1ce"),
+        ("T1_Gd", "T1ce"),
+        ("T1Gd.nrrd", "T1ce"),
+        ("AX T1 POST", "T1ce"),
+        ("Ax T1 SE+C", "T1ce"),
+        ("t1_mprage_sag_post.mha", "T1ce"),
+        ("sub-01_ce-gadolinium_T1w.nii.gz", "T1ce"),
+        ("patient01_study1_T1WKS.nii.gz", "T1ce"),
+        ("t2_tse_tra", "T2"),
+        ("T2W", "T2"),
+        ("study/T2/image.nii.gz", "T2"),
+        ("T2/flair.nii.gz", "FLAIR"),
+        ("5: AX T1/POST", "T1ce"),
+        ("T1_and_T2_average", None),
+        ("t2star", None),
+        ("brain", None),
+        ("case_flair_seg.nii.gz", None),
+    ],
+)
+def test_a_name_is_read_as_the_sequence_that_it_speaks_of(name, channel):
+    assert guess_channel(name, GLIOMA) == channel
+
+
+def test_a_study_is_matched_whatever_the_order_of_its_files():
+    files = [Path(f"case/BraTS19_{end}.nii.gz") for end in ("t2", "t1ce", "seg", "flair", "t1")]
+    matched = match_channels(files, GLIOMA)
+    assert list(matched) == ["FLAIR", "T1", "T1ce", "T2"]
+    assert [path.name.split("_")[1] for path in matched.values()] == [
+        *("flair.nii.gz", "t1.nii.gz", "t1ce.nii.gz", "t2.nii.gz")
+    ]
+
+
+def test_nnunet_suffixes_count_in_network_order():
+    files = [f"case_7_000{index}.nii.gz" for index in (2, 0, 3, 1)]
+    matched = match_channels(files, GLIOMA)
+    assert matched["FLAIR"] == "case_7_0000.nii.gz"
+    assert matched["T1ce"] == "case_7_0002.nii.gz"
+
+
+def test_nnunet_suffixes_of_two_cases_are_not_mixed():
+    files = ["a_0000.nii.gz", "a_0001.nii.gz", "b_0002.nii.gz", "b_0003.nii.gz"]
+    with pytest.raises(BadInputError):
+        match_channels(files, GLIOMA)
+
+
+def test_ambiguous_names_are_refused_with_the_candidates():
+    files = ["old_flair.nii.gz", "new_flair.nii.gz", "t1.nii.gz", "t1ce.nii.gz", "t2.nii.gz"]
+    with pytest.raises(BadInputError, match="FLAIR could be old_flair.nii.gz or new_flair.nii.gz"):
+        match_channels(files, GLIOMA)
+    candidates = channel_candidates(files, GLIOMA)
+    assert candidates["FLAIR"] == ("old_flair.nii.gz", "new_flair.nii.gz")
+    assert candidates["T2"] == ("t2.nii.gz",)
+
+
+def test_a_missing_channel_is_named_with_what_was_left_over():
+    with pytest.raises(BadInputError, match="nothing among mystery.nii looks like T1ce"):
+        match_channels(["flair.nii", "t1.nii", "mystery.nii", "t2.nii"], GLIOMA)
+
+
+def test_a_message_about_many_files_stays_short():
+    with pytest.raises(BadInputError, match="and 494 more looks like FLAIR or T1") as caught:
+        match_channels([f"IM{number:04d}" for number in range(500)], GLIOMA)
+    assert len(str(caught.value)) < 200
+
+
+def test_channels_of_other_models_match_by_their_own_names_and_aliases():
+    channels = (Channel("DWI", ("b1000",)), Channel("ADC"), Channel("Perfusion", ("cbf map",)))
+    files = ["x_adc.nii", "x_b1000.nii", "x_CBF_map.nii"]
+    assert list(match_channels(files, channels).values()) == [files[1], files[0], files[2]]
+
+
+@pytest.mark.parametrize(
+    ("channel", "name"),
+    [
+        (Channel("MR"), "hippocampus_001.nii.gz"),
+        (Channel("MR"), "T1w.nii.gz"),
+        (Channel("FLAIR"), "scan.nii.gz"),
+        (Channel("FLAIR"), "T2_FLAIR.nii.gz"),
+        (Channel("DWI"), "patient 3/series 12"),
+    ],
+)
+def test_one_scan_for_one_channel_needs_no_name(channel, name):
+    assert match_channels([name], (channel,)) == {channel.name: name}
+
+
+@pytest.mark.parametrize(
+    ("channel", "name"),
+    [
+        (Channel("MR"), "hippocampus_seg.nii.gz"),
+        (Channel("FLAIR"), "T1w.nii.gz"),
+        (Channel("FLAIR"), "sub-01_t2_tse.nii.gz"),
+    ],
+)
+def test_one_scan_for_one_channel_is_refused_as_a_result_or_another_sequence(channel, name):
+    with pytest.raises(BadInputError, match=channel.name):
+        match_channels([name], (channel,))
+
+
+def test_the_last_scan_is_matched_by_elimination_only_where_its_name_allows_it():
+    assert match_channels(["scan4.nii"], GLIOMA[3:]) == {"T2": "scan4.nii"}
+    with pytest.raises(BadInputError, match="T2"):
+        match_channels(["flair_2.nii"], GLIOMA[3:])
+
+
+def test_matching_needs_only_the_standard_library():
+    root = Path(sys.modules[match_channels.__module__].__file__).parents[2]
+    code = (
+        f"import sys; sys.path.insert(0, {str(root)!r}); "
+        "import factorizer_engine.protocol.matching; "
+        "sys.exit(bool({'numpy', 'torch', 'nibabel', 'SimpleITK'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

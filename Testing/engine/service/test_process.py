@@ -1,0 +1,324 @@
+"""The engine process: it answers everything, stops when asked, and never outlives its parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from factorizer_engine.protocol import HelloParams, LoadModelParams
+from factorizer_engine.protocol.errors import (
+    BadInputError,
+    CancelledError,
+    EngineMemoryError,
+    InternalError,
+)
+from factorizer_engine.service.client import EngineClient
+
+FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
+PACKAGE_PARENT = Path(__file__).resolve().parents[3] / "FactorizerSegmentation"
+COMMAND = [sys.executable, str(FAKE_ENGINE)]
+PATIENCE = 20
+
+
+@pytest.fixture
+def engine():
+    with EngineClient(COMMAND) as client:
+        yield client
+
+
+@pytest.fixture
+def conversation():
+    """Starts the engine and talks to it line by line."""
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)}
+    process = subprocess.Popen(
+        COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=environment,
+    )  # fmt: skip
+
+    def say(line: bytes) -> None:
+        process.stdin.write(line + b"\n")
+        process.stdin.flush()
+
+    def hear() -> dict:
+        return json.loads(process.stdout.readline())
+
+    yield process, say, hear
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        stream.close()
+
+
+def load(engine: EngineClient, model: str, on_progress=None):
+    return engine.request("load_model", LoadModelParams(model), on_progress)
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def wait_until(condition) -> bool:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_hello_is_answered_by_the_process_that_was_started(engine):
+    assert engine.request("hello", HelloParams()).pid == engine.pid
+
+
+def test_the_process_serves_one_request_after_another(engine):
+    first = engine.request("hello", HelloParams()).pid
+    assert load(engine, "anything").model.name == "anything"
+    assert engine.request("hello", HelloParams()).pid == first
+
+
+def test_what_a_job_prints_does_not_disturb_the_conversation(engine):
+    assert load(engine, "noisy").model.name == "noisy"
+    engine.close()
+    for line in ("printed by Python", "written by native code", "printed by a child"):
+        assert line in engine.log
+
+
+def test_what_is_printed_before_the_engine_starts_does_not_disturb_either(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("print('a greeting of the environment')\n")
+    with EngineClient(COMMAND, {"PYTHONPATH": str(tmp_path)}) as engine:
+        assert engine.request("hello", HelloParams()).engine == "fake"
+        assert "a greeting of the environment" in engine.log
+
+
+def test_progress_never_goes_back_and_ends_at_one(engine):
+    seen = []
+    load(engine, "backwards", seen.append)
+    fractions = [progress.fraction for progress in seen]
+    assert [progress.stage for progress in seen] == ["one", "two", "three", "four", "done"]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+
+
+def test_a_refusal_arrives_with_its_type_and_details(engine):
+    with pytest.raises(BadInputError, match="This scan is not usable.") as caught:
+        load(engine, "refused")
+    assert caught.value.details == "some background"
+
+
+def test_a_defect_arrives_as_one_sentence_with_the_traceback_in_the_details(engine):
+    with pytest.raises(InternalError) as caught:
+        load(engine, "broken")
+    assert "Traceback" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "no such key" in caught.value.details
+    assert load(engine, "next").model.name == "next"
+
+
+def test_running_out_of_memory_has_its_own_type_and_the_process_lives_on(engine):
+    with pytest.raises(EngineMemoryError):
+        load(engine, "memory")
+    assert load(engine, "next").model.name == "next"
+
+
+def test_a_job_that_tries_to_leave_is_an_error(engine):
+    with pytest.raises(InternalError):
+        load(engine, "exit")
+    assert load(engine, "next").model.name == "next"
+
+
+def test_a_running_job_can_be_cancelled_and_the_engine_stays_warm(engine):
+    pid = engine.request("hello", HelloParams()).pid
+    with pytest.raises(CancelledError):
+        load(engine, "patient", on_progress=lambda progress: engine.cancel())
+    assert engine.request("hello", HelloParams()).pid == pid
+
+
+def test_a_job_that_ignores_cancel_is_killed_and_the_next_one_starts_anew(engine):
+    first = engine.request("hello", HelloParams()).pid
+    canceller = threading.Timer(0.2, engine.cancel)
+    canceller.start()
+    with pytest.raises(CancelledError):
+        load(engine, "stubborn")
+    canceller.join()
+    assert not is_running(first)
+    assert engine.request("hello", HelloParams()).pid != first
+
+
+def test_ctrl_c_while_waiting_cancels_the_job(engine):
+    with pytest.raises(CancelledError):
+        load(engine, "patient", on_progress=_interrupt)
+    assert load(engine, "next").model.name == "next"
+
+
+def _interrupt(_progress):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("behaviour", ["clumsy", "deaf"])
+def test_after_cancel_a_run_counts_as_cancelled_whatever_the_engine_answers(engine, behaviour):
+    with pytest.raises(CancelledError):
+        load(engine, behaviour, on_progress=_interrupt)
+    assert load(engine, "next").model.name == "next"
+
+
+def test_ctrl_c_while_the_engine_starts_leaves_no_error_of_its_own(monkeypatch):
+    def interrupted(thread):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), EngineClient(COMMAND) as engine:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", interrupted)
+            engine.request("hello", HelloParams())
+    assert engine.pid is None
+
+
+def test_cancelling_nothing_is_harmless(engine):
+    engine.cancel()
+    load(engine, "anything")
+    engine.cancel()
+    assert load(engine, "next").model.name == "next"
+
+
+def test_a_killed_engine_is_noticed_and_replaced(engine):
+    with pytest.raises(InternalError, match="stopped unexpectedly") as caught:
+        load(engine, "crash")
+    assert "signal 9" in str(caught.value)
+    assert load(engine, "next").model.name == "next"
+
+
+def test_an_engine_killed_between_two_requests_is_replaced(engine):
+    pid = engine.request("hello", HelloParams()).pid
+    os.kill(pid, signal.SIGKILL)
+    assert wait_until(lambda: engine.pid is None)
+    assert engine.request("hello", HelloParams()).pid != pid
+
+
+def test_an_engine_that_cannot_start_says_so():
+    with EngineClient(["/nonexistent/python"]) as engine:
+        with pytest.raises(InternalError, match="could not be started"):
+            engine.request("hello", HelloParams())
+
+
+def test_an_engine_that_fails_at_once_says_so_and_keeps_its_last_words():
+    command = [sys.executable, "-c", "raise SystemExit('a library is missing')"]
+    with EngineClient(command) as engine:
+        with pytest.raises(InternalError, match="exit code 1") as caught:
+            engine.request("hello", HelloParams())
+    assert "a library is missing" in caught.value.details
+
+
+def test_every_garbage_line_is_answered_and_the_engine_goes_on(conversation):
+    _process, say, hear = conversation
+    garbage = [
+        (b"nonsense", None),
+        (b"\xff\xfe\x00", None),
+        (b"[1, 2]", None),
+        (b"{}", None),
+        (b'{"id": true, "method": "hello"}', None),
+        (b'{"id": 1}', 1),
+        (b'{"id": 2, "method": "hello", "params": []}', 2),
+        (b'{"id": 3, "method": "fly"}', 3),
+        (b'{"id": 4, "method": "load_model", "params": {}}', 4),
+        (b'{"id": 5, "method": "load_model", "params": {"model": 7}}', 5),
+        (b'{"id": 6, "method": "__class__", "params": {}}', 6),
+    ]
+    for line, request_id in garbage:
+        say(line)
+        answer = hear()
+        assert answer["id"] == request_id
+        assert answer["error"]["kind"] == "internal"
+        assert "\n" not in answer["error"]["message"]
+    say(b"")
+    say(b'{"id": 9, "method": "hello"}')
+    assert hear()["result"]["engine"] == "fake"
+
+
+def test_an_id_that_is_in_use_is_refused(conversation):
+    _process, say, hear = conversation
+    say(b'{"id": 1, "method": "load_model", "params": {"model": "patient"}}')
+    assert hear()["event"] == "progress"
+    say(b'{"id": 1, "method": "hello"}')
+    say(b'{"id": 2, "method": "cancel", "params": {"id": 1}}')
+    answers = [hear() for _ in range(3)]
+    while not any(answer["id"] == 2 for answer in answers):
+        answers.append(hear())
+    assert any("already works" in answer.get("error", {}).get("message", "") for answer in answers)
+
+
+def test_a_job_in_the_queue_can_be_cancelled_before_it_starts(conversation):
+    _process, say, hear = conversation
+    say(b'{"id": 1, "method": "load_model", "params": {"model": "patient"}}')
+    say(b'{"id": 2, "method": "load_model", "params": {"model": "anything"}}')
+    say(b'{"id": 3, "method": "cancel", "params": {"id": 2}}')
+    say(b'{"id": 4, "method": "cancel", "params": {"id": 1}}')
+    replies = {}
+    while len(replies) < 4:
+        answer = hear()
+        if "event" not in answer:
+            replies[answer["id"]] = answer
+    assert replies[1]["error"]["kind"] == "cancelled"
+    assert replies[2]["error"]["kind"] == "cancelled"
+    assert replies[3]["result"] == replies[4]["result"] == {"cancelled": True}
+
+
+def test_shutdown_is_answered_and_ends_the_process_during_a_job(conversation):
+    process, say, hear = conversation
+    say(b'{"id": 1, "method": "load_model", "params": {"model": "stubborn"}}')
+    say(b'{"id": 2, "method": "shutdown"}')
+    assert hear() == {"id": 2, "result": {}}
+    process.wait(PATIENCE)
+
+
+def test_the_process_ends_with_its_input(conversation):
+    process, say, hear = conversation
+    say(b'{"id": 1, "method": "hello"}')
+    hear()
+    process.stdin.close()
+    assert process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("job", ["patient", "stubborn"])
+def test_the_process_ends_with_its_input_in_the_middle_of_a_job(conversation, job):
+    process, say, _hear = conversation
+    request = {"id": 1, "method": "load_model", "params": {"model": job}}
+    say(json.dumps(request).encode())
+    process.stdin.close()
+    process.stdout.close()
+    process.wait(PATIENCE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("job", ["patient", "stubborn"])
+def test_the_process_ends_when_its_parent_is_killed(job):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT.format(command=COMMAND, job=job)],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)},
+        stdout=subprocess.PIPE,
+    )
+    worker = int(parent.stdout.readline())
+    assert is_running(worker)
+    parent.kill()
+    parent.communicate()
+    assert wait_until(lambda: not is_running(worker))
+
+
+PARENT = """
+from factorizer_engine.service.client import EngineClient
+from factorizer_engine.protocol import HelloParams, LoadModelParams
+engine = EngineClient({command!r})
+print(engine.request("hello", HelloParams()).pid, flush=True)
+engine.request("load_model", LoadModelParams({job!r}))
+"""

@@ -1,0 +1,105 @@
+"""The packages that Slicer installs are those that the engine declares."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+
+from FactorizerSegmentationLib.engine import packages
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+ONLY_FOR_THE_COMMAND_LINE = {"typer", "rich", "jinja2"}
+
+
+def declared() -> dict[str, str]:
+    """Name to specifier of the engine's packages in pyproject.toml."""
+    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    block = re.search(r"\ndependencies = \[(.*?)\]", text, re.DOTALL).group(1)
+    return dict(re.findall(r'"([\w-]+)(>=[\d.]+)"', block))
+
+
+def test_slicer_gets_what_the_engine_needs_and_no_more():
+    requirements = (packages.TORCH, *packages.REQUIREMENTS)
+    wanted = {name: v for name, v in declared().items() if name not in ONLY_FOR_THE_COMMAND_LINE}
+
+    assert dict(re.findall(r"([\w-]+)(>=[\d.]+)", " ".join(requirements))) == wanted
+
+
+def test_missing_packages_are_found_without_importing_them(monkeypatch):
+    monkeypatch.delitem(sys.modules, "monai", raising=False)
+
+    missing = packages.missingPackages(
+        ["pytest>=1", "pytest>=9999", "no-such-package>=1", "monai>=1.4"]
+    )
+
+    assert missing == ["pytest>=9999", "no-such-package>=1"]
+    assert "monai" not in sys.modules
+
+
+@pytest.fixture
+def installed(monkeypatch) -> list[list[str]]:
+    """What pip was asked to install, with the content of the constraints file; "wanted" lacks."""
+    calls = []
+    missing = ["wanted>=1"]
+
+    def pip_install(arguments):
+        calls.append([*arguments[:-1], Path(arguments[-1]).read_text(encoding="utf-8")])
+        missing.clear()
+
+    monkeypatch.setattr(packages, "missingPackages", lambda: list(missing))
+    monkeypatch.setattr(slicer.util, "pip_install", pip_install)
+    return calls
+
+
+def answer(monkeypatch, agree: bool) -> list[str]:
+    """Let the user agree or decline; returns the questions that are asked."""
+    questions = []
+
+    def confirm(text, *arguments):
+        questions.append(text)
+        return agree
+
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", confirm)
+    return questions
+
+
+def test_nothing_is_installed_without_consent(monkeypatch, installed):
+    questions = answer(monkeypatch, agree=False)
+
+    assert "Nothing was installed" in packages.ensurePackages()
+    assert "wanted" in questions[0]
+    assert installed == []
+
+
+def test_slicers_own_packages_keep_their_versions(monkeypatch, installed):
+    answer(monkeypatch, agree=True)
+
+    assert packages.ensurePackages() == ""
+
+    ((requirement, option, constraints),) = installed
+    assert (requirement, option) == ("wanted>=1", "-c")
+    assert f"numpy=={np.__version__}" in constraints.split()
+
+
+def test_a_failed_installation_is_told_in_one_sentence(monkeypatch, installed):
+    answer(monkeypatch, agree=True)
+
+    def fail(arguments):
+        raise OSError("no network")
+
+    monkeypatch.setattr(slicer.util, "pip_install", fail)
+
+    assert "could not be installed" in packages.ensurePackages()
+
+
+def test_without_the_pytorch_extension_the_user_is_told_to_install_it(monkeypatch):
+    answer(monkeypatch, agree=True)
+    monkeypatch.setattr(packages, "missingPackages", lambda: [packages.TORCH])
+    monkeypatch.setattr(slicer, "modules", object(), raising=False)
+
+    assert "PyTorch extension" in packages.ensurePackages()

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from factorizer_engine.protocol import ModelsParams, ModelsResult
+
+
+class Answers:
+    """What a request brought."""
+
+    def __init__(self, host) -> None:
+        self._host = host
+        self.results: list[object] = []
+        self.failures: list[tuple[str, str]] = []
+        self.progress: list[object] = []
+
+    @property
+    def callbacks(self):
+        from FactorizerSegmentationLib.engine.process import Callbacks
+
+        failed = lambda kind, sentence: self.failures.append((kind, sentence))  # noqa: E731
+        return Callbacks(self.results.append, failed, self.progress.append)
+
+    def wait(self) -> None:
+        """Let the window work until the request has ended."""
+        assert self._host.wait_until(lambda: bool(self.results or self.failures), 30)
+
+    def wait_for_progress(self) -> None:
+        assert self._host.wait_until(lambda: bool(self.progress), 30)
+
+
+@pytest.fixture
+def start(host, fake_python, monkeypatch):
+    """Makes an EngineProcess whose engine behaves as told."""
+    from FactorizerSegmentationLib.engine import process
+
+    monkeypatch.setattr(process, "KILL_AFTER_MS", 300)
+    engines = []
+
+    def start(behaviour: str):
+        engines.append(process.EngineProcess(python=fake_python(behaviour)))
+        return engines[-1]
+
+    yield start
+    for engine in engines:
+        engine.close()
+    host.process_events()
+
+
+def ask(host, engine) -> tuple[Answers, int]:
+    answers = Answers(host)
+    return answers, engine.request("models", ModelsParams(), answers.callbacks)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
+def test_progress_and_result_reach_the_caller(host, start):
+    answers, _ = ask(host, start("answer"))
+
+    answers.wait()
+
+    assert [(p.stage, p.fraction, p.remaining) for p in answers.progress] == [("half", 0.5, 3.0)]
+    assert answers.results == [ModelsResult(())]
+    assert answers.failures == []
+
+
+def test_the_engine_stays_warm(host, start):
+    engine = start("answer")
+    first, _ = ask(host, engine)
+    first.wait()
+    pid = engine.processId
+
+    second, _ = ask(host, engine)
+    second.wait()
+
+    assert pid is not None
+    assert engine.processId == pid
+
+
+def test_lines_in_pieces_and_foreign_lines_do_no_harm(host, start):
+    answers, _ = ask(host, start("babble"))
+
+    answers.wait()
+
+    assert answers.results == [ModelsResult(())]
+
+
+def test_an_error_arrives_with_its_kind_and_sentence(host, start):
+    answers, _ = ask(host, start("refuse"))
+
+    answers.wait()
+
+    assert answers.failures == [("bad_input", "FLAIR and T1 do not overlap.")]
+
+
+def test_a_crash_is_noticed_and_the_next_request_starts_afresh(host, start):
+    engine = start("crash")
+    for _attempt in range(2):
+        answers, _ = ask(host, engine)
+        answers.wait()
+
+        assert [kind for kind, _sentence in answers.failures] == ["crashed"]
+        assert not engine.running
+
+
+def test_a_missing_package_is_named(host, start):
+    answers, _ = ask(host, start("incomplete"))
+
+    answers.wait()
+
+    assert "'safetensors' is missing" in answers.failures[0][1]
+
+
+def test_a_python_that_is_not_there_is_told(host, start, tmp_path):
+    engine = start("answer")
+    engine.python = str(tmp_path / "no-python")
+
+    answers, _ = ask(host, engine)
+    answers.wait()
+
+    assert [kind for kind, _sentence in answers.failures] == ["not_started"]
+    assert "no-python" in answers.failures[0][1]
+
+
+def test_cancelling_spares_an_engine_that_obeys(host, start):
+    engine = start("obey")
+    answers, request = ask(host, engine)
+    answers.wait_for_progress()
+    pid = engine.processId
+
+    engine.cancel(request)
+    answers.wait()
+
+    assert [kind for kind, _sentence in answers.failures] == ["cancelled"]
+    host.process_events(0.5)
+    assert engine.processId == pid
+    assert is_alive(pid)
+
+
+def test_an_engine_that_does_not_obey_is_killed(host, start):
+    engine = start("hang")
+    answers, request = ask(host, engine)
+    answers.wait_for_progress()
+    pid = engine.processId
+
+    engine.cancel(request)
+    answers.wait()
+
+    assert [kind for kind, _sentence in answers.failures] == ["cancelled"]
+    assert not engine.running
+    assert host.wait_until(lambda: not is_alive(pid), 10)
+
+
+def test_stopping_ends_the_process_and_fails_what_is_open(host, start):
+    engine = start("hang")
+    answers, _ = ask(host, engine)
+    answers.wait_for_progress()
+    pid = engine.processId
+
+    engine.close()
+
+    assert [kind for kind, _sentence in answers.failures] == ["cancelled"]
+    assert host.wait_until(lambda: not is_alive(pid), 10)
+
+
+def test_the_end_of_the_application_ends_the_engine(host, start):
+    engine = start("hang")
+    answers, _ = ask(host, engine)
+    answers.wait_for_progress()
+    pid = engine.processId
+
+    host.app.aboutToQuit.emit()
+
+    assert not engine.running
+    assert host.wait_until(lambda: not is_alive(pid), 10)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import pytest
+import slicer
+
+from module.panels.test_panels import current, panel, volumes, widget  # noqa: F401
+
+LEGEND_OF = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode
+
+
+@pytest.fixture
+def explained(host, widget, volumes, fake_python):  # noqa: F811
+    """The components panel after a run with three components."""
+    components = widget.componentsPanel
+    widget.segmentPanel.ui.pythonLineEdit.text = fake_python("answer")
+    components.ui.componentCountSpinBox.value = 3
+    components.ui.explainButton.click()
+    assert host.wait_until(lambda: not components.controls.running, 30)
+    return components
+
+
+def composites() -> list:
+    return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+
+
+def heatmap(number: int):
+    return slicer.util.getNode(f"Component {number}")
+
+
+def test_the_components_are_listed_with_what_they_contribute(explained):
+    table = explained.ui.componentsTable
+
+    assert table.rowCount == 3
+    assert [table.item(row, 0).text() for row in range(3)] == [
+        "Component 1",
+        "Component 2",
+        "Component 3",
+    ]
+    assert table.horizontalHeaderItem(1).text() == "ET"
+    assert table.item(0, 1).text() == "+2.00"
+
+
+def test_the_first_is_shown_over_the_scan_with_a_legend(explained):
+    assert {node.GetForegroundVolumeID() for node in composites()} == {heatmap(1).GetID()}
+    assert LEGEND_OF(heatmap(1)).GetVisibility()
+    assert explained.ui.hideHeatmapButton.enabled
+
+
+def test_clicking_another_shows_it_instead(host, explained):
+    table = explained.ui.componentsTable
+    table.setCurrentItem(table.item(2, 0))
+    host.process_events()
+
+    assert {node.GetForegroundVolumeID() for node in composites()} == {heatmap(3).GetID()}
+    assert not LEGEND_OF(heatmap(1)).GetVisibility()
+
+
+def test_components_can_be_ranked_for_one_region(host, widget, explained):  # noqa: F811
+    explained.ui.regionComboBox.currentIndex = 1
+
+    assert widget.logic.getParameterNode().region == "ET"
+    explained.ui.explainButton.click()
+    assert host.wait_until(lambda: not explained.controls.running, 30)
+    assert explained.ui.explainStatusLabel.text == "Ranked for ET."
+
+
+def test_the_sliders_change_what_is_drawn(explained):
+    explained.ui.opacitySlider.value = 30
+    explained.ui.shownPartSlider.value = 1
+    before = heatmap(1).GetDisplayNode().GetLowerThreshold()
+    explained.ui.shownPartSlider.value = 50
+
+    assert {node.GetForegroundOpacity() for node in composites()} == {0.3}
+    assert 0 < heatmap(1).GetDisplayNode().GetLowerThreshold() < before
+
+
+def test_hiding_puts_the_views_back(host, explained):
+    explained.ui.hideHeatmapButton.click()
+    host.process_events()
+
+    assert {node.GetForegroundVolumeID() for node in composites()} == {None}
+    assert not explained.ui.hideHeatmapButton.enabled
+
+
+def test_leaving_the_module_puts_the_views_back(host, explained):
+    current(host).exit()
+
+    assert {node.GetForegroundVolumeID() for node in composites()} == {None}
+
+
+def test_a_deleted_heatmap_leaves_the_list_and_the_views(host, scene, explained):
+    scene.RemoveNode(heatmap(1))
+    host.process_events()
+
+    assert explained.ui.componentsTable.rowCount == 2
+    assert {node.GetForegroundVolumeID() for node in composites()} == {None}
+
+
+def test_closing_the_scene_empties_the_list(host, scene, explained):
+    scene.Clear(False)
+    host.process_events()
+
+    assert not explained.ui.heatmapsBox.visible
+    assert not explained.ui.hideHeatmapButton.enabled
+
+
+def test_a_heatmap_is_not_taken_for_a_scan(host, widget, explained):  # noqa: F811
+    heatmap(1).SetName("T2 again")
+    widget.segmentPanel.channels.selector("T2").setCurrentNode(None)
+    widget.segmentPanel.fillEmptyChannels()
+
+    assert widget.segmentPanel.channels.volumes()["T2"].GetName() == "T2"
+
+
+def test_the_selection_stays_when_other_volumes_come(host, explained, add_volume):
+    add_volume("CT")
+    host.process_events()
+
+    (row,) = {item.row() for item in explained.ui.componentsTable.selectedItems()}
+    assert row == 0

@@ -1,0 +1,375 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import slicer
+import vtk
+
+from module.geometry import apply, orientation_affines, tilted
+
+NAMES = ("FLAIR", "T1", "T1ce", "T2")
+SHAPE = (8, 7, 6)
+AFFINE = orientation_affines()["LPS"]
+
+
+@pytest.fixture
+def widget(host, scene, monkeypatch, tmp_path):
+    """The module's widget in an empty scene, with one model; its engine ends with the test."""
+    from FactorizerSegmentationLib.engine import process
+
+    monkeypatch.setattr(process, "KILL_AFTER_MS", 300)
+    write_model(tmp_path / "models" / "fake")
+    monkeypatch.setenv("FACTORIZER_MODELS", str(tmp_path / "models"))
+    widget = host.select_module("FactorizerSegmentation")
+    widget.logic.getParameterNode().modelName = "fake"
+    widget.segmentPanel.setParameters(widget.logic.getParameterNode())
+    widget.componentsPanel.setParameters(widget.logic.getParameterNode())
+    yield current(host)
+    widget = current(host)
+    widget.logic.engine.stop()
+    scene.Clear(False)
+    host.process_events()
+    widget.segmentPanel.ui.pythonLineEdit.text = ""
+
+
+def write_model(
+    folder: Path, name="fake", channels=NAMES, regions=("ET", "WT"), seconds=None
+) -> None:
+    """A model as far as the panel reads it."""
+    section = {
+        "name": name,
+        "family": name,
+        "title": f"Model {name}",
+        "channels": [{"name": channel, "aliases": []} for channel in channels],
+        "regions": [{"name": region, "title": f"The {region}"} for region in regions],
+        "expected_seconds": {"cpu": seconds} if seconds else {},
+    }
+    (folder / "configs").mkdir(parents=True)
+    metadata = {"version": "1", "description": "For tests.", "factorizer": section}
+    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+
+
+def current(host):
+    """The widget as it is now, after a reload perhaps."""
+    return slicer.util.getModuleWidget(slicer.modules.factorizersegmentation)
+
+
+@pytest.fixture
+def panel(widget):
+    return widget.segmentPanel
+
+
+@pytest.fixture
+def volumes(host, widget, add_volume):
+    """The four scans, matched by name."""
+    nodes = {name: add_volume(name, SHAPE, AFFINE) for name in NAMES}
+    host.process_events()
+    return nodes
+
+
+def run(host, panel, python: str) -> None:
+    """Click Segment and wait for the end."""
+    panel.ui.pythonLineEdit.text = python
+    panel.ui.applyButton.click()
+    assert host.wait_until(lambda: not panel.controls.running, 30)
+
+
+def start_and_wait_for_progress(host, panel, python: str) -> None:
+    panel.ui.pythonLineEdit.text = python
+    panel.ui.applyButton.click()
+    assert host.wait_until(lambda: panel.ui.progressBar.value > 0, 30)
+
+
+def segmentations(scene) -> list:
+    return slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene)
+
+
+def test_the_button_says_which_scans_are_missing(host, panel, add_volume):
+    assert not panel.ui.applyButton.enabled
+    assert all(name in panel.ui.applyButton.toolTip for name in NAMES)
+
+    add_volume("FLAIR", SHAPE)
+    host.process_events()
+
+    assert "FLAIR" not in panel.ui.applyButton.toolTip
+    assert "T1ce" in panel.ui.applyButton.toolTip
+
+
+def test_scans_are_matched_by_name_and_make_the_button_ready(panel, volumes):
+    assert panel.channels.volumes() == volumes
+    assert panel.ui.applyButton.enabled
+
+
+def test_one_volume_cannot_be_two_scans(host, panel, volumes):
+    panel.channels.selector("T2").setCurrentNode(volumes["T1"])
+    host.process_events()
+
+    assert not panel.ui.applyButton.enabled
+    assert "T1 and T2 are the same volume" in panel.ui.applyButton.toolTip
+
+
+def test_another_model_brings_its_own_scans_and_regions(host, widget, panel, tmp_path):
+    write_model(tmp_path / "models" / "stroke", "stroke", ("DWI", "ADC"), ("Infarct",), 200.0)
+    widget.enter()
+    titles = [panel.ui.modelComboBox.itemText(i) for i in range(panel.ui.modelComboBox.count)]
+
+    panel.ui.modelComboBox.currentIndex = titles.index("Model stroke")
+    host.process_events()
+
+    assert list(panel.channels.volumes()) == ["DWI", "ADC"]
+    assert "DWI, ADC" in panel.ui.applyButton.toolTip
+    assert "about 3 min" in panel.ui.modelDescriptionLabel.text
+    regions = widget.componentsPanel.ui.regionComboBox
+    assert [regions.itemData(index) for index in range(regions.count)] == ["", "Infarct"]
+
+
+def test_the_time_is_the_cards_until_a_scan_has_been_segmented_on_this_device(
+    host, widget, panel, volumes, fake_python, tmp_path
+):
+    write_model(tmp_path / "models" / "timed", "timed", seconds=200.0)
+    widget.enter()
+    panel.ui.modelComboBox.currentIndex = panel.ui.modelComboBox.findText("Model timed")
+    description, devices = panel.ui.modelDescriptionLabel, panel.ui.deviceComboBox
+    devices.currentIndex = devices.findData("auto")
+    assert "about 3 min without a graphics card, by its model card" in description.text
+
+    run(host, panel, fake_python("answer"))
+
+    assert "The last scan took 2 s on this computer" in description.text
+    devices.currentIndex = devices.findData("cpu")
+    assert "by its model card" in description.text
+
+
+def test_without_a_model_the_button_says_so(panel, widget, volumes, monkeypatch):
+    monkeypatch.setattr(widget.logic, "models", lambda: [])
+
+    panel.setParameters(widget.logic.getParameterNode())
+
+    assert not panel.ui.applyButton.enabled
+    assert "No model is installed" in panel.ui.applyButton.toolTip
+
+
+def test_a_run_gives_segments_and_lesions(host, scene, panel, volumes, fake_python):
+    run(host, panel, fake_python("answer"))
+
+    (node,) = segmentations(scene)
+    assert node.GetName() == "FLAIR segmentation"
+    assert panel.ui.lesionsTable.rowCount == 2
+    assert panel.ui.lesionsTable.item(0, 0).text() == "Enhancing"
+    assert "Enhancing 4.0 mL, Core 1.5 mL" in panel.ui.statusLabel.text
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, "Label_1", volumes["FLAIR"])
+    assert mask.shape == SHAPE[::-1]
+    assert mask[1:3, 2:4, 1:4].all()
+    assert mask.sum() == 12
+
+
+def test_the_slices_go_to_the_largest_lesion_and_to_the_one_that_is_clicked(
+    host, scene, panel, volumes, fake_python
+):
+    red = scene.GetNodeByID("vtkMRMLSliceNodeRed")
+    run(host, panel, fake_python("answer"))
+
+    assert slice_height(red) == pytest.approx(apply(AFFINE, (4.5, 2.5, 1.5))[2])
+
+    red.JumpSliceByCentering(0, 0, 0)
+    panel.ui.lesionsTable.setCurrentItem(panel.ui.lesionsTable.item(1, 0))
+
+    assert slice_height(red) == pytest.approx(apply(AFFINE, (2.0, 2.5, 1.5))[2])
+
+
+def slice_height(node) -> float:
+    return node.GetSliceToRAS().GetElement(2, 3)
+
+
+def test_the_scan_is_shown_below_the_segments(host, panel, volumes, fake_python):
+    run(host, panel, fake_python("answer"))
+
+    composite = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    assert composite.GetBackgroundVolumeID() == volumes["FLAIR"].GetID()
+
+
+def test_a_second_run_leaves_the_first_result_alone(host, scene, panel, volumes, fake_python):
+    python = fake_python("answer")
+    run(host, panel, python)
+    (first,) = segmentations(scene)
+    first.GetSegmentation().RemoveSegment("Label_4")
+    run(host, panel, python)
+
+    assert len(segmentations(scene)) == 2
+    assert first.GetSegmentation().GetNumberOfSegments() == 1
+
+
+def test_an_error_is_one_sentence_and_the_panel_is_ready_again(
+    host, scene, panel, volumes, fake_python
+):
+    before = scene.GetNumberOfNodes()
+
+    run(host, panel, fake_python("refuse"))
+
+    assert panel.ui.statusLabel.text == "FLAIR and T1 do not overlap."
+    assert panel.ui.applyButton.enabled
+    assert scene.GetNumberOfNodes() == before
+
+
+def test_a_crash_is_told_and_the_panel_is_ready_again(host, scene, panel, volumes, fake_python):
+    run(host, panel, fake_python("crash"))
+
+    assert "stopped unexpectedly" in panel.ui.statusLabel.text
+    assert panel.ui.applyButton.enabled
+    assert segmentations(scene) == []
+
+
+def test_a_warped_scan_is_refused_before_anything_runs(host, scene, widget, volumes, fake_python):
+    warp = vtk.vtkThinPlateSplineTransform()
+    points = vtk.vtkPoints()
+    for corner in [(0, 0, 0), (9, 0, 0), (0, 9, 0), (0, 0, 9)]:
+        points.InsertNextPoint(corner)
+    warp.SetSourceLandmarks(points)
+    warp.SetTargetLandmarks(points)
+    warp.SetBasisToR()
+    transform = scene.AddNewNodeByClass("vtkMRMLTransformNode", "Warp")
+    transform.SetAndObserveTransformToParent(warp)
+    volumes["T2"].SetAndObserveTransformNodeID(transform.GetID())
+
+    run(host, widget.segmentPanel, fake_python("answer"))
+
+    assert "'T2' is warped" in widget.segmentPanel.ui.statusLabel.text
+    assert not widget.logic.engine.running
+
+
+def test_cancelling_leaves_the_scene_as_it_was(host, scene, panel, volumes, fake_python):
+    before = scene.GetNumberOfNodes()
+    start_and_wait_for_progress(host, panel, fake_python("obey"))
+    assert panel.ui.applyButton.text == "Cancel"
+
+    panel.ui.applyButton.click()
+
+    assert host.wait_until(lambda: not panel.controls.running, 10)
+    assert panel.ui.applyButton.text == "Segment"
+    assert panel.ui.statusLabel.text == "The run was cancelled."
+    assert scene.GetNumberOfNodes() == before
+
+
+def test_only_one_run_at_a_time(host, widget, panel, volumes, fake_python):
+    start_and_wait_for_progress(host, panel, fake_python("obey"))
+
+    explain = widget.componentsPanel.ui.explainButton
+    assert not explain.enabled
+    assert "Wait" in explain.toolTip
+
+    panel.ui.applyButton.click()
+    assert host.wait_until(lambda: explain.enabled, 10)
+
+
+def test_closing_the_scene_ends_the_run(host, scene, widget, panel, volumes, fake_python):
+    start_and_wait_for_progress(host, panel, fake_python("hang"))
+
+    scene.Clear(False)
+
+    assert host.wait_until(lambda: not panel.controls.running, 10)
+    assert segmentations(scene) == []
+    assert not widget.logic.busy
+    assert not panel.ui.applyButton.enabled
+
+
+def test_a_result_arrives_in_place_though_its_scan_was_deleted(
+    host, scene, panel, volumes, add_transform, fake_python, tmp_path
+):
+    gate = tmp_path / "gate"
+    transform = add_transform(tilted())
+    for node in volumes.values():
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    start_and_wait_for_progress(host, panel, fake_python("gate", gate))
+
+    scene.RemoveNode(volumes["FLAIR"])
+    gate.touch()
+
+    assert host.wait_until(lambda: not panel.controls.running, 20)
+    (node,) = segmentations(scene)
+    bounds = np.zeros(6)
+    node.GetRASBounds(bounds)
+    centre = bounds.reshape(3, 2).mean(axis=1)
+    expected = tilted() @ np.append(apply(AFFINE, (3.5, 3.0, 2.5)), 1.0)
+    assert centre == pytest.approx(expected[:3], abs=3.0)
+    assert node.GetParentTransformNode() is None
+
+
+def test_reloading_the_module_ends_the_run_and_its_engine(
+    host, scene, widget, panel, volumes, fake_python
+):
+    start_and_wait_for_progress(host, panel, fake_python("hang"))
+    engine = widget.logic.engine
+
+    widget.onReload()
+    host.process_events()
+
+    assert not engine.running
+    fresh = current(host)
+    assert fresh is not widget
+    assert fresh.segmentPanel.channels.volumes() == volumes
+    run(host, fresh.segmentPanel, fake_python("answer"))
+    assert len(segmentations(scene)) == 1
+
+
+def test_choices_are_kept_with_the_scene(host, widget, panel, volumes, fake_python):
+    from FactorizerSegmentationLib.parameters import channelVolume
+
+    panel.ui.mirroringCheckBox.checked = True
+    run(host, panel, fake_python("answer"))
+
+    parameters = widget.logic.getParameterNode()
+    assert parameters.mirroring is True
+    assert channelVolume(parameters, "T2") is volumes["T2"]
+    assert parameters.modelName == panel.model.name
+    assert parameters.segmentation.GetAttribute("FactorizerSegmentation.Model") == "fake 1"
+
+
+def test_a_deleted_result_leaves_the_panel(host, scene, panel, volumes, fake_python):
+    run(host, panel, fake_python("answer"))
+    assert panel.ui.lesionsBox.visible
+
+    scene.RemoveNode(segmentations(scene)[0])
+    host.process_events()
+    assert not panel.ui.editButton.enabled
+
+    scene.RemoveNode(slicer.util.getNode("FLAIR lesions"))
+    host.process_events()
+    assert not panel.ui.lesionsBox.visible
+
+
+def test_surfaces_are_shown_on_request_only(host, scene, panel, volumes, fake_python):
+    run(host, panel, fake_python("answer"))
+    (node,) = segmentations(scene)
+    assert not node.GetDisplayNode().GetVisibility3D()
+
+    panel.ui.show3DButton.click()
+
+    assert node.GetDisplayNode().GetVisibility3D()
+    surface = vtk.vtkPolyData()
+    assert node.GetClosedSurfaceRepresentation("Label_1", surface)
+    assert surface.GetNumberOfPoints() > 0
+
+
+def test_a_full_disk_is_told_before_anything_is_written(
+    host, widget, panel, volumes, fake_python, monkeypatch
+):
+    full = SimpleNamespace(total=10**9, used=10**9, free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+
+    run(host, panel, fake_python("answer"))
+
+    assert "too full for the scans" in panel.ui.statusLabel.text
+    assert not widget.logic.engine.running
+
+
+def test_runs_leave_no_files_behind(host, panel, volumes, fake_python):
+    for behaviour in ("answer", "refuse", "crash"):
+        run(host, panel, fake_python(behaviour))
+
+    folder = Path(slicer.app.temporaryPath) / "FactorizerSegmentation"
+    assert list(folder.iterdir()) == []
