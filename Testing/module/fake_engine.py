@@ -66,9 +66,7 @@ def segment(params: protocol.SegmentParams) -> protocol.SegmentResult:
     path = Path(params.output_dir) / "labelmap.npy"
     scan = protocol.ScanFile.save(labelmap, reference.matrix, path)
     lesions = tuple(
-        protocol.Lesion(
-            number, label.value, label.name, volume, 9.0, centroid(reference, box), 0.8
-        )
+        protocol.Lesion(number, label.value, label.name, volume, 9.0, centroid(reference, box), 0.8)
         for number, (label, box, volume) in enumerate(
             zip(LABELS, (CORE, ENHANCING), (1.5, 4.0), strict=True), start=1
         )

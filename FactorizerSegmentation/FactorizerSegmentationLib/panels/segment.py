@@ -8,7 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from factorizer_engine.protocol import HelloResult
+from factorizer_engine.protocol.tasks.hello import HelloResult
 from FactorizerSegmentationLib.models import ModelSummary
 from FactorizerSegmentationLib.panels.box_controls import BoxControls
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors

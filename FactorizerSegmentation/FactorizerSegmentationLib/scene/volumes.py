@@ -13,7 +13,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from factorizer_engine.protocol import ScanFile
+from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.errors import SceneError
 
 ROLE_ATTRIBUTE = "FactorizerSegmentation.Role"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from factorizer_engine.protocol import ModelsParams, ModelsResult
+from factorizer_engine.protocol.tasks.models import ModelsParams, ModelsResult
 
 
 class Answers:
