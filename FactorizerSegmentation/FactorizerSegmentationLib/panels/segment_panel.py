@@ -44,7 +44,7 @@ class SegmentPanel:
         self.widget = slicer.util.loadUI(uiPath)
         self.widget.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(self.widget)
-        self.channels = ChannelSelectors(self.ui.scansLayout, self._onVolumesChanged)
+        self.channels = ChannelSelectors(self.ui.scansBox.layout(), self._onVolumesChanged)
         self.controls = RunControls(
             self.ui.applyButton,
             self.ui.progressBar,

@@ -47,6 +47,15 @@ FORM = """<?xml version="1.0" encoding="UTF-8"?>
 </ui>"""
 
 
+EMPTY_LAYOUT = """<?xml version="1.0" encoding="UTF-8"?>
+<ui version="4.0"><class>Form</class>
+ <widget class="QWidget" name="Form"><layout class="QVBoxLayout" name="formLayout">
+  <item><widget class="QGroupBox" name="box">
+   <layout class="QVBoxLayout" name="emptyLayout"/></widget></item>
+ </layout></widget>
+</ui>"""
+
+
 @pytest.fixture
 def form(host, tmp_path):
     slicer.mrmlScene.Clear(False)
@@ -114,6 +123,26 @@ def test_a_form_loads_with_real_classes_properties_and_scene(form):
     assert form.section.collapsed and form.section.text == "More"
     assert form.selector.mrmlScene() is slicer.mrmlScene
     assert form.slider.maximum == 50
+
+
+def test_empty_layouts_are_false_and_so_missing_among_the_variables_of_a_form(host, tmp_path):
+    (tmp_path / "form.ui").write_text(EMPTY_LAYOUT)
+    ui = slicer.util.childWidgetVariables(slicer.util.loadUI(str(tmp_path / "form.ui")))
+
+    assert ui.formLayout and not ui.box.layout()
+    assert not hasattr(ui, "emptyLayout")
+    ui.box.layout().addWidget(qt.QLabel("x"))
+    assert ui.box.layout()
+
+
+def test_widgets_are_true_even_without_contents_and_until_they_are_deleted(host):
+    label, items = qt.QLabel(), qt.QListWidget()
+    assert label and items
+
+    label.deleteLater()
+    qt.QCoreApplication.sendPostedEvents(label, qt.QEvent.DeferredDelete)
+
+    assert not label
 
 
 def test_a_missing_form_raises(host, tmp_path):
