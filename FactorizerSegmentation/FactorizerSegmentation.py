@@ -28,6 +28,9 @@ WATCHED_CLASSES = (
 )
 """Nodes that are inputs or results; when one is deleted, the panels have to know."""
 
+FIRST = 100.0
+"""Priority of an observer that acts before the selectors do."""
+
 
 class FactorizerSegmentation(ScriptedLoadableModule):
     """What Slicer shows of the module before it is opened."""
@@ -69,6 +72,7 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.segmentPanel = None
         self.componentsPanel = None
         self._refreshPending = False
+        self._volumesAdded = False
 
     def setup(self) -> None:
         """Build the panels; called once, when the module is first opened."""
@@ -91,6 +95,12 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.addObserver(scene, slicer.vtkMRMLScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, slicer.vtkMRMLScene.NodeAddedEvent, self.onNodeAdded)
+        self.addObserver(
+            scene,
+            slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent,
+            self.onNodeAboutToBeRemoved,
+            priority=FIRST,
+        )
         self.addObserver(scene, slicer.vtkMRMLScene.NodeRemovedEvent, self.onNodeRemoved)
         self._useParameterNode()
 
@@ -138,7 +148,14 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
     def onNodeAdded(self, caller, event, node) -> None:
         """A new volume may be a missing channel; its name is set a little later."""
         if node.IsA("vtkMRMLScalarVolumeNode"):
+            self._volumesAdded = True
             self._refreshSoon()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAboutToBeRemoved(self, caller, event, node) -> None:
+        """An input may be about to go."""
+        if not caller.IsClosing():
+            self.segmentPanel.onNodeAboutToBeRemoved(node)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeRemoved(self, caller, event, node) -> None:
@@ -171,7 +188,9 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self._refreshPending = False
         if self.logic.closed or slicer.mrmlScene.IsClosing():
             return
-        self.segmentPanel.fillEmptyChannels()
+        if self._volumesAdded:  # and not in place of a scan that was deleted
+            self._volumesAdded = False
+            self.segmentPanel.fillEmptyChannels()
         self.segmentPanel.onNodesRemoved()
         self.componentsPanel.onNodesRemoved()
         self._update()

@@ -102,6 +102,22 @@ def test_without_a_box_the_button_says_what_to_do(host, scene, panel, volumes, b
     assert "Select a box" in panel.ui.applyButton.toolTip
 
 
+def test_a_box_or_target_that_is_deleted_is_not_replaced_by_another(
+    host, scene, panel, result, box  # noqa: F811
+):  # fmt: skip
+    createBox(scene, (0, 0, 0), (9, 9, 9))
+    scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Of the user")
+    choose(panel, box, result)
+
+    scene.RemoveNode(box)
+    scene.RemoveNode(result)
+    host.process_events()
+
+    assert panel.ui.boxSelector.currentNode() is None
+    assert panel.ui.targetSelector.currentNode() is None
+    assert "Select a box" in panel.ui.applyButton.toolTip
+
+
 def test_a_new_segmentation_holds_what_lies_in_the_box(
     host,
     scene,

@@ -113,6 +113,50 @@ def test_one_volume_cannot_be_two_scans(host, panel, volumes):
     assert "T1 and T2 are the same volume" in panel.ui.applyButton.toolTip
 
 
+def test_the_row_of_a_deleted_scan_is_empty_and_takes_no_other_volume(
+    host, scene, panel, volumes, add_volume
+):
+    add_volume("T2 of another study", SHAPE)
+    add_volume("Anything", SHAPE)
+    host.process_events()
+    for name in ("T2", "FLAIR"):
+        scene.RemoveNode(volumes[name])
+        assert panel.channels.selector(name).currentNode() is None
+    host.process_events()
+
+    assert panel.channels.volumes() == {**volumes, "T2": None, "FLAIR": None}
+    assert not panel.ui.applyButton.enabled
+    assert "Choose the volume for FLAIR, T2" in panel.ui.applyButton.toolTip
+
+
+def test_only_scans_are_offered(host, scene, panel, volumes, add_volume):
+    for name, role in (("Component 1", "Heatmap"), ("Probability", "Anything")):
+        add_volume(name, SHAPE).SetAttribute("FactorizerSegmentation.Role", role)
+    scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "T2 label")
+    host.process_events()
+
+    for selector in map(panel.channels.selector, NAMES):
+        assert {selector.nodeFromIndex(i) for i in range(selector.nodeCount())} == {
+            *volumes.values()
+        }
+
+
+def test_a_result_is_not_taken_for_a_scan_even_if_it_was_chosen_before(
+    host, panel, volumes, add_volume
+):
+    other = add_volume("Other", SHAPE)
+    selector = panel.channels.selector("T2")
+    selector.setCurrentNode(other)
+    other.SetAttribute("FactorizerSegmentation.Role", "Heatmap")
+
+    assert "'Other' is not a scan" in panel.channels.problem()
+    assert panel.settings() is None
+
+    add_volume("New", SHAPE)
+    host.process_events()
+    assert selector.currentNode() is None
+
+
 def test_another_model_brings_its_own_scans_and_regions(host, widget, panel, tmp_path):
     write_model(tmp_path / "models" / "stroke", "stroke", ("DWI", "ADC"), ("Infarct",), 200.0)
     widget.enter()

@@ -162,7 +162,36 @@ def test_a_node_selector_follows_the_scene(form):
     assert got == [volume, None]
 
 
+def test_a_selector_takes_the_neighbour_of_a_node_that_leaves_though_it_may_have_none(form):
+    first, second, third = (
+        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in "ABC"
+    )
+    form.selector.setCurrentNode(second)
+
+    slicer.mrmlScene.RemoveNode(second)
+    assert form.selector.currentNode() is third
+    slicer.mrmlScene.RemoveNode(third)
+    assert form.selector.currentNode() is first
+    slicer.mrmlScene.RemoveNode(first)
+    assert form.selector.currentNode() is None
+
+
+def test_a_node_that_is_hidden_by_its_id_is_not_offered_and_its_neighbour_taken(form):
+    first, second = (
+        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in "AB"
+    )
+    form.selector.setCurrentNode(first)
+
+    form.selector.sortFilterProxyModel().hiddenNodeIDs = [first.GetID()]
+
+    assert form.selector.nodeCount() == 1
+    assert form.selector.currentNode() is second
+    form.selector.sortFilterProxyModel().hiddenNodeIDs = []
+    assert form.selector.nodeCount() == 2
+
+
 def test_a_selector_without_none_selects_a_node_by_itself(host):
+    slicer.mrmlScene.Clear(False)
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "A")
     selector = slicer.qMRMLNodeComboBox()
     selector.nodeTypes = ["vtkMRMLScalarVolumeNode"]
