@@ -71,6 +71,7 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.logic = None
         self.segmentPanel = None
         self.componentsPanel = None
+        self._sections = []
         self._refreshPending = False
         self._volumesAdded = False
 
@@ -78,6 +79,7 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         """Build the panels; called once, when the module is first opened."""
         ScriptedLoadableModuleWidget.setup(self)
         from FactorizerSegmentationLib.panels.components_panel import ComponentsPanel
+        from FactorizerSegmentationLib.panels.sections import Section
         from FactorizerSegmentationLib.panels.segment_panel import SegmentPanel
 
         self.logic = FactorizerSegmentationLogic()
@@ -85,8 +87,12 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.componentsPanel = ComponentsPanel(
             self.logic, self.resourcePath("UI/ComponentsPanel.ui"), self.segmentPanel
         )
-        self._addSection(_("Segment lesions"), self.segmentPanel.widget)
-        self._addSection(_("Look inside the network"), self.componentsPanel.widget)
+        self._sections = [
+            Section(_("Segment lesions"), self.segmentPanel.widget),
+            Section(_("Look inside the network"), self.componentsPanel.widget),
+        ]
+        for section in self._sections:
+            self.layout.addWidget(section.button)
         self.layout.addStretch(1)
         self.logic.onChanged = self._update
         self.logic.onHello = self.segmentPanel.showDevices
@@ -122,6 +128,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.componentsPanel.overlay.hide(slicer.mrmlScene)
         self.componentsPanel.release()
         self.segmentPanel.release()
+        for section in self._sections:
+            section.release()
 
     def onReload(self) -> None:
         """Read the library anew too; Slicer itself reloads only this file."""
@@ -162,14 +170,6 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         """An input or a result may be gone."""
         if any(node.IsA(name) for name in WATCHED_CLASSES):
             self._refreshSoon()
-
-    def _addSection(self, title: str, widget) -> None:
-        import ctk
-
-        section = ctk.ctkCollapsibleButton()
-        section.text = title
-        qt.QVBoxLayout(section).addWidget(widget)
-        self.layout.addWidget(section)
 
     def _useParameterNode(self) -> None:
         if slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsBatchProcessing():

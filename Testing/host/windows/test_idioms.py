@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated
 
 import ctk
@@ -225,6 +226,60 @@ def test_parameters_and_widgets_follow_each_other(form):
     parameters.disconnectGui(tag)
     form.slider.value = 3
     assert parameters.amount == 15
+
+
+class Representation(qt.QWidget):
+    """A module's place in the panel, with one section."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._section = qt.QGroupBox("Section")
+        qt.QVBoxLayout(self._section)
+        qt.QVBoxLayout(self).addWidget(self._section)
+        self.layout().addStretch(1)
+
+    def enter(self) -> None:
+        """As the panel wants it."""
+
+    exit = enter
+
+
+@pytest.fixture
+def module_panel(host, monkeypatch):
+    """A module panel, as narrow as 300 pixels, with a section that gets more contents later."""
+    shown = Representation()
+    module = SimpleNamespace(path="", widgetRepresentation=lambda: shown)
+    monkeypatch.setattr(slicer.modules, "growing", module, raising=False)
+    panel = slicer.qSlicerModulePanel()
+    panel.resize(300, 200)
+    panel.show()
+    panel.setModule("growing")
+    host.process_events()
+    table = qt.QTableWidget()
+    table.minimumHeight = 400
+    shown._section.layout().addWidget(table)
+    host.process_events()
+    yield panel, shown._section
+    panel.hide()
+
+
+def test_the_module_panel_squeezes_what_has_grown_until_it_gets_another_width(host, module_panel):
+    panel, section = module_panel
+    assert section.height < section.minimumSizeHint.height()
+
+    panel.resize(340, 200)
+    host.process_events()
+
+    assert section.height >= section.minimumSizeHint.height()
+
+
+def test_the_module_panel_scrolls_what_states_its_minimum_height(host, module_panel):
+    section = module_panel[1]
+
+    section.minimumHeight = section.minimumSizeHint.height()
+    host.process_events()
+
+    assert section.height == section.minimumHeight
 
 
 def test_dialogs_are_logged_in_testing_mode(host, caplog):
