@@ -179,6 +179,20 @@ def test_an_update_replaces_what_is_in_the_box_and_nothing_outside(
     assert slicer.util.getNodesByClass("vtkMRMLSegmentEditorNode", scene) == []
 
 
+def test_an_update_ignores_what_was_found_outside_the_box(
+    host, panel, volumes, result, box, fake_python  # noqa: F811
+):  # fmt: skip
+    flair = volumes["FLAIR"]
+    paint(result, "Label_4", ENHANCING, flair, 0)
+    paint(result, "Label_1", np.s_[:], flair, 0)  # all outside the box
+    choose(panel, box, result)
+
+    run(host, panel, fake_python("spill"))
+
+    assert mask_of(result, "Label_4", flair)[ENHANCING].all()
+    assert not mask_of(result, "Label_1", flair).any()
+
+
 def test_an_update_leaves_segments_of_the_user_whole(
     host, panel, volumes, result, box, fake_python  # noqa: F811
 ):  # fmt: skip

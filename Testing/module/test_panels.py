@@ -299,6 +299,20 @@ def test_cancelling_leaves_the_scene_as_it_was(host, scene, panel, volumes, fake
     assert scene.GetNumberOfNodes() == before
 
 
+def test_an_engine_that_ignores_the_cancel_button_is_killed(
+    host, scene, widget, panel, volumes, fake_python
+):
+    start_and_wait_for_progress(host, panel, fake_python("hang"))
+
+    panel.ui.applyButton.click()
+
+    assert host.wait_until(lambda: not panel.controls.running, 10)
+    assert panel.ui.statusLabel.text == "The run was cancelled."
+    assert not widget.logic.engine.running
+    run(host, panel, fake_python("answer"))
+    assert len(segmentations(scene)) == 1
+
+
 def test_only_one_run_at_a_time(host, widget, panel, volumes, fake_python):
     start_and_wait_for_progress(host, panel, fake_python("obey"))
 
