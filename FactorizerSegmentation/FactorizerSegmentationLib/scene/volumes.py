@@ -20,6 +20,12 @@ ROLE_ATTRIBUTE = "FactorizerSegmentation.Role"
 """Marks the nodes that this module makes, so that it does not offer them as inputs."""
 
 
+def isScan(node) -> bool:
+    """Whether a volume may be an input: no label map, and no result of this module."""
+    plain = node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors()
+    return plain and node.GetAttribute(ROLE_ATTRIBUTE) is None
+
+
 def voxelsOf(volumeNode) -> np.ndarray:
     """The voxels of a scalar volume as a view, shape (I, J, K).
 
