@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run the demo or the tests of FactorizerExtension, with nothing installed beforehand.
+"""Run the demo, the tests and the upkeep of FactorizerExtension, with nothing installed beforehand.
 
 Needs Python 3.10 or newer and its standard library. The first call makes a virtual environment in
 `.venv` and installs what is needed there; later calls reuse it until the requirements change.
@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -21,6 +23,7 @@ ENVIRONMENT = ROOT / ".venv"
 STAMP = ENVIRONMENT / "installed-for.txt"
 INSTALL_LOG = ENVIRONMENT / "install.log"
 SYSTEM_PACKAGES = ROOT / "Testing" / "host" / "apt-packages.txt"
+MODULE = ROOT / "FactorizerSegmentation"
 
 OLDEST_PYTHON = (3, 10)
 NEWEST_PYTHON = (3, 13)
@@ -43,8 +46,10 @@ demo   segments the brain tumour of the sample case, shows what drove the networ
        Takes --output FOLDER, --model NAME, --device DEVICE and --count N.
 test   checks the code's style and runs the whole test suite; arguments after it go to pytest,
        for instance: python3 run.py test Testing/test_demo.py -x
+lists  writes the files that Slicer's build installs into FactorizerSegmentation/CMakeLists.txt;
+       to be run after a file was added, moved or removed. Needs nothing but this Python.
 
-Both use the environment in .venv next to this file, and make it first where it is missing. On
+The others use the environment in .venv next to this file, and make it first where it is missing. On
 Debian and Ubuntu, the system libraries that Qt and VTK need are installed too when run as root.
 """
 
@@ -57,13 +62,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, prepare the environment and run the chosen command in it."""
     parser = argparse.ArgumentParser(
         prog="run.py",
-        description="Demo and tests of FactorizerExtension in one command each.",
+        description="Demo, tests and upkeep of FactorizerExtension in one command each.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=("demo", "test"), help="what to run")
+    parser.add_argument("command", choices=("demo", "test", "lists"), help="what to run")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to it")
     options = parser.parse_args(arguments)
+    if options.command == "lists":
+        return write_lists()
     try:
         install_system_packages()
         python = prepare_environment()
@@ -86,6 +93,46 @@ def run_tests(python: Path, arguments: list[str]) -> int:
     if style:
         print("The style check at the top failed.", file=sys.stderr)
     return tests or style
+
+
+def write_lists() -> int:
+    """Bring the lists of the module's CMakeLists.txt up to date; returns 0."""
+    path = MODULE / "CMakeLists.txt"
+    text = path.read_text(encoding="utf-8")
+    current = with_current_lists(text)
+    if current == text:
+        print("The lists in FactorizerSegmentation/CMakeLists.txt are up to date.")
+    else:
+        path.write_text(current, encoding="utf-8", newline="\n")
+        print("FactorizerSegmentation/CMakeLists.txt lists the files as they are now.")
+    return 0
+
+
+def with_current_lists(cmake: str) -> str:
+    """The text of a CMakeLists.txt, its lists of installed files replaced by those of the tree."""
+    for name, files in installed_files().items():
+        entries = "".join(f"  {file}\n" for file in files)
+        cmake = re.sub(rf"(?<=set\({name}\n)[^)]*(?=  \))", entries, cmake)
+    return cmake
+
+
+def installed_files() -> dict[str, list[str]]:
+    """What Slicer's build installs, by CMake list: sorted, relative to the module's folder."""
+    code = sorted(_files_under("FactorizerSegmentationLib", "factorizer_engine"))
+    data = [name for name in code if not name.endswith(".py")]
+    scripts = [name for name in code if name.endswith(".py")]
+    return {
+        "MODULE_PYTHON_SCRIPTS": ["${MODULE_NAME}.py", *scripts],
+        "MODULE_PYTHON_RESOURCES": sorted([*data, *_files_under("Resources")]),
+    }
+
+
+def _files_under(*folders: str) -> Iterator[str]:
+    """Files of the module's folders, without caches and hidden files."""
+    for path in (path for folder in folders for path in (MODULE / folder).rglob("*")):
+        parts = path.relative_to(MODULE).parts
+        if path.is_file() and not any(part[0] == "." or part == "__pycache__" for part in parts):
+            yield "/".join(parts)
 
 
 def prepare_environment() -> Path:

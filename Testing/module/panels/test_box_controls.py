@@ -99,6 +99,22 @@ def test_without_a_box_the_button_says_what_to_do(host, scene, panel, volumes, b
     assert "Select a box" in panel.ui.applyButton.toolTip
 
 
+def test_a_box_or_target_that_is_deleted_is_not_replaced_by_another(
+    host, scene, panel, result, box
+):
+    createBox(scene, (0, 0, 0), (9, 9, 9))
+    scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Of the user")
+    choose(panel, box, result)
+
+    scene.RemoveNode(box)
+    scene.RemoveNode(result)
+    host.process_events()
+
+    assert panel.ui.boxSelector.currentNode() is None
+    assert panel.ui.targetSelector.currentNode() is None
+    assert "Select a box" in panel.ui.applyButton.toolTip
+
+
 def test_a_new_segmentation_holds_what_lies_in_the_box(
     host, scene, panel, volumes, box, fake_python
 ):
@@ -153,6 +169,20 @@ def test_an_update_replaces_what_is_in_the_box_and_nothing_outside(
     expected[0, 6, 7] = False
     np.testing.assert_array_equal(mask_of(result, "Label_1", flair), expected)
     assert slicer.util.getNodesByClass("vtkMRMLSegmentEditorNode", scene) == []
+
+
+def test_an_update_ignores_what_was_found_outside_the_box(
+    host, panel, volumes, result, box, fake_python
+):
+    flair = volumes["FLAIR"]
+    paint(result, "Label_4", ENHANCING, flair, 0)
+    paint(result, "Label_1", np.s_[:], flair, 0)  # all outside the box
+    choose(panel, box, result)
+
+    run(host, panel, fake_python("spill"))
+
+    assert mask_of(result, "Label_4", flair)[ENHANCING].all()
+    assert not mask_of(result, "Label_1", flair).any()
 
 
 def test_an_update_leaves_segments_of_the_user_whole(

@@ -45,6 +45,50 @@ def test_one_volume_cannot_be_two_scans(host, panel, volumes):
     assert "T1 and T2 are the same volume" in panel.ui.applyButton.toolTip
 
 
+def test_the_row_of_a_deleted_scan_is_empty_and_takes_no_other_volume(
+    host, scene, panel, volumes, add_volume
+):
+    add_volume("T2 of another study", SHAPE)
+    add_volume("Anything", SHAPE)
+    host.process_events()
+    for name in ("T2", "FLAIR"):
+        scene.RemoveNode(volumes[name])
+        assert panel.channels.selector(name).currentNode() is None
+    host.process_events()
+
+    assert panel.channels.volumes() == {**volumes, "T2": None, "FLAIR": None}
+    assert not panel.ui.applyButton.enabled
+    assert "Choose the volume for FLAIR, T2" in panel.ui.applyButton.toolTip
+
+
+def test_only_scans_are_offered(host, scene, panel, volumes, add_volume):
+    for name, role in (("Component 1", "Heatmap"), ("Probability", "Anything")):
+        add_volume(name, SHAPE).SetAttribute("FactorizerSegmentation.Role", role)
+    scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "T2 label")
+    host.process_events()
+
+    for selector in map(panel.channels.selector, NAMES):
+        assert {selector.nodeFromIndex(i) for i in range(selector.nodeCount())} == {
+            *volumes.values()
+        }
+
+
+def test_a_result_is_not_taken_for_a_scan_even_if_it_was_chosen_before(
+    host, panel, volumes, add_volume
+):
+    other = add_volume("Other", SHAPE)
+    selector = panel.channels.selector("T2")
+    selector.setCurrentNode(other)
+    other.SetAttribute("FactorizerSegmentation.Role", "Heatmap")
+
+    assert "'Other' is not a scan" in panel.channels.problem()
+    assert panel.settings() is None
+
+    add_volume("New", SHAPE)
+    host.process_events()
+    assert selector.currentNode() is None
+
+
 def test_another_model_brings_its_own_scans_and_regions(host, widget, panel, add_model):
     add_model("stroke", ("DWI", "ADC"), ("Infarct",), 200.0)
     widget.enter()
@@ -185,6 +229,20 @@ def test_cancelling_leaves_the_scene_as_it_was(host, scene, panel, volumes, fake
     assert panel.ui.applyButton.text == "Segment"
     assert panel.ui.statusLabel.text == "The run was cancelled."
     assert scene.GetNumberOfNodes() == before
+
+
+def test_an_engine_that_ignores_the_cancel_button_is_killed(
+    host, scene, widget, panel, volumes, fake_python
+):
+    start_and_wait_for_progress(host, panel, fake_python("hang"))
+
+    panel.ui.applyButton.click()
+
+    assert host.wait_until(lambda: not panel.controls.running, 10)
+    assert panel.ui.statusLabel.text == "The run was cancelled."
+    assert not widget.logic.engine.running
+    run(host, panel, fake_python("answer"))
+    assert len(segmentations(scene)) == 1
 
 
 def test_only_one_run_at_a_time(host, widget, panel, volumes, fake_python):

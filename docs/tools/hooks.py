@@ -1,0 +1,68 @@
+"""What the site's pages get from the code when it is built; mkdocs calls the functions named `on_`."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from latex2mathml.converter import convert
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+
+COMMANDS = "<!-- commands -->"
+"""Stands on a page where the reference of the command line belongs."""
+
+LINK = re.compile(r"(?<=\]\()(?:\.\./)+[^)\s#]+")
+CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
+FORMULA = re.compile(r"\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL)
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: object) -> str:
+    """Fill in the commands, set formulas, and lead links out of docs/ to the repository."""
+    if COMMANDS in markdown:
+        markdown = markdown.replace(COMMANDS, command_reference())
+    if page.meta.get("mathematics"):
+        parts = CODE.split(markdown)
+        parts[::2] = [FORMULA.sub(_as_mathml, part) for part in parts[::2]]
+        markdown = "".join(parts)
+    folder = (DOCS / page.file.src_uri).parent
+
+    def to_repository(link: re.Match[str]) -> str:
+        target = Path(os.path.normpath(folder / link.group()))
+        if target.is_relative_to(DOCS):
+            return link.group()
+        if not target.exists():
+            raise PluginError(f"{page.file.src_uri} links to {link.group()}, which is not there.")
+        kind = "tree" if target.is_dir() else "blob"
+        return f"{config.repo_url.rstrip('/')}/{kind}/main/{target.relative_to(ROOT).as_posix()}"
+
+    return LINK.sub(to_repository, markdown)
+
+
+def command_reference() -> str:
+    """All commands and their options, as typer itself describes the app; headings from level 2."""
+    code = ROOT / "FactorizerSegmentation"
+    search = os.pathsep.join([str(code), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-m", "typer", "factorizer_engine.cli.app", "utils", "docs"]
+    done = subprocess.run(
+        [*command, "--name", "factorizer"],
+        env={**os.environ, "PYTHONPATH": search},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise PluginError(f"The commands cannot be described: {done.stderr.strip()}")
+    return re.sub(r"^#", "##", done.stdout, flags=re.MULTILINE)
+
+
+def _as_mathml(formula: re.Match[str]) -> str:
+    """The formula as the browser sets it, without any script."""
+    display = "block" if formula["block"] else "inline"
+    return convert(formula["block"] or formula["inline"], display=display)
