@@ -143,6 +143,6 @@ def decode_line(line: bytes | str) -> dict[str, Any]:
 
 
 def _parse_error(data: dict[str, Any]) -> EngineError:
-    error_type = ERROR_TYPES.get(data.get("kind"), InternalError)
+    error_type = ERROR_TYPES.get(str(data.get("kind")), InternalError)
     message = data.get("message") or "The engine failed without saying why."
     return error_type(str(message), str(data.get("details") or ""))
