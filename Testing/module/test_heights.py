@@ -53,7 +53,7 @@ def squeezed(widget) -> list[str]:  # noqa: F811
 def explain(host, widget) -> None:  # noqa: F811
     components = widget.componentsPanel
     components.ui.explainButton.click()
-    assert host.wait_until(lambda: not components.controls.running, 30)
+    assert host.wait_until(lambda: not components.controls.running)
 
 
 def test_nothing_is_squeezed_when_results_make_the_panel_longer(
