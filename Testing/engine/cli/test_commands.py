@@ -175,21 +175,18 @@ def test_the_command_runs_as_a_program_of_its_own(tmp_path, run_cli, scans):
 def running(tmp_path, environment, scans):
     """A `factorizer segment` that has just started its engine, and the engine's process id."""
     command = ["segment", "-m", "tiny", *inputs(scans), "-o", str(tmp_path / "o")]
+    # Programs that a shell runs in the background ignore Ctrl-C, and so would their children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "factorizer_engine.cli", *command],
         env={**os.environ, **environment},
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_listen_to_ctrl_c,
     )
+    signal.signal(signal.SIGINT, before)
     yield process, wait_for_child(process.pid)
     process.kill()
     process.communicate()
-
-
-def _listen_to_ctrl_c() -> None:
-    """Programs that a shell runs in the background ignore it, and so would their children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for_child(pid: int) -> int:
