@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import qt
@@ -19,7 +18,8 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-LIBRARY = "FactorizerSegmentationLib"
+RELOADED = ("FactorizerSegmentationLib", "factorizer_engine.protocol")
+"""What *Reload* reads anew besides this file; of the engine no more is imported here."""
 WATCHED_CLASSES = (
     "vtkMRMLScalarVolumeNode",
     "vtkMRMLSegmentationNode",
@@ -69,8 +69,10 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = None
+        self.inputsPanel = None
         self.segmentPanel = None
         self.componentsPanel = None
+        self._panels = []
         self._sections = []
         self._refreshPending = False
         self._volumesAdded = False
@@ -79,35 +81,22 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         """Build the panels; called once, when the module is first opened."""
         ScriptedLoadableModuleWidget.setup(self)
         from FactorizerSegmentationLib.panels.components import ComponentsPanel
+        from FactorizerSegmentationLib.panels.inputs import InputsPanel
         from FactorizerSegmentationLib.panels.sections import Section
         from FactorizerSegmentationLib.panels.segment import SegmentPanel
 
         self.logic = FactorizerSegmentationLogic()
-        self.segmentPanel = SegmentPanel(self.logic, self.resourcePath("UI/SegmentPanel.ui"))
-        self.componentsPanel = ComponentsPanel(
-            self.logic, self.resourcePath("UI/ComponentsPanel.ui"), self.segmentPanel
-        )
+        self.inputsPanel = self._add(InputsPanel, "InputsPanel")
+        self.segmentPanel = self._add(SegmentPanel, "SegmentPanel", self.inputsPanel)
+        self.componentsPanel = self._add(ComponentsPanel, "ComponentsPanel", self.inputsPanel)
         self._sections = [
-            Section(_("Segment lesions"), self.segmentPanel.widget),
+            Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
             Section(_("Look inside the network"), self.componentsPanel.widget),
         ]
         for section in self._sections:
             self.layout.addWidget(section.button)
         self.layout.addStretch(1)
-        self.logic.onChanged = self._update
-        self.logic.onHello = self.segmentPanel.showDevices
-        scene = slicer.mrmlScene
-        self.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(scene, slicer.vtkMRMLScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self.onSceneEndImport)
-        self.addObserver(scene, slicer.vtkMRMLScene.NodeAddedEvent, self.onNodeAdded)
-        self.addObserver(
-            scene,
-            slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent,
-            self.onNodeAboutToBeRemoved,
-            priority=FIRST,
-        )
-        self.addObserver(scene, slicer.vtkMRMLScene.NodeRemovedEvent, self.onNodeRemoved)
+        self._observeScene(slicer.mrmlScene)
         self._useParameterNode()
 
     def enter(self) -> None:
@@ -127,15 +116,14 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.logic.close()
         if self.componentsPanel is not None:
             self.componentsPanel.overlay.hide(slicer.mrmlScene)
-            self.componentsPanel.release()
-        if self.segmentPanel is not None:
-            self.segmentPanel.release()
+        for panel in self._panels:
+            panel.release()
         for section in self._sections:
             section.release()
 
     def onReload(self) -> None:
-        """Read the library anew too; Slicer itself reloads only this file."""
-        for name in [name for name in sys.modules if name.partition(".")[0] == LIBRARY]:
+        """Read the library and the protocol anew too; Slicer itself reloads only this file."""
+        for name in [name for name in sys.modules if name.startswith(RELOADED)]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
 
@@ -143,8 +131,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         """A run has no scene to come back to."""
         self.logic.cancel()
         self.componentsPanel.overlay.forget()
-        self.componentsPanel.setParameters(None)
-        self.segmentPanel.setParameters(None)
+        for panel in self._panels:
+            panel.setParameters(None)
 
     def onSceneEndClose(self, caller, event) -> None:
         """Start afresh in the empty scene."""
@@ -165,7 +153,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
     def onNodeAboutToBeRemoved(self, caller, event, node) -> None:
         """An input may be about to go."""
         if not caller.IsClosing():
-            self.segmentPanel.onNodeAboutToBeRemoved(node)
+            for panel in self._panels:
+                panel.onNodeAboutToBeRemoved(node)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeRemoved(self, caller, event, node) -> None:
@@ -173,13 +162,29 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         if any(node.IsA(name) for name in WATCHED_CLASSES):
             self._refreshSoon()
 
+    def _add(self, panelClass, uiName: str, *others):
+        panel = panelClass(self.logic, self.resourcePath(f"UI/{uiName}.ui"), *others)
+        self._panels.append(panel)
+        return panel
+
+    def _observeScene(self, scene) -> None:
+        events = slicer.vtkMRMLScene
+        self.addObserver(scene, events.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, events.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, events.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, events.NodeAddedEvent, self.onNodeAdded)
+        self.addObserver(
+            scene, events.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved, priority=FIRST
+        )
+        self.addObserver(scene, events.NodeRemovedEvent, self.onNodeRemoved)
+
     def _useParameterNode(self) -> None:
         if slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsBatchProcessing():
             return
         parameters = self.logic.getParameterNode()
-        self.segmentPanel.setParameters(parameters)
-        self.componentsPanel.setParameters(parameters)
-        self._update()
+        for panel in self._panels:
+            panel.setParameters(parameters)
+        self.logic.notify()
 
     def _refreshSoon(self) -> None:
         if not self._refreshPending:
@@ -192,32 +197,31 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
             return
         if self._volumesAdded:  # and not in place of a scan that was deleted
             self._volumesAdded = False
-            self.segmentPanel.fillEmptyChannels()
-        self.segmentPanel.onNodesRemoved()
-        self.componentsPanel.onNodesRemoved()
-        self._update()
-
-    def _update(self) -> None:
-        self.segmentPanel.update()
-        self.componentsPanel.update()
+            self.inputsPanel.fillEmptyChannels()
+        for panel in self._panels:
+            panel.onNodesRemoved()
+        self.logic.notify()
 
 
 class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
     """Runs models on volumes of the scene, one run at a time, without a widget.
 
     Attributes:
-        onChanged: Called without arguments when a run begins or ends.
-        onHello: Gets the `HelloResult` of a freshly started engine.
+        changed: Emitted when a run begins or ends, and when buttons have to look anew.
+        helloed: Emitted with the `HelloResult` of a freshly started engine.
+        selectedLesion: The `Lesion` that the user has selected in a table, or None.
     """
 
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
         from FactorizerSegmentationLib.engine.process import EngineProcess
+        from FactorizerSegmentationLib.events import Event
 
-        self.onChanged: Callable[[], None] = lambda: None
-        self.onHello: Callable = lambda hello: None
+        self.changed = Event()
+        self.helloed = Event()
+        self.selectedLesion = None
         self.closed = False
-        self.engine = EngineProcess(onHello=lambda hello: self.onHello(hello))
+        self.engine = EngineProcess(onHello=self.helloed.emit)
         self._parameters = None
         self._run = None
 
@@ -226,7 +230,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         from FactorizerSegmentationLib.parameters import Parameters
 
         node = ScriptedLoadableModuleLogic.getParameterNode(self)
-        if self._parameters is None or self._parameters.parameterNode is not node:
+        if self._parameters is None or self._parameters.node is not node:
             self._parameters = Parameters(node)
         return self._parameters
 
@@ -243,10 +247,10 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         return user_models_dirs()[0]
 
     def models(self) -> list:
-        """The installed models, as `ModelSummary`."""
-        from FactorizerSegmentationLib.models import installedModels
+        """The installed models, as `ModelDescription`."""
+        from factorizer_engine.protocol.description import installed_models
 
-        return installedModels()
+        return installed_models()
 
     def heatmaps(self) -> list:
         """The heatmap volumes in the scene, oldest first."""
@@ -275,23 +279,24 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         """Start to segment; returns at once.
 
         Args:
-            settings: A `runs.RunSettings`.
-            callbacks: A `runs.RunCallbacks`.
+            settings: A `tasks.run.RunSettings`.
+            callbacks: The protocol's `Callbacks`; `finished` gets a `tasks.segment.Segmented`.
 
         Raises:
             SceneError: If a volume cannot be used.
         """
-        from FactorizerSegmentationLib.tasks.run import SegmentationRun
+        from FactorizerSegmentationLib.tasks.segment import SegmentRun
 
-        self._start(SegmentationRun, settings, callbacks)
+        self._start(SegmentRun, settings, callbacks)
 
     def explain(self, settings, callbacks, count: int = 6, region: str = "") -> None:
         """Start to look for the `count` components that drove the result; see `segment`.
 
         Args:
+            callbacks: `finished` gets a `tasks.components.Explained`.
             region: Name of the region for which they are ranked; "" for any that was found.
         """
-        from FactorizerSegmentationLib.tasks.run import ComponentsRun
+        from FactorizerSegmentationLib.tasks.components import ComponentsRun
 
         self._start(ComponentsRun, settings, callbacks, count, region)
 
@@ -303,12 +308,12 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
     def close(self) -> None:
         """End the engine; the logic cannot be used afterwards."""
         self.closed = True
-        self.onChanged = lambda: None
         self.engine.close()
 
     def notify(self) -> None:
         """Tell that something has changed that buttons depend on."""
-        self.onChanged()
+        if not self.closed:
+            self.changed.emit()
 
     def openSegmentEditor(self, segmentationNode) -> None:
         """Show the Segment Editor with this segmentation and the scan that it belongs to."""
@@ -322,17 +327,17 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         editor.setSourceVolumeNode(segmentationNode.GetNodeReference(role))
 
     def _start(self, runClass, settings, callbacks, *arguments) -> None:
-        from FactorizerSegmentationLib.tasks.run import RunCallbacks
+        from factorizer_engine.protocol.conversation import Callbacks
 
         def finished(outcome) -> None:
             self._run = None
             callbacks.finished(outcome)
 
-        def failed(kind: str, sentence: str) -> None:
+        def failed(error) -> None:
             self._run = None
-            callbacks.failed(kind, sentence)
+            callbacks.failed(error)
 
-        wrapped = RunCallbacks(finished, failed, callbacks.progress)
+        wrapped = Callbacks(finished, failed, callbacks.progress)
         run = runClass(slicer.mrmlScene, self.engine, settings, wrapped, *arguments)
         run.start()
         self._run = run

@@ -38,7 +38,7 @@ def openedWidget():
     if slicer.util.mainWindow() is not None:
         slicer.util.selectModule(MODULE)
     widget = slicer.util.getModuleWidget(getattr(slicer.modules, MODULE.lower()))
-    if widget.segmentPanel is None or widget.componentsPanel is None:
+    if None in (widget.inputsPanel, widget.segmentPanel, widget.componentsPanel):
         raise RuntimeError("The module's panel could not be opened; the application log says why.")
     return widget
 
@@ -52,7 +52,7 @@ def wholeTumourDice(widget) -> float:
     volumes = loadSample()
     chooseModel(widget, FAMILY)
     pressSegment(widget.segmentPanel)
-    segmentation = widget.logic.getParameterNode().segmentation
+    segmentation = widget.logic.getParameterNode().segment.segmentation
     if segmentation is None:
         raise RuntimeError(widget.segmentPanel.ui.statusLabel.text or "The run did not start.")
     return dice(segmentation, volumes[CHANNELS[0]])
@@ -67,7 +67,7 @@ def chooseModel(widget, family: str) -> None:
     families = [model.family for model in widget.logic.models()]
     if family not in families:
         raise RuntimeError(f"No {family} model is installed.")
-    widget.segmentPanel.ui.modelComboBox.currentIndex = families.index(family)
+    widget.inputsPanel.ui.modelComboBox.currentIndex = families.index(family)
 
 
 def pressSegment(panel) -> None:
@@ -77,7 +77,7 @@ def pressSegment(panel) -> None:
         RuntimeError: If the button stays off, or the run takes too long.
     """
     if not waitUntil(lambda: panel.ui.applyButton.enabled, READY_SECONDS):
-        raise RuntimeError(panel.problem())
+        raise RuntimeError(panel.inputs.problem())
     panel.ui.applyButton.click()
     if not waitUntil(lambda: not panel.controls.running, TIMEOUT_SECONDS):
         raise RuntimeError("The engine took too long.")

@@ -93,8 +93,8 @@ def write_report(run: Run, path: Path) -> None:
         run=run,
         lesions=[lesion for lesion in lesions if lesion.volume_ml >= MIN_LESION_ML],
         left_out=[lesion for lesion in lesions if lesion.volume_ml < MIN_LESION_ML],
-        colors={label.value: _css(label.color) for label in run.result.labels},
-        region_colors={r.name: _region_color(r, run.result) for r in run.result.regions},
+        colors={label.value: _css(label.color) for label in run.result.model.labels},
+        region_colors={r.name: _region_color(r, run.result) for r in run.result.model.regions},
         rows=[_component_row(c, run) for c in run.components.components],
         engine_seconds=sum(run.result.timings.values()),
         total_seconds=sum(run.timings.values()),
@@ -145,18 +145,18 @@ def _component_row(component: Component, run: Run) -> dict[str, object]:
             100 * abs(component.contributions.get(region.name, 0.0)) / largest,
             _region_color(region, run.result),
         )
-        for region in run.result.regions
+        for region in run.result.model.regions
     ]
     return {
         "component": component,
         "bars": bars,
-        "sentence": explain_component(component, run.result.regions),
+        "sentence": explain_component(component, run.result.model.regions),
     }
 
 
 def _region_color(region: Region, result: SegmentResult) -> str:
     """The colour of the label that the region alone paints."""
-    colors = {label.value: label.color for label in result.labels}
+    colors = {label.value: label.color for label in result.model.labels}
     return _css(colors.get(region.label, (128, 128, 128)))
 
 

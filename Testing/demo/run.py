@@ -97,17 +97,18 @@ def _write_files(
     """Write the results on the scan's grid; returns what each file holds."""
     labelmap = _scan(result.labelmap)
     write_nifti(labelmap, output / "segmentation.nii.gz")
-    write_seg_nrrd(labelmap, result.labels, output / "segmentation.seg.nrrd", reference_name)
+    write_seg_nrrd(labelmap, result.model.labels, output / "segmentation.seg.nrrd", reference_name)
     write_lesions_csv(result.lesions, output / "lesions.csv")
     contents = {
         "segmentation.seg.nrrd": "the segments with coded terminology, for 3D Slicer",
         "segmentation.nii.gz": "the label map: "
-        + ", ".join(f"{label.value} {label.name}" for label in result.labels),
+        + ", ".join(f"{label.value} {label.name}" for label in result.model.labels),
         "lesions.csv": "every connected lesion with its measures",
     }
-    for number, component in enumerate(components.components, start=1):
+    pairs = zip(components.components, components.heatmaps, strict=True)
+    for number, (component, heatmap) in enumerate(pairs, start=1):
         name = f"heatmap-{number}.nii.gz"
-        write_nifti(_scan(component.heatmap), output / name)
+        write_nifti(_scan(heatmap), output / name)
         contents[name] = f"activation of {component.name}"
     contents["pictures/"] = "the pictures of this page"
     return contents

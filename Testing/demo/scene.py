@@ -72,9 +72,10 @@ def add_results(
     labelmap = result.labelmap.load()
     place = volumes.Place.of(reference, labelmap.shape, result.labelmap.matrix)
     title = result.model.title
+    found = list(zip(components.components, components.heatmaps, strict=True))
     return ResultNodes(
-        segments.createSegmentation(scene, labelmap, result.labels, place, title),
-        tuple(overlays.createHeatmaps(scene, components.components, place, f"{title}: components")),
+        segments.createSegmentation(scene, labelmap, result.model.labels, place, title),
+        tuple(overlays.createHeatmaps(scene, found, place, f"{title}: components")),
         tables.createLesionTable(scene, result.lesions, f"{title}: lesions"),
     )
 

@@ -96,7 +96,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
                 scene.EndCloseEvent,
             ):
                 self._observations.append((scene, scene.AddObserver(event, self._onScene)))
-            leaving = scene.AddObserver(scene.NodeAboutToBeRemovedEvent, self._onLeaving, -10.0)
+            # Early, so that nobody relies on coming first without having asked for it.
+            leaving = scene.AddObserver(scene.NodeAboutToBeRemovedEvent, self._onLeaving, 10.0)
             self._observations.append((scene, leaving))
         self._refresh()
 

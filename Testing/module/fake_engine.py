@@ -11,6 +11,7 @@ requests that are not `hello`:
     obey        work until told to cancel
     hang        work on and ignore everything
     incomplete  end as a Python without a package does
+    newer       say that it speaks a later protocol
     gate        wait until the file named by FAKE_GATE exists, then answer
 """
 
@@ -24,14 +25,21 @@ from pathlib import Path
 
 import numpy as np
 
-from factorizer_engine import protocol
+from factorizer_engine.protocol.components import Component, Term
+from factorizer_engine.protocol.devices import Device
+from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.models import Label, ModelDescription
+from factorizer_engine.protocol.tasks.components import ComponentsParams, ComponentsResult
+from factorizer_engine.protocol.tasks.hello import HelloResult
+from factorizer_engine.protocol.tasks.models import ModelsResult
+from factorizer_engine.protocol.tasks.segment import SegmentParams, SegmentResult
+from factorizer_engine.protocol.volumes import ScanFile
+from factorizer_engine.protocol.wire import PROTOCOL_VERSION, Greeting
 
 BEHAVIOUR = os.environ.get("FAKE_ENGINE", "answer")
-MODEL = protocol.ModelInfo("fake", "1", "glioma", "Fake", "", "", (), (), ())
-LABELS = (
-    protocol.Label(1, "Core", (200, 60, 50)),
-    protocol.Label(4, "Enhancing", (240, 200, 60)),
-)
+LABELS = (Label(1, "Core", (200, 60, 50)), Label(4, "Enhancing", (240, 200, 60)))
+MODEL = ModelDescription("fake", "1", "glioma", "Fake", "", (), (), LABELS)
 CORE, ENHANCING = (slice(1, 4), slice(2, 4), slice(1, 3)), (slice(4, 6), slice(2, 4), slice(1, 3))
 
 
@@ -45,57 +53,56 @@ def send(**message) -> None:
         os.write(1, line)
 
 
-def result_of(request: dict) -> protocol.Message:
+def result_of(request: dict) -> Message:
     method, params = request["method"], request["params"]
     if method == "segment":
-        return segment(protocol.SegmentParams.from_dict(params))
+        return segment(SegmentParams.from_dict(params))
     if method == "components":
-        return components(protocol.ComponentsParams.from_dict(params))
-    return protocol.ModelsResult(())
+        return components(ComponentsParams.from_dict(params))
+    return ModelsResult(())
 
 
-def segment(params: protocol.SegmentParams) -> protocol.SegmentResult:
+def segment(params: SegmentParams) -> SegmentResult:
     """A core and an enhancing block, and one lesion for each; in a box only what lies there."""
-    reference = params.channels[params.reference]
+    reference = params.study.channels[params.study.reference]
     labelmap = np.zeros(reference.load().shape, np.uint8)
     labelmap[CORE], labelmap[ENHANCING] = 1, 4
-    if params.box is not None and BEHAVIOUR != "spill":
-        part = params.box.part_of(labelmap.shape, reference.matrix)
+    if params.options.box is not None and BEHAVIOUR != "spill":
+        part = params.options.box.part_of(labelmap.shape, reference.matrix)
         inside = np.zeros(labelmap.shape, bool)
-        inside[part] = params.box.mask(part, reference.matrix)
+        inside[part] = params.options.box.mask(part, reference.matrix)
         labelmap[~inside] = 0
     path = Path(params.output_dir) / "labelmap.npy"
-    scan = protocol.ScanFile.save(labelmap, reference.matrix, path)
+    scan = ScanFile.save(labelmap, reference.matrix, path)
     lesions = tuple(
-        protocol.Lesion(number, label.value, label.name, volume, 9.0, centroid(reference, box), 0.8)
+        Lesion(number, label.value, label.name, volume, 9.0, centroid(reference, box), 0.8)
         for number, (label, box, volume) in enumerate(
             zip(LABELS, (CORE, ENHANCING), (1.5, 4.0), strict=True), start=1
         )
     )
-    return protocol.SegmentResult(scan, (), LABELS, (), lesions, {"segmenting": 2.0}, "cpu", MODEL)
+    return SegmentResult(MODEL, scan, (), lesions, {"segmenting": 2.0}, "cpu")
 
 
-def centroid(reference: protocol.ScanFile, box) -> tuple[float, float, float]:
+def centroid(reference: ScanFile, box) -> tuple[float, float, float]:
     middle = [(part.start + part.stop - 1) / 2 for part in box]
     return tuple((reference.matrix @ [*middle, 1.0])[:3].tolist())
 
 
-def components(params: protocol.ComponentsParams) -> protocol.ComponentsResult:
+def components(params: ComponentsParams) -> ComponentsResult:
     """As many components as asked for, each weaker than the one before."""
-    reference = params.channels[params.reference]
-    found = []
+    reference = params.study.channels[params.study.reference]
+    found, heatmaps = [], []
     for number in range(params.count):
         heatmap = np.zeros(reference.load().shape, np.float32)
         heatmap[CORE] = np.linspace(0.5, 1.0, heatmap[CORE].size).reshape(heatmap[CORE].shape)
         heatmap *= 4.0 / (number + 1)
         path = Path(params.output_dir) / f"heatmap{number}.npy"
-        scan = protocol.ScanFile.save(heatmap, reference.matrix, path)
+        heatmaps.append(ScanFile.save(heatmap, reference.matrix, path))
         contributions = {"ET": 2.0 / (number + 1), "WT": 0.5}
-        name = f"Component {number + 1}"
-        place = (0, "decoder.3.0", number, 0)
-        found.append(protocol.ComponentInfo(*place, name, contributions, (0.0, 4.0), scan))
+        term = Term(0, "decoder.3.0", number, 0)
+        found.append(Component(term, f"Component {number + 1}", contributions, (0.0, 4.0)))
     note = f"Ranked for {params.region}." if params.region else ""
-    return protocol.ComponentsResult(tuple(found), MODEL, note)
+    return ComponentsResult(MODEL, tuple(found), tuple(heatmaps), note)
 
 
 def work(request: dict) -> None:
@@ -125,8 +132,9 @@ def work(request: dict) -> None:
 def main() -> None:
     if BEHAVIOUR == "incomplete":
         sys.exit("ModuleNotFoundError: No module named 'safetensors'")
-    device = protocol.DeviceInfo("cpu", "Processor (fake)")
-    hello = protocol.HelloResult(protocol.PROTOCOL_VERSION, "0", {}, (device,), os.getpid())
+    hello = HelloResult("9.9", {}, (Device("cpu", "Processor (fake)"),))
+    version = PROTOCOL_VERSION + (BEHAVIOUR == "newer")
+    send(event="ready", **Greeting(version, "9.9", os.getpid()).to_dict())
     for line in sys.stdin:
         request = json.loads(line)
         if request["method"] == "hello":

@@ -1,4 +1,4 @@
-"""What the site's pages get from the code when it is built; mkdocs calls the functions named `on_`."""
+"""What the site's pages get from the code when it is built; mkdocs calls functions named `on_`."""
 
 from __future__ import annotations
 

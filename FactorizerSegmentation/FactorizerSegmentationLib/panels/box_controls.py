@@ -7,7 +7,7 @@ from collections.abc import Callable
 import slicer
 from slicer.i18n import tr as _
 
-from FactorizerSegmentationLib.panels.node_selectors import deselect
+from FactorizerSegmentationLib.panels.node_selectors import deselect, release
 from FactorizerSegmentationLib.parameters import Parameters
 from FactorizerSegmentationLib.scene.boxes import createBoxAround
 from FactorizerSegmentationLib.scene.updates import belongsTo
@@ -111,9 +111,7 @@ class BoxControls:
 
     def release(self) -> None:
         """Let go of the scene, as before the widgets are deleted."""
-        for selector in self._selectors():
-            selector.blockSignals(True)
-            selector.setMRMLScene(None)
+        release(self._selectors())
 
     def _selectors(self) -> tuple:
         return self._ui.boxSelector, self._ui.targetSelector
@@ -124,14 +122,14 @@ class BoxControls:
         if chosen is not None and chosen.GetDisplayNode() is not None:
             chosen.GetDisplayNode().SetVisibility(checked)
         if checked and self._parameters is not None:
-            self._parameters.boxed = True  # before other choices show all parameters anew
+            self._parameters.inputs.boxed = True  # before other choices show all parameters anew
             self._proposeChoices()
         self._onChanged()
 
     def _proposeChoices(self) -> None:
         """The last result, if it fits, and a box, if there is none yet."""
         volume = self._onNewBox()[0]
-        result = self._parameters.segmentation
+        result = self._parameters.segment.segmentation
         if self.target is None and result is not None and volume is not None:
             if belongsTo(result, volume):
                 self._ui.targetSelector.setCurrentNode(result)

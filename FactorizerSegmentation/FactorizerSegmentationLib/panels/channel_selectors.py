@@ -9,7 +9,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.models import Channel
-from FactorizerSegmentationLib.panels.node_selectors import deselect, hide
+from FactorizerSegmentationLib.panels.node_selectors import deselect, hide, release
+from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene.matching import matchVolumes
 from FactorizerSegmentationLib.scene.volumes import isScan
 
@@ -56,9 +57,7 @@ class ChannelSelectors:
 
     def release(self) -> None:
         """Let go of the scene, as before the widgets are deleted."""
-        for selector in self._selectors.values():
-            selector.blockSignals(True)
-            selector.setMRMLScene(None)
+        release(self._selectors.values())
 
     def volumes(self) -> dict[str, object]:
         """Channel name to the chosen volume node, or None."""
@@ -67,10 +66,8 @@ class ChannelSelectors:
     def setVolumes(self, volumes: dict[str, object]) -> None:
         """Choose volumes without calling `onChanged`."""
         for name, node in volumes.items():
-            selector = self._selectors[name]
-            blocked = selector.blockSignals(True)
-            selector.setCurrentNode(node)
-            selector.blockSignals(blocked)
+            with signalsBlocked(self._selectors[name]):
+                self._selectors[name].setCurrentNode(node)
 
     def forget(self, node) -> None:
         """Leave the rows empty in which a volume is chosen that is about to go."""

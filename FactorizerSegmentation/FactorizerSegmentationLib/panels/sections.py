@@ -7,7 +7,7 @@ import qt
 
 
 class Section(qt.QObject):
-    """A titled section around a panel that always has the height that the panel needs.
+    """A titled section around panels that always has the height that they need.
 
     Slicer's module panel squeezes what has grown since it was shown, instead of scrolling; but what
     states its minimum height it leaves alone.
@@ -16,12 +16,13 @@ class Section(qt.QObject):
         button: The ctkCollapsibleButton, to be put into a layout.
     """
 
-    def __init__(self, title: str, widget) -> None:
+    def __init__(self, title: str, *widgets) -> None:
         super().__init__()
         self.button = ctk.ctkCollapsibleButton()
         self.button.text = title
         self._layout = qt.QVBoxLayout(self.button)
-        self._layout.addWidget(widget)
+        for widget in widgets:
+            self._layout.addWidget(widget)
         self.button.installEventFilter(self)
         self.button.connect("contentsCollapsed(bool)", self._stateHeight)
 

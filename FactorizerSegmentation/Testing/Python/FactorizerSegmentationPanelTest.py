@@ -22,11 +22,11 @@ class FactorizerSegmentationPanelTest(unittest.TestCase):
 
     def test_withoutScansTheButtonIsOff(self) -> None:
         self.assertFalse(self.panel.ui.applyButton.enabled)
-        self.assertIn("FLAIR", self.panel.problem())
+        self.assertIn("FLAIR", self.panel.inputs.problem())
 
     def test_scansAreMatchedByName(self) -> None:
         volumes = self.loadSample()
-        chosen = {name: node.GetID() for name, node in self.panel.channels.volumes().items()}
+        chosen = {name: node.GetID() for name, node in self.panel.inputs.channels.volumes().items()}
         self.assertEqual(chosen, {name: node.GetID() for name, node in volumes.items()})
         self.assertTrue(self.panel.ui.applyButton.enabled)
 

@@ -50,7 +50,9 @@ PrecisionOption = Annotated[
 Mirroring = Annotated[
     bool | None,
     typer.Option(
-        "--tta/--no-tta", help="Average over mirrored copies; unset, the model's own choice."
+        "--mirroring/--no-mirroring",
+        "--tta/--no-tta",
+        help="Average over mirrored copies; unset, the model's own choice.",
     ),
 ]
 Overlap = Annotated[

@@ -18,7 +18,7 @@ from factorizer_engine.service.worker import Worker, claim_standard_streams
 
 
 def hello(params, monitor):
-    return HelloResult(1, "fake", {}, (), os.getpid())
+    return HelloResult("fake", {}, ())
 
 
 def load_model(params, monitor):
@@ -36,7 +36,7 @@ def load_model(params, monitor):
         "exit": lambda monitor: sys.exit(3),
     }
     behaviours.get(params.model, lambda monitor: None)(monitor)
-    model = ModelDescription(params.model, "1", "", "", "", "", (), (), ())
+    model = ModelDescription(params.model, "1", "", "", "", (), (), ())
     return LoadModelResult(model, "cpu")
 
 

@@ -20,6 +20,8 @@ from factorizer_engine.protocol.errors import (
     InternalError,
 )
 from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.hello import HELLO
+from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.service.client import EngineClient
 
@@ -51,6 +53,7 @@ def conversation():
     def hear() -> dict:
         return json.loads(process.stdout.readline())
 
+    assert hear()["event"] == "ready"
     yield process, say, hear
     process.kill()
     process.wait()
@@ -59,7 +62,13 @@ def conversation():
 
 
 def load(engine: EngineClient, model: str, on_progress=None):
-    return engine.request("load_model", ModelChoice(model), on_progress)
+    return engine.request(LOAD_MODEL, ModelChoice(model), on_progress or (lambda progress: None))
+
+
+def hello(engine: EngineClient) -> int:
+    """Have a request answered; returns the process id of what answered."""
+    engine.request(HELLO, Nothing())
+    return engine.greeting.pid
 
 
 def is_running(pid: int) -> bool:
@@ -81,13 +90,13 @@ def wait_until(condition) -> bool:
 
 
 def test_hello_is_answered_by_the_process_that_was_started(engine):
-    assert engine.request("hello", Nothing()).pid == engine.pid
+    assert hello(engine) == engine.pid
 
 
 def test_the_process_serves_one_request_after_another(engine):
-    first = engine.request("hello", Nothing()).pid
+    first = hello(engine)
     assert load(engine, "anything").model.name == "anything"
-    assert engine.request("hello", Nothing()).pid == first
+    assert hello(engine) == first
 
 
 def test_what_a_job_prints_does_not_disturb_the_conversation(engine):
@@ -100,7 +109,7 @@ def test_what_a_job_prints_does_not_disturb_the_conversation(engine):
 def test_what_is_printed_before_the_engine_starts_does_not_disturb_either(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("print('a greeting of the environment')\n")
     with EngineClient(COMMAND, {"PYTHONPATH": str(tmp_path)}) as engine:
-        assert engine.request("hello", Nothing()).engine == "fake"
+        assert engine.request(HELLO, Nothing()).engine == "fake"
         assert "a greeting of the environment" in engine.log
 
 
@@ -141,21 +150,21 @@ def test_a_job_that_tries_to_leave_is_an_error(engine):
 
 
 def test_a_running_job_can_be_cancelled_and_the_engine_stays_warm(engine):
-    pid = engine.request("hello", Nothing()).pid
+    pid = hello(engine)
     with pytest.raises(CancelledError):
         load(engine, "patient", on_progress=lambda progress: engine.cancel())
-    assert engine.request("hello", Nothing()).pid == pid
+    assert hello(engine) == pid
 
 
 def test_a_job_that_ignores_cancel_is_killed_and_the_next_one_starts_anew(engine):
-    first = engine.request("hello", Nothing()).pid
+    first = hello(engine)
     canceller = threading.Timer(0.2, engine.cancel)
     canceller.start()
     with pytest.raises(CancelledError):
         load(engine, "stubborn")
     canceller.join()
     assert not is_running(first)
-    assert engine.request("hello", Nothing()).pid != first
+    assert hello(engine) != first
 
 
 def test_ctrl_c_while_waiting_cancels_the_job(engine):
@@ -182,7 +191,7 @@ def test_ctrl_c_while_the_engine_starts_leaves_no_error_of_its_own(monkeypatch):
     with pytest.raises(KeyboardInterrupt), EngineClient(COMMAND) as engine:
         with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", interrupted)
-            engine.request("hello", Nothing())
+            engine.request(HELLO, Nothing())
     assert engine.pid is None
 
 
@@ -201,23 +210,23 @@ def test_a_killed_engine_is_noticed_and_replaced(engine):
 
 
 def test_an_engine_killed_between_two_requests_is_replaced(engine):
-    pid = engine.request("hello", Nothing()).pid
+    pid = hello(engine)
     os.kill(pid, signal.SIGKILL)
     assert wait_until(lambda: engine.pid is None)
-    assert engine.request("hello", Nothing()).pid != pid
+    assert hello(engine) != pid
 
 
 def test_an_engine_that_cannot_start_says_so():
     with EngineClient(["/nonexistent/python"]) as engine:
         with pytest.raises(InternalError, match="could not be started"):
-            engine.request("hello", Nothing())
+            engine.request(HELLO, Nothing())
 
 
 def test_an_engine_that_fails_at_once_says_so_and_keeps_its_last_words():
     command = [sys.executable, "-c", "raise SystemExit('a library is missing')"]
     with EngineClient(command) as engine:
         with pytest.raises(InternalError, match="exit code 1") as caught:
-            engine.request("hello", Nothing())
+            engine.request(HELLO, Nothing())
     assert "a library is missing" in caught.value.details
 
 
@@ -317,9 +326,13 @@ def test_the_process_ends_when_its_parent_is_killed(job):
 
 
 PARENT = """
+from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.hello import HELLO
+from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
+from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.service.client import EngineClient
-from factorizer_engine.protocol import Nothing, ModelChoice
 engine = EngineClient({command!r})
-print(engine.request("hello", Nothing()).pid, flush=True)
-engine.request("load_model", ModelChoice({job!r}))
+engine.request(HELLO, Nothing())
+print(engine.greeting.pid, flush=True)
+engine.request(LOAD_MODEL, ModelChoice({job!r}))
 """

@@ -40,7 +40,7 @@ def test_without_scans_the_button_says_what_is_missing(host, module):
 
 
 def test_scans_are_found_by_their_names(host, module, tiny_case):
-    channels = module.segmentPanel.channels
+    channels = module.segmentPanel.inputs.channels
 
     assert {name: node.GetName() for name, node in channels.volumes().items()} == {
         "FLAIR": "FLAIR",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from factorizer_engine.protocol.tasks.models import ModelsParams, ModelsResult
+from factorizer_engine.protocol.tasks.models import MODELS, ModelsParams, ModelsResult
 
 
 class Answers:
@@ -19,9 +19,9 @@ class Answers:
 
     @property
     def callbacks(self):
-        from FactorizerSegmentationLib.engine.process import Callbacks
+        from factorizer_engine.protocol.conversation import Callbacks
 
-        failed = lambda kind, sentence: self.failures.append((kind, sentence))  # noqa: E731
+        failed = lambda error: self.failures.append((error.kind, str(error)))  # noqa: E731
         return Callbacks(self.results.append, failed, self.progress.append)
 
     def wait(self) -> None:
@@ -54,7 +54,7 @@ def start(host, fake_python, monkeypatch):
 
 def ask(host, engine) -> tuple[Answers, int]:
     answers = Answers(host)
-    return answers, engine.request("models", ModelsParams(), answers.callbacks)
+    return answers, engine.request(MODELS, ModelsParams(), answers.callbacks)
 
 
 def is_alive(pid: int) -> bool:
@@ -119,6 +119,18 @@ def test_a_missing_package_is_named(host, start):
     answers.wait()
 
     assert "'safetensors' is missing" in answers.failures[0][1]
+
+
+def test_an_engine_of_another_version_gets_one_sentence_and_is_ended(host, start):
+    engine = start("newer")
+    answers, _ = ask(host, engine)
+
+    answers.wait()
+
+    ((kind, sentence),) = answers.failures
+    assert kind == "other_version"
+    assert "another version (9.9)" in sentence
+    assert not engine.running
 
 
 def test_a_python_that_is_not_there_is_told(host, start, tmp_path):

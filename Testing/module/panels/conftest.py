@@ -21,7 +21,11 @@ def add_model(tmp_path, monkeypatch):
             "family": name,
             "title": f"Model {name}",
             "channels": [{"name": channel, "aliases": []} for channel in channels],
-            "regions": [{"name": region, "title": f"The {region}"} for region in regions],
+            "regions": [
+                {"name": region, "label": number, "title": f"The {region}"}
+                for number, region in enumerate(regions, start=1)
+            ],
+            "labels": [],
             "expected_seconds": {"cpu": seconds} if seconds else {},
         }
         metadata = {"version": "1", "description": "For tests.", "factorizer": section}
@@ -40,15 +44,14 @@ def widget(host, scene, monkeypatch, add_model):
     monkeypatch.setattr(process, "KILL_AFTER_MS", 300)
     add_model("fake")
     widget = host.select_module("FactorizerSegmentation")
-    widget.logic.getParameterNode().modelName = "fake"
-    widget.segmentPanel.setParameters(widget.logic.getParameterNode())
-    widget.componentsPanel.setParameters(widget.logic.getParameterNode())
+    widget.logic.getParameterNode().inputs.modelName = "fake"
+    widget.enter()
     yield current_widget()
     widget = current_widget()
     widget.logic.engine.stop()
     scene.Clear(False)
     host.process_events()
-    widget.segmentPanel.ui.pythonLineEdit.text = ""
+    widget.segmentPanel.inputs.ui.pythonLineEdit.text = ""
 
 
 @pytest.fixture

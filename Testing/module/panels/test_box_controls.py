@@ -41,49 +41,49 @@ def paint(node, segment: str, voxels, volume, value=1) -> None:
 
 
 def choose(panel, box, target=None) -> None:
-    panel.ui.boxCheckBox.checked = True
-    panel.ui.boxSelector.setCurrentNode(box)
-    panel.ui.targetSelector.setCurrentNode(target)
+    panel.inputs.ui.boxCheckBox.checked = True
+    panel.inputs.ui.boxSelector.setCurrentNode(box)
+    panel.inputs.ui.targetSelector.setCurrentNode(target)
 
 
 def test_the_choices_are_hidden_until_they_are_wanted(panel, volumes):
-    assert not panel.ui.boxSettings.visible
+    assert not panel.inputs.ui.boxSettings.visible
     assert panel.ui.applyButton.text == "Segment"
 
-    panel.ui.boxCheckBox.click()
+    panel.inputs.ui.boxCheckBox.click()
 
-    assert panel.ui.boxSettings.isVisibleTo(panel.widget)
+    assert panel.inputs.ui.boxSettings.isVisibleTo(panel.widget)
     assert panel.ui.applyButton.text == "Segment inside the box"
 
 
 def test_the_first_box_is_made_over_the_middle_of_the_scan(panel, volumes):
-    panel.ui.boxCheckBox.click()
+    panel.inputs.ui.boxCheckBox.click()
 
-    node = panel.ui.boxSelector.currentNode()
+    node = panel.inputs.ui.boxSelector.currentNode()
     assert node.GetCenter() == pytest.approx(apply(AFFINE, (3.5, 3.0, 2.5)), abs=1e-6)
     assert panel.ui.applyButton.enabled
     assert node.GetDisplayNode().GetHandlesInteractive()
 
 
 def test_the_box_is_seen_while_it_is_used(panel, volumes):
-    panel.ui.boxCheckBox.click()
-    display = panel.ui.boxSelector.currentNode().GetDisplayNode()
+    panel.inputs.ui.boxCheckBox.click()
+    display = panel.inputs.ui.boxSelector.currentNode().GetDisplayNode()
     assert display.GetVisibility()
 
-    panel.ui.boxCheckBox.click()
+    panel.inputs.ui.boxCheckBox.click()
     assert not display.GetVisibility()
     assert panel.ui.applyButton.text == "Segment"
 
-    panel.ui.boxCheckBox.click()
+    panel.inputs.ui.boxCheckBox.click()
     assert display.GetVisibility()
 
 
 def test_a_new_box_lies_around_the_selected_lesion(panel, result):
     panel.ui.lesionsTable.setCurrentItem(panel.ui.lesionsTable.item(1, 0))
 
-    panel.ui.boxCheckBox.click()
+    panel.inputs.ui.boxCheckBox.click()
 
-    node = panel.ui.boxSelector.currentNode()
+    node = panel.inputs.ui.boxSelector.currentNode()
     assert node.GetCenter() == pytest.approx(apply(AFFINE, (2.0, 2.5, 1.5)), abs=1e-3)
     assert node.GetSize() == pytest.approx((29.0, 29.0, 29.0))
 
@@ -110,8 +110,8 @@ def test_a_box_or_target_that_is_deleted_is_not_replaced_by_another(
     scene.RemoveNode(result)
     host.process_events()
 
-    assert panel.ui.boxSelector.currentNode() is None
-    assert panel.ui.targetSelector.currentNode() is None
+    assert panel.inputs.ui.boxSelector.currentNode() is None
+    assert panel.inputs.ui.targetSelector.currentNode() is None
     assert "Select a box" in panel.ui.applyButton.toolTip
 
 
@@ -132,23 +132,23 @@ def test_a_new_segmentation_holds_what_lies_in_the_box(
 
 
 def test_the_last_result_is_proposed_for_the_update_and_the_button_says_so(panel, result):
-    panel.ui.boxCheckBox.click()
+    panel.inputs.ui.boxCheckBox.click()
 
-    assert panel.ui.targetSelector.currentNode() is result
+    assert panel.inputs.ui.targetSelector.currentNode() is result
     assert panel.ui.applyButton.text == "Update inside the box"
     assert result.GetName() in panel.ui.applyButton.toolTip
 
 
 def test_a_run_in_a_box_is_quick_unless_switched_off(panel, volumes, box):
     choose(panel, box)
-    assert panel.settings().quick
+    assert panel.inputs.settings().quick
 
-    panel.ui.quickCheckBox.click()
-    assert not panel.settings().quick
+    panel.inputs.ui.quickCheckBox.click()
+    assert not panel.inputs.settings().quick
 
-    panel.ui.quickCheckBox.click()
-    panel.ui.boxCheckBox.click()
-    assert not panel.settings().quick
+    panel.inputs.ui.quickCheckBox.click()
+    panel.inputs.ui.boxCheckBox.click()
+    assert not panel.inputs.settings().quick
 
 
 def test_an_update_replaces_what_is_in_the_box_and_nothing_outside(
@@ -264,12 +264,12 @@ def test_the_segmentation_of_another_scan_is_not_updated(panel, add_volume, resu
 
 def test_the_choices_cannot_be_changed_during_a_run(host, panel, volumes, box, fake_python):
     choose(panel, box)
-    panel.ui.pythonLineEdit.text = fake_python("obey")
+    panel.inputs.ui.pythonLineEdit.text = fake_python("obey")
     panel.ui.applyButton.click()
     assert host.wait_until(lambda: panel.ui.progressBar.value > 0)
 
-    assert not panel.ui.boxCheckBox.enabled
-    assert not panel.ui.boxSelector.enabled
+    assert not panel.inputs.ui.boxCheckBox.enabled
+    assert not panel.inputs.ui.boxSelector.enabled
     panel.ui.applyButton.click()
     assert host.wait_until(lambda: not panel.controls.running)
-    assert panel.ui.boxSelector.enabled
+    assert panel.inputs.ui.boxSelector.enabled

@@ -12,7 +12,7 @@ LEGEND_OF = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode
 def explained(host, widget, volumes, fake_python):
     """The components panel after a run with three components."""
     components = widget.componentsPanel
-    widget.segmentPanel.ui.pythonLineEdit.text = fake_python("answer")
+    widget.segmentPanel.inputs.ui.pythonLineEdit.text = fake_python("answer")
     components.ui.componentCountSpinBox.value = 3
     components.ui.explainButton.click()
     assert host.wait_until(lambda: not components.controls.running)
@@ -58,7 +58,7 @@ def test_clicking_another_shows_it_instead(host, explained):
 def test_components_can_be_ranked_for_one_region(host, widget, explained):
     explained.ui.regionComboBox.currentIndex = 1
 
-    assert widget.logic.getParameterNode().region == "ET"
+    assert widget.logic.getParameterNode().components.region == "ET"
     explained.ui.explainButton.click()
     assert host.wait_until(lambda: not explained.controls.running)
     assert explained.ui.explainStatusLabel.text == "Ranked for ET."
@@ -106,10 +106,10 @@ def test_closing_the_scene_empties_the_list(host, scene, explained):
 
 def test_a_heatmap_is_not_taken_for_a_scan(host, widget, explained):
     heatmap(1).SetName("T2 again")
-    widget.segmentPanel.channels.selector("T2").setCurrentNode(None)
-    widget.segmentPanel.fillEmptyChannels()
+    widget.segmentPanel.inputs.channels.selector("T2").setCurrentNode(None)
+    widget.segmentPanel.inputs.fillEmptyChannels()
 
-    assert widget.segmentPanel.channels.volumes()["T2"].GetName() == "T2"
+    assert widget.segmentPanel.inputs.channels.volumes()["T2"].GetName() == "T2"
 
 
 def test_the_selection_stays_when_other_volumes_come(host, explained, add_volume):

@@ -33,12 +33,12 @@ def test_the_button_says_which_scans_are_missing(host, panel, add_volume):
 
 
 def test_scans_are_matched_by_name_and_make_the_button_ready(panel, volumes):
-    assert panel.channels.volumes() == volumes
+    assert panel.inputs.channels.volumes() == volumes
     assert panel.ui.applyButton.enabled
 
 
 def test_one_volume_cannot_be_two_scans(host, panel, volumes):
-    panel.channels.selector("T2").setCurrentNode(volumes["T1"])
+    panel.inputs.channels.selector("T2").setCurrentNode(volumes["T1"])
     host.process_events()
 
     assert not panel.ui.applyButton.enabled
@@ -53,10 +53,10 @@ def test_the_row_of_a_deleted_scan_is_empty_and_takes_no_other_volume(
     host.process_events()
     for name in ("T2", "FLAIR"):
         scene.RemoveNode(volumes[name])
-        assert panel.channels.selector(name).currentNode() is None
+        assert panel.inputs.channels.selector(name).currentNode() is None
     host.process_events()
 
-    assert panel.channels.volumes() == {**volumes, "T2": None, "FLAIR": None}
+    assert panel.inputs.channels.volumes() == {**volumes, "T2": None, "FLAIR": None}
     assert not panel.ui.applyButton.enabled
     assert "Choose the volume for FLAIR, T2" in panel.ui.applyButton.toolTip
 
@@ -67,7 +67,7 @@ def test_only_scans_are_offered(host, scene, panel, volumes, add_volume):
     scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "T2 label")
     host.process_events()
 
-    for selector in map(panel.channels.selector, NAMES):
+    for selector in map(panel.inputs.channels.selector, NAMES):
         assert {selector.nodeFromIndex(i) for i in range(selector.nodeCount())} == {
             *volumes.values()
         }
@@ -77,12 +77,12 @@ def test_a_result_is_not_taken_for_a_scan_even_if_it_was_chosen_before(
     host, panel, volumes, add_volume
 ):
     other = add_volume("Other", SHAPE)
-    selector = panel.channels.selector("T2")
+    selector = panel.inputs.channels.selector("T2")
     selector.setCurrentNode(other)
     other.SetAttribute("FactorizerSegmentation.Role", "Heatmap")
 
-    assert "'Other' is not a scan" in panel.channels.problem()
-    assert panel.settings() is None
+    assert "'Other' is not a scan" in panel.inputs.channels.problem()
+    assert panel.inputs.settings() is None
 
     add_volume("New", SHAPE)
     host.process_events()
@@ -92,14 +92,17 @@ def test_a_result_is_not_taken_for_a_scan_even_if_it_was_chosen_before(
 def test_another_model_brings_its_own_scans_and_regions(host, widget, panel, add_model):
     add_model("stroke", ("DWI", "ADC"), ("Infarct",), 200.0)
     widget.enter()
-    titles = [panel.ui.modelComboBox.itemText(i) for i in range(panel.ui.modelComboBox.count)]
+    titles = [
+        panel.inputs.ui.modelComboBox.itemText(i)
+        for i in range(panel.inputs.ui.modelComboBox.count)
+    ]
 
-    panel.ui.modelComboBox.currentIndex = titles.index("Model stroke")
+    panel.inputs.ui.modelComboBox.currentIndex = titles.index("Model stroke")
     host.process_events()
 
-    assert list(panel.channels.volumes()) == ["DWI", "ADC"]
+    assert list(panel.inputs.channels.volumes()) == ["DWI", "ADC"]
     assert "DWI, ADC" in panel.ui.applyButton.toolTip
-    assert "about 3 min" in panel.ui.modelDescriptionLabel.text
+    assert "about 3 min" in panel.inputs.ui.modelDescriptionLabel.text
     regions = widget.componentsPanel.ui.regionComboBox
     assert [regions.itemData(index) for index in range(regions.count)] == ["", "Infarct"]
 
@@ -109,8 +112,10 @@ def test_the_time_is_the_cards_until_a_scan_has_been_segmented_on_this_device(
 ):
     add_model("timed", seconds=200.0)
     widget.enter()
-    panel.ui.modelComboBox.currentIndex = panel.ui.modelComboBox.findText("Model timed")
-    description, devices = panel.ui.modelDescriptionLabel, panel.ui.deviceComboBox
+    panel.inputs.ui.modelComboBox.currentIndex = panel.inputs.ui.modelComboBox.findText(
+        "Model timed"
+    )
+    description, devices = panel.inputs.ui.modelDescriptionLabel, panel.inputs.ui.deviceComboBox
     devices.currentIndex = devices.findData("auto")
     assert "about 3 min without a graphics card, by its model card" in description.text
 
@@ -124,7 +129,7 @@ def test_the_time_is_the_cards_until_a_scan_has_been_segmented_on_this_device(
 def test_without_a_model_the_button_says_so(panel, widget, volumes, monkeypatch):
     monkeypatch.setattr(widget.logic, "models", lambda: [])
 
-    panel.setParameters(widget.logic.getParameterNode())
+    widget.enter()
 
     assert not panel.ui.applyButton.enabled
     assert "No model is installed" in panel.ui.applyButton.toolTip
@@ -301,7 +306,7 @@ def test_reloading_the_module_ends_the_run_and_its_engine(
     assert not engine.running
     fresh = current_widget()
     assert fresh is not widget
-    assert fresh.segmentPanel.channels.volumes() == volumes
+    assert fresh.segmentPanel.inputs.channels.volumes() == volumes
     run(host, fresh.segmentPanel, fake_python("answer"))
     assert len(segmentations(scene)) == 1
 
@@ -309,14 +314,14 @@ def test_reloading_the_module_ends_the_run_and_its_engine(
 def test_choices_are_kept_with_the_scene(host, widget, panel, volumes, fake_python):
     from FactorizerSegmentationLib.parameters import channelVolume
 
-    panel.ui.mirroringCheckBox.checked = True
+    panel.inputs.ui.mirroringCheckBox.checked = True
     run(host, panel, fake_python("answer"))
 
     parameters = widget.logic.getParameterNode()
-    assert parameters.mirroring is True
-    assert channelVolume(parameters, "T2") is volumes["T2"]
-    assert parameters.modelName == panel.model.name
-    assert parameters.segmentation.GetAttribute("FactorizerSegmentation.Model") == "fake 1"
+    assert parameters.inputs.mirroring is True
+    assert channelVolume(parameters.inputs, "T2") is volumes["T2"]
+    assert parameters.inputs.modelName == panel.inputs.model.name
+    assert parameters.segment.segmentation.GetAttribute("FactorizerSegmentation.Model") == "fake 1"
 
 
 def test_a_deleted_result_leaves_the_panel(host, scene, panel, volumes, fake_python):

@@ -1,4 +1,4 @@
-"""Who answers, and what it can compute on."""
+"""What the engine is made of, and what it can compute on."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ class HelloResult(Message):
         engine: Version of the engine.
         versions: Of Python and of the packages that matter, by name.
         devices: What it can compute on.
-        pid: Its process id.
     """
 
     engine: str
     versions: dict[str, str]
     devices: tuple[Device, ...]
-    pid: int
 
 
 HELLO = Task("hello", Nothing, HelloResult)

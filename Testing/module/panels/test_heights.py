@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import slicer
-from module.test_panels import panel, run, volumes, widget  # noqa: F401
+
+from module.panels.user import run
 
 WIDTH = 400
 
@@ -35,7 +36,7 @@ def managed(layout) -> list:
     return found
 
 
-def squeezed(widget) -> list[str]:  # noqa: F811
+def squeezed(widget) -> list[str]:
     """What has less height than it needs, and how much."""
     wrong = []
     for part in managed(widget.layout):
@@ -50,14 +51,14 @@ def squeezed(widget) -> list[str]:  # noqa: F811
     return wrong
 
 
-def explain(host, widget) -> None:  # noqa: F811
+def explain(host, widget) -> None:
     components = widget.componentsPanel
     components.ui.explainButton.click()
     assert host.wait_until(lambda: not components.controls.running)
 
 
 def test_nothing_is_squeezed_when_results_make_the_panel_longer(
-    host, widget, panel, volumes, narrow, fake_python  # noqa: F811
+    host, widget, panel, volumes, narrow, fake_python
 ):  # fmt: skip
     assert squeezed(widget) == []
 
@@ -71,16 +72,20 @@ def test_nothing_is_squeezed_when_results_make_the_panel_longer(
 
 
 def test_nothing_is_squeezed_when_everything_is_open(
-    host, widget, panel, volumes, narrow, fake_python  # noqa: F811
+    host, widget, panel, volumes, narrow, fake_python
 ):  # fmt: skip
     run(host, panel, fake_python("refuse"))
-    for button in (panel.ui.boxCheckBox, panel.ui.advancedButton, panel.ui.aboutModelButton):
+    for button in (
+        panel.inputs.ui.boxCheckBox,
+        panel.inputs.ui.advancedButton,
+        panel.inputs.ui.aboutModelButton,
+    ):
         button.click()
         host.process_events()
         assert squeezed(widget) == []
 
 
-def test_a_folded_section_takes_no_more_than_its_title(host, widget, narrow):  # noqa: F811
+def test_a_folded_section_takes_no_more_than_its_title(host, widget, narrow):
     first, second = (section.button for section in widget._sections)
     height = first.height
 
