@@ -13,7 +13,7 @@ slicer = pytest.importorskip("slicer")
 
 from host.core import start_core  # noqa: E402  (it also gives slicer-core what it lacks)
 
-FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
+FAKE_ENGINE = Path(__file__).resolve().parents[1] / "fake_engine.py"
 
 
 @pytest.fixture(scope="session")

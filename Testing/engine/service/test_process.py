@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,9 +24,10 @@ from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.hello import HELLO
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.task import Nothing
+from factorizer_engine.service import client
 from factorizer_engine.service.client import EngineClient
 
-FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
+FAKE_ENGINE = Path(__file__).resolve().parents[2] / "fake_engine.py"
 PACKAGE_PARENT = Path(__file__).resolve().parents[3] / "FactorizerSegmentation"
 COMMAND = [sys.executable, str(FAKE_ENGINE)]
 PATIENCE = 120
@@ -33,8 +35,8 @@ PATIENCE = 120
 
 @pytest.fixture
 def engine():
-    with EngineClient(COMMAND) as client:
-        yield client
+    with EngineClient(COMMAND) as engine:
+        yield engine
 
 
 @pytest.fixture
@@ -100,7 +102,7 @@ def test_the_process_serves_one_request_after_another(engine):
 
 
 def test_what_a_job_prints_does_not_disturb_the_conversation(engine):
-    assert load(engine, "noisy").model.name == "noisy"
+    assert load(engine, "chatter").model.name == "chatter"
     engine.close()
     for line in ("printed by Python", "written by native code", "printed by a child"):
         assert line in engine.log
@@ -115,7 +117,7 @@ def test_what_is_printed_before_the_engine_starts_does_not_disturb_either(tmp_pa
 
 def test_progress_never_goes_back_and_ends_at_one(engine):
     seen = []
-    load(engine, "backwards", seen.append)
+    load(engine, "rewind", seen.append)
     fractions = [progress.fraction for progress in seen]
     assert [progress.stage for progress in seen] == ["one", "two", "three", "four", "done"]
     assert fractions == sorted(fractions)
@@ -123,14 +125,14 @@ def test_progress_never_goes_back_and_ends_at_one(engine):
 
 
 def test_a_refusal_arrives_with_its_type_and_details(engine):
-    with pytest.raises(BadInputError, match="This scan is not usable.") as caught:
-        load(engine, "refused")
+    with pytest.raises(BadInputError, match="FLAIR and T1 do not overlap.") as caught:
+        load(engine, "refuse")
     assert caught.value.details == "some background"
 
 
 def test_a_defect_arrives_as_one_sentence_with_the_traceback_in_the_details(engine):
     with pytest.raises(InternalError) as caught:
-        load(engine, "broken")
+        load(engine, "fail")
     assert "Traceback" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "no such key" in caught.value.details
@@ -139,7 +141,7 @@ def test_a_defect_arrives_as_one_sentence_with_the_traceback_in_the_details(engi
 
 def test_running_out_of_memory_has_its_own_type_and_the_process_lives_on(engine):
     with pytest.raises(EngineMemoryError):
-        load(engine, "memory")
+        load(engine, "exhaust")
     assert load(engine, "next").model.name == "next"
 
 
@@ -149,19 +151,19 @@ def test_a_job_that_tries_to_leave_is_an_error(engine):
     assert load(engine, "next").model.name == "next"
 
 
-def test_a_running_job_can_be_cancelled_and_the_engine_stays_warm(engine):
+def test_a_running_job_can_be_cancelled_and_the_engine_stays_warm(engine, monkeypatch):
+    monkeypatch.setattr(client, "CANCEL_SECONDS", PATIENCE)
     pid = hello(engine)
     with pytest.raises(CancelledError):
-        load(engine, "patient", on_progress=lambda progress: engine.cancel())
+        load(engine, "obey", on_progress=lambda progress: engine.cancel())
     assert hello(engine) == pid
 
 
 def test_a_job_that_ignores_cancel_is_killed_and_the_next_one_starts_anew(engine):
     first = hello(engine)
-    canceller = threading.Timer(0.2, engine.cancel)
-    canceller.start()
+    canceller = threading.Thread(target=engine.cancel)
     with pytest.raises(CancelledError):
-        load(engine, "stubborn")
+        load(engine, "hang", on_progress=lambda progress: canceller.start())
     canceller.join()
     assert not is_running(first)
     assert hello(engine) != first
@@ -169,7 +171,7 @@ def test_a_job_that_ignores_cancel_is_killed_and_the_next_one_starts_anew(engine
 
 def test_ctrl_c_while_waiting_cancels_the_job(engine):
     with pytest.raises(CancelledError):
-        load(engine, "patient", on_progress=_interrupt)
+        load(engine, "obey", on_progress=_interrupt)
     assert load(engine, "next").model.name == "next"
 
 
@@ -177,7 +179,7 @@ def _interrupt(_progress):
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("behaviour", ["clumsy", "deaf"])
+@pytest.mark.parametrize("behaviour", ["fumble", "ignore"])
 def test_after_cancel_a_run_counts_as_cancelled_whatever_the_engine_answers(engine, behaviour):
     with pytest.raises(CancelledError):
         load(engine, behaviour, on_progress=_interrupt)
@@ -185,12 +187,13 @@ def test_after_cancel_a_run_counts_as_cancelled_whatever_the_engine_answers(engi
 
 
 def test_ctrl_c_while_the_engine_starts_leaves_no_error_of_its_own(monkeypatch):
-    def interrupted(thread):
-        raise KeyboardInterrupt
+    class Interrupted(threading.Thread):
+        def start(self):
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), EngineClient(COMMAND) as engine:
         with monkeypatch.context() as patched:
-            patched.setattr(threading.Thread, "start", interrupted)
+            patched.setattr(client, "threading", SimpleNamespace(Thread=Interrupted))
             engine.request(HELLO, Nothing())
     assert engine.pid is None
 
@@ -258,7 +261,7 @@ def test_every_garbage_line_is_answered_and_the_engine_goes_on(conversation):
 
 def test_an_id_that_is_in_use_is_refused(conversation):
     _process, say, hear = conversation
-    say(b'{"id": 1, "method": "load_model", "params": {"model": "patient"}}')
+    say(b'{"id": 1, "method": "load_model", "params": {"model": "obey"}}')
     assert hear()["event"] == "progress"
     say(b'{"id": 1, "method": "hello"}')
     say(b'{"id": 2, "method": "cancel", "params": {"id": 1}}')
@@ -270,7 +273,7 @@ def test_an_id_that_is_in_use_is_refused(conversation):
 
 def test_a_job_in_the_queue_can_be_cancelled_before_it_starts(conversation):
     _process, say, hear = conversation
-    say(b'{"id": 1, "method": "load_model", "params": {"model": "patient"}}')
+    say(b'{"id": 1, "method": "load_model", "params": {"model": "obey"}}')
     say(b'{"id": 2, "method": "load_model", "params": {"model": "anything"}}')
     say(b'{"id": 3, "method": "cancel", "params": {"id": 2}}')
     say(b'{"id": 4, "method": "cancel", "params": {"id": 1}}')
@@ -286,7 +289,7 @@ def test_a_job_in_the_queue_can_be_cancelled_before_it_starts(conversation):
 
 def test_shutdown_is_answered_and_ends_the_process_during_a_job(conversation):
     process, say, hear = conversation
-    say(b'{"id": 1, "method": "load_model", "params": {"model": "stubborn"}}')
+    say(b'{"id": 1, "method": "load_model", "params": {"model": "hang"}}')
     say(b'{"id": 2, "method": "shutdown"}')
     assert hear() == {"id": 2, "result": {}}
     process.wait(PATIENCE)
@@ -300,7 +303,7 @@ def test_the_process_ends_with_its_input(conversation):
     assert process.wait(PATIENCE) == 0
 
 
-@pytest.mark.parametrize("job", ["patient", "stubborn"])
+@pytest.mark.parametrize("job", ["obey", "hang"])
 def test_the_process_ends_with_its_input_in_the_middle_of_a_job(conversation, job):
     process, say, _hear = conversation
     request = {"id": 1, "method": "load_model", "params": {"model": job}}
@@ -311,7 +314,7 @@ def test_the_process_ends_with_its_input_in_the_middle_of_a_job(conversation, jo
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-@pytest.mark.parametrize("job", ["patient", "stubborn"])
+@pytest.mark.parametrize("job", ["obey", "hang"])
 def test_the_process_ends_when_its_parent_is_killed(job):
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT.format(command=COMMAND, job=job)],

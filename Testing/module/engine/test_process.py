@@ -69,7 +69,9 @@ def test_progress_and_result_reach_the_caller(host, start):
 
     answers.wait()
 
-    assert [(p.stage, p.fraction, p.remaining) for p in answers.progress] == [("half", 0.5, 3.0)]
+    half, done = answers.progress
+    assert (half.stage, half.fraction) == ("half", 0.5)
+    assert (done.stage, done.fraction, done.remaining) == ("done", 1.0, 0.0)
     assert answers.results == [ModelsResult(())]
     assert answers.failures == []
 
@@ -103,8 +105,9 @@ def test_an_error_arrives_with_its_kind_and_sentence(host, start):
     assert answers.failures == [("bad_input", "FLAIR and T1 do not overlap.")]
 
 
-def test_a_crash_is_noticed_and_the_next_request_starts_afresh(host, start):
-    engine = start("crash")
+@pytest.mark.parametrize("behaviour", ["crash", "end"])
+def test_a_crash_is_noticed_and_the_next_request_starts_afresh(host, start, behaviour):
+    engine = start(behaviour)
     for _attempt in range(2):
         answers, _ = ask(host, engine)
         answers.wait()
