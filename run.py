@@ -44,8 +44,8 @@ EPILOG = """\
 demo   segments the brain tumour of the sample case, shows what drove the network, and writes the
        scene, the segmentation, the heatmaps, pictures and report.html to demo-output/.
        Takes --output FOLDER, --model NAME, --device DEVICE and --count N.
-test   checks the code's style and runs the whole test suite; arguments after it go to pytest,
-       for instance: python3 run.py test Testing/test_demo.py -x
+test   checks the code's style and types and runs the whole test suite; arguments after it go to
+       pytest, for instance: python3 run.py test Testing/test_demo.py -x
 lists  writes the files that Slicer's build installs into FactorizerSegmentation/CMakeLists.txt;
        to be run after a file was added, moved or removed. Needs nothing but this Python.
 
@@ -87,12 +87,13 @@ def run_demo(python: Path, arguments: list[str]) -> int:
 
 
 def run_tests(python: Path, arguments: list[str]) -> int:
-    """Check the style, then run pytest; returns the first exit code that is not 0."""
+    """Check style and types, then run pytest; returns an exit code that is not 0, if any."""
     style = _run([python, "-m", "ruff", "check", ROOT])
+    types = _run([python, "-m", "mypy"])
     tests = _run([python, "-m", "pytest", *TEST_PROCESSES, *arguments], OMP_NUM_THREADS="1")
-    if style:
-        print("The style check at the top failed.", file=sys.stderr)
-    return tests or style
+    if style or types:
+        print("The checks of style and types at the top did not both succeed.", file=sys.stderr)
+    return tests or style or types
 
 
 def write_lists() -> int:

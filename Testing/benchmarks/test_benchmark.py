@@ -105,7 +105,11 @@ def test_contestants_take_turns_and_the_warm_up_is_left_out():
     calls = []
 
     def contestant(name):
-        return lambda: calls.append(name) or len(calls)
+        def take_a_turn():
+            calls.append(name)
+            return len(calls)
+
+        return take_a_turn
 
     samples = take_turns({name: contestant(name) for name in "ABC"}, rounds=2)
 

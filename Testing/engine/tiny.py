@@ -49,6 +49,7 @@ def network(seed: int = 0, **changes) -> Factorizer:
     """A small network in evaluation mode that finds every region in about a third of the voxels."""
     torch.manual_seed(seed)
     built = build_network(NetworkSpec("Factorizer", arguments(**changes))).eval()
+    assert isinstance(built, Factorizer)
     with torch.no_grad():
         for name, parameter in built.named_parameters():
             if name.endswith(("out_proj.linear.weight", "head.weight", "heads.0.weight")):

@@ -7,7 +7,7 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -89,7 +89,7 @@ def parse(kind: Any, data: Any, place: str) -> Any:
         UnfitDataError: If a field is missing, unknown or of another type.
     """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _parse_dataclass(kind, data, place)
     if origin in (typing.Union, types.UnionType):
         if data is None and type(None) in arguments:
@@ -111,7 +111,7 @@ def parse(kind: Any, data: Any, place: str) -> Any:
     raise UnfitDataError(place, "has an unexpected value")
 
 
-def is_integer(value: Any) -> bool:
+def is_integer(value: Any) -> TypeGuard[int]:
     """Whether decoded JSON is a whole number; true and false are none."""
     return isinstance(value, int) and not isinstance(value, bool)
 

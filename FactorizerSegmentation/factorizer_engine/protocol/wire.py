@@ -175,6 +175,6 @@ def _parse_progress(data: dict[str, Any]) -> Progress:
 
 
 def _parse_error(data: dict[str, Any]) -> EngineError:
-    error_type = ERROR_TYPES.get(data.get("kind"), InternalError)
+    error_type = ERROR_TYPES.get(str(data.get("kind")), InternalError)
     message = data.get("message") or "The engine failed without saying why."
     return error_type(str(message), str(data.get("details") or ""))

@@ -28,7 +28,7 @@ from factorizer_engine.service.client import EngineClient
 FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
 PACKAGE_PARENT = Path(__file__).resolve().parents[3] / "FactorizerSegmentation"
 COMMAND = [sys.executable, str(FAKE_ENGINE)]
-PATIENCE = 20
+PATIENCE = 120
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def module(host, tiny):
     host.process_events()
     yield widget
     widget.logic.cancel()
-    assert host.wait_until(lambda: not widget.logic.busy, 20)
+    assert host.wait_until(lambda: not widget.logic.busy, 60)
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def test_a_finished_process_passes_only_its_exit_code_to_the_attribute(host):
     process.connect("finished(int,QProcess::ExitStatus)", lambda *given: got.append(len(given)))
 
     process.start(sys.executable, ["-c", "import sys; sys.exit(3)"])
-    assert host.wait_until(lambda: len(got) == 2, 30)
+    assert host.wait_until(lambda: len(got) == 2)
 
     assert (3,) in got and 2 in got
 

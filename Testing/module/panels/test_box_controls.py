@@ -266,10 +266,10 @@ def test_the_choices_cannot_be_changed_during_a_run(host, panel, volumes, box, f
     choose(panel, box)
     panel.inputs.ui.pythonLineEdit.text = fake_python("obey")
     panel.ui.applyButton.click()
-    assert host.wait_until(lambda: panel.ui.progressBar.value > 0, 30)
+    assert host.wait_until(lambda: panel.ui.progressBar.value > 0)
 
     assert not panel.inputs.ui.boxCheckBox.enabled
     assert not panel.inputs.ui.boxSelector.enabled
     panel.ui.applyButton.click()
-    assert host.wait_until(lambda: not panel.controls.running, 10)
+    assert host.wait_until(lambda: not panel.controls.running)
     assert panel.inputs.ui.boxSelector.enabled

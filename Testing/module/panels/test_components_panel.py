@@ -15,7 +15,7 @@ def explained(host, widget, volumes, fake_python):
     widget.segmentPanel.inputs.ui.pythonLineEdit.text = fake_python("answer")
     components.ui.componentCountSpinBox.value = 3
     components.ui.explainButton.click()
-    assert host.wait_until(lambda: not components.controls.running, 30)
+    assert host.wait_until(lambda: not components.controls.running)
     return components
 
 
@@ -60,7 +60,7 @@ def test_components_can_be_ranked_for_one_region(host, widget, explained):
 
     assert widget.logic.getParameterNode().components.region == "ET"
     explained.ui.explainButton.click()
-    assert host.wait_until(lambda: not explained.controls.running, 30)
+    assert host.wait_until(lambda: not explained.controls.running)
     assert explained.ui.explainStatusLabel.text == "Ranked for ET."
 
 

@@ -54,7 +54,7 @@ def squeezed(widget) -> list[str]:
 def explain(host, widget) -> None:
     components = widget.componentsPanel
     components.ui.explainButton.click()
-    assert host.wait_until(lambda: not components.controls.running, 30)
+    assert host.wait_until(lambda: not components.controls.running)
 
 
 def test_nothing_is_squeezed_when_results_make_the_panel_longer(

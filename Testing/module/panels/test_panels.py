@@ -230,7 +230,7 @@ def test_cancelling_leaves_the_scene_as_it_was(host, scene, panel, volumes, fake
 
     panel.ui.applyButton.click()
 
-    assert host.wait_until(lambda: not panel.controls.running, 10)
+    assert host.wait_until(lambda: not panel.controls.running)
     assert panel.ui.applyButton.text == "Segment"
     assert panel.ui.statusLabel.text == "The run was cancelled."
     assert scene.GetNumberOfNodes() == before
@@ -243,7 +243,7 @@ def test_an_engine_that_ignores_the_cancel_button_is_killed(
 
     panel.ui.applyButton.click()
 
-    assert host.wait_until(lambda: not panel.controls.running, 10)
+    assert host.wait_until(lambda: not panel.controls.running)
     assert panel.ui.statusLabel.text == "The run was cancelled."
     assert not widget.logic.engine.running
     run(host, panel, fake_python("answer"))
@@ -258,7 +258,7 @@ def test_only_one_run_at_a_time(host, widget, panel, volumes, fake_python):
     assert "Wait" in explain.toolTip
 
     panel.ui.applyButton.click()
-    assert host.wait_until(lambda: explain.enabled, 10)
+    assert host.wait_until(lambda: explain.enabled)
 
 
 def test_closing_the_scene_ends_the_run(host, scene, widget, panel, volumes, fake_python):
@@ -266,7 +266,7 @@ def test_closing_the_scene_ends_the_run(host, scene, widget, panel, volumes, fak
 
     scene.Clear(False)
 
-    assert host.wait_until(lambda: not panel.controls.running, 10)
+    assert host.wait_until(lambda: not panel.controls.running)
     assert segmentations(scene) == []
     assert not widget.logic.busy
     assert not panel.ui.applyButton.enabled
@@ -284,7 +284,7 @@ def test_a_result_arrives_in_place_though_its_scan_was_deleted(
     scene.RemoveNode(volumes["FLAIR"])
     gate.touch()
 
-    assert host.wait_until(lambda: not panel.controls.running, 20)
+    assert host.wait_until(lambda: not panel.controls.running)
     (node,) = segmentations(scene)
     bounds = np.zeros(6)
     node.GetRASBounds(bounds)

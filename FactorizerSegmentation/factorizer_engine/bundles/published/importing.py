@@ -24,6 +24,7 @@ from factorizer_engine.protocol.description import slug
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.locations import user_models_dirs
 from factorizer_engine.protocol.models import Channel, ModelDescription
+from factorizer_engine.protocol.triples import triple
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def _published_settings(
         "regions": preset.regions,
         "labels": preset.labels,
     }
-    return named, preset.preprocessing, preset.inference(tuple(arguments["spatial_size"]))
+    return named, preset.preprocessing, preset.inference(triple(arguments["spatial_size"]))
 
 
 def _plain_settings(
@@ -198,7 +199,7 @@ def _plain_settings(
     return (
         {"channels": tuple(channels), **_named_outputs(names)},
         Preprocessing(tuple(spacing) if spacing else None),
-        InferenceSettings(tuple(arguments["spatial_size"]), found.stated.get("overlap", 0.5)),
+        InferenceSettings(triple(arguments["spatial_size"]), found.stated.get("overlap", 0.5)),
     )
 
 
@@ -220,7 +221,7 @@ def _with_given(
     if outputs:
         description = replace(description, **_named_outputs(outputs))
     if spacing:
-        preprocessing = replace(preprocessing, spacing=tuple(map(float, spacing)))
+        preprocessing = replace(preprocessing, spacing=triple(map(float, spacing)))
     return replace(bundle, description=description, preprocessing=preprocessing)
 
 
