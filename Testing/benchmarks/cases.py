@@ -40,7 +40,7 @@ def section_title(folder: Path) -> str:
 def measure_case(segmenter: Segmenter, folder: Path, setting: Setting) -> list[Row]:
     """Time of each stage from files to files, and of MONAI's sliding window on the same volume."""
     clock = NetworkClock(segmenter.networks, setting.device)
-    paths = match_channels(sorted(folder.iterdir()), segmenter.bundle.channels)
+    paths = match_channels(sorted(folder.iterdir()), segmenter.bundle.description.channels)
     last: dict[str, SegmentationResult] = {}
     samples = take_turns(
         {

@@ -14,8 +14,10 @@ from benchmarks.measure import Row, Setting
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.images.files.readers import read_scans
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.protocol import HelloParams, ScanFile, SegmentParams
 from factorizer_engine.protocol.matching import match_channels
+from factorizer_engine.protocol.tasks.segment import SegmentParams
+from factorizer_engine.protocol.tasks.task import Nothing
+from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service.client import EngineClient
 
 SECTION = "Engine process"
@@ -28,7 +30,7 @@ PRECISIONS = {"torch.float32": "float32", "torch.bfloat16": "bfloat16", "torch.f
 def measure_engine(bundle: Bundle, folder: Path, setting: Setting) -> list[Row]:
     """Cold start to first result, a warm re-run, and the memory of a whole study."""
     times: dict[str, list[float]] = {STARTED: [], FIRST: [], AGAIN: []}
-    scans = read_scans(match_channels(sorted(folder.iterdir()), bundle.channels))
+    scans = read_scans(match_channels(sorted(folder.iterdir()), bundle.description.channels))
     with tempfile.TemporaryDirectory() as work:
         params = _params(bundle, scans, Path(work), setting)
         full = _params(bundle, {n: _enlarged(s) for n, s in scans.items()}, Path(work), setting)
@@ -36,7 +38,7 @@ def measure_engine(bundle: Bundle, folder: Path, setting: Setting) -> list[Row]:
             setting.say(f"engine process, round {turn} of {setting.rounds}")
             with EngineClient(environment={"OMP_NUM_THREADS": str(setting.threads)}) as engine:
                 start = time.perf_counter()
-                engine.request("hello", HelloParams())
+                engine.request("hello", Nothing())
                 started = time.perf_counter() - start
                 engine.request("segment", params)
                 first = time.perf_counter() - start
@@ -64,7 +66,7 @@ def _params(
         for name, scan in scans.items()
     }
     return SegmentParams(
-        str(bundle.path),
+        str(bundle.description.path),
         files,
         str(folder),
         device=str(setting.device),

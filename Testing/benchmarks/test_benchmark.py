@@ -45,7 +45,7 @@ def case(tmp_path_factory) -> Path:
 
 
 def test_one_command_measures_everything_and_writes_a_complete_table(case, tmp_path):
-    model = tiny.bundle(tmp_path).path
+    model = tiny.bundle(tmp_path).description.path
     options = ("--rounds", 1, "--threads", 1, "--window", "2x64x32x32")
 
     done = bench(*options, "--model", model, "--case", case, "--output", tmp_path / "out")

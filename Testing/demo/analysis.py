@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.stages import Stages
-from factorizer_engine.protocol import (
-    ComponentsParams,
-    ComponentsResult,
-    LoadModelParams,
-    ScanFile,
-    SegmentParams,
-    SegmentResult,
-)
+from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.components import ComponentsParams, ComponentsResult
+from factorizer_engine.protocol.tasks.segment import SegmentParams, SegmentResult
+from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service.client import EngineClient
 
 
@@ -49,7 +45,7 @@ def analyse(
     )
     with EngineClient() as engine:
         with stages.stage("Loading the model"):
-            engine.request("load_model", LoadModelParams(settings.model, settings.device))
+            engine.request("load_model", ModelChoice(settings.model, settings.device))
         with stages.stage("Finding the tumour") as report:
             result = engine.request("segment", SegmentParams(**common), report)
         with stages.stage("Explaining the result") as report:

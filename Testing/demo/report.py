@@ -10,9 +10,11 @@ from pathlib import Path
 import jinja2
 
 from demo.sample import REGION_LABELS, Sample
-from factorizer_engine.protocol import ComponentInfo, ComponentsResult, SegmentResult
+from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import Region
+from factorizer_engine.protocol.tasks.components import ComponentsResult
+from factorizer_engine.protocol.tasks.segment import SegmentResult
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 MIN_LESION_ML = 0.05
@@ -100,7 +102,7 @@ def write_report(run: Run, path: Path) -> None:
     path.write_text(page, encoding="utf-8")
 
 
-def explain_component(component: ComponentInfo, regions: tuple[Region, ...]) -> str:
+def explain_component(component: Component, regions: tuple[Region, ...]) -> str:
     """One plain sentence on what the result would be without the component.
 
     A contribution is the drop of a region's mean logit inside the lesion on removal, so its
@@ -133,7 +135,7 @@ class _Bar:
     color: str
 
 
-def _component_row(component: ComponentInfo, run: Run) -> dict[str, object]:
+def _component_row(component: Component, run: Run) -> dict[str, object]:
     every = [abs(v) for c in run.components.components for v in c.contributions.values()]
     largest = max(every, default=0.0) or 1.0
     bars = [

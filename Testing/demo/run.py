@@ -19,8 +19,10 @@ from demo.stages import Stages
 from factorizer_engine.images.files.writers import write_nifti, write_seg_nrrd
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.tables import write_lesions_csv
-from factorizer_engine.protocol import ComponentsResult, ScanFile, SegmentResult
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.tasks.components import ComponentsResult
+from factorizer_engine.protocol.tasks.segment import SegmentResult
+from factorizer_engine.protocol.volumes import ScanFile
 from host.core import start_core
 
 BACKGROUND = "T1ce"

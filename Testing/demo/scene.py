@@ -9,7 +9,9 @@ import numpy as np
 import slicer
 
 from demo.sample import Sample
-from factorizer_engine.protocol import ComponentsResult, ScanFile, SegmentResult
+from factorizer_engine.protocol.tasks.components import ComponentsResult
+from factorizer_engine.protocol.tasks.segment import SegmentResult
+from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene import overlays, segments, tables, volumes
 
 

@@ -4,6 +4,7 @@ Run as the Python of `EngineProcess`; the environment variable FAKE_ENGINE says 
 requests that are not `hello`:
 
     answer      progress, then a result
+    spill       the same, with results for the whole scan though only a box was asked for
     babble      the same, among lines that are no protocol, with every byte sent alone
     refuse      a typed error
     crash       end at once
@@ -58,7 +59,7 @@ def segment(params: protocol.SegmentParams) -> protocol.SegmentResult:
     reference = params.channels[params.reference]
     labelmap = np.zeros(reference.load().shape, np.uint8)
     labelmap[CORE], labelmap[ENHANCING] = 1, 4
-    if params.box is not None:
+    if params.box is not None and BEHAVIOUR != "spill":
         part = params.box.part_of(labelmap.shape, reference.matrix)
         inside = np.zeros(labelmap.shape, bool)
         inside[part] = params.box.mask(part, reference.matrix)
@@ -66,9 +67,7 @@ def segment(params: protocol.SegmentParams) -> protocol.SegmentResult:
     path = Path(params.output_dir) / "labelmap.npy"
     scan = protocol.ScanFile.save(labelmap, reference.matrix, path)
     lesions = tuple(
-        protocol.Lesion(
-            number, label.value, label.name, volume, 9.0, centroid(reference, box), 0.8
-        )
+        protocol.Lesion(number, label.value, label.name, volume, 9.0, centroid(reference, box), 0.8)
         for number, (label, box, volume) in enumerate(
             zip(LABELS, (CORE, ENHANCING), (1.5, 4.0), strict=True), start=1
         )
@@ -101,7 +100,7 @@ def components(params: protocol.ComponentsParams) -> protocol.ComponentsResult:
 
 def work(request: dict) -> None:
     number = request["id"]
-    if BEHAVIOUR in ("answer", "babble", "gate"):
+    if BEHAVIOUR in ("answer", "spill", "babble", "gate"):
         send(id=number, event="progress", stage="half", fraction=0.5, remaining=3.0)
         while BEHAVIOUR == "gate" and not Path(os.environ["FAKE_GATE"]).exists():
             time.sleep(0.02)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import slicer
 from slicer.i18n import tr as _
 
+from FactorizerSegmentationLib.panels.node_selectors import deselect
 from FactorizerSegmentationLib.parameters import Parameters
 from FactorizerSegmentationLib.scene.boxes import createBoxAround
 from FactorizerSegmentationLib.scene.updates import belongsTo
@@ -104,11 +105,18 @@ class BoxControls:
             widget.enabled = enabled
         self._ui.newBoxButton.enabled = enabled and self._onNewBox()[0] is not None
 
+    def forget(self, node) -> None:
+        """A node is about to go: no other box or segmentation may stand in for it."""
+        deselect(self._selectors(), node)
+
     def release(self) -> None:
         """Let go of the scene, as before the widgets are deleted."""
-        for selector in (self._ui.boxSelector, self._ui.targetSelector):
+        for selector in self._selectors():
             selector.blockSignals(True)
             selector.setMRMLScene(None)
+
+    def _selectors(self) -> tuple:
+        return self._ui.boxSelector, self._ui.targetSelector
 
     def _onToggled(self, checked: bool) -> None:
         self._ui.boxSettings.visible = checked

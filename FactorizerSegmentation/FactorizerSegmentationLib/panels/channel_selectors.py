@@ -9,7 +9,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.models import Channel
+from FactorizerSegmentationLib.panels.node_selectors import deselect, hide
 from FactorizerSegmentationLib.scene.matching import matchVolumes
+from FactorizerSegmentationLib.scene.volumes import isScan
 
 
 class ChannelSelectors:
@@ -70,6 +72,15 @@ class ChannelSelectors:
             selector.setCurrentNode(node)
             selector.blockSignals(blocked)
 
+    def forget(self, node) -> None:
+        """Leave the rows empty in which a volume is chosen that is about to go."""
+        deselect(self._selectors.values(), node)
+
+    def offerScansOnly(self, scene) -> None:
+        """Leave heatmaps and other results out of the lists, and where they are chosen nothing."""
+        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
+        hide(self._selectors.values(), [node for node in volumes if not isScan(node)])
+
     def fillEmpty(self, scene) -> bool:
         """Choose volumes by their names where none is chosen; returns whether any was."""
         chosen = self.volumes()
@@ -85,6 +96,10 @@ class ChannelSelectors:
         missing = [name for name, node in volumes.items() if node is None]
         if missing:
             return _("Choose the volume for {names}.").format(names=", ".join(missing))
+        for name, node in volumes.items():
+            if not isScan(node):
+                sentence = _("'{volume}' is not a scan but a result; choose another for {name}.")
+                return sentence.format(volume=node.GetName(), name=name)
         names = list(volumes)
         for index, first in enumerate(names):
             for second in names[index + 1 :]:

@@ -8,7 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from factorizer_engine.protocol import HelloResult
+from factorizer_engine.protocol.tasks.hello import HelloResult
 from FactorizerSegmentationLib.models import ModelSummary
 from FactorizerSegmentationLib.panels.box_controls import BoxControls
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
@@ -44,7 +44,7 @@ class SegmentPanel:
         self.widget = slicer.util.loadUI(uiPath)
         self.widget.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(self.widget)
-        self.channels = ChannelSelectors(self.ui.scansLayout, self._onVolumesChanged)
+        self.channels = ChannelSelectors(self.ui.scansBox.layout(), self._onVolumesChanged)
         self.controls = RunControls(
             self.ui.applyButton,
             self.ui.progressBar,
@@ -114,6 +114,7 @@ class SegmentPanel:
 
     def update(self) -> None:
         """Bring buttons and tooltips up to date with the scene and the logic."""
+        self.channels.offerScansOnly(slicer.mrmlScene)
         self.controls.setStart(*self.box.startText())
         self.controls.setProblem(self.problem())
         idle = not self.controls.running
@@ -127,6 +128,12 @@ class SegmentPanel:
         if self._parameters is not None and not self.controls.running:
             if self.channels.fillEmpty(slicer.mrmlScene):
                 self._onVolumesChanged()
+
+    def onNodeAboutToBeRemoved(self, node) -> None:
+        """What was chosen is about to be deleted in the scene: nothing may take its place."""
+        if self._parameters is not None:
+            self.channels.forget(node)
+            self.box.forget(node)
 
     def onNodesRemoved(self) -> None:
         """A result may have been deleted in the scene."""

@@ -10,7 +10,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from factorizer_engine.protocol import ComponentInfo
+from factorizer_engine.protocol.components import Component
 from FactorizerSegmentationLib.scene.layers import ForegroundLayer, SegmentOutlines
 from FactorizerSegmentationLib.scene.subjects import putIntoFolder
 from FactorizerSegmentationLib.scene.volumes import (
@@ -63,7 +63,7 @@ class HeatmapInfo:
 
 def createHeatmaps(
     scene,
-    components: Iterable[ComponentInfo],
+    components: Iterable[Component],
     place: Place,
     folderName: str,
 ) -> list:

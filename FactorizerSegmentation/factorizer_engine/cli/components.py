@@ -8,9 +8,10 @@ from pathlib import Path
 from factorizer_engine.cli import options
 from factorizer_engine.cli.session import open_session
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_table
-from factorizer_engine.protocol import ComponentInfo, ComponentsResult
 from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.files import prepare_output_folder, written_at_once
+from factorizer_engine.protocol.tasks.components import ComponentsResult
 
 BYTES_PER_VOXEL = 4
 
@@ -65,7 +66,7 @@ def _write(result: ComponentsResult, folder: Path) -> None:
     (folder / "components.json").write_text(text, encoding="utf-8")
 
 
-def _entry(component: ComponentInfo, file: str) -> dict:
+def _entry(component: Component, file: str) -> dict:
     return {
         "file": file,
         "name": component.name,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.cli.models import describe_bundle
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_facts
 from factorizer_engine.protocol.errors import BadInputError
@@ -50,7 +51,7 @@ def _inspect_model(path: Path) -> None:
 
     bundle = load_bundle(path)
     TERMINAL.print(describe_bundle(bundle))
-    networks = bundle.build_networks()
+    networks = build_networks(bundle)
     parameters = sum(p.numel() for p in networks[0].parameters())
     TERMINAL.print(f"All weights fit the network, which has {parameters:,} parameters.")
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from factorizer_engine.protocol import PRECISIONS
+from factorizer_engine.protocol.runs import PRECISIONS
 
 Precision = Enum("Precision", {name: name for name in PRECISIONS}, type=str)
 

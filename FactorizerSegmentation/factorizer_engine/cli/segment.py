@@ -11,10 +11,10 @@ import numpy as np
 from factorizer_engine.cli import options
 from factorizer_engine.cli.session import Session, open_session
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seconds, make_table
-from factorizer_engine.protocol import SegmentResult
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.files import prepare_output_folder, written_at_once
 from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.tasks.segment import SegmentResult
 
 if TYPE_CHECKING:
     from rich.table import Table

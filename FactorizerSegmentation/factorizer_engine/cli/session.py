@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factorizer_engine.cli.terminal import TERMINAL
-from factorizer_engine.protocol import PARAMS, LoadModelParams, ModelInfo, ModelsParams, ScanFile
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.messages import Message
-from factorizer_engine.protocol.models import Channel
+from factorizer_engine.protocol.models import Channel, ModelDescription
+from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks import TASKS
+from factorizer_engine.protocol.tasks.models import ModelsParams
+from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service.client import EngineClient
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ class Session:
     """
 
     engine: EngineClient
-    model: ModelInfo
+    model: ModelDescription
     scans: dict[str, Scan]
     files: dict[str, ScanFile]
     folder: Path
@@ -66,7 +69,7 @@ class Session:
         """
         if quick and box is None:
             raise BadInputError("--quick is for a box only; give one with --box, or leave it out.")
-        params = PARAMS[method](
+        params = TASKS[method](
             model=self.model.path,
             channels=self.files,
             output_dir=str(self.folder),
@@ -125,7 +128,7 @@ def open_session(
     ):
         with TERMINAL.progress() as move:
             chosen = model or _only_family(engine)
-            params = LoadModelParams(chosen, device, precision, compiled)
+            params = ModelChoice(chosen, device, precision, compiled)
             info = engine.request("load_model", params, move).model
         paths = assign_inputs(candidates, info.channels)
         scans = _read_scans(paths)

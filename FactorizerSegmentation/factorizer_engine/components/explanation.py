@@ -110,7 +110,7 @@ def explain(
     settings = segmenter.bundle.inference
     mixers = mixers_of(segmenter.networks[0])
     candidates = components_of(mixers, default_blocks(mixers) if blocks is None else blocks)
-    names = [r.name for r in segmenter.bundle.regions]
+    names = [r.name for r in segmenter.bundle.description.regions]
     if region is not None and region not in names:
         raise BadInputError(
             f"The model has no region '{region}'; its regions are {', '.join(names)}."
@@ -282,7 +282,7 @@ def _decisive(names: Sequence[str], region: str | None, sites: LesionSites) -> l
 
 
 def _note(segmenter: Segmenter, sites: LesionSites) -> str:
-    regions = zip(segmenter.bundle.regions, sites.found, strict=True)
+    regions = zip(segmenter.bundle.description.regions, sites.found, strict=True)
     missing = [region.title for region, is_found in regions if not is_found]
     if not missing:
         return ""

@@ -93,7 +93,7 @@ def prove(
     network, settings = segmenter.networks[0], segmenter.bundle.inference
     mixers = mixers_of(network)
     components = components_of(mixers, default_blocks(mixers) if blocks is None else blocks)
-    index = [r.name for r in segmenter.bundle.regions].index(region)
+    index = [r.name for r in segmenter.bundle.description.regions].index(region)
     result = result or segmenter.segment(scans)
     with memory_errors(segmenter.device):
         volume = result.prepared.array

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.images.checks import channel_named, check_channels
 from factorizer_engine.images.geometry import Grid
@@ -105,7 +106,7 @@ class Segmenter:
         self.dtype = resolve_precision(precision, self.device)
         self.preprocessor = Preprocessor(bundle.preprocessing)
         with memory_errors(self.device):
-            self.networks = bundle.build_networks(str(self.device))
+            self.networks = build_networks(bundle, str(self.device))
         self._compiled = [CompiledNetwork(n) for n in self.networks] if compiled else []
 
     def segment(
@@ -162,7 +163,7 @@ class Segmenter:
                     self._compiled or self.networks,
                     prepared.array,
                     settings.roi_size,
-                    out_channels=len(self.bundle.regions),
+                    out_channels=len(self.bundle.description.regions),
                     overlap=overlap,
                     blending=settings.blending,
                     mirror_axes=mirror_axes,
@@ -183,7 +184,7 @@ class Segmenter:
                 labelmap = self._paint(probabilities, prepared.reference)
             monitor.report("measuring", _PAINTED)
             with _timed(timings, "measuring"):
-                regions, labels = self.bundle.regions, self.bundle.labels
+                regions, labels = self.bundle.description.regions, self.bundle.description.labels
                 lesions = find_lesions(labelmap, regions, labels, probabilities)
         monitor.report("measuring", 1.0)
         return SegmentationResult(
@@ -213,7 +214,7 @@ class Segmenter:
             BadInputError: If the scans are not what the model needs, or the box lies outside.
             EngineMemoryError: If they would exhaust the memory.
         """
-        channels = self.bundle.channels
+        channels = self.bundle.description.channels
         ordered = check_channels(scans, channels, reference)
         wanted = channels[0].name if reference is None else channel_named(reference, channels)
         names = [channel.name for channel in channels]
@@ -229,8 +230,8 @@ class Segmenter:
         target = grid.respaced(settings.spacing) if settings.spacing else grid
         on_host = self.device.type == "cpu"
         check_host_memory(
-            channels=len(self.bundle.channels),
-            regions=len(self.bundle.regions),
+            channels=len(self.bundle.description.channels),
+            regions=len(self.bundle.description.regions),
             reference_voxels=math.prod(reference.shape),
             model_voxels=math.prod(target.shape),
             window=window_bytes(self.networks[0], self.bundle.inference.roi_size) * on_host,
@@ -245,7 +246,7 @@ class Segmenter:
     def _paint(self, probabilities: np.ndarray, reference: Grid) -> Scan:
         painted = paint_regions(
             probabilities,
-            self.bundle.regions,
+            self.bundle.description.regions,
             self.bundle.inference.threshold,
             self.bundle.postprocessing,
             voxel_ml=abs(float(np.linalg.det(reference.affine[:3, :3]))) / 1000.0,

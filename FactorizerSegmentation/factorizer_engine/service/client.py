@@ -15,10 +15,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from factorizer_engine.protocol import RESULTS, CancelParams
 from factorizer_engine.protocol.errors import CancelledError, InternalError
 from factorizer_engine.protocol.messages import Message, ProtocolError
 from factorizer_engine.protocol.progress import Progress
+from factorizer_engine.protocol.tasks import TASKS
+from factorizer_engine.protocol.tasks.cancel import CancelParams
 from factorizer_engine.protocol.wire import ProgressEvent, Reply, Request, decode_answer
 
 CANCEL_SECONDS = 2.0
@@ -82,7 +83,7 @@ class EngineClient:
         params: Message,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Message:
-        """Have the engine do something and wait for the result, a message of `RESULTS[method]`.
+        """Have the engine do something and wait for the result, a message of `TASKS[method]`.
 
         Ctrl-C while waiting cancels the job.
 
@@ -102,7 +103,7 @@ class EngineClient:
             raise CancelledError()
         if reply.error is not None:
             raise reply.error
-        return RESULTS[method].from_dict(reply.result)
+        return TASKS[method].from_dict(reply.result)
 
     def cancel(self) -> None:
         """Stop the running request, within `CANCEL_SECONDS`; nothing happens if there is none."""

@@ -18,26 +18,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from factorizer_engine import __version__
-from factorizer_engine.protocol import (
-    PROTOCOL_VERSION,
-    ComponentInfo,
-    ComponentsParams,
-    ComponentsResult,
-    HelloParams,
-    HelloResult,
-    LoadModelParams,
-    LoadModelResult,
-    ModelInfo,
-    ModelsParams,
-    ModelsResult,
-    ProbabilityMap,
-    ScanFile,
-    SegmentParams,
-    SegmentResult,
-)
+from factorizer_engine.protocol import ProbabilityMap
+from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.files import prepare_output_folder
 from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.components import ComponentsParams, ComponentsResult
+from factorizer_engine.protocol.tasks.hello import HelloResult
+from factorizer_engine.protocol.tasks.load_model import LoadModelResult
+from factorizer_engine.protocol.tasks.models import ModelsParams, ModelsResult
+from factorizer_engine.protocol.tasks.segment import SegmentParams, SegmentResult
+from factorizer_engine.protocol.tasks.task import Nothing
+from factorizer_engine.protocol.volumes import ScanFile
+from factorizer_engine.protocol.wire import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
     from factorizer_engine.bundles.bundle import Bundle
@@ -80,7 +75,7 @@ class EngineJobs:
             "components": self.components,
         }
 
-    def hello(self, _params: HelloParams, monitor: Monitor) -> HelloResult:
+    def hello(self, _params: Nothing, monitor: Monitor) -> HelloResult:
         """Versions, devices and memory."""
         monitor.report("starting", 0.0)
         from factorizer_engine.inference.device import list_devices
@@ -97,7 +92,7 @@ class EngineJobs:
         found = find_bundles([Path(folder) for folder in params.folders])
         return ModelsResult(tuple(describe_model(bundle) for bundle in found))
 
-    def load_model(self, params: LoadModelParams, monitor: Monitor) -> LoadModelResult:
+    def load_model(self, params: ModelChoice, monitor: Monitor) -> LoadModelResult:
         """Make a model ready for `segment`."""
         segmenter = self._ready(params, monitor)
         return LoadModelResult(describe_model(segmenter.bundle), str(segmenter.device))
@@ -107,7 +102,7 @@ class EngineJobs:
         folder = prepare_output_folder(params.output_dir)
         segmenter = self._ready(params, monitor.span(0.0, LOADED))
         scans = _load_scans(params.channels)
-        maps = len(segmenter.bundle.regions) if params.probabilities else 0
+        maps = len(segmenter.bundle.description.regions) if params.probabilities else 0
         prepare_output_folder(folder, _space_of(scans, maps))
         result = self._segment(segmenter, scans, params, monitor.span(LOADED, SEGMENTED))
         monitor.report("writing", SEGMENTED)
@@ -144,7 +139,7 @@ class EngineJobs:
         )
         monitor.report("writing", SEGMENTED)
         components = tuple(
-            ComponentInfo(
+            Component(
                 network=component.network,
                 block=component.block,
                 head=component.head,
@@ -164,7 +159,7 @@ class EngineJobs:
             note=maps[0].note if maps else "",
         )
 
-    def _ready(self, params: LoadModelParams | SegmentParams, monitor: Monitor) -> Segmenter:
+    def _ready(self, params: ModelChoice | SegmentParams, monitor: Monitor) -> Segmenter:
         """The segmenter asked for, warm if it is the one used last."""
         monitor.report("loading the model", 0.0)
         from factorizer_engine.bundles.registry import resolve_model
@@ -222,21 +217,21 @@ class EngineJobs:
         return (self._segmenter_key, settings, tuple(files))
 
 
-def describe_model(bundle: Bundle) -> ModelInfo:
+def describe_model(bundle: Bundle) -> ModelDescription:
     """The bundle as it is shown to callers."""
-    return ModelInfo(
-        name=bundle.name,
-        version=bundle.version,
-        family=bundle.family,
-        title=bundle.title,
-        description=bundle.description,
-        path=str(bundle.path),
-        channels=bundle.channels,
-        regions=bundle.regions,
-        labels=bundle.labels,
-        expected_seconds=dict(bundle.expected_seconds),
-        card=bundle.card,
-        notes=tuple(bundle.notes),
+    return ModelDescription(
+        name=bundle.description.name,
+        version=bundle.description.version,
+        family=bundle.description.family,
+        title=bundle.description.title,
+        description=bundle.description.summary,
+        path=str(bundle.description.path),
+        channels=bundle.description.channels,
+        regions=bundle.description.regions,
+        labels=bundle.description.labels,
+        expected_seconds=dict(bundle.description.expected_seconds),
+        card=bundle.description.card,
+        notes=tuple(bundle.description.notes),
     )
 
 
@@ -279,7 +274,12 @@ def _fingerprint(bundle: Bundle) -> tuple:
     """Changes when another model is asked for or the files of this one are replaced."""
     status = [os.stat(path) for path in bundle.weights if path.exists()]
     weights = tuple((s.st_mtime_ns, s.st_size) for s in status)
-    return (str(bundle.path), bundle.name, bundle.version, weights)
+    return (
+        str(bundle.description.path),
+        bundle.description.name,
+        bundle.description.version,
+        weights,
+    )
 
 
 def _version(package: str) -> str:

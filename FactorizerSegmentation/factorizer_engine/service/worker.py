@@ -22,11 +22,13 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
 from factorizer_engine.inference.allocator import keep_freed_memory, release_freed_memory
-from factorizer_engine.protocol import PARAMS, CancelParams, CancelResult, Nothing
 from factorizer_engine.protocol.errors import CancelledError
 from factorizer_engine.protocol.failures import as_engine_error
 from factorizer_engine.protocol.messages import Message, ProtocolError
 from factorizer_engine.protocol.progress import Monitor, Progress
+from factorizer_engine.protocol.tasks import TASKS
+from factorizer_engine.protocol.tasks.cancel import CancelParams, CancelResult
+from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.protocol.wire import ProgressEvent, Reply, Request
 
 GRACE_SECONDS = 1.5
@@ -104,9 +106,9 @@ class Worker:
             self._send(Reply(request_id, error=as_engine_error(error)).encode())
 
     def _dispatch(self, request: Request) -> None:
-        if request.method not in PARAMS:
+        if request.method not in TASKS:
             raise ProtocolError(f"The engine does not know the method '{request.method}'.")
-        params = PARAMS[request.method].from_dict(request.params)
+        params = TASKS[request.method].from_dict(request.params)
         if isinstance(params, CancelParams):
             self._reply(request.id, CancelResult(self._cancel(params.id)))
         elif request.method == "shutdown":

@@ -78,7 +78,9 @@ def evaluate_command(
     from factorizer_engine.inference.segmenter import Segmenter
 
     segmenter = Segmenter(resolve_model(model, device), device=device, precision=precision)
-    note = f"{segmenter.bundle.name} {segmenter.bundle.version}, {precision}"
+    note = (
+        f"{segmenter.bundle.description.name} {segmenter.bundle.description.version}, {precision}"
+    )
     note += {None: "", True: ", mirrored", False: ", not mirrored"}[tta]
     identity = fingerprint(segmenter.bundle)
     if robustness:

@@ -204,12 +204,12 @@ def model_inputs(segmenter: Segmenter, case: Case) -> tuple[dict[str, Scan], Sca
     The first scan is the reference: the model's first channel on the grid of the label, if any
     lies on it.
     """
-    names = [channel.name for channel in segmenter.bundle.channels]
+    names = [channel.name for channel in segmenter.bundle.description.channels]
     found = read_channels(case)
     if len(found) != len(names):
         raise BadInputError(
             f"The case {case.name} has {len(found)} channels, but the model "
-            f"{segmenter.bundle.name} takes {len(names)}."
+            f"{segmenter.bundle.description.name} takes {len(names)}."
         )
     scans, label = dict(zip(names, found, strict=True)), read_scan(case.label)
     grid = Grid.of(label)

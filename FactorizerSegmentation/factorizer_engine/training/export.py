@@ -16,7 +16,7 @@ from factorizer_engine.bundles.saving import save_bundle
 from factorizer_engine.bundles.settings import InferenceSettings, PostprocessingSettings
 from factorizer_engine.protocol import conventions
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.models import Channel, Label, Region
+from factorizer_engine.protocol.models import Channel, Label, ModelDescription, Region
 from factorizer_engine.training.card import write_card
 from factorizer_engine.training.cases import preprocessing_of
 from factorizer_engine.training.config import BundleSection, load_config
@@ -122,26 +122,28 @@ def describe(run: Run, name: str, card: str = "") -> Bundle:
         Channel(c, tuple(extra.channel_aliases.get(c, ())) or conventions.channel(c).aliases)
         for c in run.record["channels"]
     )
-    return Bundle(
-        path=Path(name),
+    description = ModelDescription(
         name=name,
         version=extra.version,
         family=extra.family,
         title=extra.title or name,
-        description=extra.description,
+        summary=extra.description,
         channels=channels,
         regions=regions,
         labels=labels,
+        path=Path(name),
+        expected_seconds={**extra.expected_seconds, **run.measured_seconds},
+        devices=extra.devices,
+        card=card,
+    )
+    return Bundle(
+        description=description,
         preprocessing=preprocessing_of(config.preprocessing),
         inference=InferenceSettings(
             **{"roi_size": config.window, **extra.inference.model_dump(exclude_none=True)}
         ),
         postprocessing=PostprocessingSettings(**extra.postprocessing.model_dump()),
         network=network_spec(config.network, len(channels), len(regions), config.window),
-        weights=(),
-        card=card,
-        expected_seconds={**extra.expected_seconds, **run.measured_seconds},
-        devices=extra.devices,
     )
 
 

@@ -11,21 +11,19 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from factorizer_engine.protocol import (
-    PROTOCOL_VERSION,
-    ComponentsParams,
-    HelloParams,
-    LoadModelParams,
-    ModelsParams,
-    ScanFile,
-    SegmentParams,
-)
 from factorizer_engine.protocol.errors import (
     BadInputError,
     BadModelError,
     CancelledError,
     EngineError,
 )
+from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.components import ComponentsParams
+from factorizer_engine.protocol.tasks.models import ModelsParams
+from factorizer_engine.protocol.tasks.segment import SegmentParams
+from factorizer_engine.protocol.tasks.task import Nothing
+from factorizer_engine.protocol.volumes import ScanFile
+from factorizer_engine.protocol.wire import PROTOCOL_VERSION
 from factorizer_engine.service.client import EngineClient
 
 
@@ -54,7 +52,7 @@ def with_scan(params: SegmentParams, name: str, array: np.ndarray, affine=None) 
 
 
 def test_hello_tells_versions_devices_and_memory(engine):
-    hello = engine.request("hello", HelloParams())
+    hello = engine.request("hello", Nothing())
     assert hello.protocol == PROTOCOL_VERSION
     assert hello.versions["torch"]
     cpu = next(device for device in hello.devices if device.name == "cpu")
@@ -73,7 +71,7 @@ def test_the_installed_model_is_listed_with_its_channels(engine):
 
 @pytest.mark.parametrize("name", ["tiny", "test-lesion"])
 def test_a_model_is_found_by_its_name_and_by_its_family(engine, name):
-    assert engine.request("load_model", LoadModelParams(name, "cpu")).model.name == "tiny"
+    assert engine.request("load_model", ModelChoice(name, "cpu")).model.name == "tiny"
 
 
 def test_a_result_lies_on_the_grid_of_the_reference(engine, params):
@@ -151,7 +149,7 @@ def test_components_of_the_last_run_do_not_segment_again(engine, params):
 
 
 def test_a_run_can_be_cancelled_and_the_next_one_succeeds(engine, params):
-    pid = engine.request("hello", HelloParams()).pid
+    pid = engine.request("hello", Nothing()).pid
     with pytest.raises(CancelledError):
         engine.request("segment", params, lambda progress: engine.cancel())
     assert engine.request("segment", params).labelmap.load().any() in (True, False)
@@ -244,7 +242,7 @@ def test_bad_input_is_refused_with_one_sentence(engine, params, name):
     assert type(caught.value) is error_type
     sentence = str(caught.value)
     assert sentence.endswith(".") and "\n" not in sentence and "Traceback" not in sentence
-    assert engine.request("hello", HelloParams()).pid == engine.pid
+    assert engine.request("hello", Nothing()).pid == engine.pid
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs ulimit")
@@ -254,4 +252,4 @@ def test_a_disk_that_fills_up_is_bad_input_and_the_engine_lives_on(environment, 
     with EngineClient([*command, "-m", "factorizer_engine.service.worker"], variables) as limited:
         with pytest.raises(BadInputError, match="no space left"):
             limited.request("segment", params)
-        assert limited.request("hello", HelloParams()).pid == limited.pid
+        assert limited.request("hello", Nothing()).pid == limited.pid

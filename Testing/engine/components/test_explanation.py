@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from monai.inferers import sliding_window_inference
 
 from engine import tiny
+from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.components import (
     Component,
@@ -76,7 +77,7 @@ def test_all_components_of_the_default_blocks_were_compared(segmenter, result, m
 
 
 def test_the_default_blocks_are_those_of_the_three_finest_resolutions():
-    mixers = mixers_of(load_bundle(model_folders()[-1] / "glioma-fast").build_networks()[0])
+    mixers = mixers_of(build_networks(load_bundle(model_folders()[-1] / "glioma-fast"))[0])
     encoder, decoder = ([n for n in mixers if n.startswith(p)] for p in ("encoder", "decoder"))
     assert len(encoder) == 5 and len(decoder) == 4
     assert default_blocks(mixers) == encoder[:3] + decoder[-3:]

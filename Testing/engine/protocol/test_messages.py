@@ -7,11 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from factorizer_engine.protocol import ComponentInfo, ComponentsParams, ScanFile, SegmentParams
+from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.messages import ProtocolError
 from factorizer_engine.protocol.progress import Progress
+from factorizer_engine.protocol.tasks.components import ComponentsParams
+from factorizer_engine.protocol.tasks.segment import SegmentParams
+from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.protocol.wire import ProgressEvent, Reply, Request, decode_answer
 
 AFFINE = ((-1.5, 0.0, 0.0, 90.0), (0.0, -1.0, 0.25, 126.0), (0.0, 0.25, 1.0, -72.0), (0, 0, 0, 1))
@@ -129,9 +132,9 @@ def test_nested_messages_are_checked_too():
     heatmap = {"path": "h.npy", "affine": [list(row) for row in AFFINE], "name": "h"}
     place = {"network": 0, "block": "b", "head": 0, "rank": 0, "name": "n"}
     data = {**place, "contributions": {"WT": 1}, "window": [0, 1], "heatmap": heatmap}
-    assert ComponentInfo.from_dict(data).contributions == {"WT": 1.0}
+    assert Component.from_dict(data).contributions == {"WT": 1.0}
     with pytest.raises(ProtocolError, match="WT"):
-        ComponentInfo.from_dict({**data, "contributions": {"WT": "much"}})
+        Component.from_dict({**data, "contributions": {"WT": "much"}})
 
 
 @pytest.mark.parametrize(

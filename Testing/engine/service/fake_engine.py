@@ -10,8 +10,10 @@ import subprocess
 import sys
 import time
 
-from factorizer_engine.protocol import HelloResult, LoadModelResult, ModelInfo
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
+from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.tasks.hello import HelloResult
+from factorizer_engine.protocol.tasks.load_model import LoadModelResult
 from factorizer_engine.service.worker import Worker, claim_standard_streams
 
 
@@ -34,7 +36,7 @@ def load_model(params, monitor):
         "exit": lambda monitor: sys.exit(3),
     }
     behaviours.get(params.model, lambda monitor: None)(monitor)
-    model = ModelInfo(params.model, "1", "", "", "", "", (), (), ())
+    model = ModelDescription(params.model, "1", "", "", "", "", (), (), ())
     return LoadModelResult(model, "cpu")
 
 

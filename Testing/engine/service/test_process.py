@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from factorizer_engine.protocol import HelloParams, LoadModelParams
 from factorizer_engine.protocol.errors import (
     BadInputError,
     CancelledError,
     EngineMemoryError,
     InternalError,
 )
+from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.service.client import EngineClient
 
 FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
@@ -58,7 +59,7 @@ def conversation():
 
 
 def load(engine: EngineClient, model: str, on_progress=None):
-    return engine.request("load_model", LoadModelParams(model), on_progress)
+    return engine.request("load_model", ModelChoice(model), on_progress)
 
 
 def is_running(pid: int) -> bool:
@@ -80,13 +81,13 @@ def wait_until(condition) -> bool:
 
 
 def test_hello_is_answered_by_the_process_that_was_started(engine):
-    assert engine.request("hello", HelloParams()).pid == engine.pid
+    assert engine.request("hello", Nothing()).pid == engine.pid
 
 
 def test_the_process_serves_one_request_after_another(engine):
-    first = engine.request("hello", HelloParams()).pid
+    first = engine.request("hello", Nothing()).pid
     assert load(engine, "anything").model.name == "anything"
-    assert engine.request("hello", HelloParams()).pid == first
+    assert engine.request("hello", Nothing()).pid == first
 
 
 def test_what_a_job_prints_does_not_disturb_the_conversation(engine):
@@ -99,7 +100,7 @@ def test_what_a_job_prints_does_not_disturb_the_conversation(engine):
 def test_what_is_printed_before_the_engine_starts_does_not_disturb_either(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("print('a greeting of the environment')\n")
     with EngineClient(COMMAND, {"PYTHONPATH": str(tmp_path)}) as engine:
-        assert engine.request("hello", HelloParams()).engine == "fake"
+        assert engine.request("hello", Nothing()).engine == "fake"
         assert "a greeting of the environment" in engine.log
 
 
@@ -140,21 +141,21 @@ def test_a_job_that_tries_to_leave_is_an_error(engine):
 
 
 def test_a_running_job_can_be_cancelled_and_the_engine_stays_warm(engine):
-    pid = engine.request("hello", HelloParams()).pid
+    pid = engine.request("hello", Nothing()).pid
     with pytest.raises(CancelledError):
         load(engine, "patient", on_progress=lambda progress: engine.cancel())
-    assert engine.request("hello", HelloParams()).pid == pid
+    assert engine.request("hello", Nothing()).pid == pid
 
 
 def test_a_job_that_ignores_cancel_is_killed_and_the_next_one_starts_anew(engine):
-    first = engine.request("hello", HelloParams()).pid
+    first = engine.request("hello", Nothing()).pid
     canceller = threading.Timer(0.2, engine.cancel)
     canceller.start()
     with pytest.raises(CancelledError):
         load(engine, "stubborn")
     canceller.join()
     assert not is_running(first)
-    assert engine.request("hello", HelloParams()).pid != first
+    assert engine.request("hello", Nothing()).pid != first
 
 
 def test_ctrl_c_while_waiting_cancels_the_job(engine):
@@ -181,7 +182,7 @@ def test_ctrl_c_while_the_engine_starts_leaves_no_error_of_its_own(monkeypatch):
     with pytest.raises(KeyboardInterrupt), EngineClient(COMMAND) as engine:
         with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", interrupted)
-            engine.request("hello", HelloParams())
+            engine.request("hello", Nothing())
     assert engine.pid is None
 
 
@@ -200,23 +201,23 @@ def test_a_killed_engine_is_noticed_and_replaced(engine):
 
 
 def test_an_engine_killed_between_two_requests_is_replaced(engine):
-    pid = engine.request("hello", HelloParams()).pid
+    pid = engine.request("hello", Nothing()).pid
     os.kill(pid, signal.SIGKILL)
     assert wait_until(lambda: engine.pid is None)
-    assert engine.request("hello", HelloParams()).pid != pid
+    assert engine.request("hello", Nothing()).pid != pid
 
 
 def test_an_engine_that_cannot_start_says_so():
     with EngineClient(["/nonexistent/python"]) as engine:
         with pytest.raises(InternalError, match="could not be started"):
-            engine.request("hello", HelloParams())
+            engine.request("hello", Nothing())
 
 
 def test_an_engine_that_fails_at_once_says_so_and_keeps_its_last_words():
     command = [sys.executable, "-c", "raise SystemExit('a library is missing')"]
     with EngineClient(command) as engine:
         with pytest.raises(InternalError, match="exit code 1") as caught:
-            engine.request("hello", HelloParams())
+            engine.request("hello", Nothing())
     assert "a library is missing" in caught.value.details
 
 
@@ -317,8 +318,8 @@ def test_the_process_ends_when_its_parent_is_killed(job):
 
 PARENT = """
 from factorizer_engine.service.client import EngineClient
-from factorizer_engine.protocol import HelloParams, LoadModelParams
+from factorizer_engine.protocol import Nothing, ModelChoice
 engine = EngineClient({command!r})
-print(engine.request("hello", HelloParams()).pid, flush=True)
-engine.request("load_model", LoadModelParams({job!r}))
+print(engine.request("hello", Nothing()).pid, flush=True)
+engine.request("load_model", ModelChoice({job!r}))
 """

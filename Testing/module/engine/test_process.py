@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from factorizer_engine.protocol import ModelsParams, ModelsResult
+from factorizer_engine.protocol.tasks.models import ModelsParams, ModelsResult
 
 
 class Answers:
@@ -36,11 +37,13 @@ def start(host, fake_python, monkeypatch):
     """Makes an EngineProcess whose engine behaves as told."""
     from FactorizerSegmentationLib.engine import process
 
-    monkeypatch.setattr(process, "KILL_AFTER_MS", 300)
     engines = []
 
-    def start(behaviour: str):
-        engines.append(process.EngineProcess(python=fake_python(behaviour)))
+    def start(behaviour: str, patience: int | None = 300, launcher: bool = False):
+        if patience is not None:
+            monkeypatch.setattr(process, "KILL_AFTER_MS", patience)
+        python = fake_python(behaviour, launcher=launcher)
+        engines.append(process.EngineProcess(python=python))
         return engines[-1]
 
     yield start
@@ -155,6 +158,36 @@ def test_an_engine_that_does_not_obey_is_killed(host, start):
 
     assert [kind for kind, _sentence in answers.failures] == ["cancelled"]
     assert not engine.running
+    assert host.wait_until(lambda: not is_alive(pid), 10)
+
+
+def test_the_user_waits_two_seconds_at_most_for_an_engine_that_does_not_obey(host, start):
+    engine = start("hang", patience=None)
+    answers, request = ask(host, engine)
+    answers.wait_for_progress()
+    pid = engine.processId
+    cancelled = time.monotonic()
+
+    engine.cancel(request)
+    host.process_events(1.0)
+    assert engine.running, "it may still obey"
+    answers.wait()
+
+    assert time.monotonic() - cancelled == pytest.approx(2.0, abs=1.0)
+    assert not engine.running
+    assert host.wait_until(lambda: not is_alive(pid), 10)
+
+
+def test_an_engine_behind_a_launcher_is_killed_too(host, start):
+    engine = start("hang", launcher=True)
+    answers, request = ask(host, engine)
+    answers.wait_for_progress()
+    pid = engine.processId
+    assert is_alive(pid)
+
+    engine.cancel(request)
+    answers.wait()
+
     assert host.wait_until(lambda: not is_alive(pid), 10)
 
 

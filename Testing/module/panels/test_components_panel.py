@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 import slicer
 
-from module.panels.test_panels import current, panel, volumes, widget  # noqa: F401
+from module.panels.user import current_widget
 
 LEGEND_OF = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode
 
 
 @pytest.fixture
-def explained(host, widget, volumes, fake_python):  # noqa: F811
+def explained(host, widget, volumes, fake_python):
     """The components panel after a run with three components."""
     components = widget.componentsPanel
     widget.segmentPanel.ui.pythonLineEdit.text = fake_python("answer")
@@ -55,7 +55,7 @@ def test_clicking_another_shows_it_instead(host, explained):
     assert not LEGEND_OF(heatmap(1)).GetVisibility()
 
 
-def test_components_can_be_ranked_for_one_region(host, widget, explained):  # noqa: F811
+def test_components_can_be_ranked_for_one_region(host, widget, explained):
     explained.ui.regionComboBox.currentIndex = 1
 
     assert widget.logic.getParameterNode().region == "ET"
@@ -83,7 +83,7 @@ def test_hiding_puts_the_views_back(host, explained):
 
 
 def test_leaving_the_module_puts_the_views_back(host, explained):
-    current(host).exit()
+    current_widget().exit()
 
     assert {node.GetForegroundVolumeID() for node in composites()} == {None}
 
@@ -104,7 +104,7 @@ def test_closing_the_scene_empties_the_list(host, scene, explained):
     assert not explained.ui.hideHeatmapButton.enabled
 
 
-def test_a_heatmap_is_not_taken_for_a_scan(host, widget, explained):  # noqa: F811
+def test_a_heatmap_is_not_taken_for_a_scan(host, widget, explained):
     heatmap(1).SetName("T2 again")
     widget.segmentPanel.channels.selector("T2").setCurrentNode(None)
     widget.segmentPanel.fillEmptyChannels()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,83 +9,16 @@ import pytest
 import slicer
 import vtk
 
-from module.geometry import apply, orientation_affines, tilted
-
-NAMES = ("FLAIR", "T1", "T1ce", "T2")
-SHAPE = (8, 7, 6)
-AFFINE = orientation_affines()["LPS"]
-
-
-@pytest.fixture
-def widget(host, scene, monkeypatch, tmp_path):
-    """The module's widget in an empty scene, with one model; its engine ends with the test."""
-    from FactorizerSegmentationLib.engine import process
-
-    monkeypatch.setattr(process, "KILL_AFTER_MS", 300)
-    write_model(tmp_path / "models" / "fake")
-    monkeypatch.setenv("FACTORIZER_MODELS", str(tmp_path / "models"))
-    widget = host.select_module("FactorizerSegmentation")
-    widget.logic.getParameterNode().modelName = "fake"
-    widget.segmentPanel.setParameters(widget.logic.getParameterNode())
-    widget.componentsPanel.setParameters(widget.logic.getParameterNode())
-    yield current(host)
-    widget = current(host)
-    widget.logic.engine.stop()
-    scene.Clear(False)
-    host.process_events()
-    widget.segmentPanel.ui.pythonLineEdit.text = ""
-
-
-def write_model(
-    folder: Path, name="fake", channels=NAMES, regions=("ET", "WT"), seconds=None
-) -> None:
-    """A model as far as the panel reads it."""
-    section = {
-        "name": name,
-        "family": name,
-        "title": f"Model {name}",
-        "channels": [{"name": channel, "aliases": []} for channel in channels],
-        "regions": [{"name": region, "title": f"The {region}"} for region in regions],
-        "expected_seconds": {"cpu": seconds} if seconds else {},
-    }
-    (folder / "configs").mkdir(parents=True)
-    metadata = {"version": "1", "description": "For tests.", "factorizer": section}
-    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
-
-
-def current(host):
-    """The widget as it is now, after a reload perhaps."""
-    return slicer.util.getModuleWidget(slicer.modules.factorizersegmentation)
-
-
-@pytest.fixture
-def panel(widget):
-    return widget.segmentPanel
-
-
-@pytest.fixture
-def volumes(host, widget, add_volume):
-    """The four scans, matched by name."""
-    nodes = {name: add_volume(name, SHAPE, AFFINE) for name in NAMES}
-    host.process_events()
-    return nodes
-
-
-def run(host, panel, python: str) -> None:
-    """Click Segment and wait for the end."""
-    panel.ui.pythonLineEdit.text = python
-    panel.ui.applyButton.click()
-    assert host.wait_until(lambda: not panel.controls.running, 30)
-
-
-def start_and_wait_for_progress(host, panel, python: str) -> None:
-    panel.ui.pythonLineEdit.text = python
-    panel.ui.applyButton.click()
-    assert host.wait_until(lambda: panel.ui.progressBar.value > 0, 30)
-
-
-def segmentations(scene) -> list:
-    return slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene)
+from module.geometry import apply, tilted
+from module.panels.user import (
+    AFFINE,
+    NAMES,
+    SHAPE,
+    current_widget,
+    run,
+    segmentations,
+    start_and_wait_for_progress,
+)
 
 
 def test_the_button_says_which_scans_are_missing(host, panel, add_volume):
@@ -113,8 +45,52 @@ def test_one_volume_cannot_be_two_scans(host, panel, volumes):
     assert "T1 and T2 are the same volume" in panel.ui.applyButton.toolTip
 
 
-def test_another_model_brings_its_own_scans_and_regions(host, widget, panel, tmp_path):
-    write_model(tmp_path / "models" / "stroke", "stroke", ("DWI", "ADC"), ("Infarct",), 200.0)
+def test_the_row_of_a_deleted_scan_is_empty_and_takes_no_other_volume(
+    host, scene, panel, volumes, add_volume
+):
+    add_volume("T2 of another study", SHAPE)
+    add_volume("Anything", SHAPE)
+    host.process_events()
+    for name in ("T2", "FLAIR"):
+        scene.RemoveNode(volumes[name])
+        assert panel.channels.selector(name).currentNode() is None
+    host.process_events()
+
+    assert panel.channels.volumes() == {**volumes, "T2": None, "FLAIR": None}
+    assert not panel.ui.applyButton.enabled
+    assert "Choose the volume for FLAIR, T2" in panel.ui.applyButton.toolTip
+
+
+def test_only_scans_are_offered(host, scene, panel, volumes, add_volume):
+    for name, role in (("Component 1", "Heatmap"), ("Probability", "Anything")):
+        add_volume(name, SHAPE).SetAttribute("FactorizerSegmentation.Role", role)
+    scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "T2 label")
+    host.process_events()
+
+    for selector in map(panel.channels.selector, NAMES):
+        assert {selector.nodeFromIndex(i) for i in range(selector.nodeCount())} == {
+            *volumes.values()
+        }
+
+
+def test_a_result_is_not_taken_for_a_scan_even_if_it_was_chosen_before(
+    host, panel, volumes, add_volume
+):
+    other = add_volume("Other", SHAPE)
+    selector = panel.channels.selector("T2")
+    selector.setCurrentNode(other)
+    other.SetAttribute("FactorizerSegmentation.Role", "Heatmap")
+
+    assert "'Other' is not a scan" in panel.channels.problem()
+    assert panel.settings() is None
+
+    add_volume("New", SHAPE)
+    host.process_events()
+    assert selector.currentNode() is None
+
+
+def test_another_model_brings_its_own_scans_and_regions(host, widget, panel, add_model):
+    add_model("stroke", ("DWI", "ADC"), ("Infarct",), 200.0)
     widget.enter()
     titles = [panel.ui.modelComboBox.itemText(i) for i in range(panel.ui.modelComboBox.count)]
 
@@ -129,9 +105,9 @@ def test_another_model_brings_its_own_scans_and_regions(host, widget, panel, tmp
 
 
 def test_the_time_is_the_cards_until_a_scan_has_been_segmented_on_this_device(
-    host, widget, panel, volumes, fake_python, tmp_path
+    host, widget, panel, volumes, fake_python, add_model
 ):
-    write_model(tmp_path / "models" / "timed", "timed", seconds=200.0)
+    add_model("timed", seconds=200.0)
     widget.enter()
     panel.ui.modelComboBox.currentIndex = panel.ui.modelComboBox.findText("Model timed")
     description, devices = panel.ui.modelDescriptionLabel, panel.ui.deviceComboBox
@@ -255,6 +231,20 @@ def test_cancelling_leaves_the_scene_as_it_was(host, scene, panel, volumes, fake
     assert scene.GetNumberOfNodes() == before
 
 
+def test_an_engine_that_ignores_the_cancel_button_is_killed(
+    host, scene, widget, panel, volumes, fake_python
+):
+    start_and_wait_for_progress(host, panel, fake_python("hang"))
+
+    panel.ui.applyButton.click()
+
+    assert host.wait_until(lambda: not panel.controls.running, 10)
+    assert panel.ui.statusLabel.text == "The run was cancelled."
+    assert not widget.logic.engine.running
+    run(host, panel, fake_python("answer"))
+    assert len(segmentations(scene)) == 1
+
+
 def test_only_one_run_at_a_time(host, widget, panel, volumes, fake_python):
     start_and_wait_for_progress(host, panel, fake_python("obey"))
 
@@ -309,7 +299,7 @@ def test_reloading_the_module_ends_the_run_and_its_engine(
     host.process_events()
 
     assert not engine.running
-    fresh = current(host)
+    fresh = current_widget()
     assert fresh is not widget
     assert fresh.segmentPanel.channels.volumes() == volumes
     run(host, fresh.segmentPanel, fake_python("answer"))

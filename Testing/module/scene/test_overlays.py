@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import slicer
 
-from factorizer_engine.protocol import ComponentInfo, ScanFile
+from factorizer_engine.protocol.components import Component
+from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene import layers
 from FactorizerSegmentationLib.scene.overlays import (
     HeatmapOverlay,
@@ -37,8 +38,8 @@ def heatmaps(scene, reference, tmp_path):
     return createHeatmaps(scene, components, place, "FLAIR components")
 
 
-def info(heatmap: ScanFile, name="Component 1", contributions=()) -> ComponentInfo:
-    return ComponentInfo(0, "decoder.3.0", 0, 0, name, dict(contributions), WINDOW, heatmap)
+def info(heatmap: ScanFile, name="Component 1", contributions=()) -> Component:
+    return Component(0, "decoder.3.0", 0, 0, name, dict(contributions), WINDOW, heatmap)
 
 
 def drawnPart(node) -> float:
