@@ -63,8 +63,9 @@ def command_reference() -> str:
 
 def _as_mathml(formula: re.Match[str]) -> str:
     """The formula as the browser sets it, without any script."""
-    display = "block" if formula["block"] else "inline"
-    return convert(formula["block"] or formula["inline"], display=display)
+    if formula["block"]:
+        return f"<div>{convert(formula['block'], display='block')}</div>"
+    return f"<span>{convert(formula['inline'])}</span>"
 
 
 def _from_page(link: str, page: Page, config: MkDocsConfig) -> str:
