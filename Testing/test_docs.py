@@ -84,6 +84,14 @@ def test_the_picture_of_the_architecture_is_up_to_date():
     )
 
 
+def test_every_room_is_explained():
+    text = (DOCS / "explanation" / "architecture.md").read_text(encoding="utf-8")
+
+    names = {room.rpartition(".")[2] for room in architecture().rooms()}
+
+    assert {name for name in names if f"`{name}`" not in text} == set()
+
+
 def test_the_picture_leaves_out_only_arrows_that_follow_from_others():
     import networkx as nx
 
