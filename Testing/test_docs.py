@@ -100,7 +100,6 @@ def test_the_picture_leaves_out_only_arrows_that_follow_from_others():
     prefixed = nx.relabel_nodes(rooms, lambda name: f"factorizer_engine.{name}")
     prefixed.add_edge("factorizer_engine.c", script.SHARED)
     prefixed.add_edge("FactorizerSegmentationLib.x", script.SHARED)
-    script._first_sentence = lambda name: name
 
     text = script.draw(prefixed)
 
