@@ -15,19 +15,23 @@ def test_every_stable_name_is_there_and_described(name):
     assert getattr(factorizer_engine, name).__doc__
 
 
-def test_stable_names_are_listed_before_they_are_used():
-    program = "import factorizer_engine; print(*dir(factorizer_engine))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+def words_printed_by(program: str) -> set[str]:
+    """What a fresh process prints."""
+    command = [sys.executable, "-c", program]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
-    assert set(factorizer_engine.__all__) <= set(done.stdout.split())
+
+def test_stable_names_are_listed_before_they_are_used():
+    names = words_printed_by("import factorizer_engine; print(*dir(factorizer_engine))")
+
+    assert set(factorizer_engine.__all__) <= names
 
 
 def test_importing_the_package_is_cheap():
-    program = "import sys, factorizer_engine; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    modules = words_printed_by("import sys, factorizer_engine; print(*sys.modules)")
 
-    assert "factorizer_engine" in done.stdout.split()
-    assert not {"torch", "numpy", "monai"} & set(done.stdout.split())
+    assert "factorizer_engine" in modules
+    assert not {"torch", "numpy", "monai"} & modules
 
 
 def test_an_unknown_name_is_refused_as_by_any_module():
