@@ -8,9 +8,9 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
-from factorizer_engine.training.cases import CaseCache
-from factorizer_engine.training.distributed import Team
-from factorizer_engine.training.networks import finest_output
+from factorizer_engine.training.data.cases import CaseCache
+from factorizer_engine.training.run.distributed import Team
+from factorizer_engine.training.run.networks import finest_output
 
 
 def dice(prediction: Tensor, target: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from factorizer_engine.bundles.settings import NetworkSpec
 from factorizer_engine.networks import FactorizerBlock
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import NetworkSection
-from factorizer_engine.training.state import load_checkpoint
+from factorizer_engine.training.run.state import load_checkpoint
 
 
 def network_spec(
