@@ -105,11 +105,6 @@ def _with_widened_adapters(
     return widened
 
 
-def finest_output(outputs: Tensor | Sequence[Tensor]) -> Tensor:
-    """The output at full resolution, with or without deep supervision."""
-    return outputs if isinstance(outputs, Tensor) else outputs[0]
-
-
 def checkpoint_blocks(network: nn.Module) -> None:
     """Let every Factorizer block forget its activations and compute them again when needed."""
     for module in network.modules():
