@@ -9,9 +9,9 @@ from typing import Any
 
 from jinja2 import Environment
 
-from factorizer_engine.training.records import Run
-from factorizer_engine.training.robustness import mean_of_label
-from factorizer_engine.training.splits import Split, together
+from factorizer_engine.training.data.splits import Split, together
+from factorizer_engine.training.evaluation.robustness import mean_of_label
+from factorizer_engine.training.records.records import Run
 
 _METRICS = {
     "dice": ("Dice", "{:.3f}"),
