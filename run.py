@@ -33,12 +33,15 @@ NEWEST_PYTHON = (3, 13)
 INSTALL_STEPS = (
     ("pip", ("--upgrade", "pip")),
     ("PyTorch (about 200 MB)", ("torch==2.13.0",)),
-    ("the engine, Slicer's core and Qt", ("--editable", ".[host,test,training]")),
+    ("the engine, Slicer's core and Qt", ("--editable", ".[host,test,training,docs]")),
 )
 TEST_PROCESSES = ("--numprocesses", "2", "--dist", "loadfile")
 """Two processes of one thread each use two cores better than one process of two threads."""
 
-IMPORTS = ("torch", "monai", "SimpleITK", "slicer", "vtk", "PySide6", "pytest", "factorizer_engine")
+IMPORTS = (
+    *("torch", "monai", "SimpleITK", "slicer", "vtk", "PySide6", "pytest", "mkdocs"),
+    "factorizer_engine",
+)
 
 EPILOG = """\
 demo   segments the brain tumour of the sample case, shows what drove the network, and writes the
@@ -46,6 +49,8 @@ demo   segments the brain tumour of the sample case, shows what drove the networ
        Takes --output FOLDER, --model NAME, --device DEVICE and --count N.
 test   checks the code's style and types and runs the whole test suite; arguments after it go to
        pytest, for instance: python3 run.py test Testing/test_demo.py -x
+docs   draws the picture of the architecture anew and builds the documentation into site/;
+       arguments after it go to mkdocs, for instance: python3 run.py docs serve
 lists  writes the files that Slicer's build installs into FactorizerSegmentation/CMakeLists.txt;
        to be run after a file was added, moved or removed. Needs nothing but this Python.
 
@@ -66,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=("demo", "test", "lists"), help="what to run")
+    parser.add_argument("command", choices=("demo", "test", "docs", "lists"), help="what to run")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to it")
     options = parser.parse_args(arguments)
     if options.command == "lists":
@@ -77,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SetupError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 1
-    run = {"demo": run_demo, "test": run_tests}[options.command]
+    run = {"demo": run_demo, "test": run_tests, "docs": run_docs}[options.command]
     return run(python, options.arguments)
 
 
@@ -94,6 +99,12 @@ def run_tests(python: Path, arguments: list[str]) -> int:
     if style or types:
         print("The checks of style and types at the top did not both succeed.", file=sys.stderr)
     return tests or style or types
+
+
+def run_docs(python: Path, arguments: list[str]) -> int:
+    """Draw the picture of the architecture and run mkdocs; returns the first exit code not 0."""
+    drawn = _run([python, ROOT / "docs" / "tools" / "architecture.py"])
+    return drawn or _run([python, "-m", "mkdocs", *(arguments or ["build"])])
 
 
 def write_lists() -> int:

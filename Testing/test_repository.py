@@ -77,6 +77,7 @@ def test_run_py_explains_its_commands():
 
     assert re.search(r"^demo\s+\w+", text, re.MULTILINE)
     assert re.search(r"^test\s+\w+", text, re.MULTILINE)
+    assert re.search(r"^docs\s+\w+", text, re.MULTILINE)
     assert re.search(r"^lists\s+\w+", text, re.MULTILINE)
 
 

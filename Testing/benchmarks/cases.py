@@ -19,9 +19,8 @@ from benchmarks.measure import Row, Setting, ratio, synchronize, take_turns
 from factorizer_engine.images.files.readers import read_scans
 from factorizer_engine.images.files.writers import write_nifti, write_seg_nrrd
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
-from factorizer_engine.inference.sliding_window import finest
 from factorizer_engine.lesions.tables import write_lesions_csv
-from factorizer_engine.networks import Factorizer
+from factorizer_engine.networks import Factorizer, finest
 from factorizer_engine.protocol.matching import match_channels
 
 TOTAL, NETWORK, REST = "whole case", "network", "outside the network"

@@ -6,7 +6,6 @@ Arrows that follow from others are left out, so what is drawn is the order of de
 
 from __future__ import annotations
 
-import ast
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
@@ -178,19 +177,10 @@ def _box(name: str, centre: Centre, picture_width: float) -> str:
     fill = "#d9ead3" if shared else "#ffffff"
     text = "protocol: what both processes know" if shared else name.rpartition(".")[2]
     return (
-        f"<g><title>{escape(_first_sentence(name))}</title>"
         f'<rect x="{x - width / 2:g}" y="{y - BOX[1] / 2:g}" width="{width:g}" height="{BOX[1]}" '
         f'rx="5" fill="{fill}" stroke="#33475b"/>'
-        f'<text x="{x:g}" y="{y + 4.5:g}" fill="#1b2733">{escape(text)}</text></g>'
+        f'<text x="{x:g}" y="{y + 4.5:g}" fill="#1b2733">{escape(text)}</text>'
     )
-
-
-def _first_sentence(name: str) -> str:
-    """The first line of a room's docstring."""
-    path = CODE.joinpath(*name.split("."))
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or name
-    return text.partition("\n")[0]
 
 
 if __name__ == "__main__":

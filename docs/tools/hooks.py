@@ -1,4 +1,4 @@
-"""What the site's pages get from the code when it is built; mkdocs calls functions named `on_`."""
+"""What the site takes from the code when it is built; mkdocs calls the functions named `on_`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from pathlib import Path
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+PICTURES = ROOT / "Resources" / "Screenshots"
 
 COMMANDS = "<!-- commands -->"
 """Stands on a page where the reference of the command line belongs."""
@@ -24,26 +27,22 @@ CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
 FORMULA = re.compile(r"\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL)
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: object) -> str:
-    """Fill in the commands, set formulas, and lead links out of docs/ to the repository."""
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """The pictures of the README are the site's, too."""
+    for path in sorted(PICTURES.iterdir()):
+        files.append(File.generated(config, f"pictures/{path.name}", abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Fill in the commands, set the formulas, and lead links out of docs/ to where they are."""
     if COMMANDS in markdown:
         markdown = markdown.replace(COMMANDS, command_reference())
     if page.meta.get("mathematics"):
         parts = CODE.split(markdown)
         parts[::2] = [FORMULA.sub(_as_mathml, part) for part in parts[::2]]
         markdown = "".join(parts)
-    folder = (DOCS / page.file.src_uri).parent
-
-    def to_repository(link: re.Match[str]) -> str:
-        target = Path(os.path.normpath(folder / link.group()))
-        if target.is_relative_to(DOCS):
-            return link.group()
-        if not target.exists():
-            raise PluginError(f"{page.file.src_uri} links to {link.group()}, which is not there.")
-        kind = "tree" if target.is_dir() else "blob"
-        return f"{config.repo_url.rstrip('/')}/{kind}/main/{target.relative_to(ROOT).as_posix()}"
-
-    return LINK.sub(to_repository, markdown)
+    return LINK.sub(lambda link: _from_page(link.group(), page, config), markdown)
 
 
 def command_reference() -> str:
@@ -64,5 +63,23 @@ def command_reference() -> str:
 
 def _as_mathml(formula: re.Match[str]) -> str:
     """The formula as the browser sets it, without any script."""
-    display = "block" if formula["block"] else "inline"
-    return convert(formula["block"] or formula["inline"], display=display)
+    if formula["block"]:
+        return f"<div>{convert(formula['block'], display='block')}</div>"
+    return f"<span>{convert(formula['inline'])}</span>"
+
+
+def _from_page(link: str, page: Page, config: MkDocsConfig) -> str:
+    """A link that is right in the repository, as it is right on the site.
+
+    Raises:
+        PluginError: If it leads nowhere.
+    """
+    target = Path(os.path.normpath((DOCS / page.file.src_uri).parent / link))
+    if target.is_relative_to(DOCS):
+        return link
+    if not target.exists():
+        raise PluginError(f"{page.file.src_uri} links to {link}, which is not there.")
+    if target.parent == PICTURES:
+        return get_relative_url(f"pictures/{target.name}", page.file.src_uri)
+    kind = "tree" if target.is_dir() else "blob"
+    return f"{config.repo_url.rstrip('/')}/{kind}/main/{target.relative_to(ROOT).as_posix()}"

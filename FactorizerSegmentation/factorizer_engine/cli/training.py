@@ -34,7 +34,7 @@ def train(
     verbose: Verbose = False,
 ) -> None:
     """Train a network."""
-    from factorizer_engine.training.run import train_command
+    from factorizer_engine.training.run.run import train_command
 
     keep_freed_memory()
     train_command(config, resume=resume, check=check, data=data, output=output)
@@ -68,7 +68,7 @@ def export(
     verbose: Verbose = False,
 ) -> None:
     """Make a model of a finished training run."""
-    from factorizer_engine.training import export as exporting
+    from factorizer_engine.training.export import export as exporting
 
     bundle = exporting.export(runs, output, weights.value, overwrite=replace, config=config)
     TERMINAL.print(describe_bundle(bundle))
@@ -126,7 +126,7 @@ def evaluate(
     verbose: Verbose = False,
 ) -> None:
     """Score a model on labelled cases, or compare two evaluations."""
-    from factorizer_engine.training import commands
+    from factorizer_engine.training.evaluation import evaluation as commands
 
     if compare is not None:
         TERMINAL.print(commands.differences_table(commands.compare_command(*compare)))

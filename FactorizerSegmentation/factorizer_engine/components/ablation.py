@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from factorizer_engine.components.definition import Component, filtered, mixers_of, without
-from factorizer_engine.inference.sliding_window import finest, mirrorings
+from factorizer_engine.inference.sliding_window import mirrorings
 from factorizer_engine.inference.windows import Box, WindowPlan, blending_weights
-from factorizer_engine.networks import Factorizer
+from factorizer_engine.networks import Factorizer, finest
 from factorizer_engine.protocol.progress import Monitor
 
 MAX_WINDOWS = 2

@@ -7,7 +7,7 @@ import logging
 import torch
 from torch import Tensor, nn
 
-from factorizer_engine.inference.sliding_window import finest
+from factorizer_engine.networks import finest
 from factorizer_engine.protocol.errors import EngineMemoryError
 from factorizer_engine.protocol.failures import as_engine_error
 

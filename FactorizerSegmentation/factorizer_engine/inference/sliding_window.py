@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from factorizer_engine.inference.compiling import CompiledNetwork
 from factorizer_engine.inference.device import free_memory
 from factorizer_engine.inference.transfers import Arrival, transfers_for
 from factorizer_engine.inference.windows import Blender, Box, WindowPlan, plan_windows
+from factorizer_engine.networks import finest
 from factorizer_engine.protocol.progress import Monitor
-
-if TYPE_CHECKING:
-    from factorizer_engine.inference.compiling import CompiledNetwork
 
 EMPTY_LOGIT = -20.0
 """Logit where no window was run: a probability of 2e-9."""
@@ -104,11 +102,6 @@ def sigmoid_(logits: np.ndarray) -> np.ndarray:
     """Turn logits (R, X, Y, Z), float32, into probabilities in place, without a second volume."""
     torch.from_numpy(logits).sigmoid_()
     return logits
-
-
-def finest(outputs: Tensor | Sequence[Tensor]) -> Tensor:
-    """The output at full resolution, with or without deep supervision."""
-    return outputs if isinstance(outputs, Tensor) else outputs[0]
 
 
 def mirrorings(axes: Sequence[int]) -> list[tuple[int, ...]]:

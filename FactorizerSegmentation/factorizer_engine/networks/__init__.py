@@ -3,6 +3,7 @@
 from factorizer_engine.networks.blocks import FactMixer, FactorizerBlock, FactorizerStage
 from factorizer_engine.networks.factorizer import Factorizer, named_mixers
 from factorizer_engine.networks.layers import MLP, LayerNorm, Linear
+from factorizer_engine.networks.outputs import finest
 from factorizer_engine.networks.position import (
     AxialPositionalEmbedding,
     PositionalEmbedding,
@@ -22,5 +23,6 @@ __all__ = [
     "PositionalEmbedding",
     "RotaryPositionalEmbedding",
     "SinusoidalPositionalEmbedding",
+    "finest",
     "named_mixers",
 ]

@@ -175,7 +175,7 @@ class RunSection(_Section):
 
 
 class InferenceSection(_Section):
-    """How the model is applied, see `bundles.settings`; windows as in training."""
+    """How a model is applied, see `bundles.settings.InferenceSettings`; windows as in training."""
 
     roi_size: tuple[int, int, int] | None = None
     overlap: float = Field(0.5, ge=0, lt=1)

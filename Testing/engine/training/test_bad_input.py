@@ -13,11 +13,11 @@ import pytest
 
 from engine.training.blobs import write_image
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.training import run as running
 from factorizer_engine.training.config import load_config
-from factorizer_engine.training.history import History
-from factorizer_engine.training.networks import build_network, network_spec
-from factorizer_engine.training.run import train, train_command
+from factorizer_engine.training.records.history import History
+from factorizer_engine.training.run import run as running
+from factorizer_engine.training.run.networks import build_network, network_spec
+from factorizer_engine.training.run.run import train, train_command
 
 
 def label(root: Path, number: int = 2) -> Path:

@@ -10,7 +10,7 @@ import torch
 from factorizer_engine.bundles.architecture import build_network
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import load_config
-from factorizer_engine.training.networks import network_spec
+from factorizer_engine.training.run.networks import network_spec
 
 SHIPPED = Path(__file__).parents[3] / "FactorizerSegmentation" / "Resources" / "training"
 

@@ -12,16 +12,16 @@ import pytest
 
 from engine.training.blobs import make_case, write_image
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.training.cases import CaseCache, read_channels
-from factorizer_engine.training.checks import check_dataset, check_training
 from factorizer_engine.training.config import (
     DataSection,
     PreprocessingSection,
     SplitSection,
     load_config,
 )
-from factorizer_engine.training.dataset import open_dataset
-from factorizer_engine.training.splits import make_split, stratified_folds
+from factorizer_engine.training.data.cases import CaseCache, read_channels
+from factorizer_engine.training.data.checks import check_dataset, check_training
+from factorizer_engine.training.data.dataset import open_dataset
+from factorizer_engine.training.data.splits import make_split, stratified_folds
 
 
 def problems(root) -> list[str]:

@@ -12,15 +12,15 @@ import pytest
 from engine.training.blobs import write_image
 from factorizer_engine.images.files.readers import read_scan
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.training.commands import (
+from factorizer_engine.training.evaluation.comparison import compare
+from factorizer_engine.training.evaluation.evaluation import (
     compare_command,
     differences_table,
     evaluate_command,
     results_table,
 )
-from factorizer_engine.training.comparison import compare
-from factorizer_engine.training.evaluation import score_case
-from factorizer_engine.training.metrics import WORST_HD95_MM, lesion_f1, score_region
+from factorizer_engine.training.evaluation.metrics import WORST_HD95_MM, lesion_f1, score_region
+from factorizer_engine.training.evaluation.scoring import score_case
 
 MM = (1.0, 1.0, 1.0)
 
@@ -125,9 +125,9 @@ def test_a_prediction_on_another_grid_is_refused(dataset_dir, predictions, tmp_p
 def test_held_out_cases_of_a_configuration_are_evaluated(
     settings, write_config, predictions, tmp_path
 ):
-    from factorizer_engine.training.checks import check_training
     from factorizer_engine.training.config import load_config
-    from factorizer_engine.training.splits import make_split
+    from factorizer_engine.training.data.checks import check_training
+    from factorizer_engine.training.data.splits import make_split
 
     path = write_config(settings)
     config = load_config(path)
@@ -157,7 +157,7 @@ def test_models_are_compared_on_the_cases_that_both_have():
         scores = {n: {"r": {m: v for m in METRICS}} for n, v in values.items()}
         return {"cases": scores, "summary": {"r": {}}}
 
-    from factorizer_engine.training.metrics import METRICS
+    from factorizer_engine.training.evaluation.metrics import METRICS
 
     first = results({"a": 0.5, "b": 0.6, "c": 0.9})
     second = results({"b": 0.7, "c": 0.9, "d": 0.1})

@@ -16,19 +16,19 @@ import torch
 
 from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.training.config import NetworkSection, OptimizationSection, load_config
-from factorizer_engine.training.ema import AveragedWeights
-from factorizer_engine.training.history import read_history
-from factorizer_engine.training.loop import NotANumberError, Trainer
-from factorizer_engine.training.losses import DeepSupervisionLoss, RegionLoss
-from factorizer_engine.training.networks import (
+from factorizer_engine.training.records.history import read_history
+from factorizer_engine.training.run.ema import AveragedWeights
+from factorizer_engine.training.run.loop import NotANumberError, Trainer
+from factorizer_engine.training.run.losses import DeepSupervisionLoss, RegionLoss
+from factorizer_engine.training.run.networks import (
     build_network,
     load_matching_weights,
     network_spec,
 )
-from factorizer_engine.training.run import train
-from factorizer_engine.training.schedule import Budget, learning_rate
-from factorizer_engine.training.state import load_checkpoint
-from factorizer_engine.training.validation import dice
+from factorizer_engine.training.run.run import train
+from factorizer_engine.training.run.schedule import Budget, learning_rate
+from factorizer_engine.training.run.state import load_checkpoint
+from factorizer_engine.training.run.validation import dice
 
 MODULE_DIR = Path(__file__).parents[3] / "FactorizerSegmentation"
 
@@ -108,7 +108,7 @@ def test_a_run_killed_without_warning_resumes_to_the_same_weights(settings, writ
     settings["optimization"]["steps"] = 400
     settings["run"]["checkpoint_every"] = 1
     path, folder = write_config(settings), tmp_path / "run"
-    command = [sys.executable, "-m", "factorizer_engine.training", str(path)]
+    command = [sys.executable, "-m", "factorizer_engine.cli", "train", str(path)]
     environment = {**os.environ, "PYTHONPATH": str(MODULE_DIR), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
@@ -138,7 +138,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(settings, write_config,
     path = write_config(settings, "two.yaml")
     environment = {**os.environ, "PYTHONPATH": str(MODULE_DIR), "OMP_NUM_THREADS": "1"}
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    launcher += ["--standalone", "-m", "factorizer_engine.training", str(path)]
+    launcher += ["--standalone", "-m", "factorizer_engine.cli", "train", str(path)]
     launcher += ["--output", str(tmp_path / "two")]
     terminal = tmp_path / "terminal.txt"
     with terminal.open("w") as output:

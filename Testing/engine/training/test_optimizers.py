@@ -10,7 +10,7 @@ from torch import nn
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import OptimizationSection
-from factorizer_engine.training.optimizers import MuonAdamW, build_optimizer
+from factorizer_engine.training.run.optimizers import MuonAdamW, build_optimizer
 
 RATE = 0.01
 

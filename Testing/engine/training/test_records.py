@@ -8,11 +8,11 @@ import sys
 import pytest
 import torch
 
-from factorizer_engine.training import machine
 from factorizer_engine.training.config import load_config
-from factorizer_engine.training.history import History, has_tensorboard, read_history
-from factorizer_engine.training.loop import Trainer
-from factorizer_engine.training.run import train
+from factorizer_engine.training.records import machine
+from factorizer_engine.training.records.history import History, has_tensorboard, read_history
+from factorizer_engine.training.run.loop import Trainer
+from factorizer_engine.training.run.run import train
 
 
 def board(folder) -> dict[str, list[tuple[int, float]]]:
@@ -85,7 +85,7 @@ def test_the_best_weights_are_those_of_the_best_validation(settings, write_confi
     def scored(*arguments):
         return {"blob_4": [next(scores)] * 2}
 
-    monkeypatch.setattr("factorizer_engine.training.loop.validate", scored)
+    monkeypatch.setattr("factorizer_engine.training.run.loop.validate", scored)
     folder = train(load_config(write_config(settings)))
     best = torch.load(folder / "best.pt", weights_only=True)
     assert (best["step"], best["validation_dice"]) == (2, 0.6)
@@ -114,21 +114,12 @@ def test_the_machine_is_described():
         assert 0.05 < found["peak_memory_gb"] < 100
 
 
-def test_the_entry_points_keep_freed_memory(settings, write_config, monkeypatch):
+def test_the_command_keeps_freed_memory(settings, write_config, monkeypatch):
     from factorizer_engine.cli import main
     from factorizer_engine.cli import training as commands
-    from factorizer_engine.training import __main__ as module
 
-    path = str(write_config(settings))
-    for place, run in (
-        (commands, lambda: main(["train", path, "--check"])),
-        (module, module.main),
-    ):
-        calls = []
-        monkeypatch.setattr(place, "keep_freed_memory", lambda calls=calls: calls.append(1))
-        monkeypatch.setattr(sys, "argv", ["factorizer_engine.training", path, "--check"])
-        try:
-            assert not run()
-        except SystemExit as end:
-            assert not end.code
-        assert calls == [1]
+    calls = []
+    monkeypatch.setattr(commands, "keep_freed_memory", lambda: calls.append(1))
+    with pytest.raises(SystemExit) as end:
+        main(["train", str(write_config(settings)), "--check"])
+    assert not end.value.code and calls == [1]

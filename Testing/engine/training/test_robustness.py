@@ -13,12 +13,16 @@ from factorizer_engine.images.geometry import Grid, same_grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.training import perturbations
-from factorizer_engine.training.commands import evaluate_command, robustness_table
 from factorizer_engine.training.config import DataSection
-from factorizer_engine.training.dataset import open_dataset
-from factorizer_engine.training.perturbations import PERTURBATIONS, Perturbation, is_stripped
-from factorizer_engine.training.robustness import measure_robustness
+from factorizer_engine.training.data.dataset import open_dataset
+from factorizer_engine.training.evaluation import perturbations
+from factorizer_engine.training.evaluation.evaluation import evaluate_command, robustness_table
+from factorizer_engine.training.evaluation.perturbations import (
+    PERTURBATIONS,
+    Perturbation,
+    is_stripped,
+)
+from factorizer_engine.training.evaluation.robustness import measure_robustness
 
 LPS = np.diag([-1.0, -1.0, 2.0, 1.0])
 

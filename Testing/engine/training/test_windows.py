@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 import torch
 
-from factorizer_engine.training import augmentation, heads
-from factorizer_engine.training.augmentation import (
-    change_intensities,
-    cut_window,
-    happens,
-    misregister,
-)
-from factorizer_engine.training.cases import CaseCache
 from factorizer_engine.training.config import (
     AugmentationSection,
     DataSection,
     PreprocessingSection,
 )
-from factorizer_engine.training.dataset import open_dataset
-from factorizer_engine.training.heads import add_head
-from factorizer_engine.training.lesions import change_lesion_contrast, put_lesions
-from factorizer_engine.training.sampling import WindowDataset, window_loader
+from factorizer_engine.training.data import augmentation, heads
+from factorizer_engine.training.data.augmentation import (
+    change_intensities,
+    cut_window,
+    happens,
+    misregister,
+)
+from factorizer_engine.training.data.cases import CaseCache
+from factorizer_engine.training.data.dataset import open_dataset
+from factorizer_engine.training.data.heads import add_head
+from factorizer_engine.training.data.lesions import change_lesion_contrast, put_lesions
+from factorizer_engine.training.data.sampling import WindowDataset, window_loader
 
 SPACING = (1.0, 1.0, 1.0)
 NOTHING = AugmentationSection(

@@ -18,10 +18,10 @@ from factorizer_engine.images.geometry import Grid, same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.progress import Monitor
-from factorizer_engine.training.cases import read_channels
-from factorizer_engine.training.dataset import Case, Dataset
-from factorizer_engine.training.machine import describe_machine
-from factorizer_engine.training.metrics import METRICS, score_region
+from factorizer_engine.training.data.cases import read_channels
+from factorizer_engine.training.data.dataset import Case, Dataset
+from factorizer_engine.training.evaluation.metrics import METRICS, score_region
+from factorizer_engine.training.records.machine import describe_machine
 
 if TYPE_CHECKING:
     from factorizer_engine.inference.segmenter import Segmenter

@@ -17,32 +17,32 @@ import torch
 from torch import Tensor
 
 from factorizer_engine.protocol.errors import BadInputError, EngineError
-from factorizer_engine.training.cases import CaseCache
 from factorizer_engine.training.config import TrainingConfig
-from factorizer_engine.training.dataset import Dataset
-from factorizer_engine.training.distributed import Team
-from factorizer_engine.training.ema import AveragedWeights
-from factorizer_engine.training.history import History
-from factorizer_engine.training.losses import DeepSupervisionLoss, RegionLoss
-from factorizer_engine.training.networks import (
+from factorizer_engine.training.data.cases import CaseCache
+from factorizer_engine.training.data.dataset import Dataset
+from factorizer_engine.training.data.sampling import WindowDataset, window_loader
+from factorizer_engine.training.data.splits import Split, seen_before, together
+from factorizer_engine.training.records.history import History
+from factorizer_engine.training.records.report import Example
+from factorizer_engine.training.run.display import Progress
+from factorizer_engine.training.run.distributed import Team
+from factorizer_engine.training.run.ema import AveragedWeights
+from factorizer_engine.training.run.losses import DeepSupervisionLoss, RegionLoss
+from factorizer_engine.training.run.networks import (
     build_network,
     checkpoint_blocks,
     load_matching_weights,
     network_spec,
 )
-from factorizer_engine.training.optimizers import build_optimizer
-from factorizer_engine.training.progress import Progress
-from factorizer_engine.training.report import Example
-from factorizer_engine.training.sampling import WindowDataset, window_loader
-from factorizer_engine.training.schedule import Budget, learning_rate
-from factorizer_engine.training.splits import Split, seen_before, together
-from factorizer_engine.training.state import (
+from factorizer_engine.training.run.optimizers import build_optimizer
+from factorizer_engine.training.run.schedule import Budget, learning_rate
+from factorizer_engine.training.run.state import (
     load_checkpoint,
     random_states,
     restore_random_states,
     save_atomically,
 )
-from factorizer_engine.training.validation import predict, validate
+from factorizer_engine.training.run.validation import predict, validate
 
 _AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import TrainingConfig
-from factorizer_engine.training.history import read_history
-from factorizer_engine.training.splits import Split, together
+from factorizer_engine.training.data.splits import Split, together
+from factorizer_engine.training.records.history import read_history
 
 WEIGHTS = {"best": "best.pt", "final": "final.pt"}
 

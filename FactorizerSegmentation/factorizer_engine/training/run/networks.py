@@ -14,7 +14,7 @@ from factorizer_engine.bundles.settings import NetworkSpec
 from factorizer_engine.networks import FactorizerBlock
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import NetworkSection
-from factorizer_engine.training.state import load_checkpoint
+from factorizer_engine.training.run.state import load_checkpoint
 
 
 def network_spec(
@@ -104,11 +104,6 @@ def _with_widened_adapters(
             widened[key] = torch.zeros(kernel.shape)
             widened[key].flatten(2)[..., kernel[0, 0].numel() // 2] = weight.squeeze(-1)
     return widened
-
-
-def finest_output(outputs: Tensor | Sequence[Tensor]) -> Tensor:
-    """The output at full resolution, with or without deep supervision."""
-    return outputs if isinstance(outputs, Tensor) else outputs[0]
 
 
 def checkpoint_blocks(network: nn.Module) -> None:

@@ -21,7 +21,7 @@ from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import PreprocessingSection
-from factorizer_engine.training.dataset import Case, Dataset
+from factorizer_engine.training.data.dataset import Case, Dataset
 
 _POINTS_PER_REGION = 20_000
 _VERSION = 1

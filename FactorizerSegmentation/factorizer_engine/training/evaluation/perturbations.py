@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.training.augmentation import random_direction
+from factorizer_engine.training.data.augmentation import random_direction
 
 Scans = Mapping[str, Scan]
 

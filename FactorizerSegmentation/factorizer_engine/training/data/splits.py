@@ -11,7 +11,7 @@ import numpy as np
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import SplitSection
-from factorizer_engine.training.state import load_checkpoint
+from factorizer_engine.training.run.state import load_checkpoint
 
 
 @dataclass(frozen=True)

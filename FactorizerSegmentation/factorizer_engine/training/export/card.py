@@ -9,9 +9,9 @@ from typing import Any
 
 from jinja2 import Environment
 
-from factorizer_engine.training.records import Run
-from factorizer_engine.training.robustness import mean_of_label
-from factorizer_engine.training.splits import Split, together
+from factorizer_engine.training.data.splits import Split, together
+from factorizer_engine.training.evaluation.robustness import mean_of_label
+from factorizer_engine.training.records.records import Run
 
 _METRICS = {
     "dice": ("Dice", "{:.3f}"),
@@ -171,8 +171,8 @@ def write_card(runs: Sequence[Run], weights: str, measured: Run) -> str:
     own = {case for run in runs for use in asdict(run.split).values() for case in use}
     elsewhere = {*split.train, *split.validation} - own
     values: dict[str, Any] = {
-        "title": config.bundle.description.title or config.name,
-        "description": config.bundle.description.summary,
+        "title": config.bundle.title or config.name,
+        "description": config.bundle.description,
         "data_description": config.bundle.data_description,
         "licence": config.bundle.licence,
         "citations": config.bundle.citations,

@@ -17,12 +17,12 @@ from factorizer_engine.bundles.settings import InferenceSettings, Postprocessing
 from factorizer_engine.protocol import conventions
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Channel, Label, ModelDescription, Region
-from factorizer_engine.training.card import write_card
-from factorizer_engine.training.cases import preprocessing_of
 from factorizer_engine.training.config import BundleSection, load_config
-from factorizer_engine.training.networks import network_spec
-from factorizer_engine.training.records import Run, open_run
-from factorizer_engine.training.state import load_checkpoint
+from factorizer_engine.training.data.cases import preprocessing_of
+from factorizer_engine.training.export.card import write_card
+from factorizer_engine.training.records.records import Run, open_run
+from factorizer_engine.training.run.networks import network_spec
+from factorizer_engine.training.run.state import load_checkpoint
 
 _COLORS = ((230, 75, 53), (77, 187, 213), (0, 160, 135), (243, 155, 127), (132, 145, 180))
 

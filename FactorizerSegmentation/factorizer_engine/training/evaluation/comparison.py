@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.training.metrics import METRICS
+from factorizer_engine.training.evaluation.metrics import METRICS
 
 
 @dataclass(frozen=True)

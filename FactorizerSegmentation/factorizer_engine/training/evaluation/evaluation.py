@@ -11,18 +11,18 @@ from rich.table import Table
 from factorizer_engine.bundles.reading.checksums import fingerprint
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.progress import Monitor
-from factorizer_engine.training.comparison import Difference, compare
 from factorizer_engine.training.config import DataSection, load_config
-from factorizer_engine.training.dataset import Dataset, open_dataset
-from factorizer_engine.training.evaluation import (
+from factorizer_engine.training.data.dataset import Dataset, open_dataset
+from factorizer_engine.training.data.splits import Split, read_split
+from factorizer_engine.training.evaluation.comparison import Difference, compare
+from factorizer_engine.training.evaluation.robustness import mean_of_label, measure_robustness
+from factorizer_engine.training.evaluation.scoring import (
     evaluate,
     folder_predictor,
     model_predictor,
     read_results,
 )
-from factorizer_engine.training.records import open_run
-from factorizer_engine.training.robustness import mean_of_label, measure_robustness
-from factorizer_engine.training.splits import Split, read_split
+from factorizer_engine.training.records.records import open_run
 
 Use = Literal["held_out", "validation", "train", "all"]
 

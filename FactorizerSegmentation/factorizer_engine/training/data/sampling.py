@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from factorizer_engine.training.augmentation import (
+from factorizer_engine.training.config import AugmentationSection
+from factorizer_engine.training.data.augmentation import (
     change_intensities,
     cut_window,
     happens,
     misregister,
 )
-from factorizer_engine.training.cases import CaseCache, PreparedCase
-from factorizer_engine.training.config import AugmentationSection
-from factorizer_engine.training.heads import HEAD_MM, add_head
-from factorizer_engine.training.lesions import change_lesion_contrast, put_lesions
+from factorizer_engine.training.data.cases import CaseCache, PreparedCase
+from factorizer_engine.training.data.heads import HEAD_MM, add_head
+from factorizer_engine.training.data.lesions import change_lesion_contrast, put_lesions
 
 
 class WindowDataset(Dataset):

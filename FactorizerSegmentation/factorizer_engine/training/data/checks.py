@@ -17,16 +17,16 @@ from factorizer_engine.images.files.readers import read_scan
 from factorizer_engine.images.geometry import Grid, overlap_fraction, same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError, EngineError
-from factorizer_engine.training.cases import read_channels
 from factorizer_engine.training.config import TrainingConfig
-from factorizer_engine.training.dataset import Case, Dataset, open_dataset
-from factorizer_engine.training.export import check_description
-from factorizer_engine.training.networks import (
+from factorizer_engine.training.data.cases import read_channels
+from factorizer_engine.training.data.dataset import Case, Dataset, open_dataset
+from factorizer_engine.training.data.splits import make_split
+from factorizer_engine.training.export.export import check_description
+from factorizer_engine.training.run.networks import (
     build_network,
     load_matching_weights,
     network_spec,
 )
-from factorizer_engine.training.splits import make_split
 
 _MIN_OVERLAP = 0.05
 # last.pt holds network, average and two moments, and exists twice while it is replaced; best.pt and

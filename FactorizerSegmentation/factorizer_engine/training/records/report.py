@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment
 
-from factorizer_engine.training.records import Run
+from factorizer_engine.training.records.records import Run
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 220, 40
 _COLORS = ("#1f6fb4", "#d1495b", "#2e8b57", "#c98a1b", "#6a4c93")

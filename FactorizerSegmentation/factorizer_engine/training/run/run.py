@@ -14,17 +14,17 @@ import torch
 
 import factorizer_engine
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.training.checks import UnfitDataError, check_training
 from factorizer_engine.training.config import TrainingConfig, load_config
-from factorizer_engine.training.dataset import Dataset, open_dataset
-from factorizer_engine.training.distributed import joined_team
-from factorizer_engine.training.history import has_tensorboard
-from factorizer_engine.training.loop import Trainer
-from factorizer_engine.training.machine import device_name
-from factorizer_engine.training.progress import Progress
-from factorizer_engine.training.records import open_run
-from factorizer_engine.training.report import write_report
-from factorizer_engine.training.splits import Split, make_split
+from factorizer_engine.training.data.checks import UnfitDataError, check_training
+from factorizer_engine.training.data.dataset import Dataset, open_dataset
+from factorizer_engine.training.data.splits import Split, make_split
+from factorizer_engine.training.records.history import has_tensorboard
+from factorizer_engine.training.records.machine import device_name
+from factorizer_engine.training.records.records import open_run
+from factorizer_engine.training.records.report import write_report
+from factorizer_engine.training.run.display import Progress
+from factorizer_engine.training.run.distributed import joined_team
+from factorizer_engine.training.run.loop import Trainer
 
 
 def train(config: TrainingConfig, resume: bool = False) -> Path:

@@ -17,10 +17,14 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import written_atomically
 from factorizer_engine.protocol.progress import Monitor
-from factorizer_engine.training.dataset import Dataset
-from factorizer_engine.training.evaluation import model_inputs
-from factorizer_engine.training.metrics import region_dice
-from factorizer_engine.training.perturbations import PERTURBATIONS, Perturbation, is_stripped
+from factorizer_engine.training.data.dataset import Dataset
+from factorizer_engine.training.evaluation.metrics import region_dice
+from factorizer_engine.training.evaluation.perturbations import (
+    PERTURBATIONS,
+    Perturbation,
+    is_stripped,
+)
+from factorizer_engine.training.evaluation.scoring import model_inputs
 
 if TYPE_CHECKING:
     from factorizer_engine.inference.segmenter import Segmenter

@@ -8,9 +8,9 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
-from factorizer_engine.training.cases import CaseCache
-from factorizer_engine.training.distributed import Team
-from factorizer_engine.training.networks import finest_output
+from factorizer_engine.networks import finest
+from factorizer_engine.training.data.cases import CaseCache
+from factorizer_engine.training.run.distributed import Team
 
 
 def dice(prediction: Tensor, target: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ def predict(
             image[None].float().to(device),
             roi_size=window,
             sw_batch_size=1,
-            predictor=lambda windows: finest_output(network(windows)).float(),
+            predictor=lambda windows: finest(network(windows)).float(),
             overlap=overlap,
             mode="gaussian",
         )
