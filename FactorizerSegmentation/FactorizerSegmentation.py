@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import qt
 import slicer
@@ -17,6 +18,15 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+if TYPE_CHECKING:  # imported where they are needed, so that Slicer opens quickly
+    from FactorizerSegmentationLib.panels.components import ComponentsPanel
+    from FactorizerSegmentationLib.panels.inputs import InputsPanel
+    from FactorizerSegmentationLib.panels.panel import Panel
+    from FactorizerSegmentationLib.panels.sections import Section
+    from FactorizerSegmentationLib.panels.segment import SegmentPanel
+    from FactorizerSegmentationLib.parameters import Parameters
+    from FactorizerSegmentationLib.tasks.run import Run
 
 RELOADED = ("FactorizerSegmentationLib", "factorizer_engine.protocol")
 """What *Reload* reads anew besides this file; of the engine no more is imported here."""
@@ -68,12 +78,12 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
     def __init__(self, parent=None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic = None
-        self.inputsPanel = None
-        self.segmentPanel = None
-        self.componentsPanel = None
-        self._panels = []
-        self._sections = []
+        self.logic: FactorizerSegmentationLogic | None = None
+        self.inputsPanel: InputsPanel | None = None
+        self.segmentPanel: SegmentPanel | None = None
+        self.componentsPanel: ComponentsPanel | None = None
+        self._panels: list[Panel] = []
+        self._sections: list[Section] = []
         self._refreshPending = False
         self._volumesAdded = False
 
@@ -129,8 +139,10 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
 
     def onSceneStartClose(self, caller, event) -> None:
         """A run has no scene to come back to."""
-        self.logic.cancel()
-        self.componentsPanel.overlay.forget()
+        if self.logic is not None:
+            self.logic.cancel()
+        if self.componentsPanel is not None:
+            self.componentsPanel.overlay.forget()
         for panel in self._panels:
             panel.setParameters(None)
 
@@ -179,7 +191,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.addObserver(scene, events.NodeRemovedEvent, self.onNodeRemoved)
 
     def _useParameterNode(self) -> None:
-        if slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsBatchProcessing():
+        scene = slicer.mrmlScene
+        if self.logic is None or scene.IsClosing() or scene.IsBatchProcessing():
             return
         parameters = self.logic.getParameterNode()
         for panel in self._panels:
@@ -193,9 +206,11 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
 
     def _refresh(self) -> None:
         self._refreshPending = False
-        if self.logic.closed or slicer.mrmlScene.IsClosing():
+        if self.logic is None or self.logic.closed or slicer.mrmlScene.IsClosing():
             return
-        if self._volumesAdded:  # and not in place of a scan that was deleted
+        if (
+            self._volumesAdded and self.inputsPanel is not None
+        ):  # and not in place of a scan that was deleted
             self._volumesAdded = False
             self.inputsPanel.fillEmptyChannels()
         for panel in self._panels:
@@ -222,8 +237,8 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         self.selectedLesion = None
         self.closed = False
         self.engine = EngineProcess(onHello=self.helloed.emit)
-        self._parameters = None
-        self._run = None
+        self._parameters: Parameters | None = None
+        self._run: Run | None = None
 
     def getParameterNode(self):
         """The module's choices and results, kept in the scene."""

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import qt
 import slicer
@@ -49,7 +50,7 @@ class EngineProcess:
         self._python = python
         self._onHello = onHello
         self._conversation = Conversation(self._write, self._kill)
-        self._process = None
+        self._process: Any = None
         self._retired: list = []
         self._unread = b""
         slicer.app.connect("aboutToQuit()", self._onQuit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -25,7 +26,7 @@ class BoxControls:
     """
 
     def __init__(
-        self, ui, onChanged: Callable[[], None], onNewBox: Callable[[], tuple[object, object]]
+        self, ui, onChanged: Callable[[], None], onNewBox: Callable[[], tuple[Any, Any]]
     ) -> None:
         self._ui = ui
         self._onChanged = onChanged
@@ -123,13 +124,12 @@ class BoxControls:
             chosen.GetDisplayNode().SetVisibility(checked)
         if checked and self._parameters is not None:
             self._parameters.inputs.boxed = True  # before other choices show all parameters anew
-            self._proposeChoices()
+            self._proposeChoices(self._parameters.segment.segmentation)
         self._onChanged()
 
-    def _proposeChoices(self) -> None:
+    def _proposeChoices(self, result) -> None:
         """The last result, if it fits, and a box, if there is none yet."""
         volume = self._onNewBox()[0]
-        result = self._parameters.segment.segmentation
         if self.target is None and result is not None and volume is not None:
             if belongsTo(result, volume):
                 self._ui.targetSelector.setCurrentNode(result)

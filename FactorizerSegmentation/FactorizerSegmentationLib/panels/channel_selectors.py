@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import qt
 import slicer
@@ -28,7 +29,7 @@ class ChannelSelectors:
         self._onChanged = onChanged
         self._form = None
         self._channels: tuple[Channel, ...] = ()
-        self._selectors: dict[str, object] = {}
+        self._selectors: dict[str, Any] = {}
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -59,11 +60,11 @@ class ChannelSelectors:
         """Let go of the scene, as before the widgets are deleted."""
         release(self._selectors.values())
 
-    def volumes(self) -> dict[str, object]:
+    def volumes(self) -> dict[str, Any]:
         """Channel name to the chosen volume node, or None."""
         return {name: selector.currentNode() for name, selector in self._selectors.items()}
 
-    def setVolumes(self, volumes: dict[str, object]) -> None:
+    def setVolumes(self, volumes: dict[str, Any]) -> None:
         """Choose volumes without calling `onChanged`."""
         for name, node in volumes.items():
             with signalsBlocked(self._selectors[name]):

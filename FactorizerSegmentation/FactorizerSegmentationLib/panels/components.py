@@ -83,7 +83,8 @@ class ComponentsPanel(Panel):
         self._listed = keys
         if not nodes:
             return
-        found = [overlays.heatmapOf(node).component for node in nodes]
+        heatmaps = filter(None, map(overlays.heatmapOf, nodes))
+        found = [heatmap.component for heatmap in heatmaps]
         regions = list(found[0].contributions)
         rows = [
             (item.name, *(f"{item.contributions.get(name, 0.0):+.2f}" for name in regions))

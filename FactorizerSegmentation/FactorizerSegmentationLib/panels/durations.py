@@ -39,11 +39,11 @@ def describeModel(model: ModelDescription, device: str) -> str:
     measured, stated = lastDuration(model, device), model.expected_seconds.get("cpu")
     if measured:
         text = _("{description} The last scan took {time} on this computer.")
-    elif stated:
+        return text.format(description=model.summary, time=durationText(measured))
+    if stated:
         text = _("{description} Takes about {time} without a graphics card, by its model card.")
-    else:
-        return model.summary
-    return text.format(description=model.summary, time=durationText(measured or stated))
+        return text.format(description=model.summary, time=durationText(stated))
+    return model.summary
 
 
 def _key(model: ModelDescription, device: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -175,7 +177,7 @@ class InputsPanel(Panel):
     def _choiceProblem(self) -> str:
         return self.channels.problem() or self.box.problem(next(iter(self.volumes()), None))
 
-    def _boxPlace(self) -> tuple[object, Lesion | None]:
+    def _boxPlace(self) -> tuple[Any, Lesion | None]:
         """Where a new box goes: the reference volume, and the selected or largest lesion."""
         reference = next(iter(self.channels.volumes().values()), None)
         table = self._parameters.segment.lesionTable if self._parameters is not None else None

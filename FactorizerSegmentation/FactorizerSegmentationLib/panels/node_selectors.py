@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
-def deselect(selectors: Iterable[object], node) -> None:
+def deselect(selectors: Iterable[Any], node) -> None:
     """Choose nothing where `node` is chosen, before it leaves the scene or the list.
 
     A selector would go on to the next node of its list, which nobody has chosen.
@@ -15,7 +16,7 @@ def deselect(selectors: Iterable[object], node) -> None:
             selector.setCurrentNode(None)
 
 
-def hide(selectors: Iterable[object], nodes: Iterable[object]) -> None:
+def hide(selectors: Iterable[Any], nodes: Iterable[Any]) -> None:
     """Offer all nodes of the selectors' types but these."""
     nodes = list(nodes)
     hidden = sorted(node.GetID() for node in nodes)
@@ -28,7 +29,7 @@ def hide(selectors: Iterable[object], nodes: Iterable[object]) -> None:
         proxy.hiddenNodeIDs = hidden
 
 
-def release(selectors: Iterable[object]) -> None:
+def release(selectors: Iterable[Any]) -> None:
     """Let selectors go of the scene, as before they are deleted, without telling anybody."""
     for selector in selectors:
         selector.blockSignals(True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -42,7 +43,7 @@ class SegmentPanel(Panel):
         self._shown: tuple = ()
         self._lesions: list[Lesion] = []
         self._patch: Patch | None = None
-        self._tableBefore = None
+        self._tableBefore: Any = None
         self.controls = RunControls(
             self.ui.applyButton,
             self.ui.progressBar,
@@ -112,7 +113,9 @@ class SegmentPanel(Panel):
 
     def _onApply(self) -> None:
         settings = self.inputs.settings()
-        if settings is None or not self._logic.prepareEngine(settings.python):
+        if settings is None or self._parameters is None:
+            return
+        if not self._logic.prepareEngine(settings.python):
             return
         self._parameters.inputs.modelName = settings.model.name
         callbacks = Callbacks(
@@ -142,6 +145,8 @@ class SegmentPanel(Panel):
         self._logic.notify()
 
     def _onUndo(self) -> None:
+        if self._patch is None:
+            return
         self._patch.undo()
         self._patch = None
         gone = self._tableBefore is None or self._tableBefore.GetScene() is None

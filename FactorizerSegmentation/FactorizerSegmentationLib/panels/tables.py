@@ -32,8 +32,9 @@ def fillTable(
             for column, value in enumerate(values):
                 table.setItem(row, column, _item(value, alignRight=column > 0))
             table.item(row, 0).setData(qt.Qt.UserRole, keys[row])
-            if colors is not None and colors[row] is not None:
-                table.item(row, 0).setIcon(_swatch(colors[row]))
+            color = colors[row] if colors is not None else None
+            if color is not None:
+                table.item(row, 0).setIcon(_swatch(color))
         header = table.horizontalHeader()
         for column in range(len(titles)):
             stretch = qt.QHeaderView.Stretch if column == 0 else qt.QHeaderView.ResizeToContents

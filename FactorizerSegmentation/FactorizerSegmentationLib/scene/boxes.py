@@ -51,7 +51,7 @@ def createBoxAround(scene, volumeNode, lesion=None):
     bounds = np.zeros(6)
     volumeNode.GetRASBounds(bounds)
     low, high = bounds[::2], bounds[1::2]
-    return createBox(scene, (low + high) / 2, (high - low) / 2)
+    return createBox(scene, ((low + high) / 2).tolist(), ((high - low) / 2).tolist())
 
 
 def worldBoxOf(node) -> WorldBox:

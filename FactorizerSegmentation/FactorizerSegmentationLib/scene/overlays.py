@@ -186,6 +186,8 @@ def drawPeaks(node, shownPart: float) -> None:
     Where it is not active at all nothing is drawn.
     """
     heatmap = heatmapOf(node)
+    if heatmap is None:
+        return
     level = float(np.interp(100 * (1 - shownPart), range(101), heatmap.percentiles))
     level = max(level, float(np.finfo(np.float32).tiny))
     display = node.GetDisplayNode()

@@ -24,7 +24,7 @@ class Explained:
     note: str = ""
 
 
-class ComponentsRun(Run):
+class ComponentsRun(Run[ComponentsResult]):
     """Explains the result of the volumes; `finished` gets an `Explained`.
 
     Args:

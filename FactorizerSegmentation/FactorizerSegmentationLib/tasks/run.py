@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.boxes import WorldBox
-from factorizer_engine.protocol.conversation import Callbacks
+from factorizer_engine.protocol.conversation import Callbacks, Result
 from factorizer_engine.protocol.errors import EngineError, InternalError
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import ModelDescription
@@ -58,7 +58,7 @@ class RunSettings:
         return self.volumeIds[self.model.channels[0].name]
 
 
-class Run:
+class Run(Generic[Result]):
     """Base of the runs: files there, request, result, files away.
 
     A run of a task is a subclass that knows its task, the task's own parameters, and what becomes
@@ -71,10 +71,10 @@ class Run:
         callbacks: Who is told; `finished` gets what `_createNodes` gives.
     """
 
-    task: Task[Any, Any]
+    task: Task[Any, Result]
 
     def __init__(
-        self, scene, engine: EngineProcess, settings: RunSettings, callbacks: Callbacks
+        self, scene, engine: EngineProcess, settings: RunSettings, callbacks: Callbacks[Any]
     ) -> None:
         self._scene = scene
         self._engine = engine
@@ -92,7 +92,7 @@ class Run:
         """
         try:
             self._folder = _temporaryFolder()
-            params = self._params()
+            params = self._params(self._folder)
         except BaseException:
             self._removeFiles()
             raise
@@ -108,17 +108,17 @@ class Run:
         """The parameters that only this task has."""
         return {}
 
-    def _createNodes(self, result: Message) -> object:
+    def _createNodes(self, result: Result) -> object:
         raise NotImplementedError
 
-    def _params(self) -> Message:
+    def _params(self, folder: Path) -> Message:
         settings = self._settings
         self._box = self._currentBox()
         quick = settings.quick and self._box is not None
         return self.task.params(
             ModelChoice(str(settings.model.path), settings.device),
-            Study(self._saveChannels(), settings.model.channels[0].name),
-            str(self._folder),
+            Study(self._saveChannels(folder), settings.model.channels[0].name),
+            str(folder),
             RunOptions(mirroring=settings.mirroring, box=self._box, quick=quick),
             **self._particular(),
         )
@@ -132,22 +132,20 @@ class Run:
             raise SceneError(_("The box is no longer there; choose another one."))
         return worldBoxOf(node)
 
-    def _saveChannels(self) -> dict[str, ScanFile]:
+    def _saveChannels(self, folder: Path) -> dict[str, ScanFile]:
         nodes = {}
         for name, nodeId in self._settings.volumeIds.items():
             nodes[name] = self._scene.GetNodeByID(nodeId)
             if nodes[name] is None:
                 raise SceneError(_("The volume for {name} is no longer there.").format(name=name))
         needed = sum(voxelsOf(node).nbytes for node in nodes.values())
-        if needed > shutil.disk_usage(self._folder).free:
+        if needed > shutil.disk_usage(folder).free:
             sentence = _(
                 "The disk with the folder {path} is too full for the scans; free {size} GB."
             )
-            raise SceneError(
-                sentence.format(path=self._folder.parent, size=math.ceil(needed / 1e9))
-            )
+            raise SceneError(sentence.format(path=folder.parent, size=math.ceil(needed / 1e9)))
         return {
-            name: saveScan(node, self._folder / f"channel{index}.npy")
+            name: saveScan(node, folder / f"channel{index}.npy")
             for index, (name, node) in enumerate(nodes.items())
         }
 
@@ -160,7 +158,7 @@ class Run:
         name = reference.GetName() if reference is not None else self._settings.model.title
         return text.format(name=name)
 
-    def _onResult(self, result: Message) -> None:
+    def _onResult(self, result: Result) -> None:
         try:
             with slicer.util.RenderBlocker():
                 outcome = self._createNodes(result)

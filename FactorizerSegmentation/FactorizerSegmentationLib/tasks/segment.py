@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from slicer.i18n import tr as _
 
@@ -30,14 +31,14 @@ class Segmented:
         patch: What was changed in a segmentation that was there before, or None.
     """
 
-    segmentationNode: object
-    lesionTableNode: object
+    segmentationNode: Any
+    lesionTableNode: Any
     seconds: Mapping[str, float]
     device: str
     patch: Patch | None = None
 
 
-class SegmentRun(Run):
+class SegmentRun(Run[SegmentResult]):
     """Segments the volumes; `finished` gets a `Segmented`."""
 
     task = SEGMENT
@@ -49,7 +50,7 @@ class SegmentRun(Run):
         labelmap = result.labelmap.load()
         place = self._place(result.labelmap, labelmap.shape)
         target, patch = self._target(place), None
-        if target is not None:
+        if target is not None and self._box is not None:
             labels, world = result.model.labels, result.labelmap.matrix
             patch = updateInside(target, labelmap, labels, place, self._box, world)
         else:

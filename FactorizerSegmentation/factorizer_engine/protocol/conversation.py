@@ -41,10 +41,11 @@ _MISSING_PACKAGE = re.compile(r"ModuleNotFoundError: No module named '([^'.]+)")
 _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result", bound=Message)
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True)
-class Callbacks(Generic[Result]):
+class Callbacks(Generic[Outcome]):
     """Who is told about one request; exactly one of `finished` and `failed` is called, once.
 
     Attributes:
@@ -53,7 +54,7 @@ class Callbacks(Generic[Result]):
         progress: Gets every `Progress`.
     """
 
-    finished: Callable[[Result], None]
+    finished: Callable[[Outcome], None]
     failed: Callable[[EngineError], None]
     progress: Callable[[Progress], None] = lambda progress: None
 
