@@ -170,7 +170,11 @@ def test_a_stripped_head_is_recognised(scans):
 class Thresholds:
     """Stands in for a segmenter: the right answer for the blobs, by intensity."""
 
-    bundle = SimpleNamespace(name="thresholds", channels=[SimpleNamespace(name=n) for n in "AB"])
+    bundle = SimpleNamespace(
+        description=SimpleNamespace(
+            name="thresholds", channels=[SimpleNamespace(name=n) for n in "AB"]
+        )
+    )
 
     def segment(self, scans, reference, tta):
         scan = scans[reference]
