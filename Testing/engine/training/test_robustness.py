@@ -176,7 +176,7 @@ class Thresholds:
         )
     )
 
-    def segment(self, scans, reference, tta):
+    def segment(self, scans, reference, options):
         scan = scans[reference]
         found = ((scan.array > 120) & (scan.array < 200)).astype(np.uint8)
         return SimpleNamespace(labelmap=scan.with_array(found))
