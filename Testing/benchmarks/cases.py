@@ -190,9 +190,8 @@ def _run_monai(
 def _write(result: SegmentationResult) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_nifti(result.labelmap, Path(folder) / "segmentation.nii.gz")
-        write_seg_nrrd(
-            result.labelmap, result.labels, Path(folder) / "segmentation.seg.nrrd", "case"
-        )
+        labels = result.model.labels
+        write_seg_nrrd(result.labelmap, labels, Path(folder) / "segmentation.seg.nrrd", "case")
         write_lesions_csv(result.lesions, Path(folder) / "lesions.csv")
 
 

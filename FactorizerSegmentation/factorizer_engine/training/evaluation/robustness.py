@@ -17,6 +17,7 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import written_atomically
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.runs import RunOptions
 from factorizer_engine.training.data.dataset import Dataset
 from factorizer_engine.training.evaluation.metrics import region_dice
 from factorizer_engine.training.evaluation.perturbations import (
@@ -85,7 +86,7 @@ def measure_robustness(
             key = zlib.crc32(f"{name}/{perturbation.name}".encode())
             changed = perturbation.change(scans, np.random.default_rng([seed, key]))
             reference = next(iter(scans))
-            found = segmenter.segment(changed, reference=reference, tta=tta).labelmap
+            found = segmenter.segment(changed, reference, RunOptions(mirroring=tta)).labelmap
             scores[perturbation.name][name] = _dice(found, label, dataset.regions)
             there = resample(label, Grid.of(changed[reference]), "nearest")
             of_labels[perturbation.name][name] = _dice(there, label, dataset.regions)

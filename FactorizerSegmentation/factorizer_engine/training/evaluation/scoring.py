@@ -18,6 +18,7 @@ from factorizer_engine.images.geometry import Grid, same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.runs import RunOptions
 from factorizer_engine.training.data.cases import read_channels
 from factorizer_engine.training.data.dataset import Case, Dataset
 from factorizer_engine.training.evaluation.metrics import METRICS, score_region
@@ -189,7 +190,8 @@ def model_predictor(
 
     def predict(case: Case) -> Scan:
         scans, _ = model_inputs(segmenter, case)
-        found = segmenter.segment(scans, reference=next(iter(scans)), tta=tta).labelmap
+        options = RunOptions(mirroring=tta)
+        found = segmenter.segment(scans, next(iter(scans)), options).labelmap
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
             write_nifti(found, keep / f"{case.name}.nii.gz")
