@@ -208,9 +208,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self._refreshPending = False
         if self.logic is None or self.logic.closed or slicer.mrmlScene.IsClosing():
             return
-        if (
-            self._volumesAdded and self.inputsPanel is not None
-        ):  # and not in place of a scan that was deleted
+        if self._volumesAdded and self.inputsPanel is not None:
+            # Only then, and not in place of a scan that was deleted.
             self._volumesAdded = False
             self.inputsPanel.fillEmptyChannels()
         for panel in self._panels:
