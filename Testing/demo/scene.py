@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
@@ -34,7 +35,7 @@ class ResultNodes:
     lesions: object
 
 
-def load_scans(scene, sample: Sample) -> dict[str, object]:
+def load_scans(scene, sample: Sample) -> dict[str, Any]:
     """Load the sample's scans as volume nodes of one study, by channel name."""
     nodes = {}
     for name, path in sample.channels.items():

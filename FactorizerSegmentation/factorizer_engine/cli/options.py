@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from factorizer_engine.protocol.runs import PRECISIONS
-
-Precision = Enum("Precision", {name: name for name in PRECISIONS}, type=str)
+from factorizer_engine.protocol.runs import Precision
 
 Model = Annotated[
     str,

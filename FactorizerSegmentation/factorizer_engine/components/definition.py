@@ -125,8 +125,8 @@ def filtered(filters: Mapping[FactMixer, ComponentFilter]) -> Iterator[None]:
             mixer.component_filter = component_filter
         yield
     finally:
-        for mixer, component_filter in before.items():
-            mixer.component_filter = component_filter
+        for mixer, filter_before in before.items():
+            mixer.component_filter = filter_before
 
 
 def _by_head(factor: Tensor, reshape: Matricize) -> Tensor:

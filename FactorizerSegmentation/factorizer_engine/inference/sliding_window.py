@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -46,15 +47,17 @@ class Ensemble:
             flips: Axes along which each copy is mirrored, see `WindowPlan.flips`.
             monitor: Asked before every call of a network whether to stop.
         """
-        total: Tensor | None = None
-        for network in self.networks:
-            for flip in flips:
-                monitor.check()
-                logits = finest(network(batch.flip(flip) if flip else batch)).float()
-                logits = logits.flip(flip) if flip else logits
-                total = logits if total is None else total.add_(logits)
-        count = len(self.networks) * len(flips)
-        return total if count == 1 else total.div_(count)
+
+        def logits_of(network: nn.Module | CompiledNetwork, flip: tuple[int, ...]) -> Tensor:
+            monitor.check()
+            logits = finest(network(batch.flip(flip) if flip else batch)).float()
+            return logits.flip(flip) if flip else logits
+
+        first, *others = product(self.networks, flips)
+        total = logits_of(*first)
+        for network, flip in others:
+            total.add_(logits_of(network, flip))
+        return total.div_(1 + len(others)) if others else total
 
 
 def predict_windows(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from factorizer_engine.bundles.settings import Blending, InferenceSettings
 from factorizer_engine.images.geometry import common_part
+from factorizer_engine.protocol.triples import triple
 
 Box = tuple[slice, slice, slice]
 
@@ -48,7 +49,7 @@ class WindowPlan:
         """The smallest box in the padded volume that holds all windows."""
         if not self.windows:
             return (slice(0, 0),) * 3
-        return tuple(
+        return triple(
             slice(min(axis.start for axis in places), max(axis.stop for axis in places))
             for places in zip(*self.windows, strict=True)
         )
@@ -89,10 +90,10 @@ def plan_windows(
         quick: Lay windows over the part and a quarter of a window around it, not over the volume.
             Those are fewer: one, if the part is at most half a window long.
     """
-    roi_size = tuple(int(n) for n in settings.roi_size)
-    shape = tuple(int(n) for n in volume.shape[1:])
-    padded = tuple(max(n, r) for n, r in zip(shape, roi_size, strict=True))
-    before = tuple((p - n) // 2 for p, n in zip(padded, shape, strict=True))
+    roi_size = triple(int(n) for n in settings.roi_size)
+    shape = triple(int(n) for n in volume.shape[1:])
+    padded = triple(max(n, r) for n, r in zip(shape, roi_size, strict=True))
+    before = triple((p - n) // 2 for p, n in zip(padded, shape, strict=True))
     steps = tuple(
         r if r == p else max(int(r * (1 - settings.overlap)), 1)
         for r, p in zip(roi_size, padded, strict=True)
@@ -102,8 +103,8 @@ def plan_windows(
     if part is not None and quick:
         places = list(map(_places_around, _shifted(part, before), padded, roi_size, steps))
     windows = []
-    for window in product(*places):
-        box = tuple(
+    for window in map(triple, product(*places)):
+        box = triple(
             slice(max(w.start - b, 0), min(w.stop - b, n))
             for w, b, n in zip(window, before, shape, strict=True)
         )
@@ -189,8 +190,8 @@ class Blender:
         for channel in self._sum:
             channel.div_(self._total).masked_fill_(unseen, fill)
         offsets = [b - start for b, start in zip(self.plan.before, self._start, strict=True)]
-        whole = tuple(slice(0, n) for n in self.plan.shape)
-        summed = tuple(slice(-a, n - a) for a, n in zip(offsets, self._total.shape, strict=True))
+        whole = triple(slice(0, n) for n in self.plan.shape)
+        summed = triple(slice(-a, n - a) for a, n in zip(offsets, self._total.shape, strict=True))
         wanted = common_part(common_part(summed, whole), self.plan.part or whole)
         found = self._sum[(slice(None), *_shifted(wanted, offsets))]
         if wanted == whole:
@@ -220,7 +221,7 @@ def _touch(first: Box, second: Box) -> bool:
 
 
 def _shifted(box: Box, offsets: Sequence[int]) -> Box:
-    return tuple(slice(a.start + by, a.stop + by) for a, by in zip(box, offsets, strict=True))
+    return triple(slice(a.start + by, a.stop + by) for a, by in zip(box, offsets, strict=True))
 
 
 def _size(box: Box) -> tuple[int, ...]:

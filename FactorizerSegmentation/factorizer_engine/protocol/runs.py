@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.volumes import ScanFile
 
-PRECISIONS = ("float32", "bfloat16", "float16")
+
+class Precision(str, Enum):
+    """Number formats of a computation."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
 
 
 @dataclass(frozen=True)
@@ -19,7 +26,7 @@ class ModelChoice(Message):
     Attributes:
         model: Its name, family or path.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
-        precision: One of `PRECISIONS`.
+        precision: One of `Precision`.
         compiled: Translate the model by torch.compile, which makes its first run take long.
     """
 
@@ -29,8 +36,8 @@ class ModelChoice(Message):
     compiled: bool = False
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            known = ", ".join(PRECISIONS)
+        if self.precision not in tuple(Precision):
+            known = ", ".join(Precision)
             raise BadInputError(f"The precision '{self.precision}' is not one of {known}.")
 
 

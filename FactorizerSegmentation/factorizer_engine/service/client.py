@@ -68,8 +68,8 @@ class EngineClient:
     @property
     def pid(self) -> int | None:
         """Process id of the running engine, or None."""
-        running = self._process is not None and self._process.poll() is None
-        return self._process.pid if running else None
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
 
     @property
     def greeting(self) -> Greeting | None:
@@ -103,13 +103,13 @@ class EngineClient:
         callbacks = Callbacks(results.append, failures.append, on_progress)
         self._current = self._conversation.ask(task, params, callbacks)
         try:
-            while not results and not failures:
+            while self._conversation.is_open(self._current):
                 self._listen()
         finally:
             self._current = None
-        if failures:
-            raise failures[0]
-        return results[0]
+        if results:
+            return results[0]
+        raise failures[0] if failures else CancelledError()  # by Ctrl-C while the answer was read
 
     def cancel(self) -> None:
         """Stop the running request, within `CANCEL_SECONDS`; nothing happens if there is none."""
@@ -124,7 +124,7 @@ class EngineClient:
             return
         with self._write_lock:
             try:
-                process.stdin.close()
+                _pipe(process.stdin).close()
             except OSError:
                 pass
         try:
@@ -132,8 +132,8 @@ class EngineClient:
         except subprocess.TimeoutExpired:
             self._kill()
         self._join_readers()
-        process.stdout.close()
-        process.stderr.close()
+        _pipe(process.stdout).close()
+        _pipe(process.stderr).close()
         self._process = None
 
     def _start(self) -> None:
@@ -147,7 +147,7 @@ class EngineClient:
         paths = [package_parent, environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         try:
-            self._process = subprocess.Popen(
+            process = self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -161,8 +161,8 @@ class EngineClient:
         self._readers = [
             threading.Thread(target=target, args=arguments, daemon=True)
             for target, arguments in (
-                (_read_answers, (self._process.stdout, self._lines)),
-                (self._read_log, (self._process.stderr,)),
+                (_read_answers, (process.stdout, self._lines)),
+                (self._read_log, (process.stderr,)),
             )
         ]
         for reader in self._readers:
@@ -192,15 +192,20 @@ class EngineClient:
     def _wait_for_end(self) -> int:
         """The exit code of an engine whose output has ended."""
         try:
-            self._process.wait(CANCEL_SECONDS)
+            self._started.wait(CANCEL_SECONDS)
         except subprocess.TimeoutExpired:
             self._kill()
         self._join_readers()
-        return self._process.returncode
+        return self._started.returncode
 
     def _kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._started.kill()
+        self._started.wait()
+
+    @property
+    def _started(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
 
     def _join_readers(self) -> None:
         for reader in self._readers:
@@ -210,14 +215,21 @@ class EngineClient:
     def _write(self, line: bytes) -> None:
         with self._write_lock:
             try:
-                self._process.stdin.write(line)
-                self._process.stdin.flush()
+                stream = _pipe(self._started.stdin)
+                stream.write(line)
+                stream.flush()
             except (OSError, ValueError):
                 pass  # it has stopped, which whoever waits for the answer finds out
 
     def _read_log(self, stream: IO[bytes]) -> None:
         for line in stream:
             self._on_log(self._conversation.hear_log(line))
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    """One of the three streams of the process, which are all pipes."""
+    assert stream is not None
+    return stream
 
 
 def _read_answers(stream: IO[bytes], lines: queue.SimpleQueue[bytes | None]) -> None:
