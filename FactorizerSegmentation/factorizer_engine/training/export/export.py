@@ -212,6 +212,8 @@ def _usual_extras(
     regions: Mapping[str, Sequence[int]],
 ) -> tuple[dict[str, dict[str, Any]], dict[int, dict[str, Any]]]:
     """Titles, colours and codes of the regions that every glioma or stroke data set has."""
+    known: tuple[Region, ...]
+    labels: tuple[Label, ...]
     names, values = set(regions), {v for values in regions.values() for v in values}
     for enhancing in (3, 4):
         known = conventions.glioma_regions(enhancing)
