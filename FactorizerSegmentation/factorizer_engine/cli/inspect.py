@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.cli.models import describe_bundle
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_facts
 from factorizer_engine.protocol.errors import BadInputError
@@ -47,6 +46,7 @@ def _inspect_scan(path: Path) -> None:
 
 
 def _inspect_model(path: Path) -> None:
+    from factorizer_engine.bundles.architecture import build_networks
     from factorizer_engine.bundles.reading.loading import load_bundle
 
     bundle = load_bundle(path)

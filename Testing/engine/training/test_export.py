@@ -146,11 +146,13 @@ def test_the_card_of_an_ensemble_is_about_the_ensemble(run, tmp_path):
     evaluate_command(run, run / "evaluation", model=alone, cases=["blob_4"])
     both = export([run, other], tmp_path / "models" / "both")
     assert "Not evaluated" in both.description.card, "one network was"
-    assert "### Network 1" in both.description.card and "### Network 2" in both.card
+    assert "### Network 1" in both.description.card and "### Network 2" in both.description.card
     assert "| choice of weights and settings | blob_4, blob_5 |" in both.description.card
     assert "| held out | none |" in both.description.card
-    evaluate_command(other, other / "evaluation", model=str(both.path), cases=["blob_4"])
-    both = export([run, other], both.path, overwrite=True)
+    evaluate_command(
+        other, other / "evaluation", model=str(both.description.path), cases=["blob_4"]
+    )
+    both = export([run, other], both.description.path, overwrite=True)
     assert "training or the choice of weights used blob_4**" in both.description.card
 
 

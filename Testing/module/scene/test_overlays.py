@@ -110,7 +110,8 @@ def test_the_colour_map_is_made_only_once(scene):
 
 def test_contributions_are_kept_with_the_node(heatmaps):
     assert isHeatmap(heatmaps[0])
-    assert heatmapOf(heatmaps[0]).component == info("Component 1", {"ET": 1.5, "WT": 0.25})
+    shown = heatmapOf(heatmaps[0]).component
+    assert shown.to_dict() == info("Component 1", {"ET": 1.5, "WT": 0.25}).to_dict()
 
 
 @pytest.mark.parametrize(
