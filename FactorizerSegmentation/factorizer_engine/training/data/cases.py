@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from factorizer_engine.images.preprocessing import Preprocessor
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import written_atomically
 from factorizer_engine.training.config import PreprocessingSection
 from factorizer_engine.training.data.dataset import Case, Dataset
 
@@ -150,17 +150,14 @@ class CaseCache:
 
     @staticmethod
     def _write(path: Path, case: PreparedCase) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
+        with written_atomically(path) as temporary:
             np.savez(
-                file,
+                temporary,
                 image=case.image.numpy(),
                 target=np.packbits(case.target.numpy()),
                 shape=np.asarray(case.target.shape),
                 spacing=np.asarray(case.spacing),
             )
-        os.replace(temporary, path)
 
     @staticmethod
     def _read(path: Path) -> PreparedCase:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import DataSection
 
-_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class Dataset:
             if case.name == name:
                 return case
         raise BadInputError(f"The dataset {self.root.name} has no case '{name}'.")
+
+    def only(self, names: Sequence[str]) -> Dataset:
+        """The dataset with these cases alone, in this order."""
+        return replace(self, cases=tuple(self.case(name) for name in names))
 
 
 def open_dataset(section: DataSection) -> Dataset:
@@ -172,11 +177,11 @@ def _msd_cases(root: Path, channel_count: int) -> list[Case]:
 
 
 def _is_image(path: Path) -> bool:
-    return path.name.endswith(_SUFFIXES) and not path.name.startswith(".")
+    return path.name.endswith(SUFFIXES) and not path.name.startswith(".")
 
 
 def _stem(path: Path) -> str:
-    for suffix in _SUFFIXES:
+    for suffix in SUFFIXES:
         if path.name.endswith(suffix):
             return path.name[: -len(suffix)]
     return path.name
