@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run the demo or the tests of FactorizerExtension, with nothing installed beforehand.
+"""Run the demo, the tests and the upkeep of FactorizerExtension, with nothing installed beforehand.
 
 Needs Python 3.10 or newer and its standard library. The first call makes a virtual environment in
 `.venv` and installs what is needed there; later calls reuse it until the requirements change.
@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -21,6 +23,7 @@ ENVIRONMENT = ROOT / ".venv"
 STAMP = ENVIRONMENT / "installed-for.txt"
 INSTALL_LOG = ENVIRONMENT / "install.log"
 SYSTEM_PACKAGES = ROOT / "Testing" / "host" / "apt-packages.txt"
+MODULE = ROOT / "FactorizerSegmentation"
 
 OLDEST_PYTHON = (3, 10)
 NEWEST_PYTHON = (3, 13)
@@ -30,21 +33,28 @@ NEWEST_PYTHON = (3, 13)
 INSTALL_STEPS = (
     ("pip", ("--upgrade", "pip")),
     ("PyTorch (about 200 MB)", ("torch==2.13.0",)),
-    ("the engine, Slicer's core and Qt", ("--editable", ".[host,test,training]")),
+    ("the engine, Slicer's core and Qt", ("--editable", ".[host,test,training,docs]")),
 )
 TEST_PROCESSES = ("--numprocesses", "2", "--dist", "loadfile")
 """Two processes of one thread each use two cores better than one process of two threads."""
 
-IMPORTS = ("torch", "monai", "SimpleITK", "slicer", "vtk", "PySide6", "pytest", "factorizer_engine")
+IMPORTS = (
+    *("torch", "monai", "SimpleITK", "slicer", "vtk", "PySide6", "pytest", "mkdocs"),
+    "factorizer_engine",
+)
 
 EPILOG = """\
 demo   segments the brain tumour of the sample case, shows what drove the network, and writes the
        scene, the segmentation, the heatmaps, pictures and report.html to demo-output/.
        Takes --output FOLDER, --model NAME, --device DEVICE and --count N.
-test   checks the code's style and runs the whole test suite; arguments after it go to pytest,
-       for instance: python3 run.py test Testing/test_demo.py -x
+test   checks the code's style and types and runs the whole test suite; arguments after it go to
+       pytest, for instance: python3 run.py test Testing/test_demo.py -x
+docs   draws the picture of the architecture anew and builds the documentation into site/;
+       arguments after it go to mkdocs, for instance: python3 run.py docs serve
+lists  writes the files that Slicer's build installs into FactorizerSegmentation/CMakeLists.txt;
+       to be run after a file was added, moved or removed. Needs nothing but this Python.
 
-Both use the environment in .venv next to this file, and make it first where it is missing. On
+The others use the environment in .venv next to this file, and make it first where it is missing. On
 Debian and Ubuntu, the system libraries that Qt and VTK need are installed too when run as root.
 """
 
@@ -57,20 +67,22 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, prepare the environment and run the chosen command in it."""
     parser = argparse.ArgumentParser(
         prog="run.py",
-        description="Demo and tests of FactorizerExtension in one command each.",
+        description="Demo, tests and upkeep of FactorizerExtension in one command each.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=("demo", "test"), help="what to run")
+    parser.add_argument("command", choices=("demo", "test", "docs", "lists"), help="what to run")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to it")
     options = parser.parse_args(arguments)
+    if options.command == "lists":
+        return write_lists()
     try:
         install_system_packages()
         python = prepare_environment()
     except SetupError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 1
-    run = {"demo": run_demo, "test": run_tests}[options.command]
+    run = {"demo": run_demo, "test": run_tests, "docs": run_docs}[options.command]
     return run(python, options.arguments)
 
 
@@ -80,12 +92,59 @@ def run_demo(python: Path, arguments: list[str]) -> int:
 
 
 def run_tests(python: Path, arguments: list[str]) -> int:
-    """Check the style, then run pytest; returns the first exit code that is not 0."""
+    """Check style and types, then run pytest; returns an exit code that is not 0, if any."""
     style = _run([python, "-m", "ruff", "check", ROOT])
+    types = _run([python, "-m", "mypy"])
     tests = _run([python, "-m", "pytest", *TEST_PROCESSES, *arguments], OMP_NUM_THREADS="1")
-    if style:
-        print("The style check at the top failed.", file=sys.stderr)
-    return tests or style
+    if style or types:
+        print("The checks of style and types at the top did not both succeed.", file=sys.stderr)
+    return tests or style or types
+
+
+def run_docs(python: Path, arguments: list[str]) -> int:
+    """Draw the picture of the architecture and run mkdocs; returns the first exit code not 0."""
+    drawn = _run([python, ROOT / "docs" / "tools" / "architecture.py"])
+    return drawn or _run([python, "-m", "mkdocs", *(arguments or ["build"])])
+
+
+def write_lists() -> int:
+    """Bring the lists of the module's CMakeLists.txt up to date; returns 0."""
+    path = MODULE / "CMakeLists.txt"
+    text = path.read_text(encoding="utf-8")
+    current = with_current_lists(text)
+    if current == text:
+        print("The lists in FactorizerSegmentation/CMakeLists.txt are up to date.")
+    else:
+        path.write_text(current, encoding="utf-8", newline="\n")
+        print("FactorizerSegmentation/CMakeLists.txt lists the files as they are now.")
+    return 0
+
+
+def with_current_lists(cmake: str) -> str:
+    """The text of a CMakeLists.txt, its lists of installed files replaced by those of the tree."""
+    for name, files in installed_files().items():
+        entries = "".join(f"  {file}\n" for file in files)
+        cmake = re.sub(rf"(?<=set\({name}\n)[^)]*(?=  \))", entries, cmake)
+    return cmake
+
+
+def installed_files() -> dict[str, list[str]]:
+    """What Slicer's build installs, by CMake list: sorted, relative to the module's folder."""
+    code = sorted(_files_under("FactorizerSegmentationLib", "factorizer_engine"))
+    data = [name for name in code if not name.endswith(".py")]
+    scripts = [name for name in code if name.endswith(".py")]
+    return {
+        "MODULE_PYTHON_SCRIPTS": ["${MODULE_NAME}.py", *scripts],
+        "MODULE_PYTHON_RESOURCES": sorted([*data, *_files_under("Resources")]),
+    }
+
+
+def _files_under(*folders: str) -> Iterator[str]:
+    """Files of the module's folders, without caches and hidden files."""
+    for path in (path for folder in folders for path in (MODULE / folder).rglob("*")):
+        parts = path.relative_to(MODULE).parts
+        if path.is_file() and not any(part[0] == "." or part == "__pycache__" for part in parts):
+            yield "/".join(parts)
 
 
 def prepare_environment() -> Path:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import qt
 import slicer
@@ -19,7 +19,17 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-LIBRARY = "FactorizerSegmentationLib"
+if TYPE_CHECKING:  # imported where they are needed, so that Slicer opens quickly
+    from FactorizerSegmentationLib.panels.components import ComponentsPanel
+    from FactorizerSegmentationLib.panels.inputs import InputsPanel
+    from FactorizerSegmentationLib.panels.panel import Panel
+    from FactorizerSegmentationLib.panels.sections import Section
+    from FactorizerSegmentationLib.panels.segment import SegmentPanel
+    from FactorizerSegmentationLib.parameters import Parameters
+    from FactorizerSegmentationLib.tasks.run import Run
+
+RELOADED = ("FactorizerSegmentationLib", "factorizer_engine.protocol")
+"""What *Reload* reads anew besides this file; of the engine no more is imported here."""
 WATCHED_CLASSES = (
     "vtkMRMLScalarVolumeNode",
     "vtkMRMLSegmentationNode",
@@ -27,6 +37,9 @@ WATCHED_CLASSES = (
     "vtkMRMLMarkupsROINode",
 )
 """Nodes that are inputs or results; when one is deleted, the panels have to know."""
+
+FIRST = 100.0
+"""Priority of an observer that acts before the selectors do."""
 
 
 class FactorizerSegmentation(ScriptedLoadableModule):
@@ -65,33 +78,35 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
     def __init__(self, parent=None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic = None
-        self.segmentPanel = None
-        self.componentsPanel = None
+        self.logic: FactorizerSegmentationLogic | None = None
+        self.inputsPanel: InputsPanel | None = None
+        self.segmentPanel: SegmentPanel | None = None
+        self.componentsPanel: ComponentsPanel | None = None
+        self._panels: list[Panel] = []
+        self._sections: list[Section] = []
         self._refreshPending = False
+        self._volumesAdded = False
 
     def setup(self) -> None:
         """Build the panels; called once, when the module is first opened."""
         ScriptedLoadableModuleWidget.setup(self)
         from FactorizerSegmentationLib.panels.components import ComponentsPanel
+        from FactorizerSegmentationLib.panels.inputs import InputsPanel
+        from FactorizerSegmentationLib.panels.sections import Section
         from FactorizerSegmentationLib.panels.segment import SegmentPanel
 
         self.logic = FactorizerSegmentationLogic()
-        self.segmentPanel = SegmentPanel(self.logic, self.resourcePath("UI/SegmentPanel.ui"))
-        self.componentsPanel = ComponentsPanel(
-            self.logic, self.resourcePath("UI/ComponentsPanel.ui"), self.segmentPanel
-        )
-        self._addSection(_("Segment lesions"), self.segmentPanel.widget)
-        self._addSection(_("Look inside the network"), self.componentsPanel.widget)
+        self.inputsPanel = self._add(InputsPanel, "InputsPanel")
+        self.segmentPanel = self._add(SegmentPanel, "SegmentPanel", self.inputsPanel)
+        self.componentsPanel = self._add(ComponentsPanel, "ComponentsPanel", self.inputsPanel)
+        self._sections = [
+            Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
+            Section(_("Look inside the network"), self.componentsPanel.widget),
+        ]
+        for section in self._sections:
+            self.layout.addWidget(section.button)
         self.layout.addStretch(1)
-        self.logic.onChanged = self._update
-        self.logic.onHello = self.segmentPanel.showDevices
-        scene = slicer.mrmlScene
-        self.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(scene, slicer.vtkMRMLScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self.onSceneEndImport)
-        self.addObserver(scene, slicer.vtkMRMLScene.NodeAddedEvent, self.onNodeAdded)
-        self.addObserver(scene, slicer.vtkMRMLScene.NodeRemovedEvent, self.onNodeRemoved)
+        self._observeScene(slicer.mrmlScene)
         self._useParameterNode()
 
     def enter(self) -> None:
@@ -109,22 +124,27 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         if self.logic is None:
             return
         self.logic.close()
-        self.componentsPanel.overlay.hide(slicer.mrmlScene)
-        self.componentsPanel.release()
-        self.segmentPanel.release()
+        if self.componentsPanel is not None:
+            self.componentsPanel.overlay.hide(slicer.mrmlScene)
+        for panel in self._panels:
+            panel.release()
+        for section in self._sections:
+            section.release()
 
     def onReload(self) -> None:
-        """Read the library anew too; Slicer itself reloads only this file."""
-        for name in [name for name in sys.modules if name.partition(".")[0] == LIBRARY]:
+        """Read the library and the protocol anew too; Slicer itself reloads only this file."""
+        for name in [name for name in sys.modules if name.startswith(RELOADED)]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
 
     def onSceneStartClose(self, caller, event) -> None:
         """A run has no scene to come back to."""
-        self.logic.cancel()
-        self.componentsPanel.overlay.forget()
-        self.componentsPanel.setParameters(None)
-        self.segmentPanel.setParameters(None)
+        if self.logic is not None:
+            self.logic.cancel()
+        if self.componentsPanel is not None:
+            self.componentsPanel.overlay.forget()
+        for panel in self._panels:
+            panel.setParameters(None)
 
     def onSceneEndClose(self, caller, event) -> None:
         """Start afresh in the empty scene."""
@@ -138,7 +158,15 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
     def onNodeAdded(self, caller, event, node) -> None:
         """A new volume may be a missing channel; its name is set a little later."""
         if node.IsA("vtkMRMLScalarVolumeNode"):
+            self._volumesAdded = True
             self._refreshSoon()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAboutToBeRemoved(self, caller, event, node) -> None:
+        """An input may be about to go."""
+        if not caller.IsClosing():
+            for panel in self._panels:
+                panel.onNodeAboutToBeRemoved(node)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeRemoved(self, caller, event, node) -> None:
@@ -146,21 +174,30 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         if any(node.IsA(name) for name in WATCHED_CLASSES):
             self._refreshSoon()
 
-    def _addSection(self, title: str, widget) -> None:
-        import ctk
+    def _add(self, panelClass, uiName: str, *others):
+        panel = panelClass(self.logic, self.resourcePath(f"UI/{uiName}.ui"), *others)
+        self._panels.append(panel)
+        return panel
 
-        section = ctk.ctkCollapsibleButton()
-        section.text = title
-        qt.QVBoxLayout(section).addWidget(widget)
-        self.layout.addWidget(section)
+    def _observeScene(self, scene) -> None:
+        events = slicer.vtkMRMLScene
+        self.addObserver(scene, events.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, events.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, events.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, events.NodeAddedEvent, self.onNodeAdded)
+        self.addObserver(
+            scene, events.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved, priority=FIRST
+        )
+        self.addObserver(scene, events.NodeRemovedEvent, self.onNodeRemoved)
 
     def _useParameterNode(self) -> None:
-        if slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsBatchProcessing():
+        scene = slicer.mrmlScene
+        if self.logic is None or scene.IsClosing() or scene.IsBatchProcessing():
             return
         parameters = self.logic.getParameterNode()
-        self.segmentPanel.setParameters(parameters)
-        self.componentsPanel.setParameters(parameters)
-        self._update()
+        for panel in self._panels:
+            panel.setParameters(parameters)
+        self.logic.notify()
 
     def _refreshSoon(self) -> None:
         if not self._refreshPending:
@@ -169,43 +206,45 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
 
     def _refresh(self) -> None:
         self._refreshPending = False
-        if self.logic.closed or slicer.mrmlScene.IsClosing():
+        if self.logic is None or self.logic.closed or slicer.mrmlScene.IsClosing():
             return
-        self.segmentPanel.fillEmptyChannels()
-        self.segmentPanel.onNodesRemoved()
-        self.componentsPanel.onNodesRemoved()
-        self._update()
-
-    def _update(self) -> None:
-        self.segmentPanel.update()
-        self.componentsPanel.update()
+        if self._volumesAdded and self.inputsPanel is not None:
+            # Only then, and not in place of a scan that was deleted.
+            self._volumesAdded = False
+            self.inputsPanel.fillEmptyChannels()
+        for panel in self._panels:
+            panel.onNodesRemoved()
+        self.logic.notify()
 
 
 class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
     """Runs models on volumes of the scene, one run at a time, without a widget.
 
     Attributes:
-        onChanged: Called without arguments when a run begins or ends.
-        onHello: Gets the `HelloResult` of a freshly started engine.
+        changed: Emitted when a run begins or ends, and when buttons have to look anew.
+        helloed: Emitted with the `HelloResult` of a freshly started engine.
+        selectedLesion: The `Lesion` that the user has selected in a table, or None.
     """
 
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
         from FactorizerSegmentationLib.engine.process import EngineProcess
+        from FactorizerSegmentationLib.events import Event
 
-        self.onChanged: Callable[[], None] = lambda: None
-        self.onHello: Callable = lambda hello: None
+        self.changed = Event()
+        self.helloed = Event()
+        self.selectedLesion = None
         self.closed = False
-        self.engine = EngineProcess(onHello=lambda hello: self.onHello(hello))
-        self._parameters = None
-        self._run = None
+        self.engine = EngineProcess(onHello=self.helloed.emit)
+        self._parameters: Parameters | None = None
+        self._run: Run | None = None
 
     def getParameterNode(self):
         """The module's choices and results, kept in the scene."""
         from FactorizerSegmentationLib.parameters import Parameters
 
         node = ScriptedLoadableModuleLogic.getParameterNode(self)
-        if self._parameters is None or self._parameters.parameterNode is not node:
+        if self._parameters is None or self._parameters.node is not node:
             self._parameters = Parameters(node)
         return self._parameters
 
@@ -222,10 +261,10 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         return user_models_dirs()[0]
 
     def models(self) -> list:
-        """The installed models, as `ModelSummary`."""
-        from FactorizerSegmentationLib.models import installedModels
+        """The installed models, as `ModelDescription`."""
+        from factorizer_engine.protocol.description import installed_models
 
-        return installedModels()
+        return installed_models()
 
     def heatmaps(self) -> list:
         """The heatmap volumes in the scene, oldest first."""
@@ -254,23 +293,24 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         """Start to segment; returns at once.
 
         Args:
-            settings: A `runs.RunSettings`.
-            callbacks: A `runs.RunCallbacks`.
+            settings: A `tasks.run.RunSettings`.
+            callbacks: The protocol's `Callbacks`; `finished` gets a `tasks.segment.Segmented`.
 
         Raises:
             SceneError: If a volume cannot be used.
         """
-        from FactorizerSegmentationLib.tasks.run import SegmentationRun
+        from FactorizerSegmentationLib.tasks.segment import SegmentRun
 
-        self._start(SegmentationRun, settings, callbacks)
+        self._start(SegmentRun, settings, callbacks)
 
     def explain(self, settings, callbacks, count: int = 6, region: str = "") -> None:
         """Start to look for the `count` components that drove the result; see `segment`.
 
         Args:
+            callbacks: `finished` gets a `tasks.components.Explained`.
             region: Name of the region for which they are ranked; "" for any that was found.
         """
-        from FactorizerSegmentationLib.tasks.run import ComponentsRun
+        from FactorizerSegmentationLib.tasks.components import ComponentsRun
 
         self._start(ComponentsRun, settings, callbacks, count, region)
 
@@ -282,12 +322,12 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
     def close(self) -> None:
         """End the engine; the logic cannot be used afterwards."""
         self.closed = True
-        self.onChanged = lambda: None
         self.engine.close()
 
     def notify(self) -> None:
         """Tell that something has changed that buttons depend on."""
-        self.onChanged()
+        if not self.closed:
+            self.changed.emit()
 
     def openSegmentEditor(self, segmentationNode) -> None:
         """Show the Segment Editor with this segmentation and the scan that it belongs to."""
@@ -301,17 +341,17 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         editor.setSourceVolumeNode(segmentationNode.GetNodeReference(role))
 
     def _start(self, runClass, settings, callbacks, *arguments) -> None:
-        from FactorizerSegmentationLib.tasks.run import RunCallbacks
+        from factorizer_engine.protocol.conversation import Callbacks
 
         def finished(outcome) -> None:
             self._run = None
             callbacks.finished(outcome)
 
-        def failed(kind: str, sentence: str) -> None:
+        def failed(error) -> None:
             self._run = None
-            callbacks.failed(kind, sentence)
+            callbacks.failed(error)
 
-        wrapped = RunCallbacks(finished, failed, callbacks.progress)
+        wrapped = Callbacks(finished, failed, callbacks.progress)
         run = runClass(slicer.mrmlScene, self.engine, settings, wrapped, *arguments)
         run.start()
         self._run = run
@@ -331,10 +371,10 @@ class FactorizerSegmentationTest(ScriptedLoadableModuleTest):
         self.test_theSampleTumourIsFound()
 
     def test_theSampleTumourIsFound(self) -> None:
-        """The segments of the sample case agree with what experts have drawn."""
+        """What the button of the opened panel finds agrees with what experts have drawn."""
         from FactorizerSegmentationLib import selftest
 
+        widget = selftest.openedWidget()
         self.delayDisplay(_("Segmenting the sample case"))
-        dice = selftest.wholeTumourDice(FactorizerSegmentationLogic())
-        self.assertGreater(dice, selftest.LOWEST_DICE)
+        self.assertGreater(selftest.wholeTumourDice(widget), selftest.LOWEST_DICE)
         self.delayDisplay(_("Test passed"))

@@ -17,7 +17,7 @@ from PIL import Image
 
 from demo.report import explain_component
 from demo.sample import REGION_LABELS, brain_tumour, dice_scores
-from factorizer_engine.protocol import ComponentInfo, ScanFile
+from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.models import Region
 
 TESTING = Path(__file__).resolve().parent
@@ -203,9 +203,7 @@ def test_dice_is_one_for_equal_and_zero_for_disjoint_label_maps():
 )
 def test_a_contribution_is_put_into_plain_words(contributions, sentence):
     regions = (Region("ET", 4, "Enhancing tumour"), Region("TC", 1, "Tumour core"))
-    identity = tuple(map(tuple, np.eye(4).tolist()))
-    heatmap = ScanFile("heatmap.npy", identity)
-    component = ComponentInfo(0, "decoder.3.0", 0, 0, "A", contributions, (0.0, 1.0), heatmap)
+    component = Component(Term(0, "decoder.3.0", 0, 0), "A", contributions)
 
     assert explain_component(component, regions).endswith(sentence)
 

@@ -71,12 +71,14 @@ def test_run_py_needs_only_the_standard_library():
     assert {name.split(".")[0] for name in imported} <= set(sys.stdlib_module_names)
 
 
-def test_run_py_explains_both_commands():
+def test_run_py_explains_its_commands():
     command = [sys.executable, str(REPOSITORY / "run.py"), "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     assert re.search(r"^demo\s+\w+", text, re.MULTILINE)
     assert re.search(r"^test\s+\w+", text, re.MULTILINE)
+    assert re.search(r"^docs\s+\w+", text, re.MULTILINE)
+    assert re.search(r"^lists\s+\w+", text, re.MULTILINE)
 
 
 def test_continuous_integration_runs_the_test_command():

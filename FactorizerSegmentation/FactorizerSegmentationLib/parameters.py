@@ -1,4 +1,4 @@
-"""What the module remembers in the scene."""
+"""What the module remembers in the scene: one pack a panel, all in one parameter node."""
 
 from typing import Annotated
 
@@ -10,8 +10,8 @@ CHANNEL_ROLE = "Channel."
 
 
 @parameterNodeWrapper
-class Parameters:
-    """Choices and results, saved with the scene.
+class InputParameters:
+    """What to run on what.
 
     Attributes:
         modelName: The chosen model.
@@ -21,12 +21,6 @@ class Parameters:
         box: Where to look.
         quickBox: Whether to lay the windows around the box.
         target: Segmentation that is updated inside the box; None makes a new one.
-        region: Region for which components are ranked; "" for any that was found.
-        componentCount: How many components to show.
-        heatmapOpacity: In percent.
-        heatmapShownPart: Percent of the head that a heatmap colours.
-        segmentation: The last result.
-        lesionTable: Its lesions.
     """
 
     modelName: str = ""
@@ -36,20 +30,59 @@ class Parameters:
     box: vtkMRMLMarkupsROINode
     quickBox: bool = True
     target: vtkMRMLSegmentationNode
-    region: str = ""
-    componentCount: Annotated[int, WithinRange(1, 20)] = 6
-    heatmapOpacity: Annotated[float, WithinRange(0, 100)] = 60
-    heatmapShownPart: Annotated[float, WithinRange(1, 100)] = 5
+
+
+@parameterNodeWrapper
+class SegmentParameters:
+    """The last result.
+
+    Attributes:
+        segmentation: The segments.
+        lesionTable: The lesions.
+    """
+
     segmentation: vtkMRMLSegmentationNode
     lesionTable: vtkMRMLTableNode
 
 
-def channelVolume(parameters: Parameters, channel: str):
+@parameterNodeWrapper
+class ComponentsParameters:
+    """What to look for inside the network, and how it is shown.
+
+    Attributes:
+        region: Region for which components are ranked; "" for any that was found.
+        componentCount: How many components to show.
+        heatmapOpacity: In percent.
+        heatmapShownPart: Percent of the head that a heatmap colours.
+    """
+
+    region: str = ""
+    componentCount: Annotated[int, WithinRange(1, 20)] = 6
+    heatmapOpacity: Annotated[float, WithinRange(0, 100)] = 60
+    heatmapShownPart: Annotated[float, WithinRange(1, 100)] = 5
+
+
+class Parameters:
+    """The packs of a parameter node.
+
+    Attributes:
+        node: The vtkMRMLScriptedModuleNode.
+        inputs, segment, components: The packs, by the names of their panels.
+    """
+
+    def __init__(self, node) -> None:
+        self.node = node
+        self.inputs = InputParameters(node)
+        self.segment = SegmentParameters(node)
+        self.components = ComponentsParameters(node)
+
+
+def channelVolume(parameters: InputParameters, channel: str):
     """The volume node chosen for a channel, or None."""
     return parameters.parameterNode.GetNodeReference(CHANNEL_ROLE + channel)
 
 
-def setChannelVolume(parameters: Parameters, channel: str, volumeNode) -> None:
+def setChannelVolume(parameters: InputParameters, channel: str, volumeNode) -> None:
     """Remember the volume for a channel; None forgets it."""
     nodeId = volumeNode.GetID() if volumeNode is not None else None
     if parameters.parameterNode.GetNodeReferenceID(CHANNEL_ROLE + channel) != nodeId:

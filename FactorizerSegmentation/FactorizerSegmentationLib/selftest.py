@@ -1,19 +1,21 @@
-"""The main job on the sample case, as Slicer's own tests run it."""
+"""The main job on the sample case, through the panel, as Slicer's own tests run it."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import slicer
 
 from FactorizerSegmentationLib.sample_data import CHANNELS, SAMPLE_FOLDER
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
-from FactorizerSegmentationLib.tasks.run import Outcome, RunCallbacks, RunSettings
 
+MODULE = "FactorizerSegmentation"
 FAMILY = "glioma"
 WHOLE_TUMOUR = (1, 2, 4)
 LOWEST_DICE = 0.6
+READY_SECONDS = 10
 TIMEOUT_SECONDS = 900
 
 
@@ -27,42 +29,69 @@ def loadSample() -> dict[str, object]:
     }
 
 
-def wholeTumourDice(logic) -> float:
-    """Segment the sample with a glioma model and compare with the experts' label.
+def openedWidget():
+    """The module's widget, shown to the user if there is a window.
+
+    Raises:
+        RuntimeError: If the module cannot be opened.
+    """
+    if slicer.util.mainWindow() is not None:
+        slicer.util.selectModule(MODULE)
+    widget = slicer.util.getModuleWidget(getattr(slicer.modules, MODULE.lower()))
+    if None in (widget.inputsPanel, widget.segmentPanel, widget.componentsPanel):
+        raise RuntimeError("The module's panel could not be opened; the application log says why.")
+    return widget
+
+
+def wholeTumourDice(widget) -> float:
+    """Segment the sample with a glioma model, as a user does, and compare with the experts' label.
 
     Raises:
         RuntimeError: If there is no such model, or the run fails.
     """
     volumes = loadSample()
-    model = next((model for model in logic.models() if model.family == FAMILY), None)
-    if model is None:
-        raise RuntimeError("No glioma model is installed.")
-    settings = RunSettings(model, {name: node.GetID() for name, node in volumes.items()})
-    try:
-        outcome = runAndWait(lambda callbacks: logic.segment(settings, callbacks))
-    finally:
-        logic.close()
-    return dice(outcome.segmentationNode, volumes[CHANNELS[0]])
+    chooseModel(widget, FAMILY)
+    pressSegment(widget.segmentPanel)
+    segmentation = widget.logic.getParameterNode().segment.segmentation
+    if segmentation is None:
+        raise RuntimeError(widget.segmentPanel.ui.statusLabel.text or "The run did not start.")
+    return dice(segmentation, volumes[CHANNELS[0]])
 
 
-def runAndWait(start) -> Outcome:
-    """Call `start` with callbacks and let the application work until one of them is called.
+def chooseModel(widget, family: str) -> None:
+    """Choose the first model of a family in the panel.
 
     Raises:
-        RuntimeError: If the run fails or takes too long.
+        RuntimeError: If there is none.
     """
-    outcomes: list[Outcome] = []
-    failures: list[str] = []
-    start(RunCallbacks(outcomes.append, lambda kind, sentence: failures.append(sentence)))
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not outcomes and not failures:
+    families = [model.family for model in widget.logic.models()]
+    if family not in families:
+        raise RuntimeError(f"No {family} model is installed.")
+    widget.inputsPanel.ui.modelComboBox.currentIndex = families.index(family)
+
+
+def pressSegment(panel) -> None:
+    """Press the button as soon as it can be pressed, and let the application work until the end.
+
+    Raises:
+        RuntimeError: If the button stays off, or the run takes too long.
+    """
+    if not waitUntil(lambda: panel.ui.applyButton.enabled, READY_SECONDS):
+        raise RuntimeError(panel.inputs.problem())
+    panel.ui.applyButton.click()
+    if not waitUntil(lambda: not panel.controls.running, TIMEOUT_SECONDS):
+        raise RuntimeError("The engine took too long.")
+
+
+def waitUntil(condition: Callable[[], bool], seconds: float) -> bool:
+    """Let the application work until the condition holds; False if it never did."""
+    deadline = time.monotonic() + seconds
+    while not condition():
         if time.monotonic() > deadline:
-            raise RuntimeError("The engine took too long.")
+            return False
         slicer.app.processEvents()
         time.sleep(0.02)
-    if failures:
-        raise RuntimeError(failures[0])
-    return outcomes[0]
+    return True
 
 
 def dice(segmentationNode, volumeNode) -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from monai.inferers import sliding_window_inference
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.contestants import straighten
 from benchmarks.measure import Row, Setting, ratio, synchronize, take_turns
@@ -39,7 +39,7 @@ def section_title(folder: Path) -> str:
 def measure_case(segmenter: Segmenter, folder: Path, setting: Setting) -> list[Row]:
     """Time of each stage from files to files, and of MONAI's sliding window on the same volume."""
     clock = NetworkClock(segmenter.networks, setting.device)
-    paths = match_channels(sorted(folder.iterdir()), segmenter.bundle.channels)
+    paths = match_channels(sorted(folder.iterdir()), segmenter.bundle.description.channels)
     last: dict[str, SegmentationResult] = {}
     samples = take_turns(
         {
@@ -79,11 +79,12 @@ def _compare_forms(
     setting: Setting,
 ) -> Iterator[Row]:
     """How much of the segmentation changes when the networks compute by their definition."""
-    if not all(isinstance(network, Factorizer) for network in segmenter.networks):
+    factorizers = [network for network in segmenter.networks if isinstance(network, Factorizer)]
+    if len(factorizers) < len(segmenter.networks):
         return
     setting.say(f"{section}: by the straightforward form")
     by_definition = copy.copy(segmenter)
-    by_definition.networks = [straighten(copy.deepcopy(n)) for n in segmenter.networks]
+    by_definition.networks = [straighten(copy.deepcopy(network)) for network in factorizers]
     straight = by_definition.segment(read_scans(paths)).labelmap.array
     differing = int((straight != fast.labelmap.array).sum())
     segmented = int(((straight != 0) | (fast.labelmap.array != 0)).sum())
@@ -172,14 +173,16 @@ def _run_monai(
     ):
         volume = torch.from_numpy(last["result"].prepared.array)[None].to(segmenter.device)
         network = segmenter.networks[0]
-        sliding_window_inference(
+        logits = sliding_window_inference(
             volume,
             tuple(settings.roi_size),
             1,
             lambda window: finest(network(window)),
             overlap=settings.overlap,
             mode=settings.blending,
-        ).cpu()
+        )
+        assert isinstance(logits, Tensor)
+        logits.cpu()
     stages["calls"] = clock.calls
     return stages
 
@@ -187,9 +190,8 @@ def _run_monai(
 def _write(result: SegmentationResult) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_nifti(result.labelmap, Path(folder) / "segmentation.nii.gz")
-        write_seg_nrrd(
-            result.labelmap, result.labels, Path(folder) / "segmentation.seg.nrrd", "case"
-        )
+        labels = result.model.labels
+        write_seg_nrrd(result.labelmap, labels, Path(folder) / "segmentation.seg.nrrd", "case")
         write_lesions_csv(result.lesions, Path(folder) / "lesions.csv")
 
 

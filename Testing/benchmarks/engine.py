@@ -14,8 +14,12 @@ from benchmarks.measure import Row, Setting
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.images.files.readers import read_scans
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.protocol import HelloParams, ScanFile, SegmentParams
 from factorizer_engine.protocol.matching import match_channels
+from factorizer_engine.protocol.runs import ModelChoice, Study
+from factorizer_engine.protocol.tasks.hello import HELLO
+from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams
+from factorizer_engine.protocol.tasks.task import Nothing
+from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service.client import EngineClient
 
 SECTION = "Engine process"
@@ -28,7 +32,7 @@ PRECISIONS = {"torch.float32": "float32", "torch.bfloat16": "bfloat16", "torch.f
 def measure_engine(bundle: Bundle, folder: Path, setting: Setting) -> list[Row]:
     """Cold start to first result, a warm re-run, and the memory of a whole study."""
     times: dict[str, list[float]] = {STARTED: [], FIRST: [], AGAIN: []}
-    scans = read_scans(match_channels(sorted(folder.iterdir()), bundle.channels))
+    scans = read_scans(match_channels(sorted(folder.iterdir()), bundle.description.channels))
     with tempfile.TemporaryDirectory() as work:
         params = _params(bundle, scans, Path(work), setting)
         full = _params(bundle, {n: _enlarged(s) for n, s in scans.items()}, Path(work), setting)
@@ -36,15 +40,15 @@ def measure_engine(bundle: Bundle, folder: Path, setting: Setting) -> list[Row]:
             setting.say(f"engine process, round {turn} of {setting.rounds}")
             with EngineClient(environment={"OMP_NUM_THREADS": str(setting.threads)}) as engine:
                 start = time.perf_counter()
-                engine.request("hello", HelloParams())
+                engine.request(HELLO, Nothing())
                 started = time.perf_counter() - start
-                engine.request("segment", params)
+                engine.request(SEGMENT, params)
                 first = time.perf_counter() - start
                 start = time.perf_counter()
-                engine.request("segment", params)
+                engine.request(SEGMENT, params)
                 again = time.perf_counter() - start
                 if turn == setting.rounds:
-                    engine.request("segment", full)
+                    engine.request(SEGMENT, full)
                     memory = _peak_memory(engine.pid)
             for name, seconds in zip(times, (started, first, again), strict=True):
                 times[name].append(seconds)
@@ -63,13 +67,10 @@ def _params(
         name: ScanFile.save(scan.array, scan.affine, folder / f"{name}.npy", name)
         for name, scan in scans.items()
     }
-    return SegmentParams(
-        str(bundle.path),
-        files,
-        str(folder),
-        device=str(setting.device),
-        precision=PRECISIONS[str(setting.precision)],
+    choice = ModelChoice(
+        str(bundle.description.path), str(setting.device), PRECISIONS[str(setting.precision)]
     )
+    return SegmentParams(choice, Study(files), str(folder))
 
 
 def _enlarged(scan: Scan) -> Scan:

@@ -12,11 +12,6 @@ import torch
 from benchmarks.contestants import Window, build
 from benchmarks.measure import Setting
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None
-
 
 class Footprint(NamedTuple):
     """Peak memory in bytes (None where the system does not tell), parameters, operations."""
@@ -53,6 +48,7 @@ def _measure(
     keep_freed_memory()
     torch.set_num_threads(threads)
     setting = Setting(torch.device(device), precision, 1, threads, say=lambda text: None)
+    memory: int | None
     before = _resident_peak()
     network, x = build(name, window, device), window.input(device)
     with setting.computing():
@@ -61,7 +57,7 @@ def _measure(
     if setting.device.type == "cuda":
         memory = torch.cuda.max_memory_allocated(device)
     else:
-        memory = None if before is None else after - before
+        memory = None if before is None or after is None else after - before
     # Fake tensors have shapes but no values, so that counting computes nothing. With gradients
     # enabled the engine takes operators that the counter knows; their number is the same.
     with (
@@ -75,7 +71,9 @@ def _measure(
 
 def _resident_peak() -> int | None:
     """The largest resident memory of this process so far, in bytes."""
-    if resource is None:
+    if sys.platform == "win32":
         return None
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from benchmarks import cases, engine, layers
 from benchmarks.contestants import DYNUNET, OURS, STRAIGHTFORWARD, SWINUNETR
@@ -70,7 +71,7 @@ def _window_goals(rows: Sequence[Row], is_gpu: bool) -> Iterator[Goal]:
         yield Goal(f"{title}: time over the straightforward form", 0.25, time_over(STRAIGHTFORWARD))
     yield Goal(f"{title}: time over {DYNUNET}", 0.8, time_over(DYNUNET))
     peers = networks.keys() - {OURS, STRAIGHTFORWARD}
-    fastest = min(sorted(peers), key=lambda name: networks[name].median)
+    fastest = min(sorted(peers), key=lambda name: median(networks[name].seconds))
     yield Goal(f"{title}: time over the fastest other network, {fastest}", 1.0, time_over(fastest))
     if ours.memory and dynunet.memory:
         yield Goal(f"{title}: peak memory over {DYNUNET}", 1.0, ours.memory / dynunet.memory)
@@ -89,7 +90,7 @@ def _layer_goals(rows: Sequence[Row], is_gpu: bool) -> Iterator[Goal]:
         }
         if over_copy:
             yield Goal(f"{layer}: time over a copy", limit, over_copy.pop(layers.ALL_LEVELS))
-            worst = max(over_copy, key=over_copy.get)
+            worst = max(over_copy, key=over_copy.__getitem__)
             yield Goal(f"{layer}, worst level: time over a copy", limit, over_copy[worst])
 
 

@@ -40,9 +40,9 @@ def measure_interaction(bundle: Bundle, folder: Path, setting: Setting) -> list[
         return [Row(SECTION, NOT_MEASURED, note=note)]
     from host.display import display_environment
 
-    paths = match_channels(sorted(folder.iterdir()), bundle.channels)
+    paths = match_channels(sorted(folder.iterdir()), bundle.description.channels)
     task = {
-        "title": bundle.title,
+        "title": bundle.description.title,
         "device": str(setting.device),
         "scans": {name: str(path) for name, path in paths.items()},
     }
@@ -51,7 +51,7 @@ def measure_interaction(bundle: Bundle, folder: Path, setting: Setting) -> list[
         environment = {
             **os.environ,
             **variables,
-            "FACTORIZER_MODELS": str(bundle.path.parent),
+            "FACTORIZER_MODELS": str(bundle.description.path.parent),
             "OMP_NUM_THREADS": str(setting.threads),
         }
         for turn in range(1, setting.rounds + 1):

@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import slicer
 
@@ -108,10 +109,10 @@ def _overlay_times(host: HostApplication, widget) -> dict[str, list[float]]:
     if not heatmaps:
         return times
     for name, slider in ((OPACITY, ui.opacitySlider), (SHOWN_PART, ui.shownPartSlider)):
-        samples = [_timed(host, lambda s=slider, v=v: _set(s, v)) for v in POSITIONS]
+        samples = [_timed(host, partial(_set, slider, value)) for value in POSITIONS]
         times[name] = samples[1:]
     others = [node.GetID() for node in heatmaps[1:]]
-    switches = [_timed(host, lambda i=i: selectKey(ui.componentsTable, i)) for i in others]
+    switches = [_timed(host, partial(selectKey, ui.componentsTable, node)) for node in others]
     times[SWITCHING] = switches[1:]
     return times
 

@@ -40,7 +40,8 @@ def _measure_level(
 ) -> dict[str, list[float]]:
     mixer = _mixer(channels, size, patch).to(setting.device)
     mixing = _mixer(channels, size, patch).to(setting.device)
-    mixing.in_proj, mixing.out_proj = nn.Identity(), nn.Identity()
+    for name in ("in_proj", "out_proj"):
+        setattr(mixing, name, nn.Identity())
     x = torch.randn(1, *size, channels, device=setting.device).movedim(-1, 1)
     return take_turns(
         {

@@ -45,7 +45,7 @@ def case(tmp_path_factory) -> Path:
 
 
 def test_one_command_measures_everything_and_writes_a_complete_table(case, tmp_path):
-    model = tiny.bundle(tmp_path).path
+    model = tiny.bundle(tmp_path).description.path
     options = ("--rounds", 1, "--threads", 1, "--window", "2x64x32x32")
 
     done = bench(*options, "--model", model, "--case", case, "--output", tmp_path / "out")
@@ -105,7 +105,11 @@ def test_contestants_take_turns_and_the_warm_up_is_left_out():
     calls = []
 
     def contestant(name):
-        return lambda: calls.append(name) or len(calls)
+        def take_a_turn():
+            calls.append(name)
+            return len(calls)
+
+        return take_a_turn
 
     samples = take_turns({name: contestant(name) for name in "ABC"}, rounds=2)
 

@@ -64,7 +64,7 @@ def _print_summary(run: Run, output: Path, console: Console) -> None:
     table.add_column("Region")
     table.add_column("Volume (mL)", justify="right")
     table.add_column("Dice against the experts", justify="right")
-    for region in run.result.regions:
+    for region in run.result.model.regions:
         if region.name in run.scores:
             volume, score = run.region_volumes[region.name], run.scores[region.name]
             table.add_row(region.title, f"{volume:.1f}", f"{score:.3f}")

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.stages import Stages
-from factorizer_engine.protocol import (
+from factorizer_engine.protocol.runs import ModelChoice, Study
+from factorizer_engine.protocol.tasks.components import (
+    COMPONENTS,
     ComponentsParams,
     ComponentsResult,
-    LoadModelParams,
-    ScanFile,
-    SegmentParams,
-    SegmentResult,
 )
+from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
+from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams, SegmentResult
+from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service.client import EngineClient
 
 
@@ -44,15 +45,14 @@ def analyse(
     Raises:
         EngineError: As the engine reports it, one sentence.
     """
-    common = dict(
-        model=settings.model, channels=scans, output_dir=str(folder), device=settings.device
-    )
+    choice = ModelChoice(settings.model, settings.device)
+    common = (choice, Study(scans), str(folder))
     with EngineClient() as engine:
         with stages.stage("Loading the model"):
-            engine.request("load_model", LoadModelParams(settings.model, settings.device))
+            engine.request(LOAD_MODEL, choice)
         with stages.stage("Finding the tumour") as report:
-            result = engine.request("segment", SegmentParams(**common), report)
+            result = engine.request(SEGMENT, SegmentParams(*common), report)
         with stages.stage("Explaining the result") as report:
-            params = ComponentsParams(**common, count=settings.count)
-            components = engine.request("components", params, report)
+            params = ComponentsParams(*common, count=settings.count)
+            components = engine.request(COMPONENTS, params, report)
     return result, components

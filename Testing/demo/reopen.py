@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import slicer
 import vtk
@@ -40,7 +41,7 @@ def _describe_scene(scene, path: Path) -> dict[str, object]:
         scene.Clear()
         opened = scene.ReadFromMRB(str(path))
     nodes = [node for name in SCENE_CLASSES for node in slicer.util.getNodesByClass(name)]
-    found: dict[str, object] = {"opened": opened, "volumes": {}}
+    found: dict[str, Any] = {"opened": opened, "volumes": {}}
     for node in nodes:
         if node.IsA("vtkMRMLSegmentationNode"):
             found["scene_segments"] = _describe_segments(node)

@@ -10,9 +10,11 @@ from pathlib import Path
 import jinja2
 
 from demo.sample import REGION_LABELS, Sample
-from factorizer_engine.protocol import ComponentInfo, ComponentsResult, SegmentResult
+from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import Region
+from factorizer_engine.protocol.tasks.components import ComponentsResult
+from factorizer_engine.protocol.tasks.segment import SegmentResult
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 MIN_LESION_ML = 0.05
@@ -91,8 +93,8 @@ def write_report(run: Run, path: Path) -> None:
         run=run,
         lesions=[lesion for lesion in lesions if lesion.volume_ml >= MIN_LESION_ML],
         left_out=[lesion for lesion in lesions if lesion.volume_ml < MIN_LESION_ML],
-        colors={label.value: _css(label.color) for label in run.result.labels},
-        region_colors={r.name: _region_color(r, run.result) for r in run.result.regions},
+        colors={label.value: _css(label.color) for label in run.result.model.labels},
+        region_colors={r.name: _region_color(r, run.result) for r in run.result.model.regions},
         rows=[_component_row(c, run) for c in run.components.components],
         engine_seconds=sum(run.result.timings.values()),
         total_seconds=sum(run.timings.values()),
@@ -100,7 +102,7 @@ def write_report(run: Run, path: Path) -> None:
     path.write_text(page, encoding="utf-8")
 
 
-def explain_component(component: ComponentInfo, regions: tuple[Region, ...]) -> str:
+def explain_component(component: Component, regions: tuple[Region, ...]) -> str:
     """One plain sentence on what the result would be without the component.
 
     A contribution is the drop of a region's mean logit inside the lesion on removal, so its
@@ -133,7 +135,7 @@ class _Bar:
     color: str
 
 
-def _component_row(component: ComponentInfo, run: Run) -> dict[str, object]:
+def _component_row(component: Component, run: Run) -> dict[str, object]:
     every = [abs(v) for c in run.components.components for v in c.contributions.values()]
     largest = max(every, default=0.0) or 1.0
     bars = [
@@ -143,18 +145,18 @@ def _component_row(component: ComponentInfo, run: Run) -> dict[str, object]:
             100 * abs(component.contributions.get(region.name, 0.0)) / largest,
             _region_color(region, run.result),
         )
-        for region in run.result.regions
+        for region in run.result.model.regions
     ]
     return {
         "component": component,
         "bars": bars,
-        "sentence": explain_component(component, run.result.regions),
+        "sentence": explain_component(component, run.result.model.regions),
     }
 
 
 def _region_color(region: Region, result: SegmentResult) -> str:
     """The colour of the label that the region alone paints."""
-    colors = {label.value: label.color for label in result.labels}
+    colors = {label.value: label.color for label in result.model.labels}
     return _css(colors.get(region.label, (128, 128, 128)))
 
 

@@ -19,8 +19,10 @@ from demo.stages import Stages
 from factorizer_engine.images.files.writers import write_nifti, write_seg_nrrd
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.tables import write_lesions_csv
-from factorizer_engine.protocol import ComponentsResult, ScanFile, SegmentResult
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.tasks.components import ComponentsResult
+from factorizer_engine.protocol.tasks.segment import SegmentResult
+from factorizer_engine.protocol.volumes import ScanFile
 from host.core import start_core
 
 BACKGROUND = "T1ce"
@@ -95,17 +97,18 @@ def _write_files(
     """Write the results on the scan's grid; returns what each file holds."""
     labelmap = _scan(result.labelmap)
     write_nifti(labelmap, output / "segmentation.nii.gz")
-    write_seg_nrrd(labelmap, result.labels, output / "segmentation.seg.nrrd", reference_name)
+    write_seg_nrrd(labelmap, result.model.labels, output / "segmentation.seg.nrrd", reference_name)
     write_lesions_csv(result.lesions, output / "lesions.csv")
     contents = {
         "segmentation.seg.nrrd": "the segments with coded terminology, for 3D Slicer",
         "segmentation.nii.gz": "the label map: "
-        + ", ".join(f"{label.value} {label.name}" for label in result.labels),
+        + ", ".join(f"{label.value} {label.name}" for label in result.model.labels),
         "lesions.csv": "every connected lesion with its measures",
     }
-    for number, component in enumerate(components.components, start=1):
+    pairs = zip(components.components, components.heatmaps, strict=True)
+    for number, (component, heatmap) in enumerate(pairs, start=1):
         name = f"heatmap-{number}.nii.gz"
-        write_nifti(_scan(component.heatmap), output / name)
+        write_nifti(_scan(heatmap), output / name)
         contents[name] = f"activation of {component.name}"
     contents["pictures/"] = "the pictures of this page"
     return contents

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
 
 from demo.sample import Sample
-from factorizer_engine.protocol import ComponentsResult, ScanFile, SegmentResult
+from factorizer_engine.protocol.tasks.components import ComponentsResult
+from factorizer_engine.protocol.tasks.segment import SegmentResult
+from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene import overlays, segments, tables, volumes
 
 
@@ -32,7 +35,7 @@ class ResultNodes:
     lesions: object
 
 
-def load_scans(scene, sample: Sample) -> dict[str, object]:
+def load_scans(scene, sample: Sample) -> dict[str, Any]:
     """Load the sample's scans as volume nodes of one study, by channel name."""
     nodes = {}
     for name, path in sample.channels.items():
@@ -70,9 +73,10 @@ def add_results(
     labelmap = result.labelmap.load()
     place = volumes.Place.of(reference, labelmap.shape, result.labelmap.matrix)
     title = result.model.title
+    found = list(zip(components.components, components.heatmaps, strict=True))
     return ResultNodes(
-        segments.createSegmentation(scene, labelmap, result.labels, place, title),
-        tuple(overlays.createHeatmaps(scene, components.components, place, f"{title}: components")),
+        segments.createSegmentation(scene, labelmap, result.model.labels, place, title),
+        tuple(overlays.createHeatmaps(scene, found, place, f"{title}: components")),
         tables.createLesionTable(scene, result.lesions, f"{title}: lesions"),
     )
 

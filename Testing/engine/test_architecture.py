@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from factorizer_engine.protocol.tasks import JOBS, TASKS
+from factorizer_engine.protocol.tasks.components import COMPONENTS
+from factorizer_engine.protocol.tasks.segment import SEGMENT
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULE_DIR = REPOSITORY / "FactorizerSegmentation"
 HEAVY = {"torch", "monai", "nibabel", "SimpleITK", "scipy", "pydicom", "yaml", "pydantic"}
@@ -68,8 +72,25 @@ def test_no_engine_file_imports_slicer_even_inside_a_function():
         assert not found, f"{file.name} imports {found}"
 
 
-def test_slicer_takes_the_protocol_from_the_engine():
-    assert "factorizer_engine.protocol" in engine_modules_of_slicer()
+def test_slicer_takes_the_protocol_from_the_engine_and_nothing_else():
+    modules = engine_modules_of_slicer()
+    assert "factorizer_engine.protocol.conversation" in modules
+    assert [name for name in modules if not name.startswith("factorizer_engine.protocol")] == []
+
+
+def test_what_the_engine_can_be_asked_has_one_file_of_its_name_in_every_room():
+    assert {task.name for task in JOBS} == {
+        file.stem
+        for file in (MODULE_DIR / "factorizer_engine" / "service" / "jobs").glob("[!_]*.py")
+    }
+    library = MODULE_DIR / "FactorizerSegmentationLib"
+    for task in (SEGMENT, COMPONENTS):  # what a user of Slicer starts
+        for room in ("tasks", "panels"):
+            assert (library / room / f"{task.name}.py").is_file()
+
+
+def test_a_task_is_known_by_its_name():
+    assert {name: task.name for name, task in TASKS.items()} == {name: name for name in TASKS}
 
 
 def packages_after(statement: str) -> set[str]:
@@ -88,7 +109,9 @@ def test_what_slicer_and_the_drivers_import_is_light(module):
 
 def test_a_first_segmentation_waits_for_no_import_that_it_does_not_need():
     from_start_to_result = (
-        "from factorizer_engine import components; import factorizer_engine.service.engine; "
+        "from factorizer_engine import components; "
+        "from factorizer_engine.service import exchange; "
+        "from factorizer_engine.service.jobs import segment, components as job; "
         "from factorizer_engine.bundles.registry import resolve_model; "
         "from factorizer_engine.inference.segmenter import Segmenter; "
         "Segmenter(resolve_model('glioma-fast', 'cpu'), 'cpu')"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from factorizer_engine.bundles.architecture import build_network
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.saving import save_bundle
 from factorizer_engine.bundles.settings import (
@@ -18,7 +20,7 @@ from factorizer_engine.bundles.settings import (
 )
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.networks import Factorizer
-from factorizer_engine.protocol.models import Channel, Label, Region
+from factorizer_engine.protocol.models import Channel, Label, ModelDescription, Region
 
 WINDOW = (16, 16, 16)
 REGIONS = (
@@ -46,7 +48,8 @@ def arguments(**changes) -> dict:
 def network(seed: int = 0, **changes) -> Factorizer:
     """A small network in evaluation mode that finds every region in about a third of the voxels."""
     torch.manual_seed(seed)
-    built = NetworkSpec("Factorizer", arguments(**changes)).build().eval()
+    built = build_network(NetworkSpec("Factorizer", arguments(**changes))).eval()
+    assert isinstance(built, Factorizer)
     with torch.no_grad():
         for name, parameter in built.named_parameters():
             if name.endswith(("out_proj.linear.weight", "head.weight", "heads.0.weight")):
@@ -60,29 +63,31 @@ def network(seed: int = 0, **changes) -> Factorizer:
 
 def bundle(folder: Path, networks: list[nn.Module] | None = None, **changes) -> Bundle:
     """A saved bundle of small networks, by default one."""
-    settings = {
-        "path": Path(),
-        "name": "tiny",
-        "version": "1.0.0",
-        "family": "test-lesion",
-        "title": "Tiny test model",
-        "description": "Random weights.",
-        "channels": (Channel("FLAIR"), Channel("T1", ("t1w",))),
-        "regions": REGIONS,
-        "labels": (
+    described = {f.name for f in fields(ModelDescription)} & changes.keys()
+    description = ModelDescription(
+        name="tiny",
+        version="1.0.0",
+        family="test-lesion",
+        title="Tiny test model",
+        summary="Random weights.",
+        channels=(Channel("FLAIR"), Channel("T1", ("t1w",))),
+        regions=REGIONS,
+        labels=(
             Label(1, "Core", (0, 0, 200)),
             Label(2, "Oedema", (0, 200, 0)),
             Label(4, "Enhancing", (200, 0, 0)),
         ),
+    )
+    description = replace(description, **{name: changes.pop(name) for name in described})
+    settings = {
         "preprocessing": Preprocessing(spacing=None),
         "inference": InferenceSettings(WINDOW),
         "postprocessing": PostprocessingSettings(),
         "network": NetworkSpec("Factorizer", arguments()),
-        "weights": (),
         **changes,
     }
     members = [network()] if networks is None else networks
-    return save_bundle(Bundle(**settings), members, folder / "tiny", dtype="float32")
+    return save_bundle(Bundle(description, **settings), members, folder / "tiny", dtype="float32")
 
 
 def scans(shape=(21, 19, 23), seed: int = 0) -> dict[str, Scan]:

@@ -177,7 +177,7 @@ class HostApplication:
         """Let the application work for a while."""
         self.wait_until(lambda: False, seconds)
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 60.0) -> bool:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 120.0) -> bool:
         """Let the application work until the condition holds; False if it never did."""
         deadline = time.monotonic() + timeout
         while not condition():

@@ -53,16 +53,17 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801
         return position.y() <= HEADER_HEIGHT
 
     def sizeHint(self):
-        inner = (
-            self.layout().totalSizeHint() if self.layout() and not self.collapsed else qt.QSize()
-        )
+        inner = qt.QSize() if self._bare else self.layout().totalSizeHint()
         return inner.expandedTo(self.minimumSizeHint())
 
     def minimumSizeHint(self):
-        inner = (
-            self.layout().totalMinimumSize() if self.layout() and not self.collapsed else qt.QSize()
-        )
+        inner = qt.QSize() if self._bare else self.layout().totalMinimumSize()
         return inner.expandedTo(qt.QSize(100, HEADER_HEIGHT))
+
+    @property
+    def _bare(self) -> bool:
+        """Whether there is just the header to see."""
+        return self.collapsed or self.layout() is None
 
     def paintEvent(self, event) -> None:
         option = QtWidgets.QStyleOptionButton()

@@ -64,6 +64,7 @@ def install() -> types.ModuleType:
         cls.__setattr__ = _strict_setattr
     _install_connect(classes)
     _install_names()
+    _install_truth(classes)
     qt.Signal, qt.Slot, qt.SIGNAL, qt.SLOT = (
         QtCore.Signal,
         QtCore.Slot,
@@ -196,6 +197,19 @@ def _install_names() -> None:
         setattr(QtWidgets.QFileDialog, dialog, _first_of(getattr(QtWidgets.QFileDialog, dialog)))
     for dialog in ("getText", "getItem"):
         setattr(QtWidgets.QInputDialog, dialog, _first_of(getattr(QtWidgets.QInputDialog, dialog)))
+
+
+def _install_truth(classes: list[type]) -> None:
+    """What an object is worth in `if object:`: deleted or empty ones (layouts, menus) are false."""
+    QtCore.QObject.__bool__ = lambda self: shiboken6.isValid(self)
+    for cls in classes:
+        recorded = record().classes.get(cls.__name__)
+        if recorded is not None and "isEmpty" in recorded.methods:
+            cls.__bool__ = _is_there_and_filled
+
+
+def _is_there_and_filled(instance) -> bool:
+    return shiboken6.isValid(instance) and not instance.isEmpty()
 
 
 def _first_of(function):

@@ -29,6 +29,20 @@ class qMRMLWidget(QtWidgets.QWidget):  # noqa: N801
 
 
 @wraps_slicer_class
+class qMRMLSortFilterProxyModel(QtCore.QObject):  # noqa: N801
+    """Decides which nodes a selector offers; here just the ones that are hidden by their ids."""
+
+    hiddenNodeIDs = Field(())
+
+    def __init__(self, parent=None) -> None:
+        super().__init__(parent)
+        self._onChanged = lambda: None
+
+    def _changed(self, name: str) -> None:
+        self._onChanged()
+
+
+@wraps_slicer_class
 class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
     """Chooses one node of the scene, of given classes and attributes."""
 
@@ -56,6 +70,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
         self._attributes: list[tuple[str, str, str | None]] = []
         self._ids: list[str | None] = []
         self._currentId: str | None = None
+        self._leavingId: str | None = None
+        self._proxy = qMRMLSortFilterProxyModel(self)
+        self._proxy._onChanged = self._refresh
         self._combo = QtWidgets.QComboBox(self)
         self._combo.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
         layout = QtWidgets.QHBoxLayout(self)
@@ -79,7 +96,13 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
                 scene.EndCloseEvent,
             ):
                 self._observations.append((scene, scene.AddObserver(event, self._onScene)))
+            # Early, so that nobody relies on coming first without having asked for it.
+            leaving = scene.AddObserver(scene.NodeAboutToBeRemovedEvent, self._onLeaving, 10.0)
+            self._observations.append((scene, leaving))
         self._refresh()
+
+    def sortFilterProxyModel(self) -> qMRMLSortFilterProxyModel:
+        return self._proxy
 
     def addAttribute(self, nodeType: str, name: str, value=None) -> None:
         self._attributes.append((nodeType, name, None if value is None else str(value)))
@@ -131,6 +154,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
     def _accepts(self, node) -> bool:
         if node.GetHideFromEditors() and not self.showHidden:
             return False
+        if node.GetID() in (self._leavingId, *self._proxy.hiddenNodeIDs):
+            return False
         kinds = self._types()
         if not any(node.IsA(kind) for kind in kinds):
             return False
@@ -145,7 +170,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
         )
 
     def _refresh(self) -> None:
-        """Fill the list anew, keeping the choice where it is still possible."""
+        """Fill the list anew, keeping the choice where it is still possible.
+
+        Where it is not, the node that comes into its row is chosen: a QComboBox does so by itself.
+        """
+        row = self._ids.index(self._currentId) if self._currentId else None
         nodes = []
         if self._scene is not None and not self._scene.IsBatchProcessing():
             every = (self._scene.GetNthNode(i) for i in range(self._scene.GetNumberOfNodes()))
@@ -160,7 +189,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
         for node in nodes:
             self._combo.addItem(node.GetName())
         self._combo.blockSignals(False)
-        self._choose(self._currentId if self._currentId in self._ids else self._default())
+        if self._currentId in self._ids:
+            self._choose(self._currentId)
+        else:
+            last = len(self._ids) - 1
+            self._choose(self._default() if row is None else self._ids[min(row, last)])
 
     def _default(self) -> str | None:
         return None if self.noneEnabled else self._ids[0]
@@ -179,6 +212,12 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
             self._choose(self._ids[index])
 
     def _onScene(self, caller, event) -> None:
+        self._leavingId = None
+        self._refresh()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onLeaving(self, caller, event, node) -> None:
+        self._leavingId = node.GetID()
         self._refresh()
 
     def _onNode(self, caller, event) -> None:
@@ -199,7 +238,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
         self._observations = []
 
 
-CLASSES = {cls.__name__: cls for cls in (qMRMLWidget, qMRMLNodeComboBox)}
+CLASSES = {cls.__name__: cls for cls in (qMRMLWidget, qMRMLNodeComboBox, qMRMLSortFilterProxyModel)}
 
 
 def install() -> None:

@@ -115,6 +115,25 @@ def calls(tree: ast.Module) -> Iterator[ast.Call]:
     return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
+def truths(node: ast.AST) -> list[ast.expr]:
+    """The expressions whose truth a piece of code asks for."""
+    if isinstance(node, (ast.If, ast.IfExp, ast.While, ast.Assert)):
+        return [node.test]
+    if isinstance(node, ast.BoolOp):
+        return node.values
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return [node.operand]
+    return node.ifs if isinstance(node, ast.comprehension) else []
+
+
+def names_a_layout(expression: ast.expr) -> bool:
+    """Whether `layout`, `self.formLayout`, `box.layout()` and the like."""
+    if isinstance(expression, ast.Call):
+        expression = expression.func
+    name = getattr(expression, "attr", getattr(expression, "id", ""))
+    return name.lower().endswith("layout")
+
+
 def test_there_is_something_to_check():
     assert len(SOURCES) > 10 and len(FORMS) >= 2
 
@@ -225,6 +244,48 @@ def test_no_idiom_is_used_that_fails_in_a_real_slicer(path):
             wrong.append(text)
 
     assert wrong == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_layouts_are_reached_by_their_widgets(path):
+    """`childWidgetVariables` lacks layouts that are empty in the form."""
+    layouts = {
+        layout.get("name") for form in FORMS for layout in ElementTree.parse(form).iter("layout")
+    }
+    wrong = {
+        ".".join(parts)
+        for _, parts in chains(parsed(path))
+        if "ui" in parts[:-1] and parts[parts.index("ui") + 1] in layouts
+    }
+
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_layouts_are_not_asked_for_their_truth(path):
+    """An empty one is false."""
+    asked = [truth for node in ast.walk(parsed(path)) for truth in truths(node)]
+
+    assert [ast.unparse(truth) for truth in asked if names_a_layout(truth)] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "wrong"),
+    [
+        ("if layout: pass", True),
+        ("if not self.layout(): pass", True),
+        ("while a and form._layout: pass", True),
+        ("x = layout or other", True),
+        ("x = 1 if box.layout() else 2", True),
+        ("y = [l for l in z if l.layout]", True),
+        ("if layout is not None: pass", False),
+        ("if layout.count(): pass", False),
+    ],
+)
+def test_a_layout_that_is_asked_for_its_truth_is_noticed(code, wrong):
+    asked = [truth for node in ast.walk(ast.parse(code)) for truth in truths(node)]
+
+    assert any(names_a_layout(truth) for truth in asked) is wrong
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)

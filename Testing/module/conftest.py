@@ -13,7 +13,7 @@ slicer = pytest.importorskip("slicer")
 
 from host.core import start_core  # noqa: E402  (it also gives slicer-core what it lacks)
 
-FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
+FAKE_ENGINE = Path(__file__).resolve().parents[1] / "fake_engine.py"
 
 
 @pytest.fixture(scope="session")
@@ -100,14 +100,18 @@ def put_under(hierarchy):
 
 @pytest.fixture
 def fake_python(tmp_path):
-    """Makes a program to be taken for Python, whose engine behaves as told: see fake_engine.py."""
+    """Makes a program to be taken for Python, whose engine behaves as told: see fake_engine.py.
+
+    With `launcher` the engine is a child of the program, as PythonSlicer's is.
+    """
     if os.name == "nt":
         pytest.skip("the fake engine is a POSIX script")
 
-    def make(behaviour: str, gate: Path | None = None) -> str:
+    def make(behaviour: str, gate: Path | None = None, launcher: bool = False) -> str:
         program = tmp_path / f"python-{behaviour}"
         variables = f"FAKE_ENGINE={behaviour} FAKE_GATE='{gate or ''}'"
-        program.write_text(f"#!/bin/sh\n{variables} exec '{sys.executable}' '{FAKE_ENGINE}'\n")
+        run = f"{'' if launcher else 'exec '}'{sys.executable}' '{FAKE_ENGINE}'"
+        program.write_text(f"#!/bin/sh\nexport {variables}\n{run}\nexit $?\n")
         program.chmod(0o755)
         return str(program)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -14,6 +15,7 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULE = REPOSITORY / "FactorizerSegmentation"
 LIBRARY = MODULE / "FactorizerSegmentationLib"
+REMEDY = "CMakeLists.txt does not list the files as they are. Run: python3 run.py lists"
 
 
 def cmake_list(name: str) -> list[str]:
@@ -41,18 +43,41 @@ def s4ext() -> dict[str, str]:
     return {pair[0]: pair[1].strip() for pair in pairs}
 
 
+def run_py():
+    """The module run.py at the repository's root."""
+    specification = importlib.util.spec_from_file_location("run_py", REPOSITORY / "run.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_the_lists_of_installed_files_are_up_to_date():
+    text = (MODULE / "CMakeLists.txt").read_text(encoding="utf-8")
+
+    assert run_py().with_current_lists(text) == text, REMEDY
+
+
 def test_every_python_file_is_installed():
     code = {name for name in files_under("FactorizerSegmentationLib", "factorizer_engine")}
     wanted = {name for name in code if name.endswith(".py")} | {"FactorizerSegmentation.py"}
 
-    assert set(cmake_list("MODULE_PYTHON_SCRIPTS")) == wanted
+    assert set(cmake_list("MODULE_PYTHON_SCRIPTS")) == wanted, REMEDY
 
 
 def test_every_resource_is_installed():
     code = files_under("FactorizerSegmentationLib", "factorizer_engine")
     data = {name for name in code if not name.endswith((".py", ".pyc"))}
 
-    assert set(cmake_list("MODULE_PYTHON_RESOURCES")) == data | files_under("Resources")
+    assert set(cmake_list("MODULE_PYTHON_RESOURCES")) == data | files_under("Resources"), REMEDY
+
+
+def test_lists_lose_what_is_gone_and_gain_what_is_new():
+    run = run_py()
+    current = (MODULE / "CMakeLists.txt").read_text(encoding="utf-8")
+    stale = current.replace("  factorizer_engine/__init__.py\n", "  factorizer_engine/gone.py\n")
+
+    assert stale != current
+    assert run.with_current_lists(stale) == run.with_current_lists(current)
 
 
 @pytest.mark.parametrize("name", ["MODULE_PYTHON_SCRIPTS", "MODULE_PYTHON_RESOURCES"])

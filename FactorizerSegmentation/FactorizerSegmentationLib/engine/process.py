@@ -10,53 +10,28 @@ import logging
 import os
 import signal
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from factorizer_engine import protocol
-from factorizer_engine.protocol.errors import CancelledError, EngineError
-from factorizer_engine.protocol.messages import Message, ProtocolError
-from factorizer_engine.protocol.progress import Progress
-from factorizer_engine.protocol.wire import ProgressEvent, Reply, Request, decode_answer
+from factorizer_engine.protocol.conversation import (
+    CANCEL_SECONDS,
+    Callbacks,
+    Conversation,
+    Result,
+)
+from factorizer_engine.protocol.errors import CancelledError, EngineStartError
+from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
+from factorizer_engine.protocol.tasks.task import Nothing, Params, Task
 
 MODULE_FOLDER = Path(__file__).resolve().parents[2]
-KILL_AFTER_MS = 2000
+KILL_AFTER_MS = round(1000 * CANCEL_SECONDS)
 REAP_MS = 1000
-KEPT_LOG_LINES = 80
-
-CRASHED = "crashed"
-NOT_STARTED = "not_started"
-CANCELLED = CancelledError.kind
-
-
-@dataclass(frozen=True)
-class Callbacks:
-    """Who is told about one request; exactly one of `finished` and `failed` is called, once.
-
-    Attributes:
-        finished: Gets the result message.
-        failed: Gets the kind of the error (an `EngineError.kind`, `CRASHED` or `NOT_STARTED`) and
-            one sentence for the user.
-        progress: Gets every `Progress`.
-    """
-
-    finished: Callable[[Message], None]
-    failed: Callable[[str, str], None]
-    progress: Callable[[Progress], None] | None = None
-
-
-@dataclass
-class _Pending:
-    method: str
-    callbacks: Callbacks
-    cancelled: bool = False
 
 
 class EngineProcess:
@@ -70,17 +45,14 @@ class EngineProcess:
     def __init__(
         self,
         python: str | None = None,
-        onHello: Callable[[protocol.HelloResult], None] | None = None,
+        onHello: Callable[[HelloResult], None] = lambda hello: None,
     ) -> None:
         self._python = python
         self._onHello = onHello
-        self._process = None
+        self._conversation = Conversation(self._write, self._kill)
+        self._process: Any = None
         self._retired: list = []
-        self._workerPid: int | None = None
-        self._pending: dict[int, _Pending] = {}
-        self._lastId = 0
         self._unread = b""
-        self._log: deque[str] = deque(maxlen=KEPT_LOG_LINES)
         slicer.app.connect("aboutToQuit()", self._onQuit)
 
     @property
@@ -102,33 +74,35 @@ class EngineProcess:
     @property
     def processId(self) -> int | None:
         """The engine's own process id, as it reported it."""
-        return self._workerPid
+        greeting = self._conversation.greeting
+        return greeting.pid if self.running and greeting is not None else None
 
     @property
     def log(self) -> str:
         """The last lines that the engine wrote to its error output."""
-        return "\n".join(self._log)
+        return self._conversation.log
 
-    def request(self, method: str, params: Message, callbacks: Callbacks) -> int:
+    def request(
+        self, task: Task[Params, Result], params: Params, callbacks: Callbacks[Result]
+    ) -> int:
         """Send a request, starting the engine if needed; returns the id to cancel it by."""
         if self._process is None:
             self._start()
-        return self._send(method, params, callbacks)
+        requestId = self._conversation.ask(task, params, callbacks)
+        if self._process is None:
+            fail = partial(self._conversation.fail, requestId, self._startError())
+            qt.QTimer.singleShot(0, fail)
+        return requestId
 
     def cancel(self, requestId: int) -> None:
         """Ask to stop a request; an engine that does not obey within 2 s is killed."""
-        pending = self._pending.get(requestId)
-        if pending is None or pending.cancelled:
-            return
-        pending.cancelled = True
-        ignore = Callbacks(lambda result: None, lambda kind, sentence: None)
-        self._send("cancel", protocol.CancelParams(requestId), ignore)
-        qt.QTimer.singleShot(KILL_AFTER_MS, partial(self._killIfPending, requestId))
+        if self._conversation.cancel(requestId):
+            qt.QTimer.singleShot(KILL_AFTER_MS, partial(self._killIfOpen, requestId))
 
     def stop(self) -> None:
         """End the process with all its children, now; open requests fail as cancelled."""
         self._kill()
-        self._failAll(CANCELLED, _("The run was cancelled."))
+        self._conversation.end(CancelledError())
 
     def close(self) -> None:
         """End the process for good; call before dropping the object."""
@@ -148,13 +122,12 @@ class EngineProcess:
         process.errorOccurred.connect(partial(self._onProcessError, process))
         process.finished.connect(partial(self._onProcessFinished, process))
         self._process = process
-        self._workerPid = None
         self._unread = b""
-        self._log.clear()
+        self._conversation.begin()
         process.start(self.python, ["-m", "factorizer_engine.service.worker"])
         if self._process is process:
-            hello = Callbacks(self._onHelloResult, lambda kind, sentence: None)
-            self._send("hello", protocol.HelloParams(), hello)
+            hello = Callbacks(self._onHello, lambda error: None)
+            self._conversation.ask(HELLO, Nothing(), hello)
 
     def _environment(self):
         """The environment from before Slicer's launcher, in which PythonSlicer and others start."""
@@ -166,15 +139,9 @@ class EngineProcess:
             environment.insert("PYTHONNOUSERSITE", "1")
         return environment
 
-    def _send(self, method: str, params: Message, callbacks: Callbacks) -> int:
-        self._lastId += 1
-        requestId = self._lastId
-        self._pending[requestId] = _Pending(method, callbacks)
+    def _write(self, line: bytes) -> None:
         if self._process is not None:
-            self._process.write(Request(requestId, method, params.to_dict()).encode())
-        else:
-            qt.QTimer.singleShot(0, partial(self._failNotStarted, requestId))
-        return requestId
+            self._process.write(line)
 
     def _onOutput(self, process, *ignored) -> None:
         if process is not self._process:
@@ -182,101 +149,39 @@ class EngineProcess:
         self._unread += process.readAllStandardOutput().data()
         *lines, self._unread = self._unread.split(b"\n")
         for line in lines:
-            if line.strip():
-                self._onLine(line)
-
-    def _onLine(self, line: bytes) -> None:
-        try:
-            answer = decode_answer(line)
-        except ProtocolError as error:
-            logging.warning("Factorizer engine: %s %s", error, error.details)
-            return
-        pending = self._pending.get(answer.id)
-        if pending is None:
-            return
-        if isinstance(answer, ProgressEvent):
-            if pending.callbacks.progress is not None and not pending.cancelled:
-                pending.callbacks.progress(answer.progress)
-            return
-        del self._pending[answer.id]
-        self._onReply(pending, answer)
-
-    def _onReply(self, pending: _Pending, reply: Reply) -> None:
-        if pending.cancelled:
-            pending.callbacks.failed(CANCELLED, _("The run was cancelled."))
-            return
-        try:
-            if reply.error is not None:
-                raise reply.error
-            result = protocol.RESULTS[pending.method].from_dict(reply.result)
-        except EngineError as error:
-            if error.details:
-                logging.info("Factorizer engine, %s: %s", pending.method, error.details)
-            pending.callbacks.failed(error.kind, str(error))
-            return
-        pending.callbacks.finished(result)
-
-    def _onHelloResult(self, hello: protocol.HelloResult) -> None:
-        self._workerPid = hello.pid
-        if self._onHello is not None:
-            self._onHello(hello)
+            self._conversation.hear(line)
 
     def _onErrorOutput(self, process, *ignored) -> None:
-        text = process.readAllStandardError().data().decode("utf-8", "replace")
-        for line in text.splitlines():
-            if line.strip():
-                self._log.append(line.rstrip())
-                logging.debug("Factorizer engine: %s", line.rstrip())
+        for line in process.readAllStandardError().data().splitlines():
+            text = self._conversation.hear_log(line) if process is self._process else ""
+            if text:
+                logging.debug("Factorizer engine: %s", text)
 
     def _onProcessError(self, process, error) -> None:
         if process is self._process and error == qt.QProcess.FailedToStart:
             self._retire(process)
-            for requestId in list(self._pending):
-                self._failNotStarted(requestId)
+            self._conversation.end(self._startError())
 
     def _onProcessFinished(self, process, *ignored) -> None:
         if process is self._process:
             self._onOutput(process)
             self._onErrorOutput(process)
             self._retire(process)
-            if self._pending:
-                logging.error("The Factorizer engine stopped unexpectedly.\n%s", self.log)
-            self._failAll(CRASHED, self._crashSentence(process))
+            killed = process.exitStatus() == qt.QProcess.CrashExit
+            error = self._conversation.crash(self.python, None if killed else process.exitCode())
+            if self._conversation.waits:
+                logging.error("The Factorizer engine stopped unexpectedly.\n%s", error.details)
+            self._conversation.end(error)
         if process in self._retired:
             self._retired.remove(process)
             process.deleteLater()
 
-    def _crashSentence(self, process) -> str:
-        missing = [line for line in self._log if "ModuleNotFoundError" in line]
-        if missing:
-            name = missing[-1].split("named")[-1].strip(" '\"")
-            return _(
-                "The engine could not start because the Python package '{name}' is missing from "
-                "{python}; install it there and try again."
-            ).format(name=name, python=self.python)
-        if process.exitStatus() == qt.QProcess.CrashExit:
-            return _(
-                "The engine stopped unexpectedly, most often because memory ran out; close other "
-                "programs and try again."
-            )
-        return _("The engine stopped unexpectedly; the application log says more.")
+    def _startError(self) -> EngineStartError:
+        sentence = _("The engine could not be started with {python}; choose another Python.")
+        return EngineStartError(sentence.format(python=self.python))
 
-    def _failNotStarted(self, requestId: int) -> None:
-        pending = self._pending.pop(requestId, None)
-        if pending is not None:
-            sentence = _("The engine could not be started with {python}; choose another Python.")
-            pending.callbacks.failed(NOT_STARTED, sentence.format(python=self.python))
-
-    def _failAll(self, kind: str, sentence: str) -> None:
-        pending, self._pending = list(self._pending.values()), {}
-        for request in pending:
-            if request.cancelled:
-                request.callbacks.failed(CANCELLED, _("The run was cancelled."))
-            else:
-                request.callbacks.failed(kind, sentence)
-
-    def _killIfPending(self, requestId: int) -> None:
-        if requestId in self._pending:
+    def _killIfOpen(self, requestId: int) -> None:
+        if self._conversation.is_open(requestId):
             logging.info("The Factorizer engine did not stop by itself and was killed.")
             self.stop()
 
@@ -284,7 +189,7 @@ class EngineProcess:
         process = self._process
         if process is None:
             return
-        pids = {process.processId(), self._workerPid}
+        pids = {process.processId(), self.processId}
         self._retire(process)
         killProcesses(pid for pid in pids if pid)
         process.kill()
@@ -292,7 +197,6 @@ class EngineProcess:
     def _retire(self, process) -> None:
         """Forget the process; it is kept alive until Qt says that it has ended."""
         self._process = None
-        self._workerPid = None
         self._retired.append(process)
 
 

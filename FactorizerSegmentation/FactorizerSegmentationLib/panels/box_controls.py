@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
+from FactorizerSegmentationLib.panels.node_selectors import deselect, release
 from FactorizerSegmentationLib.parameters import Parameters
 from FactorizerSegmentationLib.scene.boxes import createBoxAround
 from FactorizerSegmentationLib.scene.updates import belongsTo
@@ -24,7 +26,7 @@ class BoxControls:
     """
 
     def __init__(
-        self, ui, onChanged: Callable[[], None], onNewBox: Callable[[], tuple[object, object]]
+        self, ui, onChanged: Callable[[], None], onNewBox: Callable[[], tuple[Any, Any]]
     ) -> None:
         self._ui = ui
         self._onChanged = onChanged
@@ -104,11 +106,16 @@ class BoxControls:
             widget.enabled = enabled
         self._ui.newBoxButton.enabled = enabled and self._onNewBox()[0] is not None
 
+    def forget(self, node) -> None:
+        """A node is about to go: no other box or segmentation may stand in for it."""
+        deselect(self._selectors(), node)
+
     def release(self) -> None:
         """Let go of the scene, as before the widgets are deleted."""
-        for selector in (self._ui.boxSelector, self._ui.targetSelector):
-            selector.blockSignals(True)
-            selector.setMRMLScene(None)
+        release(self._selectors())
+
+    def _selectors(self) -> tuple:
+        return self._ui.boxSelector, self._ui.targetSelector
 
     def _onToggled(self, checked: bool) -> None:
         self._ui.boxSettings.visible = checked
@@ -116,14 +123,13 @@ class BoxControls:
         if chosen is not None and chosen.GetDisplayNode() is not None:
             chosen.GetDisplayNode().SetVisibility(checked)
         if checked and self._parameters is not None:
-            self._parameters.boxed = True  # before other choices show all parameters anew
-            self._proposeChoices()
+            self._parameters.inputs.boxed = True  # before other choices show all parameters anew
+            self._proposeChoices(self._parameters.segment.segmentation)
         self._onChanged()
 
-    def _proposeChoices(self) -> None:
+    def _proposeChoices(self, result) -> None:
         """The last result, if it fits, and a box, if there is none yet."""
         volume = self._onNewBox()[0]
-        result = self._parameters.segmentation
         if self.target is None and result is not None and volume is not None:
             if belongsTo(result, volume):
                 self._ui.targetSelector.setCurrentNode(result)

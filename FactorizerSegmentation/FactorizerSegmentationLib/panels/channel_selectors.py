@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.models import Channel
+from FactorizerSegmentationLib.panels.node_selectors import deselect, hide, release
+from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene.matching import matchVolumes
+from FactorizerSegmentationLib.scene.volumes import isScan
 
 
 class ChannelSelectors:
@@ -25,7 +29,7 @@ class ChannelSelectors:
         self._onChanged = onChanged
         self._form = None
         self._channels: tuple[Channel, ...] = ()
-        self._selectors: dict[str, object] = {}
+        self._selectors: dict[str, Any] = {}
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -54,21 +58,26 @@ class ChannelSelectors:
 
     def release(self) -> None:
         """Let go of the scene, as before the widgets are deleted."""
-        for selector in self._selectors.values():
-            selector.blockSignals(True)
-            selector.setMRMLScene(None)
+        release(self._selectors.values())
 
-    def volumes(self) -> dict[str, object]:
+    def volumes(self) -> dict[str, Any]:
         """Channel name to the chosen volume node, or None."""
         return {name: selector.currentNode() for name, selector in self._selectors.items()}
 
-    def setVolumes(self, volumes: dict[str, object]) -> None:
+    def setVolumes(self, volumes: dict[str, Any]) -> None:
         """Choose volumes without calling `onChanged`."""
         for name, node in volumes.items():
-            selector = self._selectors[name]
-            blocked = selector.blockSignals(True)
-            selector.setCurrentNode(node)
-            selector.blockSignals(blocked)
+            with signalsBlocked(self._selectors[name]):
+                self._selectors[name].setCurrentNode(node)
+
+    def forget(self, node) -> None:
+        """Leave the rows empty in which a volume is chosen that is about to go."""
+        deselect(self._selectors.values(), node)
+
+    def offerScansOnly(self, scene) -> None:
+        """Leave heatmaps and other results out of the lists, and where they are chosen nothing."""
+        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
+        hide(self._selectors.values(), [node for node in volumes if not isScan(node)])
 
     def fillEmpty(self, scene) -> bool:
         """Choose volumes by their names where none is chosen; returns whether any was."""
@@ -85,6 +94,10 @@ class ChannelSelectors:
         missing = [name for name, node in volumes.items() if node is None]
         if missing:
             return _("Choose the volume for {names}.").format(names=", ".join(missing))
+        for name, node in volumes.items():
+            if not isScan(node):
+                sentence = _("'{volume}' is not a scan but a result; choose another for {name}.")
+                return sentence.format(volume=node.GetName(), name=name)
         names = list(volumes)
         for index, first in enumerate(names):
             for second in names[index + 1 :]:

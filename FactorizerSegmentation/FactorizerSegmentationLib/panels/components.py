@@ -5,35 +5,35 @@ from __future__ import annotations
 import slicer
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.conversation import Callbacks
+from factorizer_engine.protocol.errors import EngineError
+from FactorizerSegmentationLib.panels.inputs import InputsPanel
+from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.run_controls import RunControls
-from FactorizerSegmentationLib.panels.segment import BAD_INPUT, SegmentPanel
+from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.tables import currentKey, fillTable, selectKey
-from FactorizerSegmentationLib.parameters import Parameters
 from FactorizerSegmentationLib.scene import overlays
 from FactorizerSegmentationLib.scene.errors import SceneError
-from FactorizerSegmentationLib.tasks.run import Outcome, RunCallbacks
+from FactorizerSegmentationLib.tasks.components import Explained
 
 
-class ComponentsPanel:
+class ComponentsPanel(Panel):
     """Explain/Cancel; the components by contribution; the chosen one as a heatmap over the scan.
 
     Args:
         logic: The FactorizerSegmentationLogic.
         uiPath: The .ui file.
-        inputs: The panel whose model, scans and device are explained.
+        inputs: Says what is explained.
     """
 
-    def __init__(self, logic, uiPath: str, inputs: SegmentPanel) -> None:
-        self._logic = logic
+    pack = "components"
+
+    def __init__(self, logic, uiPath: str, inputs: InputsPanel) -> None:
+        super().__init__(logic, uiPath)
         self._inputs = inputs
-        self._parameters: Parameters | None = None
-        self._guiTag = None
         self._regionsOf: str | None = None
         self._listed: list[str] = []
         self.overlay = overlays.HeatmapOverlay()
-        self.widget = slicer.util.loadUI(uiPath)
-        self.widget.setMRMLScene(slicer.mrmlScene)
-        self.ui = slicer.util.childWidgetVariables(self.widget)
         self.controls = RunControls(
             self.ui.explainButton,
             self.ui.explainProgressBar,
@@ -49,29 +49,19 @@ class ComponentsPanel:
         self.ui.shownPartSlider.connect("valueChanged(double)", self._onShownPartChanged)
         self.ui.hideHeatmapButton.connect("clicked()", self.hideHeatmap)
 
-    def setParameters(self, parameters: Parameters | None) -> None:
-        """Show and change these parameters; None before the scene or the panel goes."""
-        if parameters is not self._parameters:
-            if self._parameters is not None:
-                self._parameters.disconnectGui(self._guiTag)
-            self._parameters = parameters
-            if parameters is not None:
-                widgets = {
-                    "componentCount": self.ui.componentCountSpinBox,
-                    "heatmapOpacity": self.ui.opacitySlider,
-                    "heatmapShownPart": self.ui.shownPartSlider,
-                }
-                self._guiTag = parameters.connectParametersToGui(widgets)
-        if parameters is not None:
-            self._showRegions()
-            self.showHeatmaps(self._logic.heatmaps())
+    def boundWidgets(self) -> dict[str, object]:
+        return {
+            "componentCount": self.ui.componentCountSpinBox,
+            "heatmapOpacity": self.ui.opacitySlider,
+            "heatmapShownPart": self.ui.shownPartSlider,
+        }
+
+    def show(self) -> None:
+        self._showRegions()
+        self.showHeatmaps(self._logic.heatmaps())
 
     def update(self) -> None:
-        """Bring buttons and the list up to date with the scene and the logic."""
-        if self._logic.busy and not self.controls.running:
-            self.controls.setProblem(_("Wait until the running computation has ended."))
-        else:
-            self.controls.setProblem(self._inputs.problem())
+        self.controls.setProblem(self._inputs.problem())
         if self._parameters is not None:
             self._showRegions()
         for widget in (self.ui.componentCountSpinBox, self.ui.regionComboBox):
@@ -93,11 +83,12 @@ class ComponentsPanel:
         self._listed = keys
         if not nodes:
             return
-        infos = [overlays.heatmapInfo(node) for node in nodes]
-        regions = list(infos[0].contributions)
+        heatmaps = filter(None, map(overlays.heatmapOf, nodes))
+        found = [heatmap.component for heatmap in heatmaps]
+        regions = list(found[0].contributions)
         rows = [
-            (info.name, *(f"{info.contributions.get(name, 0.0):+.2f}" for name in regions))
-            for info in infos
+            (item.name, *(f"{item.contributions.get(name, 0.0):+.2f}" for name in regions))
+            for item in found
         ]
         fillTable(self.ui.componentsTable, (_("Component"), *regions), rows, keys)
 
@@ -112,45 +103,36 @@ class ComponentsPanel:
         self.showHeatmaps(left)
         self.update()
 
-    def release(self) -> None:
-        """Let go of scene and parameters before the widget is deleted."""
-        self.setParameters(None)
-
     def _showRegions(self) -> None:
         """Offer the regions of the chosen model."""
         model = self._inputs.model
         combo = self.ui.regionComboBox
         if model is not None and model.name != self._regionsOf:
             self._regionsOf = model.name
-            blocked = combo.blockSignals(True)
-            combo.clear()
-            combo.addItem(_("Everything that was found"), "")
-            for name, title in model.regions.items():
-                combo.addItem(f"{title} ({name})", name)
-            combo.blockSignals(blocked)
-        blocked = combo.blockSignals(True)
-        combo.currentIndex = max(0, combo.findData(self._parameters.region))
-        combo.blockSignals(blocked)
+            with signalsBlocked(combo):
+                combo.clear()
+                combo.addItem(_("Everything that was found"), "")
+                for region in model.regions:
+                    combo.addItem(f"{region.title} ({region.name})", region.name)
+        with signalsBlocked(combo):
+            combo.currentIndex = max(0, combo.findData(self._own.region))
 
     def _onRegionChanged(self, index: int) -> None:
         if self._parameters is not None and index >= 0:
-            self._parameters.region = self.ui.regionComboBox.itemData(index)
+            self._own.region = self.ui.regionComboBox.itemData(index)
 
     def _onExplain(self) -> None:
         settings = self._inputs.settings()
-        python = self._inputs.ui.pythonLineEdit.text.strip()
-        if settings is None or not self._logic.prepareEngine(python):
+        if settings is None or not self._logic.prepareEngine(settings.python):
             return
-        callbacks = RunCallbacks(self._onFinished, self._onFailed, self.controls.progressed)
+        callbacks = Callbacks(self._onFinished, self._onFailed, self.controls.progressed)
         self.controls.started()
         try:
-            self._logic.explain(
-                settings, callbacks, self._parameters.componentCount, self._parameters.region
-            )
+            self._logic.explain(settings, callbacks, self._own.componentCount, self._own.region)
         except SceneError as error:
-            self._onFailed(BAD_INPUT, str(error))
+            self._onFailed(error)
 
-    def _onFinished(self, outcome: Outcome) -> None:
+    def _onFinished(self, outcome: Explained) -> None:
         self.showHeatmaps(outcome.heatmapNodes)
         if outcome.heatmapNodes:
             self.controls.ended(outcome.note)
@@ -159,8 +141,8 @@ class ComponentsPanel:
             self.controls.ended(_("No component stands out: the model found nothing here."))
         self._logic.notify()
 
-    def _onFailed(self, kind: str, sentence: str) -> None:
-        self.controls.failed(kind, sentence)
+    def _onFailed(self, error: EngineError) -> None:
+        self.controls.failed(error)
         self._logic.notify()
 
     def _onComponentSelected(self) -> None:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from FactorizerSegmentationLib.models import ModelSummary
+from factorizer_engine.protocol.models import ModelDescription
 from FactorizerSegmentationLib.panels.run_controls import durationText
-from FactorizerSegmentationLib.tasks.run import Outcome, RunSettings
+from FactorizerSegmentationLib.tasks.run import RunSettings
 
 SETTING = "FactorizerSegmentation/Seconds"
 
 
-def rememberDuration(settings: RunSettings, outcome: Outcome) -> None:
+def rememberDuration(settings: RunSettings, secondsByStage: Mapping[str, float]) -> None:
     """Keep what a run took, if it was one as most are: all of the scan, without mirroring."""
-    if settings.boxId is None and settings.mirroring is None and outcome.seconds:
-        seconds = sum(outcome.seconds.values())
+    if settings.boxId is None and settings.mirroring is None and secondsByStage:
+        seconds = sum(secondsByStage.values())
         qt.QSettings().setValue(_key(settings.model, settings.device), f"{seconds:.2f}")
 
 
-def lastDuration(model: ModelSummary, device: str) -> float | None:
+def lastDuration(model: ModelDescription, device: str) -> float | None:
     """Seconds that the last run of this version of a model took on a device; None before one.
 
     Args:
@@ -32,18 +34,18 @@ def lastDuration(model: ModelSummary, device: str) -> float | None:
         return None
 
 
-def describeModel(model: ModelSummary, device: str) -> str:
+def describeModel(model: ModelDescription, device: str) -> str:
     """What a model does and how long it takes: here, if it has run here, or by its card."""
-    measured, stated = lastDuration(model, device), model.expectedSeconds.get("cpu")
+    measured, stated = lastDuration(model, device), model.expected_seconds.get("cpu")
     if measured:
         text = _("{description} The last scan took {time} on this computer.")
-    elif stated:
+        return text.format(description=model.summary, time=durationText(measured))
+    if stated:
         text = _("{description} Takes about {time} without a graphics card, by its model card.")
-    else:
-        return model.description
-    return text.format(description=model.description, time=durationText(measured or stated))
+        return text.format(description=model.summary, time=durationText(stated))
+    return model.summary
 
 
-def _key(model: ModelSummary, device: str) -> str:
+def _key(model: ModelDescription, device: str) -> str:
     parts = (model.name, model.version, device)
     return "/".join([SETTING, *(part.replace("/", "-").replace("\\", "-") for part in parts)])

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.errors import CancelledError, EngineError
 from factorizer_engine.protocol.progress import Progress
-from FactorizerSegmentationLib.engine.process import CANCELLED
 
 ERROR_STYLE = "color: #d9534f"
 
@@ -80,10 +80,10 @@ class RunControls:
         self._end()
         self.setStatus(sentence)
 
-    def failed(self, kind: str, sentence: str) -> None:
+    def failed(self, error: EngineError) -> None:
         """The run is over without a result."""
         self._end()
-        self.setStatus(sentence, isError=kind != CANCELLED)
+        self.setStatus(str(error), isError=not isinstance(error, CancelledError))
 
     def setStatus(self, sentence: str, isError: bool = False) -> None:
         """Show one sentence below the button; the empty string hides the line."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import qt
 
+from FactorizerSegmentationLib.panels.signals import signalsBlocked
+
 
 def fillTable(
     table,
@@ -21,24 +23,24 @@ def fillTable(
         keys: By row, what `currentKey` returns.
         colors: By row, red, green and blue (0 to 1) of a swatch before the first column.
     """
-    table.blockSignals(True)
-    table.clear()
-    table.setColumnCount(len(titles))
-    table.setRowCount(len(rows))
-    table.setHorizontalHeaderLabels(list(titles))
-    for row, values in enumerate(rows):
-        for column, value in enumerate(values):
-            table.setItem(row, column, _item(value, alignRight=column > 0))
-        table.item(row, 0).setData(qt.Qt.UserRole, keys[row])
-        if colors is not None and colors[row] is not None:
-            table.item(row, 0).setIcon(_swatch(colors[row]))
-    header = table.horizontalHeader()
-    for column in range(len(titles)):
-        stretch = qt.QHeaderView.Stretch if column == 0 else qt.QHeaderView.ResizeToContents
-        header.setSectionResizeMode(column, stretch)
-    table.clearSelection()
-    table.setCurrentItem(None)
-    table.blockSignals(False)
+    with signalsBlocked(table):
+        table.clear()
+        table.setColumnCount(len(titles))
+        table.setRowCount(len(rows))
+        table.setHorizontalHeaderLabels(list(titles))
+        for row, values in enumerate(rows):
+            for column, value in enumerate(values):
+                table.setItem(row, column, _item(value, alignRight=column > 0))
+            table.item(row, 0).setData(qt.Qt.UserRole, keys[row])
+            color = colors[row] if colors is not None else None
+            if color is not None:
+                table.item(row, 0).setIcon(_swatch(color))
+        header = table.horizontalHeader()
+        for column in range(len(titles)):
+            stretch = qt.QHeaderView.Stretch if column == 0 else qt.QHeaderView.ResizeToContents
+            header.setSectionResizeMode(column, stretch)
+        table.clearSelection()
+        table.setCurrentItem(None)
 
 
 def currentKey(table):

@@ -43,15 +43,15 @@ def createBoxAround(scene, volumeNode, lesion=None):
 
     Args:
         volumeNode: A scalar volume.
-        lesion: A `tables.LesionRow`, or None.
+        lesion: A `Lesion`, or None.
     """
     if lesion is not None:
-        edge = lesion.diameter + 2 * LESION_MARGIN_MM
-        return createBox(scene, lesion.centroid, (edge, edge, edge))
+        edge = lesion.max_diameter_mm + 2 * LESION_MARGIN_MM
+        return createBox(scene, lesion.centroid_ras, (edge, edge, edge))
     bounds = np.zeros(6)
     volumeNode.GetRASBounds(bounds)
     low, high = bounds[::2], bounds[1::2]
-    return createBox(scene, (low + high) / 2, (high - low) / 2)
+    return createBox(scene, ((low + high) / 2).tolist(), ((high - low) / 2).tolist())
 
 
 def worldBoxOf(node) -> WorldBox:

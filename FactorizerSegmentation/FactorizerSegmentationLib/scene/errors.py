@@ -1,7 +1,7 @@
-"""Errors of the Slicer side that a user is meant to read."""
+"""What in the scene stands in the way of a run."""
 
-from __future__ import annotations
+from factorizer_engine.protocol.errors import BadInputError
 
 
-class SceneError(Exception):
-    """What is in the scene cannot be used; the text is one plain sentence for the user."""
+class SceneError(BadInputError):
+    """A node that cannot be used; the message is one sentence for the user."""

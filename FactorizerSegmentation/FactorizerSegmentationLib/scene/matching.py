@@ -9,7 +9,7 @@ import slicer
 from factorizer_engine.protocol.matching import channel_candidates
 from factorizer_engine.protocol.models import Channel
 from FactorizerSegmentationLib.scene.subjects import siblings
-from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE
+from FactorizerSegmentationLib.scene.volumes import isScan
 
 
 def matchVolumes(
@@ -23,8 +23,7 @@ def matchVolumes(
     taken = [node for node in chosen.values() if node is not None]
     studies: dict[int, list] = {}
     for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene):
-        plain = node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors()
-        if plain and node.GetAttribute(ROLE_ATTRIBUTE) is None:
+        if isScan(node):
             studies.setdefault(siblings(node), []).append(node)
     best: dict[str, object] = {}
     for nodes in studies.values():

@@ -10,7 +10,9 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from factorizer_engine.protocol import ComponentInfo
+from factorizer_engine.protocol.components import Component
+from factorizer_engine.protocol.messages import ProtocolError
+from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.layers import ForegroundLayer, SegmentOutlines
 from FactorizerSegmentationLib.scene.subjects import putIntoFolder
 from FactorizerSegmentationLib.scene.volumes import (
@@ -44,26 +46,21 @@ LEGEND_SIZE, LEGEND_POSITION = (0.09, 0.4), (0.97, 0.5)
 
 
 @dataclass(frozen=True)
-class HeatmapInfo:
+class Heatmap:
     """What a heatmap node shows.
 
     Attributes:
-        name: Name of the component.
-        contributions: By region name, the change of its logit inside the lesion that the component
-            is responsible for.
-        window: Lowest and highest value shown, the same for all heatmaps of a run and block.
+        component: The component.
         percentiles: The 0th, 1st, ... 100th percentile of the activation inside the head.
     """
 
-    name: str
-    contributions: dict[str, float]
-    window: tuple[float, float]
+    component: Component
     percentiles: tuple[float, ...]
 
 
 def createHeatmaps(
     scene,
-    components: Iterable[ComponentInfo],
+    components: Iterable[tuple[Component, ScanFile]],
     place: Place,
     folderName: str,
 ) -> list:
@@ -72,48 +69,42 @@ def createHeatmaps(
     Of each, the `DEFAULT_SHOWN_PART` of the head where the component is most active is drawn.
 
     Args:
-        components: With `heatmap` files on the grid of `place`.
+        components: Each with the file of its heatmap, on the grid of `place`.
         folderName: Subject hierarchy folder that takes the nodes, beside the reference volume.
     """
     colors = perceptualColorNode(scene)
     scan = voxelsOf(place.volumeNode)
     nodes = []
-    for component in components:
-        heatmap, window = component.heatmap.load(), component.window
+    for component, file in components:
+        heatmap = file.load()
         node = createVolume(scene, heatmap, place, component.name)
         node.SetAttribute(ROLE_ATTRIBUTE, HEATMAP_ROLE)
-        info = {
-            "contributions": component.contributions,
-            "window": list(window),
-            "percentiles": _percentilesInHead(heatmap, scan),
-        }
-        node.SetAttribute(COMPONENT_ATTRIBUTE, json.dumps(info))
-        _setDisplay(node, colors, window)
+        percentiles = _percentilesInHead(heatmap, scan)
+        content = {"component": component.to_dict(), "percentiles": percentiles}
+        node.SetAttribute(COMPONENT_ATTRIBUTE, json.dumps(content))
+        _setDisplay(node, colors, component.window)
         nodes.append(node)
     if nodes:
         putIntoFolder(nodes, place.volumeNode, folderName)
     return nodes
 
 
-def heatmapInfo(node) -> HeatmapInfo | None:
+def heatmapOf(node) -> Heatmap | None:
     """What a node that `createHeatmaps` made shows; None for other nodes."""
     if node.GetAttribute(ROLE_ATTRIBUTE) != HEATMAP_ROLE:
         return None
     try:
-        info = json.loads(node.GetAttribute(COMPONENT_ATTRIBUTE))
-        low, high = map(float, info["window"])
-        contributions = {name: float(value) for name, value in info["contributions"].items()}
-        percentiles = tuple(map(float, info["percentiles"]))
-    except (TypeError, ValueError, KeyError, AttributeError):  # a scene file can hold anything
+        content = json.loads(node.GetAttribute(COMPONENT_ATTRIBUTE))
+        component = Component.from_dict(content["component"])
+        percentiles = tuple(map(float, content["percentiles"]))
+    except (TypeError, ValueError, KeyError, ProtocolError):  # a scene file can hold anything
         return None
-    if len(percentiles) != 101:
-        return None
-    return HeatmapInfo(node.GetName(), contributions, (low, high), percentiles)
+    return Heatmap(component, percentiles) if len(percentiles) == 101 else None
 
 
 def isHeatmap(node) -> bool:
     """Whether `createHeatmaps` made the node."""
-    return heatmapInfo(node) is not None
+    return heatmapOf(node) is not None
 
 
 def perceptualColorNode(scene):
@@ -194,12 +185,14 @@ def drawPeaks(node, shownPart: float) -> None:
 
     Where it is not active at all nothing is drawn.
     """
-    info = heatmapInfo(node)
-    level = float(np.interp(100 * (1 - shownPart), range(101), info.percentiles))
+    heatmap = heatmapOf(node)
+    if heatmap is None:
+        return
+    level = float(np.interp(100 * (1 - shownPart), range(101), heatmap.percentiles))
     level = max(level, float(np.finfo(np.float32).tiny))
     display = node.GetDisplayNode()
     # The whole range has to be set: values above the window are still to be drawn.
-    top = max(info.window[1], level, node.GetImageData().GetScalarRange()[1])
+    top = max(heatmap.component.window[1], level, node.GetImageData().GetScalarRange()[1])
     display.SetThreshold(level, top)
     display.SetApplyThreshold(True)
 

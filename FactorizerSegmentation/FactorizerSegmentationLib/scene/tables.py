@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import vtk
 
@@ -43,37 +42,24 @@ def isBoxed(tableNode) -> bool:
     return tableNode.GetAttribute(BOX_ATTRIBUTE) is not None
 
 
-@dataclass(frozen=True)
-class LesionRow:
-    """One row of a lesion table; volume in mL, diameter and centroid (RAS) in mm."""
-
-    id: int
-    label: int
-    name: str
-    volume: float
-    diameter: float
-    probability: float
-    centroid: tuple[float, float, float]
-
-
-def lesionRows(tableNode) -> list[LesionRow]:
+def lesionsOf(tableNode) -> list[Lesion]:
     """The lesions of a table that `createLesionTable` made, largest first."""
     table = tableNode.GetTable()
-    rows = []
+    lesions = []
     for row in range(table.GetNumberOfRows()):
         get = {title: table.GetValueByName(row, title) for title in _TITLES}
-        rows.append(
-            LesionRow(
+        lesions.append(
+            Lesion(
                 id=get[ID].ToInt(),
                 label=get[LABEL].ToInt(),
                 name=get[CLASS].ToString(),
-                volume=get[VOLUME].ToDouble(),
-                diameter=get[DIAMETER].ToDouble(),
-                probability=get[PROBABILITY].ToDouble(),
-                centroid=tuple(get[title].ToDouble() for title in CENTROID),
+                volume_ml=get[VOLUME].ToDouble(),
+                max_diameter_mm=get[DIAMETER].ToDouble(),
+                centroid_ras=tuple(get[title].ToDouble() for title in CENTROID),
+                mean_probability=get[PROBABILITY].ToDouble(),
             )
         )
-    return sorted(rows, key=lambda row: -row.volume)
+    return sorted(lesions, key=lambda lesion: -lesion.volume_ml)
 
 
 _TITLES = (ID, LABEL, CLASS, VOLUME, DIAMETER, PROBABILITY, *CENTROID)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import slicer
@@ -24,7 +25,7 @@ class Patch:
         affine: 4x4 matrix from the voxels to the segmentation's own coordinates.
     """
 
-    segmentationNode: object
+    segmentationNode: Any
     added: dict[str, np.ndarray]
     removed: dict[str, np.ndarray]
     affine: np.ndarray

@@ -13,11 +13,17 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from factorizer_engine.protocol import ScanFile
+from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.errors import SceneError
 
 ROLE_ATTRIBUTE = "FactorizerSegmentation.Role"
 """Marks the nodes that this module makes, so that it does not offer them as inputs."""
+
+
+def isScan(node) -> bool:
+    """Whether a volume may be an input: no label map, and no result of this module."""
+    plain = node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors()
+    return plain and node.GetAttribute(ROLE_ATTRIBUTE) is None
 
 
 def voxelsOf(volumeNode) -> np.ndarray:

@@ -6,28 +6,26 @@ import logging
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic
 
 import slicer
 from slicer.i18n import tr as _
 
-from factorizer_engine import protocol
 from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.conversation import Callbacks, Result
 from factorizer_engine.protocol.errors import EngineError, InternalError
-from factorizer_engine.protocol.progress import Progress
-from FactorizerSegmentationLib.engine.process import Callbacks, EngineProcess
-from FactorizerSegmentationLib.models import ModelSummary
-from FactorizerSegmentationLib.scene import overlays, segments, tables
+from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
+from factorizer_engine.protocol.tasks.task import Task
+from factorizer_engine.protocol.volumes import ScanFile
+from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene.boxes import worldBoxOf
 from FactorizerSegmentationLib.scene.errors import SceneError
-from FactorizerSegmentationLib.scene.subjects import putBeside
-from FactorizerSegmentationLib.scene.updates import Patch, belongsTo, updateInside
 from FactorizerSegmentationLib.scene.volumes import Place, saveScan, voxelsOf
-
-MODEL_ATTRIBUTE = "FactorizerSegmentation.Model"
-"""Says in the scene which model, of which version, made a segmentation."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,17 @@ class RunSettings:
         boxId: Node id of the box to look in; None looks everywhere.
         quick: Lay the windows around the box.
         targetId: Node id of the segmentation to update inside the box; None makes a new one.
+        python: The Python program that runs the engine; "" takes Slicer's own.
     """
 
-    model: ModelSummary
+    model: ModelDescription
     volumeIds: Mapping[str, str]
     device: str = "auto"
     mirroring: bool | None = None
     boxId: str | None = None
     quick: bool = False
     targetId: str | None = None
+    python: str = ""
 
     @property
     def referenceId(self) -> str:
@@ -58,52 +58,23 @@ class RunSettings:
         return self.volumeIds[self.model.channels[0].name]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The nodes of a run and what it said.
-
-    Attributes:
-        segmentationNode: The segments, new or updated, or None if segmentation was not the task.
-        lesionTableNode: The lesions, or None.
-        heatmapNodes: One volume per component, most influential first.
-        seconds: By stage of the computation.
-        device: Where it ran.
-        note: What to know about the heatmaps, or "".
-        patch: What was changed in a segmentation that was there before, or None.
-    """
-
-    segmentationNode: object | None = None
-    lesionTableNode: object | None = None
-    heatmapNodes: list = field(default_factory=list)
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    device: str = ""
-    note: str = ""
-    patch: Patch | None = None
-
-
-@dataclass(frozen=True)
-class RunCallbacks:
-    """Who is told; exactly one of `finished` and `failed` is called, once."""
-
-    finished: Callable[[Outcome], None]
-    failed: Callable[[str, str], None]
-    progress: Callable[[Progress], None] = lambda progress: None
-
-
-class Run:
+class Run(Generic[Result]):
     """Base of the runs: files there, request, result, files away.
+
+    A run of a task is a subclass that knows its task, the task's own parameters, and what becomes
+    of the result.
 
     Args:
         scene: Where the volumes are and the results go.
         engine: Does the work.
         settings: What to run on what.
-        callbacks: Who is told.
+        callbacks: Who is told; `finished` gets what `_createNodes` gives.
     """
 
-    method = ""
+    task: Task[Any, Result]
 
     def __init__(
-        self, scene, engine: EngineProcess, settings: RunSettings, callbacks: RunCallbacks
+        self, scene, engine: EngineProcess, settings: RunSettings, callbacks: Callbacks[Any]
     ) -> None:
         self._scene = scene
         self._engine = engine
@@ -121,37 +92,36 @@ class Run:
         """
         try:
             self._folder = _temporaryFolder()
-            params = self._params()
+            params = self._params(self._folder)
         except BaseException:
             self._removeFiles()
             raise
         callbacks = Callbacks(self._onResult, self._onFailed, self._callbacks.progress)
-        self._requestId = self._engine.request(self.method, params, callbacks)
+        self._requestId = self._engine.request(self.task, params, callbacks)
 
     def cancel(self) -> None:
         """Ask to stop; `failed` is called as cancelled within about two seconds."""
         if self._requestId is not None:
             self._engine.cancel(self._requestId)
 
-    def _params(self) -> protocol.Message:
+    def _particular(self) -> dict[str, Any]:
+        """The parameters that only this task has."""
+        return {}
+
+    def _createNodes(self, result: Result) -> object:
         raise NotImplementedError
 
-    def _createNodes(self, result: protocol.Message) -> Outcome:
-        raise NotImplementedError
-
-    def _commonParams(self) -> dict:
+    def _params(self, folder: Path) -> Message:
         settings = self._settings
         self._box = self._currentBox()
-        return {
-            "model": str(settings.model.path),
-            "channels": self._saveChannels(),
-            "output_dir": str(self._folder),
-            "reference": settings.model.channels[0].name,
-            "device": settings.device,
-            "tta": settings.mirroring,
-            "box": self._box,
-            "quick": settings.quick and self._box is not None,
-        }
+        quick = settings.quick and self._box is not None
+        return self.task.params(
+            ModelChoice(str(settings.model.path), settings.device),
+            Study(self._saveChannels(folder), settings.model.channels[0].name),
+            str(folder),
+            RunOptions(mirroring=settings.mirroring, box=self._box, quick=quick),
+            **self._particular(),
+        )
 
     def _currentBox(self) -> WorldBox | None:
         """The box as it is now; the user may move it during the run."""
@@ -162,26 +132,24 @@ class Run:
             raise SceneError(_("The box is no longer there; choose another one."))
         return worldBoxOf(node)
 
-    def _saveChannels(self) -> dict[str, protocol.ScanFile]:
+    def _saveChannels(self, folder: Path) -> dict[str, ScanFile]:
         nodes = {}
         for name, nodeId in self._settings.volumeIds.items():
             nodes[name] = self._scene.GetNodeByID(nodeId)
             if nodes[name] is None:
                 raise SceneError(_("The volume for {name} is no longer there.").format(name=name))
         needed = sum(voxelsOf(node).nbytes for node in nodes.values())
-        if needed > shutil.disk_usage(self._folder).free:
+        if needed > shutil.disk_usage(folder).free:
             sentence = _(
                 "The disk with the folder {path} is too full for the scans; free {size} GB."
             )
-            raise SceneError(
-                sentence.format(path=self._folder.parent, size=math.ceil(needed / 1e9))
-            )
+            raise SceneError(sentence.format(path=folder.parent, size=math.ceil(needed / 1e9)))
         return {
-            name: saveScan(node, self._folder / f"channel{index}.npy")
+            name: saveScan(node, folder / f"channel{index}.npy")
             for index, (name, node) in enumerate(nodes.items())
         }
 
-    def _place(self, scan: protocol.ScanFile, shape: tuple[int, ...]) -> Place:
+    def _place(self, scan: ScanFile, shape: tuple[int, ...]) -> Place:
         reference = self._scene.GetNodeByID(self._settings.referenceId)
         return Place.of(reference, shape, scan.matrix)
 
@@ -190,101 +158,28 @@ class Run:
         name = reference.GetName() if reference is not None else self._settings.model.title
         return text.format(name=name)
 
-    def _onResult(self, result: protocol.Message) -> None:
+    def _onResult(self, result: Result) -> None:
         try:
             with slicer.util.RenderBlocker():
                 outcome = self._createNodes(result)
         except EngineError as error:
-            self._onFailed(error.kind, str(error))
+            self._onFailed(error)
             return
         except Exception:
             logging.exception("The result of the Factorizer engine could not be shown.")
             sentence = _("The result could not be added to the scene; the log says more.")
-            self._onFailed(InternalError.kind, sentence)
+            self._onFailed(InternalError(sentence))
             return
         self._removeFiles()
         self._callbacks.finished(outcome)
 
-    def _onFailed(self, kind: str, sentence: str) -> None:
+    def _onFailed(self, error: EngineError) -> None:
         self._removeFiles()
-        self._callbacks.failed(kind, sentence)
+        self._callbacks.failed(error)
 
     def _removeFiles(self) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-
-
-class SegmentationRun(Run):
-    """Finds the lesions: a new or updated segmentation node and a table of lesions."""
-
-    method = "segment"
-
-    def _params(self) -> protocol.SegmentParams:
-        return protocol.SegmentParams(**self._commonParams(), probabilities=False)
-
-    def _createNodes(self, result: protocol.SegmentResult) -> Outcome:
-        labelmap = result.labelmap.load()
-        place = self._place(result.labelmap, labelmap.shape)
-        target, patch = self._target(place), None
-        if target is not None:
-            world = result.labelmap.matrix
-            patch = updateInside(target, labelmap, result.labels, place, self._box, world)
-        else:
-            target = self._create(result, labelmap, place)
-        title = _("{name} lesions") if self._box is None else _("{name} lesions inside the box")
-        tableNode = tables.createLesionTable(self._scene, result.lesions, self._name(title))
-        tables.markBoxed(tableNode, self._box is not None)
-        putBeside(tableNode, place.volumeNode)
-        return Outcome(target, tableNode, [], result.timings, result.device, patch=patch)
-
-    def _target(self, place: Place):
-        """The segmentation to update, if it is still there and still fits."""
-        targetId = self._settings.targetId
-        node = self._scene.GetNodeByID(targetId) if targetId and self._box else None
-        fits = node is not None and place.volumeNode is not None
-        return node if fits and belongsTo(node, place.volumeNode) else None
-
-    def _create(self, result: protocol.SegmentResult, labelmap, place: Place):
-        node = segments.createSegmentation(
-            self._scene, labelmap, result.labels, place, self._name(_("{name} segmentation"))
-        )
-        node.SetAttribute(MODEL_ATTRIBUTE, f"{result.model.name} {result.model.version}")
-        return node
-
-
-class ComponentsRun(Run):
-    """Looks inside the network: heatmap volumes of the components that drove the result.
-
-    Args:
-        count: How many components to ask for.
-        region: Region for which they are ranked; "" for any that was found.
-    """
-
-    method = "components"
-
-    def __init__(
-        self, scene, engine, settings, callbacks, count: int = 6, region: str = ""
-    ) -> None:
-        super().__init__(scene, engine, settings, callbacks)
-        self._count = count
-        self._region = region
-
-    def _params(self) -> protocol.ComponentsParams:
-        return protocol.ComponentsParams(
-            **self._commonParams(), count=self._count, region=self._region or None
-        )
-
-    def _createNodes(self, result: protocol.ComponentsResult) -> Outcome:
-        if not result.components:
-            return Outcome(note=result.note)
-        scan = result.components[0].heatmap
-        nodes = overlays.createHeatmaps(
-            self._scene,
-            result.components,
-            self._place(scan, scan.load(mapped=True).shape),
-            self._name(_("{name} components")),
-        )
-        return Outcome(heatmapNodes=nodes, note=result.note)
 
 
 def _temporaryFolder() -> Path:

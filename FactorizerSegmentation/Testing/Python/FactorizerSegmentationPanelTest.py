@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import time
 import unittest
 
 import slicer
-
-TIMEOUT_SECONDS = 900
 
 
 class FactorizerSegmentationPanelTest(unittest.TestCase):
     """The panel, as a user meets it."""
 
     def setUp(self) -> None:
+        from FactorizerSegmentationLib import selftest
+
         slicer.mrmlScene.Clear()
-        slicer.util.selectModule("FactorizerSegmentation")
-        self.widget = slicer.util.getModuleWidget(slicer.modules.factorizersegmentation)
+        self.widget = selftest.openedWidget()
         self.panel = self.widget.segmentPanel
 
     def tearDown(self) -> None:
@@ -24,11 +22,11 @@ class FactorizerSegmentationPanelTest(unittest.TestCase):
 
     def test_withoutScansTheButtonIsOff(self) -> None:
         self.assertFalse(self.panel.ui.applyButton.enabled)
-        self.assertIn("FLAIR", self.panel.problem())
+        self.assertIn("FLAIR", self.panel.inputs.problem())
 
     def test_scansAreMatchedByName(self) -> None:
         volumes = self.loadSample()
-        chosen = {name: node.GetID() for name, node in self.panel.channels.volumes().items()}
+        chosen = {name: node.GetID() for name, node in self.panel.inputs.channels.volumes().items()}
         self.assertEqual(chosen, {name: node.GetID() for name, node in volumes.items()})
         self.assertTrue(self.panel.ui.applyButton.enabled)
 
@@ -44,8 +42,7 @@ class FactorizerSegmentationPanelTest(unittest.TestCase):
         from FactorizerSegmentationLib import selftest
 
         volumes = self.loadSample()
-        self.panel.ui.applyButton.click()
-        self.waitForEnd()
+        selftest.pressSegment(self.panel)
         node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
         self.assertIsNotNone(node, self.panel.ui.statusLabel.text)
         self.assertGreater(selftest.dice(node, volumes["FLAIR"]), selftest.LOWEST_DICE)
@@ -59,8 +56,6 @@ class FactorizerSegmentationPanelTest(unittest.TestCase):
         return volumes
 
     def waitForEnd(self) -> None:
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while self.panel.controls.running and time.monotonic() < deadline:
-            slicer.app.processEvents()
-            time.sleep(0.02)
-        self.assertFalse(self.panel.controls.running)
+        from FactorizerSegmentationLib import selftest
+
+        self.assertTrue(selftest.waitUntil(lambda: not self.panel.controls.running, 60))

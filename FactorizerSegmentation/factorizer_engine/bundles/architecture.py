@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from factorizer_engine import factorization, networks
+from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.published.legacy import convert_legacy_state
 from factorizer_engine.bundles.reading.expressions import CLASS_NAMES, class_name
 from factorizer_engine.bundles.reading.weights import read_checkpoint
 from factorizer_engine.bundles.settings import NetworkSpec
 from factorizer_engine.protocol.errors import BadModelError
-
-if TYPE_CHECKING:
-    from factorizer_engine.bundles.bundle import Bundle
 
 FACTORIZER = "Factorizer"
 MONAI_NETWORKS = frozenset({"SegResNet", "DynUNet"})
@@ -59,7 +57,9 @@ def build_networks(bundle: Bundle, device: str = "cpu") -> list[nn.Module]:
         BadModelError: If weights are missing, damaged or do not fit the network.
     """
     if not bundle.weights:
-        raise BadModelError(f"The model {bundle.name} has no weights; install it again.")
+        raise BadModelError(
+            f"The model {bundle.description.name} has no weights; install it again."
+        )
     with torch.device("meta"), _NoRandomNumbers():
         # Shapes are compared before memory is allocated, so absurd sizes cannot exhaust it.
         outline = build_network(bundle.network)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.reading.loading import load_bundle
-from factorizer_engine.bundles.reading.metadata import slug
+from factorizer_engine.protocol.description import slug
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.locations import model_folders, user_models_dirs
 
@@ -35,7 +35,7 @@ def find_bundles(extra_dirs: Iterable[str | Path] = ()) -> list[Bundle]:
             except BadModelError as error:
                 _log.warning("%s is left out: %s", path, error)
                 continue
-            found.setdefault(bundle.name, bundle)
+            found.setdefault(bundle.description.name, bundle)
     return [found[name] for name in sorted(found)]
 
 
@@ -58,8 +58,8 @@ def resolve_model(
     if os.sep in text or "/" in text or path.suffix.lower() == ".zip":
         return load_bundle(path)
     installed = find_bundles(extra_dirs)
-    named = [bundle for bundle in installed if bundle.name == text]
-    family = [bundle for bundle in installed if bundle.family.lower() == text.lower()]
+    named = [bundle for bundle in installed if bundle.description.name == text]
+    family = [bundle for bundle in installed if bundle.description.family.lower() == text.lower()]
     if named:
         chosen = named[0]
     elif family:
@@ -67,9 +67,9 @@ def resolve_model(
     elif path.exists():
         return load_bundle(path)
     else:
-        names = ", ".join(bundle.name for bundle in installed) or "none"
+        names = ", ".join(bundle.description.name for bundle in installed) or "none"
         raise BadModelError(f"There is no model called {text}; installed models: {names}.")
-    return load_bundle(chosen.path)
+    return load_bundle(chosen.description.path)
 
 
 def install_bundle(source: str | Path, replace: bool = False) -> Bundle:
@@ -83,17 +83,20 @@ def install_bundle(source: str | Path, replace: bool = False) -> Bundle:
         BadModelError: If the source is not a sound bundle, or its weights do not fit its network.
         BadInputError: If a bundle of that name is installed already, or nothing can be written.
     """
+    from factorizer_engine.bundles.architecture import build_networks  # needs torch
+
     bundle = load_bundle(source)
-    bundle.build_networks()
+    build_networks(bundle)
     folder = user_models_dirs()[0]
-    target = folder / slug(bundle.name)
+    name = bundle.description.name
+    target = folder / slug(name)
     if target.exists() and not replace:
-        raise BadInputError(f"The model {bundle.name} is installed already; remove it first.")
+        raise BadInputError(f"The model {name} is installed already; remove it first.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".installing-", dir=folder) as staging:
             copy = Path(staging) / target.name
-            shutil.copytree(bundle.path, copy)
+            shutil.copytree(bundle.description.path, copy)
             if target.exists():
                 shutil.rmtree(target)
             copy.rename(target)
@@ -120,7 +123,7 @@ def remove_bundle(name: str) -> None:
                     f"The model {name} cannot be deleted: {error.strerror or error}."
                 ) from error
             return
-    shipped = any(bundle.name == name for bundle in find_bundles())
+    shipped = any(bundle.description.name == name for bundle in find_bundles())
     raise BadInputError(
         f"The model {name} comes with the software and cannot be removed."
         if shipped
@@ -131,14 +134,14 @@ def remove_bundle(name: str) -> None:
 def _bundle_name(path: Path) -> str:
     """The bundle's name; for a broken one, which must be removable too, the folder's."""
     try:
-        return load_bundle(path, verify=False).name
+        return load_bundle(path, verify=False).description.name
     except BadModelError:
         return path.name
 
 
 def _unsuitability(bundle: Bundle, device: str) -> tuple[bool, int, float, str]:
     """Sort key: made for this device, made for few others, quick on it, then by name."""
-    kind = device.partition(":")[0]
-    suits = not bundle.devices or kind in bundle.devices
-    breadth = len(bundle.devices) or 99
-    return (not suits, breadth, bundle.expected_seconds.get(kind, float("inf")), bundle.name)
+    model, kind = bundle.description, device.partition(":")[0]
+    suits = not model.devices or kind in model.devices
+    breadth = len(model.devices) or 99
+    return (not suits, breadth, model.expected_seconds.get(kind, float("inf")), model.name)

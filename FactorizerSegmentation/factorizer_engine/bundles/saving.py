@@ -24,14 +24,10 @@ from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.reading.checksums import write_checksums
 from factorizer_engine.bundles.reading.expressions import class_name
 from factorizer_engine.bundles.reading.loading import load_bundle
-from factorizer_engine.bundles.reading.metadata import (
-    SECTION,
-    TypedSettings,
-    settings_section,
-    slug,
-)
-from factorizer_engine.bundles.reading.validation import check_settings
+from factorizer_engine.bundles.reading.metadata import bundle_section
+from factorizer_engine.bundles.reading.validation import check_bundle
 from factorizer_engine.bundles.settings import NetworkSpec
+from factorizer_engine.protocol.description import SECTION, slug
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 
 _SCHEMA = (
@@ -71,7 +67,7 @@ def save_bundle(
     """Write a bundle folder and return it as loaded back.
 
     Args:
-        bundle: All settings; its `path` and `weights` are not used.
+        bundle: All settings; its path and weights are not used.
         members: The trained networks, or their state dicts, one per ensemble member.
         path: The folder to write, usually named like the bundle.
         dtype: Floating-point type of the stored weights.
@@ -83,11 +79,12 @@ def save_bundle(
         BadModelError: If weights do not fit the network, or do not fit into `dtype`.
     """
     path = Path(path)
-    if slug(bundle.name) != bundle.name:
+    name = bundle.description.name
+    if slug(name) != name:
         raise BadInputError(
-            f"The model name {bundle.name!r} may only hold lower-case letters, digits and hyphens."
+            f"The model name {name!r} may only hold lower-case letters, digits and hyphens."
         )
-    check_settings(bundle, bundle.network)
+    check_bundle(bundle)
     states = [_stored_state(member, bundle.network, dtype) for member in members]
     if not states:
         raise BadModelError("A model needs the weights of at least one network.")
@@ -126,7 +123,7 @@ def _write_files(
         (path / "models" / name).write_bytes(safetensors.torch.save(state, {"format": "pt"}))
     _write_json(path / "configs" / "metadata.json", _metadata(bundle, metadata))
     _write_json(path / "configs" / "inference.json", _inference(bundle, len(states)))
-    (path / "docs" / "README.md").write_text(bundle.card, encoding="utf-8")
+    (path / "docs" / "README.md").write_text(bundle.description.card, encoding="utf-8")
     write_checksums(path)
 
 
@@ -159,15 +156,15 @@ def _metadata(bundle: Bundle, more: Mapping[str, Any]) -> dict[str, Any]:
     shape = [int(size) for size in bundle.inference.roi_size]
     content: dict[str, Any] = {
         "schema": _SCHEMA,
-        "version": bundle.version,
-        "changelog": {bundle.version: "first version"},
+        "version": bundle.description.version,
+        "changelog": {bundle.description.version: "first version"},
         "monai_version": version("monai"),
         "pytorch_version": version("torch").partition("+")[0],
         "numpy_version": version("numpy"),
         "required_packages_version": {"safetensors": version("safetensors")},
-        "name": bundle.title,
-        "task": bundle.title,
-        "description": bundle.description,
+        "name": bundle.description.title,
+        "task": bundle.description.title,
+        "description": bundle.description.summary,
         "authors": "",
         "copyright": "",
         "intended_use": "Research only; not a medical device.",
@@ -179,33 +176,28 @@ def _metadata(bundle: Bundle, more: Mapping[str, Any]) -> dict[str, Any]:
                 "type": "image",
                 "format": "magnitude",
                 "modality": "MR",
-                "num_channels": len(bundle.channels),
+                "num_channels": len(bundle.description.channels),
                 "spatial_shape": shape,
                 "dtype": "float32",
                 "value_range": [],
                 "is_patch_data": True,
-                "channel_def": {str(i): c.name for i, c in enumerate(bundle.channels)},
+                "channel_def": {str(i): c.name for i, c in enumerate(bundle.description.channels)},
             }
         },
         "outputs": {
             "pred": {
                 "type": "image",
                 "format": "segmentation",
-                "num_channels": len(bundle.regions),
+                "num_channels": len(bundle.description.regions),
                 "spatial_shape": shape,
                 "dtype": "float32",
                 "value_range": [0, 1],
                 "is_patch_data": True,
-                "channel_def": {str(i): r.title for i, r in enumerate(bundle.regions)},
+                "channel_def": {str(i): r.title for i, r in enumerate(bundle.description.regions)},
             }
         },
     }
-    shared = {
-        name: getattr(bundle, name)
-        for name in TypedSettings.__dataclass_fields__
-        if name != "format"
-    }
-    content[SECTION] = settings_section(TypedSettings(**shared))
+    content[SECTION] = bundle_section(bundle)
     return content
 
 

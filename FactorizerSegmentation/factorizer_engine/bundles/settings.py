@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from torch import nn
+from typing import Any, Literal
 
 Normalization = Literal["zscore_nonzero", "zscore", "none"]
 Blending = Literal["gaussian", "constant"]
@@ -78,13 +75,3 @@ class NetworkSpec:
 
     target: str
     arguments: Mapping[str, Any]
-
-    def build(self) -> nn.Module:
-        """The network with fresh weights.
-
-        Raises:
-            BadModelError: If the target or an argument is not one that bundles may name.
-        """
-        from factorizer_engine.bundles.architecture import build_network
-
-        return build_network(self)

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 from factorizer_engine.cli import options
-from factorizer_engine.cli.session import open_session
+from factorizer_engine.cli.session import open_session, run_options
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_table
-from factorizer_engine.protocol import ComponentInfo, ComponentsResult
-from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.files import prepare_output_folder, written_at_once
+from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsResult
 
 BYTES_PER_VOXEL = 4
 
@@ -25,7 +26,7 @@ def components(
     reference: options.Reference = None,
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.float32,
-    tta: options.Mirroring = None,
+    mirroring: options.Mirroring = None,
     overlap: options.Overlap = None,
     box: options.Bounds = None,
     quick: options.Quick = False,
@@ -33,14 +34,13 @@ def components(
     verbose: Verbose = False,
 ) -> None:
     """Show what drove the result: writes component_1.nii.gz and so on, and components.json."""
-    inside = None if box is None else WorldBox.of_bounds(box)
+    choice = ModelChoice(model, device, precision.value)
+    applied = run_options(mirroring, overlap, box, quick)
     folder = prepare_output_folder(output)
-    with open_session(model, inputs, input_dir, device, precision.value) as session:
+    with open_session(choice, inputs, input_dir) as session:
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, count * scan.array.size * BYTES_PER_VOXEL)
-        result = session.run(
-            "components", channel, tta, overlap, inside, quick, count=count, region=region
-        )
+        result = session.run(COMPONENTS, channel, applied, count=count, region=region)
         with written_at_once(folder) as unfinished:
             _write(result, unfinished)
     _show(result, folder)
@@ -51,10 +51,10 @@ def _write(result: ComponentsResult, folder: Path) -> None:
     from factorizer_engine.images.scan import Scan
 
     entries = []
-    for number, component in enumerate(result.components, start=1):
+    pairs = zip(result.components, result.heatmaps, strict=True)
+    for number, (component, heatmap) in enumerate(pairs, start=1):
         file = f"component_{number}.nii.gz"
-        heatmap = Scan(component.heatmap.load(), component.heatmap.matrix, component.name)
-        write_nifti(heatmap, folder / file)
+        write_nifti(Scan(heatmap.load(), heatmap.matrix, component.name), folder / file)
         entries.append(_entry(component, file))
     summary = {
         "model": {"name": result.model.name, "version": result.model.version},
@@ -65,14 +65,11 @@ def _write(result: ComponentsResult, folder: Path) -> None:
     (folder / "components.json").write_text(text, encoding="utf-8")
 
 
-def _entry(component: ComponentInfo, file: str) -> dict:
+def _entry(component: Component, file: str) -> dict:
     return {
         "file": file,
         "name": component.name,
-        "network": component.network,
-        "block": component.block,
-        "head": component.head,
-        "rank": component.rank,
+        **component.term.to_dict(),
         "contributions": component.contributions,
         "window": component.window,
     }

@@ -46,11 +46,12 @@ def _inspect_scan(path: Path) -> None:
 
 
 def _inspect_model(path: Path) -> None:
+    from factorizer_engine.bundles.architecture import build_networks
     from factorizer_engine.bundles.reading.loading import load_bundle
 
     bundle = load_bundle(path)
     TERMINAL.print(describe_bundle(bundle))
-    networks = bundle.build_networks()
+    networks = build_networks(bundle)
     parameters = sum(p.numel() for p in networks[0].parameters())
     TERMINAL.print(f"All weights fit the network, which has {parameters:,} parameters.")
 

@@ -39,14 +39,14 @@ def list_models(quiet: Quiet = False, verbose: Verbose = False) -> None:
     """List the installed models."""
     from factorizer_engine.bundles.registry import find_bundles
 
-    bundles = find_bundles()
-    if not bundles:
+    models = [bundle.description for bundle in find_bundles()]
+    if not models:
         TERMINAL.print("No model is installed; see 'factorizer models install --help'.")
         return
     table = make_table("", "Name", "Version", "Family", "Channels", "What it finds")
-    for bundle in bundles:
-        channels = ", ".join(channel.name for channel in bundle.channels)
-        table.add_row(bundle.name, bundle.version, bundle.family, channels, bundle.title)
+    for model in models:
+        channels = ", ".join(channel.name for channel in model.channels)
+        table.add_row(model.name, model.version, model.family, channels, model.title)
     TERMINAL.print(table)
 
 
@@ -63,8 +63,8 @@ def info(
 
     bundle = resolve_model(model)
     TERMINAL.print(describe_bundle(bundle))
-    if bundle.card:
-        TERMINAL.print(Markdown(bundle.card))
+    if bundle.description.card:
+        TERMINAL.print(Markdown(bundle.description.card))
 
 
 @models.command("install")
@@ -78,7 +78,8 @@ def install(
     from factorizer_engine.bundles.registry import install_bundle
 
     bundle = install_bundle(source, replace=replace)
-    TERMINAL.print(f"Installed {bundle.name} {bundle.version} in {bundle.path}")
+    model = bundle.description
+    TERMINAL.print(f"Installed {model.name} {model.version} in {model.path}")
 
 
 @models.command("import")
@@ -135,20 +136,21 @@ def remove(name: Name, quiet: Quiet = False, verbose: Verbose = False) -> None:
 
 def describe_bundle(bundle: Bundle) -> Table:
     """What a model is, as a table of facts."""
-    seconds = (f"{format_seconds(s)} ({kind})" for kind, s in bundle.expected_seconds.items())
+    model = bundle.description
+    seconds = (f"{format_seconds(s)} ({kind})" for kind, s in model.expected_seconds.items())
     return make_facts(
-        f"{bundle.title} ({bundle.name} {bundle.version})",
+        f"{model.title} ({model.name} {model.version})",
         {
-            "What it does": bundle.description,
-            "Family": bundle.family,
-            "Scans": ", ".join(channel.name for channel in bundle.channels),
-            "Regions": ", ".join(f"{region.title} ({region.name})" for region in bundle.regions),
-            "Labels": ", ".join(f"{label.value} {label.name}" for label in bundle.labels),
+            "What it does": model.summary,
+            "Family": model.family,
+            "Scans": ", ".join(channel.name for channel in model.channels),
+            "Regions": ", ".join(f"{region.title} ({region.name})" for region in model.regions),
+            "Labels": ", ".join(f"{label.value} {label.name}" for label in model.labels),
             "Network": bundle.network.target,
             "Weights": ", ".join(path.name for path in bundle.weights),
             "Window": " x ".join(map(str, bundle.inference.roi_size)),
             "Typical time": ", ".join(seconds),
-            "Notes": " ".join(bundle.notes),
-            "Folder": str(bundle.path),
+            "Notes": " ".join(model.notes),
+            "Folder": str(model.path),
         },
     )

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from factorizer_engine.protocol import PRECISIONS
-
-Precision = Enum("Precision", {name: name for name in PRECISIONS}, type=str)
+from factorizer_engine.protocol.runs import Precision
 
 Model = Annotated[
     str,
@@ -50,7 +47,9 @@ PrecisionOption = Annotated[
 Mirroring = Annotated[
     bool | None,
     typer.Option(
-        "--tta/--no-tta", help="Average over mirrored copies; unset, the model's own choice."
+        "--mirroring/--no-mirroring",
+        "--tta/--no-tta",
+        help="Average over mirrored copies; unset, the model's own choice.",
     ),
 ]
 Overlap = Annotated[

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from factorizer_engine.cli import options
-from factorizer_engine.cli.session import Session, open_session
+from factorizer_engine.cli.session import Session, open_session, run_options
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seconds, make_table
-from factorizer_engine.protocol import SegmentResult
-from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.files import prepare_output_folder, written_at_once
 from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,7 +34,7 @@ def segment(
     reference: options.Reference = None,
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.float32,
-    tta: options.Mirroring = None,
+    mirroring: options.Mirroring = None,
     overlap: options.Overlap = None,
     box: options.Bounds = None,
     quick: options.Quick = False,
@@ -44,14 +44,13 @@ def segment(
     verbose: Verbose = False,
 ) -> None:
     """Find lesions: writes segmentation.nii.gz, segmentation.seg.nrrd and lesions.csv."""
-    inside = None if box is None else WorldBox.of_bounds(box)
+    choice = ModelChoice(model, device, precision.value, compile)
+    applied = run_options(mirroring, overlap, box, quick)
     folder = prepare_output_folder(output)
-    with open_session(model, inputs, input_dir, device, precision.value, compile) as session:
+    with open_session(choice, inputs, input_dir) as session:
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
-        result = session.run(
-            "segment", channel, tta, overlap, inside, quick, probabilities=probabilities
-        )
+        result = session.run(SEGMENT, channel, applied, probabilities=probabilities)
         with written_at_once(folder) as unfinished:
             _write(result, scan, unfinished)
     _show(result, folder)
@@ -71,11 +70,11 @@ def _write(result: SegmentResult, reference: Scan, folder: Path) -> None:
     labelmap = Scan(result.labelmap.load(), result.labelmap.matrix, "Segmentation")
     writers.write_nifti(labelmap, folder / "segmentation.nii.gz")
     writers.write_seg_nrrd(
-        labelmap, result.labels, folder / "segmentation.seg.nrrd", reference.name
+        labelmap, result.model.labels, folder / "segmentation.seg.nrrd", reference.name
     )
     write_lesions_csv(result.lesions, folder / "lesions.csv")
     if result.probabilities:
-        volumes = np.stack([item.scan.load() for item in result.probabilities], axis=-1)
+        volumes = np.stack([item.load() for item in result.probabilities], axis=-1)
         stack = Scan(volumes, labelmap.affine, "Probabilities")
         writers.write_nifti(stack, folder / "probabilities.nii.gz")
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from factorizer_engine.cli.terminal import TERMINAL
-from factorizer_engine.protocol import PARAMS, LoadModelParams, ModelInfo, ModelsParams, ScanFile
 from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.conversation import Result
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
-from factorizer_engine.protocol.messages import Message
-from factorizer_engine.protocol.models import Channel
+from factorizer_engine.protocol.models import Channel, ModelDescription
+from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
+from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
+from factorizer_engine.protocol.tasks.models import MODELS, ModelsParams
+from factorizer_engine.protocol.tasks.task import Task
+from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service.client import EngineClient
 
 if TYPE_CHECKING:
@@ -27,61 +31,38 @@ class Session:
 
     Attributes:
         engine: The engine process.
-        model: The loaded model.
+        choice: The model that is loaded, and where.
+        model: Its description.
         scans: The scan of each channel, as read from the user's files.
         files: The same scans, as the engine reads them.
         folder: For the files that engine and command line exchange; vanishes with the session.
-        device, precision, compiled: What the model was loaded for.
     """
 
     engine: EngineClient
-    model: ModelInfo
+    choice: ModelChoice
+    model: ModelDescription
     scans: dict[str, Scan]
     files: dict[str, ScanFile]
     folder: Path
-    device: str
-    precision: str
-    compiled: bool
 
     def run(
-        self,
-        method: str,
-        reference: str,
-        tta: bool | None,
-        overlap: float | None,
-        box: WorldBox | None,
-        quick: bool,
-        **particular: object,
-    ) -> Message:
+        self, task: Task[Any, Result], reference: str, options: RunOptions, **particular: object
+    ) -> Result:
         """Have the engine work on the scans, and show how far it has come.
 
         Args:
-            method: "segment" or "components".
+            task: `SEGMENT` or `COMPONENTS`.
             reference: Channel on whose grid the result is given.
-            tta, overlap, box, quick: As `protocol.SegmentParams` has them.
-            particular: The other parameters of the method.
+            options: How the model is applied.
+            particular: The other parameters of the task.
 
         Raises:
             EngineError: If the work cannot be done.
         """
-        if quick and box is None:
-            raise BadInputError("--quick is for a box only; give one with --box, or leave it out.")
-        params = PARAMS[method](
-            model=self.model.path,
-            channels=self.files,
-            output_dir=str(self.folder),
-            reference=reference,
-            device=self.device,
-            precision=self.precision,
-            compiled=self.compiled,
-            tta=tta,
-            overlap=overlap,
-            box=box,
-            quick=quick,
-            **particular,
-        )
+        study = Study(self.files, reference)
+        params = task.params(self.choice, study, str(self.folder), options, **particular)
         with TERMINAL.progress() as move:
-            return self.engine.request(method, params, move)
+            return self.engine.request(task, params, move)
 
     def reference(self, name: str | None) -> tuple[str, Scan]:
         """The channel called `name` (the model's first if None) and its scan.
@@ -96,24 +77,30 @@ class Session:
         return channel, self.scans[channel]
 
 
+def run_options(
+    mirroring: bool | None, overlap: float | None, bounds: Sequence[float] | None, quick: bool
+) -> RunOptions:
+    """How a model is applied, from the options of the command line.
+
+    Raises:
+        BadInputError: If one of them is out of range, or they contradict each other.
+    """
+    if quick and bounds is None:
+        raise BadInputError("--quick is for a box only; give one with --box, or leave it out.")
+    box = None if bounds is None else WorldBox.of_bounds(bounds)
+    return RunOptions(mirroring, overlap, box, quick)
+
+
 @contextmanager
 def open_session(
-    model: str,
-    inputs: Sequence[str],
-    input_folder: Path | None,
-    device: str,
-    precision: str,
-    compiled: bool = False,
+    choice: ModelChoice, inputs: Sequence[str], input_folder: Path | None
 ) -> Iterator[Session]:
     """Start the engine, load the model, read the scans that it needs.
 
     Args:
-        model: Name, family or path; "" takes the only family that is installed.
+        choice: The model and where it runs; with the name "" the only family that is installed.
         inputs: "CHANNEL=FILE" or "FILE", see `assign_inputs`.
         input_folder: Folder whose files are matched by name, instead of `inputs`.
-        device: As `protocol.SegmentParams` has it.
-        precision: As `protocol.SegmentParams` has it.
-        compiled: As `protocol.SegmentParams` has it.
 
     Raises:
         EngineError: If the model or a scan cannot be used.
@@ -124,10 +111,9 @@ def open_session(
         EngineClient(on_log=TERMINAL.log) as engine,
     ):
         with TERMINAL.progress() as move:
-            chosen = model or _only_family(engine)
-            params = LoadModelParams(chosen, device, precision, compiled)
-            info = engine.request("load_model", params, move).model
-        paths = assign_inputs(candidates, info.channels)
+            choice = replace(choice, model=choice.model or _only_family(engine))
+            model = engine.request(LOAD_MODEL, choice, move).model
+        paths = assign_inputs(candidates, model.channels)
         scans = _read_scans(paths)
         files = {
             channel: ScanFile.save(
@@ -135,7 +121,8 @@ def open_session(
             )
             for number, (channel, scan) in enumerate(scans.items(), start=1)
         }
-        yield Session(engine, info, scans, files, Path(folder), device, precision, compiled)
+        choice = replace(choice, model=str(model.path))
+        yield Session(engine, choice, model, scans, files, Path(folder))
 
 
 def assign_inputs(inputs: Sequence[str], channels: Sequence[Channel]) -> dict[str, Path]:
@@ -196,7 +183,7 @@ def _candidates(inputs: Sequence[str], folder: Path | None) -> list[str]:
 
 
 def _only_family(engine: EngineClient) -> str:
-    models = engine.request("models", ModelsParams()).models
+    models = engine.request(MODELS, ModelsParams()).models
     families = sorted({model.family for model in models})
     if not families:
         raise BadModelError("No model is installed; see 'factorizer models install --help'.")

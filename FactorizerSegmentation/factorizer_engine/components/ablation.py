@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from factorizer_engine.components.definition import Component, filtered, mixers_of, without
-from factorizer_engine.inference.sliding_window import mirrorings
+from factorizer_engine.components.definition import filtered, mixers_of, without
 from factorizer_engine.inference.windows import Box, WindowPlan, blending_weights
 from factorizer_engine.networks import Factorizer, finest
+from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.progress import Monitor
 
 MAX_WINDOWS = 2
@@ -42,30 +42,26 @@ def place_probes(
     plan: WindowPlan,
     volume: np.ndarray,
     masks: np.ndarray,
-    blending: str,
     device: torch.device | str = "cpu",
     limit: int = MAX_WINDOWS,
-    mirror_axes: Sequence[int] = (),
 ) -> list[Probe]:
     """Choose the windows of the prediction that cover the lesion best.
 
     One after the other, the window is taken that adds most to the covered fractions of all regions
-    together, until nothing is left to add or `limit` is reached. Within them, voxels and mirrored
-    copies are weighted as in the prediction, so with all windows the mean is that of the blended
-    logits.
+    together, until nothing is left to add or `limit` is reached. Every mirrored copy of a window is
+    a probe of its own. Within them, voxels and copies are weighted as in the prediction, so with
+    all windows the mean is that of the blended logits.
 
     Args:
         plan: The windows of the prediction.
         volume: (C, X, Y, Z).
         masks: Boolean, (R, X, Y, Z): where the logit of each region is averaged.
-        blending: As in the prediction.
         device: Where the probes are needed.
         limit: Windows taken at most.
-        mirror_axes: As in the prediction; every copy of a window is a probe of its own.
     """
     padded_masks = plan.pad(torch.from_numpy(masks.astype(np.float32)))
     chosen = _best_windows(plan.windows, padded_masks, limit)
-    window_weights = blending_weights(plan.roi_size, blending)
+    window_weights = blending_weights(plan.roi_size, plan.blending)
     total = torch.zeros(plan.padded)
     for window in chosen:
         total[window] += window_weights
@@ -73,7 +69,7 @@ def place_probes(
     sizes = seen.sum(dim=(1, 2, 3)).clamp(min=1.0)
     share = seen / (total.clamp(min=1e-12) * sizes[:, None, None, None])
     padded = plan.pad(torch.from_numpy(volume))
-    flips = mirrorings(mirror_axes)
+    flips = plan.flips
     probes = []
     for window in chosen:
         image = padded[(slice(None), *window)][None].to(device)
@@ -85,41 +81,41 @@ def place_probes(
 def measure_contributions(
     network: Factorizer,
     probes: Sequence[Probe],
-    components: Sequence[Component],
+    terms: Sequence[Term],
     batch_size: int = 1,
     monitor: Monitor | None = None,
 ) -> np.ndarray:
     """How much the mean logit of every region falls when a component is left out.
 
-    The component is removed from the reconstruction in all windows and shifted grids of its block,
+    Its term is removed from the reconstruction in all windows and shifted grids of its block,
     and everything after is computed again.
 
     Args:
         network: In evaluation mode.
         probes: Where logits are read.
-        components: What is left out, one at a time.
-        batch_size: Components that are left out in one run of the network's rest, each in its own
-            copy of the sample.
+        terms: What is left out, one at a time.
+        batch_size: Terms that are left out in one run of the network's rest, each in its own copy
+            of the sample.
         monitor: Told after every batch, and asked whether to stop.
 
     Returns:
-        float64, (len(components), R); positive where the component speaks for the region.
+        float64, (len(terms), R); positive where the component speaks for the region.
     """
     monitor = monitor or Monitor()
     mixers = mixers_of(network)
-    order = sorted(range(len(components)), key=lambda i: components[i].block)
-    contributions = np.zeros((len(components), network.out_channels))
-    done, todo = 0, max(len(probes) * len(components), 1)
+    order = sorted(range(len(terms)), key=lambda i: terms[i].block)
+    contributions = np.zeros((len(terms), network.out_channels))
+    done, todo = 0, max(len(probes) * len(terms), 1)
     with torch.inference_mode():
         for probe in probes:
             monitor.check()
             recorded = RecordedPass(network, probe.image)
             original = probe.read(recorded.logits).double().cpu().numpy()
-            for block, group in groupby(order, key=lambda i: components[i].block):
+            for block, group in groupby(order, key=lambda i: terms[i].block):
                 mixer, members = mixers[block], list(group)
                 for start in range(0, len(members), batch_size):
                     batch = members[start : start + batch_size]
-                    removal = without(mixer.reshape, [components[i] for i in batch])
+                    removal = without(mixer.reshape, [terms[i] for i in batch])
                     with filtered({mixer: removal}):
                         ablated = probe.read(recorded.again_from(block))
                     contributions[batch] += original - ablated.double().cpu().numpy()

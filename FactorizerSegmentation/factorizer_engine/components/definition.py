@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,22 +16,8 @@ from torch import Tensor, nn
 from factorizer_engine.factorization import Matricize
 from factorizer_engine.networks import FactMixer, named_mixers
 from factorizer_engine.networks.blocks import ComponentFilter
+from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
-
-
-@dataclass(frozen=True, order=True)
-class Component:
-    """The place of a component in a network.
-
-    Attributes:
-        block: Name of the block as in `named_mixers`, such as "decoder.3.0".
-        head: Head of the block, from 0.
-        rank: Term of the head's factorisation, from 0.
-    """
-
-    block: str
-    head: int
-    rank: int
 
 
 def component_map(reshape: Matricize, u: Tensor, v: Tensor) -> Tensor:
@@ -54,29 +39,29 @@ def component_map(reshape: Matricize, u: Tensor, v: Tensor) -> Tensor:
     return reshape.inverse_forward(activity.mT)
 
 
-def without(reshape: Matricize, components: Sequence[Component]) -> ComponentFilter:
-    """A filter for `FactMixer` that makes one copy of the sample per component, each without it.
+def without(reshape: Matricize, terms: Sequence[Term]) -> ComponentFilter:
+    """A filter for `FactMixer` that makes one copy of the sample per term, each without it.
 
-    The mixer must be given a single sample; its output has the batch size len(components). What
-    comes before the mixer is thus computed only once.
+    The mixer must be given a single sample; its output has the batch size len(terms). What comes
+    before the mixer is thus computed only once.
     """
-    heads = torch.tensor([component.head for component in components])
-    ranks = torch.tensor([component.rank for component in components])
-    copies = torch.arange(len(components))
+    heads = torch.tensor([term.head for term in terms])
+    ranks = torch.tensor([term.rank for term in terms])
+    copies = torch.arange(len(terms))
 
     def remove(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        u = _by_head(u, reshape).repeat(1, len(components), 1, 1, 1, 1)
-        v = _by_head(v, reshape).expand(-1, len(components), -1, -1, -1, -1)
+        u = _by_head(u, reshape).repeat(1, len(terms), 1, 1, 1, 1)
+        v = _by_head(v, reshape).expand(-1, len(terms), -1, -1, -1, -1)
         u[:, copies, heads, :, :, ranks] = 0.0
         return u.flatten(0, 2), v.flatten(0, 2)
 
     return remove
 
 
-def without_all(reshape: Matricize, components: Sequence[Component]) -> ComponentFilter:
-    """A filter for `FactMixer` that leaves out all `components`, for any batch size."""
-    heads = [component.head for component in components]
-    ranks = [component.rank for component in components]
+def without_all(reshape: Matricize, terms: Sequence[Term]) -> ComponentFilter:
+    """A filter for `FactMixer` that leaves out all `terms`, for any batch size."""
+    heads = [term.head for term in terms]
+    ranks = [term.rank for term in terms]
 
     def remove(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         kept = _by_head(u, reshape).clone()
@@ -100,8 +85,10 @@ def mixers_of(network: nn.Module) -> dict[str, FactMixer]:
     return mixers
 
 
-def components_of(mixers: Mapping[str, FactMixer], blocks: Sequence[str]) -> list[Component]:
-    """All components of some blocks.
+def terms_of(
+    mixers: Mapping[str, FactMixer], blocks: Sequence[str], network: int = 0
+) -> list[Term]:
+    """All terms of some blocks of a network, which is that member of the ensemble.
 
     Raises:
         BadInputError: If there is no such block.
@@ -112,20 +99,20 @@ def components_of(mixers: Mapping[str, FactMixer], blocks: Sequence[str]) -> lis
             f"The model has no block '{unknown[0]}'; its blocks are {', '.join(mixers)}."
         )
     return [
-        Component(block, head, rank)
+        Term(network, block, head, rank)
         for block in dict.fromkeys(blocks)
         for head in range(mixers[block].reshape.num_heads)
         for rank in range(mixers[block].factorize.rank)
     ]
 
 
-def component_name(component: Component, mixers: Mapping[str, FactMixer]) -> str:
+def component_name(term: Term, mixers: Mapping[str, FactMixer]) -> str:
     """A name for people, such as "Decoder 4, component 3"; both are counted from 1."""
-    side, stage, position = component.block.split(".")
+    side, stage, position = term.block.split(".")
     name = f"{side.capitalize()} {int(stage) + 1}"
     if sum(block.startswith(f"{side}.{stage}.") for block in mixers) > 1:
         name += f", block {int(position) + 1}"
-    number = component.head * mixers[component.block].factorize.rank + component.rank + 1
+    number = term.head * mixers[term.block].factorize.rank + term.rank + 1
     return f"{name}, component {number}"
 
 
@@ -138,8 +125,8 @@ def filtered(filters: Mapping[FactMixer, ComponentFilter]) -> Iterator[None]:
             mixer.component_filter = component_filter
         yield
     finally:
-        for mixer, component_filter in before.items():
-            mixer.component_filter = component_filter
+        for mixer, filter_before in before.items():
+            mixer.component_filter = filter_before
 
 
 def _by_head(factor: Tensor, reshape: Matricize) -> Tensor:

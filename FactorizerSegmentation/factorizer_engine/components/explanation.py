@@ -8,52 +8,49 @@ from dataclasses import dataclass
 import numpy as np
 
 from factorizer_engine.components.ablation import Probe, measure_contributions, place_probes
-from factorizer_engine.components.definition import (
-    Component,
-    component_name,
-    components_of,
-    mixers_of,
-)
+from factorizer_engine.components.definition import component_name, mixers_of, terms_of
 from factorizer_engine.components.stitching import stitch_components
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
-from factorizer_engine.inference.windows import WindowPlan, plan_windows
 from factorizer_engine.networks import FactMixer
+from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Monitor
 
 PROBABLE_ML = 1.0
 """Where no lesion was found, contributions are measured in this many mL of highest probability."""
 
-_SEGMENTED, _MEASURED, _DRAWN = 0.4, 0.75, 0.95
+_MEASURED, _DRAWN = 0.6, 0.95
 """How far an explanation has come at the end of its stages."""
 
 
 @dataclass(frozen=True, eq=False)
 class ComponentMap:
-    """One component of a result.
+    """A component of a result, and where it is active.
 
     Attributes:
-        network: Member of the ensemble, from 0.
-        block: Name of its block, such as "decoder.3.0".
-        head: Head of the block, from 0.
-        rank: Term of the head's factorisation, from 0.
-        name: Name for people, such as "Decoder 4, component 3"; in an ensemble "Network 2, ...".
-        contributions: By region name, how much the region's mean logit inside the lesion falls when
-            the component is left out of the network.
+        component: What it is and what it drives.
         heatmap: Where it is active (`component_map`), float32 on the reference grid.
-        note: What to know about the contributions, or "".
     """
 
-    network: int
-    block: str
-    head: int
-    rank: int
-    name: str
-    contributions: Mapping[str, float]
+    component: Component
     heatmap: Scan
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What drove a result.
+
+    Attributes:
+        maps: The components, ranked by contribution: what speaks most for the lesion first, what
+            speaks against it last.
+        note: What to know about the contributions, for people, or "".
+    """
+
+    maps: tuple[ComponentMap, ...]
     note: str = ""
 
 
@@ -72,13 +69,12 @@ class LesionSites:
 
 def explain(
     segmenter: Segmenter,
-    scans: Mapping[str, Scan],
-    result: SegmentationResult | None = None,
+    result: SegmentationResult,
     count: int = 6,
     blocks: Sequence[str] | None = None,
     region: str | None = None,
     monitor: Monitor | None = None,
-) -> list[ComponentMap]:
+) -> Explanation:
     """The components that contribute most to a segmentation.
 
     Every component of the chosen blocks is left out once, in the (at most two) windows that cover
@@ -89,77 +85,55 @@ def explain(
 
     Args:
         segmenter: The model.
-        scans: One scan per channel.
-        result: What `segmenter.segment` gave for these scans; computed if not given.
+        result: What `segmenter.segment` gave.
         count: How many components to return at most.
         blocks: Names of the blocks to look into; by default see `default_blocks`.
         region: Region by whose contribution components are ranked; by default by the largest to
             any region that was found.
         monitor: Told of the progress, and asked whether to stop.
 
-    Returns:
-        Ranked by contribution: what speaks most for the lesion first, what speaks against it last.
-
     Raises:
-        BadInputError: If the scans are not what the model needs, or a block or region is unknown.
+        BadInputError: If a block or region is unknown.
         BadModelError: If the model is not a Factorizer.
         EngineMemoryError: If memory does not suffice.
         CancelledError: If the monitor was cancelled.
     """
     monitor = monitor or Monitor()
-    settings = segmenter.bundle.inference
     mixers = mixers_of(segmenter.networks[0])
-    candidates = components_of(mixers, default_blocks(mixers) if blocks is None else blocks)
-    names = [r.name for r in segmenter.bundle.regions]
+    looked_into = default_blocks(mixers) if blocks is None else blocks
+    candidates = [
+        term
+        for member in range(len(segmenter.networks))
+        for term in terms_of(mixers, looked_into, member)
+    ]
+    names = [r.name for r in result.model.regions]
     if region is not None and region not in names:
         raise BadInputError(
             f"The model has no region '{region}'; its regions are {', '.join(names)}."
         )
-    start = 0.0
-    if result is None:
-        result = segmenter.segment(scans, monitor=monitor.span(0.0, _SEGMENTED))
-        start = _SEGMENTED
-    monitor.report("measuring components", start)
-    volume = result.prepared.array
+    monitor.report("measuring components", 0.0)
     with memory_errors(segmenter.device):
-        sites = lesion_sites(result, settings.threshold)
-        plan = plan_windows(
-            volume, settings.roi_size, result.overlap, result.region, result.centred
+        sites = lesion_sites(result, segmenter.bundle.inference.threshold)
+        probes = place_probes(result.plan, result.prepared.array, sites.masks, segmenter.device)
+        contributions = _measured(
+            segmenter, result, probes, candidates, monitor.span(0.0, _MEASURED)
         )
-        probes = place_probes(
-            plan,
-            volume,
-            sites.masks,
-            settings.blending,
-            segmenter.device,
-            mirror_axes=result.mirror_axes,
-        )
-        contributions = _measured(segmenter, probes, candidates, monitor.span(start, _MEASURED))
         ranked = rank_by_contribution(contributions, _decisive(names, region, sites))[:count]
-        chosen = [(i // len(candidates), candidates[i % len(candidates)]) for i in ranked]
-        maps = _drawn(segmenter, result, plan, chosen, monitor.span(_MEASURED, _DRAWN))
+        terms = [candidates[i] for i in ranked]
+        drawn = _drawn(segmenter, result, terms, monitor.span(_MEASURED, _DRAWN))
         monitor.report("restoring", _DRAWN)
-        heatmaps = segmenter.preprocessor.restore(maps, result.prepared)
-    note = _note(segmenter, sites)
+        heatmaps = segmenter.preprocessor.restore(drawn, result.prepared)
+    windows = shared_windows(terms, heatmaps)
     monitor.report("restoring", 1.0)
-    explained = []
-    for index, (member, component), heatmap in zip(ranked, chosen, heatmaps, strict=True):
-        name = component_name(component, mixers)
+    maps = []
+    for index, term, heatmap, window in zip(ranked, terms, heatmaps, windows, strict=True):
+        name = component_name(term, mixers)
         if len(segmenter.networks) > 1:
-            name = f"Network {member + 1}, {name}"
-        explained.append(
-            ComponentMap(
-                network=member,
-                block=component.block,
-                head=component.head,
-                rank=component.rank,
-                name=name,
-                contributions=dict(zip(names, contributions[index].tolist(), strict=True)),
-                heatmap=Scan(heatmap, result.labelmap.affine, name),
-                note=note,
-            )
-        )
-    return explained
+            name = f"Network {term.network + 1}, {name}"
+        driven = dict(zip(names, contributions[index].tolist(), strict=True))
+        component = Component(term, name, driven, window)
+        maps.append(ComponentMap(component, Scan(heatmap, result.labelmap.affine, name)))
+    return Explanation(tuple(maps), _note(result.model, sites))
 
 
 def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
@@ -200,7 +174,9 @@ def rank_by_contribution(contributions: np.ndarray, regions: Sequence[int]) -> l
     return np.argsort(-strength, kind="stable").tolist()
 
 
-def shared_windows(maps: Sequence[ComponentMap]) -> list[tuple[float, float]]:
+def shared_windows(
+    terms: Sequence[Term], heatmaps: Sequence[np.ndarray]
+) -> list[tuple[float, float]]:
     """The display range of every heatmap: one for all of a block, so that they can be compared.
 
     Only those: what follows a block rescales its activations, so that those of another block may be
@@ -210,30 +186,32 @@ def shared_windows(maps: Sequence[ComponentMap]) -> list[tuple[float, float]]:
     large lesion would be one flat colour.
     """
     by_block: dict[tuple[int, str], list[np.ndarray]] = {}
-    for component in maps:
-        array = component.heatmap.array
-        by_block.setdefault((component.network, component.block), []).append(array[array > 0])
+    for term, heatmap in zip(terms, heatmaps, strict=True):
+        by_block.setdefault((term.network, term.block), []).append(heatmap[heatmap > 0])
     windows = {block: _window(positive) for block, positive in by_block.items()}
-    return [windows[component.network, component.block] for component in maps]
+    return [windows[term.network, term.block] for term in terms]
 
 
 def _measured(
     segmenter: Segmenter,
+    result: SegmentationResult,
     probes: Sequence[Probe],
-    candidates: Sequence[Component],
+    candidates: Sequence[Term],
     monitor: Monitor,
 ) -> np.ndarray:
-    """Contributions to the mean of all networks: (networks * len(candidates), R)."""
-    networks, roi_size = segmenter.networks, segmenter.bundle.inference.roi_size
+    """Contributions of `candidates` to the mean of all networks: (len(candidates), R)."""
+    networks, roi_size = segmenter.networks, result.plan.roi_size
     measured = [
         measure_contributions(
             network,
             probes,
-            candidates,
+            [term for term in candidates if term.network == member],
             batch_size=windows_at_once(network, roi_size, segmenter.device),
             monitor=part,
         )
-        for network, part in zip(networks, monitor.parts(len(networks)), strict=True)
+        for (member, network), part in zip(
+            enumerate(networks), monitor.parts(len(networks)), strict=True
+        )
     ]
     return np.concatenate(measured) / len(networks)
 
@@ -241,24 +219,21 @@ def _measured(
 def _drawn(
     segmenter: Segmenter,
     result: SegmentationResult,
-    plan: WindowPlan,
-    chosen: Sequence[tuple[int, Component]],
+    terms: Sequence[Term],
     monitor: Monitor,
 ) -> np.ndarray:
-    """The maps (len(chosen), X, Y, Z) of components, each with the number of its network."""
+    """Where `terms` are active in model space, (len(terms), X, Y, Z)."""
     volume = result.prepared.array
-    maps = np.empty((len(chosen), *volume.shape[1:]), dtype=np.float32)
-    members = sorted({member for member, _ in chosen})
+    maps = np.empty((len(terms), *volume.shape[1:]), dtype=np.float32)
+    members = sorted({term.network for term in terms})
     for member, part in zip(members, monitor.parts(len(members)), strict=True):
-        rows = [row for row, (own, _) in enumerate(chosen) if own == member]
+        rows = [row for row, term in enumerate(terms) if term.network == member]
         maps[rows] = stitch_components(
             segmenter.networks[member],
             volume,
-            plan,
-            [chosen[row][1] for row in rows],
-            segmenter.bundle.inference.blending,
+            result.plan,
+            [terms[row] for row in rows],
             segmenter.device,
-            result.mirror_axes,
             part,
         )
     return maps
@@ -281,8 +256,8 @@ def _decisive(names: Sequence[str], region: str | None, sites: LesionSites) -> l
     return found or list(range(len(names)))
 
 
-def _note(segmenter: Segmenter, sites: LesionSites) -> str:
-    regions = zip(segmenter.bundle.regions, sites.found, strict=True)
+def _note(model: ModelDescription, sites: LesionSites) -> str:
+    regions = zip(model.regions, sites.found, strict=True)
     missing = [region.title for region, is_found in regions if not is_found]
     if not missing:
         return ""

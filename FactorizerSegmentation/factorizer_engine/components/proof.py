@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -14,23 +14,16 @@ from factorizer_engine.components.ablation import (
     measure_contributions,
     place_probes,
 )
-from factorizer_engine.components.definition import (
-    Component,
-    components_of,
-    filtered,
-    mixers_of,
-    without_all,
-)
+from factorizer_engine.components.definition import filtered, mixers_of, terms_of, without_all
 from factorizer_engine.components.explanation import (
     default_blocks,
     lesion_sites,
     rank_by_contribution,
 )
-from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
-from factorizer_engine.inference.windows import plan_windows
 from factorizer_engine.networks import Factorizer
+from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.progress import Monitor
 
 _MEASURED = 0.3
@@ -69,9 +62,8 @@ class Faithfulness:
 
 def prove(
     segmenter: Segmenter,
-    scans: Mapping[str, Scan],
+    result: SegmentationResult,
     region: str,
-    result: SegmentationResult | None = None,
     blocks: Sequence[str] | None = None,
     shuffles: int = 3,
     seed: int = 0,
@@ -81,42 +73,32 @@ def prove(
 
     Args:
         segmenter: The model, a Factorizer; of an ensemble the first network.
-        scans: One scan per channel.
+        result: What `segmenter.segment` gave.
         region: Name of the region whose logit is watched, in the window that covers it best.
-        result: What `segmenter.segment` gave for these scans; computed if not given.
         blocks: Blocks whose components are left out; by default as in `explain`.
         shuffles: Number of random orders.
         seed: Of the random orders.
         monitor: Told of the progress, and asked whether to stop.
     """
     monitor = monitor or Monitor()
-    network, settings = segmenter.networks[0], segmenter.bundle.inference
+    network, plan = segmenter.networks[0], result.plan
     mixers = mixers_of(network)
-    components = components_of(mixers, default_blocks(mixers) if blocks is None else blocks)
-    index = [r.name for r in segmenter.bundle.regions].index(region)
-    result = result or segmenter.segment(scans)
+    terms = terms_of(mixers, default_blocks(mixers) if blocks is None else blocks)
+    index = [r.name for r in result.model.regions].index(region)
     with memory_errors(segmenter.device):
-        volume = result.prepared.array
-        masks = lesion_sites(result, settings.threshold).masks
+        masks = lesion_sites(result, segmenter.bundle.inference.threshold).masks
         masks[np.arange(len(masks)) != index] = False
-        plan = plan_windows(
-            volume, settings.roi_size, result.overlap, result.region, result.centred
-        )
-        probes = place_probes(
-            plan, volume, masks, settings.blending, segmenter.device, 1, result.mirror_axes
-        )
+        probes = place_probes(plan, result.prepared.array, masks, segmenter.device, limit=1)
         contributions = measure_contributions(
             network,
             probes,
-            components,
-            windows_at_once(network, settings.roi_size, segmenter.device),
+            terms,
+            windows_at_once(network, plan.roi_size, segmenter.device),
             monitor.span(0.0, _MEASURED),
         )
-        ranked = [components[i] for i in rank_by_contribution(contributions, [index])]
+        ranked = [terms[i] for i in rank_by_contribution(contributions, [index])]
         generator = np.random.default_rng(seed)
-        random = [
-            [components[i] for i in generator.permutation(len(ranked))] for _ in range(shuffles)
-        ]
+        random = [[terms[i] for i in generator.permutation(len(ranked))] for _ in range(shuffles)]
         orders = [ranked, ranked[::-1], *random]
         parts = monitor.span(_MEASURED, 1.0).parts(len(orders))
         curves = [
@@ -130,7 +112,7 @@ def prove(
 def deletion_curve(
     network: Factorizer,
     probes: Sequence[Probe],
-    order: Sequence[Component],
+    order: Sequence[Term],
     region: int,
     monitor: Monitor | None = None,
 ) -> list[float]:
@@ -142,7 +124,7 @@ def deletion_curve(
         left_out = sorted(order[:count])
         filters = {
             mixers[block]: without_all(mixers[block].reshape, list(members))
-            for block, members in groupby(left_out, key=lambda c: c.block)
+            for block, members in groupby(left_out, key=lambda term: term.block)
         }
         with filtered(filters):
             curve.append(float(mean_logits(network, probes)[region]))

@@ -9,16 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from factorizer_engine.components.definition import (
-    Component,
-    component_map,
-    filtered,
-    mixers_of,
-)
-from factorizer_engine.inference.sliding_window import mirrorings
+from factorizer_engine.components.definition import component_map, filtered, mixers_of
 from factorizer_engine.inference.windows import Blender, WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer
 from factorizer_engine.networks.blocks import ComponentFilter
+from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.progress import Monitor
 
 
@@ -26,10 +21,8 @@ def stitch_components(
     network: Factorizer,
     volume: np.ndarray,
     plan: WindowPlan,
-    components: Sequence[Component],
-    blending: str,
+    terms: Sequence[Term],
     device: torch.device | str = "cpu",
-    mirror_axes: Sequence[int] = (),
     monitor: Monitor | None = None,
 ) -> np.ndarray:
     """Where the components are active in a whole volume.
@@ -42,33 +35,31 @@ def stitch_components(
         network: In evaluation mode, on `device`.
         volume: float32, (C, X, Y, Z).
         plan: The windows of the prediction.
-        components: Which maps to make.
-        blending: As in the prediction.
+        terms: Whose maps to make.
         device: Where the network is.
-        mirror_axes: As in the prediction.
         monitor: Told after every window, and asked whether to stop.
 
     Returns:
-        Nonnegative float32, (len(components), X, Y, Z); zero where no window was run.
+        Nonnegative float32, (len(terms), X, Y, Z); zero where no window was run.
     """
     monitor = monitor or Monitor()
     mixers = mixers_of(network)
     captured: dict[str, Tensor] = {}
     filters = {
         mixers[block]: _capture_into(captured, block, mixers[block])
-        for block in {component.block for component in components}
+        for block in {term.block for term in terms}
     }
-    blender = Blender(plan, len(components), blending)
+    blender = Blender(plan, len(terms))
     padded = plan.pad(torch.from_numpy(volume))
-    flips = mirrorings(mirror_axes)
+    flips = plan.flips
     with torch.inference_mode(), filtered(filters):
         for done, window in enumerate(plan.windows, start=1):
             image = padded[(slice(None), *window)][None].to(device)
-            total = torch.zeros(len(components), *plan.roi_size, device=device)
+            total = torch.zeros(len(terms), *plan.roi_size, device=device)
             for flip in flips:
                 monitor.check()
                 network(image.flip(flip))
-                maps = [_window_map(captured, mixers, c, plan.roi_size) for c in components]
+                maps = [_window_map(captured, mixers, term, plan.roi_size) for term in terms]
                 total += torch.stack(maps, dim=1).flip(flip)[0]
             blender.add(window, total / len(flips))
             monitor.report("drawing components", done / len(plan.windows))
@@ -86,12 +77,12 @@ def _capture_into(captured: dict[str, Tensor], block: str, mixer: FactMixer) -> 
 def _window_map(
     captured: dict[str, Tensor],
     mixers: dict[str, FactMixer],
-    component: Component,
+    term: Term,
     roi_size: Sequence[int],
 ) -> Tensor:
     """(1, *roi_size) of one component in the window that was run last."""
-    maps = captured[component.block]
-    channel = component.head * mixers[component.block].factorize.rank + component.rank
+    maps = captured[term.block]
+    channel = term.head * mixers[term.block].factorize.rank + term.rank
     own = maps[:, channel : channel + 1]
     if tuple(own.shape[2:]) == tuple(roi_size):
         return own[0]

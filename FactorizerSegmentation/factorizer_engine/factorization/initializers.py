@@ -17,6 +17,9 @@ class RandomInit(nn.Module):
         method: Name of a `torch.nn.init` distribution ("uniform", "normal"), or one per factor.
     """
 
+    u0: Tensor
+    v0: Tensor
+
     def __init__(
         self, size: tuple[int, int], rank: int, method: str | tuple[str, str] = "uniform"
     ) -> None:

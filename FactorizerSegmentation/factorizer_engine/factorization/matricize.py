@@ -41,24 +41,27 @@ class Matricize(nn.Module):
     ) -> None:
         super().__init__()
         channels, *spatial_size = _without_batch(size)
-        if (num_heads is None) == (head_dim is None):
-            raise ValueError("Give either num_heads or head_dim.")
-        if (grid_size is None) == (patch_size is None):
-            raise ValueError("Give either grid_size or patch_size.")
         dims = len(spatial_size)
         self.spatial_size = tuple(spatial_size)
-        self.head_dim = head_dim if head_dim is not None else channels // num_heads
+        if head_dim is not None and num_heads is None:
+            self.head_dim = head_dim
+        elif num_heads is not None and head_dim is None:
+            self.head_dim = channels // num_heads
+        else:
+            raise ValueError("Give either num_heads or head_dim.")
         self.num_heads = channels // self.head_dim
-        if patch_size is not None:
+        if patch_size is not None and grid_size is None:
             self.patch_size = _per_axis(patch_size, dims)
             self.grid_size = tuple(
                 s // p for s, p in zip(spatial_size, self.patch_size, strict=True)
             )
-        else:
+        elif grid_size is not None and patch_size is None:
             self.grid_size = _per_axis(grid_size, dims)
             self.patch_size = tuple(
                 s // g for s, g in zip(spatial_size, self.grid_size, strict=True)
             )
+        else:
+            raise ValueError("Give either grid_size or patch_size.")
         if self.num_heads * self.head_dim != channels:
             raise ValueError(f"{channels} channels cannot be split into heads of {self.head_dim}.")
         if any(
@@ -152,7 +155,7 @@ class SWMatricize(Matricize):
 
 
 def _without_batch(size: Sequence[int | None]) -> list[int]:
-    return list(size[1:] if size[0] is None else size)
+    return [n for n in size if n is not None]
 
 
 def _per_axis(value: int | Sequence[int], dims: int) -> tuple[int, ...]:

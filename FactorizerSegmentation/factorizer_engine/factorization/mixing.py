@@ -73,7 +73,7 @@ class _RankOneMixing(torch.autograd.Function):
     def forward(ctx, maps: Tensor, v0: Tensor, reshape: Matricize, sweeps: int, eps: float):
         projection = _Projection(v0, reshape, sweeps, eps, maps.dtype)
         mixed = torch.empty_like(maps, dtype=projection.dtype)
-        remembered = []
+        remembered: list[Tensor] = []
         with torch.autocast(maps.device.type, enabled=False):
             for windows, block, is_first in projection.blocks(maps):
                 x = windows.cut(maps, block, projection.dtype).relu_()

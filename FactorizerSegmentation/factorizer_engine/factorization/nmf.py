@@ -38,7 +38,7 @@ class MatrixFactorization(nn.Module):
         eps: float = 1e-16,
     ) -> None:
         super().__init__()
-        self.size = rows, columns = tuple(size)
+        rows, columns = self.size = (size[0], size[1])
         if rank is None:
             rank = max(math.ceil(rows * columns / (compression * (rows + columns))), 1)
         self.rank = rank

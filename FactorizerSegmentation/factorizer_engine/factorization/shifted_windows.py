@@ -81,8 +81,10 @@ class ShiftedWindows:
 
 def _in_map(maps: Tensor, pieces: Sequence[_Piece]) -> Tensor:
     """View (*windows, B, *inside, C) of maps (B, *S, C)."""
-    view = maps[(slice(None), *(piece.voxels for piece in pieces))]
-    view = view.view(maps.shape[0], *(n for piece in pieces for n in piece.split), maps.shape[-1])
+    part = (slice(None), *(piece.voxels for piece in pieces))
+    view = maps[part].view(
+        maps.shape[0], *(n for piece in pieces for n in piece.split), maps.shape[-1]
+    )
     axes = range(1, view.ndim - 1)
     return view.permute(*axes[::2], 0, *axes[1::2], view.ndim - 1)
 
@@ -90,7 +92,8 @@ def _in_map(maps: Tensor, pieces: Sequence[_Piece]) -> Tensor:
 def _inside(windows: Tensor, pieces: Sequence[_Piece]) -> Tensor:
     """The same of windows (*windows, B, *P, C)."""
     outer, inner = (piece.windows for piece in pieces), (piece.inside for piece in pieces)
-    return windows[(*outer, slice(None), *inner)]
+    part = (*outer, slice(None), *inner)
+    return windows[part]
 
 
 def _axis_pieces(size: int, patch: int, shift: int, block: slice) -> list[_Piece]:

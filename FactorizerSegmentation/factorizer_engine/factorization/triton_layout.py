@@ -21,10 +21,10 @@ class Layout:
     sides, axis by axis; `cells` tells how many sides an axis has. Both tables are on the device.
     """
 
-    size: tuple[int, int, int]
-    patch: tuple[int, int, int]
-    cell: tuple[int, int, int]
-    cells: tuple[int, int, int]
+    size: tuple[int, ...]
+    patch: tuple[int, ...]
+    cell: tuple[int, ...]
+    cells: tuple[int, ...]
     shifts: Tensor
     segments: Tensor
 
@@ -42,12 +42,12 @@ def make_layout(
 ) -> Layout:
     missing = 3 - len(spatial_size)
     size, patch = (1,) * missing + spatial_size, (1,) * missing + patch_size
-    shifts = [
+    steps_of_grids = [
         [step % n for step, n in zip((0,) * missing + shift, size, strict=True)] for shift in shifts
     ]
     borders = [
         sorted({0, n, *((i * p - step) % n for step in steps for i in range(n // p))})
-        for n, p, steps in zip(size, patch, zip(*shifts, strict=True), strict=True)
+        for n, p, steps in zip(size, patch, zip(*steps_of_grids, strict=True), strict=True)
     ]
     cell = _cell_size(
         [max(b - a for a, b in zip(axis, axis[1:], strict=False)) for axis in borders]
@@ -66,12 +66,12 @@ def make_layout(
         patch,
         cell,
         tuple(len(axis) for axis in segments),
-        torch.tensor(shifts, dtype=torch.int32, device=device),
+        torch.tensor(steps_of_grids, dtype=torch.int32, device=device),
         torch.tensor(table, dtype=torch.int32, device=device),
     )
 
 
-def _cell_size(longest: list[int]) -> tuple[int, int, int]:
+def _cell_size(longest: list[int]) -> tuple[int, ...]:
     """Sides of at most `longest` that hold few enough voxels, the last one kept longest."""
     sides = list(longest)
     for axis in range(len(sides)):

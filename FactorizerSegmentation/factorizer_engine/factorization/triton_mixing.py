@@ -17,12 +17,16 @@ import os
 from collections.abc import Callable
 from functools import lru_cache
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from factorizer_engine.factorization.matricize import Matricize
+
+if TYPE_CHECKING:
+    from factorizer_engine.factorization.triton_launcher import Launcher
 
 PlainForm = Callable[[Tensor, Matricize, Tensor, int, float], Tensor]
 
@@ -88,7 +92,7 @@ class _FusedMixing(torch.autograd.Function):
     def forward(ctx, x, v0, reshape, sweeps, eps, plain) -> Tensor:
         ctx.save_for_backward(x, v0)
         ctx.settings = reshape, sweeps, eps, plain
-        return _triton().Launcher(x, reshape, v0, sweeps, eps).forward()
+        return _launcher(x, reshape, v0, sweeps, eps).forward()
 
     @staticmethod
     @once_differentiable
@@ -99,7 +103,7 @@ class _FusedMixing(torch.autograd.Function):
         nothing = (None,) * 4
         if not _failed:
             try:
-                launcher = _triton().Launcher(x, reshape, v0, sweeps, eps)
+                launcher = _launcher(x, reshape, v0, sweeps, eps)
                 return *launcher.backward(gradient, for_x, for_v0), *nothing
             except torch.cuda.OutOfMemoryError:
                 raise
@@ -127,6 +131,13 @@ def _triton() -> ModuleType | None:
     except Exception as error:  # a broken installation
         _give_up(error)
         return None
+
+
+def _launcher(x: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: float) -> Launcher:
+    """For a map for which `is_available` holds."""
+    module = _triton()
+    assert module is not None
+    return module.Launcher(x, reshape, v0, sweeps, eps)
 
 
 def _give_up(error: Exception) -> None:

@@ -54,6 +54,9 @@ def _container_available(limit_file: str, usage_file: str) -> int | None:
 
 
 def _windows_available() -> int | None:
+    if sys.platform != "win32":  # elsewhere ctypes has no windll
+        return None
+
     class MemoryStatus(ctypes.Structure):
         _fields_ = [
             ("length", ctypes.c_ulong),

@@ -14,7 +14,7 @@ from torch import nn
 
 from factorizer_engine.images.memory import available_memory
 from factorizer_engine.networks import Factorizer
-from factorizer_engine.protocol import DeviceInfo
+from factorizer_engine.protocol.devices import Device
 from factorizer_engine.protocol.errors import BadInputError, EngineMemoryError
 from factorizer_engine.protocol.failures import as_engine_error
 
@@ -70,19 +70,19 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     return PRECISIONS[name]
 
 
-def list_devices() -> list[DeviceInfo]:
+def list_devices() -> list[Device]:
     """All usable devices; the first is the one that "auto" chooses."""
     devices = []
     for index in range(torch.cuda.device_count()):
         if _usable(f"cuda:{index}"):
             free, total = torch.cuda.mem_get_info(index)
             title = torch.cuda.get_device_name(index)
-            devices.append(DeviceInfo(f"cuda:{index}", title, total, free))
+            devices.append(Device(f"cuda:{index}", title, total, free))
     if _usable("mps"):
         total = torch.mps.recommended_max_memory()
-        devices.append(DeviceInfo("mps", "Apple GPU", total, free_memory(torch.device("mps"))))
+        devices.append(Device("mps", "Apple GPU", total, free_memory(torch.device("mps"))))
     title = f"Processor ({platform.machine()}, {os.cpu_count()} cores)"
-    devices.append(DeviceInfo("cpu", title, _host_memory(), available_memory()))
+    devices.append(Device("cpu", title, _host_memory(), available_memory()))
     return devices
 
 

@@ -6,11 +6,13 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.settings import InferenceSettings
 from factorizer_engine.images.checks import channel_named, check_channels
 from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.preprocessing import Prepared, Preprocessor
@@ -25,14 +27,15 @@ from factorizer_engine.inference.device import (
     windows_at_once,
 )
 from factorizer_engine.inference.postprocessing import paint_regions
-from factorizer_engine.inference.sliding_window import predict_windows, sigmoid_
-from factorizer_engine.inference.windows import Box
+from factorizer_engine.inference.sliding_window import Ensemble, predict_windows, sigmoid_
+from factorizer_engine.inference.windows import Box, WindowPlan, plan_windows
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.lesions import Lesion
-from factorizer_engine.protocol.models import Label, Region
+from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.runs import RunOptions
 
 ALL_AXES = (0, 1, 2)
 
@@ -42,35 +45,27 @@ _PREPARED, _PREDICTED, _RESTORED, _PAINTED = 0.1, 0.88, 0.93, 0.97
 
 @dataclass(frozen=True, eq=False)
 class SegmentationResult:
-    """What a model found, on the grid of the reference scan.
+    """What a model found, on the grid of the reference scan, and how.
 
     Attributes:
-        labelmap: uint8, the values of `labels`, 0 where there is nothing.
-        probabilities: float32, (R, I, J, K), in the order of `regions`.
-        regions: The network's outputs.
-        labels: The values of the label map.
+        model: The model.
+        labelmap: uint8, the values of the model's labels, 0 where there is nothing.
+        probabilities: float32, (R, I, J, K), in the order of the model's regions.
         lesions: The connected pieces, measured.
         timings: Seconds by stage.
         device: Where the network ran.
         prepared: The scans in model space, for explaining the result without preparing them again.
-        overlap: Overlap of the windows.
-        mirror_axes: Axes along which windows were mirrored, too.
-        region: The part of the prepared scans that was asked for; all of it if None.
-        centred: Whether the windows were laid around the region.
+        plan: The windows that were run over them.
     """
 
+    model: ModelDescription
     labelmap: Scan
     probabilities: np.ndarray
-    regions: tuple[Region, ...]
-    labels: tuple[Label, ...]
-    lesions: list[Lesion]
+    lesions: tuple[Lesion, ...]
     timings: dict[str, float]
     device: str
     prepared: Prepared
-    overlap: float
-    mirror_axes: tuple[int, ...] = ()
-    region: Box | None = None
-    centred: bool = False
+    plan: WindowPlan
 
 
 class Segmenter:
@@ -105,17 +100,14 @@ class Segmenter:
         self.dtype = resolve_precision(precision, self.device)
         self.preprocessor = Preprocessor(bundle.preprocessing)
         with memory_errors(self.device):
-            self.networks = bundle.build_networks(str(self.device))
+            self.networks = build_networks(bundle, str(self.device))
         self._compiled = [CompiledNetwork(n) for n in self.networks] if compiled else []
 
     def segment(
         self,
         scans: Mapping[str, Scan],
         reference: str | None = None,
-        tta: bool | None = None,
-        overlap: float | None = None,
-        box: WorldBox | None = None,
-        quick: bool = False,
+        options: RunOptions | None = None,
         monitor: Monitor | None = None,
     ) -> SegmentationResult:
         """Find lesions in the scans of one study.
@@ -129,11 +121,7 @@ class Segmenter:
         Args:
             scans: One scan per channel, by the channel's name or alias, on any grids.
             reference: Channel on whose grid the result is given; the model's first by default.
-            tta: Average over mirrored copies: along the model's axes, or all where it names none;
-                never; or, by default, as the model says.
-            overlap: Overlap of windows, 0 to below 1; by default the model's.
-            box: Where to look, by default everywhere; outside it nothing is found.
-            quick: Lay the windows around the box.
+            options: How the model is applied; by default everywhere, as the model says.
             monitor: Told of the progress, and asked whether to stop.
 
         Raises:
@@ -141,41 +129,30 @@ class Segmenter:
             EngineMemoryError: If memory does not suffice.
             CancelledError: If the monitor was cancelled.
         """
-        monitor = monitor or Monitor()
-        settings = self.bundle.inference
-        overlap = settings.overlap if overlap is None else overlap
-        if not 0.0 <= overlap < 1.0:
-            raise BadInputError(
-                f"The overlap must be at least 0 and below 1, but it is {overlap:g}."
-            )
-        mirror_axes = self._mirror_axes(tta)
+        monitor, options = monitor or Monitor(), options or RunOptions()
+        model, settings = self.bundle.description, self._settings(options)
         timings: dict[str, float] = {}
         with memory_errors(self.device):
             monitor.report("preparing", 0.0)
             with _timed(timings, "preparing"):
-                prepared = self.prepare(scans, reference, box)
-                chosen = _Chosen.of(box, prepared)
+                prepared = self.prepare(scans, reference, options.box)
+                chosen = _Chosen.of(options.box, prepared)
             if not all(network.ready for network in self._compiled):
                 monitor.report(COMPILING, _PREPARED)
             with _timed(timings, "segmenting"):
+                plan = plan_windows(prepared.array, settings, chosen.in_model, options.quick)
                 found = predict_windows(
-                    self._compiled or self.networks,
+                    self._ensemble(),
                     prepared.array,
-                    settings.roi_size,
-                    out_channels=len(self.bundle.regions),
-                    overlap=overlap,
-                    blending=settings.blending,
-                    mirror_axes=mirror_axes,
-                    region=chosen.region,
-                    centred=quick,
-                    device=self.device,
-                    dtype=self.dtype,
-                    batch_size=windows_at_once(self.networks[0], settings.roi_size, self.device),
-                    monitor=monitor.span(_PREPARED, _PREDICTED),
+                    plan,
+                    windows_at_once(self.networks[0], settings.roi_size, self.device),
+                    monitor.span(_PREPARED, _PREDICTED),
                 )
             monitor.report("restoring", _PREDICTED)
             with _timed(timings, "restoring"):
-                probabilities = self.preprocessor.restore(sigmoid_(found), prepared, chosen.part)
+                probabilities = self.preprocessor.restore(
+                    sigmoid_(found), prepared, chosen.in_reference
+                )
                 del found
                 chosen.clear_around(probabilities)
             monitor.report("painting", _RESTORED)
@@ -183,22 +160,17 @@ class Segmenter:
                 labelmap = self._paint(probabilities, prepared.reference)
             monitor.report("measuring", _PAINTED)
             with _timed(timings, "measuring"):
-                regions, labels = self.bundle.regions, self.bundle.labels
-                lesions = find_lesions(labelmap, regions, labels, probabilities)
+                found = find_lesions(labelmap, model.regions, model.labels, probabilities)
         monitor.report("measuring", 1.0)
         return SegmentationResult(
+            model=model,
             labelmap=labelmap,
             probabilities=probabilities,
-            regions=regions,
-            labels=labels,
-            lesions=lesions,
+            lesions=tuple(found),
             timings=timings,
             device=str(self.device),
             prepared=prepared,
-            overlap=overlap,
-            mirror_axes=mirror_axes,
-            region=chosen.region,
-            centred=quick,
+            plan=plan,
         )
 
     def prepare(
@@ -213,7 +185,7 @@ class Segmenter:
             BadInputError: If the scans are not what the model needs, or the box lies outside.
             EngineMemoryError: If they would exhaust the memory.
         """
-        channels = self.bundle.channels
+        channels = self.bundle.description.channels
         ordered = check_channels(scans, channels, reference)
         wanted = channels[0].name if reference is None else channel_named(reference, channels)
         names = [channel.name for channel in channels]
@@ -229,23 +201,31 @@ class Segmenter:
         target = grid.respaced(settings.spacing) if settings.spacing else grid
         on_host = self.device.type == "cpu"
         check_host_memory(
-            channels=len(self.bundle.channels),
-            regions=len(self.bundle.regions),
+            channels=len(self.bundle.description.channels),
+            regions=len(self.bundle.description.regions),
             reference_voxels=math.prod(reference.shape),
             model_voxels=math.prod(target.shape),
             window=window_bytes(self.networks[0], self.bundle.inference.roi_size) * on_host,
         )
 
-    def _mirror_axes(self, tta: bool | None) -> tuple[int, ...]:
-        own = tuple(self.bundle.inference.mirror_axes)
-        if tta is None:
-            return own
-        return (own or ALL_AXES) if tta else ()
+    def _settings(self, options: RunOptions) -> InferenceSettings:
+        """The model's settings, but for what the options say otherwise."""
+        settings = self.bundle.inference
+        if options.overlap is not None:
+            settings = replace(settings, overlap=options.overlap)
+        if options.mirroring is not None:
+            axes = (settings.mirror_axes or ALL_AXES) if options.mirroring else ()
+            settings = replace(settings, mirror_axes=axes)
+        return settings
+
+    def _ensemble(self) -> Ensemble:
+        networks = self._compiled or self.networks
+        return Ensemble(networks, len(self.bundle.description.regions), self.device, self.dtype)
 
     def _paint(self, probabilities: np.ndarray, reference: Grid) -> Scan:
         painted = paint_regions(
             probabilities,
-            self.bundle.regions,
+            self.bundle.description.regions,
             self.bundle.inference.threshold,
             self.bundle.postprocessing,
             voxel_ml=abs(float(np.linalg.det(reference.affine[:3, :3]))) / 1000.0,
@@ -258,13 +238,13 @@ class _Chosen:
     """A box in the voxels of a case; everything if there is none.
 
     Attributes:
-        region: Voxels in model space that the box needs.
-        part: The block of the reference that holds the box.
-        outside: Voxels of `part` that are not in the box.
+        in_model: Voxels in model space that the box needs.
+        in_reference: The block of the reference that holds the box.
+        outside: Voxels of `in_reference` that are not in the box.
     """
 
-    region: Box | None = None
-    part: Box | None = None
+    in_model: Box | None = None
+    in_reference: Box | None = None
     outside: np.ndarray | None = None
 
     @classmethod
@@ -277,9 +257,9 @@ class _Chosen:
         return cls(prepared.needed_for(part), part, outside)
 
     def clear_around(self, probabilities: np.ndarray) -> None:
-        """Set (R, I, J, K) to 0 outside the box; outside `part` it is 0 already."""
-        if self.part is not None:
-            probabilities[(slice(None), *self.part)][:, self.outside] = 0.0
+        """Set (R, I, J, K) to 0 outside the box; outside `in_reference` it is 0 already."""
+        if self.in_reference is not None:
+            probabilities[(slice(None), *self.in_reference)][:, self.outside] = 0.0
 
 
 def _check_box(box: WorldBox, scan: Scan) -> None:

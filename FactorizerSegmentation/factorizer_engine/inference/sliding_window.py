@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from factorizer_engine.inference.compiling import CompiledNetwork
 from factorizer_engine.inference.device import free_memory
 from factorizer_engine.inference.transfers import Arrival, transfers_for
-from factorizer_engine.inference.windows import Blender, Box, WindowPlan, plan_windows
+from factorizer_engine.inference.windows import Blender, Box, WindowPlan
 from factorizer_engine.networks import finest
 from factorizer_engine.protocol.progress import Monitor
 
@@ -20,19 +21,49 @@ EMPTY_LOGIT = -20.0
 """Logit where no window was run: a probability of 2e-9."""
 
 
+@dataclass(frozen=True)
+class Ensemble:
+    """Networks whose logits are averaged; one stands for itself.
+
+    Attributes:
+        networks: In evaluation mode, on `device`.
+        out_channels: Outputs of each.
+        device: Where they compute.
+        dtype: float32, or the type of autocast.
+    """
+
+    networks: Sequence[nn.Module | CompiledNetwork]
+    out_channels: int
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32
+
+    def mean_logits(
+        self, batch: Tensor, flips: Sequence[tuple[int, ...]], monitor: Monitor
+    ) -> Tensor:
+        """Mean over networks and mirrored copies, float32, (B, out_channels, *S) of (B, C, *S).
+
+        Args:
+            batch: On `device`.
+            flips: Axes along which each copy is mirrored, see `WindowPlan.flips`.
+            monitor: Asked before every call of a network whether to stop.
+        """
+
+        def logits_of(network: nn.Module | CompiledNetwork, flip: tuple[int, ...]) -> Tensor:
+            monitor.check()
+            logits = finest(network(batch.flip(flip) if flip else batch)).float()
+            return logits.flip(flip) if flip else logits
+
+        first, *others = product(self.networks, flips)
+        total = logits_of(*first)
+        for network, flip in others:
+            total.add_(logits_of(network, flip))
+        return total.div_(1 + len(others)) if others else total
+
+
 def predict_windows(
-    networks: Sequence[nn.Module | CompiledNetwork],
+    ensemble: Ensemble,
     volume: np.ndarray,
-    roi_size: Sequence[int],
-    *,
-    out_channels: int,
-    overlap: float = 0.5,
-    blending: str = "gaussian",
-    mirror_axes: Sequence[int] = (),
-    region: Box | None = None,
-    centred: bool = False,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
+    plan: WindowPlan,
     batch_size: int = 1,
     monitor: Monitor | None = None,
 ) -> np.ndarray:
@@ -42,22 +73,13 @@ def predict_windows(
     blended: on the device if the sums fit there, else on the host.
 
     Windows lie as in MONAI's `sliding_window_inference`, and the result is the same at every voxel
-    that is nonzero in any channel; windows of zeros alone are not run (see `plan_windows`) and
-    voxels that no window covers get `EMPTY_LOGIT`.
+    that is nonzero in any channel; windows of zeros alone are not run (see `plan_windows`). Voxels
+    that no window covers, or that were not asked for, get `EMPTY_LOGIT`.
 
     Args:
-        networks: In evaluation mode, on `device`.
+        ensemble: The networks.
         volume: float32, (C, X, Y, Z), zero outside the patient.
-        roi_size: Voxels of a window; smaller volumes are padded with zeros.
-        out_channels: Outputs of the networks.
-        overlap: Part of a window shared with the next, 0 to below 1.
-        blending: "gaussian" or "constant".
-        mirror_axes: Spatial axes (0 to 2) along which windows are mirrored too, in every way.
-        region: Part of the volume that is asked for; only windows that touch it are run, and the
-            rest of the result is `EMPTY_LOGIT`.
-        centred: Lay the windows around the region, see `plan_windows`.
-        device: Where the networks are.
-        dtype: float32, or the type of autocast.
+        plan: The windows of this volume.
         batch_size: Windows per call of a network, at most.
         monitor: Told after every batch, and asked before every call whether to stop.
 
@@ -65,11 +87,9 @@ def predict_windows(
         float32, (out_channels, X, Y, Z).
     """
     monitor = monitor or Monitor()
-    device = torch.device(device)
-    plan = plan_windows(volume, roi_size, overlap, region, centred)
-    blender = Blender(plan, out_channels, blending, _place_of_sums(plan, out_channels, device))
+    device, dtype, flips = ensemble.device, ensemble.dtype, plan.flips
+    blender = Blender(plan, ensemble.out_channels, _place_of_sums(plan, ensemble))
     padded = plan.pad(torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32)))
-    flips = mirrorings(mirror_axes)
     transfers = transfers_for(device)
 
     def send(windows: Sequence[Box]) -> Arrival:
@@ -89,7 +109,7 @@ def predict_windows(
         for number, windows in enumerate(batches):
             batch = coming.pop().wait()
             coming += [send(following) for following in batches[number + 1 : number + 2]]
-            logits = _mean_logits(networks, batch, flips, monitor)
+            logits = ensemble.mean_logits(batch, flips, monitor)
             computed.append((windows, transfers.fetch(logits, blender.device)))
             if number > 0:
                 blend(*computed.pop(0))
@@ -104,29 +124,6 @@ def sigmoid_(logits: np.ndarray) -> np.ndarray:
     return logits
 
 
-def mirrorings(axes: Sequence[int]) -> list[tuple[int, ...]]:
-    """All combinations of mirrored axes of a batch (B, C, X, Y, Z), beginning with none."""
-    dims = [axis + 2 for axis in sorted(set(axes))]
-    return [flip for count in range(len(dims) + 1) for flip in combinations(dims, count)]
-
-
-def _mean_logits(
-    networks: Sequence[nn.Module | CompiledNetwork],
-    batch: Tensor,
-    flips: Sequence[tuple[int, ...]],
-    monitor: Monitor,
-) -> Tensor:
-    total: Tensor | None = None
-    for network in networks:
-        for flip in flips:
-            monitor.check()
-            logits = finest(network(batch.flip(flip) if flip else batch)).float()
-            logits = logits.flip(flip) if flip else logits
-            total = logits if total is None else total.add_(logits)
-    count = len(networks) * len(flips)
-    return total if count == 1 else total.div_(count)
-
-
 def _batches(windows: Sequence[Box], size: int) -> list[Sequence[Box]]:
     """As few batches of at most `size` windows as possible, as equal as possible."""
     count = -(-len(windows) // size)
@@ -134,9 +131,9 @@ def _batches(windows: Sequence[Box], size: int) -> list[Sequence[Box]]:
     return [windows[start:end] for start, end in zip(ends, ends[1:], strict=False)]
 
 
-def _place_of_sums(plan: WindowPlan, channels: int, device: torch.device) -> torch.device:
-    """`device` if the sums take less than half of what is free there, else the host."""
-    free = free_memory(device)
-    if free is None or Blender.bytes_needed(plan, channels) < free / 2:
-        return device
+def _place_of_sums(plan: WindowPlan, ensemble: Ensemble) -> torch.device:
+    """Where the networks are if the sums take less than half of what is free there, or the host."""
+    free = free_memory(ensemble.device)
+    if free is None or Blender.bytes_needed(plan, ensemble.out_channels) < free / 2:
+        return ensemble.device
     return torch.device("cpu")

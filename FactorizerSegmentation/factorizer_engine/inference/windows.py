@@ -5,21 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from factorizer_engine.bundles.settings import Blending, InferenceSettings
 from factorizer_engine.images.geometry import common_part
+from factorizer_engine.protocol.triples import triple
 
 Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """The windows that are run over a volume.
+    """The windows that are run over a volume, and how what they say becomes one.
 
     Attributes:
         shape: The volume, (X, Y, Z).
@@ -28,7 +30,9 @@ class WindowPlan:
             window.
         padded: The volume with zeros around it.
         windows: Places of the windows in the padded volume.
-        region: The part of the volume that is asked for; all of it if None.
+        blending: Weight of a window's voxels where windows overlap, see `blending_weights`.
+        mirror_axes: Spatial axes (0 to 2) along which windows are mirrored too, in every way.
+        part: The part of the volume that is asked for; all of it if None.
     """
 
     shape: tuple[int, int, int]
@@ -36,17 +40,25 @@ class WindowPlan:
     before: tuple[int, int, int]
     padded: tuple[int, int, int]
     windows: tuple[Box, ...]
-    region: Box | None = None
+    blending: Blending
+    mirror_axes: tuple[int, ...] = ()
+    part: Box | None = None
 
     @property
     def span(self) -> Box:
         """The smallest box in the padded volume that holds all windows."""
         if not self.windows:
             return (slice(0, 0),) * 3
-        return tuple(
+        return triple(
             slice(min(axis.start for axis in places), max(axis.stop for axis in places))
             for places in zip(*self.windows, strict=True)
         )
+
+    @property
+    def flips(self) -> list[tuple[int, ...]]:
+        """The mirrored axes of every copy of a batch (B, C, X, Y, Z), beginning with none."""
+        dims = [axis + 2 for axis in sorted(set(self.mirror_axes))]
+        return [flip for count in range(len(dims) + 1) for flip in combinations(dims, count)]
 
     def pad(self, volume: Tensor) -> Tensor:
         """(C, X, Y, Z) with zeros around it; the volume itself where none are needed."""
@@ -61,46 +73,53 @@ class WindowPlan:
 
 def plan_windows(
     volume: np.ndarray,
-    roi_size: Sequence[int],
-    overlap: float,
-    region: Box | None = None,
-    centred: bool = False,
+    settings: InferenceSettings,
+    part: Box | None = None,
+    quick: bool = False,
 ) -> WindowPlan:
     """Lay windows over a volume as MONAI's sliding window does, leaving out the needless ones.
 
     Windows of nothing but zeros are left out. That changes no voxel that is nonzero in any
-    channel, since all windows over such a voxel are run. Windows that do not touch `region` are
+    channel, since all windows over such a voxel are run. Windows that do not touch `part` are
     left out as well, which changes no voxel inside it.
 
     Args:
         volume: (C, X, Y, Z), zero where there is no image.
-        roi_size: Voxels of a window.
-        overlap: Part of a window shared with the next, 0 to below 1.
-        region: Part of the volume that is asked for.
-        centred: Lay windows over the region and a quarter of a window around it, not over the
-            volume. Those are fewer: one, if the region is at most half a window long.
+        settings: Size, overlap, blending and mirroring of the windows.
+        part: Part of the volume that is asked for.
+        quick: Lay windows over the part and a quarter of a window around it, not over the volume.
+            Those are fewer: one, if the part is at most half a window long.
     """
-    roi_size = tuple(int(n) for n in roi_size)
-    shape = tuple(int(n) for n in volume.shape[1:])
-    padded = tuple(max(n, r) for n, r in zip(shape, roi_size, strict=True))
-    before = tuple((p - n) // 2 for p, n in zip(padded, shape, strict=True))
+    roi_size = triple(int(n) for n in settings.roi_size)
+    shape = triple(int(n) for n in volume.shape[1:])
+    padded = triple(max(n, r) for n, r in zip(shape, roi_size, strict=True))
+    before = triple((p - n) // 2 for p, n in zip(padded, shape, strict=True))
     steps = tuple(
-        r if r == p else max(int(r * (1 - overlap)), 1)
+        r if r == p else max(int(r * (1 - settings.overlap)), 1)
         for r, p in zip(roi_size, padded, strict=True)
     )
     occupied = (volume != 0).any(axis=0)
     places = list(map(_places, padded, roi_size, steps))
-    if region is not None and centred:
-        places = list(map(_places_around, _shifted(region, before), padded, roi_size, steps))
+    if part is not None and quick:
+        places = list(map(_places_around, _shifted(part, before), padded, roi_size, steps))
     windows = []
-    for window in product(*places):
-        box = tuple(
+    for window in map(triple, product(*places)):
+        box = triple(
             slice(max(w.start - b, 0), min(w.stop - b, n))
             for w, b, n in zip(window, before, shape, strict=True)
         )
-        if (region is None or _touch(box, region)) and occupied[box].any():
+        if (part is None or _touch(box, part)) and occupied[box].any():
             windows.append(window)
-    return WindowPlan(shape, roi_size, before, padded, tuple(windows), region)
+    return WindowPlan(
+        shape=shape,
+        roi_size=roi_size,
+        before=before,
+        padded=padded,
+        windows=tuple(windows),
+        blending=settings.blending,
+        mirror_axes=tuple(settings.mirror_axes),
+        part=part,
+    )
 
 
 def blending_weights(roi_size: Sequence[int], blending: str) -> Tensor:
@@ -133,19 +152,16 @@ class Blender:
     Args:
         plan: Where the windows lie.
         channels: Channels of the result.
-        blending: See `blending_weights`.
         device: Where the sums are kept.
 
     Attributes:
         device: Where the sums are kept.
     """
 
-    def __init__(
-        self, plan: WindowPlan, channels: int, blending: str, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, plan: WindowPlan, channels: int, device: torch.device | str = "cpu") -> None:
         self.plan = plan
         self.device = torch.device(device)
-        self._weights = blending_weights(plan.roi_size, blending).to(device)
+        self._weights = blending_weights(plan.roi_size, plan.blending).to(device)
         self._start = [axis.start for axis in plan.span]
         size = _size(plan.span)
         self._sum = torch.zeros(channels, *size, device=device)
@@ -167,16 +183,16 @@ class Blender:
         """The blended volume, float32 (channels, X, Y, Z); may be called once.
 
         Args:
-            fill: Value where no window was run, and outside the region that was asked for.
+            fill: Value where no window was run, and outside the part that was asked for.
         """
         unseen = self._total == 0
         self._total[unseen] = 1.0
         for channel in self._sum:
             channel.div_(self._total).masked_fill_(unseen, fill)
         offsets = [b - start for b, start in zip(self.plan.before, self._start, strict=True)]
-        whole = tuple(slice(0, n) for n in self.plan.shape)
-        summed = tuple(slice(-a, n - a) for a, n in zip(offsets, self._total.shape, strict=True))
-        wanted = common_part(common_part(summed, whole), self.plan.region or whole)
+        whole = triple(slice(0, n) for n in self.plan.shape)
+        summed = triple(slice(-a, n - a) for a, n in zip(offsets, self._total.shape, strict=True))
+        wanted = common_part(common_part(summed, whole), self.plan.part or whole)
         found = self._sum[(slice(None), *_shifted(wanted, offsets))]
         if wanted == whole:
             return found.cpu().numpy()
@@ -205,7 +221,7 @@ def _touch(first: Box, second: Box) -> bool:
 
 
 def _shifted(box: Box, offsets: Sequence[int]) -> Box:
-    return tuple(slice(a.start + by, a.stop + by) for a, by in zip(box, offsets, strict=True))
+    return triple(slice(a.start + by, a.stop + by) for a, by in zip(box, offsets, strict=True))
 
 
 def _size(box: Box) -> tuple[int, ...]:

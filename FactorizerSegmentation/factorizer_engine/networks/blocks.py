@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -105,7 +105,8 @@ class FactMixer(nn.Module):
         return self.factorize.decompose(matrices)
 
     def _rank_one_settings(self) -> tuple[Tensor, int, float]:
-        return self.factorize.init.v0[:, 0], self.factorize.num_iters, self.factorize.eps
+        v0 = cast(Tensor, self.factorize.init.v0)
+        return v0[:, 0], self.factorize.num_iters, self.factorize.eps
 
 
 class FactorizerBlock(nn.Module):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -54,6 +54,14 @@ class DecoderStage(nn.Module):
     def merge(self, x: Tensor, skip: Tensor) -> Tensor:
         """What goes into the blocks."""
         return self.block.join(skip, self.upsample(x))
+
+
+class Stages(nn.Module):
+    """The stages of one side of the network, under the name that they have in published weights."""
+
+    def __init__(self, stages: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(stages)
 
 
 class Factorizer(nn.Module):
@@ -134,8 +142,7 @@ class Factorizer(nn.Module):
         embedding = PositionalEmbedding if pos_embed is True else (pos_embed or None)
 
         self.stem = stem_convolution(dims, in_channels, encoder_width[0])
-        self.encoder = nn.Module()
-        self.encoder.blocks = nn.ModuleList(
+        self.encoder = Stages(
             EncoderStage(
                 encoder_width[max(i - 1, 0)],
                 width,
@@ -149,8 +156,7 @@ class Factorizer(nn.Module):
             )
             for i, width in enumerate(encoder_width)
         )
-        self.decoder = nn.Module()
-        self.decoder.blocks = nn.ModuleList(
+        self.decoder = Stages(
             DecoderStage(
                 encoder_width[i + 1],
                 encoder_width[i],
@@ -190,6 +196,7 @@ class Factorizer(nn.Module):
             skips.append(x)
         features = [skips.pop()]
         for stage in self.decoder.blocks:
+            stage = cast(DecoderStage, stage)
             # In two steps, so that the skip is freed before the blocks need memory.
             x = stage.merge(features[0], skips.pop())
             features.insert(0, stage.block.refine(x))

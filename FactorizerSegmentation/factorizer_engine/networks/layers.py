@@ -7,6 +7,7 @@ through without being copied.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ _CPU_PART, _PART = 2**18, 2**26
 
 # oneDNN's linear map with an activation or a sum fused to it. In float32 torch itself prefers MKL,
 # which takes more than twice as long on processors that are not Intel's.
-_ONEDNN_LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+_ONEDNN_LINEAR: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -72,12 +73,13 @@ def by_parts(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
     limit = _CPU_PART if maps[0].device.type == "cpu" else _PART
     count = max(1, limit // maps[0].shape[1])
     parts = zip(*(t.split(count) for t in tokens), strict=True)
-    result = None
+    result: Tensor | None = None
     for number, part in enumerate(parts):
         values = function(*part)
         if result is None:
             result = values.new_empty(len(tokens[0]), values.shape[1])
         result[number * count : number * count + len(values)] = values
+    assert result is not None  # even no voxels are split into one part
     size = maps[0].shape
     return result.view(size[0], *size[2:], -1).movedim(-1, 1)
 
@@ -171,7 +173,8 @@ class MLP(nn.Module):
     def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         """(B, C, *S) to (B, C, *S), then perhaps the sum with a map."""
         up, _, first_dropout, down, last_dropout = self.block
-        return project(first_dropout(up(x, gelu=True)), down, last_dropout, add)
+        x = first_dropout(up(x, gelu=True))
+        return project(x, cast(Linear, down), cast(nn.Dropout, last_dropout), add)
 
 
 def project(x: Tensor, layer: Linear, dropout: nn.Dropout, add: Tensor | None) -> Tensor:
@@ -204,7 +207,7 @@ class PatchConvolution(nn.Module):
         self.stride = stride
         convolution = _CONVOLUTIONS[dims - 1](in_channels, out_channels, stride, stride, bias=bias)
         self.weight = convolution.weight
-        self.register_parameter("bias", convolution.bias)
+        self.bias = convolution.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, *S) to (B, C_out, *(S / stride))."""
@@ -233,7 +236,7 @@ class TransposedPatchConvolution(nn.Module):
         self.stride = stride
         convolution = _TRANSPOSED_CONVOLUTIONS[dims - 1](in_channels, out_channels, stride, stride)
         self.weight = convolution.weight
-        self.bias = convolution.bias
+        self.bias = cast(Tensor, convolution.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, *S) to (B, C_out, *(S * stride))."""

@@ -39,6 +39,8 @@ class AxialPositionalEmbedding(nn.Module):
 class SinusoidalPositionalEmbedding(nn.Module):
     """Fixed cosines and sines of the phase, added (Vaswani et al., 2017, summed over the axes)."""
 
+    pe: Tensor
+
     def __init__(self, channels: int, spatial_size: Sequence[int]) -> None:
         super().__init__()
         phase = _phase(channels, spatial_size)
@@ -50,6 +52,9 @@ class SinusoidalPositionalEmbedding(nn.Module):
 
 class RotaryPositionalEmbedding(nn.Module):
     """Rotation of channel pairs by the phase (Su et al., 2021, summed over the axes)."""
+
+    cos: Tensor
+    sin: Tensor
 
     def __init__(self, channels: int, spatial_size: Sequence[int]) -> None:
         super().__init__()
@@ -71,7 +76,7 @@ def _phase(channels: int, spatial_size: Sequence[int]) -> Tensor:
         torch.arange(size).reshape(1, 1, *_along(axis, size, dims))
         for axis, size in enumerate(spatial_size)
     )
-    return sum(frequency * coordinate for coordinate in coordinates)
+    return sum((frequency * coordinate for coordinate in coordinates), torch.zeros(()))
 
 
 def _along(axis: int, size: int, dims: int) -> list[int]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.triples import triple
 
 _ON_THE_FACE = 1e-6
 """Voxels whose centre lies on a face belong to the box, rounding forgiven."""
@@ -74,7 +75,7 @@ class WorldBox(Message):
         indices = indices[:3, :3] @ corners + indices[:3, 3:]
         low = np.clip(np.ceil(indices.min(axis=1) - _ON_THE_FACE), 0, shape).astype(int)
         high = np.clip(np.floor(indices.max(axis=1) + _ON_THE_FACE) + 1, low, shape).astype(int)
-        return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        return triple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
 
     def mask(self, part: tuple[slice, slice, slice], affine: np.ndarray) -> np.ndarray:
         """Which voxels of a block (see `part_of`) have their centre in the box, boolean."""

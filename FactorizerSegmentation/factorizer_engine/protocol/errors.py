@@ -53,3 +53,21 @@ class InternalError(EngineError):
     """A defect of the engine itself."""
 
     kind = "internal"
+
+
+class EngineStartError(InternalError):
+    """The engine process cannot be started."""
+
+    kind = "not_started"
+
+
+class EngineCrashError(InternalError):
+    """The engine process ended without being asked to."""
+
+    kind = "crashed"
+
+
+class OtherVersionError(InternalError):
+    """The engine speaks another version of the protocol."""
+
+    kind = "other_version"

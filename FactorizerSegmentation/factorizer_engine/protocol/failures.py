@@ -62,9 +62,10 @@ def as_engine_error(error: BaseException) -> EngineError:
 
 def _was_interrupted(error: BaseException) -> bool:
     """Whether Ctrl-C is behind the error: code that is interrupted may fail in its own way."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

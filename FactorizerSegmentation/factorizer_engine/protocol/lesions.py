@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from factorizer_engine.protocol.messages import Message
@@ -29,3 +30,11 @@ class Lesion(Message):
     max_diameter_mm: float
     centroid_ras: tuple[float, float, float]
     mean_probability: float
+
+
+def volume_by_class(lesions: Iterable[Lesion]) -> dict[str, float]:
+    """Total volume in mL of every class that was found, in the order of `lesions`."""
+    totals: dict[str, float] = {}
+    for lesion in lesions:
+        totals[lesion.name] = totals.get(lesion.name, 0.0) + lesion.volume_ml
+    return totals

@@ -1,7 +1,4 @@
-"""Dataclasses that travel as JSON objects, checked field by field on arrival.
-
-Standard library and numpy only.
-"""
+"""Dataclasses that travel as JSON objects, checked field by field on arrival."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -33,6 +30,20 @@ class ProtocolError(InternalError):
         self.request_id = request_id
 
 
+class UnfitDataError(ValueError):
+    """Data that are not what a type wants.
+
+    Args:
+        place: Where, such as "channels[0].name".
+        reason: What is wrong there, to follow the place in a sentence.
+    """
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{place} {reason}")
+        self.place = place
+        self.reason = reason
+
+
 class Message:
     """Base of the dataclasses that travel as JSON objects."""
 
@@ -48,7 +59,10 @@ class Message:
             ProtocolError: If a field is missing, unknown or of another type.
             BadInputError: If a value is of the right type but out of range.
         """
-        return parse(cls, data, cls.__name__)
+        try:
+            return parse(cls, data, cls.__name__)
+        except UnfitDataError as error:
+            raise ProtocolError(f"In the engine protocol {error}.", repr(data)) from error
 
 
 def plain(value: Any) -> Any:
@@ -68,57 +82,64 @@ def plain(value: Any) -> Any:
     return value
 
 
-def parse(kind: Any, data: Any, where: str) -> Any:
-    """`data`, decoded from JSON, as the annotated type `kind`; `where` names it in errors."""
+def parse(kind: Any, data: Any, place: str) -> Any:
+    """`data`, decoded from JSON, as the annotated type `kind`; `place` names it in errors.
+
+    Raises:
+        UnfitDataError: If a field is missing, unknown or of another type.
+    """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        return _parse_dataclass(kind, data, where)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return _parse_dataclass(kind, data, place)
     if origin in (typing.Union, types.UnionType):
         if data is None and type(None) in arguments:
             return None
         (inner,) = (argument for argument in arguments if argument is not type(None))
-        return parse(inner, data, where)
+        return parse(inner, data, place)
     if origin is tuple and isinstance(data, (list, tuple)):
-        return _parse_tuple(arguments, data, where)
+        return _parse_tuple(arguments, data, place)
     if origin is dict and isinstance(data, dict):
-        return {key: parse(arguments[1], item, f"{where}.{key}") for key, item in data.items()}
+        return {key: parse(arguments[1], item, f"{place}.{key}") for key, item in data.items()}
     if kind is float and _is_number(data):
         return float(data)
     if kind is int and is_integer(data):
         return data
     if kind in (str, bool) and isinstance(data, kind):
         return data
-    raise ProtocolError(f"The engine protocol has an unexpected value at '{where}'.", repr(data))
+    if kind is Path and isinstance(data, (str, Path)):
+        return Path(data)
+    raise UnfitDataError(place, "has an unexpected value")
 
 
-def _parse_dataclass(kind: type, data: Any, where: str) -> Any:
+def is_integer(value: Any) -> TypeGuard[int]:
+    """Whether decoded JSON is a whole number; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _parse_dataclass(kind: type, data: Any, place: str) -> Any:
     if not isinstance(data, dict):
-        raise ProtocolError(f"The engine protocol has no object at '{where}'.", repr(data))
+        raise UnfitDataError(place, "is no object")
     hints = typing.get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     for name in data:
         if name not in fields:
-            raise ProtocolError(f"The engine protocol does not know '{where}.{name}'.")
+            raise UnfitDataError(f"{place}.{name}", "is unknown")
     values = {}
     for name, f in fields.items():
         if name in data:
-            values[name] = parse(hints[name], data[name], f"{where}.{name}")
+            values[name] = parse(hints[name], data[name], f"{place}.{name}")
         elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-            raise ProtocolError(f"The engine protocol lacks '{where}.{name}'.")
+            raise UnfitDataError(f"{place}.{name}", "is missing")
     return kind(**values)
 
 
-def _parse_tuple(arguments: tuple, data: typing.Sequence[Any], where: str) -> tuple:
+def _parse_tuple(arguments: tuple, data: typing.Sequence[Any], place: str) -> tuple:
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         arguments = (arguments[0],) * len(data)
     if len(arguments) != len(data):
-        raise ProtocolError(f"The engine protocol has a list of the wrong length at '{where}'.")
+        raise UnfitDataError(place, "is a list of the wrong length")
     pairs = enumerate(zip(arguments, data, strict=True))
-    return tuple(parse(kind, item, f"{where}[{i}]") for i, (kind, item) in pairs)
-
-
-def is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return tuple(parse(kind, item, f"{place}[{i}]") for i, (kind, item) in pairs)
 
 
 def _is_number(value: Any) -> bool:

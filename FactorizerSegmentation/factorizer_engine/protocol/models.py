@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from factorizer_engine.protocol.messages import Message
 
@@ -53,3 +54,38 @@ class Label(Message):
     name: str
     color: tuple[int, int, int]
     terminology: str = ""
+
+
+@dataclass(frozen=True)
+class ModelDescription(Message):
+    """A model, as everybody speaks of it: panel, command line, engine, card and report.
+
+    Attributes:
+        name: Unique name, such as "glioma-fast".
+        version: Version of the model.
+        family: What it segments; a family name picks the best installed model for the device.
+        title: Name for people.
+        summary: What it does, in one or two sentences.
+        channels: Inputs in network order.
+        regions: Outputs in network order.
+        labels: Values of the label map.
+        path: Its folder.
+        expected_seconds: Kind of device ("cpu", "cuda", "mps") to typical seconds for one case.
+        devices: Kinds of device on which the model is a good choice; empty means all.
+        notes: What had to be assumed because the model's files do not say it.
+        card: The model card, Markdown.
+    """
+
+    name: str
+    version: str
+    family: str
+    title: str
+    summary: str
+    channels: tuple[Channel, ...]
+    regions: tuple[Region, ...]
+    labels: tuple[Label, ...]
+    path: Path = Path()
+    expected_seconds: dict[str, float] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    card: str = ""

@@ -1,6 +1,10 @@
 """How messages travel: one JSON object per line, checked on arrival.
 
-A request carries an id, the name of a method and its parameters:
+The engine begins by saying who it is:
+
+    {"event": "ready", "protocol": 2, "engine": "0.1.0", "pid": 4711}
+
+A request carries an id, the name of a task and its parameters:
 
     {"id": 1, "method": "segment", "params": {...}}
 
@@ -11,8 +15,6 @@ It is answered by any number of progress events and exactly one reply:
     {"id": 1, "error": {"kind": "bad_input", "message": "One sentence.", "details": ""}}
 
 A line without a readable id is answered with an error whose id is null.
-
-The Slicer process imports this file: standard library and numpy only.
 """
 
 from __future__ import annotations
@@ -31,13 +33,34 @@ from factorizer_engine.protocol.errors import (
     EngineMemoryError,
     InternalError,
 )
-from factorizer_engine.protocol.messages import ProtocolError, is_integer, parse, plain
+from factorizer_engine.protocol.messages import (
+    Message,
+    ProtocolError,
+    UnfitDataError,
+    is_integer,
+    parse,
+    plain,
+)
 from factorizer_engine.protocol.progress import Progress
+
+PROTOCOL_VERSION = 2
 
 ERROR_TYPES: dict[str, type[EngineError]] = {
     error.kind: error
     for error in (BadInputError, BadModelError, EngineMemoryError, CancelledError, InternalError)
 }
+
+
+@dataclass(frozen=True)
+class Greeting(Message):
+    """What an engine says first: the version of its protocol, its own version, its process id."""
+
+    protocol: int
+    engine: str
+    pid: int
+
+    def encode(self) -> bytes:
+        return encode_line({"event": "ready", **self.to_dict()})
 
 
 @dataclass(frozen=True)
@@ -102,19 +125,21 @@ class Reply:
         return encode_line({"id": self.id, "error": error})
 
 
-def decode_answer(line: bytes | str) -> ProgressEvent | Reply:
+def decode_answer(line: bytes | str) -> Greeting | ProgressEvent | Reply:
     """Read one line that an engine wrote.
 
     Raises:
-        ProtocolError: If it is neither progress nor a reply.
+        ProtocolError: If it is no greeting, no progress and no reply.
     """
     data = decode_line(line)
+    if data.get("event") == "ready":
+        return Greeting.from_dict({name: data.get(name) for name in ("protocol", "engine", "pid")})
     request_id = data.get("id")
     if request_id is not None and not is_integer(request_id):
         raise ProtocolError("The engine answered without an id.")
     if data.get("event") == "progress" and request_id is not None:
         known = {name: data.get(name) for name in ("stage", "fraction", "remaining")}
-        return ProgressEvent(request_id, parse(Progress, known, "progress"))
+        return ProgressEvent(request_id, _parse_progress(known))
     if isinstance(data.get("error"), dict):
         return Reply(request_id, error=_parse_error(data["error"]))
     if isinstance(data.get("result"), dict):
@@ -142,7 +167,14 @@ def decode_line(line: bytes | str) -> dict[str, Any]:
     return data
 
 
+def _parse_progress(data: dict[str, Any]) -> Progress:
+    try:
+        return parse(Progress, data, "progress")
+    except UnfitDataError as error:
+        raise ProtocolError(f"In the engine protocol {error}.", repr(data)) from error
+
+
 def _parse_error(data: dict[str, Any]) -> EngineError:
-    error_type = ERROR_TYPES.get(data.get("kind"), InternalError)
+    error_type = ERROR_TYPES.get(str(data.get("kind")), InternalError)
     message = data.get("message") or "The engine failed without saying why."
     return error_type(str(message), str(data.get("details") or ""))

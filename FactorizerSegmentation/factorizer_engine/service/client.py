@@ -11,20 +11,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
-from factorizer_engine.protocol import RESULTS, CancelParams
-from factorizer_engine.protocol.errors import CancelledError, InternalError
-from factorizer_engine.protocol.messages import Message, ProtocolError
+from factorizer_engine.protocol.conversation import (
+    CANCEL_SECONDS,
+    Callbacks,
+    Conversation,
+    Result,
+)
+from factorizer_engine.protocol.errors import CancelledError, EngineError, EngineStartError
 from factorizer_engine.protocol.progress import Progress
-from factorizer_engine.protocol.wire import ProgressEvent, Reply, Request, decode_answer
+from factorizer_engine.protocol.tasks.task import Params, Task
+from factorizer_engine.protocol.wire import Greeting
 
-CANCEL_SECONDS = 2.0
-"""A job that does not stop this long after it was cancelled is killed with its process."""
-
-_LOG_LINES = 200
 _POLL_SECONDS = 0.2
 
 
@@ -45,17 +46,16 @@ class EngineClient:
         self,
         command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
-        on_log: Callable[[str], None] | None = None,
+        on_log: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._command = list(command or (sys.executable, "-m", "factorizer_engine.service.worker"))
         self._environment = dict(environment or {})
         self._on_log = on_log
-        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        self._conversation = Conversation(self._write, self._kill)
         self._process: subprocess.Popen[bytes] | None = None
-        self._answers: queue.SimpleQueue[ProgressEvent | Reply | None] = queue.SimpleQueue()
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._readers: list[threading.Thread] = []
         self._write_lock = threading.Lock()
-        self._last_id = 0
         self._current: int | None = None
         self._kill_at: float | None = None
 
@@ -68,50 +68,54 @@ class EngineClient:
     @property
     def pid(self) -> int | None:
         """Process id of the running engine, or None."""
-        running = self._process is not None and self._process.poll() is None
-        return self._process.pid if running else None
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    @property
+    def greeting(self) -> Greeting | None:
+        """What the engine said of itself when it started."""
+        return self._conversation.greeting
 
     @property
     def log(self) -> str:
         """The last lines that the engine wrote to its log."""
-        return "\n".join(self._log)
+        return self._conversation.log
 
     def request(
         self,
-        method: str,
-        params: Message,
-        on_progress: Callable[[Progress], None] | None = None,
-    ) -> Message:
-        """Have the engine do something and wait for the result, a message of `RESULTS[method]`.
+        task: Task[Params, Result],
+        params: Params,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> Result:
+        """Have the engine do something and wait for the result.
 
         Ctrl-C while waiting cancels the job.
 
         Raises:
             EngineError: Of the type that the engine reports; `CancelledError` after `cancel`,
-                whatever the engine answered meanwhile;
-                `InternalError` if the engine cannot be started or stops unexpectedly.
+                whatever the engine answered meanwhile; `EngineStartError` if it cannot be started,
+                `EngineCrashError` if it stops unexpectedly.
         """
         self._start()
-        self._current, self._kill_at = self._next_id(), None
+        results: list[Result] = []
+        failures: list[EngineError] = []
+        self._kill_at = None
+        callbacks = Callbacks(results.append, failures.append, on_progress)
+        self._current = self._conversation.ask(task, params, callbacks)
         try:
-            self._write(Request(self._current, method, params.to_dict()))
-            reply = self._wait(on_progress)
+            while self._conversation.is_open(self._current):
+                self._listen()
         finally:
             self._current = None
-        if self._kill_at is not None:
-            raise CancelledError()
-        if reply.error is not None:
-            raise reply.error
-        return RESULTS[method].from_dict(reply.result)
+        if results:
+            return results[0]
+        raise failures[0] if failures else CancelledError()  # by Ctrl-C while the answer was read
 
     def cancel(self) -> None:
         """Stop the running request, within `CANCEL_SECONDS`; nothing happens if there is none."""
         current = self._current
-        if current is None:
-            return
-        if self._kill_at is None:
+        if current is not None and self._conversation.cancel(current):
             self._kill_at = time.monotonic() + CANCEL_SECONDS
-        self._write(Request(self._next_id(), "cancel", CancelParams(current).to_dict()))
 
     def close(self) -> None:
         """End the engine process; it gets `CANCEL_SECONDS` to do so by itself."""
@@ -120,31 +124,30 @@ class EngineClient:
             return
         with self._write_lock:
             try:
-                process.stdin.close()
+                _pipe(process.stdin).close()
             except OSError:
                 pass
         try:
             process.wait(CANCEL_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            self._kill()
         self._join_readers()
-        process.stdout.close()
-        process.stderr.close()
+        _pipe(process.stdout).close()
+        _pipe(process.stderr).close()
         self._process = None
 
     def _start(self) -> None:
         if self.pid is not None:
             return
         self.close()
-        self._log.clear()
-        self._answers = queue.SimpleQueue()
+        self._conversation.begin()
+        self._lines = queue.SimpleQueue()
         package_parent = str(Path(__file__).resolve().parents[2])
         environment = {**os.environ, **self._environment}
         paths = [package_parent, environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         try:
-            self._process = subprocess.Popen(
+            process = self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -153,92 +156,83 @@ class EngineClient:
                 start_new_session=True,
             )
         except OSError as error:
-            raise InternalError("The engine process could not be started.", str(error)) from error
+            message = f"The engine process could not be started with {self._command[0]}."
+            raise EngineStartError(message, str(error)) from error
         self._readers = [
-            threading.Thread(target=target, args=(self._process, self._answers), daemon=True)
-            for target in (self._read_answers, self._read_log)
+            threading.Thread(target=target, args=arguments, daemon=True)
+            for target, arguments in (
+                (_read_answers, (process.stdout, self._lines)),
+                (self._read_log, (process.stderr,)),
+            )
         ]
         for reader in self._readers:
             reader.start()
 
-    def _wait(self, on_progress: Callable[[Progress], None] | None) -> Reply:
-        while True:
-            try:
-                answer = self._next_answer()
-                if answer is None or answer.id != self._current:
-                    continue
-                if isinstance(answer, Reply):
-                    return answer
-                if on_progress is not None:
-                    on_progress(answer.progress)
-            except KeyboardInterrupt:
-                self.cancel()
-
-    def _next_answer(self) -> ProgressEvent | Reply | None:
-        """The next line of the engine, or None if there is none yet."""
+    def _listen(self) -> None:
+        """Take the next line of the engine, if it comes soon; notice if it hangs or has ended."""
         try:
-            answer = self._answers.get(timeout=_POLL_SECONDS)
+            line = self._lines.get(timeout=_POLL_SECONDS)
         except queue.Empty:
             if self._kill_at is not None and time.monotonic() > self._kill_at:
-                self._process.kill()
-                self._process.wait()
-                raise CancelledError() from None
-            return None
-        if answer is None:
-            raise self._stopped()
-        return answer
-
-    def _stopped(self) -> InternalError | CancelledError:
-        """What to say about an engine whose output ended during a request."""
+                self._kill()
+                self._conversation.end(CancelledError())
+            return
+        except KeyboardInterrupt:
+            self.cancel()
+            return
         try:
-            code = self._process.wait(CANCEL_SECONDS)
+            if line is not None:
+                self._conversation.hear(line)
+            else:
+                code = self._wait_for_end()
+                self._conversation.end(self._conversation.crash(self._command[0], code))
+        except KeyboardInterrupt:
+            self.cancel()
+
+    def _wait_for_end(self) -> int:
+        """The exit code of an engine whose output has ended."""
+        try:
+            self._started.wait(CANCEL_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
-        if self._kill_at is not None:
-            return CancelledError()
+            self._kill()
         self._join_readers()
-        if code < 0:
-            message = (
-                f"The engine stopped unexpectedly (signal {-code}), perhaps for lack of memory; "
-                "close other programs and try again."
-            )
-        else:
-            message = f"The engine stopped unexpectedly (exit code {code}); its log says why."
-        return InternalError(message, self.log)
+        return self._started.returncode
+
+    def _kill(self) -> None:
+        self._started.kill()
+        self._started.wait()
+
+    @property
+    def _started(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
 
     def _join_readers(self) -> None:
         for reader in self._readers:
             if reader.ident is not None:  # Ctrl-C may come before it was started
                 reader.join(CANCEL_SECONDS)
 
-    def _next_id(self) -> int:
-        with self._write_lock:
-            self._last_id += 1
-            return self._last_id
-
-    def _write(self, request: Request) -> None:
+    def _write(self, line: bytes) -> None:
         with self._write_lock:
             try:
-                self._process.stdin.write(request.encode())
-                self._process.stdin.flush()
+                stream = _pipe(self._started.stdin)
+                stream.write(line)
+                stream.flush()
             except (OSError, ValueError):
                 pass  # it has stopped, which whoever waits for the answer finds out
 
-    def _read_answers(self, process: subprocess.Popen[bytes], answers: queue.SimpleQueue) -> None:
-        for line in process.stdout:
-            try:
-                answers.put(decode_answer(line))
-            except ProtocolError:
-                self._keep(line)
-        answers.put(None)
+    def _read_log(self, stream: IO[bytes]) -> None:
+        for line in stream:
+            self._on_log(self._conversation.hear_log(line))
 
-    def _read_log(self, process: subprocess.Popen[bytes], _answers: queue.SimpleQueue) -> None:
-        for line in process.stderr:
-            self._keep(line)
 
-    def _keep(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").rstrip()
-        self._log.append(text)
-        if self._on_log is not None:
-            self._on_log(text)
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    """One of the three streams of the process, which are all pipes."""
+    assert stream is not None
+    return stream
+
+
+def _read_answers(stream: IO[bytes], lines: queue.SimpleQueue[bytes | None]) -> None:
+    for line in stream:
+        lines.put(line)
+    lines.put(None)

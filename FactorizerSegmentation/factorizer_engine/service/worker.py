@@ -1,8 +1,8 @@
 """The engine process: `python -m factorizer_engine.service.worker`.
 
 Reads requests from standard input and writes progress and replies to standard output, one JSON
-object per line (`wire.py`, `protocol.py`). A reader thread takes the lines, so that `cancel` and
-`shutdown` arrive during a run; jobs run one at a time in the main thread.
+object per line (`protocol.wire`, `protocol.tasks`). A reader thread takes the lines, so that
+`cancel` and `shutdown` arrive during a run; jobs run one at a time in the main thread.
 
 The process ends when its standard input closes: the job is asked to stop, and if it is still inside
 a long computation `GRACE_SECONDS` later, the process ends all the same. So it never outlives its
@@ -21,13 +21,23 @@ import time
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
+from factorizer_engine import __version__
 from factorizer_engine.inference.allocator import keep_freed_memory, release_freed_memory
-from factorizer_engine.protocol import PARAMS, CancelParams, CancelResult, Nothing
 from factorizer_engine.protocol.errors import CancelledError
 from factorizer_engine.protocol.failures import as_engine_error
 from factorizer_engine.protocol.messages import Message, ProtocolError
 from factorizer_engine.protocol.progress import Monitor, Progress
-from factorizer_engine.protocol.wire import ProgressEvent, Reply, Request
+from factorizer_engine.protocol.tasks import TASKS
+from factorizer_engine.protocol.tasks.cancel import CancelParams, CancelResult
+from factorizer_engine.protocol.tasks.shutdown import SHUTDOWN
+from factorizer_engine.protocol.tasks.task import Nothing
+from factorizer_engine.protocol.wire import (
+    PROTOCOL_VERSION,
+    Greeting,
+    ProgressEvent,
+    Reply,
+    Request,
+)
 
 GRACE_SECONDS = 1.5
 PROGRESS_INTERVAL = 0.05
@@ -49,7 +59,7 @@ class Worker:
     """Serves requests until its input ends.
 
     Args:
-        handlers: Does the work, by method; called in the thread that calls `serve`.
+        handlers: Does the work, by name of the task; called in the thread that calls `serve`.
         source: Where requests come from.
         sink: Where progress and replies go.
         after_job: Called when a job has ended, however it ended.
@@ -76,7 +86,8 @@ class Worker:
         self._stopping = False
 
     def serve(self) -> None:
-        """Run jobs until the input closes or `shutdown` is asked for."""
+        """Say who is here, and run jobs until the input closes or `shutdown` is asked for."""
+        self._send(Greeting(PROTOCOL_VERSION, __version__, os.getpid()).encode())
         threading.Thread(target=self._read, name="requests", daemon=True).start()
         while (job := self._queue.get()) is not None:
             self._run(job)
@@ -104,12 +115,13 @@ class Worker:
             self._send(Reply(request_id, error=as_engine_error(error)).encode())
 
     def _dispatch(self, request: Request) -> None:
-        if request.method not in PARAMS:
+        if request.method not in TASKS:
             raise ProtocolError(f"The engine does not know the method '{request.method}'.")
-        params = PARAMS[request.method].from_dict(request.params)
+        task = TASKS[request.method]
+        params = task.params.from_dict(request.params)
         if isinstance(params, CancelParams):
             self._reply(request.id, CancelResult(self._cancel(params.id)))
-        elif request.method == "shutdown":
+        elif task is SHUTDOWN:
             self._reply(request.id, Nothing())
             self._stop()
         else:
@@ -232,9 +244,9 @@ def main() -> None:
     # Read when torch is imported, so it is set before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-    from factorizer_engine.service.engine import EngineJobs
+    from factorizer_engine.service.engine import Engine
 
-    Worker(EngineJobs().handlers, source, sink, after_job=release_freed_memory).serve()
+    Worker(Engine().handlers, source, sink, after_job=release_freed_memory).serve()
     sys.stderr.flush()
     os._exit(0)  # skips the slow and at times stuck clean-up of native libraries
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from factorizer_engine.bundles.architecture import build_network
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.saving import save_bundle
 from factorizer_engine.bundles.settings import (
@@ -19,6 +20,7 @@ from factorizer_engine.bundles.settings import (
     Preprocessing,
 )
 from factorizer_engine.protocol import conventions
+from factorizer_engine.protocol.models import ModelDescription
 
 NETWORK = NetworkSpec(
     "Factorizer",
@@ -101,25 +103,26 @@ run: [$@evaluator.run()]
 @pytest.fixture
 def settings() -> Bundle:
     """All settings of a small glioma model, without weights."""
-    return Bundle(
-        path=Path(),
+    description = ModelDescription(
         name="glioma-tiny",
         version="1.2.0",
         family="glioma",
         title="Glioma, tiny",
-        description="Random weights.",
+        summary="Random weights.",
         channels=tuple(map(conventions.channel, ("FLAIR", "T1", "T1ce", "T2"))),
         regions=conventions.glioma_regions(),
         labels=conventions.glioma_labels(),
+        expected_seconds={"cpu": 12.5},
+        devices=("cpu",),
+        notes=("Nothing was trained.",),
+        card="# Tiny\n\nRandom weights.\n",
+    )
+    return Bundle(
+        description,
         preprocessing=Preprocessing((1.0, 1.0, 1.5), "LPS", 4, "zscore"),
         inference=InferenceSettings((16, 16, 16), 0.25, "constant", (0, 2), 0.45),
         postprocessing=PostprocessingSettings({"ET": 0.05}, {"ET": 0.2}),
         network=NETWORK,
-        weights=(),
-        card="# Tiny\n\nRandom weights.\n",
-        expected_seconds={"cpu": 12.5},
-        devices=("cpu",),
-        notes=("Nothing was trained.",),
     )
 
 
@@ -127,7 +130,7 @@ def settings() -> Bundle:
 def network() -> nn.Module:
     """The network of `settings` with fixed random weights."""
     torch.manual_seed(7)
-    return NETWORK.build().eval()
+    return build_network(NETWORK).eval()
 
 
 @pytest.fixture
@@ -163,7 +166,7 @@ def authors_bundle(tmp_path: Path) -> Callable[..., Path]:
         }
         for fold in range(folds):
             torch.manual_seed(fold)
-            state = NetworkSpec("Factorizer", arguments).build().state_dict()
+            state = build_network(NetworkSpec("Factorizer", arguments)).state_dict()
             torch.save({"model": state, "trainer": {}}, root / "models" / f"fold_{fold}.pt")
         return root
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
+from factorizer_engine.bundles.architecture import build_network, build_networks
 from factorizer_engine.bundles.reading.checksums import write_checksums
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.saving import save_bundle
@@ -23,17 +24,19 @@ MODULE_DIR = Path(__file__).resolve().parents[3] / "FactorizerSegmentation"
 
 
 def test_a_saved_bundle_loads_with_all_its_settings(settings, bundle):
-    loaded = load_bundle(bundle.path)
+    loaded = load_bundle(bundle.description.path)
     for field in fields(settings):
-        if field.name not in ("path", "weights", "network"):
+        if field.name not in ("description", "weights", "network"):
             assert getattr(loaded, field.name) == getattr(settings, field.name), field.name
+    assert replace(loaded.description, path=Path()) == settings.description
     assert (
-        loaded.network.build().state_dict().keys() == settings.network.build().state_dict().keys()
+        build_network(loaded.network).state_dict().keys()
+        == build_network(settings.network).state_dict().keys()
     )
 
 
 def test_a_loaded_network_computes_what_the_saved_one_did(bundle, network):
-    (loaded,) = bundle.build_networks()
+    (loaded,) = build_networks(bundle)
     x = torch.rand(1, 4, 16, 16, 16)
     with torch.no_grad():
         assert torch.equal(loaded(x), network(x))
@@ -41,8 +44,8 @@ def test_a_loaded_network_computes_what_the_saved_one_did(bundle, network):
 
 
 def test_an_ensemble_keeps_its_members_in_order(settings, tmp_path):
-    members = [settings.network.build() for _ in range(3)]
-    loaded = save_bundle(settings, members, tmp_path / "ensemble", "float32").build_networks()
+    members = [build_network(settings.network) for _ in range(3)]
+    loaded = build_networks(save_bundle(settings, members, tmp_path / "ensemble", "float32"))
     for member, again in zip(members, loaded, strict=True):
         assert torch.equal(member.stem.weight, again.stem.weight)
 
@@ -51,13 +54,13 @@ def test_half_precision_halves_the_file_and_barely_moves_the_weights(settings, n
     small = save_bundle(settings, [network], tmp_path / "small", "float16")
     large = save_bundle(settings, [network], tmp_path / "large", "float32")
     assert small.weights[0].stat().st_size < 0.7 * large.weights[0].stat().st_size
-    (loaded,) = small.build_networks()
+    (loaded,) = build_networks(small)
     assert loaded.stem.weight.dtype == torch.float32
     assert torch.allclose(loaded.stem.weight, network.stem.weight, atol=1e-3)
 
 
 def test_the_weights_may_be_read_by_whoever_may_read_the_rest(bundle):
-    modes = {path.stat().st_mode for path in bundle.path.rglob("*") if path.is_file()}
+    modes = {path.stat().st_mode for path in bundle.description.path.rglob("*") if path.is_file()}
     assert len(modes) == 1
 
 
@@ -71,9 +74,9 @@ def test_weights_that_half_precision_cannot_hold_are_refused(settings, network, 
 
 def test_monai_instantiates_the_configuration(bundle, network):
     parser = ConfigParser()
-    parser.read_config(bundle.path / "configs" / "inference.json")
-    parser.read_meta(bundle.path / "configs" / "metadata.json")
-    parser["bundle_root"] = str(bundle.path)
+    parser.read_config(bundle.description.path / "configs" / "inference.json")
+    parser.read_meta(bundle.description.path / "configs" / "metadata.json")
+    parser["bundle_root"] = str(bundle.description.path)
     parser["device"] = "cpu"
     loaded = parser.get_parsed_content("network").eval()
     loaded.load_state_dict(parser.get_parsed_content("state_dicts")[0])
@@ -101,11 +104,11 @@ def test_networks_for_comparison_make_bundles_too(settings, tmp_path, target):
         },
     }[target]
     settings = replace(settings, network=NetworkSpec(target, arguments))
-    network = settings.network.build().eval()
+    network = build_network(settings.network).eval()
     saved = save_bundle(settings, [network], tmp_path / "other", "float32")
-    (loaded,) = saved.build_networks()
+    (loaded,) = build_networks(saved)
     parser = ConfigParser()
-    parser.read_config(saved.path / "configs" / "inference.json")
+    parser.read_config(saved.description.path / "configs" / "inference.json")
     x = torch.rand(1, 4, 16, 16, 16)
     with torch.no_grad():
         assert torch.equal(loaded(x), network(x))
@@ -115,17 +118,22 @@ def test_networks_for_comparison_make_bundles_too(settings, tmp_path, target):
 
 
 def test_a_zipped_bundle_loads_and_its_files_last_as_long_as_it(bundle, tmp_path):
-    shutil.make_archive(str(tmp_path / "packed"), "zip", bundle.path.parent, bundle.path.name)
+    shutil.make_archive(
+        str(tmp_path / "packed"),
+        "zip",
+        bundle.description.path.parent,
+        bundle.description.path.name,
+    )
     loaded = load_bundle(tmp_path / "packed.zip")
-    assert loaded.name == "glioma-tiny"
-    folder = loaded.path
-    assert loaded.build_networks()
+    assert loaded.description.name == "glioma-tiny"
+    folder = loaded.description.path
+    assert build_networks(loaded)
     del loaded
     assert not folder.exists()
 
 
 def test_the_metadata_has_what_monais_schema_requires(bundle):
-    metadata = json.loads((bundle.path / "configs" / "metadata.json").read_text())
+    metadata = json.loads((bundle.description.path / "configs" / "metadata.json").read_text())
     required = {
         *("version", "changelog", "monai_version", "pytorch_version", "numpy_version"),
         *("required_packages_version", "task", "description", "authors", "copyright"),
@@ -139,35 +147,35 @@ def test_the_metadata_has_what_monais_schema_requires(bundle):
 
 @pytest.mark.parametrize("name", ["configs/metadata.json", "models/model.safetensors"])
 def test_a_changed_file_is_noticed(bundle, name):
-    path = bundle.path / name
+    path = bundle.description.path / name
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
     with pytest.raises(BadModelError, match=r"metadata\.json|model\.safetensors"):
-        load_bundle(bundle.path)
+        load_bundle(bundle.description.path)
 
 
 def test_an_added_or_missing_weights_file_is_noticed(bundle):
-    extra = bundle.path / "models" / "extra.safetensors"
+    extra = bundle.description.path / "models" / "extra.safetensors"
     shutil.copy(bundle.weights[0], extra)
     with pytest.raises(BadModelError, match="extra.safetensors was added"):
-        load_bundle(bundle.path)
+        load_bundle(bundle.description.path)
     extra.unlink()
     bundle.weights[0].unlink()
     with pytest.raises(BadModelError, match="model.safetensors is missing"):
-        load_bundle(bundle.path)
+        load_bundle(bundle.description.path)
 
 
 def test_settings_may_be_edited_when_the_checksums_are_written_anew(bundle):
-    path = bundle.path / "configs" / "metadata.json"
+    path = bundle.description.path / "configs" / "metadata.json"
     path.write_text(path.read_text().replace("12.5", "8.0"))
-    write_checksums(bundle.path)
-    assert load_bundle(bundle.path).expected_seconds == {"cpu": 8.0}
+    write_checksums(bundle.description.path)
+    assert load_bundle(bundle.description.path).description.expected_seconds == {"cpu": 8.0}
 
 
 def test_the_model_card_may_be_edited_freely(bundle):
-    (bundle.path / "docs" / "README.md").write_text("# Better\n")
-    assert load_bundle(bundle.path).card == "# Better\n"
+    (bundle.description.path / "docs" / "README.md").write_text("# Better\n")
+    assert load_bundle(bundle.description.path).description.card == "# Better\n"
 
 
 def test_a_folder_in_use_is_only_replaced_when_asked(settings, network, tmp_path):
@@ -182,13 +190,15 @@ def test_a_folder_in_use_is_only_replaced_when_asked(settings, network, tmp_path
     save_bundle(settings, [network], target)
     with pytest.raises(BadInputError, match="not empty"):
         save_bundle(settings, [network], target)
-    newer = save_bundle(replace(settings, version="2.0.0"), [network], target, overwrite=True)
-    assert newer.version == "2.0.0"
+    newer = replace(settings, description=replace(settings.description, version="2.0.0"))
+    newer = save_bundle(newer, [network], target, overwrite=True)
+    assert newer.description.version == "2.0.0"
 
 
 def test_settings_that_contradict_the_network_are_not_written(settings, network, tmp_path):
+    three = replace(settings.description, channels=settings.description.channels[:3])
     with pytest.raises(BadModelError, match="names 3 input channels but its network has 4"):
-        save_bundle(replace(settings, channels=settings.channels[:3]), [network], tmp_path / "m")
+        save_bundle(replace(settings, description=three), [network], tmp_path / "m")
     assert not (tmp_path / "m").exists()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from factorizer_engine.bundles import registry
+from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.saving import save_bundle
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.locations import model_folders, user_models_dirs
@@ -32,7 +33,8 @@ def install(settings, network, home):
     """Puts a variant of the small model into the user's folder."""
 
     def put(name, folder=home, **changes):
-        variant = replace(settings, name=name, **changes)
+        description = replace(settings.description, name=name, **changes)
+        variant = replace(settings, description=description)
         return save_bundle(variant, [network], folder / name)
 
     return put
@@ -69,7 +71,7 @@ def test_slicers_side_can_ask_for_the_folders_with_the_standard_library_only():
 def test_bundles_are_found_in_the_users_folder_and_in_others(install, home, tmp_path):
     install("tiny-a")
     install("tiny-b", tmp_path / "more")
-    names = [bundle.name for bundle in registry.find_bundles([tmp_path / "more"])]
+    names = [bundle.description.name for bundle in registry.find_bundles([tmp_path / "more"])]
     assert {"tiny-a", "tiny-b"} <= set(names)
     assert names == sorted(names)
 
@@ -77,29 +79,35 @@ def test_bundles_are_found_in_the_users_folder_and_in_others(install, home, tmp_
 def test_the_first_of_two_bundles_with_one_name_is_taken(install, tmp_path):
     install("tiny-a", version="1.0.0")
     install("tiny-a", tmp_path / "more", version="2.0.0")
-    found = {bundle.name: bundle.version for bundle in registry.find_bundles([tmp_path / "more"])}
+    found = {
+        bundle.description.name: bundle.description.version
+        for bundle in registry.find_bundles([tmp_path / "more"])
+    }
     assert found["tiny-a"] == "2.0.0"
 
 
 def test_a_broken_bundle_does_not_hide_the_others(install, home, caplog):
     install("tiny-a")
     broken = install("tiny-b")
-    (broken.path / "configs" / "inference.json").write_text("{")
-    assert "tiny-a" in {bundle.name for bundle in registry.find_bundles()}
+    (broken.description.path / "configs" / "inference.json").write_text("{")
+    assert "tiny-a" in {bundle.description.name for bundle in registry.find_bundles()}
     assert "tiny-b" in caplog.text
 
 
 def test_a_model_is_named_by_path_name_or_family(install):
-    bundle = install("tiny-a", family="plaques")
-    for model in (bundle.path, str(bundle.path), "tiny-a", "plaques", "Plaques"):
-        assert registry.resolve_model(model).path.resolve() == bundle.path.resolve()
+    path = install("tiny-a", family="plaques").description.path
+    for model in (path, str(path), "tiny-a", "plaques", "Plaques"):
+        assert registry.resolve_model(model).description.path.resolve() == path.resolve()
 
 
 def test_a_family_gives_the_bundle_that_suits_the_device(install):
     install("tiny-any", family="plaques", devices=())
     install("tiny-fast", family="plaques", devices=("cpu", "mps"))
     install("tiny-large", family="plaques", devices=("cuda",))
-    chosen = {d: registry.resolve_model("plaques", d).name for d in ("cpu", "cuda:1", "mps", "xpu")}
+    chosen = {
+        d: registry.resolve_model("plaques", d).description.name
+        for d in ("cpu", "cuda:1", "mps", "xpu")
+    }
     assert chosen == {
         "cpu": "tiny-fast",
         "cuda:1": "tiny-large",
@@ -111,7 +119,7 @@ def test_a_family_gives_the_bundle_that_suits_the_device(install):
 def test_of_equally_suited_bundles_the_quicker_one_is_taken(install):
     install("tiny-a", family="plaques", devices=("cpu",), expected_seconds={"cpu": 60.0})
     install("tiny-b", family="plaques", devices=("cpu",), expected_seconds={"cpu": 20.0})
-    assert registry.resolve_model("plaques", "cpu").name == "tiny-b"
+    assert registry.resolve_model("plaques", "cpu").description.name == "tiny-b"
 
 
 def test_a_damaged_model_is_refused_when_it_is_asked_for(install):
@@ -130,13 +138,15 @@ def test_an_unknown_model_is_answered_with_the_installed_ones(install):
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_model_is_installed_once_replaced_when_asked_and_removed(bundle, home, tmp_path, packed):
-    source = bundle.path
+    source = bundle.description.path
     if packed:
         base = str(tmp_path / "packed")
-        source = shutil.make_archive(base, "zip", bundle.path.parent, bundle.path.name)
+        source = shutil.make_archive(
+            base, "zip", bundle.description.path.parent, bundle.description.path.name
+        )
     installed = registry.install_bundle(source)
-    assert installed.path == home / "glioma-tiny"
-    assert registry.resolve_model("glioma-tiny").build_networks()
+    assert installed.description.path == home / "glioma-tiny"
+    assert build_networks(registry.resolve_model("glioma-tiny"))
     with pytest.raises(BadInputError, match="installed already"):
         registry.install_bundle(source)
     registry.install_bundle(source, replace=True)
@@ -158,9 +168,9 @@ def test_a_bundle_whose_weights_do_not_fit_is_not_installed(authors_bundle, home
 
 def test_a_broken_model_can_be_removed_by_its_folders_name(install, home):
     broken = install("tiny-b")
-    (broken.path / "configs" / "metadata.json").write_text("{")
+    (broken.description.path / "configs" / "metadata.json").write_text("{")
     registry.remove_bundle("tiny-b")
-    assert not broken.path.exists()
+    assert not broken.description.path.exists()
 
 
 def test_shipped_models_cannot_be_removed(install, home, monkeypatch, tmp_path):

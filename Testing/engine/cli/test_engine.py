@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from factorizer_engine.protocol import (
-    PROTOCOL_VERSION,
-    ComponentsParams,
-    HelloParams,
-    LoadModelParams,
-    ModelsParams,
-    ScanFile,
-    SegmentParams,
-)
 from factorizer_engine.protocol.errors import (
     BadInputError,
     BadModelError,
     CancelledError,
     EngineError,
 )
+from factorizer_engine.protocol.runs import ModelChoice, Study
+from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsParams
+from factorizer_engine.protocol.tasks.hello import HELLO
+from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
+from factorizer_engine.protocol.tasks.models import MODELS, ModelsParams
+from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams
+from factorizer_engine.protocol.tasks.task import Nothing
+from factorizer_engine.protocol.volumes import ScanFile
+from factorizer_engine.protocol.wire import PROTOCOL_VERSION
 from factorizer_engine.service.client import EngineClient
 
 
@@ -38,31 +38,37 @@ def params(tmp_path, scans) -> SegmentParams:
         array = np.asarray(image.dataobj)
         files[name] = ScanFile.save(array, image.affine, tmp_path / f"{name}.npy", name)
     output = tmp_path / "result"
-    return SegmentParams("tiny", files, str(output), device="cpu")
+    return SegmentParams(ModelChoice("tiny", "cpu"), Study(files), str(output))
 
 
 def explain(params: SegmentParams, count: int) -> ComponentsParams:
-    return ComponentsParams(**{f.name: getattr(params, f.name) for f in dataclasses.fields(params)},
-                            count=count)  # fmt: skip
+    return ComponentsParams(
+        params.choice, params.study, params.output_dir, params.options, count=count
+    )
 
 
 def with_scan(params: SegmentParams, name: str, array: np.ndarray, affine=None) -> SegmentParams:
-    old = params.channels[name]
+    old = params.study.channels[name]
     path = Path(old.path).with_suffix(".other.npy")
     new = ScanFile.save(array, old.matrix if affine is None else affine, path, name)
-    return dataclasses.replace(params, channels={**params.channels, name: new})
+    return with_channels(params, {**params.study.channels, name: new})
+
+
+def with_channels(params: SegmentParams, channels: dict[str, ScanFile]) -> SegmentParams:
+    return replace(params, study=replace(params.study, channels=channels))
 
 
 def test_hello_tells_versions_devices_and_memory(engine):
-    hello = engine.request("hello", HelloParams())
-    assert hello.protocol == PROTOCOL_VERSION
+    hello = engine.request(HELLO, Nothing())
+    assert engine.greeting.protocol == PROTOCOL_VERSION
+    assert engine.greeting.engine == hello.engine
     assert hello.versions["torch"]
     cpu = next(device for device in hello.devices if device.name == "cpu")
     assert 0 < cpu.memory_free <= cpu.memory_total
 
 
 def test_the_installed_model_is_listed_with_its_channels(engine):
-    (tiny,) = [m for m in engine.request("models", ModelsParams()).models if m.name == "tiny"]
+    (tiny,) = [m for m in engine.request(MODELS, ModelsParams()).models if m.name == "tiny"]
     assert [channel.name for channel in tiny.channels] == ["FLAIR", "T1"]
     assert [(label.value, label.name) for label in tiny.labels] == [
         (1, "Core"),
@@ -73,20 +79,21 @@ def test_the_installed_model_is_listed_with_its_channels(engine):
 
 @pytest.mark.parametrize("name", ["tiny", "test-lesion"])
 def test_a_model_is_found_by_its_name_and_by_its_family(engine, name):
-    assert engine.request("load_model", LoadModelParams(name, "cpu")).model.name == "tiny"
+    assert engine.request(LOAD_MODEL, ModelChoice(name, "cpu")).model.name == "tiny"
 
 
 def test_a_result_lies_on_the_grid_of_the_reference(engine, params):
-    result = engine.request("segment", params)
+    result = engine.request(SEGMENT, params)
     labelmap = result.labelmap.load()
-    flair = params.channels["FLAIR"]
+    flair = params.study.channels["FLAIR"]
     assert labelmap.shape == flair.load().shape
     assert labelmap.dtype == np.uint8
     np.testing.assert_allclose(result.labelmap.matrix, flair.matrix)
     assert set(np.unique(labelmap)) <= {0, 1, 2, 4}
-    assert [item.region for item in result.probabilities] == ["ET", "TC", "WT"]
+    assert [region.name for region in result.model.regions] == ["ET", "TC", "WT"]
+    assert len(result.probabilities) == 3
     for item in result.probabilities:
-        probability = item.scan.load()
+        probability = item.load()
         assert probability.shape == labelmap.shape
         assert 0 <= probability.min() and probability.max() <= 1
     assert result.model.name == "tiny"
@@ -96,32 +103,33 @@ def test_a_result_lies_on_the_grid_of_the_reference(engine, params):
 
 
 def test_another_channel_can_be_the_reference(engine, params):
-    smaller = params.channels["T1"].load()[2:-2]
-    affine = params.channels["T1"].matrix.copy()
+    smaller = params.study.channels["T1"].load()[2:-2]
+    affine = params.study.channels["T1"].matrix.copy()
     affine[:3, 3] += 2 * affine[:3, 0]
-    moved = dataclasses.replace(with_scan(params, "T1", smaller, affine), reference="T1")
-    labelmap = engine.request("segment", moved).labelmap
+    moved = with_scan(params, "T1", smaller, affine)
+    moved = replace(moved, study=replace(moved.study, reference="T1"))
+    labelmap = engine.request(SEGMENT, moved).labelmap
     assert labelmap.load().shape == smaller.shape
     np.testing.assert_allclose(labelmap.matrix, affine)
 
 
 def test_probabilities_are_only_written_when_asked_for(engine, params):
-    result = engine.request("segment", dataclasses.replace(params, probabilities=False))
+    result = engine.request(SEGMENT, replace(params, probabilities=False))
     assert result.probabilities == ()
     assert not list(Path(params.output_dir).glob("prob*"))
 
 
 def test_a_second_run_finds_the_model_warm_and_gives_the_same(engine, params):
-    first = engine.request("segment", params).labelmap.load()
+    first = engine.request(SEGMENT, params).labelmap.load()
     stages = []
-    second = engine.request("segment", params, lambda progress: stages.append(progress.stage))
+    second = engine.request(SEGMENT, params, lambda progress: stages.append(progress.stage))
     np.testing.assert_array_equal(second.labelmap.load(), first)
     assert engine.pid is not None
 
 
 def test_progress_of_a_run_never_goes_back_and_ends_at_one(engine, params):
     seen = []
-    engine.request("segment", params, seen.append)
+    engine.request(SEGMENT, params, seen.append)
     fractions = [progress.fraction for progress in seen]
     assert fractions == sorted(fractions)
     assert fractions[0] < 0.1 and fractions[-1] == 1.0
@@ -129,38 +137,39 @@ def test_progress_of_a_run_never_goes_back_and_ends_at_one(engine, params):
 
 
 def test_components_are_ranked_nonnegative_and_on_the_grid(engine, params):
-    result = engine.request("components", explain(params, 3))
+    result = engine.request(COMPONENTS, explain(params, 3))
     assert 1 <= len(result.components) <= 3
-    for component in result.components:
+    for component, file in zip(result.components, result.heatmaps, strict=True):
         low, high = component.window
         assert 0 <= low < high
-        heatmap = component.heatmap.load()
-        assert heatmap.shape == params.channels["FLAIR"].load().shape
+        heatmap = file.load()
+        assert heatmap.shape == params.study.channels["FLAIR"].load().shape
         assert heatmap.dtype == np.float32
         assert heatmap.min() >= 0
         assert set(component.contributions) <= {"ET", "TC", "WT"}
 
 
 def test_components_of_the_last_run_do_not_segment_again(engine, params):
-    engine.request("segment", params)
+    engine.request(SEGMENT, params)
     after_run, alone = [], []
-    engine.request("components", explain(params, 1), lambda p: after_run.append(p.stage))
-    other = with_scan(params, "T1", params.channels["T1"].load() + 1)
-    engine.request("components", explain(other, 1), lambda p: alone.append(p.stage))
+    engine.request(COMPONENTS, explain(params, 1), lambda p: after_run.append(p.stage))
+    other = with_scan(params, "T1", params.study.channels["T1"].load() + 1)
+    engine.request(COMPONENTS, explain(other, 1), lambda p: alone.append(p.stage))
     assert set(after_run) < set(alone)
 
 
 def test_a_run_can_be_cancelled_and_the_next_one_succeeds(engine, params):
-    pid = engine.request("hello", HelloParams()).pid
+    engine.request(HELLO, Nothing())
+    pid = engine.greeting.pid
     with pytest.raises(CancelledError):
-        engine.request("segment", params, lambda progress: engine.cancel())
-    assert engine.request("segment", params).labelmap.load().any() in (True, False)
+        engine.request(SEGMENT, params, lambda progress: engine.cancel())
+    assert engine.request(SEGMENT, params).labelmap.load().any() in (True, False)
     assert engine.pid == pid
 
 
 def _spoil(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[SegmentParams], SegmentParams]:
     return lambda params: with_scan(
-        params, "T1", change(params.channels["T1"].load().astype(np.float32))
+        params, "T1", change(params.study.channels["T1"].load().astype(np.float32))
     )
 
 
@@ -173,38 +182,38 @@ def _put(value: float) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _move_away(params: SegmentParams) -> SegmentParams:
-    affine = params.channels["T1"].matrix
+    affine = params.study.channels["T1"].matrix
     affine[:3, 3] += 500
-    return with_scan(params, "T1", params.channels["T1"].load(), affine)
+    return with_scan(params, "T1", params.study.channels["T1"].load(), affine)
 
 
 def _flatten(params: SegmentParams) -> SegmentParams:
-    affine = params.channels["T1"].matrix
+    affine = params.study.channels["T1"].matrix
     affine[:3, 2] = 0
-    return with_scan(params, "T1", params.channels["T1"].load(), affine)
+    return with_scan(params, "T1", params.study.channels["T1"].load(), affine)
 
 
 def _leave_out(params: SegmentParams) -> SegmentParams:
-    return dataclasses.replace(params, channels={"T1": params.channels["T1"]})
+    return with_channels(params, {"T1": params.study.channels["T1"]})
 
 
 def _add(params: SegmentParams) -> SegmentParams:
-    return dataclasses.replace(params, channels={**params.channels, "T2": params.channels["T1"]})
+    return with_channels(params, {**params.study.channels, "T2": params.study.channels["T1"]})
 
 
 def _claim_huge(params: SegmentParams) -> SegmentParams:
-    file = params.channels["T1"]
+    file = params.study.channels["T1"]
     path = Path(file.path).with_name("huge.npy")
     with path.open("wb") as stream:
         header = {"descr": "<f4", "fortran_order": False, "shape": (1024, 1024, 1024)}
         np.lib.format.write_array_header_1_0(stream, header)
         stream.truncate(stream.tell() + 4 * 1024**3)  # sparse: takes no space
-    huge = dataclasses.replace(file, path=str(path))
-    return dataclasses.replace(params, channels={**params.channels, "T1": huge})
+    huge = replace(file, path=str(path))
+    return with_channels(params, {**params.study.channels, "T1": huge})
 
 
 def _truncate(params: SegmentParams) -> SegmentParams:
-    path = Path(params.channels["T1"].path)
+    path = Path(params.study.channels["T1"].path)
     path.write_bytes(path.read_bytes()[:200])
     return params
 
@@ -212,7 +221,19 @@ def _truncate(params: SegmentParams) -> SegmentParams:
 def _block_output(params: SegmentParams) -> SegmentParams:
     obstacle = Path(params.output_dir).with_name("a-file")
     obstacle.write_text("precious")
-    return dataclasses.replace(params, output_dir=str(obstacle / "out"))
+    return replace(params, output_dir=str(obstacle / "out"))
+
+
+def _on(device: str) -> Callable[[SegmentParams], SegmentParams]:
+    return lambda params: replace(params, choice=replace(params.choice, device=device))
+
+
+def _refer_to_dwi(params: SegmentParams) -> SegmentParams:
+    return replace(params, study=replace(params.study, reference="DWI"))
+
+
+def _with_no_model(params: SegmentParams) -> SegmentParams:
+    return replace(params, choice=replace(params.choice, model="nothing"))
 
 
 REFUSED = {
@@ -229,10 +250,10 @@ REFUSED = {
     "a huge volume": (_claim_huge, BadInputError),
     "a truncated file": (_truncate, BadInputError),
     "an unwritable folder": (_block_output, BadInputError),
-    "an unknown device": (lambda p: dataclasses.replace(p, device="quantum"), BadInputError),
-    "a missing device": (lambda p: dataclasses.replace(p, device="cuda:63"), BadInputError),
-    "an unknown reference": (lambda p: dataclasses.replace(p, reference="DWI"), BadInputError),
-    "an unknown model": (lambda p: dataclasses.replace(p, model="nothing"), BadModelError),
+    "an unknown device": (_on("quantum"), BadInputError),
+    "a missing device": (_on("cuda:63"), BadInputError),
+    "an unknown reference": (_refer_to_dwi, BadInputError),
+    "an unknown model": (_with_no_model, BadModelError),
 }
 
 
@@ -240,11 +261,11 @@ REFUSED = {
 def test_bad_input_is_refused_with_one_sentence(engine, params, name):
     spoil, error_type = REFUSED[name]
     with pytest.raises(EngineError) as caught:
-        engine.request("segment", spoil(params))
+        engine.request(SEGMENT, spoil(params))
     assert type(caught.value) is error_type
     sentence = str(caught.value)
     assert sentence.endswith(".") and "\n" not in sentence and "Traceback" not in sentence
-    assert engine.request("hello", HelloParams()).pid == engine.pid
+    assert engine.request(HELLO, Nothing()).versions
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs ulimit")
@@ -253,5 +274,6 @@ def test_a_disk_that_fills_up_is_bad_input_and_the_engine_lives_on(environment, 
     variables = {**environment, "PYTHONDONTWRITEBYTECODE": "1"}  # or .pyc files are cut off
     with EngineClient([*command, "-m", "factorizer_engine.service.worker"], variables) as limited:
         with pytest.raises(BadInputError, match="no space left"):
-            limited.request("segment", params)
-        assert limited.request("hello", HelloParams()).pid == limited.pid
+            limited.request(SEGMENT, params)
+        pid = limited.pid
+        assert limited.request(HELLO, Nothing()).versions and limited.pid == pid

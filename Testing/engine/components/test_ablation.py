@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from engine import tiny
-from factorizer_engine.components import Component
+from factorizer_engine.bundles.settings import InferenceSettings
 from factorizer_engine.components.ablation import (
     Probe,
     RecordedPass,
@@ -15,14 +15,10 @@ from factorizer_engine.components.ablation import (
     measure_contributions,
     place_probes,
 )
-from factorizer_engine.components.definition import (
-    components_of,
-    filtered,
-    mixers_of,
-    without_all,
-)
-from factorizer_engine.inference.sliding_window import predict_windows
+from factorizer_engine.components.definition import filtered, mixers_of, terms_of, without_all
+from factorizer_engine.inference.sliding_window import Ensemble, predict_windows
 from factorizer_engine.inference.windows import plan_windows
+from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import CancelledError
 from factorizer_engine.protocol.progress import Monitor
 
@@ -36,14 +32,14 @@ def probe(seed: int = 0) -> Probe:
     return Probe(torch.rand(1, 2, *ROI, generator=generator), weights)
 
 
-def brute_force(network, where: Probe, component: Component) -> np.ndarray:
-    """Change of the mean logits when the component is set to zero in one run of everything."""
-    reshape = mixers_of(network)[component.block].reshape
+def brute_force(network, where: Probe, term: Term) -> np.ndarray:
+    """Change of the mean logits when the term is set to zero in one run of everything."""
+    reshape = mixers_of(network)[term.block].reshape
 
     def remove(u, v):
         u = u.clone()
         heads = torch.arange(len(u)) % reshape.num_heads
-        u[heads == component.head, :, :, component.rank] = 0
+        u[heads == term.head, :, :, term.rank] = 0
         return u, v
 
     def read() -> torch.Tensor:
@@ -53,7 +49,7 @@ def brute_force(network, where: Probe, component: Component) -> np.ndarray:
 
     with torch.no_grad():
         original = read()
-        with filtered({mixers_of(network)[component.block]: remove}):
+        with filtered({mixers_of(network)[term.block]: remove}):
             return (original - read()).numpy()
 
 
@@ -69,30 +65,30 @@ def brute_force(network, where: Probe, component: Component) -> np.ndarray:
 )
 def test_contributions_are_those_of_a_brute_force_ablation(changes):
     network = tiny.network(**changes)
-    components = components_of(mixers_of(network), list(mixers_of(network)))
-    expected = np.array([brute_force(network, probe(), c) for c in components])
+    terms = terms_of(mixers_of(network), list(mixers_of(network)))
+    expected = np.array([brute_force(network, probe(), term) for term in terms])
     assert np.abs(expected).max() > 0.05
     for batch_size in (1, 3):
-        found = measure_contributions(network, [probe()], components, batch_size)
+        found = measure_contributions(network, [probe()], terms, batch_size)
         np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
 def test_contributions_of_several_windows_add_up():
     network = tiny.network()
-    components = components_of(mixers_of(network), ["decoder.1.0", "encoder.0.0"])
-    first, second = (measure_contributions(network, [probe(s)], components) for s in (0, 1))
-    both = measure_contributions(network, [probe(0), probe(1)], components)
+    terms = terms_of(mixers_of(network), ["decoder.1.0", "encoder.0.0"])
+    first, second = (measure_contributions(network, [probe(s)], terms) for s in (0, 1))
+    both = measure_contributions(network, [probe(0), probe(1)], terms)
     np.testing.assert_allclose(both, first + second, atol=1e-6)
 
 
 def test_the_order_of_the_components_does_not_matter():
     network = tiny.network()
-    components = components_of(mixers_of(network), ["decoder.1.0", "encoder.0.0"])
-    mixed = components[1::2] + components[::2]
+    terms = terms_of(mixers_of(network), ["decoder.1.0", "encoder.0.0"])
+    mixed = terms[1::2] + terms[::2]
     found = dict(zip(mixed, measure_contributions(network, [probe()], mixed), strict=True))
-    expected = measure_contributions(network, [probe()], components)
-    for component, values in zip(components, expected, strict=True):
-        np.testing.assert_allclose(found[component], values, atol=1e-6)
+    expected = measure_contributions(network, [probe()], terms)
+    for term, values in zip(terms, expected, strict=True):
+        np.testing.assert_allclose(found[term], values, atol=1e-6)
 
 
 def test_a_recorded_pass_taken_up_again_ends_where_the_network_does():
@@ -110,17 +106,17 @@ def test_the_network_is_left_as_it_was():
     network = tiny.network()
     with torch.no_grad():
         before = network(probe().image)
-        measure_contributions(network, [probe()], [Component("decoder.1.0", 0, 0)])
+        measure_contributions(network, [probe()], [Term(0, "decoder.1.0", 0, 0)])
         assert torch.equal(network(probe().image), before)
 
 
 def test_measuring_stops_when_it_is_cancelled():
     network = tiny.network()
-    components = components_of(mixers_of(network), ["decoder.1.0"])
+    terms = terms_of(mixers_of(network), ["decoder.1.0"])
     seen = []
     monitor = Monitor(seen.append, lambda: len(seen) >= 1)
     with pytest.raises(CancelledError):
-        measure_contributions(network, [probe()], components, monitor=monitor)
+        measure_contributions(network, [probe()], terms, monitor=monitor)
     assert len(seen) == 1
     assert all(mixer.component_filter is None for mixer in mixers_of(network).values())
 
@@ -133,18 +129,18 @@ def volume(shape=(24, 20, 18)) -> np.ndarray:
 def test_with_all_windows_the_probes_read_the_mean_of_the_blended_logits(axes):
     network, image = tiny.network(), volume()
     masks = np.random.default_rng(1).random((3, *image.shape[1:])) < 0.3
-    plan = plan_windows(image, ROI, 0.5)
-    probes = place_probes(plan, image, masks, "gaussian", limit=99, mirror_axes=axes)
+    plan = plan_windows(image, InferenceSettings(ROI, mirror_axes=axes))
+    probes = place_probes(plan, image, masks, limit=99)
     assert len(probes) == 8 * 2 ** len(axes)
 
     def mean_of_prediction() -> np.ndarray:
-        logits = predict_windows([network], image, ROI, out_channels=3, mirror_axes=axes)
+        logits = predict_windows(Ensemble([network], 3), image, plan)
         return np.array([logits[r][masks[r]].mean() for r in range(3)])
 
     complete = mean_of_prediction()
     np.testing.assert_allclose(mean_logits(network, probes), complete, atol=1e-4)
     mixer = mixers_of(network)["decoder.1.0"]
-    left_out = Component("decoder.1.0", 1, 0)
+    left_out = Term(0, "decoder.1.0", 1, 0)
     found = measure_contributions(network, probes, [left_out])[0]
     with filtered({mixer: without_all(mixer.reshape, [left_out])}):
         np.testing.assert_allclose(found, complete - mean_of_prediction(), atol=1e-4)
@@ -153,10 +149,10 @@ def test_with_all_windows_the_probes_read_the_mean_of_the_blended_logits(axes):
 
 def test_the_windows_that_cover_the_lesion_best_are_probed():
     image = volume((16, 16, 48))
-    plan = plan_windows(image, ROI, 0.5)
+    plan = plan_windows(image, InferenceSettings(ROI))
     masks = np.zeros((1, *image.shape[1:]), dtype=bool)
     masks[..., 26:38] = True
-    (only,) = place_probes(plan, image, masks, "gaussian", limit=1)
+    (only,) = place_probes(plan, image, masks, limit=1)
     np.testing.assert_array_equal(only.image[0].numpy(), image[..., 24:40])
     assert float(only.weights.sum()) == pytest.approx(1.0, abs=1e-5)
 
@@ -165,4 +161,4 @@ def test_no_more_windows_are_probed_than_the_lesion_needs():
     image = volume((16, 16, 48))
     masks = np.zeros((1, *image.shape[1:]), dtype=bool)
     masks[..., 9:12] = True
-    assert len(place_probes(plan_windows(image, ROI, 0.5), image, masks, "gaussian")) == 1
+    assert len(place_probes(plan_windows(image, InferenceSettings(ROI)), image, masks)) == 1

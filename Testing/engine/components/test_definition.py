@@ -6,16 +6,17 @@ import pytest
 import torch
 
 from engine import tiny
-from factorizer_engine.components import Component, component_map
+from factorizer_engine.components import component_map
 from factorizer_engine.components.definition import (
     component_name,
-    components_of,
     filtered,
     mixers_of,
+    terms_of,
     without,
     without_all,
 )
 from factorizer_engine.factorization import Matricize, SWMatricize
+from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 
 SIZE = (8, 8, 8, 8)
@@ -81,15 +82,15 @@ def test_on_shifted_grids_the_map_bounds_the_norm_of_the_averaged_term():
 def test_removed_terms_are_exactly_those_missing_from_the_reconstruction():
     reshape = SWMatricize(SIZE, **SHIFTED)
     u, v = factors(reshape, rank=2, batch=1)
-    left_out = [Component("b", 0, 1), Component("b", 1, 0)]
+    left_out = [Term(0, "b", 0, 1), Term(0, "b", 1, 0)]
     whole = reconstruction(reshape, u, v)
     copies = reconstruction(reshape, *without(reshape, left_out)(u, v))
     assert copies.shape[0] == 2
-    for copy, component in zip(copies, left_out, strict=True):
-        term = slice(component.rank, component.rank + 1)
-        alone = reconstruction(reshape, u[..., term], v[..., term])
+    for copy, term in zip(copies, left_out, strict=True):
+        own = slice(term.rank, term.rank + 1)
+        alone = reconstruction(reshape, u[..., own], v[..., own])
         expected = whole[0].clone()
-        expected[component.head] -= alone[0, component.head]
+        expected[term.head] -= alone[0, term.head]
         torch.testing.assert_close(copy, expected)
     together = reconstruction(reshape, *without_all(reshape, left_out)(u, v))[0]
     torch.testing.assert_close(together[0], copies[0][0])
@@ -100,8 +101,8 @@ def test_filters_leave_the_factors_they_are_given_untouched():
     reshape = SWMatricize(SIZE, **SHIFTED)
     u, v = factors(reshape, rank=2, batch=1)
     before = u.clone(), v.clone()
-    without(reshape, [Component("b", 0, 0)])(u, v)
-    without_all(reshape, [Component("b", 0, 0)])(u, v)
+    without(reshape, [Term(0, "b", 0, 0)])(u, v)
+    without_all(reshape, [Term(0, "b", 0, 0)])(u, v)
     assert torch.equal(u, before[0]) and torch.equal(v, before[1])
 
 
@@ -115,18 +116,16 @@ def test_filters_are_taken_back_even_after_an_error():
 
 def test_components_are_counted_from_one_in_their_names():
     mixers = mixers_of(tiny.network(rank=2, decoder_depth=[1, 2]))
-    assert component_name(Component("decoder.0.0", 1, 0), mixers) == "Decoder 1, component 3"
-    assert component_name(Component("encoder.2.0", 3, 1), mixers) == "Encoder 3, component 8"
-    assert (
-        component_name(Component("decoder.1.1", 0, 0), mixers) == "Decoder 2, block 2, component 1"
-    )
-    names = [component_name(c, mixers) for c in components_of(mixers, list(mixers))]
+    assert component_name(Term(0, "decoder.0.0", 1, 0), mixers) == "Decoder 1, component 3"
+    assert component_name(Term(0, "encoder.2.0", 3, 1), mixers) == "Encoder 3, component 8"
+    assert component_name(Term(0, "decoder.1.1", 0, 0), mixers) == "Decoder 2, block 2, component 1"
+    names = [component_name(term, mixers) for term in terms_of(mixers, list(mixers))]
     assert len(set(names)) == len(names)
 
 
 def test_an_unknown_block_is_refused_with_the_known_ones():
     with pytest.raises(BadInputError, match=r"no block 'decoder.7.0'; its blocks are encoder.0.0"):
-        components_of(mixers_of(tiny.network()), ["decoder.7.0"])
+        terms_of(mixers_of(tiny.network()), ["decoder.7.0"])
 
 
 def test_a_network_without_factorisation_is_refused():

@@ -11,27 +11,23 @@ import torch.nn.functional as F
 from monai.inferers import sliding_window_inference
 
 from engine import tiny
+from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.reading.loading import load_bundle
-from factorizer_engine.components import (
-    Component,
-    ComponentMap,
-    component_map,
-    explain,
-    prove,
-    shared_windows,
-)
+from factorizer_engine.bundles.settings import InferenceSettings
+from factorizer_engine.components import ComponentMap, component_map, explain, prove
 from factorizer_engine.components.definition import filtered, mixers_of, without_all
-from factorizer_engine.components.explanation import default_blocks, lesion_sites
+from factorizer_engine.components.explanation import default_blocks, lesion_sites, shared_windows
 from factorizer_engine.components.stitching import stitch_components
 from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.resampling import resample
-from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import Segmenter
-from factorizer_engine.inference.sliding_window import predict_windows
+from factorizer_engine.inference.sliding_window import Ensemble, predict_windows
 from factorizer_engine.inference.windows import plan_windows
+from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
 from factorizer_engine.protocol.locations import model_folders
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.runs import RunOptions
 
 
 @pytest.fixture(scope="module")
@@ -45,54 +41,56 @@ def result(segmenter):
 
 
 @pytest.fixture(scope="module")
-def maps(segmenter, result) -> list[ComponentMap]:
-    return explain(segmenter, tiny.scans(), result)
+def maps(segmenter, result) -> tuple[ComponentMap, ...]:
+    return explain(segmenter, result).maps
 
 
 def test_heatmaps_are_nonnegative_and_lie_on_the_reference_grid(maps):
     reference = tiny.scans()["FLAIR"]
     assert len(maps) == 6
-    for component in maps:
-        assert component.heatmap.array.dtype == np.float32
-        assert component.heatmap.shape == reference.shape
-        np.testing.assert_array_equal(component.heatmap.affine, reference.affine)
-        assert component.heatmap.array.min() >= 0 < component.heatmap.array.max()
+    for drawn in maps:
+        assert drawn.heatmap.array.dtype == np.float32
+        assert drawn.heatmap.shape == reference.shape
+        np.testing.assert_array_equal(drawn.heatmap.affine, reference.affine)
+        assert drawn.heatmap.array.min() >= 0 < drawn.heatmap.array.max()
 
 
 def test_components_come_in_the_order_of_their_largest_contribution(maps):
-    strengths = [max(component.contributions.values()) for component in maps]
+    components = [drawn.component for drawn in maps]
+    strengths = [max(component.contributions.values()) for component in components]
     assert strengths == sorted(strengths, reverse=True)
     assert strengths[0] > 0.05
-    assert set(maps[0].contributions) == {"ET", "TC", "WT"}
-    assert len({component.name for component in maps}) == len(maps)
+    assert set(components[0].contributions) == {"ET", "TC", "WT"}
+    assert len({component.name for component in components}) == len(maps)
 
 
 def test_all_components_of_the_default_blocks_were_compared(segmenter, result, maps):
     blocks = default_blocks(mixers_of(segmenter.networks[0]))
     assert blocks == ["encoder.0.0", "encoder.1.0", "encoder.2.0", "decoder.0.0", "decoder.1.0"]
-    everything = explain(segmenter, tiny.scans(), result, count=99)
+    everything = explain(segmenter, result, count=99).maps
     assert len(everything) == 2 + 4 + 4 + 4 + 2
-    assert [m.name for m in everything[:6]] == [m.name for m in maps]
+    assert [m.component.name for m in everything[:6]] == [m.component.name for m in maps]
 
 
 def test_the_default_blocks_are_those_of_the_three_finest_resolutions():
-    mixers = mixers_of(load_bundle(model_folders()[-1] / "glioma-fast").build_networks()[0])
+    mixers = mixers_of(build_networks(load_bundle(model_folders()[-1] / "glioma-fast"))[0])
     encoder, decoder = ([n for n in mixers if n.startswith(p)] for p in ("encoder", "decoder"))
     assert len(encoder) == 5 and len(decoder) == 4
     assert default_blocks(mixers) == encoder[:3] + decoder[-3:]
 
 
 def test_components_can_be_ranked_by_one_region_in_chosen_blocks(segmenter, result):
-    found = explain(segmenter, tiny.scans(), result, count=3, blocks=["encoder.2.0"], region="WT")
-    assert {component.block for component in found} == {"encoder.2.0"}
+    explanation = explain(segmenter, result, count=3, blocks=["encoder.2.0"], region="WT")
+    found = [drawn.component for drawn in explanation.maps]
+    assert {component.term.block for component in found} == {"encoder.2.0"}
     strengths = [component.contributions["WT"] for component in found]
     assert strengths == sorted(strengths, reverse=True)
 
 
-def test_a_segmentation_is_made_where_none_is_given(segmenter, maps):
-    again = explain(segmenter, tiny.scans())
+def test_the_same_scans_are_explained_in_the_same_way_bit_for_bit(segmenter, maps):
+    again = explain(segmenter, segmenter.segment(tiny.scans())).maps
     for ours, theirs in zip(again, maps, strict=True):
-        assert ours.name == theirs.name
+        assert ours.component == theirs.component
         np.testing.assert_array_equal(ours.heatmap.array, theirs.heatmap.array)
 
 
@@ -101,10 +99,11 @@ def test_the_axis_order_of_the_scans_changes_no_heatmap_in_the_world(segmenter, 
     turned = {
         name: resample(scan, Grid.of(scan).oriented(axes)) for name, scan in tiny.scans().items()
     }
-    for ours, theirs in zip(explain(segmenter, turned, count=2), maps[:2], strict=True):
-        assert ours.name == theirs.name
-        for region, value in theirs.contributions.items():
-            assert ours.contributions[region] == pytest.approx(value, abs=1e-4)
+    found = explain(segmenter, segmenter.segment(turned), count=2).maps
+    for ours, theirs in zip(found, maps[:2], strict=True):
+        assert ours.component.name == theirs.component.name
+        for region, value in theirs.component.contributions.items():
+            assert ours.component.contributions[region] == pytest.approx(value, abs=1e-4)
         back = resample(ours.heatmap, Grid.of(theirs.heatmap)).array
         np.testing.assert_allclose(back, theirs.heatmap.array, atol=1e-4)
 
@@ -127,19 +126,19 @@ def test_maps_are_blended_over_windows_as_monai_blends_the_prediction():
         expected = sliding_window_inference(
             torch.from_numpy(volume)[None], tiny.WINDOW, 1, maps_of, 0.5, "gaussian"
         )[0]
-    components = [Component("decoder.0.0", head, 0) for head in range(4)]
-    plan = plan_windows(volume, tiny.WINDOW, 0.5)
-    found = stitch_components(network, volume, plan, components, "gaussian")
+    terms = [Term(0, "decoder.0.0", head, 0) for head in range(4)]
+    plan = plan_windows(volume, InferenceSettings(tiny.WINDOW))
+    found = stitch_components(network, volume, plan, terms)
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_maps_are_averaged_over_mirrored_copies():
-    network, components = tiny.network(), [Component("encoder.0.0", 0, 0)]
+    network, terms = tiny.network(), [Term(0, "encoder.0.0", 0, 0)]
     volume = np.random.default_rng(0).uniform(0.5, 2.0, (2, *tiny.WINDOW)).astype(np.float32)
-    plan = plan_windows(volume, tiny.WINDOW, 0.5)
 
     def maps_of(volume, axes=()):
-        return stitch_components(network, volume, plan, components, "gaussian", mirror_axes=axes)
+        plan = plan_windows(volume, InferenceSettings(tiny.WINDOW, mirror_axes=axes))
+        return stitch_components(network, volume, plan, terms)
 
     mirrored = np.ascontiguousarray(volume[:, ::-1])
     expected = (maps_of(volume) + maps_of(mirrored)[:, ::-1]) / 2
@@ -148,15 +147,16 @@ def test_maps_are_averaged_over_mirrored_copies():
 
 
 def test_a_mirrored_result_is_explained_as_it_was_made(segmenter, maps):
-    mirrored = segmenter.segment(tiny.scans(), tta=True)
-    assert mirrored.mirror_axes == (0, 1, 2)
-    found = explain(segmenter, tiny.scans(), mirrored, count=99)
-    before = {component.name: component for component in maps}
-    for component in found:
-        if component.name in before:
-            plain = before[component.name]
-            assert component.contributions != pytest.approx(plain.contributions, abs=1e-3)
-            assert not np.allclose(component.heatmap.array, plain.heatmap.array, atol=1e-3)
+    mirrored = segmenter.segment(tiny.scans(), options=RunOptions(mirroring=True))
+    assert mirrored.plan.mirror_axes == (0, 1, 2)
+    found = explain(segmenter, mirrored, count=99).maps
+    before = {plain.component.term: plain for plain in maps}
+    both = [(drawn, before[term]) for drawn in found if (term := drawn.component.term) in before]
+    assert len(both) == len(maps)
+    for drawn, plain in both:
+        contributions = plain.component.contributions
+        assert drawn.component.contributions != pytest.approx(contributions, abs=1e-3)
+        assert not np.allclose(drawn.heatmap.array, plain.heatmap.array, atol=1e-3)
 
 
 def test_where_nothing_was_found_contributions_are_measured_where_it_is_most_probable(tmp_path):
@@ -164,74 +164,81 @@ def test_where_nothing_was_found_contributions_are_measured_where_it_is_most_pro
     with torch.no_grad():
         network.head.bias[0] -= 50.0
     segmenter = Segmenter(tiny.bundle(tmp_path, [network]), "cpu")
-    found = explain(segmenter, tiny.scans(), count=2)
-    assert all(component.note.startswith("Not found: Enhancing tumour;") for component in found)
-    assert any(component.contributions["ET"] != 0 for component in found)
+    found = explain(segmenter, segmenter.segment(tiny.scans()), count=2)
+    assert found.note.startswith("Not found: Enhancing tumour;")
+    assert any(drawn.component.contributions["ET"] != 0 for drawn in found.maps)
 
 
-def test_where_everything_was_found_there_is_nothing_to_note(maps):
-    assert {component.note for component in maps} == {""}
+def test_where_everything_was_found_there_is_nothing_to_note(segmenter, result):
+    assert explain(segmenter, result, count=1).note == ""
 
 
 def test_the_overlap_of_the_result_is_used(segmenter):
-    sparse = segmenter.segment(tiny.scans(), overlap=0.0)
+    sparse = segmenter.segment(tiny.scans(), options=RunOptions(overlap=0.0))
     seen = []
-    explain(segmenter, tiny.scans(), sparse, count=1, monitor=Monitor(seen.append))
+    explain(segmenter, sparse, count=1, monitor=Monitor(seen.append))
     drawn = sum(progress.stage == "drawing components" for progress in seen)
-    assert drawn == len(plan_windows(sparse.prepared.array, tiny.WINDOW, 0.0).windows)
+    plan = plan_windows(sparse.prepared.array, InferenceSettings(tiny.WINDOW, overlap=0.0))
+    assert drawn == len(plan.windows)
 
 
 def test_an_unknown_region_is_refused(segmenter, result):
     with pytest.raises(BadInputError, match="no region 'XX'; its regions are ET, TC, WT"):
-        explain(segmenter, tiny.scans(), result, region="XX")
+        explain(segmenter, result, region="XX")
 
 
 def test_explaining_stops_between_windows_when_it_is_cancelled(segmenter, result):
     seen = []
     monitor = Monitor(seen.append, lambda: bool(seen) and seen[-1].stage == "drawing components")
     with pytest.raises(CancelledError):
-        explain(segmenter, tiny.scans(), result, monitor=monitor)
+        explain(segmenter, result, monitor=monitor)
     assert [progress.stage for progress in seen].count("drawing components") == 1
 
 
-def test_progress_never_goes_back_and_ends_at_one(segmenter):
+def test_progress_never_goes_back_and_ends_at_one(segmenter, result):
     seen = []
-    explain(segmenter, tiny.scans(), count=1, monitor=Monitor(seen.append))
+    explain(segmenter, result, count=1, monitor=Monitor(seen.append))
     fractions = [progress.fraction for progress in seen]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
 
 
+def terms_and_heatmaps(maps) -> tuple[list[Term], list[np.ndarray]]:
+    return [drawn.component.term for drawn in maps], [drawn.heatmap.array for drawn in maps]
+
+
 def test_the_heatmaps_of_a_block_share_a_window_that_ignores_single_voxels(maps):
-    windows = shared_windows(maps)
-    place = (maps[0].network, maps[0].block)
-    own = [i for i, m in enumerate(maps) if (m.network, m.block) == place]
+    terms, heatmaps = terms_and_heatmaps(maps)
+    windows = shared_windows(terms, heatmaps)
+    assert windows == [drawn.component.window for drawn in maps]
+    place = (terms[0].network, terms[0].block)
+    own = [i for i, term in enumerate(terms) if (term.network, term.block) == place]
     assert len({windows[i] for i in own}) == 1 < len(set(windows))
     low, high = windows[0]
-    values = [maps[i].heatmap.array[maps[i].heatmap.array > 0] for i in own]
+    values = [heatmaps[i][heatmaps[i] > 0] for i in own]
     assert np.mean(np.concatenate(values) < low) == pytest.approx(0.5, abs=0.01)
     assert max(np.mean(v > high) for v in values) == pytest.approx(0.005, abs=0.001)
-    peak = maps[0].heatmap.array.copy()
+    peak = heatmaps[0].copy()
     peak[0, 0, 0] = 1e6
-    spoiled = replace(maps[0], heatmap=maps[0].heatmap.with_array(peak))
-    assert shared_windows([spoiled, *maps[1:]])[0][1] == pytest.approx(high, rel=0.01)
+    assert shared_windows(terms, [peak, *heatmaps[1:]])[0][1] == pytest.approx(high, rel=0.01)
 
 
 @pytest.mark.parametrize("place", [{"block": "other"}, {"network": 1}])
 def test_a_more_active_block_leaves_the_window_of_another_alone(maps, place):
-    heatmap = maps[0].heatmap.with_array(100 * maps[0].heatmap.array)
-    loud = replace(maps[0], heatmap=heatmap, **place)
-    assert shared_windows([*maps, loud]) == shared_windows(maps) + shared_windows([loud])
+    terms, heatmaps = terms_and_heatmaps(maps)
+    elsewhere, loud = replace(terms[0], **place), 100 * heatmaps[0]
+    together = shared_windows([*terms, elsewhere], [*heatmaps, loud])
+    assert together == shared_windows(terms, heatmaps) + shared_windows([elsewhere], [loud])
 
 
 def test_the_window_of_empty_heatmaps_is_still_one():
-    empty = Scan(np.zeros((2, 2, 2), np.float32), np.eye(4))
-    assert shared_windows([ComponentMap(0, "b", 0, 0, "n", {}, empty)]) == [(0.0, 1.0)]
-    assert shared_windows([]) == []
+    empty = np.zeros((2, 2, 2), np.float32)
+    assert shared_windows([Term(0, "b", 0, 0)], [empty]) == [(0.0, 1.0)]
+    assert shared_windows([], []) == []
 
 
 def test_leaving_components_out_in_ranked_order_lowers_the_logit_soonest(segmenter, result):
-    proof = prove(segmenter, tiny.scans(), "WT", result)
+    proof = prove(segmenter, result, "WT")
     assert len(proof.ranked) == len(proof.reversed) == len(proof.shuffled) == 17
     assert proof.ranked[0] == proof.reversed[0] == pytest.approx(proof.shuffled[0])
     assert proof.ranked[-1] == pytest.approx(proof.reversed[-1], abs=1e-4)
@@ -244,32 +251,33 @@ def test_in_an_ensemble_components_of_all_networks_are_compared_by_the_mean_logi
     scans = tiny.scans((14, 15, 13))  # one window
     result = segmenter.segment(scans)
     sites = lesion_sites(result, 0.5).masks
-    found = explain(segmenter, scans, result, count=99)
-    assert {component.network for component in found} == {0, 1}
+    found = [drawn.component for drawn in explain(segmenter, result, count=99).maps]
+    assert {component.term.network for component in found} == {0, 1}
     assert len({component.name for component in found}) == len(found) == 2 * 16
 
     def mean_logits() -> np.ndarray:
-        volume = result.prepared.array
-        logits = predict_windows(segmenter.networks, volume, tiny.WINDOW, out_channels=3)
+        ensemble = Ensemble(segmenter.networks, out_channels=3)
+        logits = predict_windows(ensemble, result.prepared.array, result.plan)
         return np.array([logits[r][sites[r]].mean() for r in range(3)])
 
     complete = mean_logits()
     for component in (found[0], found[-1], *found[8:10]):
-        mixer = mixers_of(segmenter.networks[component.network])[component.block]
-        place = Component(component.block, component.head, component.rank)
-        with filtered({mixer: without_all(mixer.reshape, [place])}):
+        term = component.term
+        mixer = mixers_of(segmenter.networks[term.network])[term.block]
+        with filtered({mixer: without_all(mixer.reshape, [term])}):
             expected = complete - mean_logits()
         np.testing.assert_allclose(list(component.contributions.values()), expected, atol=1e-4)
-        assert component.name.startswith(f"Network {component.network + 1}, ")
+        assert component.name.startswith(f"Network {term.network + 1}, ")
 
 
 def test_the_heatmaps_of_an_ensemble_are_those_of_its_networks_alone(tmp_path, maps):
     members = [tiny.network(0), tiny.network(1)]
     both = Segmenter(tiny.bundle(tmp_path, members), "cpu")
-    found = {m.name: m for m in explain(both, tiny.scans(), count=99)}
+    explanation = explain(both, both.segment(tiny.scans()), count=99)
+    found = {drawn.component.name: drawn for drawn in explanation.maps}
     for alone in maps:
         np.testing.assert_allclose(
-            found[f"Network 1, {alone.name}"].heatmap.array,
+            found[f"Network 1, {alone.component.name}"].heatmap.array,
             alone.heatmap.array,
             rtol=1e-4,
             atol=1e-5,

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from engine import tiny
+from factorizer_engine.bundles.architecture import build_network
 from factorizer_engine.inference import device as devices
 from factorizer_engine.inference.device import (
     check_host_memory,
@@ -105,6 +106,7 @@ import json, re, sys
 from pathlib import Path
 from factorizer_engine.inference.allocator import keep_freed_memory
 from engine import tiny
+from factorizer_engine.bundles.architecture import build_network
 import torch
 
 def peak():
@@ -112,7 +114,7 @@ def peak():
 
 keep_freed_memory()
 torch.set_num_threads(1)
-network = tiny.NetworkSpec("Factorizer", json.loads(sys.argv[1])).build().eval()
+network = build_network(tiny.NetworkSpec("Factorizer", json.loads(sys.argv[1]))).eval()
 window = torch.randn(1, 2, *network.spatial_size)
 before = peak()
 with torch.inference_mode():
@@ -132,7 +134,7 @@ def test_a_window_takes_less_memory_than_the_bound_but_not_much_less():
         text=True,
         check=True,
     )
-    bound = window_bytes(tiny.NetworkSpec("Factorizer", arguments).build(), (64, 64, 64))
+    bound = window_bytes(build_network(tiny.NetworkSpec("Factorizer", arguments)), (64, 64, 64))
     assert bound / 4 < int(done.stdout) < bound
 
 

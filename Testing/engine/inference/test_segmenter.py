@@ -15,6 +15,7 @@ from factorizer_engine.inference import device as devices
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.protocol.errors import BadInputError, CancelledError, EngineMemoryError
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.runs import RunOptions
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_the_label_map_follows_from_the_probabilities(result):
 
 def test_lesions_add_up_to_the_label_map(result):
     voxel_ml = abs(np.linalg.det(result.labelmap.affine[:3, :3])) / 1000
-    for label in result.labels:
+    for label in result.model.labels:
         found = sum(lesion.volume_ml for lesion in result.lesions if lesion.label == label.value)
         expected = np.count_nonzero(result.labelmap.array == label.value) * voxel_ml
         assert found == pytest.approx(expected)
@@ -124,10 +125,10 @@ def test_an_ensemble_lies_between_its_members(tmp_path):
 def test_mirrored_averaging_is_the_models_choice_unless_asked_for(tmp_path, segmenter, result):
     mirrored = tiny.bundle(tmp_path, inference=InferenceSettings(tiny.WINDOW, mirror_axes=(0,)))
     own = Segmenter(mirrored, "cpu")
-    plain = own.segment(tiny.scans(), tta=False).probabilities
+    plain = own.segment(tiny.scans(), options=RunOptions(mirroring=False)).probabilities
     np.testing.assert_array_equal(plain, result.probabilities)
     assert np.abs(own.segment(tiny.scans()).probabilities - plain).max() > 1e-3
-    asked = segmenter.segment(tiny.scans(), tta=True).probabilities
+    asked = segmenter.segment(tiny.scans(), options=RunOptions(mirroring=True)).probabilities
     assert np.abs(asked - result.probabilities).max() > 1e-3
 
 
@@ -138,7 +139,7 @@ def test_a_missing_channel_is_named(segmenter):
 
 def test_an_impossible_overlap_is_refused(segmenter):
     with pytest.raises(BadInputError, match="overlap"):
-        segmenter.segment(tiny.scans(), overlap=1.0)
+        segmenter.segment(tiny.scans(), options=RunOptions(overlap=1.0))
 
 
 def test_a_case_that_exceeds_the_memory_is_refused(segmenter, monkeypatch):

@@ -11,8 +11,14 @@ from monai.inferers import sliding_window_inference
 from torch import nn
 
 from engine import tiny
+from factorizer_engine.bundles.settings import InferenceSettings
 from factorizer_engine.inference import sliding_window
-from factorizer_engine.inference.sliding_window import EMPTY_LOGIT, predict_windows, sigmoid_
+from factorizer_engine.inference.sliding_window import (
+    EMPTY_LOGIT,
+    Ensemble,
+    predict_windows,
+    sigmoid_,
+)
 from factorizer_engine.inference.transfers import Arrival, Transfers
 from factorizer_engine.inference.windows import plan_windows
 from factorizer_engine.protocol.errors import CancelledError
@@ -52,8 +58,20 @@ def island(shape=(48, 20, 20)) -> np.ndarray:
     return volume
 
 
-def predict(networks, volume, **settings) -> np.ndarray:
-    return predict_windows(networks, volume, ROI, out_channels=3, **settings)
+def predict(
+    networks,
+    volume,
+    *,
+    part=None,
+    batch_size=1,
+    monitor=None,
+    device="cpu",
+    dtype=torch.float32,
+    **settings,
+) -> np.ndarray:
+    ensemble = Ensemble(networks, 3, torch.device(device), dtype)
+    plan = plan_windows(volume, InferenceSettings(ROI, **settings), part)
+    return predict_windows(ensemble, volume, plan, batch_size, monitor)
 
 
 @pytest.mark.parametrize("blending", ["gaussian", "constant"])
@@ -94,22 +112,22 @@ def test_windows_of_nothing_are_not_run_and_change_no_voxel_of_the_image(network
 
 def test_in_a_region_of_interest_the_result_is_the_same_with_fewer_windows(network):
     volume = full_volume((48, 24, 24))
-    region = (slice(30, 40), slice(3, 9), slice(0, 5))
+    part = (slice(30, 40), slice(3, 9), slice(0, 5))
     everywhere, inside = Counting(network), Counting(network)
     complete = predict([everywhere], volume)
-    partial = predict([inside], volume, region=region)
-    inner = (slice(None), *region)
+    partial = predict([inside], volume, part=part)
+    inner = (slice(None), *part)
     np.testing.assert_allclose(partial[inner], complete[inner], rtol=1e-5, atol=1e-5)
     assert inside.windows < everywhere.windows / 2
     outside = np.ones(volume.shape[1:], dtype=bool)
-    outside[region] = False
+    outside[part] = False
     assert (partial[:, outside] == EMPTY_LOGIT).all()
 
 
 def test_a_region_without_an_image_is_answered_without_running_the_network(network):
     counting = Counting(network)
-    region = (slice(40, 48), slice(0, 20), slice(0, 20))
-    assert (predict([counting], island(), region=region) == EMPTY_LOGIT).all()
+    part = (slice(40, 48), slice(0, 20), slice(0, 20))
+    assert (predict([counting], island(), part=part) == EMPTY_LOGIT).all()
     assert counting.windows == 0
 
 
@@ -167,11 +185,11 @@ def test_a_graphics_card_sums_up_the_same_wherever_the_sums_are(network, monkeyp
 
 
 def test_sums_that_do_not_fit_on_the_device_are_kept_on_the_host(monkeypatch):
-    plan = plan_windows(full_volume((24, 24, 24)), ROI, 0.5)
-    device = torch.device("cuda")
+    plan = plan_windows(full_volume((24, 24, 24)), InferenceSettings(ROI))
+    ensemble = Ensemble([], out_channels=3, device=torch.device("cuda"))
     for free, place in ((10**5, "cpu"), (10**9, "cuda"), (None, "cuda")):
         monkeypatch.setattr(sliding_window, "free_memory", lambda device, free=free: free)
-        assert sliding_window._place_of_sums(plan, 3, device).type == place
+        assert sliding_window._place_of_sums(plan, ensemble).type == place
 
 
 def test_an_ensemble_gives_the_mean_of_its_members_logits(network):

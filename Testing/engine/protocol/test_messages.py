@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from factorizer_engine.protocol import ComponentInfo, ComponentsParams, ScanFile, SegmentParams
+from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.messages import ProtocolError
+from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Progress
-from factorizer_engine.protocol.wire import ProgressEvent, Reply, Request, decode_answer
+from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
+from factorizer_engine.protocol.tasks.components import ComponentsParams
+from factorizer_engine.protocol.tasks.segment import SegmentParams
+from factorizer_engine.protocol.volumes import ScanFile
+from factorizer_engine.protocol.wire import Greeting, ProgressEvent, Reply, Request, decode_answer
 
 AFFINE = ((-1.5, 0.0, 0.0, 90.0), (0.0, -1.0, 0.25, 126.0), (0.0, 0.25, 1.0, -72.0), (0, 0, 0, 1))
 
@@ -20,7 +26,9 @@ AFFINE = ((-1.5, 0.0, 0.0, 90.0), (0.0, -1.0, 0.25, 126.0), (0.0, 0.25, 1.0, -72
 @pytest.fixture
 def params() -> dict:
     scan = ScanFile("/scans/t1.npy", AFFINE, "T1")
-    return ComponentsParams("glioma", {"T1": scan}, "/out", overlap=0.25, count=3).to_dict()
+    options = RunOptions(overlap=0.25)
+    study = Study({"T1": scan})
+    return ComponentsParams(ModelChoice("glioma"), study, "/out", options, count=3).to_dict()
 
 
 def test_parameters_survive_the_journey(params):
@@ -68,23 +76,29 @@ def test_an_error_keeps_its_type_its_sentence_and_its_details():
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("part", "change"),
     [
-        {"model": None},
-        {"model": 3},
-        {"channels": []},
-        {"channels": {"T1": "t1.npy"}},
-        {"overlap": "half"},
-        {"tta": 1},
-        {"count": 2.5},
-        {"count": True},
-        {"blocks": "decoder.0.0"},
-        {"colour": "red"},
+        ("choice", {"model": None}),
+        ("choice", {"model": 3}),
+        ("study", {"channels": []}),
+        ("study", {"channels": {"T1": "t1.npy"}}),
+        ("options", {"overlap": "half"}),
+        ("options", {"mirroring": 1}),
+        (None, {"count": 2.5}),
+        (None, {"count": True}),
+        (None, {"blocks": "decoder.0.0"}),
+        (None, {"colour": "red"}),
+        ("options", {"colour": "red"}),
     ],
 )
-def test_a_field_of_the_wrong_type_is_refused(params, change):
+def test_a_field_of_the_wrong_type_is_refused(params, part, change):
     with pytest.raises(ProtocolError):
-        ComponentsParams.from_dict({**params, **change})
+        ComponentsParams.from_dict(changed(params, part, change))
+
+
+def changed(params: dict, part: str | None, change: dict) -> dict:
+    """The parameters with a change in one of their parts, or of their own."""
+    return {**params, **change} if part is None else {**params, part: {**params[part], **change}}
 
 
 def test_a_missing_field_is_refused(params):
@@ -94,11 +108,17 @@ def test_a_missing_field_is_refused(params):
 
 
 @pytest.mark.parametrize(
-    "change", [{"overlap": 1.0}, {"overlap": -0.1}, {"precision": "float8"}, {"count": 0}]
+    ("part", "change"),
+    [
+        ("options", {"overlap": 1.0}),
+        ("options", {"overlap": -0.1}),
+        ("choice", {"precision": "float8"}),
+        (None, {"count": 0}),
+    ],
 )
-def test_a_value_out_of_range_is_the_users_to_correct(params, change):
+def test_a_value_out_of_range_is_the_users_to_correct(params, part, change):
     with pytest.raises(BadInputError):
-        ComponentsParams.from_dict({**params, **change})
+        ComponentsParams.from_dict(changed(params, part, change))
 
 
 @pytest.mark.parametrize("affine", [(), ((1.0, 0.0), (0.0, 1.0)), (AFFINE[0],) * 3])
@@ -126,12 +146,11 @@ def test_a_missing_volume_file_is_bad_input(tmp_path):
 
 
 def test_nested_messages_are_checked_too():
-    heatmap = {"path": "h.npy", "affine": [list(row) for row in AFFINE], "name": "h"}
-    place = {"network": 0, "block": "b", "head": 0, "rank": 0, "name": "n"}
-    data = {**place, "contributions": {"WT": 1}, "window": [0, 1], "heatmap": heatmap}
-    assert ComponentInfo.from_dict(data).contributions == {"WT": 1.0}
+    term = {"network": 0, "block": "b", "head": 0, "rank": 0}
+    data = {"term": term, "name": "n", "contributions": {"WT": 1}, "window": [0, 1]}
+    assert Component.from_dict(data).contributions == {"WT": 1.0}
     with pytest.raises(ProtocolError, match="WT"):
-        ComponentInfo.from_dict({**data, "contributions": {"WT": "much"}})
+        Component.from_dict({**data, "contributions": {"WT": "much"}})
 
 
 @pytest.mark.parametrize(
@@ -148,7 +167,17 @@ def test_an_error_of_an_unknown_kind_is_still_an_error():
     assert str(answer.error) == "Something."
 
 
-def test_optional_parameters_may_be_left_out(params):
-    minimal = {key: params[key] for key in ("model", "channels", "output_dir")}
+def test_optional_parameters_may_be_left_out():
+    minimal = {"choice": {"model": "glioma"}, "study": {"channels": {}}, "output_dir": "/out"}
     segment = SegmentParams.from_dict(minimal)
-    assert (segment.reference, segment.device, segment.tta) == (None, "auto", None)
+    assert (segment.study.reference, segment.choice.device) == (None, "auto")
+    assert segment.options.mirroring is None
+
+
+def test_a_greeting_survives_the_journey():
+    assert decode_answer(Greeting(7, "1.0", 42).encode()) == Greeting(7, "1.0", 42)
+
+
+def test_a_path_survives_the_journey():
+    model = ModelDescription("n", "1", "f", "T", "", (), (), (), Path("models") / "n")
+    assert ModelDescription.from_dict(json.loads(json.dumps(model.to_dict()))) == model

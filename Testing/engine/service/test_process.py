@@ -10,28 +10,33 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from factorizer_engine.protocol import HelloParams, LoadModelParams
 from factorizer_engine.protocol.errors import (
     BadInputError,
     CancelledError,
     EngineMemoryError,
     InternalError,
 )
+from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.hello import HELLO
+from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
+from factorizer_engine.protocol.tasks.task import Nothing
+from factorizer_engine.service import client
 from factorizer_engine.service.client import EngineClient
 
-FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
+FAKE_ENGINE = Path(__file__).resolve().parents[2] / "fake_engine.py"
 PACKAGE_PARENT = Path(__file__).resolve().parents[3] / "FactorizerSegmentation"
 COMMAND = [sys.executable, str(FAKE_ENGINE)]
-PATIENCE = 20
+PATIENCE = 120
 
 
 @pytest.fixture
 def engine():
-    with EngineClient(COMMAND) as client:
-        yield client
+    with EngineClient(COMMAND) as engine:
+        yield engine
 
 
 @pytest.fixture
@@ -50,6 +55,7 @@ def conversation():
     def hear() -> dict:
         return json.loads(process.stdout.readline())
 
+    assert hear()["event"] == "ready"
     yield process, say, hear
     process.kill()
     process.wait()
@@ -58,7 +64,13 @@ def conversation():
 
 
 def load(engine: EngineClient, model: str, on_progress=None):
-    return engine.request("load_model", LoadModelParams(model), on_progress)
+    return engine.request(LOAD_MODEL, ModelChoice(model), on_progress or (lambda progress: None))
+
+
+def hello(engine: EngineClient) -> int:
+    """Have a request answered; returns the process id of what answered."""
+    engine.request(HELLO, Nothing())
+    return engine.greeting.pid
 
 
 def is_running(pid: int) -> bool:
@@ -80,17 +92,17 @@ def wait_until(condition) -> bool:
 
 
 def test_hello_is_answered_by_the_process_that_was_started(engine):
-    assert engine.request("hello", HelloParams()).pid == engine.pid
+    assert hello(engine) == engine.pid
 
 
 def test_the_process_serves_one_request_after_another(engine):
-    first = engine.request("hello", HelloParams()).pid
+    first = hello(engine)
     assert load(engine, "anything").model.name == "anything"
-    assert engine.request("hello", HelloParams()).pid == first
+    assert hello(engine) == first
 
 
 def test_what_a_job_prints_does_not_disturb_the_conversation(engine):
-    assert load(engine, "noisy").model.name == "noisy"
+    assert load(engine, "chatter").model.name == "chatter"
     engine.close()
     for line in ("printed by Python", "written by native code", "printed by a child"):
         assert line in engine.log
@@ -99,13 +111,13 @@ def test_what_a_job_prints_does_not_disturb_the_conversation(engine):
 def test_what_is_printed_before_the_engine_starts_does_not_disturb_either(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("print('a greeting of the environment')\n")
     with EngineClient(COMMAND, {"PYTHONPATH": str(tmp_path)}) as engine:
-        assert engine.request("hello", HelloParams()).engine == "fake"
+        assert engine.request(HELLO, Nothing()).engine == "fake"
         assert "a greeting of the environment" in engine.log
 
 
 def test_progress_never_goes_back_and_ends_at_one(engine):
     seen = []
-    load(engine, "backwards", seen.append)
+    load(engine, "rewind", seen.append)
     fractions = [progress.fraction for progress in seen]
     assert [progress.stage for progress in seen] == ["one", "two", "three", "four", "done"]
     assert fractions == sorted(fractions)
@@ -113,14 +125,14 @@ def test_progress_never_goes_back_and_ends_at_one(engine):
 
 
 def test_a_refusal_arrives_with_its_type_and_details(engine):
-    with pytest.raises(BadInputError, match="This scan is not usable.") as caught:
-        load(engine, "refused")
+    with pytest.raises(BadInputError, match="FLAIR and T1 do not overlap.") as caught:
+        load(engine, "refuse")
     assert caught.value.details == "some background"
 
 
 def test_a_defect_arrives_as_one_sentence_with_the_traceback_in_the_details(engine):
     with pytest.raises(InternalError) as caught:
-        load(engine, "broken")
+        load(engine, "fail")
     assert "Traceback" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "no such key" in caught.value.details
@@ -129,7 +141,7 @@ def test_a_defect_arrives_as_one_sentence_with_the_traceback_in_the_details(engi
 
 def test_running_out_of_memory_has_its_own_type_and_the_process_lives_on(engine):
     with pytest.raises(EngineMemoryError):
-        load(engine, "memory")
+        load(engine, "exhaust")
     assert load(engine, "next").model.name == "next"
 
 
@@ -139,27 +151,27 @@ def test_a_job_that_tries_to_leave_is_an_error(engine):
     assert load(engine, "next").model.name == "next"
 
 
-def test_a_running_job_can_be_cancelled_and_the_engine_stays_warm(engine):
-    pid = engine.request("hello", HelloParams()).pid
+def test_a_running_job_can_be_cancelled_and_the_engine_stays_warm(engine, monkeypatch):
+    monkeypatch.setattr(client, "CANCEL_SECONDS", PATIENCE)
+    pid = hello(engine)
     with pytest.raises(CancelledError):
-        load(engine, "patient", on_progress=lambda progress: engine.cancel())
-    assert engine.request("hello", HelloParams()).pid == pid
+        load(engine, "obey", on_progress=lambda progress: engine.cancel())
+    assert hello(engine) == pid
 
 
 def test_a_job_that_ignores_cancel_is_killed_and_the_next_one_starts_anew(engine):
-    first = engine.request("hello", HelloParams()).pid
-    canceller = threading.Timer(0.2, engine.cancel)
-    canceller.start()
+    first = hello(engine)
+    canceller = threading.Thread(target=engine.cancel)
     with pytest.raises(CancelledError):
-        load(engine, "stubborn")
+        load(engine, "hang", on_progress=lambda progress: canceller.start())
     canceller.join()
     assert not is_running(first)
-    assert engine.request("hello", HelloParams()).pid != first
+    assert hello(engine) != first
 
 
 def test_ctrl_c_while_waiting_cancels_the_job(engine):
     with pytest.raises(CancelledError):
-        load(engine, "patient", on_progress=_interrupt)
+        load(engine, "obey", on_progress=_interrupt)
     assert load(engine, "next").model.name == "next"
 
 
@@ -167,7 +179,7 @@ def _interrupt(_progress):
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("behaviour", ["clumsy", "deaf"])
+@pytest.mark.parametrize("behaviour", ["fumble", "ignore"])
 def test_after_cancel_a_run_counts_as_cancelled_whatever_the_engine_answers(engine, behaviour):
     with pytest.raises(CancelledError):
         load(engine, behaviour, on_progress=_interrupt)
@@ -175,13 +187,14 @@ def test_after_cancel_a_run_counts_as_cancelled_whatever_the_engine_answers(engi
 
 
 def test_ctrl_c_while_the_engine_starts_leaves_no_error_of_its_own(monkeypatch):
-    def interrupted(thread):
-        raise KeyboardInterrupt
+    class Interrupted(threading.Thread):
+        def start(self):
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), EngineClient(COMMAND) as engine:
         with monkeypatch.context() as patched:
-            patched.setattr(threading.Thread, "start", interrupted)
-            engine.request("hello", HelloParams())
+            patched.setattr(client, "threading", SimpleNamespace(Thread=Interrupted))
+            engine.request(HELLO, Nothing())
     assert engine.pid is None
 
 
@@ -200,23 +213,23 @@ def test_a_killed_engine_is_noticed_and_replaced(engine):
 
 
 def test_an_engine_killed_between_two_requests_is_replaced(engine):
-    pid = engine.request("hello", HelloParams()).pid
+    pid = hello(engine)
     os.kill(pid, signal.SIGKILL)
     assert wait_until(lambda: engine.pid is None)
-    assert engine.request("hello", HelloParams()).pid != pid
+    assert hello(engine) != pid
 
 
 def test_an_engine_that_cannot_start_says_so():
     with EngineClient(["/nonexistent/python"]) as engine:
         with pytest.raises(InternalError, match="could not be started"):
-            engine.request("hello", HelloParams())
+            engine.request(HELLO, Nothing())
 
 
 def test_an_engine_that_fails_at_once_says_so_and_keeps_its_last_words():
     command = [sys.executable, "-c", "raise SystemExit('a library is missing')"]
     with EngineClient(command) as engine:
         with pytest.raises(InternalError, match="exit code 1") as caught:
-            engine.request("hello", HelloParams())
+            engine.request(HELLO, Nothing())
     assert "a library is missing" in caught.value.details
 
 
@@ -248,7 +261,7 @@ def test_every_garbage_line_is_answered_and_the_engine_goes_on(conversation):
 
 def test_an_id_that_is_in_use_is_refused(conversation):
     _process, say, hear = conversation
-    say(b'{"id": 1, "method": "load_model", "params": {"model": "patient"}}')
+    say(b'{"id": 1, "method": "load_model", "params": {"model": "obey"}}')
     assert hear()["event"] == "progress"
     say(b'{"id": 1, "method": "hello"}')
     say(b'{"id": 2, "method": "cancel", "params": {"id": 1}}')
@@ -260,7 +273,7 @@ def test_an_id_that_is_in_use_is_refused(conversation):
 
 def test_a_job_in_the_queue_can_be_cancelled_before_it_starts(conversation):
     _process, say, hear = conversation
-    say(b'{"id": 1, "method": "load_model", "params": {"model": "patient"}}')
+    say(b'{"id": 1, "method": "load_model", "params": {"model": "obey"}}')
     say(b'{"id": 2, "method": "load_model", "params": {"model": "anything"}}')
     say(b'{"id": 3, "method": "cancel", "params": {"id": 2}}')
     say(b'{"id": 4, "method": "cancel", "params": {"id": 1}}')
@@ -276,7 +289,7 @@ def test_a_job_in_the_queue_can_be_cancelled_before_it_starts(conversation):
 
 def test_shutdown_is_answered_and_ends_the_process_during_a_job(conversation):
     process, say, hear = conversation
-    say(b'{"id": 1, "method": "load_model", "params": {"model": "stubborn"}}')
+    say(b'{"id": 1, "method": "load_model", "params": {"model": "hang"}}')
     say(b'{"id": 2, "method": "shutdown"}')
     assert hear() == {"id": 2, "result": {}}
     process.wait(PATIENCE)
@@ -290,7 +303,7 @@ def test_the_process_ends_with_its_input(conversation):
     assert process.wait(PATIENCE) == 0
 
 
-@pytest.mark.parametrize("job", ["patient", "stubborn"])
+@pytest.mark.parametrize("job", ["obey", "hang"])
 def test_the_process_ends_with_its_input_in_the_middle_of_a_job(conversation, job):
     process, say, _hear = conversation
     request = {"id": 1, "method": "load_model", "params": {"model": job}}
@@ -301,7 +314,7 @@ def test_the_process_ends_with_its_input_in_the_middle_of_a_job(conversation, jo
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-@pytest.mark.parametrize("job", ["patient", "stubborn"])
+@pytest.mark.parametrize("job", ["obey", "hang"])
 def test_the_process_ends_when_its_parent_is_killed(job):
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT.format(command=COMMAND, job=job)],
@@ -316,9 +329,13 @@ def test_the_process_ends_when_its_parent_is_killed(job):
 
 
 PARENT = """
+from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.hello import HELLO
+from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
+from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.service.client import EngineClient
-from factorizer_engine.protocol import HelloParams, LoadModelParams
 engine = EngineClient({command!r})
-print(engine.request("hello", HelloParams()).pid, flush=True)
-engine.request("load_model", LoadModelParams({job!r}))
+engine.request(HELLO, Nothing())
+print(engine.greeting.pid, flush=True)
+engine.request(LOAD_MODEL, ModelChoice({job!r}))
 """

@@ -169,8 +169,14 @@ def test_an_output_that_is_a_file_is_refused(settings, write_config, tmp_path):
         ({"inference": {"mirror_axis": [0]}}, "the key 'bundle.inference.mirror_axis'"),
         ({"inference": {"mirror_axes": [3]}}, "wrong value for 'bundle.inference.mirror_axes"),
         ({"postprocessing": {"min_volume_ml": {"cor": 1}}}, "min_volume_ml names cor, but"),
-        ({"regions": {"lesion": {"title": "Lesion"}}}, "bundle.regions names lesion, but .* core"),
-        ({"labels": {9: {"name": "Lesion"}}}, "bundle.labels names 9, but the data have 2, 1"),
+        (
+            {"regions": {"lesion": {"title": "Lesion"}}},
+            "bundle.regions names lesion, but .* core",
+        ),
+        (
+            {"labels": {9: {"name": "Lesion"}}},
+            "bundle.labels names 9, but the data have 2, 1",
+        ),
         ({"channel_aliases": {"C": ["c"]}}, "channel_aliases names C, but the data have A, B"),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from factorizer_engine.bundles.architecture import build_network
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import load_config
 from factorizer_engine.training.run.networks import network_spec
@@ -29,7 +30,7 @@ def test_every_shipped_configuration_describes_a_network(path, tmp_path, monkeyp
         config.network, len(config.data.channels), len(config.data.regions), config.window
     )
     with torch.device("meta"):
-        network = spec.build()
+        network = build_network(spec)
     count = sum(parameter.numel() for parameter in network.parameters())
     assert count == PUBLISHED_PARAMETERS.get(path.stem, count)
 

@@ -12,6 +12,7 @@ import yaml
 from monai.bundle import ConfigWorkflow
 
 from engine.training.blobs import make_dataset, quick_settings
+from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.cli import main
 from factorizer_engine.protocol.errors import BadInputError
@@ -51,17 +52,21 @@ def changed_copy(run, folder, file, change):
 
 
 def test_a_run_becomes_a_bundle_that_predicts_the_same(run, tmp_path):
-    bundle = load_bundle(export(run, tmp_path / "models" / "blobs").path)
-    assert (bundle.name, bundle.version, bundle.title) == ("blobs", "1.2.0", "Blobs")
-    assert [c.name for c in bundle.channels] == ["A", "B"]
-    network = bundle.build_networks()[0]
+    bundle = load_bundle(export(run, tmp_path / "models" / "blobs").description.path)
+    assert (bundle.description.name, bundle.description.version, bundle.description.title) == (
+        "blobs",
+        "1.2.0",
+        "Blobs",
+    )
+    assert [c.name for c in bundle.description.channels] == ["A", "B"]
+    network = build_networks(bundle)[0]
     weights = load_checkpoint(run / "best.pt")["network"]
     for key, value in network.state_dict().items():
         assert torch.allclose(value, weights[key], atol=1e-3, rtol=1e-3), key
 
 
 def test_the_card_tells_the_split_the_time_and_the_scores(run, tmp_path):
-    card = export(run, tmp_path / "models" / "blobs").card
+    card = export(run, tmp_path / "models" / "blobs").description.card
     for text in ("blob_5", "Not evaluated", "30 of 2 windows", "CC0", "AdamW", "mean Dice 0."):
         assert text in card, text
     assert "Intermediate" not in card
@@ -74,11 +79,15 @@ def test_an_exported_model_is_evaluated_and_its_card_then_says_so(run, tmp_path)
     assert (run / "evaluation" / "segmentations" / "blob_5.nii.gz").is_file()
     bundle = export(run, tmp_path / "models" / "blobs", overwrite=True)
     mean = result["summary"]["whole"]["dice"]["mean"]
-    assert f"{mean:.3f}" in bundle.card and "Not evaluated" not in bundle.card
+    assert (
+        f"{mean:.3f}" in bundle.description.card and "Not evaluated" not in bundle.description.card
+    )
     seconds = result["seconds"]["blob_5"]
-    assert bundle.expected_seconds == {"cpu": pytest.approx(seconds, abs=0.06)}
-    assert "| Time for a case |" in bundle.card and "| Memory |" in bundle.card
-    metadata = json.loads((bundle.path / "configs" / "metadata.json").read_text())
+    assert bundle.description.expected_seconds == {"cpu": pytest.approx(seconds, abs=0.06)}
+    assert (
+        "| Time for a case |" in bundle.description.card and "| Memory |" in bundle.description.card
+    )
+    metadata = json.loads((bundle.description.path / "configs" / "metadata.json").read_text())
     assert metadata["eval_metrics"]["whole_dice"] == pytest.approx(mean)
 
 
@@ -88,7 +97,7 @@ def test_robustness_of_an_exported_model_goes_into_its_card(run, tmp_path):
         run, run / "evaluation", model=str(tmp_path / "models" / "blobs"), robustness=True
     )
     assert result["cases"] == ["blob_5"]
-    card = export(run, tmp_path / "models" / "blobs", overwrite=True).card
+    card = export(run, tmp_path / "models" / "blobs", overwrite=True).description.card
     for entry in result["perturbations"].values():
         row = next(line for line in card.splitlines() if line.startswith(f"| {entry['title']} |"))
         assert f"{entry['mean']['whole']:.3f}" in row
@@ -98,10 +107,10 @@ def test_robustness_of_an_exported_model_goes_into_its_card(run, tmp_path):
 def test_what_was_measured_of_another_model_is_not_in_the_card(
     run, tmp_path, settings, write_config
 ):
-    model = str(export(run, tmp_path / "models" / "blobs").path)
+    model = str(export(run, tmp_path / "models" / "blobs").description.path)
     for robustness in (False, True):
         evaluate(run, run / "evaluation", model=model, robustness=robustness)
-    assert "Not evaluated" not in export(run, model, overwrite=True).card
+    assert "Not evaluated" not in export(run, model, overwrite=True).description.card
     final = load_checkpoint(run / "final.pt")
     final["network"]["stem.weight"] *= 1.1
     torch.save(final, run / "final.pt")
@@ -109,9 +118,12 @@ def test_what_was_measured_of_another_model_is_not_in_the_card(
     other_threshold = write_config(settings, "new.yaml")
     for changes in ({"weights": "final"}, {"dtype": "float32"}, {"config": other_threshold}):
         bundle = export(run, model, overwrite=True, **changes)
-        assert "Not evaluated" in bundle.card and "On scans that differ" not in bundle.card
-        assert not bundle.expected_seconds
-        metadata = json.loads((bundle.path / "configs" / "metadata.json").read_text())
+        assert (
+            "Not evaluated" in bundle.description.card
+            and "On scans that differ" not in bundle.description.card
+        )
+        assert not bundle.description.expected_seconds
+        metadata = json.loads((bundle.description.path / "configs" / "metadata.json").read_text())
         assert "eval_metrics" not in metadata
 
 
@@ -128,16 +140,16 @@ def test_the_command_line_says_when_results_are_left_out(run, tmp_path, capsys, 
 def test_the_card_of_an_ensemble_is_about_the_ensemble(run, tmp_path):
     swapped = {"validation": ["blob_5"], "held_out": ["blob_4"]}
     other = changed_copy(run, tmp_path / "o", "split.json", lambda split: split.update(swapped))
-    alone = str(export(run, tmp_path / "models" / "blobs").path)
+    alone = str(export(run, tmp_path / "models" / "blobs").description.path)
     evaluate(run, run / "evaluation", model=alone, cases=["blob_4"])
     both = export([run, other], tmp_path / "models" / "both")
-    assert "Not evaluated" in both.card, "one network was"
-    assert "### Network 1" in both.card and "### Network 2" in both.card
-    assert "| choice of weights and settings | blob_4, blob_5 |" in both.card
-    assert "| held out | none |" in both.card
-    evaluate(other, other / "evaluation", model=str(both.path), cases=["blob_4"])
-    both = export([run, other], both.path, overwrite=True)
-    assert "training or the choice of weights used blob_4**" in both.card
+    assert "Not evaluated" in both.description.card, "one network was"
+    assert "### Network 1" in both.description.card and "### Network 2" in both.description.card
+    assert "| choice of weights and settings | blob_4, blob_5 |" in both.description.card
+    assert "| held out | none |" in both.description.card
+    evaluate(other, other / "evaluation", model=str(both.description.path), cases=["blob_4"])
+    both = export([run, other], both.description.path, overwrite=True)
+    assert "training or the choice of weights used blob_4**" in both.description.card
 
 
 def test_the_card_knows_what_the_runs_before_were_trained_on(run, tmp_path, capsys):
@@ -152,9 +164,9 @@ def test_the_card_knows_what_the_runs_before_were_trained_on(run, tmp_path, caps
     following = train(load_config(path))
     said = " ".join(capsys.readouterr().out.split())
     assert "validates on blob_2, but the weights that it begins with were trained on that" in said
-    model = str(export(following, tmp_path / "models" / "blobs").path)
+    model = str(export(following, tmp_path / "models" / "blobs").description.path)
     evaluate(following, following / "evaluation", model=model, use="held_out")
-    card = export(following, model, overwrite=True).card
+    card = export(following, model, overwrite=True).description.card
     assert "| training | blob_0, blob_1, blob_2, blob_4, blob_5 |" in card
     assert "| held out | none |" in card
     assert "| of other data, seen by the weights that it began with | blob_3 |" in card
@@ -164,15 +176,15 @@ def test_the_card_knows_what_the_runs_before_were_trained_on(run, tmp_path, caps
 
 
 def test_runs_of_earlier_versions_do_not_tell_what_was_seen_before(run, tmp_path):
-    before = export(run, tmp_path / "models" / "blobs").card
+    before = export(run, tmp_path / "models" / "blobs").description.card
     older = changed_copy(run, tmp_path / "o", "run.json", lambda record: record.pop("seen_before"))
-    assert export(older, tmp_path / "models" / "blobs", overwrite=True).card == before
+    assert export(older, tmp_path / "models" / "blobs", overwrite=True).description.card == before
 
 
 def test_the_card_admits_that_evaluated_cases_were_trained_on(run, tmp_path):
-    model = str(export(run, tmp_path / "models" / "blobs").path)
+    model = str(export(run, tmp_path / "models" / "blobs").description.path)
     evaluate(run, run / "evaluation", model=model, cases=["blob_1", "blob_4", "blob_5"])
-    card = export(run, tmp_path / "models" / "blobs", overwrite=True).card
+    card = export(run, tmp_path / "models" / "blobs", overwrite=True).description.card
     assert "of which training or the choice of weights used blob_1, blob_4**" in card
     assert "neither trained on" not in card
 
@@ -180,7 +192,7 @@ def test_the_card_admits_that_evaluated_cases_were_trained_on(run, tmp_path):
 def test_unfinished_runs_say_so(run, tmp_path):
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**record, "finished": False}))
-    assert "Intermediate weights" in export(run, tmp_path / "models" / "blobs").card
+    assert "Intermediate weights" in export(run, tmp_path / "models" / "blobs").description.card
 
 
 def test_texts_may_come_from_another_configuration(run, tmp_path, settings, write_config):
@@ -188,9 +200,9 @@ def test_texts_may_come_from_another_configuration(run, tmp_path, settings, writ
     settings["bundle"] = {"title": "Better title", "version": "2.0.0", "changelog": changes}
     settings["data"]["root"] = "${NOT_SET_HERE}"
     bundle = export(run, tmp_path / "models" / "blobs", config=write_config(settings, "new.yaml"))
-    assert (bundle.title, bundle.version) == ("Better title", "2.0.0")
-    assert bundle.card.startswith("# Better title")
-    metadata = json.loads((bundle.path / "configs" / "metadata.json").read_text())
+    assert (bundle.description.title, bundle.description.version) == ("Better title", "2.0.0")
+    assert bundle.description.card.startswith("# Better title")
+    metadata = json.loads((bundle.description.path / "configs" / "metadata.json").read_text())
     assert metadata["changelog"] == changes
 
 
@@ -218,7 +230,7 @@ def test_the_card_tells_how_probabilities_become_a_segmentation(
     }
     bundle = export(run, tmp_path / "models" / "blobs", config=write_config(settings, "new.yaml"))
     assert (bundle.inference.threshold, bundle.inference.mirror_axes) == (0.4, (0,))
-    assert next(label for label in bundle.labels if label.value == 1).color == (1, 2, 3)
+    assert next(label for label in bundle.description.labels if label.value == 1).color == (1, 2, 3)
     for row in (
         "| from a probability of 0.4 |",
         "| averaged over copies mirrored along axes 0 |",
@@ -226,7 +238,7 @@ def test_the_card_tells_how_probabilities_become_a_segmentation(
         "| Not painted | core below 0.5 mL in all |",
         "| Joined with a neighbour | pieces of a label below 0.02 mL |",
     ):
-        assert row in bundle.card
+        assert row in bundle.description.card
 
 
 def test_the_command_line_takes_the_wanted_weights_and_texts(
@@ -239,20 +251,20 @@ def test_the_command_line_takes_the_wanted_weights_and_texts(
         main([*command, "--config", str(write_config(settings, "new.yaml"))])
     assert not end.value.code
     bundle = load_bundle(path)
-    assert bundle.title == "Better title" and "last step" in bundle.card
+    assert bundle.description.title == "Better title" and "last step" in bundle.description.card
     weights = load_checkpoint(run / "final.pt")["network"]
-    stored = bundle.build_networks()[0].state_dict()
+    stored = build_networks(bundle)[0].state_dict()
     assert torch.allclose(stored["stem.weight"], weights["stem.weight"], atol=1e-3)
 
 
 def test_monai_opens_the_exported_model_and_predicts_the_same(run, tmp_path):
     bundle = export(run, tmp_path / "models" / "blobs")
     workflow = ConfigWorkflow(
-        config_file=str(bundle.path / "configs" / "inference.json"),
-        meta_file=str(bundle.path / "configs" / "metadata.json"),
+        config_file=str(bundle.description.path / "configs" / "inference.json"),
+        meta_file=str(bundle.description.path / "configs" / "metadata.json"),
         logging_file=False,
         workflow_type="infer",
-        bundle_root=str(bundle.path),
+        bundle_root=str(bundle.description.path),
         device="cpu",
     )
     workflow.initialize()
@@ -261,15 +273,15 @@ def test_monai_opens_the_exported_model_and_predicts_the_same(run, tmp_path):
     image = torch.rand(1, 2, 24, 16, 16)
     with torch.no_grad():
         found = workflow.inferer(image, network)
-        own = workflow.inferer(image, bundle.build_networks()[0])
+        own = workflow.inferer(image, build_networks(bundle)[0])
     assert found.shape == (1, 2, 24, 16, 16) and torch.equal(found, own)
-    assert workflow.version == bundle.version
+    assert workflow.version == bundle.description.version
 
 
 def test_several_runs_become_an_ensemble(run, tmp_path):
     bundle = export([run, run], tmp_path / "models" / "blobs")
-    assert len(bundle.build_networks()) == 2
-    assert "ensemble of 2 networks" in bundle.card
+    assert len(build_networks(bundle)) == 2
+    assert "ensemble of 2 networks" in bundle.description.card
 
 
 def test_runs_of_an_ensemble_may_have_begun_with_other_weights(run, tmp_path):

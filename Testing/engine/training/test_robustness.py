@@ -172,9 +172,13 @@ def test_a_stripped_head_is_recognised(scans):
 class Thresholds:
     """Stands in for a segmenter: the right answer for the blobs, by intensity."""
 
-    bundle = SimpleNamespace(name="thresholds", channels=[SimpleNamespace(name=n) for n in "AB"])
+    bundle = SimpleNamespace(
+        description=SimpleNamespace(
+            name="thresholds", channels=[SimpleNamespace(name=n) for n in "AB"]
+        )
+    )
 
-    def segment(self, scans, reference, tta):
+    def segment(self, scans, reference, options):
         scan = scans[reference]
         found = ((scan.array > 120) & (scan.array < 200)).astype(np.uint8)
         return SimpleNamespace(labelmap=scan.with_array(found))

@@ -52,7 +52,7 @@ def module(host, tiny):
     host.process_events()
     yield widget
     widget.logic.cancel()
-    assert host.wait_until(lambda: not widget.logic.busy, 20)
+    assert host.wait_until(lambda: not widget.logic.busy, 60)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def choose_model(module):
     """Chooses a model by the beginning of its title, as a user does."""
 
     def choose(title: str) -> None:
-        combo = module.segmentPanel.ui.modelComboBox
+        combo = module.segmentPanel.inputs.ui.modelComboBox
         titles = [combo.itemText(index) for index in range(combo.count)]
         combo.currentIndex = next(i for i, known in enumerate(titles) if known.startswith(title))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated
 
 import ctk
@@ -44,6 +45,15 @@ FORM = """<?xml version="1.0" encoding="UTF-8"?>
  </customwidgets>
  <connections><connection><sender>Form</sender><signal>mrmlSceneChanged(vtkMRMLScene*)</signal>
   <receiver>selector</receiver><slot>setMRMLScene(vtkMRMLScene*)</slot></connection></connections>
+</ui>"""
+
+
+EMPTY_LAYOUT = """<?xml version="1.0" encoding="UTF-8"?>
+<ui version="4.0"><class>Form</class>
+ <widget class="QWidget" name="Form"><layout class="QVBoxLayout" name="formLayout">
+  <item><widget class="QGroupBox" name="box">
+   <layout class="QVBoxLayout" name="emptyLayout"/></widget></item>
+ </layout></widget>
 </ui>"""
 
 
@@ -90,7 +100,7 @@ def test_a_finished_process_passes_only_its_exit_code_to_the_attribute(host):
     process.connect("finished(int,QProcess::ExitStatus)", lambda *given: got.append(len(given)))
 
     process.start(sys.executable, ["-c", "import sys; sys.exit(3)"])
-    assert host.wait_until(lambda: len(got) == 2, 30)
+    assert host.wait_until(lambda: len(got) == 2)
 
     assert (3,) in got and 2 in got
 
@@ -116,6 +126,26 @@ def test_a_form_loads_with_real_classes_properties_and_scene(form):
     assert form.slider.maximum == 50
 
 
+def test_empty_layouts_are_false_and_so_missing_among_the_variables_of_a_form(host, tmp_path):
+    (tmp_path / "form.ui").write_text(EMPTY_LAYOUT)
+    ui = slicer.util.childWidgetVariables(slicer.util.loadUI(str(tmp_path / "form.ui")))
+
+    assert ui.formLayout and not ui.box.layout()
+    assert not hasattr(ui, "emptyLayout")
+    ui.box.layout().addWidget(qt.QLabel("x"))
+    assert ui.box.layout()
+
+
+def test_widgets_are_true_even_without_contents_and_until_they_are_deleted(host):
+    label, items = qt.QLabel(), qt.QListWidget()
+    assert label and items
+
+    label.deleteLater()
+    qt.QCoreApplication.sendPostedEvents(label, qt.QEvent.DeferredDelete)
+
+    assert not label
+
+
 def test_a_missing_form_raises(host, tmp_path):
     with pytest.raises(RuntimeError):
         slicer.util.loadUI(str(tmp_path / "nothing.ui"))
@@ -133,7 +163,36 @@ def test_a_node_selector_follows_the_scene(form):
     assert got == [volume, None]
 
 
+def test_a_selector_takes_the_neighbour_of_a_node_that_leaves_though_it_may_have_none(form):
+    first, second, third = (
+        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in "ABC"
+    )
+    form.selector.setCurrentNode(second)
+
+    slicer.mrmlScene.RemoveNode(second)
+    assert form.selector.currentNode() is third
+    slicer.mrmlScene.RemoveNode(third)
+    assert form.selector.currentNode() is first
+    slicer.mrmlScene.RemoveNode(first)
+    assert form.selector.currentNode() is None
+
+
+def test_a_node_that_is_hidden_by_its_id_is_not_offered_and_its_neighbour_taken(form):
+    first, second = (
+        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in "AB"
+    )
+    form.selector.setCurrentNode(first)
+
+    form.selector.sortFilterProxyModel().hiddenNodeIDs = [first.GetID()]
+
+    assert form.selector.nodeCount() == 1
+    assert form.selector.currentNode() is second
+    form.selector.sortFilterProxyModel().hiddenNodeIDs = []
+    assert form.selector.nodeCount() == 2
+
+
 def test_a_selector_without_none_selects_a_node_by_itself(host):
+    slicer.mrmlScene.Clear(False)
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "A")
     selector = slicer.qMRMLNodeComboBox()
     selector.nodeTypes = ["vtkMRMLScalarVolumeNode"]
@@ -167,6 +226,60 @@ def test_parameters_and_widgets_follow_each_other(form):
     parameters.disconnectGui(tag)
     form.slider.value = 3
     assert parameters.amount == 15
+
+
+class Representation(qt.QWidget):
+    """A module's place in the panel, with one section."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._section = qt.QGroupBox("Section")
+        qt.QVBoxLayout(self._section)
+        qt.QVBoxLayout(self).addWidget(self._section)
+        self.layout().addStretch(1)
+
+    def enter(self) -> None:
+        """As the panel wants it."""
+
+    exit = enter
+
+
+@pytest.fixture
+def module_panel(host, monkeypatch):
+    """A module panel, as narrow as 300 pixels, with a section that gets more contents later."""
+    shown = Representation()
+    module = SimpleNamespace(path="", widgetRepresentation=lambda: shown)
+    monkeypatch.setattr(slicer.modules, "growing", module, raising=False)
+    panel = slicer.qSlicerModulePanel()
+    panel.resize(300, 200)
+    panel.show()
+    panel.setModule("growing")
+    host.process_events()
+    table = qt.QTableWidget()
+    table.minimumHeight = 400
+    shown._section.layout().addWidget(table)
+    host.process_events()
+    yield panel, shown._section
+    panel.hide()
+
+
+def test_the_module_panel_squeezes_what_has_grown_until_it_gets_another_width(host, module_panel):
+    panel, section = module_panel
+    assert section.height < section.minimumSizeHint.height()
+
+    panel.resize(340, 200)
+    host.process_events()
+
+    assert section.height >= section.minimumSizeHint.height()
+
+
+def test_the_module_panel_scrolls_what_states_its_minimum_height(host, module_panel):
+    section = module_panel[1]
+
+    section.minimumHeight = section.minimumSizeHint.height()
+    host.process_events()
+
+    assert section.height == section.minimumHeight
 
 
 def test_dialogs_are_logged_in_testing_mode(host, caplog):

@@ -40,7 +40,7 @@ def test_without_scans_the_button_says_what_is_missing(host, module):
 
 
 def test_scans_are_found_by_their_names(host, module, tiny_case):
-    channels = module.segmentPanel.channels
+    channels = module.segmentPanel.inputs.channels
 
     assert {name: node.GetName() for name, node in channels.volumes().items()} == {
         "FLAIR": "FLAIR",
@@ -125,7 +125,7 @@ def test_cancelling_leaves_the_scene_as_it_was(host, module, long_case):
 
     ui.applyButton.click()
 
-    assert host.wait_until(lambda: not module.logic.busy, 10)
+    assert host.wait_until(lambda: not module.logic.busy, 60)
     assert ui.statusLabel.text == "The run was cancelled."
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLStorableNode") == before
     assert nodes("vtkMRMLSegmentationNode") == []
@@ -151,7 +151,7 @@ def test_an_engine_that_dies_is_reported_and_the_next_run_has_a_new_one(
     start(host, module)
     os.kill(module.logic.engine.processId, signal.SIGKILL)
 
-    assert host.wait_until(lambda: not module.logic.busy, 20)
+    assert host.wait_until(lambda: not module.logic.busy, 60)
     said = module.segmentPanel.ui.statusLabel.text
     assert said.startswith("The engine stopped unexpectedly") and said.endswith(".")
     assert nodes("vtkMRMLSegmentationNode") == []
@@ -168,7 +168,7 @@ def test_closing_the_scene_ends_the_run(host, module, long_case):
 
     slicer.mrmlScene.Clear(False)
 
-    assert host.wait_until(lambda: not module.logic.busy, 20)
+    assert host.wait_until(lambda: not module.logic.busy, 60)
     assert nodes("vtkMRMLSegmentationNode") == []
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import unittest
 
+import pytest
 import slicer
 
 from host.application import REPOSITORY
@@ -29,3 +31,28 @@ def test_reload_and_test_passes(host, module):
     host.process_events()
 
     slicer.selfTests["FactorizerSegmentation"]()
+
+    panel = slicer.util.getModuleWidget(slicer.modules.factorizersegmentation).segmentPanel
+    assert panel.ui.lesionsTable.rowCount > 0, "it was not the button that was pressed"
+
+
+def test_the_self_test_fails_when_the_panel_cannot_open(host, module, monkeypatch):
+    def missing(path):
+        raise AttributeError("No such widget.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(slicer.util, "loadUI", missing)
+        with pytest.raises(AttributeError):  # a real Slicer just prints it
+            module.onReload()
+
+        with pytest.raises(RuntimeError, match="could not be opened"):
+            slicer.selfTests["FactorizerSegmentation"]()
+    slicer.util.getModuleWidget(slicer.modules.factorizersegmentation).onReload()
+
+
+def test_the_self_test_fails_when_the_button_does_nothing(host, module, monkeypatch):
+    code = sys.modules["FactorizerSegmentation"]
+    monkeypatch.setattr(code.FactorizerSegmentationLogic, "prepareEngine", lambda *given: False)
+
+    with pytest.raises(RuntimeError, match="did not start"):
+        slicer.selfTests["FactorizerSegmentation"]()

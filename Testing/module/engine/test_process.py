@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from factorizer_engine.protocol import ModelsParams, ModelsResult
+from factorizer_engine.protocol.tasks.models import MODELS, ModelsParams, ModelsResult
 
 
 class Answers:
@@ -18,17 +19,17 @@ class Answers:
 
     @property
     def callbacks(self):
-        from FactorizerSegmentationLib.engine.process import Callbacks
+        from factorizer_engine.protocol.conversation import Callbacks
 
-        failed = lambda kind, sentence: self.failures.append((kind, sentence))  # noqa: E731
+        failed = lambda error: self.failures.append((error.kind, str(error)))  # noqa: E731
         return Callbacks(self.results.append, failed, self.progress.append)
 
     def wait(self) -> None:
         """Let the window work until the request has ended."""
-        assert self._host.wait_until(lambda: bool(self.results or self.failures), 30)
+        assert self._host.wait_until(lambda: bool(self.results or self.failures))
 
     def wait_for_progress(self) -> None:
-        assert self._host.wait_until(lambda: bool(self.progress), 30)
+        assert self._host.wait_until(lambda: bool(self.progress))
 
 
 @pytest.fixture
@@ -36,11 +37,13 @@ def start(host, fake_python, monkeypatch):
     """Makes an EngineProcess whose engine behaves as told."""
     from FactorizerSegmentationLib.engine import process
 
-    monkeypatch.setattr(process, "KILL_AFTER_MS", 300)
     engines = []
 
-    def start(behaviour: str):
-        engines.append(process.EngineProcess(python=fake_python(behaviour)))
+    def start(behaviour: str, patience: int | None = 300, launcher: bool = False):
+        if patience is not None:
+            monkeypatch.setattr(process, "KILL_AFTER_MS", patience)
+        python = fake_python(behaviour, launcher=launcher)
+        engines.append(process.EngineProcess(python=python))
         return engines[-1]
 
     yield start
@@ -51,7 +54,7 @@ def start(host, fake_python, monkeypatch):
 
 def ask(host, engine) -> tuple[Answers, int]:
     answers = Answers(host)
-    return answers, engine.request("models", ModelsParams(), answers.callbacks)
+    return answers, engine.request(MODELS, ModelsParams(), answers.callbacks)
 
 
 def is_alive(pid: int) -> bool:
@@ -66,7 +69,9 @@ def test_progress_and_result_reach_the_caller(host, start):
 
     answers.wait()
 
-    assert [(p.stage, p.fraction, p.remaining) for p in answers.progress] == [("half", 0.5, 3.0)]
+    half, done = answers.progress
+    assert (half.stage, half.fraction) == ("half", 0.5)
+    assert (done.stage, done.fraction, done.remaining) == ("done", 1.0, 0.0)
     assert answers.results == [ModelsResult(())]
     assert answers.failures == []
 
@@ -100,8 +105,9 @@ def test_an_error_arrives_with_its_kind_and_sentence(host, start):
     assert answers.failures == [("bad_input", "FLAIR and T1 do not overlap.")]
 
 
-def test_a_crash_is_noticed_and_the_next_request_starts_afresh(host, start):
-    engine = start("crash")
+@pytest.mark.parametrize("behaviour", ["crash", "end"])
+def test_a_crash_is_noticed_and_the_next_request_starts_afresh(host, start, behaviour):
+    engine = start(behaviour)
     for _attempt in range(2):
         answers, _ = ask(host, engine)
         answers.wait()
@@ -118,6 +124,18 @@ def test_a_missing_package_is_named(host, start):
     assert "'safetensors' is missing" in answers.failures[0][1]
 
 
+def test_an_engine_of_another_version_gets_one_sentence_and_is_ended(host, start):
+    engine = start("newer")
+    answers, _ = ask(host, engine)
+
+    answers.wait()
+
+    ((kind, sentence),) = answers.failures
+    assert kind == "other_version"
+    assert "another version (9.9)" in sentence
+    assert not engine.running
+
+
 def test_a_python_that_is_not_there_is_told(host, start, tmp_path):
     engine = start("answer")
     engine.python = str(tmp_path / "no-python")
@@ -130,7 +148,7 @@ def test_a_python_that_is_not_there_is_told(host, start, tmp_path):
 
 
 def test_cancelling_spares_an_engine_that_obeys(host, start):
-    engine = start("obey")
+    engine = start("obey", patience=1500)
     answers, request = ask(host, engine)
     answers.wait_for_progress()
     pid = engine.processId
@@ -139,7 +157,7 @@ def test_cancelling_spares_an_engine_that_obeys(host, start):
     answers.wait()
 
     assert [kind for kind, _sentence in answers.failures] == ["cancelled"]
-    host.process_events(0.5)
+    host.process_events(2.0)
     assert engine.processId == pid
     assert is_alive(pid)
 
@@ -155,7 +173,41 @@ def test_an_engine_that_does_not_obey_is_killed(host, start):
 
     assert [kind for kind, _sentence in answers.failures] == ["cancelled"]
     assert not engine.running
-    assert host.wait_until(lambda: not is_alive(pid), 10)
+    assert host.wait_until(lambda: not is_alive(pid))
+
+
+def test_the_user_waits_two_seconds_at_most_for_an_engine_that_does_not_obey(host, start):
+    from FactorizerSegmentationLib.engine import process
+
+    assert process.KILL_AFTER_MS == 2000
+    engine = start("hang", patience=None)
+    answers, request = ask(host, engine)
+    answers.wait_for_progress()
+    pid = engine.processId
+    cancelled = time.monotonic()
+
+    engine.cancel(request)
+    host.process_events(1.0)
+    if time.monotonic() - cancelled < 2.0:  # on a slow machine it may be over already
+        assert engine.running, "it may still obey"
+    answers.wait()
+
+    assert time.monotonic() - cancelled >= 1.9
+    assert not engine.running
+    assert host.wait_until(lambda: not is_alive(pid))
+
+
+def test_an_engine_behind_a_launcher_is_killed_too(host, start):
+    engine = start("hang", launcher=True)
+    answers, request = ask(host, engine)
+    answers.wait_for_progress()
+    pid = engine.processId
+    assert is_alive(pid)
+
+    engine.cancel(request)
+    answers.wait()
+
+    assert host.wait_until(lambda: not is_alive(pid))
 
 
 def test_stopping_ends_the_process_and_fails_what_is_open(host, start):
@@ -167,7 +219,7 @@ def test_stopping_ends_the_process_and_fails_what_is_open(host, start):
     engine.close()
 
     assert [kind for kind, _sentence in answers.failures] == ["cancelled"]
-    assert host.wait_until(lambda: not is_alive(pid), 10)
+    assert host.wait_until(lambda: not is_alive(pid))
 
 
 def test_the_end_of_the_application_ends_the_engine(host, start):
@@ -179,4 +231,4 @@ def test_the_end_of_the_application_ends_the_engine(host, start):
     host.app.aboutToQuit.emit()
 
     assert not engine.running
-    assert host.wait_until(lambda: not is_alive(pid), 10)
+    assert host.wait_until(lambda: not is_alive(pid))

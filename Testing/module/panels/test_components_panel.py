@@ -3,19 +3,19 @@ from __future__ import annotations
 import pytest
 import slicer
 
-from module.panels.test_panels import current, panel, volumes, widget  # noqa: F401
+from module.panels.user import current_widget
 
 LEGEND_OF = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode
 
 
 @pytest.fixture
-def explained(host, widget, volumes, fake_python):  # noqa: F811
+def explained(host, widget, volumes, fake_python):
     """The components panel after a run with three components."""
     components = widget.componentsPanel
-    widget.segmentPanel.ui.pythonLineEdit.text = fake_python("answer")
+    widget.segmentPanel.inputs.ui.pythonLineEdit.text = fake_python("answer")
     components.ui.componentCountSpinBox.value = 3
     components.ui.explainButton.click()
-    assert host.wait_until(lambda: not components.controls.running, 30)
+    assert host.wait_until(lambda: not components.controls.running)
     return components
 
 
@@ -55,12 +55,12 @@ def test_clicking_another_shows_it_instead(host, explained):
     assert not LEGEND_OF(heatmap(1)).GetVisibility()
 
 
-def test_components_can_be_ranked_for_one_region(host, widget, explained):  # noqa: F811
+def test_components_can_be_ranked_for_one_region(host, widget, explained):
     explained.ui.regionComboBox.currentIndex = 1
 
-    assert widget.logic.getParameterNode().region == "ET"
+    assert widget.logic.getParameterNode().components.region == "ET"
     explained.ui.explainButton.click()
-    assert host.wait_until(lambda: not explained.controls.running, 30)
+    assert host.wait_until(lambda: not explained.controls.running)
     assert explained.ui.explainStatusLabel.text == "Ranked for ET."
 
 
@@ -83,7 +83,7 @@ def test_hiding_puts_the_views_back(host, explained):
 
 
 def test_leaving_the_module_puts_the_views_back(host, explained):
-    current(host).exit()
+    current_widget().exit()
 
     assert {node.GetForegroundVolumeID() for node in composites()} == {None}
 
@@ -104,12 +104,12 @@ def test_closing_the_scene_empties_the_list(host, scene, explained):
     assert not explained.ui.hideHeatmapButton.enabled
 
 
-def test_a_heatmap_is_not_taken_for_a_scan(host, widget, explained):  # noqa: F811
+def test_a_heatmap_is_not_taken_for_a_scan(host, widget, explained):
     heatmap(1).SetName("T2 again")
-    widget.segmentPanel.channels.selector("T2").setCurrentNode(None)
-    widget.segmentPanel.fillEmptyChannels()
+    widget.segmentPanel.inputs.channels.selector("T2").setCurrentNode(None)
+    widget.segmentPanel.inputs.fillEmptyChannels()
 
-    assert widget.segmentPanel.channels.volumes()["T2"].GetName() == "T2"
+    assert widget.segmentPanel.inputs.channels.volumes()["T2"].GetName() == "T2"
 
 
 def test_the_selection_stays_when_other_volumes_come(host, explained, add_volume):

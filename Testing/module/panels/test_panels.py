@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,83 +9,16 @@ import pytest
 import slicer
 import vtk
 
-from module.geometry import apply, orientation_affines, tilted
-
-NAMES = ("FLAIR", "T1", "T1ce", "T2")
-SHAPE = (8, 7, 6)
-AFFINE = orientation_affines()["LPS"]
-
-
-@pytest.fixture
-def widget(host, scene, monkeypatch, tmp_path):
-    """The module's widget in an empty scene, with one model; its engine ends with the test."""
-    from FactorizerSegmentationLib.engine import process
-
-    monkeypatch.setattr(process, "KILL_AFTER_MS", 300)
-    write_model(tmp_path / "models" / "fake")
-    monkeypatch.setenv("FACTORIZER_MODELS", str(tmp_path / "models"))
-    widget = host.select_module("FactorizerSegmentation")
-    widget.logic.getParameterNode().modelName = "fake"
-    widget.segmentPanel.setParameters(widget.logic.getParameterNode())
-    widget.componentsPanel.setParameters(widget.logic.getParameterNode())
-    yield current(host)
-    widget = current(host)
-    widget.logic.engine.stop()
-    scene.Clear(False)
-    host.process_events()
-    widget.segmentPanel.ui.pythonLineEdit.text = ""
-
-
-def write_model(
-    folder: Path, name="fake", channels=NAMES, regions=("ET", "WT"), seconds=None
-) -> None:
-    """A model as far as the panel reads it."""
-    section = {
-        "name": name,
-        "family": name,
-        "title": f"Model {name}",
-        "channels": [{"name": channel, "aliases": []} for channel in channels],
-        "regions": [{"name": region, "title": f"The {region}"} for region in regions],
-        "expected_seconds": {"cpu": seconds} if seconds else {},
-    }
-    (folder / "configs").mkdir(parents=True)
-    metadata = {"version": "1", "description": "For tests.", "factorizer": section}
-    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
-
-
-def current(host):
-    """The widget as it is now, after a reload perhaps."""
-    return slicer.util.getModuleWidget(slicer.modules.factorizersegmentation)
-
-
-@pytest.fixture
-def panel(widget):
-    return widget.segmentPanel
-
-
-@pytest.fixture
-def volumes(host, widget, add_volume):
-    """The four scans, matched by name."""
-    nodes = {name: add_volume(name, SHAPE, AFFINE) for name in NAMES}
-    host.process_events()
-    return nodes
-
-
-def run(host, panel, python: str) -> None:
-    """Click Segment and wait for the end."""
-    panel.ui.pythonLineEdit.text = python
-    panel.ui.applyButton.click()
-    assert host.wait_until(lambda: not panel.controls.running, 30)
-
-
-def start_and_wait_for_progress(host, panel, python: str) -> None:
-    panel.ui.pythonLineEdit.text = python
-    panel.ui.applyButton.click()
-    assert host.wait_until(lambda: panel.ui.progressBar.value > 0, 30)
-
-
-def segmentations(scene) -> list:
-    return slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene)
+from module.geometry import apply, tilted
+from module.panels.user import (
+    AFFINE,
+    NAMES,
+    SHAPE,
+    current_widget,
+    run,
+    segmentations,
+    start_and_wait_for_progress,
+)
 
 
 def test_the_button_says_which_scans_are_missing(host, panel, add_volume):
@@ -101,40 +33,89 @@ def test_the_button_says_which_scans_are_missing(host, panel, add_volume):
 
 
 def test_scans_are_matched_by_name_and_make_the_button_ready(panel, volumes):
-    assert panel.channels.volumes() == volumes
+    assert panel.inputs.channels.volumes() == volumes
     assert panel.ui.applyButton.enabled
 
 
 def test_one_volume_cannot_be_two_scans(host, panel, volumes):
-    panel.channels.selector("T2").setCurrentNode(volumes["T1"])
+    panel.inputs.channels.selector("T2").setCurrentNode(volumes["T1"])
     host.process_events()
 
     assert not panel.ui.applyButton.enabled
     assert "T1 and T2 are the same volume" in panel.ui.applyButton.toolTip
 
 
-def test_another_model_brings_its_own_scans_and_regions(host, widget, panel, tmp_path):
-    write_model(tmp_path / "models" / "stroke", "stroke", ("DWI", "ADC"), ("Infarct",), 200.0)
-    widget.enter()
-    titles = [panel.ui.modelComboBox.itemText(i) for i in range(panel.ui.modelComboBox.count)]
-
-    panel.ui.modelComboBox.currentIndex = titles.index("Model stroke")
+def test_the_row_of_a_deleted_scan_is_empty_and_takes_no_other_volume(
+    host, scene, panel, volumes, add_volume
+):
+    add_volume("T2 of another study", SHAPE)
+    add_volume("Anything", SHAPE)
+    host.process_events()
+    for name in ("T2", "FLAIR"):
+        scene.RemoveNode(volumes[name])
+        assert panel.inputs.channels.selector(name).currentNode() is None
     host.process_events()
 
-    assert list(panel.channels.volumes()) == ["DWI", "ADC"]
+    assert panel.inputs.channels.volumes() == {**volumes, "T2": None, "FLAIR": None}
+    assert not panel.ui.applyButton.enabled
+    assert "Choose the volume for FLAIR, T2" in panel.ui.applyButton.toolTip
+
+
+def test_only_scans_are_offered(host, scene, panel, volumes, add_volume):
+    for name, role in (("Component 1", "Heatmap"), ("Probability", "Anything")):
+        add_volume(name, SHAPE).SetAttribute("FactorizerSegmentation.Role", role)
+    scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "T2 label")
+    host.process_events()
+
+    for selector in map(panel.inputs.channels.selector, NAMES):
+        assert {selector.nodeFromIndex(i) for i in range(selector.nodeCount())} == {
+            *volumes.values()
+        }
+
+
+def test_a_result_is_not_taken_for_a_scan_even_if_it_was_chosen_before(
+    host, panel, volumes, add_volume
+):
+    other = add_volume("Other", SHAPE)
+    selector = panel.inputs.channels.selector("T2")
+    selector.setCurrentNode(other)
+    other.SetAttribute("FactorizerSegmentation.Role", "Heatmap")
+
+    assert "'Other' is not a scan" in panel.inputs.channels.problem()
+    assert panel.inputs.settings() is None
+
+    add_volume("New", SHAPE)
+    host.process_events()
+    assert selector.currentNode() is None
+
+
+def test_another_model_brings_its_own_scans_and_regions(host, widget, panel, add_model):
+    add_model("stroke", ("DWI", "ADC"), ("Infarct",), 200.0)
+    widget.enter()
+    titles = [
+        panel.inputs.ui.modelComboBox.itemText(i)
+        for i in range(panel.inputs.ui.modelComboBox.count)
+    ]
+
+    panel.inputs.ui.modelComboBox.currentIndex = titles.index("Model stroke")
+    host.process_events()
+
+    assert list(panel.inputs.channels.volumes()) == ["DWI", "ADC"]
     assert "DWI, ADC" in panel.ui.applyButton.toolTip
-    assert "about 3 min" in panel.ui.modelDescriptionLabel.text
+    assert "about 3 min" in panel.inputs.ui.modelDescriptionLabel.text
     regions = widget.componentsPanel.ui.regionComboBox
     assert [regions.itemData(index) for index in range(regions.count)] == ["", "Infarct"]
 
 
 def test_the_time_is_the_cards_until_a_scan_has_been_segmented_on_this_device(
-    host, widget, panel, volumes, fake_python, tmp_path
+    host, widget, panel, volumes, fake_python, add_model
 ):
-    write_model(tmp_path / "models" / "timed", "timed", seconds=200.0)
+    add_model("timed", seconds=200.0)
     widget.enter()
-    panel.ui.modelComboBox.currentIndex = panel.ui.modelComboBox.findText("Model timed")
-    description, devices = panel.ui.modelDescriptionLabel, panel.ui.deviceComboBox
+    panel.inputs.ui.modelComboBox.currentIndex = panel.inputs.ui.modelComboBox.findText(
+        "Model timed"
+    )
+    description, devices = panel.inputs.ui.modelDescriptionLabel, panel.inputs.ui.deviceComboBox
     devices.currentIndex = devices.findData("auto")
     assert "about 3 min without a graphics card, by its model card" in description.text
 
@@ -148,7 +129,7 @@ def test_the_time_is_the_cards_until_a_scan_has_been_segmented_on_this_device(
 def test_without_a_model_the_button_says_so(panel, widget, volumes, monkeypatch):
     monkeypatch.setattr(widget.logic, "models", lambda: [])
 
-    panel.setParameters(widget.logic.getParameterNode())
+    widget.enter()
 
     assert not panel.ui.applyButton.enabled
     assert "No model is installed" in panel.ui.applyButton.toolTip
@@ -249,10 +230,24 @@ def test_cancelling_leaves_the_scene_as_it_was(host, scene, panel, volumes, fake
 
     panel.ui.applyButton.click()
 
-    assert host.wait_until(lambda: not panel.controls.running, 10)
+    assert host.wait_until(lambda: not panel.controls.running)
     assert panel.ui.applyButton.text == "Segment"
     assert panel.ui.statusLabel.text == "The run was cancelled."
     assert scene.GetNumberOfNodes() == before
+
+
+def test_an_engine_that_ignores_the_cancel_button_is_killed(
+    host, scene, widget, panel, volumes, fake_python
+):
+    start_and_wait_for_progress(host, panel, fake_python("hang"))
+
+    panel.ui.applyButton.click()
+
+    assert host.wait_until(lambda: not panel.controls.running)
+    assert panel.ui.statusLabel.text == "The run was cancelled."
+    assert not widget.logic.engine.running
+    run(host, panel, fake_python("answer"))
+    assert len(segmentations(scene)) == 1
 
 
 def test_only_one_run_at_a_time(host, widget, panel, volumes, fake_python):
@@ -263,7 +258,7 @@ def test_only_one_run_at_a_time(host, widget, panel, volumes, fake_python):
     assert "Wait" in explain.toolTip
 
     panel.ui.applyButton.click()
-    assert host.wait_until(lambda: explain.enabled, 10)
+    assert host.wait_until(lambda: explain.enabled)
 
 
 def test_closing_the_scene_ends_the_run(host, scene, widget, panel, volumes, fake_python):
@@ -271,7 +266,7 @@ def test_closing_the_scene_ends_the_run(host, scene, widget, panel, volumes, fak
 
     scene.Clear(False)
 
-    assert host.wait_until(lambda: not panel.controls.running, 10)
+    assert host.wait_until(lambda: not panel.controls.running)
     assert segmentations(scene) == []
     assert not widget.logic.busy
     assert not panel.ui.applyButton.enabled
@@ -289,7 +284,7 @@ def test_a_result_arrives_in_place_though_its_scan_was_deleted(
     scene.RemoveNode(volumes["FLAIR"])
     gate.touch()
 
-    assert host.wait_until(lambda: not panel.controls.running, 20)
+    assert host.wait_until(lambda: not panel.controls.running)
     (node,) = segmentations(scene)
     bounds = np.zeros(6)
     node.GetRASBounds(bounds)
@@ -309,9 +304,9 @@ def test_reloading_the_module_ends_the_run_and_its_engine(
     host.process_events()
 
     assert not engine.running
-    fresh = current(host)
+    fresh = current_widget()
     assert fresh is not widget
-    assert fresh.segmentPanel.channels.volumes() == volumes
+    assert fresh.segmentPanel.inputs.channels.volumes() == volumes
     run(host, fresh.segmentPanel, fake_python("answer"))
     assert len(segmentations(scene)) == 1
 
@@ -319,14 +314,14 @@ def test_reloading_the_module_ends_the_run_and_its_engine(
 def test_choices_are_kept_with_the_scene(host, widget, panel, volumes, fake_python):
     from FactorizerSegmentationLib.parameters import channelVolume
 
-    panel.ui.mirroringCheckBox.checked = True
+    panel.inputs.ui.mirroringCheckBox.checked = True
     run(host, panel, fake_python("answer"))
 
     parameters = widget.logic.getParameterNode()
-    assert parameters.mirroring is True
-    assert channelVolume(parameters, "T2") is volumes["T2"]
-    assert parameters.modelName == panel.model.name
-    assert parameters.segmentation.GetAttribute("FactorizerSegmentation.Model") == "fake 1"
+    assert parameters.inputs.mirroring is True
+    assert channelVolume(parameters.inputs, "T2") is volumes["T2"]
+    assert parameters.inputs.modelName == panel.inputs.model.name
+    assert parameters.segment.segmentation.GetAttribute("FactorizerSegmentation.Model") == "fake 1"
 
 
 def test_a_deleted_result_leaves_the_panel(host, scene, panel, volumes, fake_python):

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import slicer
 
-from factorizer_engine.protocol import ComponentInfo, ScanFile
+from factorizer_engine.protocol.components import Component, Term
+from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene import layers
 from FactorizerSegmentationLib.scene.overlays import (
     HeatmapOverlay,
     createHeatmaps,
-    heatmapInfo,
+    heatmapOf,
     isHeatmap,
     perceptualColorNode,
 )
@@ -32,13 +33,13 @@ def heatmaps(scene, reference, tmp_path):
         voxels = np.linspace(0, peak, np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
         scan = ScanFile.save(voxels, worldAffine(reference), tmp_path / f"{number}.npy")
         contributions = {"ET": 1.5 / number, "WT": 0.25}
-        components.append(info(scan, f"Component {number}", contributions))
+        components.append((info(f"Component {number}", contributions), scan))
     place = Place.of(reference, SHAPE, worldAffine(reference))
     return createHeatmaps(scene, components, place, "FLAIR components")
 
 
-def info(heatmap: ScanFile, name="Component 1", contributions=()) -> ComponentInfo:
-    return ComponentInfo(0, "decoder.3.0", 0, 0, name, dict(contributions), WINDOW, heatmap)
+def info(name="Component 1", contributions=()) -> Component:
+    return Component(Term(0, "decoder.3.0", 0, 0), name, dict(contributions), WINDOW)
 
 
 def drawnPart(node) -> float:
@@ -108,15 +109,15 @@ def test_the_colour_map_is_made_only_once(scene):
 
 
 def test_contributions_are_kept_with_the_node(heatmaps):
-    info = heatmapInfo(heatmaps[0])
-
     assert isHeatmap(heatmaps[0])
-    assert info.name == "Component 1"
-    assert info.contributions == {"ET": 1.5, "WT": 0.25}
-    assert info.window == WINDOW
+    shown = heatmapOf(heatmaps[0]).component
+    assert shown.to_dict() == info("Component 1", {"ET": 1.5, "WT": 0.25}).to_dict()
 
 
-@pytest.mark.parametrize("text", [None, "", "[]", '{"window": [1]}', '{"window": "ab"}'])
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "[]", '{"component": {}}', '{"component": {"name": "ab"}, "percentiles": [1]}'],
+)
 def test_a_heatmap_without_its_description_is_no_heatmap(add_volume, text):
     node = add_volume()
     node.SetAttribute("FactorizerSegmentation.Role", "Heatmap")
@@ -146,7 +147,7 @@ def test_activation_outside_the_head_does_not_decide_what_is_drawn(scene, add_vo
     voxelsOf(reference)[...] = np.where(head, 100, 0)
     activation = np.where(head, np.arange(head.size).reshape(SHAPE), 1e6).astype(np.float32)
     scan = ScanFile.save(activation, np.eye(4), tmp_path / "map.npy")
-    component = info(scan)
+    component = (info(), scan)
 
     (node,) = createHeatmaps(
         scene, [component], Place.of(reference, SHAPE, np.eye(4)), "FLAIR components"
@@ -235,7 +236,7 @@ def test_heatmaps_stand_in_a_folder_beside_the_scan(
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Patient")
     put_under(reference, patient)
     scan = ScanFile.save(np.ones(SHAPE, np.float32), np.eye(4), tmp_path / "map.npy")
-    component = info(scan)
+    component = (info(), scan)
     place = Place.of(reference, SHAPE, np.eye(4))
 
     heatmaps = createHeatmaps(scene, [component], place, "FLAIR components")

@@ -1,20 +1,14 @@
 from __future__ import annotations
 
 from factorizer_engine.protocol.lesions import Lesion
-from FactorizerSegmentationLib.scene.tables import createLesionTable, lesionRows
+from FactorizerSegmentationLib.scene.tables import createLesionTable, lesionsOf
 
 SMALL = Lesion(1, 4, "Enhancing", 0.25, 9.5, (1.0, -2.0, 3.5), 0.91)
 LARGE = Lesion(2, 2, "Oedema", 42.125, 71.0, (-30.0, 12.0, 8.0), 0.77)
 
 
 def test_lesions_are_read_back_largest_first(scene):
-    rows = lesionRows(createLesionTable(scene, [SMALL, LARGE], "Lesions"))
-
-    assert [row.name for row in rows] == ["Oedema", "Enhancing"]
-    assert rows[0].volume == 42.125
-    assert rows[1].centroid == (1.0, -2.0, 3.5)
-    assert (rows[1].id, rows[1].label, rows[1].diameter) == (1, 4, 9.5)
-    assert rows[0].probability == 0.77
+    assert lesionsOf(createLesionTable(scene, [SMALL, LARGE], "Lesions")) == [LARGE, SMALL]
 
 
 def test_the_titles_carry_the_units(scene):
@@ -28,4 +22,4 @@ def test_the_titles_carry_the_units(scene):
 
 
 def test_no_lesion_gives_an_empty_table(scene):
-    assert lesionRows(createLesionTable(scene, [], "Lesions")) == []
+    assert lesionsOf(createLesionTable(scene, [], "Lesions")) == []

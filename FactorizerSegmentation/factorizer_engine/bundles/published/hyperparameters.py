@@ -6,7 +6,7 @@ They were Python objects of the training code; here they are dictionaries, lists
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from factorizer_engine.bundles.reading.expressions import CLASS_NAMES
 from factorizer_engine.bundles.reading.unpickling import Record, record_name
@@ -90,5 +90,5 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_numbers(value: Any) -> bool:
+def _is_numbers(value: Any) -> TypeGuard[list[Any] | tuple[Any, ...]]:
     return isinstance(value, (list, tuple)) and bool(value) and all(map(_is_number, value))

@@ -11,7 +11,6 @@ from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.published.inspection import Inspection, inspect_state
 from factorizer_engine.bundles.published.presets import PRESETS, Preset
 from factorizer_engine.bundles.reading.loading import WEIGHTS_SUFFIXES
-from factorizer_engine.bundles.reading.metadata import slug
 from factorizer_engine.bundles.reading.weights import Checkpoint, read_checkpoint
 from factorizer_engine.bundles.saving import save_bundle
 from factorizer_engine.bundles.settings import (
@@ -21,9 +20,11 @@ from factorizer_engine.bundles.settings import (
     Preprocessing,
 )
 from factorizer_engine.protocol import conventions
+from factorizer_engine.protocol.description import slug
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.locations import user_models_dirs
-from factorizer_engine.protocol.models import Channel
+from factorizer_engine.protocol.models import Channel, ModelDescription
+from factorizer_engine.protocol.triples import triple
 
 
 @dataclass(frozen=True)
@@ -152,57 +153,59 @@ def _describe(
     if len(arguments["spatial_size"]) != 3:
         raise BadModelError("The checkpoint is of a two-dimensional network; models here are 3-D.")
     title = member.preset.title if member.preset else folder.name
-    settings = (
+    named, preprocessing, inference = (
         _published_settings(member.preset, arguments)
         if member.preset
         else _plain_settings(member.inspection, arguments)
     )
-    return Bundle(
-        path=folder,
+    description = ModelDescription(
         name=slug(folder.name),
         version="1.0.0",
         title=title,
-        description=f"{title}, imported from {', '.join(path.name for path in sources)}.",
-        postprocessing=PostprocessingSettings(),
-        network=NetworkSpec("Factorizer", arguments),
-        weights=(),
+        summary=f"{title}, imported from {', '.join(path.name for path in sources)}.",
+        path=folder,
         card=_card(title, sources, notes),
         notes=notes,
-        **settings,
+        **named,
     )
+    network = NetworkSpec("Factorizer", arguments)
+    return Bundle(description, preprocessing, inference, PostprocessingSettings(), network)
 
 
-def _published_settings(preset: Preset, arguments: dict[str, Any]) -> dict[str, Any]:
+def _published_settings(
+    preset: Preset, arguments: dict[str, Any]
+) -> tuple[dict[str, Any], Preprocessing, InferenceSettings]:
     channels = preset.channels_for(arguments["in_channels"])
     if channels is None or arguments["out_channels"] != len(preset.regions):
         raise BadModelError(
             f"The checkpoint has {arguments['in_channels']} inputs and "
             f"{arguments['out_channels']} outputs, which does not fit the preset {preset.name}."
         )
-    return {
+    named = {
         "family": preset.family,
         "channels": channels,
         "regions": preset.regions,
         "labels": preset.labels,
-        "preprocessing": preset.preprocessing,
-        "inference": preset.inference(tuple(arguments["spatial_size"])),
     }
+    return named, preset.preprocessing, preset.inference(triple(arguments["spatial_size"]))
 
 
-def _plain_settings(found: Inspection, arguments: dict[str, Any]) -> dict[str, Any]:
+def _plain_settings(
+    found: Inspection, arguments: dict[str, Any]
+) -> tuple[dict[str, Any], Preprocessing, InferenceSettings]:
     names = [f"output {i + 1}" for i in range(arguments["out_channels"])]
-    regions, labels, family = conventions.regions_and_labels(names)
+    channels = [Channel(f"channel {i + 1}") for i in range(arguments["in_channels"])]
     spacing = found.stated.get("spacing")
-    return {
-        "family": family,
-        "channels": tuple(Channel(f"channel {i + 1}") for i in range(arguments["in_channels"])),
-        "regions": regions,
-        "labels": labels,
-        "preprocessing": Preprocessing(tuple(spacing) if spacing else None),
-        "inference": InferenceSettings(
-            tuple(arguments["spatial_size"]), found.stated.get("overlap", 0.5)
-        ),
-    }
+    return (
+        {"channels": tuple(channels), **_named_outputs(names)},
+        Preprocessing(tuple(spacing) if spacing else None),
+        InferenceSettings(triple(arguments["spatial_size"]), found.stated.get("overlap", 0.5)),
+    )
+
+
+def _named_outputs(names: Sequence[str]) -> dict[str, Any]:
+    regions, labels, family = conventions.regions_and_labels(names)
+    return {"regions": regions, "labels": labels, "family": family}
 
 
 def _with_given(
@@ -212,15 +215,14 @@ def _with_given(
     spacing: Sequence[float] | None,
 ) -> Bundle:
     """`bundle` with what the user said about it."""
+    description, preprocessing = bundle.description, bundle.preprocessing
     if channels:
-        bundle = replace(bundle, channels=tuple(map(conventions.channel, channels)))
+        description = replace(description, channels=tuple(map(conventions.channel, channels)))
     if outputs:
-        regions, labels, family = conventions.regions_and_labels(outputs)
-        bundle = replace(bundle, regions=regions, labels=labels, family=family)
+        description = replace(description, **_named_outputs(outputs))
     if spacing:
-        preprocessing = replace(bundle.preprocessing, spacing=tuple(map(float, spacing)))
-        bundle = replace(bundle, preprocessing=preprocessing)
-    return bundle
+        preprocessing = replace(preprocessing, spacing=triple(map(float, spacing)))
+    return replace(bundle, description=description, preprocessing=preprocessing)
 
 
 def _recognition_note(member: InspectedCheckpoint, asked: bool) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ class Preset:
             and all(settings.get(name) == value for name, value in self.fingerprint.items())
         )
 
-    def inference(self, roi_size: tuple[int, ...]) -> InferenceSettings:
+    def inference(self, roi_size: tuple[int, int, int]) -> InferenceSettings:
         """Sliding-window settings; all published networks use an overlap of one half."""
         return InferenceSettings(roi_size, 0.5, self.blending)
 

@@ -58,11 +58,12 @@ def verify_checksums(bundle: Path, shown_name: str) -> None:
 
 def fingerprint(bundle: Bundle) -> str:
     """A sum over all that decides what a bundle segments; texts and timings do not change it."""
+    description = bundle.description
     deciding = {
         "weights": [_sha256(path) for path in bundle.weights],
         "network": asdict(bundle.network),
-        "channels": [channel.name for channel in bundle.channels],
-        "regions": [(region.name, region.label, region.order) for region in bundle.regions],
+        "channels": [channel.name for channel in description.channels],
+        "regions": [(region.name, region.label, region.order) for region in description.regions],
         "preprocessing": asdict(bundle.preprocessing),
         "inference": asdict(bundle.inference),
         "postprocessing": asdict(bundle.postprocessing),

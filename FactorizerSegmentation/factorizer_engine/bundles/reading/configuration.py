@@ -11,9 +11,9 @@ import yaml
 
 from factorizer_engine.bundles.reading.expressions import References, class_name
 from factorizer_engine.bundles.settings import InferenceSettings, NetworkSpec, Preprocessing
+from factorizer_engine.protocol.description import read_mapping
 from factorizer_engine.protocol.errors import BadModelError
 
-_MAX_BYTES = 4_000_000
 _NETWORK_TARGETS = ("Factorizer", "SegResNet", "DynUNet")
 _IGNORED_TRANSFORMS = frozenset(
     "LoadImage EnsureChannelFirst EnsureType CastToType ToTensor SpatialPad DivisiblePad "
@@ -28,19 +28,14 @@ def read_config_file(path: Path) -> dict[str, Any]:
     Raises:
         BadModelError: If the file is too large, not valid, or not a mapping.
     """
+    return read_mapping(path, json.loads if path.suffix == ".json" else _decode_yaml)
+
+
+def _decode_yaml(text: str) -> Any:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise BadModelError(f"The model's file {path.name} is too large to be a configuration.")
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise BadModelError(
-            f"The model's file {path.name} cannot be read; the model is damaged or incomplete.",
-            details=str(error),
-        ) from error
-    if not isinstance(content, dict):
-        raise BadModelError(f"The model's file {path.name} does not hold a configuration.")
-    return content
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
 
 
 class InferenceConfig:

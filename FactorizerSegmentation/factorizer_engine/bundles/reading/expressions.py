@@ -120,9 +120,10 @@ def parse_expression(text: str, look_up: Callable[[str], Any] | None = None) -> 
             return node.value
         if isinstance(node, (ast.List, ast.Tuple)):
             return [value_of(item) for item in node.elts]
-        if isinstance(node, ast.Dict) and None not in node.keys:
-            keys = [value_of(key) for key in node.keys]
-            return dict(zip(map(str, keys), map(value_of, node.values), strict=True))
+        if isinstance(node, ast.Dict):
+            keys = [value_of(key) for key in node.keys if key is not None]
+            if len(keys) == len(node.values):  # no {**another}
+                return dict(zip(map(str, keys), map(value_of, node.values), strict=True))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
             number = value_of(node.operand)
             if isinstance(number, (int, float)) and not isinstance(number, bool):

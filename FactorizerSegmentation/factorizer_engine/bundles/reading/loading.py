@@ -12,13 +12,9 @@ from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.reading.archive import bundle_root, extract_bundle
 from factorizer_engine.bundles.reading.checksums import verify_checksums
 from factorizer_engine.bundles.reading.configuration import InferenceConfig, read_config_file
-from factorizer_engine.bundles.reading.metadata import (
-    TypedSettings,
-    settings_from_monai,
-    typed_settings,
-)
-from factorizer_engine.bundles.reading.validation import check_settings
-from factorizer_engine.bundles.settings import NetworkSpec
+from factorizer_engine.bundles.reading.metadata import BundleSettings, bundle_settings
+from factorizer_engine.bundles.reading.validation import check_bundle
+from factorizer_engine.protocol.description import describe_model, read_metadata
 from factorizer_engine.protocol.errors import BadModelError
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt")
@@ -53,67 +49,44 @@ def load_bundle(path: str | Path, verify: bool = True) -> Bundle:
 
 
 def _read_bundle(root: Path, shown_name: str, verify: bool) -> Bundle:
-    metadata = _read_metadata(root, shown_name)
+    metadata = read_metadata(root, shown_name)
     if verify:
         verify_checksums(root, shown_name)
+    inference = _read_inference(root, shown_name)
     try:
-        settings, network = _interpret(metadata, _read_inference(root, shown_name), shown_name)
+        bundle = _interpret(root, metadata, InferenceConfig(inference), shown_name)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise BadModelError(
             f"The model {shown_name} has a configuration with values that make no sense.",
             details=repr(error),
         ) from error
-    weights = _weights(root)
-    if not weights:
+    if not bundle.weights:
         raise BadModelError(
-            f"The model {settings.name} has no weights; put them into its models folder."
+            f"The model {bundle.description.name} has no weights; put them into its models folder."
         )
-    card = root / "docs" / "README.md"
-    return Bundle(
-        path=root,
-        name=settings.name,
-        version=str(metadata.get("version", "0.0.0")),
-        family=settings.family,
-        title=settings.title,
-        description=str(metadata.get("description", "")),
-        channels=settings.channels,
-        regions=settings.regions,
-        labels=settings.labels,
+    return bundle
+
+
+def _interpret(
+    root: Path, metadata: Mapping[str, Any], config: InferenceConfig, shown_name: str
+) -> Bundle:
+    """The bundle, with this project's own settings or those of MONAI's configuration."""
+    network = config.network()
+    description = describe_model(root, metadata, shown_name)
+    settings = bundle_settings(metadata)
+    if settings is None:
+        roi = tuple(network.arguments.get("spatial_size") or _DEFAULT_ROI)
+        settings = BundleSettings(config.preprocessing(), config.inference(roi))
+    bundle = Bundle(
+        description=description,
         preprocessing=settings.preprocessing,
         inference=settings.inference,
         postprocessing=settings.postprocessing,
         network=network,
-        weights=weights,
-        card=card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "",
-        expected_seconds=settings.expected_seconds,
-        devices=settings.devices,
-        notes=settings.notes,
+        weights=_weights(root),
     )
-
-
-def _interpret(
-    metadata: Mapping[str, Any], inference: Mapping[str, Any], shown_name: str
-) -> tuple[TypedSettings, NetworkSpec]:
-    """The typed settings, this project's own or derived from MONAI's, and the network."""
-    config = InferenceConfig(inference)
-    network = config.network()
-    settings = typed_settings(metadata)
-    if settings is None:
-        roi = tuple(network.arguments.get("spatial_size") or _DEFAULT_ROI)
-        settings = settings_from_monai(
-            metadata, shown_name, config.preprocessing(), config.inference(roi)
-        )
-    check_settings(settings, network)
-    return settings, network
-
-
-def _read_metadata(root: Path, shown_name: str) -> dict[str, Any]:
-    path = root / "configs" / "metadata.json"
-    if not path.is_file():
-        raise BadModelError(
-            f"The model {shown_name} has no configs/metadata.json; it is incomplete."
-        )
-    return read_config_file(path)
+    check_bundle(bundle)
+    return bundle
 
 
 def _read_inference(root: Path, shown_name: str) -> Mapping[str, Any]:

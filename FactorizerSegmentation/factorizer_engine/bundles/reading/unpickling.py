@@ -50,6 +50,9 @@ class Record:
     """
 
     qualified_name = ""
+    args: tuple[Any, ...]
+    state: Any
+    items: list[Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Nothing here may depend on the arguments: they come from the file.
@@ -119,6 +122,7 @@ class _Constructor:
     """A callable without attributes, so that a pickle can call it but not change it."""
 
     __slots__ = ("_function",)
+    _function: Callable[..., Any]
 
     def __init__(self, function: Callable[..., Any]) -> None:
         object.__setattr__(self, "_function", function)

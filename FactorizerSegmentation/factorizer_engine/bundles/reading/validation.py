@@ -3,80 +3,75 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from factorizer_engine.bundles.bundle import Bundle
-from factorizer_engine.bundles.settings import NetworkSpec
 from factorizer_engine.protocol.errors import BadModelError
-
-if TYPE_CHECKING:
-    from factorizer_engine.bundles.reading.metadata import TypedSettings
 
 _AXES = ("RL", "AP", "SI")
 
 
-def check_settings(settings: TypedSettings | Bundle, network: NetworkSpec) -> None:
-    """Compare the settings with each other and with the network.
+def check_bundle(bundle: Bundle) -> None:
+    """Compare a bundle's settings with each other and with its network.
 
     Raises:
         BadModelError: If something is out of range or contradicts something else.
     """
     for problem in (
-        _counts_problem(settings, network),
-        _window_problem(settings, network),
-        _labels_problem(settings),
-        _preprocessing_problem(settings),
+        _counts_problem(bundle),
+        _window_problem(bundle),
+        _labels_problem(bundle),
+        _preprocessing_problem(bundle),
     ):
         if problem:
-            raise BadModelError(f"The model {settings.name} {problem}.")
+            raise BadModelError(f"The model {bundle.description.name} {problem}.")
 
 
-def _counts_problem(settings: TypedSettings | Bundle, network: NetworkSpec) -> str | None:
+def _counts_problem(bundle: Bundle) -> str | None:
     for what, argument, parts in (
-        ("input channels", "in_channels", settings.channels),
-        ("outputs", "out_channels", settings.regions),
+        ("input channels", "in_channels", bundle.description.channels),
+        ("outputs", "out_channels", bundle.description.regions),
     ):
-        declared = network.arguments.get(argument, len(parts))
+        declared = bundle.network.arguments.get(argument, len(parts))
         if not parts or declared != len(parts):
             return f"names {len(parts)} {what} but its network has {declared}"
     for what, names in (
-        ("channels", [channel.name.lower() for channel in settings.channels]),
-        ("regions", [region.name for region in settings.regions]),
+        ("channels", [channel.name.lower() for channel in bundle.description.channels]),
+        ("regions", [region.name for region in bundle.description.regions]),
     ):
         if len(set(names)) < len(names):
             return f"has two {what} of the same name"
     return None
 
 
-def _window_problem(settings: TypedSettings | Bundle, network: NetworkSpec) -> str | None:
-    window = tuple(settings.inference.roi_size)
-    size = network.arguments.get("spatial_size")
+def _window_problem(bundle: Bundle) -> str | None:
+    window = tuple(bundle.inference.roi_size)
+    size = bundle.network.arguments.get("spatial_size")
     if min(window) < 1:
         return f"has windows of {window} voxels"
     if size is not None and tuple(size) != window:
         return f"uses windows of {window} voxels but its network is made for {tuple(size)}"
-    if not 0.0 <= settings.inference.overlap < 1.0:
-        return f"has windows that overlap by {settings.inference.overlap}, not 0 to below 1"
-    if not set(settings.inference.mirror_axes) <= {0, 1, 2}:
-        return f"mirrors along the axes {settings.inference.mirror_axes}, not among 0, 1 and 2"
+    if not 0.0 <= bundle.inference.overlap < 1.0:
+        return f"has windows that overlap by {bundle.inference.overlap}, not 0 to below 1"
+    if not set(bundle.inference.mirror_axes) <= {0, 1, 2}:
+        return f"mirrors along the axes {bundle.inference.mirror_axes}, not among 0, 1 and 2"
     return None
 
 
-def _labels_problem(settings: TypedSettings | Bundle) -> str | None:
-    values = [label.value for label in settings.labels]
+def _labels_problem(bundle: Bundle) -> str | None:
+    values = [label.value for label in bundle.description.labels]
     if len(set(values)) < len(values) or any(not 1 <= value <= 255 for value in values):
         return f"has the label values {values}, which are not distinct numbers from 1 to 255"
-    for region in settings.regions:
+    for region in bundle.description.regions:
         if region.label not in values:
             return f"paints {region.name} with the value {region.label}, which has no label"
     return None
 
 
-def _preprocessing_problem(settings: TypedSettings | Bundle) -> str | None:
-    spacing = settings.preprocessing.spacing
+def _preprocessing_problem(bundle: Bundle) -> str | None:
+    spacing = bundle.preprocessing.spacing
     if spacing is not None and not all(math.isfinite(s) and s > 0 for s in spacing):
         return f"expects voxels of {spacing} mm"
-    orientation = settings.preprocessing.orientation
+    orientation = bundle.preprocessing.orientation
     if len(orientation) != 3 or not all(
         sum(letter in axis for letter in orientation) == 1 for axis in _AXES
     ):

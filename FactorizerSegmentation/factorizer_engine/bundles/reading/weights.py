@@ -67,8 +67,8 @@ def strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             prefix = key[: -len(_STEM)]
             return {k[len(prefix) :]: t for k, t in state.items() if k.startswith(prefix)}
     stripped = dict(state)
-    while stripped and (prefix := _shared_wrapper(stripped)):
-        stripped = {key[len(prefix) :]: tensor for key, tensor in stripped.items()}
+    while stripped and (wrapper := _shared_wrapper(stripped)):
+        stripped = {key[len(wrapper) :]: tensor for key, tensor in stripped.items()}
     return stripped
 
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from factorizer_engine.protocol.triples import triple
 from factorizer_engine.training.config import AugmentationSection
 
 _CONTROL_POINTS = 5
@@ -89,8 +90,8 @@ def _sampling_grid(
     linear = np.diag(2.0 / extent) @ matrix @ np.diag(half)
     offset = 2.0 * np.asarray(center, dtype=float) / extent - 1.0
     theta = np.concatenate([linear[::-1, ::-1], offset[::-1, None]], axis=1)
-    theta = torch.from_numpy(theta.copy()).float()[None]
-    return F.affine_grid(theta, [1, 1, *window], align_corners=True)
+    affine = torch.from_numpy(theta.copy()).float()[None]
+    return F.affine_grid(affine, [1, 1, *window], align_corners=True)
 
 
 def _random_displacement(
@@ -145,7 +146,7 @@ def misregister(
         settings: Limits of the shift in mm and of the turn about each axis in degrees.
         spacing: Voxel size in mm.
     """
-    window = tuple(image.shape[1:])
+    window = triple(image.shape[1:])
     moved = [image[0]]
     for channel in image[1:]:
         # Turned in mm, so that voxels may be longer along one axis than along another.

@@ -13,6 +13,7 @@ from factorizer_engine.images.files.writers import write_nifti
 from factorizer_engine.images.geometry import Grid, same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.runs import RunOptions
 from factorizer_engine.training.data.cases import read_channels
 from factorizer_engine.training.data.dataset import SUFFIXES, Case
 
@@ -89,7 +90,7 @@ class ModelPredictor:
 
     def segment(self, scans: dict[str, Scan], reference: str) -> Scan:
         """The label map of scans by channel name, on the grid of one of them."""
-        return self.segmenter.segment(scans, reference=reference, tta=self.tta).labelmap
+        return self.segmenter.segment(scans, reference, RunOptions(mirroring=self.tta)).labelmap
 
     def inputs(self, case: Case) -> tuple[dict[str, Scan], Scan]:
         """A case's scans by the model's channel names, and its label.
@@ -100,13 +101,13 @@ class ModelPredictor:
         Raises:
             BadInputError: If the case has another number of channels than the model.
         """
-        bundle = self.segmenter.bundle
-        names = [channel.name for channel in bundle.channels]
+        model = self.segmenter.bundle.description
+        names = [channel.name for channel in model.channels]
         found = read_channels(case)
         if len(found) != len(names):
             raise BadInputError(
                 f"The case {case.name} has {len(found)} channels, but the model "
-                f"{bundle.name} takes {len(names)}."
+                f"{model.name} takes {len(names)}."
             )
         scans, label = dict(zip(names, found, strict=True)), read_scan(case.label)
         grid = Grid.of(label)
@@ -127,7 +128,7 @@ def open_model(
     from factorizer_engine.inference.segmenter import Segmenter
 
     segmenter = Segmenter(resolve_model(name, device), device=device, precision=precision)
-    bundle = segmenter.bundle
+    model = segmenter.bundle.description
     mirrored = {None: "", True: ", mirrored", False: ", not mirrored"}[tta]
-    note = f"{bundle.name} {bundle.version}, {precision}{mirrored}"
-    return ModelPredictor(segmenter, note, fingerprint(bundle), tta)
+    note = f"{model.name} {model.version}, {precision}{mirrored}"
+    return ModelPredictor(segmenter, note, fingerprint(segmenter.bundle), tta)

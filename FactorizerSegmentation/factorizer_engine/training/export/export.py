@@ -16,7 +16,7 @@ from factorizer_engine.bundles.saving import save_bundle
 from factorizer_engine.bundles.settings import InferenceSettings, PostprocessingSettings
 from factorizer_engine.protocol import conventions
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.models import Channel, Label, Region
+from factorizer_engine.protocol.models import Channel, Label, ModelDescription, Region
 from factorizer_engine.training.config import BundleSection, load_config
 from factorizer_engine.training.data.cases import preprocessing_of
 from factorizer_engine.training.export.card import write_card
@@ -122,26 +122,28 @@ def describe(run: Run, name: str, card: str = "") -> Bundle:
         Channel(c, tuple(extra.channel_aliases.get(c, ())) or conventions.channel(c).aliases)
         for c in run.record["channels"]
     )
-    return Bundle(
-        path=Path(name),
+    description = ModelDescription(
         name=name,
         version=extra.version,
         family=extra.family,
         title=extra.title or name,
-        description=extra.description,
+        summary=extra.description,
         channels=channels,
         regions=regions,
         labels=labels,
+        path=Path(name),
+        expected_seconds={**extra.expected_seconds, **run.measured_seconds},
+        devices=extra.devices,
+        card=card,
+    )
+    return Bundle(
+        description=description,
         preprocessing=preprocessing_of(config.preprocessing),
         inference=InferenceSettings(
             **{"roi_size": config.window, **extra.inference.model_dump(exclude_none=True)}
         ),
         postprocessing=PostprocessingSettings(**extra.postprocessing.model_dump()),
         network=network_spec(config.network, len(channels), len(regions), config.window),
-        weights=(),
-        card=card,
-        expected_seconds={**extra.expected_seconds, **run.measured_seconds},
-        devices=extra.devices,
     )
 
 
@@ -210,6 +212,8 @@ def _usual_extras(
     regions: Mapping[str, Sequence[int]],
 ) -> tuple[dict[str, dict[str, Any]], dict[int, dict[str, Any]]]:
     """Titles, colours and codes of the regions that every glioma or stroke data set has."""
+    known: tuple[Region, ...]
+    labels: tuple[Label, ...]
     names, values = set(regions), {v for values in regions.values() for v in values}
     for enhancing in (3, 4):
         known = conventions.glioma_regions(enhancing)

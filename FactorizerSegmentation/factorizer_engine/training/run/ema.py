@@ -28,8 +28,8 @@ class AveragedWeights:
     def update(self, network: nn.Module) -> None:
         self.updates += 1
         decay = min(self._decay, (1 + self.updates) / (10 + self.updates))
-        own, other = list(self.network.parameters()), list(network.parameters())
-        torch._foreach_lerp_(own, [p.detach() for p in other], 1 - decay)
+        own: list[Tensor] = list(self.network.parameters())
+        torch._foreach_lerp_(own, [p.detach() for p in network.parameters()], 1 - decay)
         for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
             mine.copy_(theirs)
 

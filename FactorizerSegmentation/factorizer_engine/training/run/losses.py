@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
 from monai.losses import DiceLoss
 from torch import Tensor, nn
+
+from factorizer_engine.protocol.triples import triple
 
 
 class RegionLoss(nn.Module):
@@ -46,9 +50,8 @@ class DeepSupervisionLoss(nn.Module):
         if isinstance(outputs, Tensor):
             return self._loss(outputs, target)
         weights = torch.tensor(self._weights[: len(outputs)])
-        weights = (weights / weights.sum()).tolist()
-        total = 0.0
-        for output, weight in zip(outputs, weights, strict=True):
-            coarse = F.adaptive_avg_pool3d(target, output.shape[2:])
-            total = total + weight * self._loss(output, coarse)
-        return total
+        losses = (
+            weight * self._loss(output, F.adaptive_avg_pool3d(target, triple(output.shape[2:])))
+            for output, weight in zip(outputs, (weights / weights.sum()).tolist(), strict=True)
+        )
+        return reduce(operator.add, losses)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from factorizer_engine.bundles import architecture
 from factorizer_engine.bundles.settings import NetworkSpec
 from factorizer_engine.networks import FactorizerBlock
 from factorizer_engine.protocol.errors import BadInputError
@@ -64,7 +65,7 @@ def build_network(spec: NetworkSpec, window: Sequence[int]) -> nn.Module:
         BadModelError: If the arguments do not fit the class.
         BadInputError: If the window does not fit the network.
     """
-    network = spec.build()
+    network = architecture.build_network(spec)
     try:
         with torch.no_grad():
             network.eval()(torch.zeros(1, spec.arguments["in_channels"], *window))

@@ -72,7 +72,7 @@ class MuonAdamW(Optimizer):
         self._adamw = _adamw(others, lr, weight_decay)
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # no closure: the loss is known by then
         """Move all parameters by their gradients."""
         for kernel, matrix in zip(self._kernels, self._matrices, strict=True):
             matrix.grad = None if kernel.grad is None else kernel.grad.reshape(matrix.shape)

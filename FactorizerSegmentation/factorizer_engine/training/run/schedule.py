@@ -42,10 +42,10 @@ class Budget:
 
     def progress(self, step: int) -> float:
         """Done fraction after `step` steps, 0 to 1, by steps or by time as configured."""
-        by_steps = step / self._settings.steps
-        if self._settings.schedule == "steps":
+        by_steps, limit = step / self._settings.steps, self._settings.max_seconds
+        if self._settings.schedule == "steps" or limit is None:
             return min(1.0, by_steps)
-        return min(1.0, max(by_steps, self.seconds / self._settings.max_seconds))
+        return min(1.0, max(by_steps, self.seconds / limit))
 
     def is_spent(self, step: int) -> bool:
         """Whether the run has to end after `step` steps."""

@@ -10,6 +10,7 @@ import torch
 
 from engine import reference
 from engine.bundles.checkpoints import write_deepisles_checkpoint, write_lightning_checkpoint
+from factorizer_engine.bundles.architecture import build_network, build_networks
 from factorizer_engine.bundles.published.importing import import_checkpoint, inspect_checkpoint
 from factorizer_engine.bundles.published.presets import PRESETS
 from factorizer_engine.bundles.reading.loading import load_bundle
@@ -67,22 +68,22 @@ def narrow(preset: str) -> NetworkSpec:
 
 def test_deepisles_checkpoints_import_with_one_call_and_segment_as_before(tmp_path):
     torch.manual_seed(3)
-    originals = [CHALLENGE.build().eval() for _ in range(2)]
+    originals = [build_network(CHALLENGE).eval() for _ in range(2)]
     for fold, network in enumerate(originals):
         folder = tmp_path / f"FACTORIZER/logs/fold{fold}/swin-factorizer/version_0/checkpoints"
         folder.mkdir(parents=True)
         write_deepisles_checkpoint(folder / "epoch=1999-step=99999.ckpt", network)
     bundle = import_checkpoint(tmp_path / "FACTORIZER", tmp_path / "deepisles")
-    assert [channel.name for channel in bundle.channels] == ["DWI", "ADC", "FLAIR"]
-    assert [(region.name, region.label) for region in bundle.regions] == [("lesion", 1)]
+    assert [channel.name for channel in bundle.description.channels] == ["DWI", "ADC", "FLAIR"]
+    assert [(region.name, region.label) for region in bundle.description.regions] == [("lesion", 1)]
     assert bundle.preprocessing == Preprocessing((2.0, 2.0, 2.0))
     assert (bundle.inference.roi_size, bundle.inference.blending) == ((64, 64, 64), "constant")
-    assert bundle.family == "stroke"
-    assert any("isles22-challenge" in note for note in bundle.notes)
-    assert any("registered to the DWI" in note for note in bundle.notes)
-    assert not any("assumed" in note for note in bundle.notes)
+    assert bundle.description.family == "stroke"
+    assert any("isles22-challenge" in note for note in bundle.description.notes)
+    assert any("registered to the DWI" in note for note in bundle.description.notes)
+    assert not any("assumed" in note for note in bundle.description.notes)
     x = torch.rand(1, 3, 64, 64, 64)
-    for original, imported in zip(originals, bundle.build_networks(), strict=True):
+    for original, imported in zip(originals, build_networks(bundle), strict=True):
         with torch.no_grad():
             finest, *_ = original(x)
             assert reference.relative(imported(x), finest) < 1e-6
@@ -90,7 +91,7 @@ def test_deepisles_checkpoints_import_with_one_call_and_segment_as_before(tmp_pa
 
 def test_an_imported_ensemble_segments_scans(tmp_path):
     torch.manual_seed(5)
-    originals = [CHALLENGE.build().eval() for _ in range(2)]
+    originals = [build_network(CHALLENGE).eval() for _ in range(2)]
     for fold, network in enumerate(originals):
         write_deepisles_checkpoint(tmp_path / f"fold{fold}.ckpt", network)
     bundle = import_checkpoint(sorted(tmp_path.glob("*.ckpt")), tmp_path / "deepisles")
@@ -111,20 +112,20 @@ def test_an_imported_ensemble_segments_scans(tmp_path):
 
 def test_without_stored_settings_the_preset_gives_what_the_tensors_do_not(tmp_path):
     torch.manual_seed(4)
-    network = CHALLENGE.build().eval()
+    network = build_network(CHALLENGE).eval()
     write_lightning_checkpoint(tmp_path / "fold0.ckpt", network.state_dict(), {})
     bundle = import_checkpoint(tmp_path / "fold0.ckpt", tmp_path / "m", "isles22-challenge")
     assert bundle.network.arguments["reshape"][1]["shifts"] == [None, 1, 2, 3]
     assert bundle.network.arguments["eps"] == 1e-8
-    assert any("shifts" in note and "preset" in note for note in bundle.notes)
-    assert any("solver" in note and "assumed" in note for note in bundle.notes)
-    assert bundle.notes == load_bundle(bundle.path).notes
-    assert all(note in bundle.card for note in bundle.notes)
+    assert any("shifts" in note and "preset" in note for note in bundle.description.notes)
+    assert any("solver" in note and "assumed" in note for note in bundle.description.notes)
+    assert bundle.description.notes == load_bundle(bundle.description.path).description.notes
+    assert all(note in bundle.description.card for note in bundle.description.notes)
 
 
 @pytest.mark.parametrize("preset", PUBLISHED)
 def test_every_published_network_is_recognised_by_its_shapes(preset, tmp_path):
-    state = narrow(preset).build().state_dict()
+    state = build_network(narrow(preset)).state_dict()
     path = tmp_path / "weights.ckpt"
     if PRESETS[preset].is_legacy:
         write_lightning_checkpoint(path, state, {})
@@ -144,29 +145,29 @@ def test_an_unknown_network_can_be_named_when_importing(tmp_path):
         outputs=["plaque"],
         spacing=[1, 1, 3],
     )
-    assert bundle.name == "my-model"
-    assert [channel.name for channel in bundle.channels] == ["FLAIR", "t1c"]
-    assert "t1ce" in bundle.channels[1].aliases
-    assert bundle.regions[0].title == "Plaque"
+    assert bundle.description.name == "my-model"
+    assert [channel.name for channel in bundle.description.channels] == ["FLAIR", "t1c"]
+    assert "t1ce" in bundle.description.channels[1].aliases
+    assert bundle.description.regions[0].title == "Plaque"
     assert bundle.preprocessing.spacing == (1.0, 1.0, 3.0)
-    assert any("No published network was recognised" in note for note in bundle.notes)
-    assert bundle.build_networks()
+    assert any("No published network was recognised" in note for note in bundle.description.notes)
+    assert build_networks(bundle)
 
 
 def test_in_folders_other_networks_are_passed_over_and_named(tmp_path):
     folder = tmp_path / "logs"
     folder.mkdir()
-    write_lightning_checkpoint(folder / "a.ckpt", CHALLENGE.build().state_dict(), {})
+    write_lightning_checkpoint(folder / "a.ckpt", build_network(CHALLENGE).state_dict(), {})
     torch.save({"state_dict": torch.nn.Conv3d(1, 1, 3).state_dict()}, folder / "resunet.ckpt")
     bundle = import_checkpoint(folder, tmp_path / "m")
     assert len(bundle.weights) == 1
-    assert any(note.startswith("resunet.ckpt was passed over") for note in bundle.notes)
+    assert any(note.startswith("resunet.ckpt was passed over") for note in bundle.description.notes)
 
 
 def test_members_of_different_networks_do_not_make_an_ensemble(tmp_path):
     other = replace(CHALLENGE, arguments={**CHALLENGE.arguments, "mlp_ratio": 4})
     for name, spec in (("a.ckpt", CHALLENGE), ("b.ckpt", other)):
-        write_lightning_checkpoint(tmp_path / name, spec.build().state_dict(), {})
+        write_lightning_checkpoint(tmp_path / name, build_network(spec).state_dict(), {})
     with pytest.raises(BadModelError, match="a.ckpt and b.ckpt are different networks"):
         import_checkpoint([tmp_path / "a.ckpt", tmp_path / "b.ckpt"], tmp_path / "m")
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from engine import reference
+from factorizer_engine.bundles.architecture import build_network
 from factorizer_engine.bundles.published.inspection import inspect_state
 from factorizer_engine.bundles.reading.weights import read_checkpoint
 from factorizer_engine.bundles.settings import NetworkSpec
@@ -28,7 +29,7 @@ def state_of(**arguments):
         "mlp_ratio": 1.5,
         **arguments,
     }
-    return NetworkSpec("Factorizer", settings).build().state_dict()
+    return build_network(NetworkSpec("Factorizer", settings)).state_dict()
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,9 @@ def state_of(**arguments):
 )
 def test_a_network_of_the_same_shapes_is_rebuilt_from_its_tensors(arguments):
     state = state_of(**arguments)
-    again = inspect_state(state, preset={"spatial_size": [16, 32, 16]}).network.build().state_dict()
+    again = build_network(
+        inspect_state(state, preset={"spatial_size": [16, 32, 16]}).network
+    ).state_dict()
     assert {k: t.shape for k, t in again.items()} == {k: t.shape for k, t in state.items()}
 
 
@@ -103,4 +106,4 @@ def test_windows_that_are_no_cubes_must_be_stated():
     with pytest.raises(BadModelError, match="size of the network's windows"):
         inspect_state(state)
     stated = inspect_state(state, preset={"patch_size": [2, 4, 4]})
-    assert stated.network.build().state_dict().keys() == state.keys()
+    assert build_network(stated.network).state_dict().keys() == state.keys()

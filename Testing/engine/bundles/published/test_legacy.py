@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import reference
-from factorizer_engine.bundles.architecture import load_state
+from factorizer_engine.bundles.architecture import build_network, load_state
 from factorizer_engine.bundles.published.inspection import inspect_state
 from factorizer_engine.bundles.published.legacy import convert_legacy_state, legacy_version
 
@@ -52,7 +52,7 @@ def version_002(key: str) -> str:
 def test_old_networks_reproduce_their_outputs(name, dtype, tolerance):
     tensors, state = recorded(name)
     inspection = inspect_state(state, preset=NETWORKS[name])
-    found = outputs(inspection.network.build(), state, tensors["input_q"].to(dtype) / 32)
+    found = outputs(build_network(inspection.network), state, tensors["input_q"].to(dtype) / 32)
     key = "output" if dtype == torch.float32 else "output64"
     compared = 0
     for level, output in enumerate(found):
@@ -90,7 +90,7 @@ def test_missing_biases_of_strided_convolutions_count_as_zero():
     tensors, state = recorded("swin_paper_style")
     spec = inspect_state(state, preset=NETWORKS["swin_paper_style"]).network
     arguments = {**spec.arguments, "downsample_bias": True}
-    network = type(spec)(spec.target, arguments).build()
+    network = build_network(type(spec)(spec.target, arguments))
     (finest, *_) = outputs(network, state, tensors["input_q"].float() / 32)
     assert reference.relative(finest, tensors["output.0"]) < 1e-5
 
@@ -99,7 +99,9 @@ def test_one_head_is_taken_from_many():
     tensors, state = recorded("swin_paper_style")
     spec = inspect_state(state, preset=NETWORKS["swin_paper_style"]).network
     arguments = {**spec.arguments, "num_deep_supr": None}
-    (only,) = outputs(type(spec)(spec.target, arguments).build(), state, tensors["input_q"] / 32)
+    (only,) = outputs(
+        build_network(type(spec)(spec.target, arguments)), state, tensors["input_q"] / 32
+    )
     assert reference.relative(only, tensors["output.0"]) < 1e-5
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.reading.archive import extract_bundle
 from factorizer_engine.bundles.reading.checksums import CHECKSUM_FILE
 from factorizer_engine.bundles.reading.loading import load_bundle
@@ -22,7 +23,7 @@ def refusal(path, build=False):
     with pytest.raises(BadModelError) as refused:
         loaded = load_bundle(path)
         if build:
-            loaded.build_networks()
+            build_networks(loaded)
     sentence = str(refused.value)
     assert sentence.endswith(".")
     assert "\n" not in sentence
@@ -33,7 +34,7 @@ def refusal(path, build=False):
 @pytest.fixture
 def open_bundle(bundle):
     """A bundle without checksums, as other software leaves it."""
-    (bundle.path / CHECKSUM_FILE).unlink()
+    (bundle.description.path / CHECKSUM_FILE).unlink()
     return bundle
 
 
@@ -45,7 +46,7 @@ def edit_json(path, edit):
 
 def test_a_bundle_without_weights(open_bundle):
     open_bundle.weights[0].unlink()
-    assert "has no weights" in refusal(open_bundle.path)
+    assert "has no weights" in refusal(open_bundle.description.path)
 
 
 def test_a_bundle_of_another_architecture(open_bundle):
@@ -55,7 +56,7 @@ def test_a_bundle_of_another_architecture(open_bundle):
     state["surprise"] = torch.zeros(1)
     del state["head.bias"]
     save_file(state, weights)
-    sentence = refusal(open_bundle.path, build=True)
+    sentence = refusal(open_bundle.description.path, build=True)
     assert "head.bias is missing" in sentence
     assert "surprise is not part of the network" in sentence
     assert "stem.weight is 8x2x3x3x3 instead of 8x4x3x3x3" in sentence
@@ -65,8 +66,8 @@ def test_many_differences_are_counted_not_listed(open_bundle):
     def deepen(content):
         content["network_def"].update(encoder_depth=[2, 2])
 
-    edit_json(open_bundle.path / "configs" / "inference.json", deepen)
-    sentence = refusal(open_bundle.path, build=True)
+    edit_json(open_bundle.description.path / "configs" / "inference.json", deepen)
+    sentence = refusal(open_bundle.description.path, build=True)
     assert sentence.count("is missing") == 3
     assert "more differences" in sentence
 
@@ -75,8 +76,8 @@ def test_an_absurdly_large_network_is_refused_before_memory_is_used(open_bundle)
     def widen(content):
         content["network_def"].update(encoder_width=[8, 8_000_000])
 
-    edit_json(open_bundle.path / "configs" / "inference.json", widen)
-    assert "do not fit" in refusal(open_bundle.path, build=True)
+    edit_json(open_bundle.description.path / "configs" / "inference.json", widen)
+    assert "do not fit" in refusal(open_bundle.description.path, build=True)
 
 
 def test_a_bundle_with_a_poisoned_pickle(open_bundle, tmp_path):
@@ -85,54 +86,54 @@ def test_a_bundle_with_a_poisoned_pickle(open_bundle, tmp_path):
             return os.system, (f"touch {tmp_path / 'trace'}",)
 
     open_bundle.weights[0].unlink()
-    torch.save({"model": Poison()}, open_bundle.path / "models" / "model.pt")
-    assert "refused" in refusal(open_bundle.path, build=True)
+    torch.save({"model": Poison()}, open_bundle.description.path / "models" / "model.pt")
+    assert "refused" in refusal(open_bundle.description.path, build=True)
     assert not (tmp_path / "trace").exists()
 
 
 def test_a_bundle_with_an_expression_outside_the_allow_list(open_bundle):
     expression = "$__import__('os').getcwd()"
     edit_json(
-        open_bundle.path / "configs" / "inference.json",
+        open_bundle.description.path / "configs" / "inference.json",
         lambda content: content["network_def"].update(rank=expression),
     )
-    assert expression in refusal(open_bundle.path)
+    assert expression in refusal(open_bundle.description.path)
 
 
 def test_truncated_weights(open_bundle):
     weights = open_bundle.weights[0]
     weights.write_bytes(weights.read_bytes()[:-100])
-    assert "model.safetensors are damaged" in refusal(open_bundle.path, build=True)
+    assert "model.safetensors are damaged" in refusal(open_bundle.description.path, build=True)
 
 
 @pytest.mark.parametrize("name", ["metadata.json", "inference.json"])
 @pytest.mark.parametrize("content", ["{", "[]", "", "\0\xff"])
 def test_broken_configurations(open_bundle, name, content):
-    (open_bundle.path / "configs" / name).write_bytes(content.encode("latin-1"))
-    assert name in refusal(open_bundle.path)
+    (open_bundle.description.path / "configs" / name).write_bytes(content.encode("latin-1"))
+    assert name in refusal(open_bundle.description.path)
 
 
 @pytest.mark.parametrize(
     "content", ["a: [", "!!python/object/apply:os.getcwd []", "- 1", "a: &a [*a]\nnetwork_def: *a"]
 )
 def test_broken_or_hostile_yaml(open_bundle, content):
-    (open_bundle.path / "configs" / "inference.json").unlink()
-    (open_bundle.path / "configs" / "inference.yaml").write_text(content)
-    refusal(open_bundle.path)
+    (open_bundle.description.path / "configs" / "inference.json").unlink()
+    (open_bundle.description.path / "configs" / "inference.yaml").write_text(content)
+    refusal(open_bundle.description.path)
 
 
 @pytest.mark.parametrize("name", ["metadata.json", "inference.json"])
 def test_missing_configurations(open_bundle, name):
-    (open_bundle.path / "configs" / name).unlink()
-    assert name.removesuffix(".json") in refusal(open_bundle.path)
+    (open_bundle.description.path / "configs" / name).unlink()
+    assert name.removesuffix(".json") in refusal(open_bundle.description.path)
 
 
 def test_settings_of_the_wrong_type(open_bundle):
     def spoil(content):
         content["factorizer"]["preprocessing"]["spacing"] = "fine"
 
-    edit_json(open_bundle.path / "configs" / "metadata.json", spoil)
-    assert "preprocessing.spacing" in refusal(open_bundle.path)
+    edit_json(open_bundle.description.path / "configs" / "metadata.json", spoil)
+    assert "preprocessing.spacing" in refusal(open_bundle.description.path)
 
 
 @pytest.mark.parametrize(
@@ -153,16 +154,16 @@ def test_settings_that_make_no_sense(open_bundle, section, key, value, words):
     def spoil(content):
         content["factorizer"][section][key] = value
 
-    edit_json(open_bundle.path / "configs" / "metadata.json", spoil)
-    assert words in refusal(open_bundle.path)
+    edit_json(open_bundle.description.path / "configs" / "metadata.json", spoil)
+    assert words in refusal(open_bundle.description.path)
 
 
 def test_a_bundle_of_a_later_format(open_bundle):
     def age(content):
         content["factorizer"]["format"] = 99
 
-    edit_json(open_bundle.path / "configs" / "metadata.json", age)
-    assert "newer version" in refusal(open_bundle.path)
+    edit_json(open_bundle.description.path / "configs" / "metadata.json", age)
+    assert "newer version" in refusal(open_bundle.description.path)
 
 
 def test_a_bundle_that_does_not_name_its_channels(authors_bundle):
@@ -219,7 +220,7 @@ def test_an_archive_that_unpacks_to_far_more_than_its_size(tmp_path):
 
 
 def test_an_archive_with_a_damaged_entry(bundle, tmp_path):
-    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", bundle.path)
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", bundle.description.path)
     with open(packed, "r+b") as file:
         file.seek(2000)
         file.write(b"\xaa" * 400)

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from engine import reference
-from factorizer_engine.bundles.architecture import load_state
+from factorizer_engine.bundles.architecture import build_network, load_state
 from factorizer_engine.bundles.published.inspection import inspect_state
 from factorizer_engine.bundles.published.presets import PRESETS
 from factorizer_engine.bundles.reading.unpickling import Record, read_pickled_checkpoint
@@ -56,7 +56,9 @@ def test_ignite_checkpoints_reproduce_their_network(name):
         (torch.float32, "output", 1e-5),
         (torch.float64, "output64", 1e-12),
     ):
-        network = inspect_state(checkpoint.state, preset=shifts).network.build().to(dtype).eval()
+        network = (
+            build_network(inspect_state(checkpoint.state, preset=shifts).network).to(dtype).eval()
+        )
         load_state(network, {k: t.to(dtype) for k, t in checkpoint.state.items()})
         with torch.no_grad():
             output = network(recorded["input_q"].to(dtype) / 32)

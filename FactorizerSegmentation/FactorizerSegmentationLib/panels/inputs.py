@@ -1,0 +1,212 @@
+"""The panel that says what to run on what: model, scans, box, device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.tasks.hello import HelloResult
+from FactorizerSegmentationLib.events import Event
+from FactorizerSegmentationLib.panels.box_controls import BoxControls
+from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
+from FactorizerSegmentationLib.panels.durations import describeModel
+from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.signals import signalsBlocked
+from FactorizerSegmentationLib.parameters import channelVolume, setChannelVolume
+from FactorizerSegmentationLib.scene.tables import lesionsOf
+from FactorizerSegmentationLib.tasks.run import RunSettings
+
+PYTHON_SETTING = "FactorizerSegmentation/Python"
+
+
+class InputsPanel(Panel):
+    """Other panels ask for `settings` and `problem`, and listen to `changed`.
+
+    Attributes:
+        changed: Emitted when other scans are chosen.
+    """
+
+    pack = "inputs"
+
+    def __init__(self, logic, uiPath: str) -> None:
+        super().__init__(logic, uiPath)
+        self.changed = Event()
+        self._models: list[ModelDescription] = []
+        self.channels = ChannelSelectors(self.ui.scansBox.layout(), self._onVolumesChanged)
+        self.box = BoxControls(self.ui, logic.notify, self._boxPlace)
+        self._fillDevices([("auto", _("Automatic")), ("cpu", _("Processor (CPU)"))])
+        self.ui.pythonLineEdit.text = slicer.util.settingsValue(PYTHON_SETTING, "")
+        self.ui.modelComboBox.connect("currentIndexChanged(int)", self._onModelChanged)
+        self.ui.deviceComboBox.connect("currentIndexChanged(int)", self._onDeviceChanged)
+        self.ui.pythonLineEdit.connect("editingFinished()", self._onPythonChanged)
+        logic.helloed.connect(self.showDevices)
+
+    @property
+    def model(self) -> ModelDescription | None:
+        """The chosen model."""
+        index = self.ui.modelComboBox.currentIndex
+        return self._models[index] if 0 <= index < len(self._models) else None
+
+    def settings(self) -> RunSettings | None:
+        """What is asked for, or None while something is missing."""
+        model = self.model
+        if model is None or self._choiceProblem():
+            return None
+        box, target = self.box.box, self.box.target
+        return RunSettings(
+            model=model,
+            volumeIds={name: node.GetID() for name, node in self.channels.volumes().items()},
+            device=self.ui.deviceComboBox.itemData(self.ui.deviceComboBox.currentIndex),
+            mirroring=True if self.ui.mirroringCheckBox.checked else None,
+            boxId=box.GetID() if box is not None else None,
+            quick=self.box.quick,
+            targetId=target.GetID() if target is not None else None,
+            python=self.ui.pythonLineEdit.text.strip(),
+        )
+
+    def problem(self) -> str:
+        """One sentence on why nothing can be run now, or the empty string."""
+        if self.model is None:
+            return _("No model is installed; put a model folder into {folder}.").format(
+                folder=self._logic.modelFolder
+            )
+        if self._logic.busy:
+            return _("Wait until the running computation has ended.")
+        return self._choiceProblem()
+
+    def startText(self) -> tuple[str, str]:
+        """What a button that segments says, and its tooltip."""
+        return self.box.startText()
+
+    def volumes(self) -> list:
+        """The chosen volume nodes, in the order of the channels."""
+        return [node for node in self.channels.volumes().values() if node is not None]
+
+    def boundWidgets(self) -> dict[str, object]:
+        return {"mirroring": self.ui.mirroringCheckBox, **self.box.widgets()}
+
+    def forget(self) -> None:
+        self.box.setParameters(None)
+
+    def show(self) -> None:
+        self.box.setParameters(self._parameters)
+        self._showModels()
+        self._showDevice()
+
+    def update(self) -> None:
+        self.channels.offerScansOnly(slicer.mrmlScene)
+        idle = not self._logic.busy
+        for widget in (self.ui.modelComboBox, self.ui.scansBox, self.ui.advancedButton):
+            widget.enabled = idle
+        self.box.setEnabled(idle)
+
+    def fillEmptyChannels(self) -> None:
+        """Choose volumes by their names for the channels that have none."""
+        if self._parameters is not None and not self._logic.busy:
+            if self.channels.fillEmpty(slicer.mrmlScene):
+                self._onVolumesChanged()
+
+    def onNodeAboutToBeRemoved(self, node) -> None:
+        """Nothing may take the place of what was chosen."""
+        if self._parameters is not None:
+            self.channels.forget(node)
+            self.box.forget(node)
+
+    def showDevices(self, hello: HelloResult) -> None:
+        """Offer the devices that the engine has found."""
+        if self._parameters is None:
+            return
+        devices = [(device.name, device.title) for device in hello.devices]
+        self._fillDevices([("auto", _("Automatic")), *devices])
+        self._showDevice()
+
+    def showDescription(self) -> None:
+        """What the model does, and how long it takes on the chosen device."""
+        label, model = self.ui.modelDescriptionLabel, self.model
+        label.text = describeModel(model, self._own.device) if model else ""
+        label.visible = bool(label.text)
+
+    def release(self) -> None:
+        super().release()
+        self._logic.helloed.disconnect(self.showDevices)
+        self.channels.release()
+        self.box.release()
+
+    def _showModels(self) -> None:
+        combo = self.ui.modelComboBox
+        self._models = self._logic.models()
+        names = [model.name for model in self._models]
+        wanted = self._own.modelName
+        with signalsBlocked(combo):
+            combo.clear()
+            for model in self._models:
+                combo.addItem(model.title)
+            combo.currentIndex = names.index(wanted) if wanted in names else (0 if names else -1)
+        self._showModel()
+
+    def _showModel(self) -> None:
+        model = self.model
+        self.showDescription()
+        self.ui.modelCardBrowser.setMarkdown(model.card if model else "")
+        self.ui.aboutModelButton.visible = bool(model and model.card)
+        self.channels.build(model.channels if model else ())
+        names = [channel.name for channel in self.channels.channels]
+        self.channels.setVolumes({name: channelVolume(self._own, name) for name in names})
+        self.fillEmptyChannels()
+        self.update()
+
+    def _fillDevices(self, devices: list[tuple[str, str]]) -> None:
+        combo = self.ui.deviceComboBox
+        with signalsBlocked(combo):
+            combo.clear()
+            for name, title in devices:
+                combo.addItem(title, name)
+
+    def _showDevice(self) -> None:
+        combo, device = self.ui.deviceComboBox, self._own.device
+        with signalsBlocked(combo):
+            if combo.findData(device) < 0:
+                combo.addItem(device, device)
+            combo.currentIndex = combo.findData(device)
+
+    def _choiceProblem(self) -> str:
+        return self.channels.problem() or self.box.problem(next(iter(self.volumes()), None))
+
+    def _boxPlace(self) -> tuple[Any, Lesion | None]:
+        """Where a new box goes: the reference volume, and the selected or largest lesion."""
+        reference = next(iter(self.channels.volumes().values()), None)
+        table = self._parameters.segment.lesionTable if self._parameters is not None else None
+        lesions = lesionsOf(table) if table is not None else []
+        selected = self._logic.selectedLesion
+        largest = next(iter(lesions), None)
+        return reference, selected if selected in lesions else largest
+
+    def _onModelChanged(self, *ignored) -> None:
+        if self._parameters is not None and self.model is not None:
+            self._own.modelName = self.model.name
+            self._showModel()
+            self._logic.notify()
+
+    def _onDeviceChanged(self, index: int) -> None:
+        if self._parameters is not None and index >= 0:
+            self._own.device = self.ui.deviceComboBox.itemData(index)
+            self.showDescription()
+
+    def _onVolumesChanged(self) -> None:
+        if self._parameters is None:
+            return
+        for name, node in self.channels.volumes().items():
+            setChannelVolume(self._own, name, node)
+        self.changed.emit()
+        self._logic.notify()
+
+    def _onPythonChanged(self) -> None:
+        python = self.ui.pythonLineEdit.text.strip()
+        qt.QSettings().setValue(PYTHON_SETTING, python)
+        if not self._logic.busy:
+            self._logic.setPython(python)

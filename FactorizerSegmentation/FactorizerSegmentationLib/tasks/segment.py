@@ -1,0 +1,75 @@
+"""Find the lesions: a new or updated segmentation node and a table of lesions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
+from FactorizerSegmentationLib.scene import segments, tables
+from FactorizerSegmentationLib.scene.subjects import putBeside
+from FactorizerSegmentationLib.scene.updates import Patch, belongsTo, updateInside
+from FactorizerSegmentationLib.scene.volumes import Place
+from FactorizerSegmentationLib.tasks.run import Run
+
+MODEL_ATTRIBUTE = "FactorizerSegmentation.Model"
+"""Says in the scene which model, of which version, made a segmentation."""
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """The nodes of a run and what it said.
+
+    Attributes:
+        segmentationNode: The segments, new or updated.
+        lesionTableNode: The lesions.
+        seconds: By stage of the computation.
+        device: Where it ran.
+        patch: What was changed in a segmentation that was there before, or None.
+    """
+
+    segmentationNode: Any
+    lesionTableNode: Any
+    seconds: Mapping[str, float]
+    device: str
+    patch: Patch | None = None
+
+
+class SegmentRun(Run[SegmentResult]):
+    """Segments the volumes; `finished` gets a `Segmented`."""
+
+    task = SEGMENT
+
+    def _particular(self) -> dict[str, object]:
+        return {"probabilities": False}
+
+    def _createNodes(self, result: SegmentResult) -> Segmented:
+        labelmap = result.labelmap.load()
+        place = self._place(result.labelmap, labelmap.shape)
+        target, patch = self._target(place), None
+        if target is not None and self._box is not None:
+            labels, world = result.model.labels, result.labelmap.matrix
+            patch = updateInside(target, labelmap, labels, place, self._box, world)
+        else:
+            target = self._create(result, labelmap, place)
+        title = _("{name} lesions") if self._box is None else _("{name} lesions inside the box")
+        tableNode = tables.createLesionTable(self._scene, result.lesions, self._name(title))
+        tables.markBoxed(tableNode, self._box is not None)
+        putBeside(tableNode, place.volumeNode)
+        return Segmented(target, tableNode, result.timings, result.device, patch)
+
+    def _target(self, place: Place):
+        """The segmentation to update, if it is still there and still fits."""
+        targetId = self._settings.targetId
+        node = self._scene.GetNodeByID(targetId) if targetId and self._box else None
+        fits = node is not None and place.volumeNode is not None
+        return node if fits and belongsTo(node, place.volumeNode) else None
+
+    def _create(self, result: SegmentResult, labelmap, place: Place):
+        name = self._name(_("{name} segmentation"))
+        node = segments.createSegmentation(self._scene, labelmap, result.model.labels, place, name)
+        node.SetAttribute(MODEL_ATTRIBUTE, f"{result.model.name} {result.model.version}")
+        return node

@@ -1,0 +1,96 @@
+"""What every run of a model is told: which model where, which scans, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.volumes import ScanFile
+
+
+class Precision(str, Enum):
+    """Number formats of a computation."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+@dataclass(frozen=True)
+class ModelChoice(Message):
+    """A model on a device. Runs with the same choice find it warm.
+
+    Attributes:
+        model: Its name, family or path.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        precision: One of `Precision`.
+        compiled: Translate the model by torch.compile, which makes its first run take long.
+    """
+
+    model: str
+    device: str = "auto"
+    precision: str = "float32"
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in tuple(Precision):
+            known = ", ".join(Precision)
+            raise BadInputError(f"The precision '{self.precision}' is not one of {known}.")
+
+
+@dataclass(frozen=True)
+class Study(Message):
+    """The scans of one study.
+
+    Attributes:
+        channels: The scan of each channel, by the model's channel names.
+        reference: Channel on whose grid the result is given; None takes the model's first channel.
+    """
+
+    channels: dict[str, ScanFile]
+    reference: str | None = None
+
+
+@dataclass(frozen=True)
+class RunOptions(Message):
+    """How a model is applied.
+
+    Attributes:
+        mirroring: Average over mirrored copies: along the model's axes, or all where it names none;
+            False never; None leaves it to the model.
+        overlap: Overlap of neighbouring windows, 0 to below 1; None leaves it to the model.
+        box: Where to look; None looks everywhere. Only windows that touch it are computed, and
+            outside it the result is empty.
+        quick: Lay the windows around the box: fewer, and not those of the whole scan.
+    """
+
+    mirroring: bool | None = None
+    overlap: float | None = None
+    box: WorldBox | None = None
+    quick: bool = False
+
+    def __post_init__(self) -> None:
+        if self.overlap is not None and not 0.0 <= self.overlap < 1.0:
+            raise BadInputError(
+                f"The overlap must be at least 0 and below 1, but it is {self.overlap:g}."
+            )
+
+
+@dataclass(frozen=True)
+class RunParams(Message):
+    """What every run is told.
+
+    Attributes:
+        choice: The model, and where it runs.
+        study: The scans.
+        output_dir: Existing folder for the .npy files of the result.
+        options: How the model is applied.
+    """
+
+    choice: ModelChoice
+    study: Study
+    output_dir: str
+    options: RunOptions = field(default_factory=RunOptions)

@@ -1,0 +1,54 @@
+"""Find the components that drove a result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from factorizer_engine.protocol.components import Component
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.runs import RunParams
+from factorizer_engine.protocol.tasks.task import Task
+from factorizer_engine.protocol.volumes import ScanFile
+
+
+@dataclass(frozen=True)
+class ComponentsParams(RunParams):
+    """A run that is explained: the `count` components that drive the result most.
+
+    Attributes:
+        count: How many components at most.
+        blocks: Names of the blocks to look into, such as "decoder.3.0"; None chooses.
+        region: Region by whose contribution components are ranked; None ranks by the largest
+            contribution to any region that was found.
+    """
+
+    count: int = 6
+    blocks: tuple[str, ...] | None = None
+    region: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise BadInputError(f"At least one component must be asked for, not {self.count}.")
+
+
+@dataclass(frozen=True)
+class ComponentsResult(Message):
+    """The components, most influential first.
+
+    Attributes:
+        model: The model.
+        components: What they are and what they drive.
+        heatmaps: Of every component, where it is active: float32, nonnegative, on the grid of the
+            reference scan.
+        note: What to know about the contributions, for people, or "".
+    """
+
+    model: ModelDescription
+    components: tuple[Component, ...]
+    heatmaps: tuple[ScanFile, ...]
+    note: str = ""
+
+
+COMPONENTS = Task("components", ComponentsParams, ComponentsResult)

@@ -1,0 +1,48 @@
+"""Find the lesions in the scans of a study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.runs import RunParams
+from factorizer_engine.protocol.tasks.task import Task
+from factorizer_engine.protocol.volumes import ScanFile
+
+
+@dataclass(frozen=True)
+class SegmentParams(RunParams):
+    """A run.
+
+    Attributes:
+        probabilities: Whether to write the probability maps too.
+    """
+
+    probabilities: bool = True
+
+
+@dataclass(frozen=True)
+class SegmentResult(Message):
+    """What a run found, on the grid of the reference scan.
+
+    Attributes:
+        model: The model; its labels are the values of the label map.
+        labelmap: uint8, 0 where there is nothing.
+        probabilities: float32 map of every region of the model, in its order; empty if they were
+            not asked for.
+        lesions: The connected pieces, measured.
+        timings: Seconds by stage.
+        device: Where it was computed.
+    """
+
+    model: ModelDescription
+    labelmap: ScanFile
+    probabilities: tuple[ScanFile, ...]
+    lesions: tuple[Lesion, ...]
+    timings: dict[str, float]
+    device: str
+
+
+SEGMENT = Task("segment", SegmentParams, SegmentResult)

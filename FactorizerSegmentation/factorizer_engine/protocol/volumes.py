@@ -1,0 +1,74 @@
+"""Volumes that two processes hand to each other."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.messages import Message, ProtocolError
+
+
+@dataclass(frozen=True)
+class ScanFile(Message):
+    """A volume in a .npy file.
+
+    Attributes:
+        path: The .npy file; voxels of shape (I, J, K), any real dtype, C or Fortran order.
+        affine: 4x4 matrix, row by row, from voxel indices (i, j, k, 1) to world coordinates in
+            mm, RAS+.
+        name: What to call the volume in messages.
+    """
+
+    path: str
+    affine: tuple[tuple[float, ...], ...]
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.affine) != 4 or any(len(row) != 4 for row in self.affine):
+            raise ProtocolError(f"The affine of '{self.name or self.path}' is not a 4x4 matrix.")
+
+    @classmethod
+    def save(
+        cls, array: np.ndarray, affine: np.ndarray, path: str | Path, name: str = ""
+    ) -> ScanFile:
+        """Write `array` (I, J, K) to `path` (.npy); transposed views are written without a copy.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
+        try:
+            np.save(path, array, allow_pickle=False)
+        except OSError as error:
+            if error.errno is None:  # numpy's own: fewer bytes than asked for were written
+                raise OSError(errno.ENOSPC, str(error), str(path)) from error
+            raise
+        rows = np.asarray(affine, dtype=np.float64).tolist()
+        return cls(str(path), tuple(tuple(row) for row in rows), name)
+
+    def load(self, mapped: bool = False) -> np.ndarray:
+        """The voxels, shape (I, J, K); `mapped` reads them lazily from the file.
+
+        Raises:
+            BadInputError: If the file is missing or not a .npy file of numbers.
+        """
+        title = self.name or Path(self.path).name
+        try:
+            array = np.load(self.path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        except FileNotFoundError as error:
+            raise BadInputError(f"The volume '{title}' was not found.", str(error)) from error
+        except (OSError, ValueError, EOFError) as error:
+            raise BadInputError(
+                f"The file of the volume '{title}' is damaged.", str(error)
+            ) from error
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+            raise BadInputError(f"The volume '{title}' does not hold plain numbers.")
+        return array
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """The affine as a (4, 4) float64 array."""
+        return np.array(self.affine, dtype=np.float64)

@@ -1,0 +1,43 @@
+"""Scans from the caller's files, and results into files for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from factorizer_engine.images.checks import check_shape
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.files import prepare_output_folder
+from factorizer_engine.protocol.volumes import ScanFile
+
+
+def load_scans(channels: Mapping[str, ScanFile]) -> dict[str, Scan]:
+    """The scans of a study, by channel, in memory.
+
+    Raises:
+        BadInputError: If a file is missing or damaged, or is no volume that can be used.
+    """
+    scans = {}
+    for channel, file in channels.items():
+        name = file.name or channel
+        voxels = file.load(mapped=True)
+        check_shape(name, voxels.shape)  # before they are read into memory
+        scans[channel] = Scan(np.array(voxels), file.matrix, name)
+    return scans
+
+
+def save_scan(scan: Scan, path: Path) -> ScanFile:
+    """Write a scan for the caller."""
+    return ScanFile.save(scan.array, scan.affine, path, scan.name)
+
+
+def check_space(folder: Path, scans: Mapping[str, Scan], maps: int) -> None:
+    """Make sure that a label map and some float32 maps fit, on the grid of the largest scan.
+
+    Raises:
+        BadInputError: If they do not.
+    """
+    voxels = max((scan.array.size for scan in scans.values()), default=0)
+    prepare_output_folder(folder, (1 + 4 * maps) * voxels)

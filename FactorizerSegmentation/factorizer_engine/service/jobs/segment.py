@@ -1,0 +1,47 @@
+"""The lesions in the scans of a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from factorizer_engine.protocol.files import prepare_output_folder
+from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.tasks.segment import SegmentParams, SegmentResult
+from factorizer_engine.protocol.volumes import ScanFile
+from factorizer_engine.service.engine import Engine
+
+if TYPE_CHECKING:
+    from factorizer_engine.inference.segmenter import SegmentationResult
+
+LOADED, SEGMENTED = 0.05, 0.97
+"""How far a run has come when the model is loaded, and when only writing is left."""
+
+
+def run(engine: Engine, params: SegmentParams, monitor: Monitor) -> SegmentResult:
+    """Segment the scans; the volumes of the result are written to the output folder."""
+    folder = prepare_output_folder(params.output_dir)
+    segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED))
+    from factorizer_engine.service.exchange import check_space, load_scans, save_scan
+
+    scans = load_scans(params.study.channels)
+    check_space(folder, scans, len(segmenter.bundle.description.regions) * params.probabilities)
+    result = engine.segment(segmenter, scans, params, monitor.span(LOADED, SEGMENTED))
+    monitor.report("writing", SEGMENTED)
+    return SegmentResult(
+        model=result.model,
+        labelmap=save_scan(result.labelmap, folder / "labelmap.npy"),
+        probabilities=_save_probabilities(result, folder) if params.probabilities else (),
+        lesions=tuple(result.lesions),
+        timings=dict(result.timings),
+        device=str(result.device),
+    )
+
+
+def _save_probabilities(result: SegmentationResult, folder: Path) -> tuple[ScanFile, ...]:
+    affine = result.labelmap.affine
+    pairs = zip(result.model.regions, result.probabilities, strict=True)
+    return tuple(
+        ScanFile.save(volume, affine, folder / f"probability_{number}.npy", region.title)
+        for number, (region, volume) in enumerate(pairs, start=1)
+    )

@@ -1,0 +1,262 @@
+"""An engine process whose work is made up, to test the process, its drivers and the panels.
+
+Run as a program by the tests. It is the real worker with jobs that need no torch; the environment
+variable FAKE_ENGINE, or else the name of the model in `load_model`, says what the jobs do:
+
+    answer      report progress, then give a result (as under any name that is not listed)
+    spill       the same, with results for the whole scan though only a box was asked for
+    gate        report progress, and give the result when the file named by FAKE_GATE exists
+    chatter     write to standard output in several ways, and read standard input
+    rewind      report progress that goes back
+    refuse      end with an error that is the user's to solve
+    fail        end with a defect
+    exhaust     run out of memory
+    exit        try to leave the process
+    obey        work until told to cancel
+    fumble      the same, and then fail in another way
+    ignore      the same, and then give a result nevertheless
+    hang        work on and ignore everything
+    end         end the process
+    crash       end it by a signal
+
+FAKE_ENGINE knows these too, which are not about jobs:
+
+    babble      answer among lines that are no protocol, with every byte sent alone
+    incomplete  end as a Python without a package does
+    newer       say that it speaks a later protocol
+
+With FAKE_ENGINE the process outlives its input if it is at work then, so that tests see whether it
+is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from factorizer_engine.protocol.components import Component, Term
+from factorizer_engine.protocol.devices import Device
+from factorizer_engine.protocol.errors import BadInputError, CancelledError
+from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.models import Label, ModelDescription
+from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.components import (
+    COMPONENTS,
+    ComponentsParams,
+    ComponentsResult,
+)
+from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
+from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL, LoadModelResult
+from factorizer_engine.protocol.tasks.models import MODELS, ModelsResult
+from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams, SegmentResult
+from factorizer_engine.protocol.triples import triple
+from factorizer_engine.protocol.volumes import ScanFile
+from factorizer_engine.service import worker
+
+BEHAVIOUR = os.environ.get("FAKE_ENGINE", "")
+LABELS = (Label(1, "Core", (200, 60, 50)), Label(4, "Enhancing", (240, 200, 60)))
+CORE, ENHANCING = (slice(1, 4), slice(2, 4), slice(1, 3)), (slice(4, 6), slice(2, 4), slice(1, 3))
+
+
+def half(monitor: Monitor) -> None:
+    monitor.report("half", 0.5)
+
+
+def wait_at_the_gate(monitor: Monitor) -> None:
+    half(monitor)
+    while not Path(os.environ["FAKE_GATE"]).exists():
+        time.sleep(0.02)
+
+
+def chatter(monitor: Monitor) -> None:
+    print("printed by Python")
+    os.write(1, b"written by native code\n")
+    subprocess.run([sys.executable, "-c", "print('printed by a child')"], check=True)
+    assert sys.stdin.read() == ""
+
+
+def rewind(monitor: Monitor) -> None:
+    for stage, fraction in (("one", 0.2), ("two", 0.7), ("three", 0.5), ("four", 0.9)):
+        monitor.report(stage, fraction)
+
+
+def refuse(monitor: Monitor) -> None:
+    raise BadInputError("FLAIR and T1 do not overlap.", "some background")
+
+
+def fail(monitor: Monitor) -> None:
+    raise KeyError("no such key")
+
+
+def exhaust(monitor: Monitor) -> None:
+    raise MemoryError
+
+
+def leave(monitor: Monitor) -> None:
+    sys.exit(3)
+
+
+def obey(monitor: Monitor) -> None:
+    while True:
+        monitor.report("waiting", 0.5)
+        time.sleep(0.01)
+
+
+def fumble(monitor: Monitor) -> None:
+    try:
+        obey(monitor)
+    except CancelledError:
+        raise OSError("closed") from None
+
+
+def ignore(monitor: Monitor) -> None:
+    try:
+        obey(monitor)
+    except CancelledError:
+        pass
+
+
+def hang(monitor: Monitor) -> None:
+    monitor.report("working", 0.1)
+    time.sleep(600)
+
+
+def end(monitor: Monitor) -> None:
+    os._exit(3)
+
+
+def crash(monitor: Monitor) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+BEHAVIOURS: dict[str, Callable[[Monitor], None]] = {
+    "gate": wait_at_the_gate,
+    "chatter": chatter,
+    "rewind": rewind,
+    "refuse": refuse,
+    "fail": fail,
+    "exhaust": exhaust,
+    "exit": leave,
+    "obey": obey,
+    "fumble": fumble,
+    "ignore": ignore,
+    "hang": hang,
+    "end": end,
+    "crash": crash,
+}
+
+
+def behave(monitor: Monitor, name: str = "") -> None:
+    BEHAVIOURS.get(BEHAVIOUR or name, half)(monitor)
+
+
+def describe(name: str = "fake") -> ModelDescription:
+    return ModelDescription(name, "1", "glioma", "Fake", "", (), (), LABELS)
+
+
+def hello(params: object, monitor: Monitor) -> HelloResult:
+    return HelloResult("fake", {}, (Device("cpu", "Processor (fake)"),))
+
+
+def models(params: object, monitor: Monitor) -> ModelsResult:
+    behave(monitor)
+    return ModelsResult(())
+
+
+def load_model(params: ModelChoice, monitor: Monitor) -> LoadModelResult:
+    behave(monitor, params.model)
+    return LoadModelResult(describe(params.model), "cpu")
+
+
+def segment(params: SegmentParams, monitor: Monitor) -> SegmentResult:
+    """A core and an enhancing block, and one lesion for each; in a box only what lies there."""
+    behave(monitor)
+    reference = params.study.channels[params.study.reference or ""]
+    labelmap = np.zeros(reference.load().shape, np.uint8)
+    labelmap[CORE], labelmap[ENHANCING] = 1, 4
+    if params.options.box is not None and BEHAVIOUR != "spill":
+        part = params.options.box.part_of(labelmap.shape, reference.matrix)
+        inside = np.zeros(labelmap.shape, bool)
+        inside[part] = params.options.box.mask(part, reference.matrix)
+        labelmap[~inside] = 0
+    path = Path(params.output_dir) / "labelmap.npy"
+    scan = ScanFile.save(labelmap, reference.matrix, path)
+    lesions = tuple(
+        Lesion(number, label.value, label.name, volume, 9.0, centroid(reference, box), 0.8)
+        for number, (label, box, volume) in enumerate(
+            zip(LABELS, (CORE, ENHANCING), (1.5, 4.0), strict=True), start=1
+        )
+    )
+    return SegmentResult(describe(), scan, (), lesions, {"segmenting": 2.0}, "cpu")
+
+
+def centroid(reference: ScanFile, box: tuple[slice, ...]) -> tuple[float, float, float]:
+    middle = [(part.start + part.stop - 1) / 2 for part in box]
+    return triple((reference.matrix @ [*middle, 1.0])[:3].tolist())
+
+
+def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
+    """As many components as asked for, each weaker than the one before."""
+    behave(monitor)
+    reference = params.study.channels[params.study.reference or ""]
+    found, heatmaps = [], []
+    for number in range(params.count):
+        heatmap = np.zeros(reference.load().shape, np.float32)
+        heatmap[CORE] = np.linspace(0.5, 1.0, heatmap[CORE].size).reshape(heatmap[CORE].shape)
+        heatmap *= 4.0 / (number + 1)
+        path = Path(params.output_dir) / f"heatmap{number}.npy"
+        heatmaps.append(ScanFile.save(heatmap, reference.matrix, path))
+        contributions = {"ET": 2.0 / (number + 1), "WT": 0.5}
+        term = Term(0, "decoder.3.0", number, 0)
+        found.append(Component(term, f"Component {number + 1}", contributions, (0.0, 4.0)))
+    note = f"Ranked for {params.region}." if params.region else ""
+    return ComponentsResult(describe(), tuple(found), tuple(heatmaps), note)
+
+
+class Babble:
+    """A stream in which lines come among others that are no protocol, every byte by itself."""
+
+    def __init__(self, sink) -> None:
+        self._sink = sink
+
+    def write(self, line: bytes) -> None:
+        for byte in "Überraschung: no JSON\n{}\n".encode() + line:
+            self._sink.write(bytes([byte]))
+
+    def flush(self) -> None:
+        pass
+
+
+def main() -> None:
+    if BEHAVIOUR == "incomplete":
+        sys.exit("ModuleNotFoundError: No module named 'safetensors'")
+    if BEHAVIOUR == "newer":
+        worker.PROTOCOL_VERSION += 1
+        worker.__version__ = "9.9"
+    source, sink = worker.claim_standard_streams()
+    handlers = {
+        HELLO.name: hello,
+        MODELS.name: models,
+        LOAD_MODEL.name: load_model,
+        SEGMENT.name: segment,
+        COMPONENTS.name: components,
+    }
+    worker.Worker(
+        handlers,
+        source,
+        Babble(sink) if BEHAVIOUR == "babble" else sink,
+        exit_process=(lambda code: None) if BEHAVIOUR else os._exit,
+    ).serve()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The panels in the stand-in window, with a model and the scans that it takes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from module.panels.user import AFFINE, NAMES, SHAPE, current_widget
+
+
+@pytest.fixture
+def add_model(tmp_path, monkeypatch):
+    """Installs models as far as the panels read them: `add_model("stroke", ("DWI",))`."""
+    models = tmp_path / "models"
+    monkeypatch.setenv("FACTORIZER_MODELS", str(models))
+
+    def add(name, channels=NAMES, regions=("ET", "WT"), seconds=None) -> None:
+        section = {
+            "name": name,
+            "family": name,
+            "title": f"Model {name}",
+            "channels": [{"name": channel, "aliases": []} for channel in channels],
+            "regions": [
+                {"name": region, "label": number, "title": f"The {region}"}
+                for number, region in enumerate(regions, start=1)
+            ],
+            "labels": [],
+            "expected_seconds": {"cpu": seconds} if seconds else {},
+        }
+        metadata = {"version": "1", "description": "For tests.", "factorizer": section}
+        configs = models / name / "configs"
+        configs.mkdir(parents=True)
+        (configs / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+
+    return add
+
+
+@pytest.fixture
+def widget(host, scene, monkeypatch, add_model):
+    """The module's widget in an empty scene, with one model; its engine ends with the test."""
+    from FactorizerSegmentationLib.engine import process
+
+    monkeypatch.setattr(process, "KILL_AFTER_MS", 300)
+    add_model("fake")
+    widget = host.select_module("FactorizerSegmentation")
+    widget.logic.getParameterNode().inputs.modelName = "fake"
+    widget.enter()
+    yield current_widget()
+    widget = current_widget()
+    widget.logic.engine.stop()
+    scene.Clear(False)
+    host.process_events()
+    widget.segmentPanel.inputs.ui.pythonLineEdit.text = ""
+
+
+@pytest.fixture
+def panel(widget):
+    """The panel that segments."""
+    return widget.segmentPanel
+
+
+@pytest.fixture
+def volumes(host, widget, add_volume):
+    """The four scans, matched by name."""
+    nodes = {name: add_volume(name, SHAPE, AFFINE) for name in NAMES}
+    host.process_events()
+    return nodes
