@@ -17,8 +17,9 @@ from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.cli import main
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import load_config
+from factorizer_engine.training.description import regions_and_labels
 from factorizer_engine.training.evaluation.evaluation import evaluate
-from factorizer_engine.training.export.export import export, regions_and_labels
+from factorizer_engine.training.export.export import export
 from factorizer_engine.training.records.records import open_run
 from factorizer_engine.training.run.run import train
 from factorizer_engine.training.run.state import load_checkpoint

@@ -14,7 +14,7 @@ from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.data.checks import CheckReport, UnfitDataError, check_dataset
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import make_split
-from factorizer_engine.training.export.export import check_description
+from factorizer_engine.training.description import describe
 from factorizer_engine.training.run.networks import (
     build_network,
     load_matching_weights,
@@ -39,7 +39,7 @@ def check_training(config: TrainingConfig) -> CheckReport:
     """
     check_folders(config)
     dataset = open_dataset(config.data)
-    check_description(config.bundle, dataset.channels, dataset.regions, dataset.labels)
+    describe(config.name, config.bundle, dataset.channels, dataset.regions, dataset.labels)
     report = check_dataset(dataset)
     if report.problems:
         raise UnfitDataError(report)
