@@ -86,11 +86,11 @@ def open_dataset(section: DataSection) -> Dataset:
         )
     labels = labels or {f"label {v}": v for v in sorted({v for r in regions.values() for v in r})}
     exclude = frozenset(section.exclude)
-    cases = _bids_cases(root, channels) if is_bids else _msd_cases(root, len(channels))
-    unknown = sorted(exclude - {case.name for case in cases})
+    found = _bids_cases(root, channels) if is_bids else _msd_cases(root, len(channels))
+    unknown = sorted(exclude - {case.name for case in found})
     if unknown:
         raise BadInputError(f"The excluded case '{unknown[0]}' is not in {root.name}.")
-    cases = tuple(case for case in cases if case.name not in exclude)
+    cases = tuple(case for case in found if case.name not in exclude)
     if not cases:
         raise BadInputError(f"The dataset {root} has no labelled cases.")
     unlabelled = () if is_bids else _unlabelled(root, cases, exclude)

@@ -64,6 +64,7 @@ def evaluate(
     dataset = dataset.only(list(cases) or _names(dataset, split, use))
     if predictions is not None:
         return score_cases(FolderPredictor(Path(predictions)), dataset, output, monitor=monitor)
+    assert model is not None  # as seen above
     predictor = open_model(model, device, precision, tta)
     if robustness:
         return measure_robustness(predictor, dataset, output, monitor=monitor)

@@ -70,10 +70,11 @@ class Run:
     @property
     def measured_seconds(self) -> dict[str, float]:
         """Kind of device to the median seconds of a case, as the evaluation took them."""
-        machine = (self.evaluation or {}).get("machine")
+        evaluation = self.evaluation or {}
+        machine = evaluation.get("machine")
         if not machine:
             return {}
-        return {machine["kind"]: round(median(self.evaluation["seconds"].values()), 1)}
+        return {machine["kind"]: round(median(evaluation["seconds"].values()), 1)}
 
     def measured_of(self, model: str) -> Run:
         """The run with only what was measured of this model, by its fingerprint."""

@@ -68,11 +68,11 @@ def check_room(config: TrainingConfig, dataset: Dataset, weights: int) -> None:
         disk = existing.stat().st_dev
         place, sum_of_others, others = needs.get(disk, (existing, 0, []))
         needs[disk] = place, sum_of_others + needed, [*others, what]
-    for place, needed, what in needs.values():
+    for place, needed, kinds in needs.values():
         free = shutil.disk_usage(place).free
         if needed > free:
             raise BadInputError(
-                f"The {' and '.join(what)} need {_size(needed)}, "
+                f"The {' and '.join(kinds)} need {_size(needed)}, "
                 f"but {place} has only {_size(free)} free."
             )
 

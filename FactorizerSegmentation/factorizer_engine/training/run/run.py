@@ -68,10 +68,11 @@ def _train(config: TrainingConfig, resume: bool) -> Path:
     device = _own_device(config.run.device)
     with joined_team(device) as team:
         folder = config.output
+        split = Split()
         if team.leads:
             _open_folder(folder, resume)
             split = make_split(config.split, _volumes(config, dataset, resume))
-        split = team.agree(split if team.leads else None)
+        split = team.agree(split)
         with RunDisplay(team.leads, config.run.log_every) as display:
             trainer = Trainer(config, dataset, split, device, team, display)
             if team.leads:

@@ -20,8 +20,8 @@ def stop_signals(request: Callable[[], None]) -> Iterator[None]:
 
     # Python lets only the main thread handle signals; elsewhere that thread's owner does.
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            previous[number] = signal.signal(number, handle)
+        for kind in (signal.SIGTERM, signal.SIGINT):
+            previous[kind] = signal.signal(kind, handle)
     try:
         yield
     finally:
