@@ -239,7 +239,7 @@ def _value(
 
 def _read_series(series: Series) -> Scan:
     slices, affine = _stack(series)
-    return Scan(_voxels(series, slices), affine, series.title)
+    return Scan.of(_voxels(series, slices), affine, series.title)
 
 
 def _stack(series: Series) -> tuple[list[Slice], np.ndarray]:

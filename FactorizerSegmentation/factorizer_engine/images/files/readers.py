@@ -193,7 +193,7 @@ def _read_nifti(path: Path) -> Scan:
         raise _damaged(path, error) from error
     if array.dtype == np.float64:
         array = array.astype(np.float32)
-    return Scan(array.astype(array.dtype.newbyteorder("="), copy=False), affine, scan_name(path))
+    return Scan.of(array.astype(array.dtype.newbyteorder("="), copy=False), affine, scan_name(path))
 
 
 def _nifti_header(path: Path) -> nib.Nifti1Header | None:
@@ -269,7 +269,7 @@ def _read_itk(path: Path) -> Scan:
     check_type(path.name, array.dtype)
     if array.dtype == np.float64:
         array = array.astype(np.float32)
-    return Scan(array.transpose(2, 1, 0), affine, scan_name(path))
+    return Scan.of(array.transpose(2, 1, 0), affine, scan_name(path))
 
 
 def _itk_affine(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from factorizer_engine.images.checks import check_scan
 from factorizer_engine.images.files.readers import read_scan
-from factorizer_engine.images.geometry import Grid, overlap_fraction, same_grid
+from factorizer_engine.images.geometry import overlap_fraction, same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.training.config import TrainingConfig
@@ -133,7 +133,7 @@ def check_dataset(dataset: Dataset) -> CheckReport:
             findings.append(Finding(_short(case.label), str(error)))
             continue
         findings += _check_label(case, label, dataset)
-        if scans and not same_grid(Grid.of(scans[0]), Grid.of(label)):
+        if scans and not same_grid(scans[0].grid, label.grid):
             message = _grids_differ(label, scans[0])
             findings.append(Finding(_short(case.label), message))
         for name, values in dataset.regions.items():
@@ -236,7 +236,7 @@ def _check_images(case: Case, dataset: Dataset, scans: list[Scan]) -> Iterator[F
             check_scan(scan)
         except EngineError as error:
             yield Finding(_short(file), str(error))
-        if overlap_fraction(Grid.of(scans[0]), Grid.of(scan)) < _MIN_OVERLAP:
+        if overlap_fraction(scans[0].grid, scan.grid) < _MIN_OVERLAP:
             yield Finding(_short(file), "The image does not overlap the first channel in space.")
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
@@ -88,7 +87,7 @@ def measure_robustness(
             reference = next(iter(scans))
             found = segmenter.segment(changed, reference, RunOptions(mirroring=tta)).labelmap
             scores[perturbation.name][name] = _dice(found, label, dataset.regions)
-            there = resample(label, Grid.of(changed[reference]), "nearest")
+            there = resample(label, changed[reference].grid, "nearest")
             of_labels[perturbation.name][name] = _dice(there, label, dataset.regions)
     result = {
         "note": note,
@@ -118,7 +117,7 @@ def mean_of_label(entry: Mapping[str, Any], region: str) -> float:
 
 
 def _dice(found: Scan, label: Scan, regions: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    there = resample(found, Grid.of(label), "nearest").array
+    there = resample(found, label.grid, "nearest").array
     return {
         region: region_dice(np.isin(there, values), np.isin(label.array, values))
         for region, values in regions.items()

@@ -14,7 +14,7 @@ import torch
 
 from factorizer_engine.images.files.readers import read_scan
 from factorizer_engine.images.files.writers import write_nifti
-from factorizer_engine.images.geometry import Grid, same_grid
+from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.progress import Monitor
@@ -99,7 +99,7 @@ def score_case(
     Raises:
         BadInputError: If the grids differ.
     """
-    if not same_grid(Grid.of(prediction), Grid.of(reference)):
+    if not same_grid(prediction.grid, reference.grid):
         raise BadInputError(
             f"The label maps {prediction.name or 'predicted'} and {reference.name} "
             "lie on different grids."
@@ -214,6 +214,6 @@ def model_inputs(segmenter: Segmenter, case: Case) -> tuple[dict[str, Scan], Sca
             f"{segmenter.bundle.description.name} takes {len(names)}."
         )
     scans, label = dict(zip(names, found, strict=True)), read_scan(case.label)
-    grid = Grid.of(label)
-    first = next((n for n in names if same_grid(Grid.of(scans[n]), grid)), names[0])
+    grid = label.grid
+    first = next((n for n in names if same_grid(scans[n].grid, grid)), names[0])
     return {first: scans.pop(first), **scans}, label
