@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from factorizer_engine.images.checks import check_scan
+from factorizer_engine.images.checks import MIN_OVERLAP, check_scan
 from factorizer_engine.images.files.readers import read_scan
 from factorizer_engine.images.geometry import overlap_fraction, same_grid
 from factorizer_engine.images.scan import Scan
@@ -28,7 +28,6 @@ from factorizer_engine.training.run.networks import (
     network_spec,
 )
 
-_MIN_OVERLAP = 0.05
 # last.pt holds network, average and two moments, and exists twice while it is replaced; best.pt and
 # final.pt hold the average.
 _BYTES_PER_WEIGHT = (2 * 4 + 2) * 4
@@ -156,7 +155,7 @@ def check_dataset(dataset: Dataset) -> CheckReport:
 def lesion_volume(label: Scan, dataset: Dataset) -> float:
     """Volume in mL of all regions together."""
     values = sorted({v for region in dataset.regions.values() for v in region})
-    return float(np.isin(label.array, values).sum() * np.prod(label.spacing) / 1000.0)
+    return label.grid.volume_ml(int(np.isin(label.array, values).sum()))
 
 
 def check_room(config: TrainingConfig, dataset: Dataset, weights: int) -> None:
@@ -236,7 +235,7 @@ def _check_images(case: Case, dataset: Dataset, scans: list[Scan]) -> Iterator[F
             check_scan(scan)
         except EngineError as error:
             yield Finding(_short(file), str(error))
-        if overlap_fraction(scans[0].grid, scan.grid) < _MIN_OVERLAP:
+        if overlap_fraction(scans[0].grid, scan.grid) < MIN_OVERLAP:
             yield Finding(_short(file), "The image does not overlap the first channel in space.")
 
 

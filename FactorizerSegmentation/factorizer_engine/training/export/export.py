@@ -24,8 +24,6 @@ from factorizer_engine.training.records.records import Run, open_run
 from factorizer_engine.training.run.networks import network_spec
 from factorizer_engine.training.run.state import load_checkpoint
 
-_COLORS = ((230, 75, 53), (77, 187, 213), (0, 160, 135), (243, 155, 127), (132, 145, 180))
-
 
 def export(
     run: str | Path | Sequence[str | Path],
@@ -180,7 +178,7 @@ def regions_and_labels(
     for index, value in enumerate(sorted(set(painted.values()))):
         fields = {
             "name": names.get(value, f"Label {value}").capitalize(),
-            "color": _COLORS[index % len(_COLORS)],
+            "color": conventions.PALETTE[index % len(conventions.PALETTE)],
             "terminology": conventions.LESION,
             **label_extras.get(value, {}),
         }
