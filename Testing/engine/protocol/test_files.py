@@ -1,4 +1,4 @@
-"""Folders that results are written into."""
+"""Results on disk: complete or not at all, in folders that were tried beforehand."""
 
 from __future__ import annotations
 
