@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from engine.training.blobs import write_image
+from factorizer_engine.cli.training import train as train_command
+from factorizer_engine.inference import device
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import load_config
 from factorizer_engine.training.records.history import History
-from factorizer_engine.training.run import run as running
 from factorizer_engine.training.run.networks import build_network, network_spec
-from factorizer_engine.training.run.run import train, train_command
+from factorizer_engine.training.run.run import train
 
 
 def label(root: Path, number: int = 2) -> Path:
@@ -224,7 +225,7 @@ def test_a_disk_that_fills_up_meanwhile_is_one_sentence(
 
 
 def test_a_device_that_is_not_there_is_one_sentence(settings, write_config, monkeypatch):
-    monkeypatch.setattr(running.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(device, "_usable", lambda name: name == "cpu")
     settings["run"]["device"] = "cuda"
-    with pytest.raises(BadInputError, match="No CUDA device is available"):
+    with pytest.raises(BadInputError, match="device 'cuda' is not usable on this computer; choose"):
         train(load_config(write_config(settings)))

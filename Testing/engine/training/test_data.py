@@ -19,9 +19,10 @@ from factorizer_engine.training.config import (
     load_config,
 )
 from factorizer_engine.training.data.cases import CaseCache, read_channels
-from factorizer_engine.training.data.checks import check_dataset, check_training
+from factorizer_engine.training.data.checks import check_dataset
 from factorizer_engine.training.data.dataset import open_dataset
 from factorizer_engine.training.data.splits import make_split, stratified_folds
+from factorizer_engine.training.run.checks import check_training
 
 
 def problems(root) -> list[str]:

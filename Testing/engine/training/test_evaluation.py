@@ -10,17 +10,13 @@ import numpy as np
 import pytest
 
 from engine.training.blobs import write_image
+from factorizer_engine.cli.evaluation import differences_table, results_table
 from factorizer_engine.images.files.readers import read_scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.evaluation.comparison import compare
-from factorizer_engine.training.evaluation.evaluation import (
-    compare_command,
-    differences_table,
-    evaluate_command,
-    results_table,
-)
+from factorizer_engine.training.evaluation.evaluation import evaluate
 from factorizer_engine.training.evaluation.metrics import WORST_HD95_MM, lesion_f1, score_region
-from factorizer_engine.training.evaluation.scoring import score_case
+from factorizer_engine.training.evaluation.scoring import read_results, score_case
 
 MM = (1.0, 1.0, 1.0)
 
@@ -96,7 +92,7 @@ def predictions(dataset_dir, tmp_path):
 
 
 def test_label_maps_are_scored_into_tables(dataset_dir, predictions, tmp_path):
-    result = evaluate_command(dataset_dir, tmp_path / "out", predictions=predictions)
+    result = evaluate(dataset_dir, tmp_path / "out", predictions=predictions)
     assert set(result["cases"]) == {f"blob_{n}" for n in range(6)}
     dice = [scores["whole"]["dice"] for scores in result["cases"].values()]
     assert 0.7 < min(dice) and max(dice) < 1
@@ -112,42 +108,42 @@ def test_label_maps_are_scored_into_tables(dataset_dir, predictions, tmp_path):
 def test_a_missing_prediction_is_named(dataset_dir, predictions, tmp_path):
     (predictions / "blob_2.nii.gz").unlink()
     with pytest.raises(BadInputError, match="no label map of the case blob_2"):
-        evaluate_command(dataset_dir, tmp_path / "out", predictions=predictions)
+        evaluate(dataset_dir, tmp_path / "out", predictions=predictions)
 
 
 def test_a_prediction_on_another_grid_is_refused(dataset_dir, predictions, tmp_path):
     scan = read_scan(predictions / "blob_0.nii.gz")
     write_image(predictions / "blob_0.nii.gz", scan.array, spacing=3.0)
     with pytest.raises(BadInputError, match="different grids"):
-        evaluate_command(dataset_dir, tmp_path / "out", predictions=predictions)
+        evaluate(dataset_dir, tmp_path / "out", predictions=predictions)
 
 
 def test_held_out_cases_of_a_configuration_are_evaluated(
     settings, write_config, predictions, tmp_path
 ):
     from factorizer_engine.training.config import load_config
-    from factorizer_engine.training.data.checks import check_training
     from factorizer_engine.training.data.splits import make_split
+    from factorizer_engine.training.run.checks import check_training
 
     path = write_config(settings)
     config = load_config(path)
     make_split(config.split, check_training(config).volumes)
-    result = evaluate_command(path, tmp_path / "out", predictions=predictions)
+    result = evaluate(path, tmp_path / "out", predictions=predictions)
     assert list(result["cases"]) == ["blob_5"]
-    result = evaluate_command(path, tmp_path / "out", predictions=predictions, cases=["blob_1"])
+    result = evaluate(path, tmp_path / "out", predictions=predictions, cases=["blob_1"])
     assert list(result["cases"]) == ["blob_1"]
 
 
 def test_a_consistent_difference_is_clear_and_noise_is_not(dataset_dir, predictions, tmp_path):
-    evaluate_command(dataset_dir, tmp_path / "a", predictions=predictions)
-    evaluate_command(dataset_dir, tmp_path / "b", predictions=dataset_dir / "labelsTr")
-    differences = compare_command(tmp_path / "a", tmp_path / "b")
+    evaluate(dataset_dir, tmp_path / "a", predictions=predictions)
+    evaluate(dataset_dir, tmp_path / "b", predictions=dataset_dir / "labelsTr")
+    differences = compare(*(read_results(tmp_path / n) for n in "ab"))
     dice = next(d for d in differences if (d.region, d.metric) == ("whole", "dice"))
     assert dice.is_clear and 0 < dice.low <= dice.mean <= dice.high and dice.second == 1.0
     parts = [d.mean for d in differences if d.metric == "dice" and d.region != "mean"]
     mean = next(d for d in differences if (d.region, d.metric) == ("mean", "dice"))
     assert len(parts) > 1 and mean.mean == pytest.approx(sum(parts) / len(parts))
-    same = compare_command(tmp_path / "a", tmp_path / "a")
+    same = compare(*(read_results(tmp_path / n) for n in "aa"))
     assert not any(d.is_clear for d in same)
     assert differences_table(differences).row_count == len(differences)
 

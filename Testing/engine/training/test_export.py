@@ -17,8 +17,9 @@ from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.cli import main
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import load_config
-from factorizer_engine.training.evaluation.evaluation import evaluate_command
-from factorizer_engine.training.export.export import export, regions_and_labels
+from factorizer_engine.training.description import regions_and_labels
+from factorizer_engine.training.evaluation.evaluation import evaluate
+from factorizer_engine.training.export.export import export
 from factorizer_engine.training.records.records import open_run
 from factorizer_engine.training.run.run import train
 from factorizer_engine.training.run.state import load_checkpoint
@@ -74,9 +75,7 @@ def test_the_card_tells_the_split_the_time_and_the_scores(run, tmp_path):
 
 def test_an_exported_model_is_evaluated_and_its_card_then_says_so(run, tmp_path):
     export(run, tmp_path / "models" / "blobs")
-    result = evaluate_command(
-        run, run / "evaluation", model=str(tmp_path / "models" / "blobs"), keep=True
-    )
+    result = evaluate(run, run / "evaluation", model=str(tmp_path / "models" / "blobs"), keep=True)
     assert list(result["cases"]) == ["blob_5"]
     assert (run / "evaluation" / "segmentations" / "blob_5.nii.gz").is_file()
     bundle = export(run, tmp_path / "models" / "blobs", overwrite=True)
@@ -95,7 +94,7 @@ def test_an_exported_model_is_evaluated_and_its_card_then_says_so(run, tmp_path)
 
 def test_robustness_of_an_exported_model_goes_into_its_card(run, tmp_path):
     export(run, tmp_path / "models" / "blobs")
-    result = evaluate_command(
+    result = evaluate(
         run, run / "evaluation", model=str(tmp_path / "models" / "blobs"), robustness=True
     )
     assert result["cases"] == ["blob_5"]
@@ -111,7 +110,7 @@ def test_what_was_measured_of_another_model_is_not_in_the_card(
 ):
     model = str(export(run, tmp_path / "models" / "blobs").description.path)
     for robustness in (False, True):
-        evaluate_command(run, run / "evaluation", model=model, robustness=robustness)
+        evaluate(run, run / "evaluation", model=model, robustness=robustness)
     assert "Not evaluated" not in export(run, model, overwrite=True).description.card
     final = load_checkpoint(run / "final.pt")
     final["network"]["stem.weight"] *= 1.1
@@ -133,7 +132,7 @@ def test_what_was_measured_of_another_model_is_not_in_the_card(
 def test_the_command_line_says_when_results_are_left_out(run, tmp_path, capsys, evaluated, is_said):
     model = tmp_path / "models" / "blobs"
     export(run, model, dtype=evaluated)
-    evaluate_command(run, run / "evaluation", model=str(model))
+    evaluate(run, run / "evaluation", model=str(model))
     with pytest.raises(SystemExit):
         main(["export", str(run), "-o", str(model), "--replace"])
     assert ("are of another model" in " ".join(capsys.readouterr().out.split())) == is_said
@@ -143,15 +142,13 @@ def test_the_card_of_an_ensemble_is_about_the_ensemble(run, tmp_path):
     swapped = {"validation": ["blob_5"], "held_out": ["blob_4"]}
     other = changed_copy(run, tmp_path / "o", "split.json", lambda split: split.update(swapped))
     alone = str(export(run, tmp_path / "models" / "blobs").description.path)
-    evaluate_command(run, run / "evaluation", model=alone, cases=["blob_4"])
+    evaluate(run, run / "evaluation", model=alone, cases=["blob_4"])
     both = export([run, other], tmp_path / "models" / "both")
     assert "Not evaluated" in both.description.card, "one network was"
     assert "### Network 1" in both.description.card and "### Network 2" in both.description.card
     assert "| choice of weights and settings | blob_4, blob_5 |" in both.description.card
     assert "| held out | none |" in both.description.card
-    evaluate_command(
-        other, other / "evaluation", model=str(both.description.path), cases=["blob_4"]
-    )
+    evaluate(other, other / "evaluation", model=str(both.description.path), cases=["blob_4"])
     both = export([run, other], both.description.path, overwrite=True)
     assert "training or the choice of weights used blob_4**" in both.description.card
 
@@ -169,7 +166,7 @@ def test_the_card_knows_what_the_runs_before_were_trained_on(run, tmp_path, caps
     said = " ".join(capsys.readouterr().out.split())
     assert "validates on blob_2, but the weights that it begins with were trained on that" in said
     model = str(export(following, tmp_path / "models" / "blobs").description.path)
-    evaluate_command(following, following / "evaluation", model=model, use="held_out")
+    evaluate(following, following / "evaluation", model=model, use="held_out")
     card = export(following, model, overwrite=True).description.card
     assert "| training | blob_0, blob_1, blob_2, blob_4, blob_5 |" in card
     assert "| held out | none |" in card
@@ -187,7 +184,7 @@ def test_runs_of_earlier_versions_do_not_tell_what_was_seen_before(run, tmp_path
 
 def test_the_card_admits_that_evaluated_cases_were_trained_on(run, tmp_path):
     model = str(export(run, tmp_path / "models" / "blobs").description.path)
-    evaluate_command(run, run / "evaluation", model=model, cases=["blob_1", "blob_4", "blob_5"])
+    evaluate(run, run / "evaluation", model=model, cases=["blob_1", "blob_4", "blob_5"])
     card = export(run, tmp_path / "models" / "blobs", overwrite=True).description.card
     assert "of which training or the choice of weights used blob_1, blob_4**" in card
     assert "neither trained on" not in card

@@ -13,6 +13,7 @@ from factorizer_engine.training.records import machine
 from factorizer_engine.training.records.history import History, has_tensorboard, read_history
 from factorizer_engine.training.run.loop import Trainer
 from factorizer_engine.training.run.run import train
+from factorizer_engine.training.run.validation import Validator
 
 
 def board(folder) -> dict[str, list[tuple[int, float]]]:
@@ -85,7 +86,7 @@ def test_the_best_weights_are_those_of_the_best_validation(settings, write_confi
     def scored(*arguments):
         return {"blob_4": [next(scores)] * 2}
 
-    monkeypatch.setattr("factorizer_engine.training.run.loop.validate", scored)
+    monkeypatch.setattr(Validator, "scores", scored)
     folder = train(load_config(write_config(settings)))
     best = torch.load(folder / "best.pt", weights_only=True)
     assert (best["step"], best["validation_dice"]) == (2, 0.6)

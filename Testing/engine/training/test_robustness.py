@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from factorizer_engine.cli.evaluation import robustness_table
 from factorizer_engine.images.geometry import Grid, same_grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
@@ -16,12 +17,13 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import DataSection
 from factorizer_engine.training.data.dataset import open_dataset
 from factorizer_engine.training.evaluation import perturbations
-from factorizer_engine.training.evaluation.evaluation import evaluate_command, robustness_table
+from factorizer_engine.training.evaluation.evaluation import evaluate
 from factorizer_engine.training.evaluation.perturbations import (
     PERTURBATIONS,
     Perturbation,
     is_stripped,
 )
+from factorizer_engine.training.evaluation.predictors import ModelPredictor
 from factorizer_engine.training.evaluation.robustness import measure_robustness
 
 LPS = np.diag([-1.0, -1.0, 2.0, 1.0])
@@ -187,8 +189,12 @@ def dataset(dataset_dir):
     return open_dataset(DataSection(root=str(dataset_dir), regions={"whole": (1,)}))
 
 
+def measured(dataset, names, folder, **options):
+    return measure_robustness(ModelPredictor(Thresholds()), dataset.only(names), folder, **options)
+
+
 def test_dice_is_measured_under_every_perturbation_that_fits(dataset, tmp_path):
-    result = measure_robustness(Thresholds(), dataset, ["blob_0", "blob_1"], tmp_path, "note")
+    result = measured(dataset, ["blob_0", "blob_1"], tmp_path)
     found = result["perturbations"]
     assert set(found) == {p.name for p in PERTURBATIONS if not p.needs_stripped}
     assert found["unchanged"]["mean"]["whole"] > 0.8
@@ -205,8 +211,8 @@ def test_dice_is_measured_under_every_perturbation_that_fits(dataset, tmp_path):
 
 
 def test_the_result_does_not_depend_on_the_other_cases(dataset, tmp_path):
-    both = measure_robustness(Thresholds(), dataset, ["blob_0", "blob_1"], tmp_path)
-    alone = measure_robustness(Thresholds(), dataset, ["blob_1"], tmp_path)
+    both = measured(dataset, ["blob_0", "blob_1"], tmp_path)
+    alone = measured(dataset, ["blob_1"], tmp_path)
     for name, entry in alone["perturbations"].items():
         assert entry["dice"]["blob_1"] == both["perturbations"][name]["dice"]["blob_1"]
 
@@ -216,13 +222,11 @@ def test_a_grown_volume_is_compared_on_the_label_grid(dataset, tmp_path):
         return {name: perturbations._padded(scan) for name, scan in scans.items()}
 
     kinds = (PERTURBATIONS[0], Perturbation("grown", "grown", "", grow))
-    found = measure_robustness(Thresholds(), dataset, ["blob_2"], tmp_path, perturbations=kinds)
+    found = measured(dataset, ["blob_2"], tmp_path, perturbations=kinds)
     plain, grown = found["perturbations"]["unchanged"], found["perturbations"]["grown"]
     assert plain["dice"] == grown["dice"] and grown["label"]["blob_2"]["whole"] == 1.0
 
 
 def test_label_maps_have_no_robustness(dataset_dir, tmp_path):
     with pytest.raises(BadInputError, match="only be measured of a model"):
-        evaluate_command(
-            dataset_dir, tmp_path, predictions=dataset_dir / "labelsTr", robustness=True
-        )
+        evaluate(dataset_dir, tmp_path, predictions=dataset_dir / "labelsTr", robustness=True)
