@@ -115,4 +115,4 @@ def _write_files(
 
 
 def _scan(file: ScanFile) -> Scan:
-    return Scan(file.load(), file.matrix, file.name)
+    return Scan.of(file.load(), file.matrix, file.name)

@@ -67,7 +67,7 @@ def _write(result: SegmentResult, reference: Scan, folder: Path) -> None:
     from factorizer_engine.images.scan import Scan
     from factorizer_engine.lesions.tables import write_lesions_csv
 
-    labelmap = Scan(result.labelmap.load(), result.labelmap.matrix, "Segmentation")
+    labelmap = Scan.of(result.labelmap.load(), result.labelmap.matrix, "Segmentation")
     writers.write_nifti(labelmap, folder / "segmentation.nii.gz")
     writers.write_seg_nrrd(
         labelmap, result.model.labels, folder / "segmentation.seg.nrrd", reference.name
@@ -75,7 +75,7 @@ def _write(result: SegmentResult, reference: Scan, folder: Path) -> None:
     write_lesions_csv(result.lesions, folder / "lesions.csv")
     if result.probabilities:
         volumes = np.stack([item.load() for item in result.probabilities], axis=-1)
-        stack = Scan(volumes, labelmap.affine, "Probabilities")
+        stack = Scan.of(volumes, labelmap.affine, "Probabilities")
         writers.write_nifti(stack, folder / "probabilities.nii.gz")
 
 

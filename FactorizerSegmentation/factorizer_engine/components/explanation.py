@@ -132,7 +132,7 @@ def explain(
             name = f"Network {term.network + 1}, {name}"
         driven = dict(zip(names, contributions[index].tolist(), strict=True))
         component = Component(term, name, driven, window)
-        maps.append(ComponentMap(component, Scan(heatmap, result.labelmap.affine, name)))
+        maps.append(ComponentMap(component, Scan(heatmap, result.labelmap.grid, name)))
     return Explanation(tuple(maps), _note(result.model, sites))
 
 
@@ -151,14 +151,13 @@ def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
 
 def lesion_sites(result: SegmentationResult, threshold: float) -> LesionSites:
     """Where every region holds in model space, or where it is most probable if nowhere."""
-    grid, affine = result.prepared.grid, result.prepared.reference.affine
-    voxel_ml = abs(float(np.linalg.det(grid.affine[:3, :3]))) / 1000.0
+    grid, reference = result.prepared.grid, result.prepared.reference
     masks = []
     for probabilities in result.probabilities:
-        volume = resample(Scan(probabilities, affine), grid).array
+        volume = resample(Scan(probabilities, reference), grid).array
         mask = volume >= threshold
         if not mask.any():
-            most = min(max(round(PROBABLE_ML / voxel_ml), 1), volume.size)
+            most = min(max(round(PROBABLE_ML / grid.voxel_ml), 1), volume.size)
             mask = volume >= np.partition(volume, volume.size - most, axis=None)[-most]
         masks.append(mask)
     found = tuple(bool((p >= threshold).any()) for p in result.probabilities)

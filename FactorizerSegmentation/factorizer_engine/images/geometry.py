@@ -17,7 +17,6 @@ from factorizer_engine.images.orientation import (
     nearest_rotation,
     parse_codes,
 )
-from factorizer_engine.images.scan import Scan
 
 #: Two grids whose voxels stay closer than this part of a voxel count as lying on each other.
 ALIGNMENT_TOLERANCE = 1e-2
@@ -38,11 +37,6 @@ class Grid:
     shape: tuple[int, int, int]
     affine: np.ndarray
 
-    @classmethod
-    def of(cls, scan: Scan) -> Grid:
-        """The grid on which `scan` is sampled."""
-        return cls(tuple(int(n) for n in scan.shape), np.asarray(scan.affine, dtype=np.float64))
-
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size along i, j and k in mm."""
@@ -52,6 +46,15 @@ class Grid:
     def orientation(self) -> str:
         """World directions in which i, j and k increase, such as "LPS"."""
         return axis_codes(self.affine)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel in mL."""
+        return self.volume_ml(1)
+
+    def volume_ml(self, voxels: int) -> float:
+        """Volume of so many voxels in mL."""
+        return voxels * abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
     def corners(self) -> np.ndarray:
         """World coordinates of the eight corners of the outer box, shape (8, 3), in mm RAS."""

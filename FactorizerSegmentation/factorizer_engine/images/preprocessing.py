@@ -78,7 +78,7 @@ class Preprocessor:
             BadInputError: If no scan has a nonzero voxel on the reference grid.
         """
         settings = self.preprocessing
-        grid = Grid.of(reference).oriented(settings.orientation).straightened()
+        grid = reference.grid.oriented(settings.orientation).straightened()
         channels = [resample(scan, grid, antialias=True).array for scan in scans]
         box = foreground_box(channels, settings.crop_margin)
         if box is None:
@@ -91,8 +91,8 @@ class Preprocessor:
         array = np.empty((len(channels), *target.shape), dtype=np.float32)
         for index, channel in enumerate(channels):
             volume = normalize(channel[box], settings.normalization)
-            array[index] = resample(Scan(volume, cropped.affine), target, antialias=True).array
-        return Prepared(array, target, Grid.of(reference), cropped)
+            array[index] = resample(Scan(volume, cropped), target, antialias=True).array
+        return Prepared(array, target, reference.grid, cropped)
 
     def restore(
         self,
@@ -121,7 +121,7 @@ class Preprocessor:
         if 0 in part.shape:
             return restored
         for index, volume in enumerate(probabilities):
-            restored[(index, *box)] = resample(Scan(volume, prepared.grid.affine), part).array
+            restored[(index, *box)] = resample(Scan(volume, prepared.grid), part).array
         return restored
 
 

@@ -197,7 +197,7 @@ class Segmenter:
 
     def _check_memory(self, reference: Scan) -> None:
         settings = self.bundle.preprocessing
-        grid = Grid.of(reference).oriented(settings.orientation).straightened()
+        grid = reference.grid.oriented(settings.orientation).straightened()
         target = grid.respaced(settings.spacing) if settings.spacing else grid
         on_host = self.device.type == "cpu"
         check_host_memory(
@@ -228,9 +228,9 @@ class Segmenter:
             self.bundle.description.regions,
             self.bundle.inference.threshold,
             self.bundle.postprocessing,
-            voxel_ml=abs(float(np.linalg.det(reference.affine[:3, :3]))) / 1000.0,
+            voxel_ml=reference.voxel_ml,
         )
-        return Scan(painted, reference.affine, "segmentation")
+        return Scan(painted, reference, "segmentation")
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ def _check_box(box: WorldBox, scan: Scan) -> None:
     part = box.part_of(scan.shape, scan.affine)
     if all(axis.stop > axis.start for axis in part) and box.mask(part, scan.affine).any():
         return
-    corners = Grid.of(scan).corners()
+    corners = scan.grid.corners()
     extent = ", ".join(
         f"{axis} {low:.0f} to {high:.0f}"
         for axis, low, high in zip("RAS", corners.min(axis=0), corners.max(axis=0), strict=True)

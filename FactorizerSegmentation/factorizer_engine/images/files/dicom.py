@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 
 from factorizer_engine.images.checks import check_affine, check_shape, check_type
+from factorizer_engine.images.orientation import LPS_TO_RAS
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 
@@ -239,7 +240,7 @@ def _value(
 
 def _read_series(series: Series) -> Scan:
     slices, affine = _stack(series)
-    return Scan(_voxels(series, slices), affine, series.title)
+    return Scan.of(_voxels(series, slices), affine, series.title)
 
 
 def _stack(series: Series) -> tuple[list[Slice], np.ndarray]:
@@ -271,7 +272,7 @@ def _stack(series: Series) -> tuple[list[Slice], np.ndarray]:
     affine[:3, 1] = column * first.spacing[1]
     affine[:3, 2] = (positions[-1] - positions[0]) / (len(slices) - 1)
     affine[:3, 3] = positions[0]
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    affine = LPS_TO_RAS @ affine
     check_affine(title, affine)
     return slices, affine
 

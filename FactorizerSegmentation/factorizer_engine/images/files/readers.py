@@ -16,6 +16,7 @@ import SimpleITK as sitk
 
 from factorizer_engine.images.checks import check_affine, check_finite, check_shape, check_type
 from factorizer_engine.images.files.dicom import is_dicom_file, read_dicom_file, read_dicom_folder
+from factorizer_engine.images.orientation import LPS_TO_RAS
 from factorizer_engine.images.parallel import in_parallel
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
@@ -24,9 +25,6 @@ FORMATS = "NIfTI, NRRD, MetaImage or DICOM"
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii", ".hdr", ".img", ".img.gz", ".hdr.gz")
 ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
-
-#: World axes of ITK and DICOM (LPS) to those used here (RAS).
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 #: Millimetres per unit of length, by NIfTI code (metres and micrometres; anything else means mm).
 _NIFTI_UNITS = {1: 1000.0, 3: 0.001}
@@ -193,7 +191,7 @@ def _read_nifti(path: Path) -> Scan:
         raise _damaged(path, error) from error
     if array.dtype == np.float64:
         array = array.astype(np.float32)
-    return Scan(array.astype(array.dtype.newbyteorder("="), copy=False), affine, scan_name(path))
+    return Scan.of(array.astype(array.dtype.newbyteorder("="), copy=False), affine, scan_name(path))
 
 
 def _nifti_header(path: Path) -> nib.Nifti1Header | None:
@@ -269,7 +267,7 @@ def _read_itk(path: Path) -> Scan:
     check_type(path.name, array.dtype)
     if array.dtype == np.float64:
         array = array.astype(np.float32)
-    return Scan(array.transpose(2, 1, 0), affine, scan_name(path))
+    return Scan.of(array.transpose(2, 1, 0), affine, scan_name(path))
 
 
 def _itk_affine(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:

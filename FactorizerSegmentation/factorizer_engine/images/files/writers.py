@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from factorizer_engine.images.geometry import SHEAR_TOLERANCE
+from factorizer_engine.images.orientation import LPS_TO_RAS
 from factorizer_engine.images.preprocessing import foreground_box
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
@@ -81,7 +82,7 @@ def write_seg_nrrd(
     array = labelmap.array
     kind = np.uint8 if max((label.value for label in labels), default=0) < 256 else np.uint16
     image = sitk.GetImageFromArray(array.astype(kind, copy=False).transpose(2, 1, 0))
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ labelmap.affine
+    lps = LPS_TO_RAS @ labelmap.affine
     image.SetSpacing(labelmap.spacing)
     image.SetOrigin(lps[:3, 3].tolist())
     image.SetDirection((lps[:3, :3] / np.asarray(labelmap.spacing)).ravel().tolist())

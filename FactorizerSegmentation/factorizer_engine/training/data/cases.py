@@ -71,7 +71,7 @@ def read_channels(case: Case) -> list[Scan]:
         array = np.asarray(image.dataobj)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise BadInputError(f"{path} is damaged; copy it again.", str(error)) from error
-    return [Scan(array[..., c], image.affine, path.name) for c in range(array.shape[-1])]
+    return [Scan.of(array[..., c], image.affine, path.name) for c in range(array.shape[-1])]
 
 
 def _is_four_dimensional(path: Path) -> bool:

@@ -56,7 +56,7 @@ def test_nifti_keeps_voxels_place_and_type(tmp_path, oblique_scan, ending, kind)
 def test_nifti_of_a_sheared_grid_keeps_the_shear_in_the_sform_alone(tmp_path, oblique_scan):
     shear = np.eye(4)
     shear[0, 1] = 0.3
-    write_nifti(Scan(oblique_scan.array, shear @ oblique_scan.affine), tmp_path / "a.nii.gz")
+    write_nifti(Scan.of(oblique_scan.array, shear @ oblique_scan.affine), tmp_path / "a.nii.gz")
     image = nib.load(tmp_path / "a.nii.gz")
     assert image.header["qform_code"] == 0
     np.testing.assert_allclose(image.affine, shear @ oblique_scan.affine, atol=1e-5)
@@ -72,7 +72,7 @@ def test_nifti_of_a_sheared_grid_keeps_the_shear_in_the_sform_alone(tmp_path, ob
     ],
 )
 def test_types_that_few_programs_read_become_common_ones(tmp_path, array, kind):
-    write_nifti(Scan(array, np.eye(4)), tmp_path / "a.nii")
+    write_nifti(Scan.of(array, np.eye(4)), tmp_path / "a.nii")
     image = nib.load(tmp_path / "a.nii")
     assert image.get_data_dtype() == kind
     np.testing.assert_array_equal(np.asanyarray(image.dataobj), array.astype(kind))
