@@ -6,7 +6,12 @@ import pytest
 
 from factorizer_engine.protocol import files
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import prepare_output_folder, written_at_once
+from factorizer_engine.protocol.files import (
+    prepare_output_folder,
+    write_json,
+    written_at_once,
+    written_atomically,
+)
 
 
 def test_an_output_folder_is_made_and_left_empty(tmp_path):
@@ -33,3 +38,22 @@ def test_files_appear_all_together_or_not_at_all(tmp_path):
         (unfinished / "b.txt").write_text("too")
     contents = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert contents == {"a.txt": "new", "b.txt": "too"}
+
+
+def test_what_must_survive_is_forced_to_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    path, forced = tmp_path / "last.pt", []
+    path.write_text("old")
+    monkeypatch.setattr(files.os, "fsync", lambda _number: forced.append(path.read_text()))
+    for durable in (False, True):
+        with written_atomically(path, durable=durable) as temporary:
+            temporary.write_text(f"durable: {durable}")
+    assert forced == ["durable: False"]
+    assert path.read_text() == "durable: True" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_json_leaves_the_old_file(tmp_path):
+    path = tmp_path / "new" / "run.json"
+    write_json(path, {"step": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"step": object()})
+    assert path.read_text() == '{\n  "step": 1\n}\n'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -21,27 +21,12 @@ if TYPE_CHECKING:
     from factorizer_engine.inference.segmenter import Segmenter
 
 
-class Predictor(Protocol):
-    """Gives the label map of a case on the grid of its reference label."""
-
-    @property
-    def note(self) -> str:
-        """Which model and settings, kept with the results."""
-
-    @property
-    def model(self) -> str | None:
-        """Fingerprint of the bundle that predicts, if one does."""
-
-    @property
-    def device(self) -> torch.device | None:
-        """Where it computes, if that is known."""
-
-    def __call__(self, case: Case) -> Scan: ...
-
-
 @dataclass(frozen=True)
 class FolderPredictor:
-    """Reads label maps made elsewhere, `<case>.nii.gz` in a folder."""
+    """Reads label maps made elsewhere, `<case>.nii.gz` in a folder.
+
+    Which model made them, and where, is not known.
+    """
 
     folder: Path
     model: None = None
@@ -113,6 +98,10 @@ class ModelPredictor:
         grid = label.grid
         first = next((n for n in names if same_grid(scans[n].grid, grid)), names[0])
         return {first: scans.pop(first), **scans}, label
+
+
+Predictor = FolderPredictor | ModelPredictor
+"""Gives the label map of a case on the grid of its reference label, and says who it is."""
 
 
 def open_model(
