@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.measure import Row, Setting
 from factorizer_engine.bundles.bundle import Bundle
-from factorizer_engine.images.files.readers import read_scans
+from factorizer_engine.images.files import read_scans
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.matching import match_channels
 from factorizer_engine.protocol.runs import ModelChoice, Study

@@ -16,7 +16,7 @@ from demo.pictures import most_focal, take_pictures
 from demo.report import Run, region_volumes, write_report
 from demo.sample import brain_tumour, dice_scores
 from demo.stages import Stages
-from factorizer_engine.images.files.writers import write_nifti, write_seg_nrrd
+from factorizer_engine.images.files import write_nifti, write_seg_nrrd
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.tables import write_lesions_csv
 from factorizer_engine.protocol.errors import BadInputError

@@ -47,7 +47,7 @@ def components(
 
 
 def _write(result: ComponentsResult, folder: Path) -> None:
-    from factorizer_engine.images.files.writers import write_nifti
+    from factorizer_engine.images.files import write_nifti
     from factorizer_engine.images.scan import Scan
 
     entries = []

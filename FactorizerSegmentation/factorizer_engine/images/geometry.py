@@ -48,6 +48,13 @@ class Grid:
         return axis_codes(self.affine)
 
     @property
+    def is_sheared(self) -> bool:
+        """Whether axes are not at right angles, by more than `SHEAR_TOLERANCE`."""
+        directions = self.affine[:3, :3] / self.spacing
+        cosines = directions.T @ directions - np.eye(3)
+        return bool(np.abs(cosines).max() >= SHEAR_TOLERANCE)
+
+    @property
     def voxel_ml(self) -> float:
         """Volume of a voxel in mL."""
         return self.volume_ml(1)
@@ -114,11 +121,9 @@ class Grid:
 
     def straightened(self) -> Grid:
         """This grid, or for a sheared one the nearest rectangular grid that covers it."""
-        directions = self.affine[:3, :3] / self.spacing
-        cosines = directions.T @ directions - np.eye(3)
-        if np.abs(cosines).max() < SHEAR_TOLERANCE:
+        if not self.is_sheared:
             return self
-        rotation = nearest_rotation(directions)
+        rotation = nearest_rotation(self.affine[:3, :3] / self.spacing)
         along = self.corners() @ rotation
         low, extent = along.min(axis=0), np.ptp(along, axis=0)
         shape = np.maximum(1, np.ceil(extent / self.spacing - 1e-3)).astype(int)

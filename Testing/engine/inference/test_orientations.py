@@ -7,7 +7,7 @@ import pytest
 
 from engine import tiny
 from factorizer_engine.bundles.settings import InferenceSettings, NetworkSpec, Preprocessing
-from factorizer_engine.images.files.readers import read_scan
+from factorizer_engine.images.files import read_scan
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.protocol.models import Channel

@@ -15,7 +15,7 @@ from nibabel.filebasedimages import ImageFileError
 from torch import Tensor
 
 from factorizer_engine.bundles.settings import Preprocessing
-from factorizer_engine.images.files.readers import read_scan
+from factorizer_engine.images.files import read_scan
 from factorizer_engine.images.preprocessing import Preprocessor
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan

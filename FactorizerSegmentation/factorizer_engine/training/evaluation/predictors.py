@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from factorizer_engine.images.files.readers import read_scan
-from factorizer_engine.images.files.writers import write_nifti
+from factorizer_engine.images.files import read_scan, write_nifti
 from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError

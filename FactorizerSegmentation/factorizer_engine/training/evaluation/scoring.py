@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from factorizer_engine.images.files.readers import read_scan
+from factorizer_engine.images.files import read_scan
 from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError

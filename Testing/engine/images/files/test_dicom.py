@@ -8,8 +8,8 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
+from factorizer_engine.images.files import read_scan
 from factorizer_engine.images.files.dicom import list_series
-from factorizer_engine.images.files.readers import read_scan
 from factorizer_engine.images.scan import Scan
 
 

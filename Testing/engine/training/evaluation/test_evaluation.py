@@ -10,7 +10,7 @@ import pytest
 
 from engine.training.blobs import write_image
 from factorizer_engine.cli.evaluation import results_table
-from factorizer_engine.images.files.readers import read_scan
+from factorizer_engine.images.files import read_scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.evaluation.evaluation import evaluate
 from factorizer_engine.training.evaluation.scoring import score_case
