@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from factorizer_engine.bundles.registry import resolve_model
     from factorizer_engine.components import explain
-    from factorizer_engine.images.files.readers import read_scan
-    from factorizer_engine.images.files.writers import write_nifti
+    from factorizer_engine.images.files import read_scan, write_nifti
     from factorizer_engine.images.scan import Scan
     from factorizer_engine.inference.segmenter import Segmenter
     from factorizer_engine.protocol.errors import EngineError
@@ -34,9 +33,9 @@ _PLACES = {
     "Scan": "images.scan",
     "Segmenter": "inference.segmenter",
     "explain": "components",
-    "read_scan": "images.files.readers",
+    "read_scan": "images.files",
     "resolve_model": "bundles.registry",
-    "write_nifti": "images.files.writers",
+    "write_nifti": "images.files",
 }
 """Where the names of `__all__` are defined."""
 

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.contestants import straighten
 from benchmarks.measure import Row, Setting, ratio, synchronize, take_turns
-from factorizer_engine.images.files.readers import read_scans
-from factorizer_engine.images.files.writers import write_nifti, write_seg_nrrd
+from factorizer_engine.images.files import read_scans, write_nifti, write_seg_nrrd
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 from factorizer_engine.lesions.tables import write_lesions_csv
 from factorizer_engine.networks import Factorizer, finest

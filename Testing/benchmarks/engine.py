@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.measure import Row, Setting
 from factorizer_engine.bundles.bundle import Bundle
-from factorizer_engine.images.files.readers import read_scans
+from factorizer_engine.images.files import read_scans
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.matching import match_channels
 from factorizer_engine.protocol.runs import ModelChoice, Study
@@ -80,7 +80,7 @@ def _enlarged(scan: Scan) -> Scan:
     widths = [(b, n - b) for b, n in zip(before, missing, strict=True)]
     affine = scan.affine.copy()
     affine[:3, 3] -= affine[:3, :3] @ np.array(before)
-    return Scan(np.pad(scan.array, widths), affine, scan.name)
+    return Scan.of(np.pad(scan.array, widths), affine, scan.name)
 
 
 def _peak_memory(pid: int | None) -> int | None:

@@ -16,7 +16,7 @@ from benchmarks.contestants import CONTESTANTS, OURS, STRAIGHTFORWARD, Window, b
 from benchmarks.goals import GPU_GOALS, NO_GPU, Goal
 from benchmarks.measure import Setting, ratio, take_turns
 from engine import tiny
-from factorizer_engine.images.files.writers import write_nifti
+from factorizer_engine.images.files import write_nifti
 from factorizer_engine.networks import named_mixers
 
 MODULE_DIR = Path(__file__).resolve().parents[2] / "FactorizerSegmentation"

@@ -16,7 +16,7 @@ from demo.pictures import most_focal, take_pictures
 from demo.report import Run, region_volumes, write_report
 from demo.sample import brain_tumour, dice_scores
 from demo.stages import Stages
-from factorizer_engine.images.files.writers import write_nifti, write_seg_nrrd
+from factorizer_engine.images.files import write_nifti, write_seg_nrrd
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.tables import write_lesions_csv
 from factorizer_engine.protocol.errors import BadInputError
@@ -63,7 +63,7 @@ def run_demo(output: Path, settings: Settings, console: Console) -> Run:
         with stages.stage("Writing the files"):
             contents = _write_files(output, result, components, reference.GetName())
             scene.save_scene(core.scene, output / "scene.mrb")
-        truth = np.asanyarray(nib.load(sample.label).dataobj)
+        truth = np.asanyarray(nib.Nifti1Image.from_filename(sample.label).dataobj)
         run = Run(
             sample=sample,
             result=result,
@@ -115,4 +115,4 @@ def _write_files(
 
 
 def _scan(file: ScanFile) -> Scan:
-    return Scan(file.load(), file.matrix, file.name)
+    return Scan.of(file.load(), file.matrix, file.name)

@@ -97,7 +97,7 @@ def scans(shape=(21, 19, 23), seed: int = 0) -> dict[str, Scan]:
     radius = sum(g**2 for g in np.meshgrid(*axes, indexing="ij"))
     affine = np.array([[-1.5, 0, 0, 10], [0, -1.2, 0, 9], [0, 0, 2.0, -8], [0, 0, 0, 1]], float)
     return {
-        name: Scan(
+        name: Scan.of(
             np.where(radius < 0.9, 50 + 20 * generator.random(shape), 0).astype(np.float32),
             affine,
             name,

@@ -47,14 +47,14 @@ def components(
 
 
 def _write(result: ComponentsResult, folder: Path) -> None:
-    from factorizer_engine.images.files.writers import write_nifti
+    from factorizer_engine.images.files import write_nifti
     from factorizer_engine.images.scan import Scan
 
     entries = []
     pairs = zip(result.components, result.heatmaps, strict=True)
     for number, (component, heatmap) in enumerate(pairs, start=1):
         file = f"component_{number}.nii.gz"
-        write_nifti(Scan(heatmap.load(), heatmap.matrix, component.name), folder / file)
+        write_nifti(Scan.of(heatmap.load(), heatmap.matrix, component.name), folder / file)
         entries.append(_entry(component, file))
     summary = {
         "model": {"name": result.model.name, "version": result.model.version},

@@ -32,7 +32,7 @@ def inspect(
 
 
 def _inspect_scan(path: Path) -> None:
-    from factorizer_engine.images.files.readers import read_scan
+    from factorizer_engine.images.files import read_scan
 
     scan = read_scan(path)
     facts = {

@@ -63,20 +63,18 @@ def _space_needed(session: Session, scan: Scan, probabilities: bool) -> int:
 
 
 def _write(result: SegmentResult, reference: Scan, folder: Path) -> None:
-    from factorizer_engine.images.files import writers
+    from factorizer_engine.images.files import write_nifti, write_seg_nrrd
     from factorizer_engine.images.scan import Scan
     from factorizer_engine.lesions.tables import write_lesions_csv
 
-    labelmap = Scan(result.labelmap.load(), result.labelmap.matrix, "Segmentation")
-    writers.write_nifti(labelmap, folder / "segmentation.nii.gz")
-    writers.write_seg_nrrd(
-        labelmap, result.model.labels, folder / "segmentation.seg.nrrd", reference.name
-    )
+    labelmap = Scan.of(result.labelmap.load(), result.labelmap.matrix, "Segmentation")
+    write_nifti(labelmap, folder / "segmentation.nii.gz")
+    write_seg_nrrd(labelmap, result.model.labels, folder / "segmentation.seg.nrrd", reference.name)
     write_lesions_csv(result.lesions, folder / "lesions.csv")
     if result.probabilities:
         volumes = np.stack([item.load() for item in result.probabilities], axis=-1)
-        stack = Scan(volumes, labelmap.affine, "Probabilities")
-        writers.write_nifti(stack, folder / "probabilities.nii.gz")
+        stack = Scan.of(volumes, labelmap.affine, "Probabilities")
+        write_nifti(stack, folder / "probabilities.nii.gz")
 
 
 def _show(result: SegmentResult, folder: Path) -> None:

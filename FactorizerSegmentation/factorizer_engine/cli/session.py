@@ -194,7 +194,7 @@ def _only_family(engine: EngineClient) -> str:
 
 def _read_scans(paths: dict[str, Path]) -> dict[str, Scan]:
     from factorizer_engine.images.checks import check_scan
-    from factorizer_engine.images.files.readers import read_scans
+    from factorizer_engine.images.files import read_scans
 
     scans = read_scans(paths)
     for scan in scans.values():

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from factorizer_engine.components.ablation import Probe, measure_contributions, place_probes
-from factorizer_engine.components.definition import component_name, mixers_of, terms_of
+from factorizer_engine.components.definition import (
+    component_name,
+    factorizers_of,
+    mixers_of,
+    terms_of,
+)
 from factorizer_engine.components.stitching import stitch_components
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
@@ -132,7 +137,7 @@ def explain(
             name = f"Network {term.network + 1}, {name}"
         driven = dict(zip(names, contributions[index].tolist(), strict=True))
         component = Component(term, name, driven, window)
-        maps.append(ComponentMap(component, Scan(heatmap, result.labelmap.affine, name)))
+        maps.append(ComponentMap(component, Scan(heatmap, result.labelmap.grid, name)))
     return Explanation(tuple(maps), _note(result.model, sites))
 
 
@@ -151,14 +156,13 @@ def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
 
 def lesion_sites(result: SegmentationResult, threshold: float) -> LesionSites:
     """Where every region holds in model space, or where it is most probable if nowhere."""
-    grid, affine = result.prepared.grid, result.prepared.reference.affine
-    voxel_ml = abs(float(np.linalg.det(grid.affine[:3, :3]))) / 1000.0
+    grid, reference = result.prepared.grid, result.prepared.reference
     masks = []
     for probabilities in result.probabilities:
-        volume = resample(Scan(probabilities, affine), grid).array
+        volume = resample(Scan(probabilities, reference), grid).array
         mask = volume >= threshold
         if not mask.any():
-            most = min(max(round(PROBABLE_ML / voxel_ml), 1), volume.size)
+            most = min(max(round(PROBABLE_ML / grid.voxel_ml), 1), volume.size)
             mask = volume >= np.partition(volume, volume.size - most, axis=None)[-most]
         masks.append(mask)
     found = tuple(bool((p >= threshold).any()) for p in result.probabilities)
@@ -175,7 +179,7 @@ def rank_by_contribution(contributions: np.ndarray, regions: Sequence[int]) -> l
 
 
 def shared_windows(
-    terms: Sequence[Term], heatmaps: Sequence[np.ndarray]
+    terms: Sequence[Term], heatmaps: Iterable[np.ndarray]
 ) -> list[tuple[float, float]]:
     """The display range of every heatmap: one for all of a block, so that they can be compared.
 
@@ -200,7 +204,7 @@ def _measured(
     monitor: Monitor,
 ) -> np.ndarray:
     """Contributions of `candidates` to the mean of all networks: (len(candidates), R)."""
-    networks, roi_size = segmenter.networks, result.plan.roi_size
+    networks, roi_size = factorizers_of(segmenter.networks), result.plan.roi_size
     measured = [
         measure_contributions(
             network,
@@ -225,11 +229,12 @@ def _drawn(
     """Where `terms` are active in model space, (len(terms), X, Y, Z)."""
     volume = result.prepared.array
     maps = np.empty((len(terms), *volume.shape[1:]), dtype=np.float32)
+    networks = factorizers_of(segmenter.networks)
     members = sorted({term.network for term in terms})
     for member, part in zip(members, monitor.parts(len(members)), strict=True):
         rows = [row for row, term in enumerate(terms) if term.network == member]
         maps[rows] = stitch_components(
-            segmenter.networks[member],
+            networks[member],
             volume,
             result.plan,
             [terms[row] for row in rows],

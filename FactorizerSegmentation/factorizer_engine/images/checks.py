@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from factorizer_engine.images.geometry import Grid, overlap_fraction, same_grid
+from factorizer_engine.images.geometry import overlap_fraction, same_grid
 from factorizer_engine.images.memory import available_memory
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
@@ -149,9 +149,9 @@ def check_channels(
     for scan in by_name.values():
         check_scan(scan)
     reference_name = channels[0].name if reference is None else channel_named(reference, channels)
-    grid = Grid.of(by_name[reference_name])
+    grid = by_name[reference_name].grid
     for name, scan in by_name.items():
-        covered = overlap_fraction(grid, Grid.of(scan))
+        covered = overlap_fraction(grid, scan.grid)
         if covered < MIN_OVERLAP:
             how = "does not overlap" if covered == 0 else "hardly overlaps"
             raise BadInputError(
@@ -202,4 +202,4 @@ def _by_channel(scans: Mapping[str, Scan], channels: Sequence[Channel]) -> dict[
 
 
 def _same_image(first: Scan, second: Scan) -> bool:
-    return same_grid(Grid.of(first), Grid.of(second)) and np.array_equal(first.array, second.array)
+    return same_grid(first.grid, second.grid) and np.array_equal(first.array, second.array)

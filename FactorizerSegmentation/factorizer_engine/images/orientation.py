@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From the world axes of ITK and DICOM (LPS) to those used here (RAS), and back."""
+
 CODES = ("LR", "PA", "IS")
 """Letters of each world axis (x, y, z in RAS), for the negative and the positive direction."""
 

@@ -65,7 +65,7 @@ def resample(
         array = _interpolate_axes(scan.array, to_source, axes, grid.shape, order, fill, sigmas)
     else:
         array = _interpolate_freely(scan.array, to_source, grid.shape, order, fill, sigmas)
-    return Scan(array, grid.affine.copy(), scan.name)
+    return Scan(array, grid, scan.name)
 
 
 def _parallel_axes(to_source: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:

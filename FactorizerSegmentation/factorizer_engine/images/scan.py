@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from factorizer_engine.images.orientation import axis_codes
+from factorizer_engine.images.geometry import Grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,28 +15,43 @@ class Scan:
 
     Attributes:
         array: Voxels, shape (I, J, K).
-        affine: 4x4 matrix from voxel indices (i, j, k, 1) to world coordinates in mm, RAS+.
+        grid: Where they lie.
         name: What to call the scan in messages.
     """
 
     array: np.ndarray
-    affine: np.ndarray
+    grid: Grid
     name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.array.shape != self.grid.shape:
+            raise ValueError(f"voxels {self.array.shape} do not fit a grid of {self.grid.shape}")
+
+    @classmethod
+    def of(cls, array: np.ndarray, affine: np.ndarray, name: str = "") -> Scan:
+        """The voxels (I, J, K) that a 4x4 matrix brings from indices to world mm, RAS+."""
+        return cls(array, Grid(array.shape, np.asarray(affine, dtype=np.float64)), name)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.array.shape
+        """Number of voxels along i, j, k."""
+        return self.grid.shape
+
+    @property
+    def affine(self) -> np.ndarray:
+        """4x4 matrix from voxel indices to world coordinates in mm, RAS+."""
+        return self.grid.affine
 
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size along i, j and k in mm."""
-        return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
+        return self.grid.spacing
 
     @property
     def orientation(self) -> str:
         """World directions in which i, j and k increase, such as "LPS"."""
-        return axis_codes(self.affine)
+        return self.grid.orientation
 
     def with_array(self, array: np.ndarray) -> Scan:
-        """The same place and name with other voxels."""
-        return replace(self, array=array)
+        """Other voxels from the same corner on, under the same name."""
+        return Scan.of(array, self.affine, self.name)

@@ -10,9 +10,11 @@ import numpy as np
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
+from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.preprocessing import foreground_box
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.triples import triple
 
 if TYPE_CHECKING:
     from factorizer_engine.protocol.models import Label, Region
@@ -63,7 +65,7 @@ def find_lesions(
             found.append((class_order[value], -len(voxels), value, voxels + offset))
     found.sort(key=lambda item: item[:2])
     return [
-        _measure(number, by_value[value], voxels, labelmap.affine, probabilities, sources)
+        _measure(number, by_value[value], voxels, labelmap.grid, probabilities, sources)
         for number, (_, _, value, voxels) in enumerate(found, start=1)
     ]
 
@@ -97,11 +99,11 @@ def _measure(
     number: int,
     label: Label,
     voxels: np.ndarray,
-    affine: np.ndarray,
+    grid: Grid,
     probabilities: np.ndarray,
     sources: dict[int, int],
 ) -> Lesion:
-    centre = affine[:3, :3] @ voxels.mean(axis=0) + affine[:3, 3]
+    centre = grid.affine[:3, :3] @ voxels.mean(axis=0) + grid.affine[:3, 3]
     probability = float("nan")
     if label.value in sources:
         values = probabilities[sources[label.value]][tuple(voxels.T)]
@@ -110,9 +112,9 @@ def _measure(
         id=number,
         label=label.value,
         name=label.name,
-        volume_ml=len(voxels) * abs(float(np.linalg.det(affine[:3, :3]))) / 1000.0,
-        max_diameter_mm=largest_diameter(voxels, affine),
-        centroid_ras=tuple(float(c) for c in centre),
+        volume_ml=grid.volume_ml(len(voxels)),
+        max_diameter_mm=largest_diameter(voxels, grid.affine),
+        centroid_ras=triple(float(c) for c in centre),
         mean_probability=probability,
     )
 

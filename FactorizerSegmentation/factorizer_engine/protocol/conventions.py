@@ -9,15 +9,8 @@ import re
 from collections.abc import Sequence
 
 from factorizer_engine.protocol.models import Channel, Label, Region
+from factorizer_engine.protocol.sequences import SEQUENCES
 
-_ALIASES = {
-    "FLAIR": ("t2f", "t2flair", "t2-flair", "t2_flair", "fla"),
-    "T1": ("t1n", "t1w", "t1-native", "t1_native", "mprage"),
-    "T1ce": ("t1c", "t1gd", "t1-gd", "t1+c", "t1post", "t1_post", "t1contrast", "t1km"),
-    "T2": ("t2w", "t2-weighted"),
-    "DWI": ("trace", "b1000", "dwi-b1000"),
-    "ADC": ("adc-map", "adcmap"),
-}
 _REGION_NAMES = {
     "enhancing tumor": "ET",
     "et": "ET",
@@ -34,7 +27,7 @@ _TITLES = {
     "WT": "Whole tumour",
     "lesion": "Lesion",
 }
-_PALETTE = ((230, 75, 53), (77, 187, 213), (0, 160, 135), (243, 155, 127), (132, 145, 180))
+PALETTE = ((230, 75, 53), (77, 187, 213), (0, 160, 135), (243, 155, 127), (132, 145, 180))
 
 
 def terminology(code: str, meaning: str, scheme: str = "SCT", region: str = "") -> str:
@@ -70,8 +63,8 @@ LESION = terminology("52988006", "Lesion")
 def channel(name: str) -> Channel:
     """The channel called `name`, with the usual other spellings."""
     wanted = name.lower()
-    for standard, aliases in _ALIASES.items():
-        spellings = (standard.lower(), *aliases)
+    for standard, known in SEQUENCES.items():
+        spellings = (standard.lower(), *known.aliases)
         if wanted in spellings:
             return Channel(name, tuple(s for s in spellings if s != wanted))
     return Channel(name)
@@ -128,7 +121,7 @@ def regions_and_labels(
         for index, name in enumerate(short)
     )
     labels = tuple(
-        Label(region.label, region.title, _PALETTE[index % len(_PALETTE)], LESION)
+        Label(region.label, region.title, PALETTE[index % len(PALETTE)], LESION)
         for index, region in enumerate(regions)
     )
     return regions, labels, "lesion"

@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.sequences import SEQUENCES
 
 if TYPE_CHECKING:
     from factorizer_engine.protocol.models import Channel
 
 Item = TypeVar("Item", str, Path)
 
+#: Aliases that count only where a bundle lists them.
+_ONLY_WHERE_LISTED = {"fla", "mprage", "adcmap", "dwib1000"}
+
 #: Spellings of common sequences, beside those that a bundle lists. Letters and digits only.
 _SPELLINGS = {
-    "flair": ("flair", "t2f", "t2flair", "flr", "darkfluid"),
-    "t1": ("t1", "t1w", "t1n", "t1weighted", "t1native", "t1pre"),
-    "t1ce": (
-        *("t1ce", "t1c", "t1gd", "t1gad", "t1km", "t1post", "t1contrast", "t1enhanced"),
-        *("t1cew", "t1wce", "t1wgd", "t1wpost", "t1wc", "t1wks", "t1ks", "ct1"),
-    ),
-    "t2": ("t2", "t2w", "t2weighted"),
-    "dwi": ("dwi", "trace", "b1000"),
-    "adc": ("adc",),
+    name.lower(): {
+        re.sub(r"[^a-z0-9]", "", text) for text in (name.lower(), *known.aliases, *known.more)
+    }
+    - _ONLY_WHERE_LISTED
+    for name, known in SEQUENCES.items()
 }
 
 #: Words that say of a T1 that contrast agent was given, wherever they stand in the name.
@@ -203,7 +203,7 @@ def _kind(channel: Channel) -> str | None:
 
 def _spellings(channel: Channel) -> set[str]:
     own = {_compact(text) for text in (channel.name, *channel.aliases)}
-    return own | set(_SPELLINGS.get(_kind(channel) or "", ()))
+    return own | _SPELLINGS.get(_kind(channel) or "", set())
 
 
 def _compact(text: str) -> str:

@@ -24,7 +24,7 @@ def load_scans(channels: Mapping[str, ScanFile]) -> dict[str, Scan]:
         name = file.name or channel
         voxels = file.load(mapped=True)
         check_shape(name, voxels.shape)  # before they are read into memory
-        scans[channel] = Scan(np.array(voxels), file.matrix, name)
+        scans[channel] = Scan.of(np.array(voxels), file.matrix, name)
     return scans
 
 

@@ -13,8 +13,6 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Channel, Label, ModelDescription, Region
 from factorizer_engine.training.config import BundleSection
 
-_COLORS = ((230, 75, 53), (77, 187, 213), (0, 160, 135), (243, 155, 127), (132, 145, 180))
-
 
 def describe(
     name: str,
@@ -94,7 +92,7 @@ def regions_and_labels(
     for index, value in enumerate(sorted(set(painted.values()))):
         fields = {
             "name": names.get(value, f"Label {value}").capitalize(),
-            "color": _COLORS[index % len(_COLORS)],
+            "color": conventions.PALETTE[index % len(conventions.PALETTE)],
             "terminology": conventions.LESION,
             **label_extras.get(value, {}),
         }

@@ -18,7 +18,6 @@ from factorizer_engine.components import ComponentMap, component_map, explain, p
 from factorizer_engine.components.definition import filtered, mixers_of, without_all
 from factorizer_engine.components.explanation import default_blocks, lesion_sites, shared_windows
 from factorizer_engine.components.stitching import stitch_components
-from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import Ensemble, predict_windows
@@ -96,15 +95,13 @@ def test_the_same_scans_are_explained_in_the_same_way_bit_for_bit(segmenter, map
 
 @pytest.mark.parametrize("axes", ["RAS", "SPR", "AIL"])
 def test_the_axis_order_of_the_scans_changes_no_heatmap_in_the_world(segmenter, maps, axes):
-    turned = {
-        name: resample(scan, Grid.of(scan).oriented(axes)) for name, scan in tiny.scans().items()
-    }
+    turned = {name: resample(scan, scan.grid.oriented(axes)) for name, scan in tiny.scans().items()}
     found = explain(segmenter, segmenter.segment(turned), count=2).maps
     for ours, theirs in zip(found, maps[:2], strict=True):
         assert ours.component.name == theirs.component.name
         for region, value in theirs.component.contributions.items():
             assert ours.component.contributions[region] == pytest.approx(value, abs=1e-4)
-        back = resample(ours.heatmap, Grid.of(theirs.heatmap)).array
+        back = resample(ours.heatmap, theirs.heatmap.grid).array
         np.testing.assert_allclose(back, theirs.heatmap.array, atol=1e-4)
 
 

@@ -27,7 +27,7 @@ def oblique_scan() -> Scan:
     affine = turn @ np.diag([-0.9, -0.8, 2.5, 1.0])
     affine[:3, 3] = [40.0, 31.5, -22.25]
     array = np.random.default_rng(3).integers(-500, 900, (10, 12, 9), dtype=np.int16)
-    return Scan(array, affine, "oblique")
+    return Scan.of(array, affine, "oblique")
 
 
 @pytest.fixture

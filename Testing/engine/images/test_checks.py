@@ -19,7 +19,7 @@ CHANNELS = (Channel("FLAIR"), Channel("T1"), Channel("T1ce", ("t1gd", "t1c")))
 def noise(seed: int = 0, shape=(8, 9, 10), shift=(0, 0, 0)) -> Scan:
     affine = np.eye(4)
     affine[:3, 3] = shift
-    return Scan(np.random.default_rng(seed).random(shape, np.float32), affine, f"scan{seed}.nii")
+    return Scan.of(np.random.default_rng(seed).random(shape, np.float32), affine, f"scan{seed}.nii")
 
 
 def assert_one_sentence(error: BadInputError) -> None:
@@ -52,7 +52,7 @@ def test_a_proper_scan_passes():
 )
 def test_voxels_that_are_no_volume_of_grey_values_are_refused(array, words):
     with pytest.raises(BadInputError, match=words) as caught:
-        check_scan(Scan(array, np.eye(4), "brain.nii.gz"))
+        check_scan(Scan.of(array, np.eye(4), "brain.nii.gz"))
     assert str(caught.value).startswith("brain.nii.gz")
     assert_one_sentence(caught.value)
 
@@ -67,7 +67,7 @@ def test_voxels_that_are_no_volume_of_grey_values_are_refused(array, words):
 )
 def test_an_affine_that_places_no_voxels_is_refused(affine, words):
     with pytest.raises(BadInputError, match=words) as caught:
-        check_scan(Scan(noise().array, affine, "brain.nii.gz"))
+        check_scan(Scan.of(noise().array, affine, "brain.nii.gz"))
     assert_one_sentence(caught.value)
 
 
@@ -120,7 +120,7 @@ def test_a_channel_elsewhere_in_space_is_refused():
 def test_channels_on_other_grids_in_the_same_place_pass():
     scans = study()
     turned = np.array([[0, 0, 1, -1], [0, -1, 0, 9], [1, 0, 0, -2], [0, 0, 0, 1.0]])
-    check_channels({**scans, "T1": Scan(noise(1).array, turned)}, CHANNELS)
+    check_channels({**scans, "T1": Scan.of(noise(1).array, turned)}, CHANNELS)
 
 
 def test_one_image_given_for_two_channels_is_refused():

@@ -29,7 +29,7 @@ SETTINGS = {
 
 def load(path) -> Scan:
     image = nib.load(path)
-    return Scan(np.asarray(image.dataobj), image.affine, path.name)
+    return Scan.of(np.asarray(image.dataobj), image.affine, path.name)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def brain(data_dir) -> Scan:
 
 
 def reoriented(scan: Scan, axes: str) -> Scan:
-    return resample(scan, Grid.of(scan).oriented(axes))
+    return resample(scan, scan.grid.oriented(axes))
 
 
 def blob(scan: Scan, centre=(20.0, -10.0, 15.0), radius=22.0) -> np.ndarray:
@@ -73,7 +73,7 @@ def test_restored_maps_land_where_they_were_in_the_world_for_all_48_axis_orders(
     for axes in ORIENTATIONS:
         scan = load(data_dir / "geometry_orient48" / f"{axes}.nii.gz")
         prepared = preprocessor.prepare([scan], scan)
-        model_space = Scan(prepared.array[0], prepared.grid.affine)
+        model_space = Scan(prepared.array[0], prepared.grid)
         restored = preprocessor.restore(blob(model_space)[None], prepared)
         assert restored.dtype == np.float32
         assert restored.shape == (1, *scan.shape)
@@ -88,16 +88,16 @@ def test_a_channel_stored_in_another_axis_order_joins_the_reference_unchanged(br
 
 
 def test_a_channel_on_another_grid_is_brought_onto_the_reference(brain):
-    grid = Grid.of(brain)
+    grid = brain.grid
     turn = nib.affines.from_matvec(
         np.array([[0.96, -0.28, 0], [0.28, 0.96, 0], [0, 0, 1]]), [8.0, -5.0, 3.0]
     )
     smooth = brain.with_array(blob(brain))
     elsewhere = Grid((90, 90, 80), turn @ grid.affine @ np.diag([0.9, 0.9, 0.9, 1]))
-    moved = Scan(blob(Scan(np.empty(elsewhere.shape), elsewhere.affine)), elsewhere.affine)
+    moved = Scan(blob(Scan(np.empty(elsewhere.shape), elsewhere)), elsewhere)
     raw = Preprocessing(spacing=None, normalization="none")
     prepared = Preprocessor(raw).prepare([smooth, moved], smooth)
-    seen = resample(Scan(np.ones(elsewhere.shape), elsewhere.affine), prepared.grid).array > 0
+    seen = resample(Scan(np.ones(elsewhere.shape), elsewhere), prepared.grid).array > 0
     difference = np.abs(prepared.array[0] - prepared.array[1])
     assert seen.mean() > 0.5
     assert difference[seen].max() < 0.04
@@ -122,19 +122,19 @@ def test_without_a_change_of_spacing_maps_come_back_bit_for_bit(brain):
     prepared = preprocessor.prepare([scan], scan)
     noise = np.random.default_rng(0).random((3, *prepared.grid.shape)).astype(np.float32)
     restored = preprocessor.restore(noise, prepared)
-    inside = resample(Scan(restored[1], scan.affine), prepared.grid).array
+    inside = resample(Scan(restored[1], scan.grid), prepared.grid).array
     np.testing.assert_array_equal(inside, noise[1])
 
 
 def test_a_sheared_reference_is_straightened_and_maps_still_land_in_place(brain):
     shear = np.eye(4)
     shear[1, 2] = np.tan(np.deg2rad(18))
-    scan = Scan(brain.array, shear @ brain.affine, "tilted")
+    scan = Scan.of(brain.array, shear @ brain.affine, "tilted")
     preprocessor = Preprocessor(Preprocessing(spacing=(2.0, 2.0, 2.0)))
     prepared = preprocessor.prepare([scan], scan)
     axes = prepared.grid.affine[:3, :3] / prepared.grid.spacing
     np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-9)
-    model_space = Scan(prepared.array[0], prepared.grid.affine)
+    model_space = Scan(prepared.array[0], prepared.grid)
     restored = preprocessor.restore(blob(model_space)[None], prepared)[0]
     inside = scan.array > 0
     assert np.abs(restored - blob(scan))[inside].max() < 0.04
@@ -171,4 +171,4 @@ def test_scans_that_are_empty_on_the_reference_are_refused_in_one_sentence(brain
     far[:3, 3] += 5000
     empty = brain.with_array(np.zeros(brain.shape))
     with pytest.raises(BadInputError, match="no image where"):
-        Preprocessor(Preprocessing()).prepare([Scan(brain.array, far)], empty)
+        Preprocessor(Preprocessing()).prepare([Scan.of(brain.array, far)], empty)

@@ -40,7 +40,7 @@ def test_a_linear_function_of_the_world_survives_resampling_between_any_two_grid
     rng = np.random.default_rng(seed)
     source = Grid((21, 18, 15), random_affine(rng, shear=0.3))
     target = around(source, random_affine(rng, shear=0.3), (14, 17, 12))
-    moved = resample(Scan(ramp(source), source.affine), target)
+    moved = resample(Scan(ramp(source), source), target)
     seen = inner(target, source)
     assert seen.any()
     np.testing.assert_allclose(moved.array[seen], ramp(target)[seen], atol=2e-3)
@@ -52,7 +52,7 @@ def test_a_linear_function_of_the_world_survives_resampling_between_any_two_grid
 def test_resampling_agrees_with_an_independent_interpolator(seed, parallel):
     rng = np.random.default_rng(seed)
     source = Grid((26, 24, 22), random_affine(rng, shear=0.2))
-    scan = Scan(rng.normal(size=source.shape).astype(np.float32), source.affine)
+    scan = Scan(rng.normal(size=source.shape).astype(np.float32), source)
     change = np.eye(3)[rng.permutation(3)] * rng.uniform(0.4, 1.9, 3) * rng.choice([-1, 1], 3)
     if not parallel:
         change = Rotation.random(random_state=seed).as_matrix() @ change
@@ -83,7 +83,7 @@ def test_resampling_agrees_with_an_independent_interpolator(seed, parallel):
 def test_permuting_flipping_cropping_and_padding_never_change_a_value(seed):
     rng = np.random.default_rng(seed)
     source = Grid((9, 11, 13), random_affine(rng, shear=0.2))
-    scan = Scan(rng.integers(1, 1000, source.shape, dtype=np.int16), source.affine)
+    scan = Scan(rng.integers(1, 1000, source.shape, dtype=np.int16), source)
     axes = rng.permutation(3)
     matrix = np.zeros((3, 3))
     matrix[axes, np.arange(3)] = rng.choice([-1, 1], 3)
@@ -100,7 +100,7 @@ def test_permuting_flipping_cropping_and_padding_never_change_a_value(seed):
 def test_headers_rounded_to_single_precision_still_count_as_aligned(oblique_scan):
     rounded = oblique_scan.affine.astype(np.float32).astype(np.float64)
     grid = Grid(oblique_scan.shape, rounded)
-    assert same_grid(grid, Grid.of(oblique_scan))
+    assert same_grid(grid, oblique_scan.grid)
     moved = resample(oblique_scan, grid)
     np.testing.assert_array_equal(moved.array, oblique_scan.array)
 
@@ -108,11 +108,11 @@ def test_headers_rounded_to_single_precision_still_count_as_aligned(oblique_scan
 @pytest.mark.parametrize("order", ["nearest", "linear", "cubic"])
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32, np.float16, np.bool_, ">i2"])
 def test_every_type_and_order_keeps_a_constant(order, kind):
-    scan = Scan(np.ones((8, 8, 8), kind), np.eye(4))
+    scan = Scan.of(np.ones((8, 8, 8), kind), np.eye(4))
     turned = np.eye(4)
     turned[:3, :3] = Rotation.from_rotvec([0.2, 0.1, 0.3]).as_matrix()
     for affine in (turned, np.diag([0.7, 0.7, 0.7, 1.0]), np.diag([-1.0, 1, 1, 1])):
-        target = around(Grid.of(scan), affine, (4, 4, 4))
+        target = around(scan.grid, affine, (4, 4, 4))
         result = resample(scan, target, order).array
         np.testing.assert_allclose(result.astype(float), 1.0, atol=1e-5)
         if order == "nearest":
@@ -120,7 +120,7 @@ def test_every_type_and_order_keeps_a_constant(order, kind):
 
 
 def test_outside_the_outer_box_lies_the_fill_value():
-    scan = Scan(np.full((4, 4, 4), 3.0), np.eye(4))
+    scan = Scan.of(np.full((4, 4, 4), 3.0), np.eye(4))
     target = Grid((12, 4, 4), nib.affines.from_matvec(np.diag([0.5, 1, 1]), [-1.4, 0, 0]))
     line = resample(scan, target, fill=9.0).array[:, 0, 0]
     np.testing.assert_allclose(line, [9, 9, 3, 3, 3, 3, 3, 3, 3, 3, 9, 9])
@@ -128,7 +128,7 @@ def test_outside_the_outer_box_lies_the_fill_value():
 
 def test_antialiasing_keeps_a_checkerboard_grey_where_plain_sampling_does_not():
     indices = np.indices((32, 32, 32)).sum(axis=0)
-    scan = Scan((indices % 2).astype(np.float32), np.eye(4))
+    scan = Scan.of((indices % 2).astype(np.float32), np.eye(4))
     target = Grid((8, 8, 8), nib.affines.from_matvec(np.diag([4.0, 4.0, 4.0]), [1, 1, 1]))
     plain = resample(scan, target).array
     smooth = resample(scan, target, antialias=True).array
@@ -138,4 +138,4 @@ def test_antialiasing_keeps_a_checkerboard_grey_where_plain_sampling_does_not():
 
 def test_an_unknown_order_is_a_programming_error(oblique_scan):
     with pytest.raises(ValueError, match="quintic"):
-        resample(oblique_scan, Grid.of(oblique_scan), "quintic")
+        resample(oblique_scan, oblique_scan.grid, "quintic")

@@ -7,8 +7,7 @@ import pytest
 
 from engine import tiny
 from factorizer_engine.bundles.settings import InferenceSettings, NetworkSpec, Preprocessing
-from factorizer_engine.images.files.readers import read_scan
-from factorizer_engine.images.geometry import Grid
+from factorizer_engine.images.files import read_scan
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.protocol.models import Channel
@@ -40,6 +39,6 @@ def test_all_48_axis_orders_give_the_same_segmentation_in_world_space(segmenter,
     for orientation, scan in scans.items():
         found = segmenter.segment({"T1": scan}).labelmap
         assert found.orientation == scan.orientation == orientation
-        in_ras = resample(found, Grid.of(expected), order="nearest")
+        in_ras = resample(found, expected.grid, order="nearest")
         assert (in_ras.array != expected.array).mean() < 1e-4, orientation
         np.testing.assert_array_equal(found.affine, scan.affine)

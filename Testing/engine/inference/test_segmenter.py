@@ -8,7 +8,6 @@ import torch
 
 from engine import tiny
 from factorizer_engine.bundles.settings import InferenceSettings, Preprocessing
-from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference import device as devices
@@ -29,7 +28,7 @@ def result(segmenter):
 
 
 def reoriented(scan: Scan, axes: str) -> Scan:
-    return resample(scan, Grid.of(scan).oriented(axes))
+    return resample(scan, scan.grid.oriented(axes))
 
 
 def test_the_result_lies_on_the_reference_grid(result):
@@ -66,10 +65,10 @@ def test_every_stage_is_timed(result):
 def test_the_axis_order_of_the_scans_changes_nothing_in_the_world(segmenter, result, axes):
     turned = {name: reoriented(scan, axes) for name, scan in tiny.scans().items()}
     found = segmenter.segment(turned)
-    back = resample(found.labelmap, Grid.of(result.labelmap), "nearest").array
+    back = resample(found.labelmap, result.labelmap.grid, "nearest").array
     np.testing.assert_array_equal(back, result.labelmap.array)
     for ours, theirs in zip(found.probabilities, result.probabilities, strict=True):
-        volume = resample(Scan(ours, found.labelmap.affine), Grid.of(result.labelmap)).array
+        volume = resample(Scan(ours, found.labelmap.grid), result.labelmap.grid).array
         np.testing.assert_allclose(volume, theirs, atol=1e-5)
 
 

@@ -23,7 +23,7 @@ def lesions_of(array: np.ndarray, affine=None, probabilities=None):
     affine = np.eye(4) if affine is None else affine
     if probabilities is None:
         probabilities = np.ones((3, *array.shape), np.float32)
-    return find_lesions(Scan(array, affine), REGIONS, LABELS, probabilities)
+    return find_lesions(Scan.of(array, affine), REGIONS, LABELS, probabilities)
 
 
 def random_affine(seed: int) -> np.ndarray:

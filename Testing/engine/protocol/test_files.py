@@ -1,4 +1,4 @@
-"""Folders that results are written into."""
+"""Results on disk: complete or not at all, in folders that were tried beforehand."""
 
 from __future__ import annotations
 
@@ -57,3 +57,17 @@ def test_what_is_no_json_leaves_the_old_file(tmp_path):
     with pytest.raises(TypeError):
         write_json(path, {"step": object()})
     assert path.read_text() == '{\n  "step": 1\n}\n'
+
+
+def test_without_space_the_old_file_stays_and_nothing_is_left_behind(tmp_path):
+    path = tmp_path / "result.csv"
+    path.write_text("old")
+    with (
+        pytest.raises(BadInputError, match="no space left") as caught,
+        written_atomically(path) as temporary,
+    ):
+        temporary.write_text("half of the n")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(caught.value).count(". ") == 0
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

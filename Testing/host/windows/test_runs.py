@@ -199,7 +199,7 @@ def test_a_flat_scan_gives_one_plain_sentence(host, module, tiny, tiny_model, ad
     scans = tiny.scans()
     add_scan(scans["FLAIR"])
     flat = scans["T1"].array[:, :, :1]
-    add_scan(Scan(flat, scans["T1"].affine, "T1"))
+    add_scan(Scan.of(flat, scans["T1"].affine, "T1"))
 
     said = run(host, module)
 

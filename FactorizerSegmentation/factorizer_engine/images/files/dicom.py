@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 
 from factorizer_engine.images.checks import check_affine, check_shape, check_type
+from factorizer_engine.images.orientation import LPS_TO_RAS
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 
@@ -239,7 +240,7 @@ def _value(
 
 def _read_series(series: Series) -> Scan:
     slices, affine = _stack(series)
-    return Scan(_voxels(series, slices), affine, series.title)
+    return Scan.of(_voxels(series, slices), affine, series.title)
 
 
 def _stack(series: Series) -> tuple[list[Slice], np.ndarray]:
@@ -248,30 +249,36 @@ def _stack(series: Series) -> tuple[list[Slice], np.ndarray]:
     if first.samples > 1:
         check_type(title, np.dtype("V3"))
     check_shape(title, (*first.shape, len(series.slices)))
-    if any(s.position is None or s.orientation is None for s in series.slices):
+    placed = [
+        (item, item.position, item.orientation)
+        for item in series.slices
+        if item.position is not None and item.orientation is not None
+    ]
+    if len(placed) < len(series.slices):
         raise BadInputError(
             f"{title} does not say where its images lie; export it with positions and orientations."
         )
-    for item in series.slices:
+    row, column = placed[0][2]
+    for item, _, orientation in placed:
         same = item.shape == first.shape and np.allclose(item.spacing, first.spacing, rtol=1e-3)
-        if not same or not np.allclose(item.orientation, first.orientation, atol=1e-3):
+        if not same or not np.allclose(orientation, (row, column), atol=1e-3):
             raise BadInputError(
                 f"{title} holds images of different size or direction; "
                 "export them as separate series."
             )
     if not all(item.complete for item in series.slices):
         raise BadInputError(f"{title} is damaged or cut short; copy or export it again.")
-    row, column = first.orientation
     normal = np.cross(row, column)
-    slices = sorted(series.slices, key=lambda s: float(s.position @ normal))
-    positions = np.stack([s.position for s in slices])
+    placed.sort(key=lambda item: float(item[1] @ normal))
+    slices = [item for item, _, _ in placed]
+    positions = np.stack([position for _, position, _ in placed])
     _check_positions(title, positions, normal)
     affine = np.eye(4)
     affine[:3, 0] = row * first.spacing[0]
     affine[:3, 1] = column * first.spacing[1]
     affine[:3, 2] = (positions[-1] - positions[0]) / (len(slices) - 1)
     affine[:3, 3] = positions[0]
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    affine = LPS_TO_RAS @ affine
     check_affine(title, affine)
     return slices, affine
 

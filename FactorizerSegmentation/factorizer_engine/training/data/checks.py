@@ -10,15 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from factorizer_engine.images.checks import check_scan
-from factorizer_engine.images.files.readers import read_scan
-from factorizer_engine.images.geometry import Grid, overlap_fraction, same_grid
+from factorizer_engine.images.checks import MIN_OVERLAP, check_scan
+from factorizer_engine.images.files import read_scan
+from factorizer_engine.images.geometry import overlap_fraction, same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.training.data.cases import read_channels
 from factorizer_engine.training.data.dataset import Case, Dataset
-
-_MIN_OVERLAP = 0.05
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def check_dataset(dataset: Dataset) -> CheckReport:
             findings.append(Finding(_short(case.label), str(error)))
             continue
         findings += _check_label(case, label, dataset)
-        if scans and not same_grid(Grid.of(scans[0]), Grid.of(label)):
+        if scans and not same_grid(scans[0].grid, label.grid):
             message = _grids_differ(label, scans[0])
             findings.append(Finding(_short(case.label), message))
         for name, values in dataset.regions.items():
@@ -116,7 +114,7 @@ def check_dataset(dataset: Dataset) -> CheckReport:
 def lesion_volume(label: Scan, dataset: Dataset) -> float:
     """Volume in mL of all regions together."""
     values = sorted({v for region in dataset.regions.values() for v in region})
-    return float(np.isin(label.array, values).sum() * np.prod(label.spacing) / 1000.0)
+    return label.grid.volume_ml(int(np.isin(label.array, values).sum()))
 
 
 def _check_images(case: Case, dataset: Dataset, scans: list[Scan]) -> Iterator[Finding]:
@@ -140,7 +138,7 @@ def _check_images(case: Case, dataset: Dataset, scans: list[Scan]) -> Iterator[F
             check_scan(scan)
         except EngineError as error:
             yield Finding(_short(file), str(error))
-        if overlap_fraction(Grid.of(scans[0]), Grid.of(scan)) < _MIN_OVERLAP:
+        if overlap_fraction(scans[0].grid, scan.grid) < MIN_OVERLAP:
             yield Finding(_short(file), "The image does not overlap the first channel in space.")
 
 

@@ -7,16 +7,16 @@ gives new scans as a file from a clinic would hold them: with their own grid, in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 from scipy.interpolate import make_interp_spline
 from scipy.spatial.transform import Rotation
 
-from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.triples import triple
 from factorizer_engine.training.data.augmentation import random_direction
 
 Scans = Mapping[str, Scan]
@@ -102,7 +102,7 @@ def thick_slices(scans: Scans, generator: np.random.Generator) -> dict[str, Scan
         axis = int(np.abs(scan.affine[2, :3] / scan.spacing).argmax())
         spacing = list(scan.spacing)
         spacing[axis] = max(_SLICE_MM, spacing[axis])
-        grid = Grid.of(scan).respaced(tuple(spacing))
+        grid = scan.grid.respaced(triple(spacing))
         thick = resample(scan, grid, antialias=True)
         head = resample(_with_values(scan, scan.array != 0), grid, antialias=True).array
         changed[name] = _with_values(thick, np.where(head >= 0.5, thick.array, 0.0))
@@ -124,7 +124,7 @@ def misregistered(scans: Scans, generator: np.random.Generator) -> dict[str, Sca
         motion = np.eye(4)
         motion[:3, :3] = Rotation.from_rotvec(_TURN_DEGREES * axis, degrees=True).as_matrix()
         motion[:3, 3] = middle - motion[:3, :3] @ middle + _SHIFT_MM * shift
-        changed[name] = replace(scan, affine=motion @ scan.affine)
+        changed[name] = Scan.of(scan.array, motion @ scan.affine, scan.name)
     return changed
 
 
@@ -242,9 +242,9 @@ def _brain_level(scan: Scan) -> float:
 
 def _padded(scan: Scan) -> Scan:
     """The scan with 20 mm of zeros on every side."""
-    grid = Grid.of(scan)
+    grid = scan.grid
     margins = np.ceil(_PAD_MM / np.asarray(scan.spacing)).astype(int)
-    box = tuple(slice(-int(m), n + int(m)) for m, n in zip(margins, scan.shape, strict=True))
+    box = triple(slice(-int(m), n + int(m)) for m, n in zip(margins, scan.shape, strict=True))
     return resample(scan, grid.crop(box))
 
 
@@ -259,11 +259,11 @@ def _distance_from_brain(reference: Scan, generator: np.random.Generator) -> Sca
 
 def _add_shell(name: str, scan: Scan, distance: Scan, generator: np.random.Generator) -> Scan:
     padded = _padded(scan)
-    away = resample(distance, Grid.of(padded), fill=np.inf).array
+    away = resample(distance, padded.grid, fill=np.inf).array
     levels = next(
         (v for k, v in _LAYER_INTENSITIES.items() if k in name.lower()), _OTHER_INTENSITIES
     )
-    shell = np.zeros(padded.shape, dtype=np.float32)
+    shell: np.ndarray = np.zeros(padded.shape, dtype=np.float32)
     inner = 0.0
     for outer, level in zip(_LAYERS_MM, levels, strict=True):
         shell[(away > inner) & (away <= outer)] = level

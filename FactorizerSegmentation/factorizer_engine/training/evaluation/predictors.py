@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from factorizer_engine.images.files.readers import read_scan
-from factorizer_engine.images.files.writers import write_nifti
-from factorizer_engine.images.geometry import Grid, same_grid
+from factorizer_engine.images.files import read_scan, write_nifti
+from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.runs import RunOptions
@@ -95,8 +94,7 @@ class ModelPredictor:
                 f"{model.name} takes {len(names)}."
             )
         scans, label = dict(zip(names, found, strict=True)), read_scan(case.label)
-        grid = Grid.of(label)
-        first = next((n for n in names if same_grid(Grid.of(scans[n]), grid)), names[0])
+        first = next((n for n in names if same_grid(scans[n].grid, label.grid)), names[0])
         return {first: scans.pop(first), **scans}, label
 
 

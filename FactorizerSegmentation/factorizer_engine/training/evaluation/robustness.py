@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.files import write_json, written_atomically
@@ -77,7 +76,7 @@ def measure_robustness(
             changed = perturbation.change(scans, np.random.default_rng([seed, key]))
             found = predictor.segment(changed, reference)
             scores[perturbation.name][name] = _dice(found, label, dataset.regions)
-            there = resample(label, Grid.of(changed[reference]), "nearest")
+            there = resample(label, changed[reference].grid, "nearest")
             of_labels[perturbation.name][name] = _dice(there, label, dataset.regions)
     result = {
         "note": predictor.note,
@@ -107,7 +106,7 @@ def mean_of_label(entry: Mapping[str, Any], region: str) -> float:
 
 
 def _dice(found: Scan, label: Scan, regions: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    there = resample(found, Grid.of(label), "nearest").array
+    there = resample(found, label.grid, "nearest").array
     return {
         region: region_dice(np.isin(there, values), np.isin(label.array, values))
         for region, values in regions.items()

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from factorizer_engine.images.files.readers import read_scan
-from factorizer_engine.images.geometry import Grid, same_grid
+from factorizer_engine.images.files import read_scan
+from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import write_json, written_atomically
@@ -84,7 +84,7 @@ def score_case(
     Raises:
         BadInputError: If the grids differ.
     """
-    if not same_grid(Grid.of(prediction), Grid.of(reference)):
+    if not same_grid(prediction.grid, reference.grid):
         raise BadInputError(
             f"The label maps {prediction.name or 'predicted'} and {reference.name} "
             "lie on different grids."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from factorizer_engine.images.files.readers import read_scan
+from factorizer_engine.images.files import read_scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.data.checks import CheckReport, UnfitDataError, check_dataset

@@ -99,7 +99,7 @@ def test_an_imported_ensemble_segments_scans(tmp_path):
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
     volumes = {name: 1 + generator.random((64, 64, 64), np.float32) for name in PUBLISHED_INPUTS}
     result = Segmenter(bundle, device="cpu").segment(
-        {name: Scan(volume, affine, name) for name, volume in volumes.items()}
+        {name: Scan.of(volume, affine, name) for name, volume in volumes.items()}
     )
     normalized = [(v - v.mean()) / v.std() for v in volumes.values()]
     x = torch.from_numpy(np.stack(normalized))[None]

@@ -8,8 +8,8 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
+from factorizer_engine.images.files import read_scan
 from factorizer_engine.images.files.dicom import list_series
-from factorizer_engine.images.files.readers import read_scan
 from factorizer_engine.images.scan import Scan
 
 
@@ -51,7 +51,7 @@ def test_slices_stored_from_top_to_bottom_come_in_order_of_place(
 ):
     flip = np.diag([1.0, 1.0, -1.0, 1.0])
     flip[2, 3] = oblique_scan.shape[2] - 1
-    flipped = Scan(oblique_scan.array[:, :, ::-1], oblique_scan.affine @ flip)
+    flipped = Scan.of(oblique_scan.array[:, :, ::-1], oblique_scan.affine @ flip)
     write_dicom(tmp_path, flipped)
     scan = read_scan(tmp_path)
     value = scan.array[2, 5, 7]

@@ -10,7 +10,7 @@ import pytest
 
 from engine.training.blobs import write_image
 from factorizer_engine.cli.evaluation import results_table
-from factorizer_engine.images.files.readers import read_scan
+from factorizer_engine.images.files import read_scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.evaluation.evaluation import evaluate
 from factorizer_engine.training.evaluation.scoring import score_case
@@ -22,7 +22,7 @@ def test_regions_are_unions_of_label_values():
     reference, prediction = np.zeros((6, 6, 6), np.uint8), np.zeros((6, 6, 6), np.uint8)
     reference[1:3], reference[3:5] = 1, 4
     prediction[1:3], prediction[3:5] = 4, 1
-    scans = [Scan(a, np.eye(4)) for a in (prediction, reference)]
+    scans = [Scan.of(a, np.eye(4)) for a in (prediction, reference)]
     scores = score_case(*scans, {"ET": (4,), "TC": (1, 4)})
     assert scores["TC"]["dice"] == 1.0 and scores["ET"]["dice"] == 0.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from factorizer_engine.images.geometry import Grid, same_grid
+from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.training.evaluation.perturbations import PERTURBATIONS, is_stripped
@@ -25,7 +25,7 @@ def scans() -> dict[str, Scan]:
     generator = np.random.default_rng(0)
     head = ball()
     return {
-        name: Scan(head * (100 + 10 * generator.normal(size=head.shape)), LPS.copy(), name)
+        name: Scan.of(head * (100 + 10 * generator.normal(size=head.shape)), LPS.copy(), name)
         for name in ("FLAIR", "T1", "T2")
     }
 
@@ -90,16 +90,16 @@ def test_thick_slices_are_five_millimetres_along_head_and_foot_only(scans):
     thick = change("thick_slices", scans)["FLAIR"]
     assert thick.spacing == pytest.approx((1.0, 1.0, 5.0))
     assert thick.shape == (40, 44, 8)
-    middle = Grid.of(thick).corners().mean(axis=0)
-    assert middle == pytest.approx(Grid.of(scans["FLAIR"]).corners().mean(axis=0))
+    middle = thick.grid.corners().mean(axis=0)
+    assert middle == pytest.approx(scans["FLAIR"].grid.corners().mean(axis=0))
     assert 5 < thick.array[18:22, 20:24].std() < 0.9 * scans["FLAIR"].array[18:22, 20:24].std() + 60
     assert not thick.array[0].any()
 
 
 def test_slices_that_are_thick_already_stay(scans):
-    sparse = {k: Scan(s.array, np.diag([-1.0, -1.0, 6.0, 1.0]), k) for k, s in scans.items()}
+    sparse = {k: Scan.of(s.array, np.diag([-1.0, -1.0, 6.0, 1.0]), k) for k, s in scans.items()}
     thick = change("thick_slices", sparse)["T1"]
-    assert same_grid(Grid.of(thick), Grid.of(sparse["T1"]))
+    assert same_grid(thick.grid, sparse["T1"].grid)
 
 
 def test_misregistration_moves_all_channels_but_the_reference(scans):
@@ -109,7 +109,7 @@ def test_misregistration_moves_all_channels_but_the_reference(scans):
         motion = moved[name].affine @ np.linalg.inv(scans[name].affine)
         angle = np.degrees(np.arccos((np.trace(motion[:3, :3]) - 1) / 2))
         assert angle == pytest.approx(2.0)
-        middle = Grid.of(scans[name]).corners().mean(axis=0)
+        middle = scans[name].grid.corners().mean(axis=0)
         away = motion[:3, :3] @ middle + motion[:3, 3] - middle
         assert np.linalg.norm(away) == pytest.approx(2.0)
         assert np.array_equal(moved[name].array, scans[name].array)
@@ -119,11 +119,11 @@ def test_a_skull_is_put_around_the_brain_without_touching_it(scans):
     with_skull = change("skull", scans)
     for name, scan in with_skull.items():
         own = scans[name]
-        inside = resample(scan, Grid.of(own)).array
+        inside = resample(scan, own.grid).array
         head = own.array != 0
         assert np.allclose(inside[head], own.array[head])
         shell = scan.array.copy()
-        brain = resample(own, Grid.of(scan)).array != 0
+        brain = resample(own, scan.grid).array != 0
         shell[brain] = 0
         volume_ml = (shell != 0).sum() * np.prod(scan.spacing) / 1000
         assert 30 < volume_ml < 150  # between 10 and 17 mm around a ball of 14 mm
@@ -150,4 +150,4 @@ def test_a_spoilt_channel_is_never_the_reference(scans):
 def test_a_stripped_head_is_recognised(scans):
     assert is_stripped(scans["T1"])
     assert not is_stripped(change("skull_noise", scans)["T1"])
-    assert not is_stripped(Scan(np.ones((5, 5, 5)), np.eye(4)))
+    assert not is_stripped(Scan.of(np.ones((5, 5, 5)), np.eye(4)))

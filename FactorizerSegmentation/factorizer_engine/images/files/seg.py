@@ -1,4 +1,4 @@
-"""Writing results: NIfTI and Slicer segmentations."""
+"""Slicer segmentations (.seg.nrrd), written."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from factorizer_engine.images.geometry import SHEAR_TOLERANCE
+from factorizer_engine.images.files.itk import itk_image
 from factorizer_engine.images.preprocessing import foreground_box
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
@@ -18,44 +17,6 @@ from factorizer_engine.protocol.files import written_atomically
 
 if TYPE_CHECKING:
     from factorizer_engine.protocol.models import Label
-
-
-def write_nifti(scan: Scan, path: str | Path) -> None:
-    """Write a scan as NIfTI-1, compressed if the name ends with .nii.gz.
-
-    The sform (code 1, scanner) holds the affine. So does the qform, with the same code, unless axes
-    are sheared, which it cannot express; its code is 0 then. Voxels keep their type, but for those
-    that not every NIfTI reader knows: boolean becomes uint8, float16 float32, and 64-bit integers
-    become int32, or float64 where that is too small.
-
-    Raises:
-        BadInputError: If the name ends otherwise or the file cannot be written.
-    """
-    path = Path(path)
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
-        raise BadInputError(f"{path.name} must end with .nii or .nii.gz.")
-    image = nib.Nifti1Image(_portable(scan.array), None)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(scan.affine, code=1)
-    cosines = scan.affine[:3, :3] / np.asarray(scan.spacing)
-    sheared = np.abs(cosines.T @ cosines - np.eye(3)).max() > SHEAR_TOLERANCE
-    image.set_qform(scan.affine, code=0 if sheared else 1)
-    with written_atomically(path) as temporary:
-        nib.save(image, temporary)
-
-
-def _portable(array: np.ndarray) -> np.ndarray:
-    """The array in a type that all NIfTI readers know."""
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8)
-    if array.dtype == np.float16:
-        return array.astype(np.float32)
-    if array.dtype in (np.int64, np.uint64):
-        limits = np.iinfo(np.int32)
-        if array.size and (array.min() < limits.min or array.max() > limits.max):
-            return array.astype(np.float64)
-        return array.astype(np.int32)
-    return array
 
 
 def write_seg_nrrd(
@@ -80,11 +41,7 @@ def write_seg_nrrd(
         raise BadInputError(f"{path.name} must end with .seg.nrrd.")
     array = labelmap.array
     kind = np.uint8 if max((label.value for label in labels), default=0) < 256 else np.uint16
-    image = sitk.GetImageFromArray(array.astype(kind, copy=False).transpose(2, 1, 0))
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ labelmap.affine
-    image.SetSpacing(labelmap.spacing)
-    image.SetOrigin(lps[:3, 3].tolist())
-    image.SetDirection((lps[:3, :3] / np.asarray(labelmap.spacing)).ravel().tolist())
+    image = itk_image(labelmap.with_array(array.astype(kind, copy=False)))
     for key, value in _segmentation_fields(labelmap, reference_name).items():
         image.SetMetaData(key, value)
     extents = _extents(array, [label.value for label in labels])

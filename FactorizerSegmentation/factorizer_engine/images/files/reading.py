@@ -1,0 +1,69 @@
+"""Reading scans from files and folders into `Scan`s in RAS mm.
+
+Sizes are checked from the header, before any voxel is loaded, so that a huge file cannot exhaust
+memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from factorizer_engine.images.checks import check_finite
+from factorizer_engine.images.files.dicom import is_dicom_file, read_dicom_file, read_dicom_folder
+from factorizer_engine.images.files.itk import read_itk
+from factorizer_engine.images.files.nifti import read_nifti
+from factorizer_engine.images.files.recognition import ITK_SUFFIXES, NIFTI_SUFFIXES, content
+from factorizer_engine.images.parallel import in_parallel
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.errors import BadInputError
+
+FORMATS = "NIfTI, NRRD, MetaImage or DICOM"
+
+
+def read_scan(path: str | Path, series: str | None = None) -> Scan:
+    """Read a scan.
+
+    Args:
+        path: A NIfTI (.nii, .nii.gz, .hdr/.img), NRRD (.nrrd, .nhdr) or MetaImage (.mha, .mhd)
+            file, a folder with a DICOM series, or a multi-frame DICOM file.
+        series: Which series of a DICOM folder: its UID, number or description. Needed only where
+            the folder holds several.
+
+    Returns:
+        The scan in RAS mm, named after the file or series; voxels in the type that the file stores.
+
+    Raises:
+        BadInputError: If there is nothing to read, it is damaged, no single volume of grey values,
+            its voxels have no proper place, some are not finite, or it does not fit into memory.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise BadInputError(f"{path} does not exist; check the path.")
+    try:
+        scan = read_dicom_folder(path, series) if path.is_dir() else _read_file(path)
+    except PermissionError as error:
+        raise BadInputError(f"{path} may not be read; check its permissions.") from error
+    check_finite(path.name, scan.array)
+    return scan
+
+
+def read_scans(paths: Mapping[str, str | Path]) -> dict[str, Scan]:
+    """Read the scans of a study side by side, under the names of `paths`; see `read_scan`."""
+    return dict(zip(paths, in_parallel(read_scan, paths.values()), strict=True))
+
+
+def _read_file(path: Path) -> Scan:
+    if path.stat().st_size == 0:
+        raise BadInputError(f"{path.name} is empty; export or copy it again.")
+    name = path.name.lower()
+    if name.endswith(NIFTI_SUFFIXES):
+        return read_nifti(path)
+    if name.endswith(ITK_SUFFIXES):
+        return read_itk(path)
+    if is_dicom_file(path):
+        return read_dicom_file(path)
+    raise BadInputError(
+        f"{path.name} holds {content(path)} and is no scan; "
+        f"give a {FORMATS} file, or a DICOM folder."
+    )

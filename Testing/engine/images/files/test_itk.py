@@ -1,0 +1,29 @@
+"""NRRD and MetaImage, in the ways that other programs write them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine.images.files.samples import save_itk
+from factorizer_engine.images.files import read_scan
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_compressed_itk_files_are_read(tmp_path, oblique_scan, ending):
+    save_itk(oblique_scan, tmp_path / f"scan{ending}", compress=True)
+    np.testing.assert_array_equal(read_scan(tmp_path / f"scan{ending}").array, oblique_scan.array)
+
+
+def test_nrrd_in_ras_space_is_placed_right(tmp_path):
+    voxels = np.arange(60, dtype=np.uint8)
+    header = (
+        "NRRD0004\ntype: uchar\ndimension: 3\nspace: right-anterior-superior\nsizes: 3 4 5\n"
+        "space directions: (2,0,0) (0,3,0) (0,0,4)\nencoding: raw\nspace origin: (7,8,9)\n\n"
+    )
+    (tmp_path / "ras.nrrd").write_bytes(header.encode() + voxels.tobytes())
+    scan = read_scan(tmp_path / "ras.nrrd")
+    np.testing.assert_allclose(
+        scan.affine, [[2, 0, 0, 7], [0, 3, 0, 8], [0, 0, 4, 9], [0, 0, 0, 1]]
+    )
+    assert scan.array[1, 0, 0] == 1

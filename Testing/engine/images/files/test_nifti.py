@@ -1,0 +1,98 @@
+"""NIfTI: where a header puts its voxels, and files that all programs read."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from engine.images.files.samples import nifti_bytes, save_nifti
+from factorizer_engine.images.files import read_scan, write_nifti
+from factorizer_engine.images.scan import Scan
+
+
+def test_big_endian_and_scaled_nifti_are_read(tmp_path):
+    values = np.arange(120, dtype=">i2")
+    header = nib.Nifti1Header(nifti_bytes(scl_slope=2, scl_inter=5)[:348]).as_byteswapped(">")
+    (tmp_path / "big.nii").write_bytes(header.binaryblock + b"\0" * 4 + values.tobytes())
+    scan = read_scan(tmp_path / "big.nii")
+    assert scan.array.dtype.isnative
+    np.testing.assert_array_equal(scan.array.ravel(order="F"), 2.0 * values + 5)
+
+
+def test_the_sform_counts_before_the_qform_and_the_qform_where_there_is_no_sform(tmp_path):
+    rows = {
+        "srow_x": [2, 0, 0, 1],
+        "srow_y": [0, 2, 0, 2],
+        "srow_z": [0, 0, 2, 3],
+        "qform_code": 1,
+        "qoffset_x": 50,
+    }
+    for code, offset in ((1, 1.0), (0, 50.0)):
+        (tmp_path / "a.nii").write_bytes(nifti_bytes(sform_code=code, **rows))
+        assert read_scan(tmp_path / "a.nii").affine[0, 3] == offset
+
+
+def test_a_singular_sform_gives_way_to_the_qform(tmp_path):
+    (tmp_path / "a.nii").write_bytes(nifti_bytes(sform_code=1, qform_code=1, qoffset_y=9))
+    assert read_scan(tmp_path / "a.nii").affine[1, 3] == 9.0
+
+
+def test_without_any_orientation_axes_run_right_front_and_up_as_in_itk(tmp_path):
+    (tmp_path / "a.nii").write_bytes(nifti_bytes(pixdim=[1, 2, 3, 4, 0, 0, 0, 0]))
+    np.testing.assert_array_equal(read_scan(tmp_path / "a.nii").affine, np.diag([2, 3, 4, 1]))
+
+
+def test_lengths_in_metres_become_millimetres(tmp_path):
+    fields = {"pixdim": [1, 0.001, 0.001, 0.002, 0, 0, 0, 0], "qform_code": 1, "xyzt_units": 1}
+    (tmp_path / "a.nii").write_bytes(nifti_bytes(**fields))
+    np.testing.assert_allclose(read_scan(tmp_path / "a.nii").spacing, [1, 1, 2], rtol=1e-6)
+
+
+def test_a_trailing_axis_of_length_one_is_dropped(tmp_path, oblique_scan):
+    save_nifti(oblique_scan.with_array(oblique_scan.array[..., None]), tmp_path / "a.nii.gz")
+    assert read_scan(tmp_path / "a.nii.gz").shape == oblique_scan.shape
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32, np.float64])
+def test_nifti_keeps_voxels_place_and_type(tmp_path, oblique_scan, ending, kind):
+    scan = oblique_scan.with_array(np.abs(oblique_scan.array).astype(kind))
+    write_nifti(scan, tmp_path / f"a{ending}")
+    image = nib.load(tmp_path / f"a{ending}")
+    assert image.get_data_dtype() == kind
+    assert image.header["sform_code"] == image.header["qform_code"] == 1
+    assert image.header.get_xyzt_units()[0] == "mm"
+    np.testing.assert_array_equal(np.asanyarray(image.dataobj), scan.array)
+    np.testing.assert_allclose(image.affine, scan.affine, atol=1e-5)
+    np.testing.assert_allclose(image.get_qform(), scan.affine, atol=1e-4)
+
+
+def test_nifti_of_a_sheared_grid_keeps_the_shear_in_the_sform_alone(tmp_path, oblique_scan):
+    shear = np.eye(4)
+    shear[0, 1] = 0.3
+    write_nifti(Scan.of(oblique_scan.array, shear @ oblique_scan.affine), tmp_path / "a.nii.gz")
+    image = nib.load(tmp_path / "a.nii.gz")
+    assert image.header["qform_code"] == 0
+    np.testing.assert_allclose(image.affine, shear @ oblique_scan.affine, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("array", "kind"),
+    [
+        (np.array([[[True, False]]]), np.uint8),
+        (np.array([[[0.5, 1.5]]], np.float16), np.float32),
+        (np.array([[[3, -4]]], np.int64), np.int32),
+        (np.array([[[2**40, 1]]], np.int64), np.float64),
+    ],
+)
+def test_types_that_few_programs_read_become_common_ones(tmp_path, array, kind):
+    write_nifti(Scan.of(array, np.eye(4)), tmp_path / "a.nii")
+    image = nib.load(tmp_path / "a.nii")
+    assert image.get_data_dtype() == kind
+    np.testing.assert_array_equal(np.asanyarray(image.dataobj), array.astype(kind))
+
+
+def test_missing_folders_are_made(tmp_path, labelmap):
+    write_nifti(labelmap, tmp_path / "new" / "folder" / "a.nii.gz")
+    assert [p.name for p in (tmp_path / "new" / "folder").iterdir()] == ["a.nii.gz"]
