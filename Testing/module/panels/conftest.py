@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -52,6 +53,20 @@ def widget(host, scene, monkeypatch, add_model):
     scene.Clear(False)
     host.process_events()
     widget.segmentPanel.inputs.ui.pythonLineEdit.text = ""
+
+
+@pytest.fixture
+def reloading(widget):
+    """For tests that reload: the classes that other tests know come back at the end."""
+    from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
+
+    reloaded = sys.modules[type(widget).__module__].RELOADED
+    before = {name: known for name, known in sys.modules.items() if name.startswith(reloaded)}
+    yield
+    for name in [name for name in sys.modules if name.startswith(reloaded)]:
+        del sys.modules[name]
+    sys.modules.update(before)
+    ScriptedLoadableModuleWidget.onReload(current_widget())  # a widget of those classes
 
 
 @pytest.fixture

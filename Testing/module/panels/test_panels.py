@@ -295,7 +295,7 @@ def test_a_result_arrives_in_place_though_its_scan_was_deleted(
 
 
 def test_reloading_the_module_ends_the_run_and_its_engine(
-    host, scene, widget, panel, volumes, fake_python
+    host, scene, widget, panel, volumes, fake_python, reloading
 ):
     start_and_wait_for_progress(host, panel, fake_python("hang"))
     engine = widget.logic.engine
