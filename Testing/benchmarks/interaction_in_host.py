@@ -48,7 +48,7 @@ def measure_round(task: dict) -> dict[str, list[float]]:
         times[EXPLAINING] = [_timed(host, lambda: _run(host, widget, explain))]
         times.update(_overlay_times(host, widget))
         widget.componentsPanel.ui.hideHeatmapButton.click()
-        ui = widget.segmentPanel.ui
+        ui = widget.inputsPanel.ui
         ui.boxCheckBox.checked = True
         for name in (BOXED, QUICK):
             ui.quickCheckBox.checked = name == QUICK
@@ -78,14 +78,14 @@ def _prepare(host: HostApplication, widget, task: dict) -> None:
     """Load the scans and choose the model and the device."""
     for name, path in task["scans"].items():
         slicer.util.loadVolume(path, {"name": name})
-    ui = widget.segmentPanel.ui
+    ui = widget.inputsPanel.ui
     ui.modelComboBox.currentIndex = ui.modelComboBox.findText(task["title"])
-    parameters = widget.logic.getParameterNode()
-    parameters.device = task["device"]
-    widget.segmentPanel.setParameters(parameters)
+    widget.logic.getParameterNode().inputs.device = task["device"]
+    widget.enter()
     host.process_events(0.2)
-    if not ui.applyButton.enabled:
-        raise RuntimeError(f"The case cannot be run: {ui.applyButton.toolTip}")
+    button = widget.segmentPanel.ui.applyButton
+    if not button.enabled:
+        raise RuntimeError(f"The case cannot be run: {button.toolTip}")
 
 
 def _run(host: HostApplication, widget, button) -> None:

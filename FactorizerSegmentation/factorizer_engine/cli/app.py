@@ -11,11 +11,12 @@ import typer
 from factorizer_engine import __version__
 from factorizer_engine.cli.bench import PASSED_ON, bench
 from factorizer_engine.cli.components import components
+from factorizer_engine.cli.evaluation import evaluate
 from factorizer_engine.cli.inspect import inspect
 from factorizer_engine.cli.models import models
 from factorizer_engine.cli.segment import segment
 from factorizer_engine.cli.terminal import EXIT_FAILURE, EXIT_USAGE, TERMINAL
-from factorizer_engine.cli.training import evaluate, export, train
+from factorizer_engine.cli.training import export, train
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
 from factorizer_engine.protocol.failures import as_engine_error
 

@@ -1,20 +1,20 @@
-"""`factorizer train`, `evaluate` and `export`."""
+"""`factorizer train` and `factorizer export`."""
 
 from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from factorizer_engine.cli import options
 from factorizer_engine.cli.models import describe_bundle
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
 from factorizer_engine.inference.allocator import keep_freed_memory
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import prepare_output_folder
-from factorizer_engine.protocol.progress import Monitor
+
+if TYPE_CHECKING:
+    from factorizer_engine.training.config import TrainingConfig
 
 
 def train(
@@ -34,10 +34,34 @@ def train(
     verbose: Verbose = False,
 ) -> None:
     """Train a network."""
-    from factorizer_engine.training.run.run import train_command
+    from factorizer_engine.training.config import load_config
+    from factorizer_engine.training.run.run import train
 
     keep_freed_memory()
-    train_command(config, resume=resume, check=check, data=data, output=output)
+    settings = load_config(config, data, output)
+    if check:
+        _print_findings(settings)
+    else:
+        train(settings, resume)
+
+
+def _print_findings(config: TrainingConfig) -> None:
+    """All that is noticed about the data, one a line; fails if training could not start."""
+    from factorizer_engine.training.data.checks import UnfitDataError
+    from factorizer_engine.training.run.checks import check_training
+
+    try:
+        report = check_training(config)
+    except UnfitDataError as error:
+        typer.echo("\n".join(map(str, error.report.findings)))
+        count = len(error.report.problems)
+        problems = "1 problem" if count == 1 else f"{count} problems"
+        raise BadInputError(
+            f"The dataset is not fit for training: {problems}.", error.details
+        ) from error
+    for remark in report.remarks:
+        typer.echo(remark)
+    typer.echo(f"{len(report.volumes)} cases are fit for training.")
 
 
 class Weights(str, Enum):
@@ -77,79 +101,3 @@ def export(
             f"The results in {folder} are of another model, so the card leaves them out; "
             "evaluate this one and export again."
         )
-
-
-class Use(str, Enum):
-    """What a split puts cases to."""
-
-    held_out = "held_out"
-    validation = "validation"
-    train = "train"
-    all = "all"
-
-
-def evaluate(
-    data: Annotated[
-        Path | None,
-        typer.Argument(help="Training configuration, folder of a run, or folder of a dataset."),
-    ] = None,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for metrics.json and metrics.csv.")
-    ] = Path("evaluation"),
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Name, family or path of the model to run.")
-    ] = None,
-    predictions: Annotated[
-        Path | None, typer.Option("--predictions", help="Folder of label maps to score instead.")
-    ] = None,
-    case: Annotated[
-        list[str], typer.Option("--case", help="Name of a case; repeat for more than one.")
-    ] = [],  # noqa: B006 (typer copies it)
-    use: Annotated[Use, typer.Option("--use", help="Part of the split to evaluate.")] = (
-        Use.held_out
-    ),
-    device: options.Device = "auto",
-    precision: options.PrecisionOption = options.Precision.float32,
-    tta: options.Mirroring = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Also write the label maps.")] = False,
-    robustness: Annotated[
-        bool,
-        typer.Option(
-            "--robustness", help="Measure Dice on changed scans instead (bias field, skull, ...)."
-        ),
-    ] = False,
-    compare: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option("--compare", help="Folders of two evaluations to compare instead."),
-    ] = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Score a model on labelled cases, or compare two evaluations."""
-    from factorizer_engine.training.evaluation import evaluation as commands
-
-    if compare is not None:
-        TERMINAL.print(commands.differences_table(commands.compare_command(*compare)))
-        return
-    if data is None:
-        raise BadInputError("Say which cases to evaluate: a configuration, a run or a dataset.")
-    folder = prepare_output_folder(output)
-    keep_freed_memory()
-    with TERMINAL.progress() as move:
-        result = commands.evaluate_command(
-            data,
-            folder,
-            model=model,
-            predictions=predictions,
-            cases=case,
-            use=use.value,
-            device=device,
-            precision=precision.value,
-            tta=tta,
-            keep=keep,
-            robustness=robustness,
-            monitor=Monitor(move),
-        )
-    table = commands.robustness_table if robustness else commands.results_table
-    TERMINAL.print(table(result))
-    TERMINAL.print(f"Results are in {folder}")

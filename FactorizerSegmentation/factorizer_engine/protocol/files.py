@@ -5,6 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.failures import NO_SPACE
@@ -58,10 +60,14 @@ def written_at_once(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def written_atomically(path: str | Path) -> Iterator[Path]:
+def written_atomically(path: str | Path, durable: bool = False) -> Iterator[Path]:
     """A temporary path beside `path`, with the same ending, moved there when the block ends well.
 
     Missing folders are made. If the block fails, nothing is left behind and an older file stays.
+
+    Args:
+        path: The file to write.
+        durable: Force the content to disk first, so that it survives a computer that goes down.
 
     Raises:
         BadInputError: If the folder cannot be written to or has no space left.
@@ -71,6 +77,9 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        if durable:
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         raise _write_error(path, error) from error
@@ -79,6 +88,25 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
         except OSError:
             pass
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8, atomically.
+
+    Raises:
+        BadInputError: If it cannot be written.
+    """
+    with written_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write indented JSON, atomically.
+
+    Raises:
+        BadInputError: If it cannot be written.
+    """
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def _write_error(path: Path, error: OSError | RuntimeError) -> BadInputError:

@@ -10,6 +10,7 @@ from factorizer_engine.protocol import files
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import (
     prepare_output_folder,
+    write_json,
     written_at_once,
     written_atomically,
 )
@@ -53,3 +54,22 @@ def test_without_space_the_old_file_stays_and_nothing_is_left_behind(tmp_path):
     assert str(caught.value).count(". ") == 0
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_must_survive_is_forced_to_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    path, forced = tmp_path / "last.pt", []
+    path.write_text("old")
+    monkeypatch.setattr(files.os, "fsync", lambda _number: forced.append(path.read_text()))
+    for durable in (False, True):
+        with written_atomically(path, durable=durable) as temporary:
+            temporary.write_text(f"durable: {durable}")
+    assert forced == ["durable: False"]
+    assert path.read_text() == "durable: True" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_json_leaves_the_old_file(tmp_path):
+    path = tmp_path / "new" / "run.json"
+    write_json(path, {"step": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"step": object()})
+    assert path.read_text() == '{\n  "step": 1\n}\n'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -75,3 +76,12 @@ def quick_settings(root: Path) -> dict:
             "log_every": 1,
         },
     }
+
+
+def changed_copy(run, folder, file, change):
+    """A copy of a run in which one of its JSON files was changed."""
+    shutil.copytree(run, folder)
+    content = json.loads((folder / file).read_text())
+    change(content)
+    (folder / file).write_text(json.dumps(content))
+    return folder

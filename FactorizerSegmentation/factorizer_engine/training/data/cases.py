@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import torch
+from nibabel.filebasedimages import ImageFileError
 from torch import Tensor
 
 from factorizer_engine.bundles.settings import Preprocessing
@@ -20,6 +20,8 @@ from factorizer_engine.images.preprocessing import Preprocessor
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import written_atomically
+from factorizer_engine.protocol.triples import triple
 from factorizer_engine.training.config import PreprocessingSection
 from factorizer_engine.training.data.dataset import Case, Dataset
 
@@ -77,7 +79,7 @@ def _is_four_dimensional(path: Path) -> bool:
         return False
     try:
         return len(nib.load(path).shape) == 4
-    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError):
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError):
         return False
 
 
@@ -116,7 +118,7 @@ def _with_points(
         image=torch.from_numpy(np.ascontiguousarray(image, dtype=np.float16)),
         target=torch.from_numpy(np.ascontiguousarray(target, dtype=np.uint8)),
         points=tuple(points),
-        spacing=tuple(float(s) for s in spacing),
+        spacing=triple(float(s) for s in spacing),
     )
 
 
@@ -150,17 +152,14 @@ class CaseCache:
 
     @staticmethod
     def _write(path: Path, case: PreparedCase) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
+        with written_atomically(path) as temporary:
             np.savez(
-                file,
+                temporary,
                 image=case.image.numpy(),
                 target=np.packbits(case.target.numpy()),
                 shape=np.asarray(case.target.shape),
                 spacing=np.asarray(case.spacing),
             )
-        os.replace(temporary, path)
 
     @staticmethod
     def _read(path: Path) -> PreparedCase:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import DataSection
 
-_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Dataset:
                 return case
         raise BadInputError(f"The dataset {self.root.name} has no case '{name}'.")
 
+    def only(self, names: Sequence[str]) -> Dataset:
+        """The dataset with these cases alone, in this order."""
+        return replace(self, cases=tuple(self.case(name) for name in names))
+
 
 def open_dataset(section: DataSection) -> Dataset:
     """List the cases under `section.root`.
@@ -81,11 +86,11 @@ def open_dataset(section: DataSection) -> Dataset:
         )
     labels = labels or {f"label {v}": v for v in sorted({v for r in regions.values() for v in r})}
     exclude = frozenset(section.exclude)
-    cases = _bids_cases(root, channels) if is_bids else _msd_cases(root, len(channels))
-    unknown = sorted(exclude - {case.name for case in cases})
+    found = _bids_cases(root, channels) if is_bids else _msd_cases(root, len(channels))
+    unknown = sorted(exclude - {case.name for case in found})
     if unknown:
         raise BadInputError(f"The excluded case '{unknown[0]}' is not in {root.name}.")
-    cases = tuple(case for case in cases if case.name not in exclude)
+    cases = tuple(case for case in found if case.name not in exclude)
     if not cases:
         raise BadInputError(f"The dataset {root} has no labelled cases.")
     unlabelled = () if is_bids else _unlabelled(root, cases, exclude)
@@ -172,11 +177,11 @@ def _msd_cases(root: Path, channel_count: int) -> list[Case]:
 
 
 def _is_image(path: Path) -> bool:
-    return path.name.endswith(_SUFFIXES) and not path.name.startswith(".")
+    return path.name.endswith(SUFFIXES) and not path.name.startswith(".")
 
 
 def _stem(path: Path) -> str:
-    for suffix in _SUFFIXES:
+    for suffix in SUFFIXES:
         if path.name.endswith(suffix):
             return path.name[: -len(suffix)]
     return path.name

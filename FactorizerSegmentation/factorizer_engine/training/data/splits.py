@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import write_json
 from factorizer_engine.training.config import SplitSection
-from factorizer_engine.training.run.state import load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,6 @@ def together(splits: Iterable[Split]) -> Split:
     validation = {case for split in splits for case in split.validation} - train
     held_out = {case for split in splits for case in split.held_out} - train - validation
     return Split(*(tuple(sorted(cases)) for cases in (train, validation, held_out)))
-
-
-def seen_before(pretrained: str | None) -> Split:
-    """The cases that the weights were trained and selected on with which a training begins.
-
-    Args:
-        pretrained: `best.pt` or `final.pt` of a run; weights from elsewhere do not tell.
-
-    Raises:
-        BadInputError: If the file does not exist or is damaged.
-    """
-    cases = load_checkpoint(Path(pretrained)).get("cases", {}) if pretrained else {}
-    return Split.of(cases)
 
 
 def stratified_folds(volumes: Mapping[str, float], folds: int, seed: int) -> list[list[str]]:
@@ -88,8 +75,7 @@ def make_split(section: SplitSection, volumes: Mapping[str, float], write: bool 
         raise BadInputError(f"The case '{both[0]}' cannot be held out and used for validation.")
     content = _read(path) if path.is_file() else _make(section, volumes)
     if write and not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(path, content)
     split = _fold_of(content, section)
     unknown = sorted({*split.train, *split.validation, *split.held_out} ^ set(volumes))
     if unknown:

@@ -1,41 +1,26 @@
-"""`factorizer evaluate`: which cases, which model, and what is shown."""
+"""Evaluation as it is asked for: which cases, of a run or a dataset, and what to score."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.table import Table
-
-from factorizer_engine.bundles.reading.checksums import fingerprint
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.training.config import DataSection, load_config
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import Split, read_split
-from factorizer_engine.training.evaluation.comparison import Difference, compare
-from factorizer_engine.training.evaluation.robustness import mean_of_label, measure_robustness
-from factorizer_engine.training.evaluation.scoring import (
-    evaluate,
-    folder_predictor,
-    model_predictor,
-    read_results,
-)
+from factorizer_engine.training.evaluation.predictors import FolderPredictor, open_model
+from factorizer_engine.training.evaluation.robustness import measure_robustness
+from factorizer_engine.training.evaluation.scoring import score_cases
 from factorizer_engine.training.records.records import open_run
 
 Use = Literal["held_out", "validation", "train", "all"]
 
-_TITLES = {
-    "dice": "Dice",
-    "hd95_mm": "HD95 mm",
-    "surface_dice": "Surface Dice",
-    "lesion_f1": "Lesion F1",
-    "volume_error_ml": "Volume error mL",
-}
 
-
-def evaluate_command(
+def evaluate(
     data: str | Path,
     output: str | Path = "evaluation",
     model: str | None = None,
@@ -49,7 +34,7 @@ def evaluate_command(
     robustness: bool = False,
     monitor: Monitor | None = None,
 ) -> dict[str, Any]:
-    """`factorizer evaluate DATA (--model M | --predictions FOLDER) [--case C ...] [--use USE]`.
+    """Score a model, or label maps made elsewhere, on labelled cases.
 
     Args:
         data: A training configuration, a run's folder (its data and split) or a dataset's folder.
@@ -57,8 +42,16 @@ def evaluate_command(
         model: Name, family or path of a model to run on the cases.
         predictions: Folder of label maps `<case>.nii.gz` to score instead.
         cases: Names of cases; without any, all that the split puts to `use`.
+        use: Part of the split.
+        device: Where the model computes.
+        precision: In which type it computes.
+        tta: Mirror at test time; None as the model says.
         keep: Whether label maps are written.
         robustness: Measure Dice on changed scans instead (see `robustness.measure_robustness`).
+        monitor: Told about every case.
+
+    Returns:
+        See `score_cases`, or `measure_robustness`.
 
     Raises:
         BadInputError: If the request is contradictory or there is nothing to evaluate.
@@ -68,42 +61,15 @@ def evaluate_command(
     if robustness and model is None:
         raise BadInputError("Robustness can only be measured of a model, not of label maps.")
     dataset, split = open_cases(data)
-    names = list(cases) or _names(dataset, split, use)
+    dataset = dataset.only(list(cases) or _names(dataset, split, use))
     if predictions is not None:
-        note = f"label maps in {Path(predictions).name}"
-        return evaluate(
-            folder_predictor(predictions), dataset, names, output, note, monitor=monitor
-        )
-    from factorizer_engine.bundles.registry import resolve_model
-    from factorizer_engine.inference.segmenter import Segmenter
-
-    segmenter = Segmenter(resolve_model(model, device), device=device, precision=precision)
-    note = (
-        f"{segmenter.bundle.description.name} {segmenter.bundle.description.version}, {precision}"
-    )
-    note += {None: "", True: ", mirrored", False: ", not mirrored"}[tta]
-    identity = fingerprint(segmenter.bundle)
+        return score_cases(FolderPredictor(Path(predictions)), dataset, output, monitor=monitor)
+    assert model is not None  # as seen above
+    predictor = open_model(model, device, precision, tta)
     if robustness:
-        return measure_robustness(
-            segmenter, dataset, names, output, note, tta, model=identity, monitor=monitor
-        )
+        return measure_robustness(predictor, dataset, output, monitor=monitor)
     folder = Path(output) / "segmentations" if keep else None
-    predictor = model_predictor(segmenter, tta, keep=folder)
-    return evaluate(
-        predictor,
-        dataset,
-        names,
-        output,
-        note,
-        device=segmenter.device,
-        model=identity,
-        monitor=monitor,
-    )
-
-
-def compare_command(first: str | Path, second: str | Path) -> list[Difference]:
-    """`factorizer evaluate --compare A B`: folders of two evaluations."""
-    return compare(read_results(first), read_results(second))
+    return score_cases(replace(predictor, keep=folder), dataset, output, monitor=monitor)
 
 
 def open_cases(data: str | Path) -> tuple[Dataset, Split | None]:
@@ -130,54 +96,3 @@ def _names(dataset: Dataset, split: Split | None, use: Use) -> list[str]:
     if not names:
         raise BadInputError(f"The split has no cases for '{use}'; name cases or use all.")
     return names
-
-
-def results_table(result: dict[str, Any]) -> Table:
-    """Every case and the means, for the terminal."""
-    table = Table(title=result["note"] or None)
-    table.add_column("case")
-    table.add_column("region")
-    for title in _TITLES.values():
-        table.add_column(title, justify="right")
-    for case, regions in result["cases"].items():
-        for region, scores in regions.items():
-            table.add_row(case, region, *(f"{scores[m]:.3f}" for m in _TITLES))
-    table.add_section()
-    for region, metrics in result["summary"].items():
-        cells = (f"{metrics[m]['mean']:.3f} ± {metrics[m]['sd']:.3f}" for m in _TITLES)
-        table.add_row("mean", region, *cells)
-    return table
-
-
-def robustness_table(result: dict[str, Any]) -> Table:
-    """Mean Dice under every perturbation, for the terminal; also of labels that lose."""
-    table = Table(title=f"Dice over {len(result['cases'])} cases ({result['note']})")
-    table.add_column("scans")
-    for region in result["regions"]:
-        table.add_column(region, justify="right")
-    table.add_column("label itself", justify="right")
-    for entry in result["perturbations"].values():
-        cells = (f"{entry['mean'][r]:.3f} ± {entry['sd'][r]:.3f}" for r in result["regions"])
-        of_labels = [mean_of_label(entry, region) for region in result["regions"]]
-        limit = " ".join(f"{value:.2f}" for value in of_labels) if min(of_labels) < 0.999 else ""
-        table.add_row(entry["title"], *cells, limit)
-    return table
-
-
-def differences_table(differences: Sequence[Difference]) -> Table:
-    """Means of both models and the interval of their difference; clear differences are starred."""
-    count = differences[0].cases if differences else 0
-    table = Table(title=f"B minus A over {count} cases, 95 % bootstrap interval")
-    for title in ("region", "metric", "A", "B", "B - A", "interval", ""):
-        table.add_column(title)
-    for d in differences:
-        table.add_row(
-            d.region,
-            _TITLES[d.metric],
-            f"{d.first:.3f}",
-            f"{d.second:.3f}",
-            f"{d.mean:+.3f}",
-            f"{d.low:+.3f} to {d.high:+.3f}",
-            "*" if d.is_clear else "",
-        )
-    return table

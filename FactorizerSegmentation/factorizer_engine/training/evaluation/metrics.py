@@ -45,7 +45,14 @@ class RegionScores:
         return {**self.__dict__, "volume_error_ml": self.volume_error_ml}
 
 
-METRICS = ("dice", "hd95_mm", "surface_dice", "lesion_f1", "volume_error_ml")
+#: Fields of `RegionScores` that are summed up and compared, and their titles.
+METRICS = {
+    "dice": "Dice",
+    "hd95_mm": "HD95 (mm)",
+    "surface_dice": "Surface Dice",
+    "lesion_f1": "Lesion F1",
+    "volume_error_ml": "Volume error (mL)",
+}
 
 
 def score_region(

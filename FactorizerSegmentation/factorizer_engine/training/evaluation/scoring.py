@@ -1,56 +1,43 @@
-"""Evaluation of a model, or of label maps made elsewhere, against reference labels."""
+"""Scores of label maps against reference labels, case by case and summed up, and their files."""
 
 from __future__ import annotations
 
 import csv
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
 
-from factorizer_engine.images.files import read_scan, write_nifti
+from factorizer_engine.images.files import read_scan
 from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import write_json, written_atomically
 from factorizer_engine.protocol.progress import Monitor
-from factorizer_engine.protocol.runs import RunOptions
-from factorizer_engine.training.data.cases import read_channels
-from factorizer_engine.training.data.dataset import Case, Dataset
+from factorizer_engine.training.data.dataset import Dataset
 from factorizer_engine.training.evaluation.metrics import METRICS, score_region
+from factorizer_engine.training.evaluation.predictors import Predictor
 from factorizer_engine.training.records.machine import describe_machine
 
-if TYPE_CHECKING:
-    from factorizer_engine.inference.segmenter import Segmenter
 
-Predictor = Callable[[Case], Scan]
-
-
-def evaluate(
+def score_cases(
     predictor: Predictor,
     dataset: Dataset,
-    names: Sequence[str],
     output: str | Path,
-    note: str = "",
     tolerance_mm: float = 2.0,
-    device: torch.device | None = None,
-    model: str | None = None,
     monitor: Monitor | None = None,
 ) -> dict[str, Any]:
     """Score every region of every case and write `metrics.json` and `metrics.csv`.
 
     Args:
-        predictor: Gives a case's label map on the grid of its reference label.
-        dataset: Cases and regions.
-        names: Cases to evaluate.
+        predictor: Gives the label maps.
+        dataset: The cases and their regions.
         output: Folder for the results.
-        note: Kept with the results: which model, device and settings.
         tolerance_mm: For surface Dice.
-        device: Where the predictor computes, if it is known.
-        model: Fingerprint of the bundle that predicts, if one does.
+        monitor: Told about every case.
 
     Returns:
         {"note", "model", "regions", "tolerance_mm", "cases": {case: {region: {metric: value}}},
@@ -58,24 +45,23 @@ def evaluate(
         "summary": {region: {metric: {"mean", "sd", "median"}}}}.
 
     Raises:
-        BadInputError: If a case does not exist or a label map lies on another grid.
+        BadInputError: If a label map is missing or lies on another grid.
     """
     monitor = monitor or Monitor()
-    if not names:
-        raise BadInputError("There is no case to evaluate.")
     cases, seconds, machine = {}, {}, None
-    for number, name in enumerate(names):
-        monitor.report(name, number / len(names))
-        case = dataset.case(name)
+    for number, case in enumerate(dataset.cases):
+        monitor.report(case.name, number / len(dataset.cases))
         started = time.monotonic()
         prediction = predictor(case)
-        seconds[name] = round(time.monotonic() - started, 2)
-        if machine is None and device is not None:  # before the scores take memory of their own
-            machine = describe_machine(device)
-        cases[name] = score_case(prediction, read_scan(case.label), dataset.regions, tolerance_mm)
+        seconds[case.name] = round(time.monotonic() - started, 2)
+        if machine is None and predictor.device is not None:
+            # Before the scores take memory of their own.
+            machine = describe_machine(predictor.device)
+        reference = read_scan(case.label)
+        cases[case.name] = score_case(prediction, reference, dataset.regions, tolerance_mm)
     result = {
-        "note": note,
-        "model": model,
+        "note": predictor.note,
+        "model": predictor.model,
         "regions": {name: list(values) for name, values in dataset.regions.items()},
         "tolerance_mm": tolerance_mm,
         "cases": cases,
@@ -131,22 +117,25 @@ def summarize(cases: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[st
 
 
 def write_results(result: Mapping[str, Any], folder: Path) -> None:
-    """`metrics.json` with everything and `metrics.csv` with a line per case and region."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "metrics.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        with (folder / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
-            columns = ["dice", "hd95_mm", "surface_dice", "lesion_f1"]
-            columns += ["volume_ml", "reference_volume_ml", "volume_error_ml"]
-            writer = csv.writer(file)
-            writer.writerow(["case", "region", *columns])
-            for case, regions in result["cases"].items():
-                for region, scores in regions.items():
-                    writer.writerow([case, region, *(f"{scores[c]:.4f}" for c in columns)])
-    except OSError as error:
-        raise BadInputError(
-            f"The results cannot be written to {folder}: {error.strerror}."
-        ) from error
+    """`metrics.json` with everything and `metrics.csv` with a line per case and region.
+
+    Raises:
+        BadInputError: If they cannot be written.
+    """
+    write_json(folder / "metrics.json", result)
+    scores = [
+        (case, region, scores)
+        for case, regions in result["cases"].items()
+        for region, scores in regions.items()
+    ]
+    with (
+        written_atomically(folder / "metrics.csv") as path,
+        path.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["case", "region", *scores[0][-1]])
+        for case, region, values in scores:
+            writer.writerow([case, region, *(f"{value:.4f}" for value in values.values())])
 
 
 def read_results(folder: str | Path) -> dict[str, Any]:
@@ -161,58 +150,3 @@ def read_results(folder: str | Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInputError(f"There are no evaluation results in {folder}.", str(error)) from error
-
-
-def folder_predictor(folder: str | Path) -> Predictor:
-    """Reads label maps made elsewhere, `<case>.nii.gz` in `folder`."""
-
-    def predict(case: Case) -> Scan:
-        for suffix in (".nii.gz", ".nii", ".nrrd", ".mha"):
-            path = Path(folder) / f"{case.name}{suffix}"
-            if path.is_file():
-                return read_scan(path)
-        raise BadInputError(f"The folder {folder} has no label map of the case {case.name}.")
-
-    return predict
-
-
-def model_predictor(
-    segmenter: Segmenter, tta: bool | None = None, keep: Path | None = None
-) -> Predictor:
-    """Segments cases as users would.
-
-    Args:
-        segmenter: The loaded model.
-        tta: Mirror at test time; None as the model says.
-        keep: Folder for the label maps.
-    """
-
-    def predict(case: Case) -> Scan:
-        scans, _ = model_inputs(segmenter, case)
-        options = RunOptions(mirroring=tta)
-        found = segmenter.segment(scans, next(iter(scans)), options).labelmap
-        if keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
-            write_nifti(found, keep / f"{case.name}.nii.gz")
-        return found
-
-    return predict
-
-
-def model_inputs(segmenter: Segmenter, case: Case) -> tuple[dict[str, Scan], Scan]:
-    """A case's scans by the model's channel names, and its label.
-
-    The first scan is the reference: the model's first channel on the grid of the label, if any
-    lies on it.
-    """
-    names = [channel.name for channel in segmenter.bundle.description.channels]
-    found = read_channels(case)
-    if len(found) != len(names):
-        raise BadInputError(
-            f"The case {case.name} has {len(found)} channels, but the model "
-            f"{segmenter.bundle.description.name} takes {len(names)}."
-        )
-    scans, label = dict(zip(names, found, strict=True)), read_scan(case.label)
-    grid = label.grid
-    first = next((n for n in names if same_grid(scans[n].grid, grid)), names[0])
-    return {first: scans.pop(first), **scans}, label

@@ -10,16 +10,11 @@ from typing import Any
 from jinja2 import Environment
 
 from factorizer_engine.training.data.splits import Split, together
-from factorizer_engine.training.evaluation.robustness import mean_of_label
+from factorizer_engine.training.evaluation.metrics import METRICS
+from factorizer_engine.training.evaluation.robustness import LOSSLESS_DICE, mean_of_label
 from factorizer_engine.training.records.records import Run
 
-_METRICS = {
-    "dice": ("Dice", "{:.3f}"),
-    "hd95_mm": ("HD95 (mm)", "{:.1f}"),
-    "surface_dice": ("Surface Dice", "{:.3f}"),
-    "lesion_f1": ("Lesion F1", "{:.3f}"),
-    "volume_error_ml": ("Volume error (mL)", "{:+.1f}"),
-}
+_FORMS = {"hd95_mm": "{:.1f}", "volume_error_ml": "{:+.1f}"}
 
 _OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon for matrices and AdamW for other weights"}
 
@@ -240,45 +235,48 @@ def _below(volumes: Mapping[str, float]) -> str:
 
 def summary_table(evaluation: dict[str, Any]) -> str:
     """Mean and standard deviation of every metric per region, as a Markdown table."""
-    titles = [title for title, _ in _METRICS.values()]
-    rows = ["| | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
+    rows = []
     for region, metrics in evaluation["summary"].items():
-        cells = []
-        for name, (_, form) in _METRICS.items():
-            value = metrics[name]
-            cells.append(
+        row = [region]
+        for name in METRICS:
+            value, form = metrics[name], _FORMS.get(name, "{:.3f}")
+            row.append(
                 "-"
                 if value["mean"] is None
                 else f"{form.format(value['mean'])} ± {form.replace('+', '').format(value['sd'])}"
             )
-        rows.append(f"| {region} | " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+        rows.append(row)
+    return _table(["", *METRICS.values()], rows)
 
 
 def case_table(evaluation: dict[str, Any]) -> str:
     """Dice of every case and region, as a Markdown table."""
     regions = list(evaluation["summary"])
-    rows = ["| case | " + " | ".join(f"Dice {r}" for r in regions) + " |"]
-    rows.append("|---" * (len(regions) + 1) + "|")
-    for case, values in evaluation["cases"].items():
-        cells = " | ".join(f"{values[region]['dice']:.3f}" for region in regions)
-        rows.append(f"| {case} | {cells} |")
-    return "\n".join(rows)
+    rows = [
+        [case, *(f"{values[region]['dice']:.3f}" for region in regions)]
+        for case, values in evaluation["cases"].items()
+    ]
+    return _table(["case", *(f"Dice {r}" for r in regions)], rows)
 
 
 def robustness_table(robustness: dict[str, Any]) -> str:
     """Dice under every perturbation, as a Markdown table; also of the label where it loses."""
-    regions = robustness["regions"]
-    rows = ["| scans | " + " | ".join(f"Dice {r}" for r in regions) + " |"]
-    rows.append("|---" * (len(regions) + 1) + "|")
+    regions, rows = robustness["regions"], []
     for entry in robustness["perturbations"].values():
-        cells = []
+        row = [entry["title"]]
         for region in regions:
             of_label = mean_of_label(entry, region)
-            limit = f" (label itself {of_label:.3f})" if of_label < 0.9995 else ""
-            cells.append(f"{entry['mean'][region]:.3f} ± {entry['sd'][region]:.3f}{limit}")
-        rows.append(f"| {entry['title']} | " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+            limit = f" (label itself {of_label:.3f})" if of_label < LOSSLESS_DICE else ""
+            row.append(f"{entry['mean'][region]:.3f} ± {entry['sd'][region]:.3f}{limit}")
+        rows.append(row)
+    return _table(["scans", *(f"Dice {r}" for r in regions)], rows)
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["".join(f"| {cell} " if cell else "| " for cell in r) + "|" for r in (titles, *rows)]
+    lines.insert(1, "|---" * len(titles) + "|")
+    return "\n".join(lines)
 
 
 def _cases(split: Split, names: Iterable[str]) -> str:

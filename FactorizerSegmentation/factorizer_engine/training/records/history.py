@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from factorizer_engine.protocol.files import write_text
+
 
 class History:
     """Appends records to `history.jsonl`; every record has a `kind` and a `step`.
@@ -20,7 +22,7 @@ class History:
         kept = (
             [r for r in read_history(folder) if r["step"] <= resumed_step] if resumed_step else []
         )
-        self._path.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
+        write_text(self._path, "".join(json.dumps(r) + "\n" for r in kept))
         self._board = _open_board(folder / "tensorboard", resumed_step)
 
     def add(self, kind: str, step: int, **values: Any) -> None:

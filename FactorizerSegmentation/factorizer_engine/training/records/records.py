@@ -1,14 +1,21 @@
-"""A finished or running run on disk, as other parts read it."""
+"""A finished or running run on disk: what is noted of it, and how other parts read it."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
+
+import factorizer_engine
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import write_json, write_text
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.data.splits import Split, together
 from factorizer_engine.training.records.history import read_history
@@ -63,10 +70,11 @@ class Run:
     @property
     def measured_seconds(self) -> dict[str, float]:
         """Kind of device to the median seconds of a case, as the evaluation took them."""
-        machine = (self.evaluation or {}).get("machine")
+        evaluation = self.evaluation or {}
+        machine = evaluation.get("machine")
         if not machine:
             return {}
-        return {machine["kind"]: round(median(self.evaluation["seconds"].values()), 1)}
+        return {machine["kind"]: round(median(evaluation["seconds"].values()), 1)}
 
     def measured_of(self, model: str) -> Run:
         """The run with only what was measured of this model, by its fingerprint."""
@@ -85,6 +93,34 @@ class Run:
                 f"The run {self.folder} has no {which} weights; train on, or take the {other} ones."
             )
         return path
+
+
+def note_start(
+    folder: Path, config: TrainingConfig, split: Split, facts: Mapping[str, Any]
+) -> None:
+    """Keep what a run is about to do, and by which versions; `facts` are further entries."""
+    write_text(folder / "config.json", config.model_dump_json(indent=2) + "\n")
+    write_json(folder / "split.json", asdict(split))
+    versions = {
+        "engine": factorizer_engine.__version__,
+        "commit": _commit(),
+        "torch": torch.__version__,
+    }
+    write_json(folder / "run.json", {"started": _now(), **versions, **facts})
+
+
+def note_resumption(folder: Path) -> None:
+    """Keep when and by which commit a run was gone on with."""
+    record = _read(folder / "run.json")
+    record.setdefault("resumed", []).append({"at": _now(), "commit": _commit()})
+    write_json(folder / "run.json", record)
+
+
+def note_end(folder: Path, seconds: float, steps: int, finished: bool) -> None:
+    """Keep when a run ended, how long it trained, and whether its budget was spent."""
+    record = _read(folder / "run.json")
+    record |= {"ended": _now(), "seconds": round(seconds, 1), "steps": steps, "finished": finished}
+    write_json(folder / "run.json", record)
 
 
 def open_run(folder: str | Path) -> Run:
@@ -109,3 +145,15 @@ def open_run(folder: str | Path) -> Run:
 
 def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

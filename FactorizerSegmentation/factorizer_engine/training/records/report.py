@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment
 
+from factorizer_engine.protocol.files import write_text
 from factorizer_engine.training.records.records import Run
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 220, 40
@@ -96,7 +97,7 @@ def write_report(run: Run, examples: Sequence[Example] = ()) -> Path:
         height=_HEIGHT,
     )
     path = run.folder / "report.html"
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
-class Progress:
-    """Live progress of one process; silent in all but the first of a team.
+class RunDisplay:
+    """A run's progress, live, of one process; silent in all but the first of a team.
 
     Args:
         visible: Whether to say anything.
@@ -19,7 +24,7 @@ class Progress:
         self._visible = visible
         self._log_every = log_every
         self._console = Console(width=None if Console().is_terminal else 140)
-        self._bar = RichProgress(
+        self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:.1f} %"),
@@ -31,7 +36,7 @@ class Progress:
         self._task = self._bar.add_task("preparing", total=1.0)
         self._losses: list[float] = []
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> RunDisplay:
         self._bar.start()
         return self
 

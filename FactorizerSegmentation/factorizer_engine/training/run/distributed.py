@@ -7,10 +7,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import nn
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -26,19 +29,19 @@ class Team:
         """Whether this process writes files and talks."""
         return self.rank == 0
 
-    def share_of(self, items: list) -> list:
+    def share_of(self, items: list[Value]) -> list[Value]:
         """The part of `items` that this process handles."""
         return items[self.rank :: self.size]
 
-    def gather(self, values: list) -> list:
+    def gather(self, values: list[Value]) -> list[Value]:
         """All processes' lists in one, in order of rank."""
         if self.size == 1:
             return values
-        parts: list = [None] * self.size
+        parts: list[Any] = [None] * self.size
         dist.all_gather_object(parts, values)
         return [value for part in parts for value in part]
 
-    def agree(self, value: object) -> object:
+    def agree(self, value: Value) -> Value:
         """The first process's `value`, for all."""
         if self.size == 1:
             return value

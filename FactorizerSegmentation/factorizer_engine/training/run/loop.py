@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import math
-import random
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from factorizer_engine.inference.device import PRECISIONS
 from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.data.cases import CaseCache
 from factorizer_engine.training.data.dataset import Dataset
 from factorizer_engine.training.data.sampling import WindowDataset, window_loader
-from factorizer_engine.training.data.splits import Split, seen_before, together
+from factorizer_engine.training.data.splits import Split, together
 from factorizer_engine.training.records.history import History
 from factorizer_engine.training.records.report import Example
-from factorizer_engine.training.run.display import Progress
+from factorizer_engine.training.run.display import RunDisplay
 from factorizer_engine.training.run.distributed import Team
 from factorizer_engine.training.run.ema import AveragedWeights
 from factorizer_engine.training.run.losses import DeepSupervisionLoss, RegionLoss
@@ -33,6 +29,7 @@ from factorizer_engine.training.run.networks import (
     checkpoint_blocks,
     load_matching_weights,
     network_spec,
+    seen_before,
 )
 from factorizer_engine.training.run.optimizers import build_optimizer
 from factorizer_engine.training.run.schedule import Budget, learning_rate
@@ -40,11 +37,20 @@ from factorizer_engine.training.run.state import (
     load_checkpoint,
     random_states,
     restore_random_states,
-    save_atomically,
+    save_checkpoint,
+    seed_everything,
 )
-from factorizer_engine.training.run.validation import predict, validate
+from factorizer_engine.training.run.stopping import stop_signals
+from factorizer_engine.training.run.validation import Validator
 
-_AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+@dataclass(frozen=True)
+class Step:
+    """What one step came to: its loss, the norm of the gradient and the learning rate."""
+
+    loss: float
+    gradient_norm: float
+    learning_rate: float
 
 
 class NotANumberError(EngineError):
@@ -60,10 +66,9 @@ class Trainer:
         config: What to do.
         dataset: Cases.
         split: Which of them are for what.
-        folder: Where the run is kept.
         device: Where to compute.
         team: The processes that train together.
-        progress: Told about every step.
+        display: Told about every step.
 
     Attributes:
         seen_before: The cases that the weights had seen with which the run begins.
@@ -74,18 +79,17 @@ class Trainer:
         config: TrainingConfig,
         dataset: Dataset,
         split: Split,
-        folder: Path,
         device: torch.device,
         team: Team,
-        progress: Progress,
+        display: RunDisplay,
     ) -> None:
-        self.config, self.folder, self.team = config, folder, team
+        self.config, self.folder, self.team = config, config.output, team
         self.regions = tuple(dataset.regions)
-        self._split, self._device, self._progress = split, device, progress
+        self._split, self._device, self._display = split, device, display
         self.seen_before = seen_before(config.network.pretrained)
         self._seen = together([split, self.seen_before])
         self._settings = config.optimization
-        self._autocast = _AUTOCAST[self._settings.precision]
+        self._dtype = PRECISIONS[self._settings.precision]
         self._cache = CaseCache(config.cache, dataset, config.preprocessing)
         self._windows = WindowDataset(
             self._cache,
@@ -95,7 +99,10 @@ class Trainer:
             self._settings.foreground,
             config.run.seed,
         )
-        _seed_everything(config.run.seed)
+        self._validator = Validator(
+            self._cache, config.window, config.run.validation_overlap, device, self._dtype
+        )
+        seed_everything(config.run.seed)
         spec = network_spec(
             config.network, len(dataset.channels), len(dataset.regions), config.window
         )
@@ -118,7 +125,7 @@ class Trainer:
         """Fill the cache, every process its share, then load everything that will be used."""
         names = sorted({*self._split.train, *self._split.validation})
         for number, name in enumerate(self.team.share_of(names)):
-            self._progress.preparing(name, number, len(names))
+            self._display.preparing(name, number, len(names))
             self._cache.get(name)
         self.team.wait()
         for name in names:
@@ -163,15 +170,15 @@ class Trainer:
             self.config.run.workers,
             pin_memory=self._device.type == "cuda",
         )
-        with _stop_signals(self._request_stop):
+        with stop_signals(self._request_stop):
             for image, target in loader:
                 started = time.monotonic()
                 progress = self.team.agree(budget.progress(self.step))
-                loss, norm, rate = self._train_step(model, image, target, progress)
+                step = self._train_step(model, image, target, progress)
                 self.step += 1
                 ends, stops = self.team.agree((budget.is_spent(self.step), self._stop_requested))
                 if history is not None:
-                    self._note(history, loss, norm, rate, budget, time.monotonic() - started)
+                    self._note(history, step, budget, time.monotonic() - started)
                 if self._is_due(ends):
                     self._validate(history)
                 if ends or stops or self.step % self.config.run.checkpoint_every == 0:
@@ -193,14 +200,7 @@ class Trainer:
         examples = []
         for name in names:
             case = self._cache.get(name)
-            probabilities = predict(
-                self._average.network,
-                case.image,
-                self.config.window,
-                self.config.run.validation_overlap,
-                self._device,
-                self._autocast,
-            )
+            probabilities = self._validator.predict(self._average.network, case.image)
             examples.append(
                 Example(
                     name,
@@ -216,15 +216,14 @@ class Trainer:
 
     def _train_step(
         self, model: torch.nn.Module, image: Tensor, target: Tensor, progress: float
-    ) -> tuple[float, float, float]:
+    ) -> Step:
         rate = learning_rate(progress, self._settings.learning_rate, self._settings.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         model.train()
         image = image.to(self._device, non_blocking=True)
         target = target.to(self._device, non_blocking=True)
-        enabled = self._autocast is not None
-        with torch.autocast(self._device.type, dtype=self._autocast, enabled=enabled):
+        with torch.autocast(self._device.type, self._dtype, self._dtype != torch.float32):
             outputs = model(image)
         loss = self._loss(outputs, target)
         self._optimizer.zero_grad(set_to_none=True)
@@ -238,7 +237,7 @@ class Trainer:
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._average.update(self._network)
-        return mean_loss, float(norm), rate
+        return Step(mean_loss, float(norm), rate)
 
     def _stop_if_not_a_number(self, loss: float, norm: float) -> None:
         if math.isfinite(loss) and (math.isfinite(norm) or self._scaler.is_enabled()):
@@ -259,41 +258,24 @@ class Trainer:
         return ends or self.step == run.first_validation or self.step % run.validate_every == 0
 
     def _validate(self, history: History | None) -> None:
-        scores = validate(
-            self._average.network,
-            self._cache,
-            self._split.validation,
-            self.config.window,
-            self.config.run.validation_overlap,
-            self._device,
-            self._autocast,
-            self.team,
-        )
+        scores = self._validator.scores(self._average.network, self._split.validation, self.team)
         if history is None:
             return
         values = np.asarray(list(scores.values()))
         mean = float(values.mean())
         per_region = dict(zip(self.regions, values.mean(axis=0).tolist(), strict=True))
         history.add("validation", self.step, dice=mean, **per_region, cases=scores)
-        self._progress.validated(self.step, mean, per_region)
+        self._display.validated(self.step, mean, per_region)
         if mean > self._best:
             self._best = mean
             self._save_weights("best.pt", mean)
 
-    def _note(
-        self, history: History, loss: float, norm: float, rate: float, budget: Budget, took: float
-    ) -> None:
-        self._progress.stepped(self.step, budget.progress(self.step), loss, rate, budget.seconds)
+    def _note(self, history: History, step: Step, budget: Budget, took: float) -> None:
+        done = budget.progress(self.step)
+        self._display.stepped(self.step, done, step.loss, step.learning_rate, budget.seconds)
         if self.step % self.config.run.log_every == 0 or self.step == 1:
-            history.add(
-                "training",
-                self.step,
-                loss=loss,
-                gradient_norm=norm,
-                learning_rate=rate,
-                seconds=budget.seconds,
-                step_seconds=took,
-            )
+            seconds = {"seconds": budget.seconds, "step_seconds": took}
+            history.add("training", self.step, **asdict(step), **seconds)
 
     def _save_weights(self, name: str, score: float | None) -> None:
         content = {
@@ -302,7 +284,7 @@ class Trainer:
             "validation_dice": score,
             "cases": {"train": list(self._seen.train), "validation": list(self._seen.validation)},
         }
-        save_atomically(content, self.folder / name)
+        save_checkpoint(content, self.folder / name)
 
     def _save(self, budget: Budget) -> None:
         states = self.team.gather([random_states()])
@@ -320,7 +302,7 @@ class Trainer:
             "best": self._best,
             "random": states,
         }
-        save_atomically(content, self.folder / "last.pt")
+        save_checkpoint(content, self.folder / "last.pt")
         self._save_weights("final.pt", None)
 
 
@@ -333,29 +315,3 @@ def _essence(config: TrainingConfig) -> str:
         )
         + f" seed {config.run.seed}"
     )
-
-
-def _seed_everything(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-
-
-@contextmanager
-def _stop_signals(request: Callable[[], None]) -> Iterator[None]:
-    """Meanwhile SIGTERM and SIGINT call `request`; a second one of a kind acts as usual."""
-    previous: dict[int, Any] = {}
-
-    def handle(number: int, frame: Any) -> None:
-        request()
-        signal.signal(number, previous[number])
-
-    # Python lets only the main thread handle signals; elsewhere that thread's owner does.
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            previous[number] = signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -14,6 +14,7 @@ from factorizer_engine.bundles.settings import NetworkSpec
 from factorizer_engine.networks import FactorizerBlock
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import NetworkSection
+from factorizer_engine.training.data.splits import Split
 from factorizer_engine.training.run.state import load_checkpoint
 
 
@@ -91,6 +92,19 @@ def load_matching_weights(network: nn.Module, path: Path) -> None:
         network.load_state_dict(_with_widened_adapters(state, network.state_dict()))
     except (KeyError, RuntimeError) as error:
         raise BadInputError(f"The weights {path} do not fit this network.", str(error)) from error
+
+
+def seen_before(pretrained: str | None) -> Split:
+    """The cases that the weights were trained and selected on with which a training begins.
+
+    Args:
+        pretrained: `best.pt` or `final.pt` of a run; weights from elsewhere do not tell.
+
+    Raises:
+        BadInputError: If the file does not exist or is damaged.
+    """
+    cases = load_checkpoint(Path(pretrained)).get("cases", {}) if pretrained else {}
+    return Split.of(cases)
 
 
 def _with_widened_adapters(

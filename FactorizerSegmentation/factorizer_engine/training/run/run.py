@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
-import factorizer_engine
+from factorizer_engine.inference.device import resolve_device
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.training.config import TrainingConfig, load_config
-from factorizer_engine.training.data.checks import UnfitDataError, check_training
+from factorizer_engine.protocol.files import write_json
+from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import Split, make_split
 from factorizer_engine.training.records.history import has_tensorboard
 from factorizer_engine.training.records.machine import device_name
-from factorizer_engine.training.records.records import open_run
+from factorizer_engine.training.records.records import (
+    note_end,
+    note_resumption,
+    note_start,
+    open_run,
+)
 from factorizer_engine.training.records.report import write_report
-from factorizer_engine.training.run.display import Progress
+from factorizer_engine.training.run.checks import check_training
+from factorizer_engine.training.run.display import RunDisplay
 from factorizer_engine.training.run.distributed import joined_team
 from factorizer_engine.training.run.loop import Trainer
+from factorizer_engine.training.run.state import remove_unfinished
 
 
 def train(config: TrainingConfig, resume: bool = False) -> Path:
@@ -42,7 +47,7 @@ def train(config: TrainingConfig, resume: bool = False) -> Path:
         The run's folder.
 
     Raises:
-        BadInputError: If the data or the folder cannot be used.
+        BadInputError: If the data, the device or the folder cannot be used.
         NotANumberError: If the loss diverges.
     """
     try:
@@ -60,96 +65,48 @@ def _train(config: TrainingConfig, resume: bool) -> Path:
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
     dataset = open_dataset(config.data)
-    device = _device(config.run.device)
+    device = _own_device(config.run.device)
     with joined_team(device) as team:
         folder = config.output
+        split = Split()
         if team.leads:
             _open_folder(folder, resume)
             split = make_split(config.split, _volumes(config, dataset, resume))
-        split = team.agree(split if team.leads else None)
-        with Progress(team.leads, config.run.log_every) as progress:
-            trainer = Trainer(config, dataset, split, folder, device, team, progress)
+        split = team.agree(split)
+        with RunDisplay(team.leads, config.run.log_every) as display:
+            trainer = Trainer(config, dataset, split, device, team, display)
             if team.leads:
-                _record_start(trainer, dataset, split, device, resume)
+                if resume:
+                    note_resumption(folder)
+                else:
+                    note_start(folder, config, split, _facts(trainer, dataset, device))
                 for remark in _remarks(split, trainer.seen_before):
-                    progress.say(remark)
+                    display.say(remark)
             trainer.prepare_cases()
             if resume:
                 trainer.resume()
             seconds = trainer.run()
             if team.leads:
-                _record_end(folder, trainer, seconds)
+                note_end(folder, seconds, trainer.step, trainer.is_finished)
                 write_report(open_run(folder), trainer.examples())
                 how = "finished" if trainer.is_finished else "stopped"
-                progress.say(f"{how} after step {trainer.step}, {seconds:.0f} s: {folder}")
+                display.say(f"{how} after step {trainer.step}, {seconds:.0f} s: {folder}")
     return folder
 
 
-def _remarks(split: Split, seen_before: Split) -> Iterator[str]:
-    """What to know before a run."""
-    if not has_tensorboard():
-        yield (
-            "No TensorBoard logs: the package tensorboard is not installed "
-            "(pip install tensorboard); history.jsonl and report.html have the curves."
-        )
-    known = sorted({*split.validation} & {*seen_before.train})
-    if known:
-        yield (
-            f"This run validates on {', '.join(known)}, but the weights that it begins with were "
-            "trained on that; its scores will be too good."
-        )
+def _own_device(name: str) -> torch.device:
+    """The device of this process; in a team each one of a computer takes a GPU of its own.
 
-
-def train_command(
-    config: str | Path,
-    resume: bool = False,
-    check: bool = False,
-    data: str | Path | None = None,
-    output: str | Path | None = None,
-) -> Path | None:
-    """`factorizer train CONFIG [--resume] [--check]`."""
-    settings = load_config(config, data, output)
-    if check:
-        _check(settings)
-        return None
-    return train(settings, resume)
-
-
-def _check(config: TrainingConfig) -> None:
-    """Print all findings about the data, one a line; fails if training could not start."""
-    try:
-        report = check_training(config)
-    except UnfitDataError as error:
-        print(*error.report.findings, sep="\n")
-        count = len(error.report.problems)
-        problems = "1 problem" if count == 1 else f"{count} problems"
-        raise BadInputError(
-            f"The dataset is not fit for training: {problems}.", error.details
-        ) from error
-    for remark in report.remarks:
-        print(remark)
-    print(f"{len(report.volumes)} cases are fit for training.")
-
-
-def _volumes(config: TrainingConfig, dataset: Dataset, resume: bool) -> dict[str, float]:
-    """Lesion volumes; the data of a new run are checked on the way."""
-    if resume:
-        return json.loads((config.output / "volumes.json").read_text(encoding="utf-8"))
-    volumes = check_training(config).volumes
-    _write_json(config.output / "volumes.json", volumes)
-    return volumes
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise BadInputError("No Apple GPU is available; set run.device to cpu.")
+    Raises:
+        BadInputError: If it cannot be used.
+    """
+    rank = os.environ.get("LOCAL_RANK")
+    if rank is not None and (name == "auto" or name.startswith("cuda")):
+        # Apple's GPU is not among the others: processes cannot exchange its gradients.
+        name = f"cuda:{rank}" if torch.cuda.is_available() else name.replace("auto", "cpu")
+    device = resolve_device(name)
     if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise BadInputError("No CUDA device is available; set run.device to cpu.")
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", device.index or 0)))
+        device = torch.device("cuda", device.index or 0)
         torch.cuda.set_device(device)
     return device
 
@@ -166,59 +123,44 @@ def _open_folder(folder: Path, resume: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInputError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+    remove_unfinished(folder)
 
 
-def _record_start(
-    trainer: Trainer, dataset: Dataset, split: Split, device: torch.device, resume: bool
-) -> None:
-    folder = trainer.folder
+def _volumes(config: TrainingConfig, dataset: Dataset, resume: bool) -> dict[str, float]:
+    """Lesion volumes; the data of a new run are checked on the way."""
+    path = config.output / "volumes.json"
     if resume:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        record.setdefault("resumed", []).append({"at": _now(), "commit": _commit()})
-        _write_json(folder / "run.json", record)
-        return
-    (folder / "config.json").write_text(
-        trainer.config.model_dump_json(indent=2) + "\n", encoding="utf-8"
-    )
-    _write_json(folder / "split.json", asdict(split))
-    _write_json(
-        folder / "run.json",
-        {
-            "started": _now(),
-            "engine": factorizer_engine.__version__,
-            "commit": _commit(),
-            "torch": torch.__version__,
-            "device": device_name(device),
-            "processes": trainer.team.size,
-            "threads_per_process": torch.get_num_threads(),
-            "dataset": dataset.root.name,
-            "channels": dataset.channels,
-            "labels": dataset.labels,
-            "regions": dataset.regions,
-            "cases": len(dataset.cases),
-            "seen_before": asdict(trainer.seen_before),
-        },
-    )
+        return json.loads(path.read_text(encoding="utf-8"))
+    volumes = check_training(config).volumes
+    write_json(path, volumes)
+    return volumes
 
 
-def _record_end(folder: Path, trainer: Trainer, seconds: float) -> None:
-    path = folder / "run.json"
-    record = json.loads(path.read_text(encoding="utf-8"))
-    record |= {"ended": _now(), "seconds": round(seconds, 1), "steps": trainer.step}
-    _write_json(path, record | {"finished": trainer.is_finished})
+def _facts(trainer: Trainer, dataset: Dataset, device: torch.device) -> dict:
+    """What the records say of the machine and the data."""
+    return {
+        "device": device_name(device),
+        "processes": trainer.team.size,
+        "threads_per_process": torch.get_num_threads(),
+        "dataset": dataset.root.name,
+        "channels": dataset.channels,
+        "labels": dataset.labels,
+        "regions": dataset.regions,
+        "cases": len(dataset.cases),
+        "seen_before": asdict(trainer.seen_before),
+    }
 
 
-def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+def _remarks(split: Split, seen_before: Split) -> Iterator[str]:
+    """What to know before a run."""
+    if not has_tensorboard():
+        yield (
+            "No TensorBoard logs: the package tensorboard is not installed "
+            "(pip install tensorboard); history.jsonl and report.html have the curves."
+        )
+    known = sorted({*split.validation} & {*seen_before.train})
+    if known:
+        yield (
+            f"This run validates on {', '.join(known)}, but the weights that it begins with were "
+            "trained on that; its scores will be too good."
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -11,27 +10,24 @@ import numpy as np
 import torch
 
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import written_atomically
 
 
-def save_atomically(content: dict[str, Any], path: Path) -> None:
-    """Write `content` beside `path`, force it to disk, then put it in place.
+def save_checkpoint(content: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint and force it to disk before it takes the place of the one before.
 
     Raises:
         BadInputError: If the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
-        raise BadInputError(
-            f"The checkpoint {path} cannot be written; check the free space and the rights.",
-            str(error),
-        ) from error
+    # A file object, because torch writes a path's name into the file.
+    with written_atomically(path, durable=True) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what a killed process left of a checkpoint that it was writing."""
+    for path in folder.glob(".*.pt"):
+        path.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -46,6 +42,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise BadInputError(f"The checkpoint {path} is damaged.", str(error)) from error
+
+
+def seed_everything(seed: int) -> None:
+    """Set all global random generators of this process."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
 
 
 def random_states() -> dict[str, Any]:

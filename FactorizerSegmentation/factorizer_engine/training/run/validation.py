@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from monai.inferers import sliding_window_inference
@@ -21,48 +22,50 @@ def dice(prediction: Tensor, target: Tensor) -> Tensor:
     return torch.where(total > 0, 2 * both / total.clamp_min(1), torch.ones_like(total))
 
 
-@torch.no_grad()
-def predict(
-    network: nn.Module,
-    image: Tensor,
-    window: tuple[int, int, int],
-    overlap: float,
-    device: torch.device,
-    autocast: torch.dtype | None,
-) -> Tensor:
-    """Probabilities (R, X, Y, Z), float32 on the CPU, of an image (C, X, Y, Z)."""
-    with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-        logits = sliding_window_inference(
-            image[None].float().to(device),
-            roi_size=window,
-            sw_batch_size=1,
-            predictor=lambda windows: finest(network(windows)).float(),
-            overlap=overlap,
-            mode="gaussian",
-        )
-    return logits[0].float().sigmoid().cpu()
+@dataclass(frozen=True)
+class Validator:
+    """Puts whole cases through a network.
 
-
-def validate(
-    network: nn.Module,
-    cache: CaseCache,
-    names: Sequence[str],
-    window: tuple[int, int, int],
-    overlap: float,
-    device: torch.device,
-    autocast: torch.dtype | None,
-    team: Team,
-) -> dict[str, list[float]]:
-    """Dice of every case, one value per region; cases are shared out over the team.
-
-    Returns:
-        Case name to values in region order, the same in every process.
+    Attributes:
+        cache: Prepared cases.
+        window: Voxels of a window.
+        overlap: Part of a window shared with the next.
+        device: Where the network is.
+        dtype: float32, or the type of autocast.
     """
-    network.eval()
-    own = []
-    for name in team.share_of(sorted(names)):
-        case = cache.get(name)
-        probabilities = predict(network, case.image, window, overlap, device, autocast)
-        scores = dice(probabilities >= 0.5, case.target.bool())
-        own.append((name, scores.tolist()))
-    return dict(sorted(team.gather(own)))
+
+    cache: CaseCache
+    window: tuple[int, int, int]
+    overlap: float
+    device: torch.device
+    dtype: torch.dtype
+
+    @torch.no_grad()
+    def predict(self, network: nn.Module, image: Tensor) -> Tensor:
+        """Probabilities (R, X, Y, Z), float32 on the CPU, of an image (C, X, Y, Z)."""
+        with torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
+            logits = sliding_window_inference(
+                image[None].float().to(self.device),
+                roi_size=self.window,
+                sw_batch_size=1,
+                predictor=lambda windows: finest(network(windows)).float(),
+                overlap=self.overlap,
+                mode="gaussian",
+            )
+        return logits[0].float().sigmoid().cpu()
+
+    def scores(
+        self, network: nn.Module, names: Sequence[str], team: Team
+    ) -> dict[str, list[float]]:
+        """Dice of every case, one value per region; cases are shared out over the team.
+
+        Returns:
+            Case name to values in region order, the same in every process.
+        """
+        network.eval()
+        own = []
+        for name in team.share_of(sorted(names)):
+            case = self.cache.get(name)
+            found = dice(self.predict(network, case.image) >= 0.5, case.target.bool())
+            own.append((name, found.tolist()))
+        return dict(sorted(team.gather(own)))

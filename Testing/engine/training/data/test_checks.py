@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import shutil
-from collections import namedtuple
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from engine.training.blobs import write_image
+from engine.training.blobs import make_case, write_image
+from factorizer_engine.cli.training import train as train_command
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.training.config import load_config
-from factorizer_engine.training.records.history import History
-from factorizer_engine.training.run import run as running
-from factorizer_engine.training.run.networks import build_network, network_spec
-from factorizer_engine.training.run.run import train, train_command
+from factorizer_engine.training.config import DataSection
+from factorizer_engine.training.data.checks import check_dataset
+from factorizer_engine.training.data.dataset import open_dataset
 
 
 def label(root: Path, number: int = 2) -> Path:
@@ -133,98 +129,56 @@ def test_only_empty_labels_are_a_problem(dataset_dir, settings, write_config, ca
     assert "No case has the region core" in capsys.readouterr().out
 
 
-def refused(settings, write_config, match: str) -> None:
-    with pytest.raises(BadInputError, match=match):
-        train_command(write_config(settings), check=True)
+def problems(root) -> list[str]:
+    return [str(p) for p in check_dataset(open_dataset(DataSection(root=str(root)))).problems]
 
 
-def test_a_device_that_does_not_exist_is_refused(settings, write_config):
-    settings["run"]["device"] = "gpu0"
-    refused(settings, write_config, "wrong value for 'run.device': 'gpu0' is unknown")
+def test_a_sound_dataset_has_no_problems(dataset_dir):
+    assert problems(dataset_dir) == []
 
 
-def test_weights_to_start_from_are_looked_at(settings, write_config, tmp_path):
-    settings["network"]["pretrained"] = "nowhere.pt"
-    refused(settings, write_config, "no checkpoint .*nowhere.pt")
-    settings["optimization"]["steps"] = 1
-    del settings["network"]["pretrained"]
-    other = {**settings, "run": {**settings["run"], "output": str(tmp_path / "other")}}
-    folder = train(load_config(write_config(other, "other.yaml")))
-    settings["network"]["pretrained"] = "other/best.pt"  # from the folder of the YAML
-    train_command(write_config(settings), check=True)
-    settings["network"]["arguments"]["encoder_width"] = [8, 8]
-    refused(settings, write_config, f"weights {folder}/best.pt do not fit")
+def test_unknown_label_values_are_named_by_file(dataset_dir):
+    path = dataset_dir / "labelsTr" / "blob_2.nii.gz"
+    label = np.asarray(nib.load(path).dataobj).copy()
+    label[0, 0, 0] = 7
+    write_image(path, label)
+    assert problems(dataset_dir) == ["labelsTr/blob_2.nii.gz: The label has the unknown value 7."]
 
 
-def test_an_output_that_is_a_file_is_refused(settings, write_config, tmp_path):
-    (tmp_path / "taken").write_text("x")
-    settings["run"]["output"] = str(tmp_path / "taken" / "run")
-    refused(settings, write_config, "taken is a file")
+def test_a_label_on_another_grid_is_named_by_file(dataset_dir):
+    path = dataset_dir / "labelsTr" / "blob_1.nii.gz"
+    write_image(path, np.asarray(nib.load(path).dataobj), spacing=2.0)
+    found = problems(dataset_dir)
+    assert len(found) == 1
+    assert found[0].startswith("labelsTr/blob_1.nii.gz: The label lies on another grid")
 
 
-@pytest.mark.parametrize(
-    ("bundle", "match"),
-    [
-        ({"inference": {"mirror_axis": [0]}}, "the key 'bundle.inference.mirror_axis'"),
-        ({"inference": {"mirror_axes": [3]}}, "wrong value for 'bundle.inference.mirror_axes"),
-        ({"postprocessing": {"min_volume_ml": {"cor": 1}}}, "min_volume_ml names cor, but"),
-        (
-            {"regions": {"lesion": {"title": "Lesion"}}},
-            "bundle.regions names lesion, but .* core",
-        ),
-        (
-            {"labels": {9: {"name": "Lesion"}}},
-            "bundle.labels names 9, but the data have 2, 1",
-        ),
-        ({"channel_aliases": {"C": ["c"]}}, "channel_aliases names C, but the data have A, B"),
-    ],
-)
-def test_a_description_of_another_model_is_refused(settings, write_config, bundle, match):
-    settings["bundle"] = bundle
-    refused(settings, write_config, match)
+def test_a_truncated_image_is_named_by_file(dataset_dir):
+    path = dataset_dir / "imagesTr" / "blob_4_0001.nii.gz"
+    path.write_bytes(path.read_bytes()[:200])
+    found = problems(dataset_dir)
+    assert len(found) == 1
+    assert found[0].startswith("imagesTr/blob_4_0001.nii.gz")
 
 
-def test_regions_that_cannot_be_painted_are_refused_before_training(settings, write_config):
-    settings["data"]["regions"] = {"one": [1], "two": [2], "both": [1, 2]}
-    refused(settings, write_config, "The region both has no label value besides")
+def test_an_empty_label_is_remarked_but_allowed(dataset_dir):
+    path = dataset_dir / "labelsTr" / "blob_0.nii.gz"
+    write_image(path, np.zeros((20, 22, 18), np.uint8))
+    report = check_dataset(open_dataset(DataSection(root=str(dataset_dir))))
+    assert not report.problems
+    assert [remark.file for remark in report.remarks] == ["labelsTr/blob_0.nii.gz"]
 
 
-def test_a_case_is_not_both_held_out_and_validated_on(settings, write_config):
-    settings["split"] = {"held_out": ["blob_4"], "validation": ["blob_4"]}
-    refused(settings, write_config, "'blob_4' cannot be held out and used for validation")
+def test_a_region_that_no_case_has_is_a_problem(dataset_dir):
+    section = DataSection(root=str(dataset_dir), regions={"whole": (1, 2), "cyst": (9,)})
+    found = check_dataset(open_dataset(section)).problems
+    assert [p.message for p in found] == ["No case has the region cyst (values [9])."]
 
 
-def test_a_split_file_with_another_validation_is_refused(settings, write_config):
-    settings["optimization"]["steps"] = 1
-    train(load_config(write_config(settings)))
-    settings["split"]["validation"] = ["blob_3"]
-    refused(settings, write_config, "validates on other cases")
-
-
-def test_cache_and_checkpoints_on_one_disk_are_added_up(settings, write_config, monkeypatch):
-    config = load_config(write_config(settings))
-    spec = network_spec(config.network, 2, 2, config.window)
-    weights = sum(p.numel() for p in build_network(spec, config.window).parameters())
-    usage = namedtuple("usage", "total used free")
-    # Enough for the checkpoints, but not for the cases as well.
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, weights * 40 + 1000))
-    refused(settings, write_config, "pre-processed cases and checkpoints need .* MB, but .* has")
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
-def test_a_disk_that_fills_up_meanwhile_is_one_sentence(
-    settings, write_config, monkeypatch, number
-):
-    def full(self, *arguments, **values):
-        raise OSError(number, "reason", "history.jsonl")
-
-    monkeypatch.setattr(History, "add", full)
-    with pytest.raises(BadInputError, match="history.jsonl cannot be read or written .reason."):
-        train(load_config(write_config(settings)))
-
-
-def test_a_device_that_is_not_there_is_one_sentence(settings, write_config, monkeypatch):
-    monkeypatch.setattr(running.torch.cuda, "is_available", lambda: False)
-    settings["run"]["device"] = "cuda"
-    with pytest.raises(BadInputError, match="No CUDA device is available"):
-        train(load_config(write_config(settings)))
+def test_a_dataset_of_one_case_is_refused(tmp_path):
+    make_case(tmp_path / "one", "only", 0)
+    section = DataSection(
+        root=str(tmp_path / "one"), channels=("A", "B"), regions={"whole": (1, 2)}
+    )
+    with pytest.raises(BadInputError, match="only the case only"):
+        check_dataset(open_dataset(section))

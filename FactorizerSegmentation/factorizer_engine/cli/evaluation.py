@@ -1,0 +1,156 @@
+"""`factorizer evaluate`, and the tables that it prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from factorizer_engine.cli import options
+from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
+from factorizer_engine.inference.allocator import keep_freed_memory
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import prepare_output_folder
+from factorizer_engine.protocol.progress import Monitor
+
+if TYPE_CHECKING:
+    from factorizer_engine.training.evaluation.comparison import Difference
+
+
+class Use(str, Enum):
+    """What a split puts cases to."""
+
+    held_out = "held_out"
+    validation = "validation"
+    train = "train"
+    all = "all"
+
+
+def evaluate(
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="Training configuration, folder of a run, or folder of a dataset."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for metrics.json and metrics.csv.")
+    ] = Path("evaluation"),
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Name, family or path of the model to run.")
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="Folder of label maps to score instead.")
+    ] = None,
+    case: Annotated[
+        list[str], typer.Option("--case", help="Name of a case; repeat for more than one.")
+    ] = [],  # noqa: B006 (typer copies it)
+    use: Annotated[Use, typer.Option("--use", help="Part of the split to evaluate.")] = (
+        Use.held_out
+    ),
+    device: options.Device = "auto",
+    precision: options.PrecisionOption = options.Precision.float32,
+    tta: options.Mirroring = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Also write the label maps.")] = False,
+    robustness: Annotated[
+        bool,
+        typer.Option(
+            "--robustness", help="Measure Dice on changed scans instead (bias field, skull, ...)."
+        ),
+    ] = False,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option("--compare", help="Folders of two evaluations to compare instead."),
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Score a model on labelled cases, or compare two evaluations."""
+    from factorizer_engine.training.evaluation import comparison, evaluation, scoring
+
+    if compare is not None:
+        first, second = map(scoring.read_results, compare)
+        TERMINAL.print(differences_table(comparison.compare(first, second)))
+        return
+    if data is None:
+        raise BadInputError("Say which cases to evaluate: a configuration, a run or a dataset.")
+    folder = prepare_output_folder(output)
+    keep_freed_memory()
+    with TERMINAL.progress() as move:
+        result = evaluation.evaluate(
+            data,
+            folder,
+            model=model,
+            predictions=predictions,
+            cases=case,
+            use=use.value,
+            device=device,
+            precision=precision.value,
+            tta=tta,
+            keep=keep,
+            robustness=robustness,
+            monitor=Monitor(move),
+        )
+    table = robustness_table if robustness else results_table
+    TERMINAL.print(table(result))
+    TERMINAL.print(f"Results are in {folder}")
+
+
+def results_table(result: dict[str, Any]) -> Table:
+    """Every case and the means."""
+    from factorizer_engine.training.evaluation.metrics import METRICS
+
+    table = Table(title=result["note"] or None)
+    table.add_column("case")
+    table.add_column("region")
+    for title in METRICS.values():
+        table.add_column(title, justify="right")
+    for case, regions in result["cases"].items():
+        for region, scores in regions.items():
+            table.add_row(case, region, *(f"{scores[m]:.3f}" for m in METRICS))
+    table.add_section()
+    for region, metrics in result["summary"].items():
+        cells = (f"{metrics[m]['mean']:.3f} ± {metrics[m]['sd']:.3f}" for m in METRICS)
+        table.add_row("mean", region, *cells)
+    return table
+
+
+def robustness_table(result: dict[str, Any]) -> Table:
+    """Mean Dice under every perturbation; also of labels that lose."""
+    from factorizer_engine.training.evaluation.robustness import LOSSLESS_DICE, mean_of_label
+
+    table = Table(title=f"Dice over {len(result['cases'])} cases ({result['note']})")
+    table.add_column("scans")
+    for region in result["regions"]:
+        table.add_column(region, justify="right")
+    table.add_column("label itself", justify="right")
+    for entry in result["perturbations"].values():
+        cells = (f"{entry['mean'][r]:.3f} ± {entry['sd'][r]:.3f}" for r in result["regions"])
+        of_labels = [mean_of_label(entry, region) for region in result["regions"]]
+        loses = min(of_labels) < LOSSLESS_DICE
+        limit = " ".join(f"{value:.2f}" for value in of_labels) if loses else ""
+        table.add_row(entry["title"], *cells, limit)
+    return table
+
+
+def differences_table(differences: Sequence[Difference]) -> Table:
+    """Means of both models and the interval of their difference; clear differences are starred."""
+    from factorizer_engine.training.evaluation.metrics import METRICS
+
+    count = differences[0].cases if differences else 0
+    table = Table(title=f"B minus A over {count} cases, 95 % bootstrap interval")
+    for title in ("region", "metric", "A", "B", "B - A", "interval", ""):
+        table.add_column(title)
+    for d in differences:
+        table.add_row(
+            d.region,
+            METRICS[d.metric],
+            f"{d.first:.3f}",
+            f"{d.second:.3f}",
+            f"{d.mean:+.3f}",
+            f"{d.low:+.3f} to {d.high:+.3f}",
+            "*" if d.is_clear else "",
+        )
+    return table

@@ -1,0 +1,170 @@
+"""How a model of a configuration and its data presents itself: names, texts, regions, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel
+
+from factorizer_engine.protocol import conventions
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.models import Channel, Label, ModelDescription, Region
+from factorizer_engine.training.config import BundleSection
+
+
+def describe(
+    name: str,
+    texts: BundleSection,
+    channels: Sequence[str],
+    regions: Mapping[str, Sequence[int]],
+    labels: Mapping[str, int],
+) -> ModelDescription:
+    """The description of a model of such data.
+
+    Args:
+        name: Of the model.
+        texts: What the configuration says of it; what it leaves out is as usual for such data.
+        channels: Names in network order.
+        regions: Region name to the label values that it is made of, in network order.
+        labels: Label name to value.
+
+    Raises:
+        BadInputError: If a name in the texts is not among those of the data, or a region cannot be
+            painted.
+    """
+    _check_names(texts, channels, regions, labels)
+    region_extras, label_extras = _usual_extras(regions)
+    found_regions, found_labels = regions_and_labels(
+        regions,
+        labels,
+        _updated(region_extras, texts.regions),
+        _updated(label_extras, texts.labels),
+    )
+    return ModelDescription(
+        name=name,
+        version=texts.version,
+        family=texts.family,
+        title=texts.title or name,
+        summary=texts.description,
+        channels=tuple(
+            Channel(c, tuple(texts.channel_aliases.get(c, ())) or conventions.channel(c).aliases)
+            for c in channels
+        ),
+        regions=found_regions,
+        labels=found_labels,
+        expected_seconds=texts.expected_seconds,
+        devices=texts.devices,
+    )
+
+
+def regions_and_labels(
+    regions: Mapping[str, Sequence[int]],
+    labels: Mapping[str, int],
+    region_extras: Mapping[str, Mapping[str, Any]],
+    label_extras: Mapping[int, Mapping[str, Any]],
+) -> tuple[tuple[Region, ...], tuple[Label, ...]]:
+    """How outputs are painted into a label map so that training labels come back.
+
+    Regions that share label values are painted from the largest to the smallest; each paints the
+    value that no region inside it has. Regions that share none exclude each other.
+
+    Args:
+        regions: Region name to the label values it is made of.
+        labels: Label name to value.
+        region_extras: Per region name, fields of `Region` to set ("title").
+        label_extras: Per value, fields of `Label` to set ("name", "color", "terminology").
+
+    Raises:
+        BadInputError: If a region has no value of its own.
+    """
+    painted = {}
+    for name, values in regions.items():
+        inner = {v for other in regions.values() if set(other) < set(values) for v in other}
+        own = sorted(set(values) - inner)
+        if not own:
+            raise BadInputError(f"The region {name} has no label value besides those inside it.")
+        painted[name] = own[0]
+    orders = _painting_orders(regions)
+    names = {value: name for name, value in labels.items()}
+    found_labels = []
+    for index, value in enumerate(sorted(set(painted.values()))):
+        fields = {
+            "name": names.get(value, f"Label {value}").capitalize(),
+            "color": conventions.PALETTE[index % len(conventions.PALETTE)],
+            "terminology": conventions.LESION,
+            **label_extras.get(value, {}),
+        }
+        fields["color"] = tuple(fields["color"])
+        found_labels.append(Label(value=value, **fields))
+    found_regions = tuple(
+        Region(
+            name=name,
+            label=painted[name],
+            title=region_extras.get(name, {}).get("title", name),
+            order=orders[name],
+        )
+        for name in regions
+    )
+    return found_regions, tuple(found_labels)
+
+
+def _painting_orders(regions: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    """Region name to `Region.order`: after every larger region that it shares a value with."""
+    orders: dict[str, int] = {}
+    for name in sorted(regions, key=lambda name: -len(regions[name])):
+        values = set(regions[name])
+        below = [order for other, order in orders.items() if values & set(regions[other])]
+        orders[name] = max(below, default=-1) + 1
+    return orders
+
+
+def _usual_extras(
+    regions: Mapping[str, Sequence[int]],
+) -> tuple[dict[str, dict[str, Any]], dict[int, dict[str, Any]]]:
+    """Titles, colours and codes of the regions that every glioma or stroke data set has."""
+    known: tuple[Region, ...]
+    labels: tuple[Label, ...]
+    names, values = set(regions), {v for values in regions.values() for v in values}
+    for enhancing in (3, 4):
+        known = conventions.glioma_regions(enhancing)
+        if names == {r.name for r in known} and values == {1, 2, enhancing}:
+            labels = conventions.glioma_labels(enhancing)
+            break
+    else:
+        known, labels = conventions.stroke_regions(), conventions.stroke_labels()
+        if names != {r.name for r in known}:
+            return {}, {}
+    return {r.name: {"title": r.title} for r in known}, {
+        label.value: {k: v for k, v in asdict(label).items() if k != "value"} for label in labels
+    }
+
+
+def _updated(
+    usual: Mapping[Any, dict[str, Any]], sections: Mapping[Any, BaseModel]
+) -> dict[Any, dict[str, Any]]:
+    """What is usual, but for the fields that the configuration sets."""
+    own = {key: section.model_dump(exclude_none=True) for key, section in sections.items()}
+    return {key: usual.get(key, {}) | own.get(key, {}) for key in {**usual, **own}}
+
+
+def _check_names(
+    texts: BundleSection,
+    channels: Sequence[str],
+    regions: Mapping[str, Sequence[int]],
+    labels: Mapping[str, int],
+) -> None:
+    for key, named, known in (
+        ("channel_aliases", texts.channel_aliases, channels),
+        ("labels", texts.labels, labels.values()),
+        ("regions", texts.regions, regions),
+        ("postprocessing.min_volume_ml", texts.postprocessing.min_volume_ml, regions),
+        ("postprocessing.replace_small", texts.postprocessing.replace_small, regions),
+    ):
+        for name in named:
+            if name not in known:
+                raise BadInputError(
+                    f"The configuration's bundle.{key} names {name}, but the data have "
+                    f"{', '.join(map(str, known))}."
+                )

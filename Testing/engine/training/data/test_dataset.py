@@ -1,0 +1,72 @@
+"""Which files make up a case, in every known layout."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from engine.training.blobs import write_image
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.training.config import DataSection
+from factorizer_engine.training.data.cases import read_channels
+from factorizer_engine.training.data.checks import check_dataset
+from factorizer_engine.training.data.dataset import open_dataset
+
+
+def test_an_nnunet_folder_describes_itself(dataset_dir):
+    dataset = open_dataset(DataSection(root=str(dataset_dir)))
+    assert dataset.channels == ("A", "B")
+    assert dataset.regions == {"whole": (1, 2), "core": (2,), "rim": (1,)}
+    assert [len(case.images) for case in dataset.cases] == [2] * 6
+
+
+def test_an_msd_folder_with_four_dimensional_images_is_understood(tmp_path):
+    root = tmp_path / "msd"
+    for number in range(2):
+        image = np.random.default_rng(number).normal(size=(8, 9, 10, 3)).astype(np.float32)
+        write_image(root / "imagesTr" / f"case_{number:03d}.nii.gz", image)
+        label = np.zeros((8, 9, 10), np.uint8)
+        label[2:4] = 1
+        write_image(root / "labelsTr" / f"case_{number:03d}.nii.gz", label)
+    description = {
+        "modality": {"0": "FLAIR", "1": "T1", "2": "T2"},
+        "labels": {"0": "background", "1": "lesion"},
+    }
+    (root / "dataset.json").write_text(json.dumps(description))
+    dataset = open_dataset(DataSection(root=str(root)))
+    assert dataset.channels == ("FLAIR", "T1", "T2")
+    assert dataset.regions == {"lesion": (1,)}
+    scans = read_channels(dataset.cases[1])
+    expected = nib.load(dataset.cases[1].images[0]).get_fdata()
+    assert [np.abs(s.array - expected[..., i]).max() for i, s in enumerate(scans)] == [0, 0, 0]
+    assert not check_dataset(dataset).problems
+
+
+def test_a_bids_folder_with_derivatives_is_understood(tmp_path):
+    root = tmp_path / "stroke"
+    for number in (1, 2):
+        session = f"sub-{number}/ses-1"
+        name = f"sub-{number}_ses-1"
+        for channel in ("dwi", "adc", "FLAIR"):
+            write_image(root / "rawdata" / session / f"{name}_{channel}.nii.gz", np.eye(8)[None])
+        write_image(root / "derivatives" / session / f"{name}_msk.nii.gz", np.ones((1, 8, 8)))
+    section = DataSection(
+        root=str(root),
+        channels=("DWI", "FLAIR"),
+        regions={"lesion": (1,)},
+        exclude=("sub-2_ses-1",),
+    )
+    (case,) = open_dataset(section).cases
+    assert case.name == "sub-1_ses-1"
+    assert [p.name for p in case.images] == ["sub-1_ses-1_dwi.nii.gz", "sub-1_ses-1_FLAIR.nii.gz"]
+    with pytest.raises(BadInputError, match="sub-1_ses-1 lacks the channel T1"):
+        open_dataset(section.model_copy(update={"channels": ("T1",)}))
+
+
+def test_a_missing_channel_is_named_by_file(dataset_dir):
+    (dataset_dir / "imagesTr" / "blob_3_0001.nii.gz").unlink()
+    with pytest.raises(BadInputError, match="blob_3 lacks channel 1: imagesTr/blob_3_0001"):
+        open_dataset(DataSection(root=str(dataset_dir)))

@@ -1,0 +1,70 @@
+"""Label maps scored against reference labels, and which cases."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from engine.training.blobs import write_image
+from factorizer_engine.cli.evaluation import results_table
+from factorizer_engine.images.files import read_scan
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.training.evaluation.evaluation import evaluate
+from factorizer_engine.training.evaluation.scoring import score_case
+
+
+def test_regions_are_unions_of_label_values():
+    from factorizer_engine.images.scan import Scan
+
+    reference, prediction = np.zeros((6, 6, 6), np.uint8), np.zeros((6, 6, 6), np.uint8)
+    reference[1:3], reference[3:5] = 1, 4
+    prediction[1:3], prediction[3:5] = 4, 1
+    scans = [Scan.of(a, np.eye(4)) for a in (prediction, reference)]
+    scores = score_case(*scans, {"ET": (4,), "TC": (1, 4)})
+    assert scores["TC"]["dice"] == 1.0 and scores["ET"]["dice"] == 0.0
+
+
+def test_label_maps_are_scored_into_tables(dataset_dir, predictions, tmp_path):
+    result = evaluate(dataset_dir, tmp_path / "out", predictions=predictions)
+    assert set(result["cases"]) == {f"blob_{n}" for n in range(6)}
+    dice = [scores["whole"]["dice"] for scores in result["cases"].values()]
+    assert 0.7 < min(dice) and max(dice) < 1
+    assert result["summary"]["whole"]["dice"]["mean"] == pytest.approx(np.mean(dice))
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == result
+    with (tmp_path / "out" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6 * 3
+    assert float(rows[0]["dice"]) == pytest.approx(dice[0], abs=1e-4)
+    assert results_table(result).row_count == 6 * 3 + 3
+
+
+def test_a_missing_prediction_is_named(dataset_dir, predictions, tmp_path):
+    (predictions / "blob_2.nii.gz").unlink()
+    with pytest.raises(BadInputError, match="no label map of the case blob_2"):
+        evaluate(dataset_dir, tmp_path / "out", predictions=predictions)
+
+
+def test_a_prediction_on_another_grid_is_refused(dataset_dir, predictions, tmp_path):
+    scan = read_scan(predictions / "blob_0.nii.gz")
+    write_image(predictions / "blob_0.nii.gz", scan.array, spacing=3.0)
+    with pytest.raises(BadInputError, match="different grids"):
+        evaluate(dataset_dir, tmp_path / "out", predictions=predictions)
+
+
+def test_held_out_cases_of_a_configuration_are_evaluated(
+    settings, write_config, predictions, tmp_path
+):
+    from factorizer_engine.training.config import load_config
+    from factorizer_engine.training.data.splits import make_split
+    from factorizer_engine.training.run.checks import check_training
+
+    path = write_config(settings)
+    config = load_config(path)
+    make_split(config.split, check_training(config).volumes)
+    result = evaluate(path, tmp_path / "out", predictions=predictions)
+    assert list(result["cases"]) == ["blob_5"]
+    result = evaluate(path, tmp_path / "out", predictions=predictions, cases=["blob_1"])
+    assert list(result["cases"]) == ["blob_1"]

@@ -1,0 +1,122 @@
+"""From a run to a bundle that segments."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+
+from engine.training.blobs import changed_copy
+from factorizer_engine.bundles.architecture import build_networks
+from factorizer_engine.bundles.reading.loading import load_bundle
+from factorizer_engine.cli import main
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.training.export.export import export
+from factorizer_engine.training.run.state import load_checkpoint
+
+
+def test_a_run_becomes_a_bundle_that_predicts_the_same(run, tmp_path):
+    bundle = load_bundle(export(run, tmp_path / "models" / "blobs").description.path)
+    assert (bundle.description.name, bundle.description.version, bundle.description.title) == (
+        "blobs",
+        "1.2.0",
+        "Blobs",
+    )
+    assert [c.name for c in bundle.description.channels] == ["A", "B"]
+    network = build_networks(bundle)[0]
+    weights = load_checkpoint(run / "best.pt")["network"]
+    for key, value in network.state_dict().items():
+        assert torch.allclose(value, weights[key], atol=1e-3, rtol=1e-3), key
+
+
+def test_texts_may_come_from_another_configuration(run, tmp_path, settings, write_config):
+    changes = {"1.0.0": "first version", "2.0.0": "a better title"}
+    settings["bundle"] = {"title": "Better title", "version": "2.0.0", "changelog": changes}
+    settings["data"]["root"] = "${NOT_SET_HERE}"
+    bundle = export(run, tmp_path / "models" / "blobs", config=write_config(settings, "new.yaml"))
+    assert (bundle.description.title, bundle.description.version) == ("Better title", "2.0.0")
+    assert bundle.description.card.startswith("# Better title")
+    metadata = json.loads((bundle.description.path / "configs" / "metadata.json").read_text())
+    assert metadata["changelog"] == changes
+
+
+def test_texts_of_another_model_are_refused(run, tmp_path, settings, write_config):
+    settings["bundle"] = {"postprocessing": {"min_volume_ml": {"WT": 1}}}
+    path = write_config(settings, "new.yaml")
+    with pytest.raises(
+        BadInputError, match="min_volume_ml names WT, but the data have core, whole"
+    ):
+        export(run, tmp_path / "models" / "blobs", config=path)
+    assert not (tmp_path / "models").exists()
+
+
+def test_the_command_line_takes_the_wanted_weights_and_texts(
+    run, tmp_path, settings, write_config, capsys
+):
+    settings["bundle"] = {"title": "Better title"}
+    path = tmp_path / "models" / "blobs"
+    command = ["export", str(run), "-o", str(path), "--weights", "final"]
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--config", str(write_config(settings, "new.yaml"))])
+    assert not end.value.code
+    bundle = load_bundle(path)
+    assert bundle.description.title == "Better title" and "last step" in bundle.description.card
+    weights = load_checkpoint(run / "final.pt")["network"]
+    stored = build_networks(bundle)[0].state_dict()
+    assert torch.allclose(stored["stem.weight"], weights["stem.weight"], atol=1e-3)
+
+
+def test_monai_opens_the_exported_model_and_predicts_the_same(run, tmp_path):
+    bundle = export(run, tmp_path / "models" / "blobs")
+    workflow = ConfigWorkflow(
+        config_file=str(bundle.description.path / "configs" / "inference.json"),
+        meta_file=str(bundle.description.path / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type="infer",
+        bundle_root=str(bundle.description.path),
+        device="cpu",
+    )
+    workflow.initialize()
+    network = workflow.network_def.eval()
+    network.load_state_dict(workflow.parser.get_parsed_content("state_dicts")[0])
+    image = torch.rand(1, 2, 24, 16, 16)
+    with torch.no_grad():
+        found = workflow.inferer(image, network)
+        own = workflow.inferer(image, build_networks(bundle)[0])
+    assert found.shape == (1, 2, 24, 16, 16) and torch.equal(found, own)
+    assert workflow.version == bundle.description.version
+
+
+def test_several_runs_become_an_ensemble(run, tmp_path):
+    bundle = export([run, run], tmp_path / "models" / "blobs")
+    assert len(build_networks(bundle)) == 2
+    assert "ensemble of 2 networks" in bundle.description.card
+
+
+def test_runs_of_an_ensemble_may_have_begun_with_other_weights(run, tmp_path):
+    other = changed_copy(
+        run,
+        tmp_path / "other",
+        "config.json",
+        lambda config: config["network"].update(pretrained=str(run / "best.pt")),
+    )
+    assert len(export([run, other], tmp_path / "models" / "blobs").weights) == 2
+
+
+@pytest.mark.parametrize("part", ["channels", "regions"])
+def test_runs_with_inputs_or_outputs_in_another_order_form_no_ensemble(run, tmp_path, part):
+    def reverse(record):
+        values = record[part]
+        is_list = isinstance(values, list)
+        record[part] = values[::-1] if is_list else dict(reversed(values.items()))
+
+    other = changed_copy(run, tmp_path / "other", "run.json", reverse)
+    with pytest.raises(BadInputError, match="cannot form one model"):
+        export([run, other], tmp_path / "models" / "blobs")
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(BadInputError, match="holds no training run"):
+        export(tmp_path, tmp_path / "models" / "blobs")

@@ -1,0 +1,100 @@
+"""`factorizer train --check` on configurations that cannot be trained."""
+
+from __future__ import annotations
+
+import shutil
+from collections import namedtuple
+
+import pytest
+
+from factorizer_engine.cli.training import train as train_command
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.training.config import load_config
+from factorizer_engine.training.run.checks import check_training
+from factorizer_engine.training.run.networks import build_network, network_spec
+from factorizer_engine.training.run.run import train
+
+
+def refused(settings, write_config, match: str) -> None:
+    with pytest.raises(BadInputError, match=match):
+        train_command(write_config(settings), check=True)
+
+
+def test_a_device_that_does_not_exist_is_refused(settings, write_config):
+    settings["run"]["device"] = "gpu0"
+    refused(settings, write_config, "wrong value for 'run.device': 'gpu0' is unknown")
+
+
+def test_weights_to_start_from_are_looked_at(settings, write_config, tmp_path):
+    settings["network"]["pretrained"] = "nowhere.pt"
+    refused(settings, write_config, "no checkpoint .*nowhere.pt")
+    settings["optimization"]["steps"] = 1
+    del settings["network"]["pretrained"]
+    other = {**settings, "run": {**settings["run"], "output": str(tmp_path / "other")}}
+    folder = train(load_config(write_config(other, "other.yaml")))
+    settings["network"]["pretrained"] = "other/best.pt"  # from the folder of the YAML
+    train_command(write_config(settings), check=True)
+    settings["network"]["arguments"]["encoder_width"] = [8, 8]
+    refused(settings, write_config, f"weights {folder}/best.pt do not fit")
+
+
+def test_an_output_that_is_a_file_is_refused(settings, write_config, tmp_path):
+    (tmp_path / "taken").write_text("x")
+    settings["run"]["output"] = str(tmp_path / "taken" / "run")
+    refused(settings, write_config, "taken is a file")
+
+
+@pytest.mark.parametrize(
+    ("bundle", "match"),
+    [
+        ({"inference": {"mirror_axis": [0]}}, "the key 'bundle.inference.mirror_axis'"),
+        ({"inference": {"mirror_axes": [3]}}, "wrong value for 'bundle.inference.mirror_axes"),
+        ({"postprocessing": {"min_volume_ml": {"cor": 1}}}, "min_volume_ml names cor, but"),
+        (
+            {"regions": {"lesion": {"title": "Lesion"}}},
+            "bundle.regions names lesion, but .* core",
+        ),
+        (
+            {"labels": {9: {"name": "Lesion"}}},
+            "bundle.labels names 9, but the data have 2, 1",
+        ),
+        ({"channel_aliases": {"C": ["c"]}}, "channel_aliases names C, but the data have A, B"),
+    ],
+)
+def test_a_description_of_another_model_is_refused(settings, write_config, bundle, match):
+    settings["bundle"] = bundle
+    refused(settings, write_config, match)
+
+
+def test_regions_that_cannot_be_painted_are_refused_before_training(settings, write_config):
+    settings["data"]["regions"] = {"one": [1], "two": [2], "both": [1, 2]}
+    refused(settings, write_config, "The region both has no label value besides")
+
+
+def test_a_case_is_not_both_held_out_and_validated_on(settings, write_config):
+    settings["split"] = {"held_out": ["blob_4"], "validation": ["blob_4"]}
+    refused(settings, write_config, "'blob_4' cannot be held out and used for validation")
+
+
+def test_a_split_file_with_another_validation_is_refused(settings, write_config):
+    settings["optimization"]["steps"] = 1
+    train(load_config(write_config(settings)))
+    settings["split"]["validation"] = ["blob_3"]
+    refused(settings, write_config, "validates on other cases")
+
+
+def test_cache_and_checkpoints_on_one_disk_are_added_up(settings, write_config, monkeypatch):
+    config = load_config(write_config(settings))
+    spec = network_spec(config.network, 2, 2, config.window)
+    weights = sum(p.numel() for p in build_network(spec, config.window).parameters())
+    usage = namedtuple("usage", "total used free")
+    # Enough for the checkpoints, but not for the cases as well.
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, weights * 40 + 1000))
+    refused(settings, write_config, "pre-processed cases and checkpoints need .* MB, but .* has")
+
+
+def test_too_little_disk_space_is_noticed_before_training(settings, write_config, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 10, 1000))
+    with pytest.raises(BadInputError, match="pre-processed cases and checkpoints need .* MB"):
+        check_training(load_config(write_config(settings)))

@@ -1,0 +1,71 @@
+"""Networks that can be trained, and weights to begin with."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine.training.run.runs import configured, same_weights
+from factorizer_engine.protocol.errors import EngineError
+from factorizer_engine.training.config import NetworkSection
+from factorizer_engine.training.records.history import read_history
+from factorizer_engine.training.run.networks import (
+    build_network,
+    load_matching_weights,
+    network_spec,
+)
+from factorizer_engine.training.run.run import train
+
+
+def test_linear_adapters_begin_as_the_centres_of_convolutions(tmp_path):
+    arguments = {"encoder_depth": [1, 1], "encoder_width": [8, 16], "strides": [1, 2]}
+    arguments |= {"decoder_depth": [1], "head_dim": 4, "patch_size": 4}
+
+    def network(**more):
+        section = NetworkSection(arguments={**arguments, **more})
+        return build_network(network_spec(section, 1, 2, (16, 16, 16)), (16, 16, 16))
+
+    linear, convolutional = network(), network(adapter_kernel=3)
+    torch.save({"network": linear.state_dict()}, tmp_path / "begun.pt")
+    x = torch.randn(1, 1, 16, 16, 16)
+    assert not torch.allclose(convolutional(x), linear(x))
+    load_matching_weights(convolutional, tmp_path / "begun.pt")
+    torch.testing.assert_close(convolutional(x), linear(x))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {
+            "type": "segresnet",
+            "arguments": {"init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]},
+        },
+        {
+            "type": "dynunet",
+            "arguments": {
+                "kernel_size": [3, 3, 3],
+                "strides": [1, 2, 2],
+                "upsample_kernel_size": [2, 2],
+                "filters": [8, 16, 32],
+            },
+        },
+    ],
+    ids=lambda network: network["type"],
+)
+def test_reference_networks_train_in_the_same_loop(settings, write_config, network):
+    settings["network"] = network
+    history = read_history(train(configured(settings, write_config)))
+    assert len([r for r in history if r["kind"] == "training"]) == 6
+
+
+def test_a_window_that_does_not_fit_the_network_is_refused(settings, write_config):
+    settings["window"] = [18, 16, 16]
+    with pytest.raises(EngineError, match="18"):
+        train(configured(settings, write_config))
+
+
+def test_gradient_checkpointing_changes_no_weight(settings, write_config, tmp_path):
+    plain = train(configured(settings, write_config, tmp_path / "plain"))
+    settings["optimization"]["gradient_checkpointing"] = True
+    frugal = train(configured(settings, write_config, tmp_path / "frugal"))
+    assert same_weights(plain, frugal)

@@ -1,0 +1,106 @@
+"""Runs that stop, crash or are killed, and go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from engine.training.run.runs import ENVIRONMENT, configured, same_weights
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.training.config import load_config
+from factorizer_engine.training.records.history import read_history
+from factorizer_engine.training.run.loop import Trainer
+from factorizer_engine.training.run.run import train
+from factorizer_engine.training.run.schedule import Budget
+from factorizer_engine.training.run.state import load_checkpoint
+
+
+class Interruption(Exception):
+    pass
+
+
+def test_a_run_that_crashes_resumes_to_the_same_weights(
+    settings, write_config, tmp_path, monkeypatch
+):
+    whole = train(configured(settings, write_config, tmp_path / "whole"))
+    original = Trainer._train_step
+
+    def crashing(self, *args):
+        if self.step == 5:
+            raise Interruption()
+        return original(self, *args)
+
+    monkeypatch.setattr(Trainer, "_train_step", crashing)
+    config = configured(settings, write_config, tmp_path / "broken")
+    with pytest.raises(Interruption):
+        train(config)
+    torch.manual_seed(99)  # whatever happened in between
+    monkeypatch.setattr(Trainer, "_train_step", original)
+    resumed = train(config, resume=True)
+    assert same_weights(whole, resumed)
+    steps = [r["step"] for r in read_history(resumed) if r["kind"] == "training"]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_killed_without_warning_resumes_to_the_same_weights(settings, write_config, tmp_path):
+    settings["optimization"]["steps"] = 400
+    settings["run"]["checkpoint_every"] = 1
+    path, folder = write_config(settings), tmp_path / "run"
+    command = [sys.executable, "-m", "factorizer_engine.cli", "train", str(path)]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    try:
+        while len(read_history(folder)) < 4 and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+        process.wait()
+    reached = load_checkpoint(folder / "last.pt")["step"]
+    assert 1 <= reached < 400
+    # The learning rate depends on the planned steps, so the reference run has the same plan.
+    reference = configured(settings, write_config, tmp_path / "reference")
+    target = reached + 3
+    for config, resume in ((load_config(path), True), (reference, False)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Budget, "is_spent", lambda self, step: step >= target)
+            train(config, resume=resume)
+    assert same_weights(folder, tmp_path / "reference")
+
+
+def test_what_a_killed_process_left_of_a_checkpoint_goes(settings, write_config):
+    settings["optimization"]["steps"] = 2
+    config = configured(settings, write_config)
+    folder = train(config)
+    left = folder / f".{'0' * 32}-last.pt"
+    left.write_bytes(b"half of the n")
+    train(config, resume=True)
+    assert not left.exists() and load_checkpoint(folder / "last.pt")["step"] == 2
+
+
+def test_a_request_to_stop_ends_with_a_checkpoint(settings, write_config, monkeypatch):
+    original = Trainer._train_step
+
+    def signalling(self, *args):
+        if self.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, *args)
+
+    monkeypatch.setattr(Trainer, "_train_step", signalling)
+    folder = train(configured(settings, write_config))
+    assert load_checkpoint(folder / "last.pt")["step"] == 3
+    assert not json.loads((folder / "run.json").read_text())["finished"]
+
+
+def test_a_run_cannot_be_resumed_with_another_configuration(settings, write_config):
+    settings["optimization"]["steps"] = 2
+    train(configured(settings, write_config))
+    settings["optimization"]["learning_rate"] = 1e-4
+    with pytest.raises(BadInputError, match="another configuration"):
+        train(configured(settings, write_config), resume=True)
