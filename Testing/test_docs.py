@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import re
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import factorizer_engine
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.runs import ModelChoice, Study
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
@@ -31,13 +34,19 @@ def page(site: Path, name: str) -> str:
     return (site / name / "index.html").read_text(encoding="utf-8")
 
 
-def architecture():
-    """The script that draws the picture."""
-    path = DOCS / "tools" / "architecture.py"
-    specification = importlib.util.spec_from_file_location("architecture", path)
+def imported(path: Path):
+    """A Python file as a module."""
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    assert specification and specification.loader
     module = importlib.util.module_from_spec(specification)
+    sys.modules[path.stem] = module
     specification.loader.exec_module(module)
     return module
+
+
+def architecture():
+    """The script that draws the picture."""
+    return imported(DOCS / "tools" / "architecture.py")
 
 
 def test_pages_fetch_nothing_from_elsewhere(site):
@@ -135,6 +144,67 @@ def test_the_index_of_the_training_log_has_every_entry():
         assert re.search(rf"^\| {date} \|.*\[{re.escape(question)}\]\(#", index, re.MULTILINE), (
             heading
         )
+
+
+def python_of(name: str) -> list[str]:
+    """The Python on a page, block by block."""
+    return re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def defined_in(source: str) -> set[str]:
+    """What a file defines or imports at its top level."""
+    names: set[str] = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return names
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["how-to/add-a-task.md", "how-to/add-a-panel.md", "reference/python.md", "start/tour.md"],
+)
+def test_what_the_pages_import_exists(name):
+    code = REPOSITORY / "FactorizerSegmentation"
+    example = [
+        block for page in ("task", "panel") for block in python_of(f"how-to/add-a-{page}.md")
+    ]
+    written = {block[2 : block.index("\n")]: block for block in example if block.startswith("# ")}
+
+    imports = [
+        node
+        for block in python_of(name)
+        for node in ast.walk(ast.parse(block))
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith(("factorizer_engine", "FactorizerSegmentationLib"))
+    ]
+
+    assert imports
+    for node in imports:
+        path = (node.module or "").replace(".", "/")
+        files = [code / f"{path}.py", code / path / "__init__.py"]
+        source = written.get(f"{path}.py") or next(f for f in files if f.is_file()).read_text()
+        assert {alias.name for alias in node.names} <= defined_in(source) | set(
+            factorizer_engine.__all__
+        ), ast.unparse(node)
+
+
+def test_the_task_of_the_how_to_can_be_asked_for(tmp_path):
+    block = next(b for b in python_of("how-to/add-a-task.md") if "protocol/tasks/" in b[:60])
+    path = tmp_path / "task_of_the_how_to.py"
+    path.write_text(block, encoding="utf-8")
+
+    task = imported(path).UNCERTAINTY
+
+    assert task.name == "uncertainty"
+    with pytest.raises(BadInputError, match="for which region"):
+        task.params(ModelChoice("glioma"), Study({}), "out")
 
 
 @pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda p: str(p.relative_to(DOCS)))

@@ -63,7 +63,7 @@ def run_demo(output: Path, settings: Settings, console: Console) -> Run:
         with stages.stage("Writing the files"):
             contents = _write_files(output, result, components, reference.GetName())
             scene.save_scene(core.scene, output / "scene.mrb")
-        truth = np.asanyarray(nib.load(sample.label).dataobj)
+        truth = np.asanyarray(nib.Nifti1Image.from_filename(sample.label).dataobj)
         run = Run(
             sample=sample,
             result=result,

@@ -66,7 +66,7 @@ def _show_heatmap(widget) -> None:
 
     from FactorizerSegmentationLib.panels.tables import selectKey
 
-    label = nib.load(brain_tumour().label)
+    label = nib.Nifti1Image.from_filename(brain_tumour().label)
     truth = np.asanyarray(label.dataobj)
     heatmaps = widget.logic.heatmaps()
     chosen = heatmaps[most_focal(heatmaps, slicer.util.getNode("FLAIR"), truth)]

@@ -130,7 +130,7 @@ def test_icons_have_the_size_that_the_index_asks_for(path):
         assert icon.mode == "RGBA"
 
 
-@pytest.mark.parametrize("panel", ["SegmentPanel", "ComponentsPanel"])
+@pytest.mark.parametrize("panel", sorted(path.stem for path in MODULE.glob("Resources/UI/*.ui")))
 def test_every_widget_that_a_panel_uses_is_in_its_ui_file(panel):
     form = ElementTree.parse(MODULE / "Resources" / "UI" / f"{panel}.ui")
     names = {element.get("name") for element in form.iter() if element.tag in ("widget", "layout")}

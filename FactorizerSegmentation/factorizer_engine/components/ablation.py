@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from factorizer_engine.components.definition import filtered, mixers_of, without
+from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.windows import Box, WindowPlan, blending_weights
 from factorizer_engine.networks import Factorizer, finest
 from factorizer_engine.protocol.components import Term
@@ -72,8 +73,8 @@ def place_probes(
     flips = plan.flips
     probes = []
     for window in chosen:
-        image = padded[(slice(None), *window)][None].to(device)
-        weights = (share[(slice(None), *window)] * window_weights / len(flips))[None].to(device)
+        image = padded[in_all_channels(window)][None].to(device)
+        weights = (share[in_all_channels(window)] * window_weights / len(flips))[None].to(device)
         probes += [Probe(image.flip(flip), weights.flip(flip)[0]) for flip in flips]
     return probes
 
@@ -187,12 +188,12 @@ def _best_windows(windows: Sequence[Box], masks: Tensor, limit: int) -> list[Box
     chosen: list[Box] = []
     while windows and len(chosen) < limit:
         gains = [
-            float((missing[(slice(None), *window)].sum(dim=(1, 2, 3)) / sizes).sum())
+            float((missing[in_all_channels(window)].sum(dim=(1, 2, 3)) / sizes).sum())
             for window in windows
         ]
         best = int(np.argmax(gains))
         if gains[best] <= 0:
             break
         chosen.append(windows[best])
-        missing[(slice(None), *windows[best])] = 0
+        missing[in_all_channels(windows[best])] = 0
     return chosen

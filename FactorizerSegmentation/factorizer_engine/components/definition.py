@@ -7,17 +7,19 @@ term r of a head, in all windows and shifted grids together, is one component. W
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from factorizer_engine.factorization import Matricize
-from factorizer_engine.networks import FactMixer, named_mixers
+from factorizer_engine.networks import FactMixer, Factorizer, named_mixers
 from factorizer_engine.networks.blocks import ComponentFilter
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
+
+_NO_COMPONENTS = "This model has no factorisation components to look into; choose a Factorizer."
 
 
 def component_map(reshape: Matricize, u: Tensor, v: Tensor) -> Tensor:
@@ -79,10 +81,22 @@ def mixers_of(network: nn.Module) -> dict[str, FactMixer]:
     """
     mixers = dict(named_mixers(network))
     if not mixers:
-        raise BadModelError(
-            "This model has no factorisation components to look into; choose a Factorizer."
-        )
+        raise BadModelError(_NO_COMPONENTS)
     return mixers
+
+
+def factorizers_of(networks: Iterable[nn.Module]) -> list[Factorizer]:
+    """The networks of a model whose components can be measured.
+
+    Raises:
+        BadModelError: If one is no Factorizer.
+    """
+    factorizers = []
+    for network in networks:
+        if not isinstance(network, Factorizer):
+            raise BadModelError(_NO_COMPONENTS)
+        factorizers.append(network)
+    return factorizers
 
 
 def terms_of(

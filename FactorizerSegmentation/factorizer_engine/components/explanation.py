@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from factorizer_engine.components.ablation import Probe, measure_contributions, place_probes
-from factorizer_engine.components.definition import component_name, mixers_of, terms_of
+from factorizer_engine.components.definition import (
+    component_name,
+    factorizers_of,
+    mixers_of,
+    terms_of,
+)
 from factorizer_engine.components.stitching import stitch_components
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
@@ -174,7 +179,7 @@ def rank_by_contribution(contributions: np.ndarray, regions: Sequence[int]) -> l
 
 
 def shared_windows(
-    terms: Sequence[Term], heatmaps: Sequence[np.ndarray]
+    terms: Sequence[Term], heatmaps: Iterable[np.ndarray]
 ) -> list[tuple[float, float]]:
     """The display range of every heatmap: one for all of a block, so that they can be compared.
 
@@ -199,7 +204,7 @@ def _measured(
     monitor: Monitor,
 ) -> np.ndarray:
     """Contributions of `candidates` to the mean of all networks: (len(candidates), R)."""
-    networks, roi_size = segmenter.networks, result.plan.roi_size
+    networks, roi_size = factorizers_of(segmenter.networks), result.plan.roi_size
     measured = [
         measure_contributions(
             network,
@@ -224,11 +229,12 @@ def _drawn(
     """Where `terms` are active in model space, (len(terms), X, Y, Z)."""
     volume = result.prepared.array
     maps = np.empty((len(terms), *volume.shape[1:]), dtype=np.float32)
+    networks = factorizers_of(segmenter.networks)
     members = sorted({term.network for term in terms})
     for member, part in zip(members, monitor.parts(len(members)), strict=True):
         rows = [row for row, term in enumerate(terms) if term.network == member]
         maps[rows] = stitch_components(
-            segmenter.networks[member],
+            networks[member],
             volume,
             result.plan,
             [terms[row] for row in rows],

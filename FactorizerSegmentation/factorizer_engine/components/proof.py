@@ -14,7 +14,13 @@ from factorizer_engine.components.ablation import (
     measure_contributions,
     place_probes,
 )
-from factorizer_engine.components.definition import filtered, mixers_of, terms_of, without_all
+from factorizer_engine.components.definition import (
+    factorizers_of,
+    filtered,
+    mixers_of,
+    terms_of,
+    without_all,
+)
 from factorizer_engine.components.explanation import (
     default_blocks,
     lesion_sites,
@@ -81,7 +87,7 @@ def prove(
         monitor: Told of the progress, and asked whether to stop.
     """
     monitor = monitor or Monitor()
-    network, plan = segmenter.networks[0], result.plan
+    network, plan = factorizers_of(segmenter.networks)[0], result.plan
     mixers = mixers_of(network)
     terms = terms_of(mixers, default_blocks(mixers) if blocks is None else blocks)
     index = [r.name for r in result.model.regions].index(region)

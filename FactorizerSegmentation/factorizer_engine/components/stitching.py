@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from factorizer_engine.components.definition import component_map, filtered, mixers_of
+from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.windows import Blender, WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer
 from factorizer_engine.networks.blocks import ComponentFilter
@@ -54,7 +55,7 @@ def stitch_components(
     flips = plan.flips
     with torch.inference_mode(), filtered(filters):
         for done, window in enumerate(plan.windows, start=1):
-            image = padded[(slice(None), *window)][None].to(device)
+            image = padded[in_all_channels(window)][None].to(device)
             total = torch.zeros(len(terms), *plan.roi_size, device=device)
             for flip in flips:
                 monitor.check()

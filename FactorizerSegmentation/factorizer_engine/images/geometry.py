@@ -6,6 +6,7 @@ outermost centres.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -17,6 +18,7 @@ from factorizer_engine.images.orientation import (
     nearest_rotation,
     parse_codes,
 )
+from factorizer_engine.protocol.triples import triple
 
 #: Two grids whose voxels stay closer than this part of a voxel count as lying on each other.
 ALIGNMENT_TOLERANCE = 1e-2
@@ -40,7 +42,7 @@ class Grid:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size along i, j and k in mm."""
-        return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
+        return triple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
 
     @property
     def orientation(self) -> str:
@@ -78,14 +80,14 @@ class Grid:
         """The part of this grid inside `box`, slices with a start and a stop along each axis."""
         affine = self.affine.copy()
         affine[:3, 3] += affine[:3, :3] @ [float(s.start) for s in box]
-        return Grid(tuple(s.stop - s.start for s in box), affine)
+        return Grid(triple(s.stop - s.start for s in box), affine)
 
     def box_of(self, other: Grid) -> tuple[slice, slice, slice]:
         """The smallest box of voxels of this grid with all centres that lie inside `other`."""
         indices = self.indices_of(other.corners())
         low = np.clip(np.ceil(indices.min(axis=0)), 0, self.shape).astype(int)
         high = np.clip(np.floor(indices.max(axis=0)) + 1, low, self.shape).astype(int)
-        return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        return triple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
 
     def oriented(self, axes: str) -> Grid:
         """The same voxels with axes permuted and flipped to run nearest to `axes` ("RAS")."""
@@ -99,7 +101,7 @@ class Grid:
             if flip < 0:
                 affine[:, 3] += self.affine[:, old] * (self.shape[old] - 1)
             shape.append(self.shape[old])
-        return Grid(tuple(shape), affine)
+        return Grid(triple(shape), affine)
 
     def respaced(self, spacing: tuple[float, float, float]) -> Grid:
         """A grid of voxels of `spacing` mm over the same box, centred on it.
@@ -117,7 +119,7 @@ class Grid:
             affine[:3, 3] += self.affine[:3, axis] * first
             affine[:3, axis] *= ratio
             shape[axis] = count
-        return Grid(tuple(shape), affine)
+        return Grid(triple(shape), affine)
 
     def straightened(self) -> Grid:
         """This grid, or for a sheared one the nearest rectangular grid that covers it."""
@@ -131,7 +133,7 @@ class Grid:
         affine[:3, :3] = rotation * self.spacing
         first = low + extent / 2 - (shape - 1) / 2 * self.spacing
         affine[:3, 3] = rotation @ first
-        return Grid(tuple(int(n) for n in shape), affine)
+        return Grid(triple(int(n) for n in shape), affine)
 
 
 def same_grid(first: Grid, second: Grid, tolerance: float = ALIGNMENT_TOLERANCE) -> bool:
@@ -158,4 +160,9 @@ def common_part(
     """The block in both; empty, but with valid bounds, where they do not meet."""
     starts = [max(a.start, b.start) for a, b in zip(first, second, strict=True)]
     stops = [min(a.stop, b.stop) for a, b in zip(first, second, strict=True)]
-    return tuple(slice(a, max(a, b)) for a, b in zip(starts, stops, strict=True))
+    return triple(slice(a, max(a, b)) for a, b in zip(starts, stops, strict=True))
+
+
+def in_all_channels(box: Sequence[slice]) -> tuple[slice, ...]:
+    """The block of a volume (C, X, Y, Z) that is `box` in every channel."""
+    return (slice(None), *box)

@@ -19,6 +19,7 @@ from factorizer_engine.images.geometry import Grid, common_part
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.triples import triple
 
 if TYPE_CHECKING:
     from factorizer_engine.bundles.settings import Preprocessing
@@ -47,7 +48,7 @@ class Prepared:
         indices = self.grid.indices_of(ends @ affine[:3, :3].T + affine[:3, 3])
         low = np.clip(np.floor(indices.min(axis=0)), 0, self.grid.shape).astype(int)
         high = np.clip(np.ceil(indices.max(axis=0)) + 1, low, self.grid.shape).astype(int)
-        return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        return triple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
 
 
 class Preprocessor:
@@ -121,7 +122,7 @@ class Preprocessor:
         if 0 in part.shape:
             return restored
         for index, volume in enumerate(probabilities):
-            restored[(index, *box)] = resample(Scan(volume, prepared.grid), part).array
+            restored[index][box] = resample(Scan(volume, prepared.grid), part).array
         return restored
 
 
@@ -155,7 +156,7 @@ def foreground_box(
         low = max(int(indices[0]) - margin, 0)
         high = min(int(indices[-1]) + 1 + margin, len(line))
         box.append(slice(low, high))
-    return tuple(box)
+    return triple(box)
 
 
 def normalize(volume: np.ndarray, method: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.settings import InferenceSettings
 from factorizer_engine.images.checks import channel_named, check_channels
-from factorizer_engine.images.geometry import Grid
+from factorizer_engine.images.geometry import Grid, in_all_channels
 from factorizer_engine.images.preprocessing import Prepared, Preprocessor
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.compiling import COMPILING, CompiledNetwork
@@ -141,7 +141,7 @@ class Segmenter:
                 monitor.report(COMPILING, _PREPARED)
             with _timed(timings, "segmenting"):
                 plan = plan_windows(prepared.array, settings, chosen.in_model, options.quick)
-                found = predict_windows(
+                logits = predict_windows(
                     self._ensemble(),
                     prepared.array,
                     plan,
@@ -151,22 +151,22 @@ class Segmenter:
             monitor.report("restoring", _PREDICTED)
             with _timed(timings, "restoring"):
                 probabilities = self.preprocessor.restore(
-                    sigmoid_(found), prepared, chosen.in_reference
+                    sigmoid_(logits), prepared, chosen.in_reference
                 )
-                del found
+                del logits
                 chosen.clear_around(probabilities)
             monitor.report("painting", _RESTORED)
             with _timed(timings, "painting"):
                 labelmap = self._paint(probabilities, prepared.reference)
             monitor.report("measuring", _PAINTED)
             with _timed(timings, "measuring"):
-                found = find_lesions(labelmap, model.regions, model.labels, probabilities)
+                lesions = find_lesions(labelmap, model.regions, model.labels, probabilities)
         monitor.report("measuring", 1.0)
         return SegmentationResult(
             model=model,
             labelmap=labelmap,
             probabilities=probabilities,
-            lesions=tuple(found),
+            lesions=tuple(lesions),
             timings=timings,
             device=str(self.device),
             prepared=prepared,
@@ -259,7 +259,7 @@ class _Chosen:
     def clear_around(self, probabilities: np.ndarray) -> None:
         """Set (R, I, J, K) to 0 outside the box; outside `in_reference` it is 0 already."""
         if self.in_reference is not None:
-            probabilities[(slice(None), *self.in_reference)][:, self.outside] = 0.0
+            probabilities[in_all_channels(self.in_reference)][:, self.outside] = 0.0
 
 
 def _check_box(box: WorldBox, scan: Scan) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.compiling import CompiledNetwork
 from factorizer_engine.inference.device import free_memory
 from factorizer_engine.inference.transfers import Arrival, transfers_for
@@ -93,7 +94,7 @@ def predict_windows(
     transfers = transfers_for(device)
 
     def send(windows: Sequence[Box]) -> Arrival:
-        return transfers.send(torch.stack([padded[(slice(None), *window)] for window in windows]))
+        return transfers.send(torch.stack([padded[in_all_channels(window)] for window in windows]))
 
     def blend(windows: Sequence[Box], logits: Arrival) -> None:
         for window, values in zip(windows, logits.wait(), strict=True):

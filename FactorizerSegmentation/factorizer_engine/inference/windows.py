@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from factorizer_engine.bundles.settings import Blending, InferenceSettings
-from factorizer_engine.images.geometry import common_part
+from factorizer_engine.images.geometry import common_part, in_all_channels
 from factorizer_engine.protocol.triples import triple
 
 Box = tuple[slice, slice, slice]
@@ -176,7 +176,7 @@ class Blender:
         """Add what one window says, (channels, *roi_size)."""
         values = values.to(self.device, torch.float32)
         place = _shifted(window, [-start for start in self._start])
-        self._sum[(slice(None), *place)].addcmul_(values, self._weights)
+        self._sum[in_all_channels(place)].addcmul_(values, self._weights)
         self._total[place] += self._weights
 
     def result(self, fill: float) -> np.ndarray:
@@ -193,11 +193,11 @@ class Blender:
         whole = triple(slice(0, n) for n in self.plan.shape)
         summed = triple(slice(-a, n - a) for a, n in zip(offsets, self._total.shape, strict=True))
         wanted = common_part(common_part(summed, whole), self.plan.part or whole)
-        found = self._sum[(slice(None), *_shifted(wanted, offsets))]
+        found = self._sum[in_all_channels(_shifted(wanted, offsets))]
         if wanted == whole:
             return found.cpu().numpy()
         blended = np.full((len(found), *self.plan.shape), fill, dtype=np.float32)
-        blended[(slice(None), *wanted)] = found.cpu().numpy()
+        blended[in_all_channels(wanted)] = found.cpu().numpy()
         return blended
 
 

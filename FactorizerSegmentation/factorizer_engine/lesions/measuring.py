@@ -14,6 +14,7 @@ from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.preprocessing import foreground_box
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.triples import triple
 
 if TYPE_CHECKING:
     from factorizer_engine.protocol.models import Label, Region
@@ -113,7 +114,7 @@ def _measure(
         name=label.name,
         volume_ml=grid.volume_ml(len(voxels)),
         max_diameter_mm=largest_diameter(voxels, grid.affine),
-        centroid_ras=tuple(float(c) for c in centre),
+        centroid_ras=triple(float(c) for c in centre),
         mean_probability=probability,
     )
 

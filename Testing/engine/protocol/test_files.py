@@ -42,20 +42,6 @@ def test_files_appear_all_together_or_not_at_all(tmp_path):
     assert contents == {"a.txt": "new", "b.txt": "too"}
 
 
-def test_without_space_the_old_file_stays_and_nothing_is_left_behind(tmp_path):
-    path = tmp_path / "result.csv"
-    path.write_text("old")
-    with (
-        pytest.raises(BadInputError, match="no space left") as caught,
-        written_atomically(path) as temporary,
-    ):
-        temporary.write_text("half of the n")
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert str(caught.value).count(". ") == 0
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_what_must_survive_is_forced_to_disk_before_it_takes_its_place(tmp_path, monkeypatch):
     path, forced = tmp_path / "last.pt", []
     path.write_text("old")
@@ -73,3 +59,17 @@ def test_what_is_no_json_leaves_the_old_file(tmp_path):
     with pytest.raises(TypeError):
         write_json(path, {"step": object()})
     assert path.read_text() == '{\n  "step": 1\n}\n'
+
+
+def test_without_space_the_old_file_stays_and_nothing_is_left_behind(tmp_path):
+    path = tmp_path / "result.csv"
+    path.write_text("old")
+    with (
+        pytest.raises(BadInputError, match="no space left") as caught,
+        written_atomically(path) as temporary,
+    ):
+        temporary.write_text("half of the n")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(caught.value).count(". ") == 0
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

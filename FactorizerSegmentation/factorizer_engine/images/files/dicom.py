@@ -249,23 +249,29 @@ def _stack(series: Series) -> tuple[list[Slice], np.ndarray]:
     if first.samples > 1:
         check_type(title, np.dtype("V3"))
     check_shape(title, (*first.shape, len(series.slices)))
-    if any(s.position is None or s.orientation is None for s in series.slices):
+    placed = [
+        (item, item.position, item.orientation)
+        for item in series.slices
+        if item.position is not None and item.orientation is not None
+    ]
+    if len(placed) < len(series.slices):
         raise BadInputError(
             f"{title} does not say where its images lie; export it with positions and orientations."
         )
-    for item in series.slices:
+    row, column = placed[0][2]
+    for item, _, orientation in placed:
         same = item.shape == first.shape and np.allclose(item.spacing, first.spacing, rtol=1e-3)
-        if not same or not np.allclose(item.orientation, first.orientation, atol=1e-3):
+        if not same or not np.allclose(orientation, (row, column), atol=1e-3):
             raise BadInputError(
                 f"{title} holds images of different size or direction; "
                 "export them as separate series."
             )
     if not all(item.complete for item in series.slices):
         raise BadInputError(f"{title} is damaged or cut short; copy or export it again.")
-    row, column = first.orientation
     normal = np.cross(row, column)
-    slices = sorted(series.slices, key=lambda s: float(s.position @ normal))
-    positions = np.stack([s.position for s in slices])
+    placed.sort(key=lambda item: float(item[1] @ normal))
+    slices = [item for item, _, _ in placed]
+    positions = np.stack([position for _, position, _ in placed])
     _check_positions(title, positions, normal)
     affine = np.eye(4)
     affine[:3, 0] = row * first.spacing[0]

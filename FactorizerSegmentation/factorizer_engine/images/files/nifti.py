@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
+from typing import cast
 
 import nibabel as nib
 import numpy as np
@@ -55,7 +56,7 @@ def read_nifti(path: Path) -> Scan:
         if (header["pixdim"][1 : dimensions + 1] == 0).any():
             check_affine(path.name, np.zeros((4, 4)))
     try:
-        image = nib.load(path, mmap=False)
+        image = cast(nib.Nifti1Image, nib.load(path, mmap=False))
     except _READ_ERRORS as error:
         raise damaged(path, error) from error
     shape = image.shape

@@ -7,6 +7,7 @@ import json
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import nibabel as nib
 import numpy as np
@@ -67,7 +68,7 @@ def read_channels(case: Case) -> list[Scan]:
         return [read_scan(path) for path in case.images]
     path = case.images[0]
     try:
-        image = nib.load(path)
+        image = cast(nib.Nifti1Image, nib.load(path))
         array = np.asarray(image.dataobj)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise BadInputError(f"{path} is damaged; copy it again.", str(error)) from error
@@ -78,7 +79,7 @@ def _is_four_dimensional(path: Path) -> bool:
     if not path.name.endswith((".nii", ".nii.gz")):
         return False
     try:
-        return len(nib.load(path).shape) == 4
+        return len(cast(nib.Nifti1Image, nib.load(path)).shape) == 4
     except (OSError, EOFError, ValueError, zlib.error, ImageFileError):
         return False
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Final
 
 import cc3d
 import numpy as np
@@ -22,7 +23,7 @@ from monai.metrics import (
 #: Diagonal of the 240 x 240 x 155 mm volumes of BraTS.
 WORST_HD95_MM = 373.13
 
-_LESION_CONNECTIVITY = 26
+_LESION_CONNECTIVITY: Final = 26
 
 
 @dataclass(frozen=True)
@@ -75,18 +76,24 @@ def score_region(
         worst = 0.0 if agree else WORST_HD95_MM
         return RegionScores(float(agree), worst, float(agree), float(agree), *map(float, volumes))
     box = _common_box(prediction | reference)
-    pair = [torch.from_numpy(m[box].copy())[None, None].float() for m in (prediction, reference)]
+    found, true = (
+        torch.from_numpy(m[box].copy())[None, None].float() for m in (prediction, reference)
+    )
     with warnings.catch_warnings():
         # MONAI's surface metrics still call a function of theirs that they deprecated.
         warnings.simplefilter("ignore", FutureWarning)
         hd95 = compute_hausdorff_distance(
-            *pair, include_background=True, percentile=95, spacing=list(spacing)
+            found, true, include_background=True, percentile=95, spacing=list(spacing)
         )
         surface = compute_surface_dice(
-            *pair, class_thresholds=[tolerance_mm], include_background=True, spacing=list(spacing)
+            found,
+            true,
+            class_thresholds=[tolerance_mm],
+            include_background=True,
+            spacing=list(spacing),
         )
     return RegionScores(
-        dice=float(compute_dice(*pair, include_background=True)),
+        dice=float(compute_dice(found, true, include_background=True)),
         hd95_mm=float(hd95),
         surface_dice=float(surface),
         lesion_f1=lesion_f1(prediction, reference),
@@ -97,8 +104,10 @@ def score_region(
 
 def region_dice(prediction: np.ndarray, reference: np.ndarray) -> float:
     """Dice of two binary masks on one grid, with the conventions for empty ones."""
-    pair = (torch.from_numpy(m.astype(np.float32))[None, None] for m in (prediction, reference))
-    return float(compute_dice(*pair, include_background=True, ignore_empty=False))
+    found, true = (
+        torch.from_numpy(m.astype(np.float32))[None, None] for m in (prediction, reference)
+    )
+    return float(compute_dice(found, true, include_background=True, ignore_empty=False))
 
 
 def lesion_f1(prediction: np.ndarray, reference: np.ndarray) -> float:

@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.triples import triple
 from factorizer_engine.training.data.augmentation import random_direction
 
 Scans = Mapping[str, Scan]
@@ -101,7 +102,7 @@ def thick_slices(scans: Scans, generator: np.random.Generator) -> dict[str, Scan
         axis = int(np.abs(scan.affine[2, :3] / scan.spacing).argmax())
         spacing = list(scan.spacing)
         spacing[axis] = max(_SLICE_MM, spacing[axis])
-        grid = scan.grid.respaced(tuple(spacing))
+        grid = scan.grid.respaced(triple(spacing))
         thick = resample(scan, grid, antialias=True)
         head = resample(_with_values(scan, scan.array != 0), grid, antialias=True).array
         changed[name] = _with_values(thick, np.where(head >= 0.5, thick.array, 0.0))
@@ -243,7 +244,7 @@ def _padded(scan: Scan) -> Scan:
     """The scan with 20 mm of zeros on every side."""
     grid = scan.grid
     margins = np.ceil(_PAD_MM / np.asarray(scan.spacing)).astype(int)
-    box = tuple(slice(-int(m), n + int(m)) for m, n in zip(margins, scan.shape, strict=True))
+    box = triple(slice(-int(m), n + int(m)) for m, n in zip(margins, scan.shape, strict=True))
     return resample(scan, grid.crop(box))
 
 
@@ -262,7 +263,7 @@ def _add_shell(name: str, scan: Scan, distance: Scan, generator: np.random.Gener
     levels = next(
         (v for k, v in _LAYER_INTENSITIES.items() if k in name.lower()), _OTHER_INTENSITIES
     )
-    shell = np.zeros(padded.shape, dtype=np.float32)
+    shell: np.ndarray = np.zeros(padded.shape, dtype=np.float32)
     inner = 0.0
     for outer, level in zip(_LAYERS_MM, levels, strict=True):
         shell[(away > inner) & (away <= outer)] = level

@@ -94,8 +94,7 @@ class ModelPredictor:
                 f"{model.name} takes {len(names)}."
             )
         scans, label = dict(zip(names, found, strict=True)), read_scan(case.label)
-        grid = label.grid
-        first = next((n for n in names if same_grid(scans[n].grid, grid)), names[0])
+        first = next((n for n in names if same_grid(scans[n].grid, label.grid)), names[0])
         return {first: scans.pop(first), **scans}, label
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -124,5 +125,5 @@ def checkpoint_blocks(network: nn.Module) -> None:
     """Let every Factorizer block forget its activations and compute them again when needed."""
     for module in network.modules():
         if isinstance(module, FactorizerBlock):
-            forward = module.forward
-            module.forward = lambda x, forward=forward: checkpoint(forward, x, use_reentrant=False)
+            forgetful = partial(checkpoint, module.forward, use_reentrant=False)
+            module.forward = forgetful  # type: ignore[method-assign]  # of this block alone

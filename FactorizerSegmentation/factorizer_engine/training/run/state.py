@@ -53,7 +53,8 @@ def seed_everything(seed: int) -> None:
 
 def random_states() -> dict[str, Any]:
     """States of all global random generators of this process, as plain data."""
-    name, keys, *rest = np.random.get_state()
+    state: Any = np.random.get_state()
+    name, keys, *rest = state
     version, internal, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state(),
