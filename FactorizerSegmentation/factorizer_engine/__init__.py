@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from factorizer_engine.images.scan import Scan
     from factorizer_engine.inference.segmenter import Segmenter
     from factorizer_engine.protocol.errors import EngineError
+    from factorizer_engine.protocol.runs import RunOptions
 
 __version__ = "0.1.0"
 
 __all__ = [
     "EngineError",
+    "RunOptions",
     "Scan",
     "Segmenter",
     "explain",
@@ -30,6 +32,7 @@ __all__ = [
 
 _PLACES = {
     "EngineError": "protocol.errors",
+    "RunOptions": "protocol.runs",
     "Scan": "images.scan",
     "Segmenter": "inference.segmenter",
     "explain": "components",

@@ -28,6 +28,7 @@ REQUIREMENTS = (
     "safetensors>=0.4",
     "PyYAML>=6.0",
     "pydantic>=2.6",
+    "psutil>=5.9",
 )
 SLICERS_OWN = ("numpy", "scipy", "SimpleITK", "pydicom", "requests", "packaging", "setuptools")
 

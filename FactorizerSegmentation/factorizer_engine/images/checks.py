@@ -67,7 +67,7 @@ def check_shape(name: str, shape: Sequence[int]) -> None:
             f"{name} is too large ({size} voxels); crop it or resample it to larger voxels."
         )
     free = available_memory()
-    if free is not None and voxels * BYTES_PER_VOXEL > free:
+    if voxels * BYTES_PER_VOXEL > free:
         raise BadInputError(
             f"{name} ({size} voxels) needs about {voxels * BYTES_PER_VOXEL / 1e9:.1f} GB of memory "
             f"but {free / 1e9:.1f} GB are free; close other programs, or crop the scan."

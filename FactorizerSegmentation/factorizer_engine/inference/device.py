@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
+import psutil
 import torch
 from torch import nn
 
@@ -82,12 +83,12 @@ def list_devices() -> list[Device]:
         total = torch.mps.recommended_max_memory()
         devices.append(Device("mps", "Apple GPU", total, free_memory(torch.device("mps"))))
     title = f"Processor ({platform.machine()}, {os.cpu_count()} cores)"
-    devices.append(Device("cpu", title, _host_memory(), available_memory()))
+    devices.append(Device("cpu", title, psutil.virtual_memory().total, available_memory()))
     return devices
 
 
-def free_memory(device: torch.device) -> int | None:
-    """Bytes that can still be allocated on `device`, or None where the system does not tell.
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be allocated on `device`.
 
     Blocks that torch keeps for reuse on a CUDA device count as free.
     """
@@ -131,7 +132,7 @@ def check_host_memory(
     restoring = 4 * regions * (model_voxels + reference_voxels) + 8 * reference_voxels
     needed = max(preparing, predicting, restoring)
     free = available_memory()
-    if free is not None and needed > _HEADROOM * free:
+    if needed > _HEADROOM * free:
         raise EngineMemoryError(
             f"The case needs about {needed / 1e9:.1f} GB of memory but {free / 1e9:.1f} GB are "
             "free; close other programs, or crop the scans to the region of interest."
@@ -145,12 +146,12 @@ def windows_at_once(network: nn.Module, roi_size: Sequence[int], device: torch.d
         EngineMemoryError: If not even one fits.
     """
     free, needed = free_memory(device), window_bytes(network, roi_size)
-    if free is not None and needed > free:
+    if needed > free:
         raise EngineMemoryError(
             f"The model needs about {needed / 1e9:.1f} GB of memory but {free / 1e9:.1f} GB are "
             f"free on '{device}'; {_advice(device)}."
         )
-    if device.type == "cpu" or free is None:
+    if device.type == "cpu":
         return 1
     return max(1, min(8, int(0.5 * free) // needed))
 
@@ -194,10 +195,3 @@ def _usable(name: str) -> bool:
         return bool((torch.ones(2, device=name) + 1).sum().item() == 4)
     except (RuntimeError, AssertionError, NotImplementedError):
         return False
-
-
-def _host_memory() -> int | None:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None

@@ -134,7 +134,6 @@ def _batches(windows: Sequence[Box], size: int) -> list[Sequence[Box]]:
 
 def _place_of_sums(plan: WindowPlan, ensemble: Ensemble) -> torch.device:
     """Where the networks are if the sums take less than half of what is free there, or the host."""
-    free = free_memory(ensemble.device)
-    if free is None or Blender.bytes_needed(plan, ensemble.out_channels) < free / 2:
-        return ensemble.device
-    return torch.device("cpu")
+    needed = Blender.bytes_needed(plan, ensemble.out_channels)
+    fits = needed < free_memory(ensemble.device) / 2
+    return ensemble.device if fits else torch.device("cpu")

@@ -7,17 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from monai.inferers import sliding_window_inference
 
 from engine import tiny
 from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.settings import InferenceSettings
-from factorizer_engine.components import ComponentMap, component_map, explain, prove
+from factorizer_engine.components import ComponentMap, explain
 from factorizer_engine.components.definition import filtered, mixers_of, without_all
 from factorizer_engine.components.explanation import default_blocks, lesion_sites, shared_windows
-from factorizer_engine.components.stitching import stitch_components
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import Ensemble, predict_windows
@@ -27,16 +24,6 @@ from factorizer_engine.protocol.errors import BadInputError, CancelledError
 from factorizer_engine.protocol.locations import model_folders
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import RunOptions
-
-
-@pytest.fixture(scope="module")
-def segmenter(tmp_path_factory) -> Segmenter:
-    return Segmenter(tiny.bundle(tmp_path_factory.mktemp("bundle")), device="cpu")
-
-
-@pytest.fixture(scope="module")
-def result(segmenter):
-    return segmenter.segment(tiny.scans())
 
 
 @pytest.fixture(scope="module")
@@ -103,44 +90,6 @@ def test_the_axis_order_of_the_scans_changes_no_heatmap_in_the_world(segmenter, 
             assert ours.component.contributions[region] == pytest.approx(value, abs=1e-4)
         back = resample(ours.heatmap, theirs.heatmap.grid).array
         np.testing.assert_allclose(back, theirs.heatmap.array, atol=1e-4)
-
-
-def test_maps_are_blended_over_windows_as_monai_blends_the_prediction():
-    network = tiny.network()
-    mixer = mixers_of(network)["decoder.0.0"]
-    volume = np.random.default_rng(0).uniform(0.5, 2.0, (2, 24, 30, 13)).astype(np.float32)
-    captured = []
-
-    def capture(u, v):
-        captured.append(component_map(mixer.reshape, u, v))
-        return u, v
-
-    def maps_of(windows):
-        network(windows)
-        return F.interpolate(captured.pop(), size=tiny.WINDOW, mode="trilinear")
-
-    with torch.no_grad(), filtered({mixer: capture}):
-        expected = sliding_window_inference(
-            torch.from_numpy(volume)[None], tiny.WINDOW, 1, maps_of, 0.5, "gaussian"
-        )[0]
-    terms = [Term(0, "decoder.0.0", head, 0) for head in range(4)]
-    plan = plan_windows(volume, InferenceSettings(tiny.WINDOW))
-    found = stitch_components(network, volume, plan, terms)
-    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)
-
-
-def test_maps_are_averaged_over_mirrored_copies():
-    network, terms = tiny.network(), [Term(0, "encoder.0.0", 0, 0)]
-    volume = np.random.default_rng(0).uniform(0.5, 2.0, (2, *tiny.WINDOW)).astype(np.float32)
-
-    def maps_of(volume, axes=()):
-        plan = plan_windows(volume, InferenceSettings(tiny.WINDOW, mirror_axes=axes))
-        return stitch_components(network, volume, plan, terms)
-
-    mirrored = np.ascontiguousarray(volume[:, ::-1])
-    expected = (maps_of(volume) + maps_of(mirrored)[:, ::-1]) / 2
-    assert np.abs(expected - maps_of(volume)).max() > 0.01
-    np.testing.assert_allclose(maps_of(volume, (0,)), expected, atol=1e-6)
 
 
 def test_a_mirrored_result_is_explained_as_it_was_made(segmenter, maps):
@@ -232,14 +181,6 @@ def test_the_window_of_empty_heatmaps_is_still_one():
     empty = np.zeros((2, 2, 2), np.float32)
     assert shared_windows([Term(0, "b", 0, 0)], [empty]) == [(0.0, 1.0)]
     assert shared_windows([], []) == []
-
-
-def test_leaving_components_out_in_ranked_order_lowers_the_logit_soonest(segmenter, result):
-    proof = prove(segmenter, result, "WT")
-    assert len(proof.ranked) == len(proof.reversed) == len(proof.shuffled) == 17
-    assert proof.ranked[0] == proof.reversed[0] == pytest.approx(proof.shuffled[0])
-    assert proof.ranked[-1] == pytest.approx(proof.reversed[-1], abs=1e-4)
-    assert proof.gain_over_reversed > proof.gain_over_chance > 0.05
 
 
 def test_in_an_ensemble_components_of_all_networks_are_compared_by_the_mean_logit(tmp_path):

@@ -20,7 +20,7 @@ from factorizer_engine.inference.sliding_window import (
     sigmoid_,
 )
 from factorizer_engine.inference.transfers import Arrival, Transfers
-from factorizer_engine.inference.windows import plan_windows
+from factorizer_engine.inference.windows import Blender, plan_windows
 from factorizer_engine.protocol.errors import CancelledError
 from factorizer_engine.protocol.progress import Monitor
 
@@ -187,7 +187,8 @@ def test_a_graphics_card_sums_up_the_same_wherever_the_sums_are(network, monkeyp
 def test_sums_that_do_not_fit_on_the_device_are_kept_on_the_host(monkeypatch):
     plan = plan_windows(full_volume((24, 24, 24)), InferenceSettings(ROI))
     ensemble = Ensemble([], out_channels=3, device=torch.device("cuda"))
-    for free, place in ((10**5, "cpu"), (10**9, "cuda"), (None, "cuda")):
+    needed = Blender.bytes_needed(plan, channels=3)
+    for free, place in ((10**5, "cpu"), (2 * needed, "cpu"), (2 * needed + 1, "cuda")):
         monkeypatch.setattr(sliding_window, "free_memory", lambda device, free=free: free)
         assert sliding_window._place_of_sums(plan, ensemble).type == place
 
