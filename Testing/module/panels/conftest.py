@@ -66,6 +66,10 @@ def reloading(widget):
     for name in [name for name in sys.modules if name.startswith(reloaded)]:
         del sys.modules[name]
     sys.modules.update(before)
+    for name, known in before.items():
+        package, _, leaf = name.rpartition(".")
+        if package:
+            setattr(sys.modules[package], leaf, known)
     ScriptedLoadableModuleWidget.onReload(current_widget())  # a widget of those classes
 
 
