@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from factorizer_engine.cli import session
 from factorizer_engine.cli.session import assign_inputs
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Channel
+from processes import PATIENCE, is_running, wait_until
 
 CHANNELS = (Channel("FLAIR"), Channel("T1", ("t1w",)), Channel("T1ce"))
 
@@ -193,17 +193,14 @@ def wait_for_child(pid: int) -> int:
     children = Path(f"/proc/{pid}/task/{pid}/children")
     if not children.exists():
         pytest.skip("looks into /proc")
-    end = time.monotonic() + 120
-    while not children.read_text().strip():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    assert wait_until(lambda: bool(children.read_text().strip()))
     return int(children.read_text().split()[0])
 
 
 def test_ctrl_c_ends_the_command_with_one_sentence_and_no_result(running, tmp_path):
     process, _engine = running
     process.send_signal(signal.SIGINT)
-    errors = process.communicate(timeout=120)[1]
+    errors = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 1
     assert errors.strip() == "factorizer: The run was cancelled."
     assert list((tmp_path / "o").iterdir()) == []
@@ -212,7 +209,7 @@ def test_ctrl_c_ends_the_command_with_one_sentence_and_no_result(running, tmp_pa
 def test_an_engine_that_is_killed_is_one_sentence_and_exit_code_1(running, tmp_path):
     process, engine = running
     os.kill(engine, signal.SIGKILL)
-    errors = process.communicate(timeout=120)[1]
+    errors = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 1
     assert errors.startswith("factorizer: The engine stopped unexpectedly")
     assert len(errors.strip().splitlines()) == 1
@@ -222,19 +219,8 @@ def test_an_engine_that_is_killed_is_one_sentence_and_exit_code_1(running, tmp_p
 def test_the_engine_ends_with_the_command_that_started_it(running):
     process, engine = running
     process.kill()
-    process.communicate(timeout=120)
-    end = time.monotonic() + 120
-    while is_running(engine):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process exists and is no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    process.communicate(timeout=PATIENCE)
+    assert wait_until(lambda: not is_running(engine))
 
 
 def test_the_version_is_told(cli):

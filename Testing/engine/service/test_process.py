@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,11 +25,11 @@ from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.service import client
 from factorizer_engine.service.client import EngineClient
+from processes import PATIENCE, is_running, wait_until
 
 FAKE_ENGINE = Path(__file__).resolve().parents[2] / "fake_engine.py"
 PACKAGE_PARENT = Path(__file__).resolve().parents[3] / "FactorizerSegmentation"
 COMMAND = [sys.executable, str(FAKE_ENGINE)]
-PATIENCE = 120
 
 
 @pytest.fixture
@@ -71,24 +70,6 @@ def hello(engine: EngineClient) -> int:
     """Have a request answered; returns the process id of what answered."""
     engine.request(HELLO, Nothing())
     return engine.greeting.pid
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process exists and is no zombie."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
-def wait_until(condition) -> bool:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_hello_is_answered_by_the_process_that_was_started(engine):

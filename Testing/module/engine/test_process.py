@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsParams, ModelsResult
+from processes import is_running
 
 
 class Answers:
@@ -55,13 +55,6 @@ def start(host, fake_python, monkeypatch):
 def ask(host, engine) -> tuple[Answers, int]:
     answers = Answers(host)
     return answers, engine.request(MODELS, ModelsParams(), answers.callbacks)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except OSError:
-        return False
 
 
 def test_progress_and_result_reach_the_caller(host, start):
@@ -159,7 +152,7 @@ def test_cancelling_spares_an_engine_that_obeys(host, start):
     assert [kind for kind, _sentence in answers.failures] == ["cancelled"]
     host.process_events(2.0)
     assert engine.processId == pid
-    assert is_alive(pid)
+    assert is_running(pid)
 
 
 def test_an_engine_that_does_not_obey_is_killed(host, start):
@@ -173,7 +166,7 @@ def test_an_engine_that_does_not_obey_is_killed(host, start):
 
     assert [kind for kind, _sentence in answers.failures] == ["cancelled"]
     assert not engine.running
-    assert host.wait_until(lambda: not is_alive(pid))
+    assert host.wait_until(lambda: not is_running(pid))
 
 
 def test_the_user_waits_two_seconds_at_most_for_an_engine_that_does_not_obey(host, start):
@@ -194,7 +187,7 @@ def test_the_user_waits_two_seconds_at_most_for_an_engine_that_does_not_obey(hos
 
     assert time.monotonic() - cancelled >= 1.9
     assert not engine.running
-    assert host.wait_until(lambda: not is_alive(pid))
+    assert host.wait_until(lambda: not is_running(pid))
 
 
 def test_an_engine_behind_a_launcher_is_killed_too(host, start):
@@ -202,12 +195,12 @@ def test_an_engine_behind_a_launcher_is_killed_too(host, start):
     answers, request = ask(host, engine)
     answers.wait_for_progress()
     pid = engine.processId
-    assert is_alive(pid)
+    assert is_running(pid)
 
     engine.cancel(request)
     answers.wait()
 
-    assert host.wait_until(lambda: not is_alive(pid))
+    assert host.wait_until(lambda: not is_running(pid))
 
 
 def test_stopping_ends_the_process_and_fails_what_is_open(host, start):
@@ -219,7 +212,7 @@ def test_stopping_ends_the_process_and_fails_what_is_open(host, start):
     engine.close()
 
     assert [kind for kind, _sentence in answers.failures] == ["cancelled"]
-    assert host.wait_until(lambda: not is_alive(pid))
+    assert host.wait_until(lambda: not is_running(pid))
 
 
 def test_the_end_of_the_application_ends_the_engine(host, start):
@@ -231,4 +224,4 @@ def test_the_end_of_the_application_ends_the_engine(host, start):
     host.app.aboutToQuit.emit()
 
     assert not engine.running
-    assert host.wait_until(lambda: not is_alive(pid))
+    assert host.wait_until(lambda: not is_running(pid))
