@@ -52,7 +52,7 @@ def evaluate(
     ),
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.float32,
-    tta: options.Mirroring = None,
+    mirroring: options.Mirroring = None,
     keep: Annotated[bool, typer.Option("--keep", help="Also write the label maps.")] = False,
     robustness: Annotated[
         bool,
@@ -88,7 +88,7 @@ def evaluate(
             use=use.value,
             device=device,
             precision=precision.value,
-            tta=tta,
+            mirroring=mirroring,
             keep=keep,
             robustness=robustness,
             monitor=Monitor(move),

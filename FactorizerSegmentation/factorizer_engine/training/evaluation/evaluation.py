@@ -29,7 +29,7 @@ def evaluate(
     use: Use = "held_out",
     device: str = "auto",
     precision: str = "float32",
-    tta: bool | None = None,
+    mirroring: bool | None = None,
     keep: bool = False,
     robustness: bool = False,
     monitor: Monitor | None = None,
@@ -45,7 +45,7 @@ def evaluate(
         use: Part of the split.
         device: Where the model computes.
         precision: In which type it computes.
-        tta: Mirror at test time; None as the model says.
+        mirroring: Mirror at test time; None as the model says.
         keep: Whether label maps are written.
         robustness: Measure Dice on changed scans instead (see `robustness.measure_robustness`).
         monitor: Told about every case.
@@ -65,7 +65,7 @@ def evaluate(
     if predictions is not None:
         return score_cases(FolderPredictor(Path(predictions)), dataset, output, monitor=monitor)
     assert model is not None  # as seen above
-    predictor = open_model(model, device, precision, tta)
+    predictor = open_model(model, device, precision, mirroring)
     if robustness:
         return measure_robustness(predictor, dataset, output, monitor=monitor)
     folder = Path(output) / "segmentations" if keep else None

@@ -51,14 +51,14 @@ class ModelPredictor:
         segmenter: The loaded model.
         note: Which model and settings.
         model: Its fingerprint.
-        tta: Mirror at test time; None as the model says.
+        mirroring: Mirror at test time; None as the model says.
         keep: Folder for the label maps.
     """
 
     segmenter: Segmenter
     note: str = ""
     model: str | None = None
-    tta: bool | None = None
+    mirroring: bool | None = None
     keep: Path | None = None
 
     @property
@@ -74,7 +74,9 @@ class ModelPredictor:
 
     def segment(self, scans: dict[str, Scan], reference: str) -> Scan:
         """The label map of scans by channel name, on the grid of one of them."""
-        return self.segmenter.segment(scans, reference, RunOptions(mirroring=self.tta)).labelmap
+        return self.segmenter.segment(
+            scans, reference, RunOptions(mirroring=self.mirroring)
+        ).labelmap
 
     def inputs(self, case: Case) -> tuple[dict[str, Scan], Scan]:
         """A case's scans by the model's channel names, and its label.
@@ -103,7 +105,7 @@ Predictor = FolderPredictor | ModelPredictor
 
 
 def open_model(
-    name: str, device: str = "auto", precision: str = "float32", tta: bool | None = None
+    name: str, device: str = "auto", precision: str = "float32", mirroring: bool | None = None
 ) -> ModelPredictor:
     """Load a model by its name, family or path.
 
@@ -116,6 +118,6 @@ def open_model(
 
     segmenter = Segmenter(resolve_model(name, device), device=device, precision=precision)
     model = segmenter.bundle.description
-    mirrored = {None: "", True: ", mirrored", False: ", not mirrored"}[tta]
+    mirrored = {None: "", True: ", mirrored", False: ", not mirrored"}[mirroring]
     note = f"{model.name} {model.version}, {precision}{mirrored}"
-    return ModelPredictor(segmenter, note, fingerprint(segmenter.bundle), tta)
+    return ModelPredictor(segmenter, note, fingerprint(segmenter.bundle), mirroring)
