@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from factorizer_engine.protocol.tasks import JOBS, TASKS
 from factorizer_engine.protocol.tasks.components import COMPONENTS
+from factorizer_engine.protocol.tasks.registry import JOBS, TASKS
 from factorizer_engine.protocol.tasks.segment import SEGMENT
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import slicer
 from slicer.i18n import tr as _
 
@@ -14,7 +16,9 @@ from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.tables import currentKey, fillTable, selectKey
 from FactorizerSegmentationLib.scene import overlays
 from FactorizerSegmentationLib.scene.errors import SceneError
-from FactorizerSegmentationLib.tasks.components import Explained
+
+if TYPE_CHECKING:
+    from FactorizerSegmentationLib.tasks.components import Explained
 
 
 class ComponentsPanel(Panel):

@@ -37,6 +37,7 @@ class InputsPanel(Panel):
         super().__init__(logic, uiPath)
         self.changed = Event()
         self._models: list[ModelDescription] = []
+        self._shownModel: ModelDescription | None = None
         self.channels = ChannelSelectors(self.ui.scansBox.layout(), self._onVolumesChanged)
         self.box = BoxControls(self.ui, logic.notify, self._boxPlace)
         self._fillDevices([("auto", _("Automatic")), ("cpu", _("Processor (CPU)"))])
@@ -138,23 +139,26 @@ class InputsPanel(Panel):
         self.box.release()
 
     def _showModels(self) -> None:
-        combo = self.ui.modelComboBox
-        self._models = self._logic.models()
-        names = [model.name for model in self._models]
+        combo, models = self.ui.modelComboBox, self._logic.models()
+        names = [model.name for model in models]
         wanted = self._own.modelName
         with signalsBlocked(combo):
-            combo.clear()
-            for model in self._models:
-                combo.addItem(model.title)
+            if models != self._models:
+                combo.clear()
+                for model in models:
+                    combo.addItem(model.title)
             combo.currentIndex = names.index(wanted) if wanted in names else (0 if names else -1)
+        self._models = models
         self._showModel()
 
     def _showModel(self) -> None:
         model = self.model
         self.showDescription()
-        self.ui.modelCardBrowser.setMarkdown(model.card if model else "")
-        self.ui.aboutModelButton.visible = bool(model and model.card)
-        self.channels.build(model.channels if model else ())
+        if self._shownModel != model or model is None:
+            self._shownModel = model
+            self.ui.modelCardBrowser.setMarkdown(model.card if model else "")
+            self.ui.aboutModelButton.visible = bool(model and model.card)
+            self.channels.build(model.channels if model else ())
         names = [channel.name for channel in self.channels.channels]
         self.channels.setVolumes({name: channelVolume(self._own, name) for name in names})
         self.fillEmptyChannels()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -22,8 +22,10 @@ from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
 from FactorizerSegmentationLib.scene.tables import isBoxed, lesionsOf
 from FactorizerSegmentationLib.scene.updates import Patch
-from FactorizerSegmentationLib.tasks.run import RunSettings
-from FactorizerSegmentationLib.tasks.segment import Segmented
+
+if TYPE_CHECKING:
+    from FactorizerSegmentationLib.tasks.run import RunSettings
+    from FactorizerSegmentationLib.tasks.segment import Segmented
 
 
 class SegmentPanel(Panel):

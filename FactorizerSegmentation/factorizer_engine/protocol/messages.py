@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -119,7 +120,7 @@ def is_integer(value: Any) -> TypeGuard[int]:
 def _parse_dataclass(kind: type, data: Any, place: str) -> Any:
     if not isinstance(data, dict):
         raise UnfitDataError(place, "is no object")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     for name in data:
         if name not in fields:
@@ -131,6 +132,12 @@ def _parse_dataclass(kind: type, data: Any, place: str) -> Any:
         elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
             raise UnfitDataError(f"{place}.{name}", "is missing")
     return kind(**values)
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields; working them out takes longer than parsing."""
+    return typing.get_type_hints(kind)
 
 
 def _parse_tuple(arguments: tuple, data: typing.Sequence[Any], place: str) -> tuple:

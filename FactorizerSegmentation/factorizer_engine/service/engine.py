@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import ModelChoice, RunParams
-from factorizer_engine.protocol.tasks import JOBS
+from factorizer_engine.protocol.tasks.registry import JOBS
 
 if TYPE_CHECKING:
     from factorizer_engine.bundles.bundle import Bundle

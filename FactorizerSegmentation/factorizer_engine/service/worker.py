@@ -27,8 +27,8 @@ from factorizer_engine.protocol.errors import CancelledError
 from factorizer_engine.protocol.failures import as_engine_error
 from factorizer_engine.protocol.messages import Message, ProtocolError
 from factorizer_engine.protocol.progress import Monitor, Progress
-from factorizer_engine.protocol.tasks import TASKS
 from factorizer_engine.protocol.tasks.cancel import CancelParams, CancelResult
+from factorizer_engine.protocol.tasks.registry import TASKS
 from factorizer_engine.protocol.tasks.shutdown import SHUTDOWN
 from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.protocol.wire import (
