@@ -147,8 +147,8 @@ def same_grid(first: Grid, second: Grid, tolerance: float = ALIGNMENT_TOLERANCE)
 def overlap_fraction(reference: Grid, other: Grid, samples: int = 24) -> float:
     """Part of the volume of `reference` that `other` covers, estimated on `samples`^3 points."""
     ticks = (np.arange(samples) + 0.5) / samples
-    points = np.stack(np.meshgrid(ticks, ticks, ticks, indexing="ij"), -1).reshape(-1, 3)
-    points = points * reference.shape - 0.5
+    parts = np.stack(np.meshgrid(ticks, ticks, ticks, indexing="ij"), -1).reshape(-1, 3)
+    points = parts * reference.shape - 0.5
     indices = other.indices_of(points @ reference.affine[:3, :3].T + reference.affine[:3, 3])
     inside = (indices >= -0.5) & (indices <= np.asarray(other.shape) - 0.5)
     return float(inside.all(axis=1).mean())

@@ -144,7 +144,7 @@ def foreground_box(
         order = np.argsort([-abs(stride) for stride in channel.strides], kind="stable")
         occupied = channel.transpose(order)
         occupied = occupied if occupied.dtype == bool else occupied != 0
-        plane = occupied.any(axis=0)
+        plane = np.asarray(occupied.any(axis=0))
         lines = (occupied.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))
         for axis, line in zip(order, lines, strict=True):
             used[axis] |= line

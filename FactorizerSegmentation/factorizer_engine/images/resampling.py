@@ -213,7 +213,7 @@ def _interpolate_freely(
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(to_source[:3, :3].ravel().tolist())
     transform.SetTranslation(to_source[:3, 3].tolist())
-    result = sitk.Resample(
+    resampled = sitk.Resample(
         image,
         [int(n) for n in shape],
         transform,
@@ -224,7 +224,7 @@ def _interpolate_freely(
         float(fill),
         image.GetPixelID(),
     )
-    result = sitk.GetArrayFromImage(result).transpose(2, 1, 0)
+    result: np.ndarray = sitk.GetArrayFromImage(resampled).transpose(2, 1, 0)
     return result.astype(kind, copy=False) if order == "nearest" else result
 
 
