@@ -158,6 +158,22 @@ def test_components_of_the_last_run_do_not_segment_again(engine, params):
     assert set(after_run) < set(alone)
 
 
+def test_the_same_scans_in_other_files_are_known(engine, params, tmp_path):
+    engine.request(SEGMENT, params)
+    stages = []
+    channels = params.study.channels
+    moved = {n: with_path(file, tmp_path / f"moved_{n}.npy") for n, file in channels.items()}
+    again = explain(with_channels(params, moved), 1)
+    engine.request(COMPONENTS, again, lambda progress: stages.append(progress.stage))
+    assert "segmenting" not in stages
+
+
+def with_path(file: ScanFile, path: Path) -> ScanFile:
+    """A copy of the file."""
+    path.write_bytes(Path(file.path).read_bytes())
+    return replace(file, path=str(path))
+
+
 def test_a_run_can_be_cancelled_and_the_next_one_succeeds(engine, params):
     engine.request(HELLO, Nothing())
     pid = engine.greeting.pid
