@@ -111,10 +111,14 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
 
     def enter(self) -> None:
         """The module is shown."""
+        if self.logic is not None:
+            self.logic.inFront = True
         self._useParameterNode()
 
     def exit(self) -> None:
         """Another module is shown: the slice views become the user's again."""
+        if self.logic is not None:
+            self.logic.inFront = False
         if self.componentsPanel is not None:
             self.componentsPanel.hideHeatmap()
 
@@ -224,6 +228,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         changed: Emitted when a run begins or ends, and when buttons have to look anew.
         helloed: Emitted with the `HelloResult` of a freshly started engine.
         selectedLesion: The `Lesion` that the user has selected in a table, or None.
+        inFront: Whether the user looks at the module; elsewhere the views are not ours to change.
     """
 
     def __init__(self) -> None:
@@ -233,6 +238,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self.changed = Event()
         self.helloed = Event()
+        self.inFront = False
         self.selectedLesion = None
         self.closed = False
         self.engine = EngineProcess(onHello=self.helloed.emit)

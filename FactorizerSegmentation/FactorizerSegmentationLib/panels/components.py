@@ -62,7 +62,9 @@ class ComponentsPanel(Panel):
 
     def show(self) -> None:
         self._showRegions()
-        self.showHeatmaps(self._logic.heatmaps())
+        heatmaps = self._logic.heatmaps()
+        self.overlay.adopt(slicer.mrmlScene, heatmaps)
+        self.showHeatmaps(heatmaps)
 
     def update(self) -> None:
         self.controls.setProblem(self._inputs.problem())

@@ -139,7 +139,8 @@ class SegmentPanel(Panel):
             self._own.lesionTable = outcome.lesionTableNode
             self.inputs.showDescription()
             self._showResult()
-            self._lookAtResult()
+            if self._logic.inFront:
+                self._lookAtResult()
         self._logic.notify()
 
     def _onFailed(self, error: EngineError) -> None:
@@ -179,6 +180,8 @@ class SegmentPanel(Panel):
         if shown:
             node.CreateClosedSurfaceRepresentation()
         node.GetDisplayNode().SetVisibility3D(bool(shown))
+        if shown:
+            slicer.util.resetThreeDViews()
 
     def _onEdit(self) -> None:
         node = self._own.segmentation if self._parameters is not None else None

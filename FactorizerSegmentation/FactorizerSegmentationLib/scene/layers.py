@@ -44,6 +44,12 @@ class ForegroundLayer:
             composite.SetForegroundVolumeID(volumeNode.GetID())
             composite.SetForegroundOpacity(opacity)
 
+    def adopt(self, scene, volumeNode) -> None:
+        """Take a volume that is in the foreground already for the layer's own."""
+        for composite in compositeNodes(scene):
+            if composite.GetForegroundVolumeID() == volumeNode.GetID():
+                self._before.setdefault(composite.GetID(), (None, 0.0))
+
     def setOpacity(self, scene, opacity: float) -> None:
         """Change how strongly the volume covers what is below it, 0 to 1."""
         for composite in compositeNodes(scene):

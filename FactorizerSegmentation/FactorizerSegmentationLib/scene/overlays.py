@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.messages import ProtocolError
 from factorizer_engine.protocol.volumes import ScanFile
-from FactorizerSegmentationLib.scene.layers import ForegroundLayer, SegmentOutlines
+from FactorizerSegmentationLib.scene.layers import ForegroundLayer, SegmentOutlines, compositeNodes
 from FactorizerSegmentationLib.scene.subjects import putIntoFolder
 from FactorizerSegmentationLib.scene.volumes import (
     ROLE_ATTRIBUTE,
@@ -149,6 +149,14 @@ class HeatmapOverlay:
         self._layer.show(node, opacity)
         self._outlines.show(node.GetScene())
         _showLegend(node)
+
+    def adopt(self, scene, nodes: Iterable[object]) -> None:
+        """Take a heatmap for shown that a scene file has brought into the foreground."""
+        shown = {composite.GetForegroundVolumeID() for composite in compositeNodes(scene)}
+        for node in nodes:
+            if self._nodeId is None and node.GetID() in shown:
+                self._nodeId = node.GetID()
+                self._layer.adopt(scene, node)
 
     def setOpacity(self, scene, opacity: float) -> None:
         """Change the opacity, 0 to 1, of what is shown."""

@@ -118,3 +118,13 @@ def test_the_selection_stays_when_other_volumes_come(host, explained, add_volume
 
     (row,) = {item.row() for item in explained.ui.componentsTable.selectedItems()}
     assert row == 0
+
+
+def test_a_heatmap_that_a_scene_brings_into_the_foreground_can_be_hidden(widget, explained):
+    explained.overlay.forget()  # as in a window that did not show it
+    widget.enter()
+
+    assert explained.ui.hideHeatmapButton.enabled
+    explained.ui.hideHeatmapButton.click()
+    assert {node.GetForegroundVolumeID() for node in composites()} == {None}
+    assert not LEGEND_OF(heatmap(1)).GetVisibility()

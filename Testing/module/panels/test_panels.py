@@ -174,6 +174,19 @@ def test_the_scan_is_shown_below_the_segments(host, panel, volumes, fake_python)
     assert composite.GetBackgroundVolumeID() == volumes["FLAIR"].GetID()
 
 
+def test_the_views_stay_where_they_are_while_the_user_is_in_another_module(
+    host, widget, panel, volumes, fake_python
+):
+    slices = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+    before = [node.GetSliceOffset() for node in slices]
+    widget.exit()
+
+    run(host, panel, fake_python("answer"))
+
+    assert panel.ui.lesionsTable.rowCount == 2
+    assert [node.GetSliceOffset() for node in slices] == before
+
+
 def test_a_second_run_leaves_the_first_result_alone(host, scene, panel, volumes, fake_python):
     python = fake_python("answer")
     run(host, panel, python)
