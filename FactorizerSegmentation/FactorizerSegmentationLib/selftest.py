@@ -106,4 +106,5 @@ def dice(segmentationNode, volumeNode) -> float:
             found |= slicer.util.arrayFromSegmentBinaryLabelmap(
                 segmentationNode, segmentId, volumeNode
             ).astype(bool)
-    return float(2 * (found & truth).sum() / max(1, found.sum() + truth.sum()))
+    common, both = int((found & truth).sum()), int(found.sum() + truth.sum())
+    return 2 * common / max(1, both)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import slicer
@@ -150,7 +151,7 @@ class HeatmapOverlay:
         self._outlines.show(node.GetScene())
         _showLegend(node)
 
-    def adopt(self, scene, nodes: Iterable[object]) -> None:
+    def adopt(self, scene, nodes: Iterable[Any]) -> None:
         """Take a heatmap for shown that a scene file has brought into the foreground."""
         shown = {composite.GetForegroundVolumeID() for composite in compositeNodes(scene)}
         for node in nodes:

@@ -100,7 +100,7 @@ def check_affine(name: str, affine: np.ndarray) -> None:
             "export it again."
         )
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
-    if spacing.min() < 1e-6:
+    if np.min(spacing) < 1e-6:
         raise BadInputError(
             f"{name} has a voxel size of zero; "
             "correct the spacing in its header or export it again."

@@ -25,7 +25,7 @@ def axis_directions(affine: np.ndarray) -> tuple[tuple[int, int], ...]:
     directions = [(0, 0)] * 3
     # The voxel axes that are nearest to a world axis choose first; so all get different ones.
     for axis in np.argsort(-(rotation**2).max(axis=0), kind="stable"):
-        world = int(np.abs(rotation[:, axis]).argmax())
+        world = int(np.argmax(np.abs(rotation[:, axis])))
         directions[axis] = world, 1 if rotation[world, axis] > 0 else -1
         rotation[world] = 0.0
     return tuple(directions)

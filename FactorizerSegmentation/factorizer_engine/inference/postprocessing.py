@@ -95,7 +95,7 @@ def _join_fragments(labelmap: np.ndarray, smallest: int) -> None:
         shell = ndimage.binary_dilation(own, np.ones((3, 3, 3))) & ~own
         touching = labels[around][shell]
         if touching.any():
-            labels[around][own] = np.bincount(touching[touching > 0]).argmax()
+            labels[around][own] = np.argmax(np.bincount(touching[touching > 0]))
 
 
 def _voxels(volume_ml: float, voxel_ml: float) -> int:

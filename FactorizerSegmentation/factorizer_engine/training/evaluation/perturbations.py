@@ -99,7 +99,7 @@ def thick_slices(scans: Scans, generator: np.random.Generator) -> dict[str, Scan
     """
     changed = {}
     for name, scan in scans.items():
-        axis = int(np.abs(scan.affine[2, :3] / scan.spacing).argmax())
+        axis = int(np.argmax(np.abs(scan.affine[2, :3] / scan.spacing)))
         spacing = list(scan.spacing)
         spacing[axis] = max(_SLICE_MM, spacing[axis])
         grid = scan.grid.respaced(triple(spacing))

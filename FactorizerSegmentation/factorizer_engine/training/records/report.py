@@ -151,7 +151,7 @@ def _picture(example: Example) -> dict[str, str] | None:
     except ImportError:
         return None
     counts = example.reference.any(axis=0).sum(axis=(0, 1))
-    k = int(counts.argmax()) if counts.any() else example.image.shape[2] // 2
+    k = int(np.argmax(counts)) if counts.any() else example.image.shape[2] // 2
     panels = [
         _overlay(example.image[:, :, k], masks[:, :, :, k])
         for masks in (example.reference, example.prediction)
