@@ -79,6 +79,7 @@ def _interpret(
     if settings is None:
         roi = tuple(network.arguments.get("spatial_size") or _DEFAULT_ROI)
         settings = BundleSettings(config.preprocessing(), config.inference(roi))
+        description = config.with_painted_values(description)
     bundle = Bundle(
         description=description,
         preprocessing=settings.preprocessing,

@@ -1,4 +1,4 @@
-"""Which files in a bundle's models folder are its networks, and which were left there by training."""
+"""Which files of a models folder are networks, and which were left there by training."""
 
 from __future__ import annotations
 
