@@ -13,7 +13,7 @@ from factorizer_engine import factorization, networks
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.published.legacy import convert_legacy_state
 from factorizer_engine.bundles.reading.expressions import CLASS_NAMES, class_name
-from factorizer_engine.bundles.reading.weights import read_checkpoint
+from factorizer_engine.bundles.reading.weights import part_of_network, read_checkpoint
 from factorizer_engine.bundles.settings import NetworkSpec
 from factorizer_engine.protocol.errors import BadModelError
 
@@ -65,7 +65,8 @@ def build_networks(bundle: Bundle, device: str = "cpu") -> list[nn.Module]:
         outline = build_network(bundle.network)
     ensemble = []
     for path in bundle.weights:
-        state = fit_state(read_checkpoint(path).state, outline)
+        state = part_of_network(read_checkpoint(path).state, outline.state_dict(), path.name)
+        state = fit_state(state, outline)
         check_fit(state, outline, path.name)
         network = build_network(bundle.network)
         network.load_state_dict(state)

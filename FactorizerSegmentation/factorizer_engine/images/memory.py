@@ -15,6 +15,9 @@ _CGROUPS = (
 )
 """Files with the limit and the use of a Linux container, in the two ways that there are."""
 
+_FILE_LISTS = ("inactive_file", "active_file")
+"""Pages of the page cache, which the kernel gives back before a process goes short of memory."""
+
 
 def available_memory() -> int:
     """Bytes that this process can still take; the limit of its container counts too."""
@@ -29,4 +32,17 @@ def _left_in_container(limit_file: str, usage_file: str) -> int | None:
         usage = int(Path(usage_file).read_text())
     except (OSError, ValueError):
         return None
-    return max(limit - usage, 0)
+    cache = min(_page_cache(Path(usage_file).with_name("memory.stat")), usage)
+    return max(limit - (usage - cache), 0)
+
+
+def _page_cache(file: Path) -> int:
+    """Bytes of the container's use that only keep files at hand.
+
+    The first version of control groups counts those of the groups inside apart, under `total_`.
+    """
+    try:
+        counts = dict(line.split(maxsplit=1) for line in file.read_text().splitlines())
+        return sum(int(counts.get(f"total_{name}", counts.get(name, 0))) for name in _FILE_LISTS)
+    except (OSError, ValueError):
+        return 0

@@ -18,9 +18,12 @@ Shade = Annotated[int, Field(ge=0, le=255)]
 
 
 class _Section(BaseModel):
-    """Refuses unknown keys, so that a misspelt option cannot be ignored silently."""
+    """Refuses unknown keys, so that a misspelt option cannot be ignored silently.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Names may be numbers, which YAML does not read as text.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class DataSection(_Section):

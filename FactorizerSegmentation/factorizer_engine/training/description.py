@@ -13,6 +13,8 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Channel, Label, ModelDescription, Region
 from factorizer_engine.training.config import BundleSection
 
+_LARGEST_VALUE = 255  # of the label maps that are written, in 8 bits
+
 
 def describe(
     name: str,
@@ -77,7 +79,7 @@ def regions_and_labels(
         label_extras: Per value, fields of `Label` to set ("name", "color", "terminology").
 
     Raises:
-        BadInputError: If a region has no value of its own.
+        BadInputError: If a region has no value of its own, or one that label maps cannot hold.
     """
     painted = {}
     for name, values in regions.items():
@@ -85,6 +87,11 @@ def regions_and_labels(
         own = sorted(set(values) - inner)
         if not own:
             raise BadInputError(f"The region {name} has no label value besides those inside it.")
+        if not 1 <= own[0] <= _LARGEST_VALUE:
+            raise BadInputError(
+                f"The region {name} would be painted with the value {own[0]}, but label maps hold "
+                f"values from 1 to {_LARGEST_VALUE}; renumber the labels of the data."
+            )
         painted[name] = own[0]
     orders = _painting_orders(regions)
     names = {value: name for name, value in labels.items()}

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.published.inspection import Inspection, inspect_state
 from factorizer_engine.bundles.published.presets import PRESETS, Preset
-from factorizer_engine.bundles.reading.loading import WEIGHTS_SUFFIXES
+from factorizer_engine.bundles.reading.members import WEIGHTS_SUFFIXES
 from factorizer_engine.bundles.reading.weights import Checkpoint, read_checkpoint
 from factorizer_engine.bundles.saving import save_bundle
 from factorizer_engine.bundles.settings import (

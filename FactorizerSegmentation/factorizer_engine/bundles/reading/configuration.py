@@ -10,9 +10,11 @@ from typing import Any
 import yaml
 
 from factorizer_engine.bundles.reading.expressions import References, class_name
+from factorizer_engine.bundles.reading.painting import with_painted_values
 from factorizer_engine.bundles.settings import InferenceSettings, NetworkSpec, Preprocessing
 from factorizer_engine.protocol.description import read_mapping
 from factorizer_engine.protocol.errors import BadModelError
+from factorizer_engine.protocol.models import ModelDescription
 
 _NETWORK_TARGETS = ("Factorizer", "SegResNet", "DynUNet")
 _IGNORED_TRANSFORMS = frozenset(
@@ -103,6 +105,14 @@ class InferenceConfig:
             if _bare_target(component) in _NETWORK_TARGETS:
                 return component
         raise BadModelError("The model's configuration does not describe a network (network_def).")
+
+    def with_painted_values(self, description: ModelDescription) -> ModelDescription:
+        """The description of a model, with the label values that the post-processing paints."""
+        section = self._content.get("postprocessing", [])
+        steps = section.get("transforms", []) if isinstance(section, Mapping) else section
+        steps = [s for s in steps if isinstance(s, Mapping)] if isinstance(steps, list) else []
+        enabled = [s for s in steps if not s.get("_disabled_")]
+        return with_painted_values(description, enabled, self._references.resolve)
 
     def _transforms(self) -> list[Mapping[str, Any]]:
         section = self._content.get("preprocessing", [])

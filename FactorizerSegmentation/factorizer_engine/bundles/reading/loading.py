@@ -12,12 +12,12 @@ from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.reading.archive import bundle_root, extract_bundle
 from factorizer_engine.bundles.reading.checksums import verify_checksums
 from factorizer_engine.bundles.reading.configuration import InferenceConfig, read_config_file
+from factorizer_engine.bundles.reading.members import find_members
 from factorizer_engine.bundles.reading.metadata import BundleSettings, bundle_settings
 from factorizer_engine.bundles.reading.validation import check_bundle
 from factorizer_engine.protocol.description import describe_model, read_metadata
 from factorizer_engine.protocol.errors import BadModelError
 
-WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt")
 _DEFAULT_ROI = (128, 128, 128)
 
 
@@ -73,17 +73,20 @@ def _interpret(
     """The bundle, with this project's own settings or those of MONAI's configuration."""
     network = config.network()
     description = describe_model(root, metadata, shown_name)
+    members, remarks = find_members(root / "models", shown_name)
+    description = replace(description, notes=(*description.notes, *remarks))
     settings = bundle_settings(metadata)
     if settings is None:
         roi = tuple(network.arguments.get("spatial_size") or _DEFAULT_ROI)
         settings = BundleSettings(config.preprocessing(), config.inference(roi))
+        description = config.with_painted_values(description)
     bundle = Bundle(
         description=description,
         preprocessing=settings.preprocessing,
         inference=settings.inference,
         postprocessing=settings.postprocessing,
         network=network,
-        weights=_weights(root),
+        weights=members,
     )
     check_bundle(bundle)
     return bundle
@@ -97,12 +100,3 @@ def _read_inference(root: Path, shown_name: str) -> Mapping[str, Any]:
     raise BadModelError(
         f"The model {shown_name} has no configs/inference.json or .yaml; it is incomplete."
     )
-
-
-def _weights(root: Path) -> tuple[Path, ...]:
-    """The weights of the ensemble: all safetensors files, else all torch checkpoints, by name."""
-    for suffixes in (WEIGHTS_SUFFIXES[:1], WEIGHTS_SUFFIXES[1:]):
-        found = sorted(p for p in (root / "models").glob("*") if p.suffix.lower() in suffixes)
-        if found:
-            return tuple(found)
-    return ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from factorizer_engine.training.config import PreprocessingSection
 from factorizer_engine.training.data.dataset import Case, Dataset
 
 _POINTS_PER_REGION = 20_000
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -130,29 +131,32 @@ class CaseCache:
         folder: Where `<case>.npz` files are kept; made if missing.
         dataset: Where cases come from.
         section: Pre-processing; another one makes other files.
+
+    A file is made anew when images or label of its case have changed since, by their content.
     """
 
     def __init__(self, folder: Path, dataset: Dataset, section: PreprocessingSection) -> None:
         self._dataset = dataset
         self._section = section
         self._memory: dict[str, PreparedCase] = {}
-        settings = {**asdict(preprocessing_of(section)), "regions": dataset.regions, "v": _VERSION}
+        # A list, because the order of the regions is that of the masks.
+        regions = list(dataset.regions.items())
+        settings = {**asdict(preprocessing_of(section)), "regions": regions, "v": _VERSION}
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
         self._folder = Path(folder) / key
 
     def get(self, name: str) -> PreparedCase:
         """The prepared case `name`, from memory, else from disk, else made now."""
         if name not in self._memory:
-            path = self._folder / f"{name}.npz"
-            if not path.is_file():
-                self._write(
-                    path, prepare_case(self._dataset.case(name), self._dataset, self._section)
-                )
+            case, path = self._dataset.case(name), self._folder / f"{name}.npz"
+            source = _fingerprint(case)
+            if _source_of(path) != source:
+                self._write(path, prepare_case(case, self._dataset, self._section), source)
             self._memory[name] = self._read(path)
         return self._memory[name]
 
     @staticmethod
-    def _write(path: Path, case: PreparedCase) -> None:
+    def _write(path: Path, case: PreparedCase, source: str) -> None:
         with written_atomically(path) as temporary:
             np.savez(
                 temporary,
@@ -160,6 +164,7 @@ class CaseCache:
                 target=np.packbits(case.target.numpy()),
                 shape=np.asarray(case.target.shape),
                 spacing=np.asarray(case.spacing),
+                source=np.asarray(source),
             )
 
     @staticmethod
@@ -169,3 +174,27 @@ class CaseCache:
             target = np.unpackbits(content["target"], count=int(np.prod(shape))).reshape(shape)
             spacing = tuple(content["spacing"].tolist())
             return _with_points(path.stem, content["image"], target, spacing)
+
+
+def _fingerprint(case: Case) -> str:
+    """A sum over the content of the case's files, in their order."""
+    digest = hashlib.sha256()
+    for path in (*case.images, case.label):
+        try:
+            with path.open("rb") as file:
+                content = hashlib.sha256()
+                while chunk := file.read(2**20):
+                    content.update(chunk)
+        except OSError as error:
+            raise BadInputError(f"{path} cannot be read: {error.strerror}.") from error
+        digest.update(content.digest())
+    return digest.hexdigest()
+
+
+def _source_of(path: Path) -> str | None:
+    """The fingerprint of the case that a prepared file was made of; None without a sound file."""
+    try:
+        with np.load(path) as content:
+            return str(content["source"])
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        return None

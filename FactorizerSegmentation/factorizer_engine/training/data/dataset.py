@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import DataSection
@@ -115,19 +116,45 @@ def _read_description(path: Path) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         names = content.get("channel_names") or content.get("modality") or {}
-        channels = tuple(names[key] for key in sorted(names, key=int))
-        labels, regions = {}, {}
-        for key, value in content.get("labels", {}).items():
-            name, values = (value, [int(key)]) if str(key).isdigit() else (key, value)
-            values = tuple(int(v) for v in (values if isinstance(values, list) else [values]))
-            if values == (0,):
-                continue
-            regions[name] = values
-            if len(values) == 1:
-                labels[name] = values[0]
+        channels = tuple(str(names[key]) for key in sorted(names, key=int))
+        regions = _described_regions(content.get("labels", {}))
     except (ValueError, AttributeError, TypeError) as error:
         raise BadInputError(f"The description {path} cannot be understood.", str(error)) from error
+    labels = {name: values[0] for name, values in regions.items() if len(values) == 1}
     return {"channels": channels, "labels": labels, "regions": regions}
+
+
+def _described_regions(labels: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Region name to its values, of value-to-name labels (MSD) or name-to-values (nnU-Net).
+
+    Names may be numbers, too: "1": 1 is the name "1", and "1": "oedema" the value 1.
+
+    Raises:
+        ValueError: If a value is no whole number or a name stands twice.
+    """
+    names_values = any(not str(key).isdigit() for key in labels)
+    regions: dict[str, tuple[int, ...]] = {}
+    for key, value in labels.items():
+        is_name = isinstance(value, str) and not (names_values and _is_number(value))
+        name, values = (value, key) if is_name and str(key).isdigit() else (str(key), value)
+        found = tuple(map(_whole, values if isinstance(values, list) else [values]))
+        if found == (0,):
+            continue
+        if name in regions:
+            raise ValueError(f"two labels are called {name}")
+        regions[name] = found
+    return regions
+
+
+def _is_number(text: str) -> bool:
+    return text.strip().lstrip("+-").isdigit()
+
+
+def _whole(value: Any) -> int:
+    number = int(value)
+    if number != float(value):
+        raise ValueError(f"{value} is no whole number")
+    return number
 
 
 def _bids_cases(root: Path, channels: tuple[str, ...]) -> list[Case]:

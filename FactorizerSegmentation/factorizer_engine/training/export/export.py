@@ -11,14 +11,11 @@ from typing import Any, Literal
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.reading.checksums import fingerprint
 from factorizer_engine.bundles.saving import save_bundle
-from factorizer_engine.bundles.settings import InferenceSettings, PostprocessingSettings
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import load_config
-from factorizer_engine.training.data.cases import preprocessing_of
-from factorizer_engine.training.description import describe
 from factorizer_engine.training.export.card import write_card
 from factorizer_engine.training.records.records import Run, open_run
-from factorizer_engine.training.run.networks import network_spec
+from factorizer_engine.training.run.model import model_of
 from factorizer_engine.training.run.state import load_checkpoint
 
 
@@ -77,19 +74,11 @@ def results_of_others(runs: Sequence[str | Path], bundle: Bundle) -> list[Path]:
 
 def _bundle(run: Run, name: str, card: str = "") -> Bundle:
     """The bundle of a run, without weights."""
-    config, record, texts = run.config, run.record, run.config.bundle
-    description = describe(name, texts, record["channels"], run.regions, record["labels"])
-    seconds = {**texts.expected_seconds, **run.measured_seconds}
-    inference = {"roi_size": config.window, **texts.inference.model_dump(exclude_none=True)}
-    return Bundle(
-        description=replace(description, expected_seconds=seconds, card=card),
-        preprocessing=preprocessing_of(config.preprocessing),
-        inference=InferenceSettings(**inference),
-        postprocessing=PostprocessingSettings(**texts.postprocessing.model_dump()),
-        network=network_spec(
-            config.network, len(record["channels"]), len(run.regions), config.window
-        ),
-    )
+    record = run.record
+    bundle = model_of(run.config, name, record["channels"], run.regions, record["labels"])
+    seconds = {**run.config.bundle.expected_seconds, **run.measured_seconds}
+    description = replace(bundle.description, expected_seconds=seconds, card=card)
+    return replace(bundle, description=description)
 
 
 def _measured(runs: Sequence[Run], model: str) -> Run:

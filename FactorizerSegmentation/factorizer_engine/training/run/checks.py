@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from factorizer_engine.bundles.reading.validation import check_bundle
 from factorizer_engine.images.files import read_scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.data.checks import CheckReport, UnfitDataError, check_dataset
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import make_split
-from factorizer_engine.training.description import describe
+from factorizer_engine.training.run.model import model_of
 from factorizer_engine.training.run.networks import (
     build_network,
     load_matching_weights,
@@ -24,6 +25,8 @@ from factorizer_engine.training.run.networks import (
 # last.pt holds network, average and two moments, and exists twice while it is replaced; best.pt and
 # final.pt hold the average.
 _BYTES_PER_WEIGHT = (2 * 4 + 2) * 4
+
+_NAMES_IN_RECORDS = frozenset({"kind", "step", "dice", "cases"})
 
 
 def check_training(config: TrainingConfig) -> CheckReport:
@@ -39,7 +42,7 @@ def check_training(config: TrainingConfig) -> CheckReport:
     """
     check_folders(config)
     dataset = open_dataset(config.data)
-    describe(config.name, config.bundle, dataset.channels, dataset.regions, dataset.labels)
+    check_model(config, dataset)
     report = check_dataset(dataset)
     if report.problems:
         raise UnfitDataError(report)
@@ -51,6 +54,22 @@ def check_training(config: TrainingConfig) -> CheckReport:
     weights = sum(p.numel() for p in network.parameters())
     check_room(config, dataset, weights)
     return report
+
+
+def check_model(config: TrainingConfig, dataset: Dataset) -> None:
+    """Make sure that what the training makes will be a model that can be exported and applied.
+
+    Raises:
+        BadInputError: If not.
+        BadModelError: If the settings do not go with each other.
+    """
+    reserved = sorted(_NAMES_IN_RECORDS & set(dataset.regions))
+    if reserved:
+        raise BadInputError(
+            f"A region cannot be called '{reserved[0]}', which the records of a run use; "
+            "name it otherwise."
+        )
+    check_bundle(model_of(config, config.name, dataset.channels, dataset.regions, dataset.labels))
 
 
 def check_room(config: TrainingConfig, dataset: Dataset, weights: int) -> None:

@@ -18,7 +18,7 @@ from factorizer_engine.bundles.architecture import build_network, load_state
 from factorizer_engine.bundles.published.inspection import inspect_state
 from factorizer_engine.bundles.published.presets import PRESETS
 from factorizer_engine.bundles.reading.unpickling import Record, read_pickled_checkpoint
-from factorizer_engine.bundles.reading.weights import read_checkpoint
+from factorizer_engine.bundles.reading.weights import part_of_network, read_checkpoint
 from factorizer_engine.protocol.errors import BadModelError
 
 LEGACY = reference.FOLDER / "legacy"
@@ -241,3 +241,64 @@ def test_a_checkpoint_without_tensors_is_refused(tmp_path):
     torch.save({"model": {"epoch": 3}, "state_dict": {}}, tmp_path / "w.pt")
     with pytest.raises(BadModelError, match="holds no weights"):
         read_checkpoint(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize(
+    "place",
+    "state_dict model_state_dict model net network network_weights model_state state_dict_ema "
+    "ema_state_dict weights params module my_net".split(),
+)
+def test_weights_are_found_under_any_usual_name(network, tmp_path, place):
+    content = {
+        place: network.state_dict(),
+        "epoch": torch.tensor(3),
+        "optimizer": {"moments": torch.ones(2)},
+    }
+    torch.save(content, tmp_path / "w.pt")
+    assert read_checkpoint(tmp_path / "w.pt").state.keys() == network.state_dict().keys()
+
+
+def test_weights_may_lie_one_level_deeper(network, tmp_path):
+    torch.save({"state": {"model": network.state_dict()}}, tmp_path / "w.pt")
+    assert read_checkpoint(tmp_path / "w.pt").state.keys() == network.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ({"generator": {"a.weight": torch.ones(1)}, "judge": {"a.weight": torch.ones(1)}}, "'gen"),
+        ({"epoch": 3, "optimizer": {"moments": torch.ones(2)}}, "no weights of a network"),
+        (nn.Linear(2, 2), "program object"),
+        ({"model": nn.Linear(2, 2)}, "program object"),
+    ],
+)
+def test_a_file_without_the_weights_of_one_network_is_refused(tmp_path, content, match):
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(BadModelError, match=match):
+        read_checkpoint(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize(
+    ("keys", "extra"),
+    [
+        ("", ["criterion.weight", "n_averaged", "dice_loss.weights", "train_metrics.sum"]),
+        ("model.", ["criterion.weight", "head.bias", "ema_model.first.weight"]),
+        ("module.", ["n_averaged"]),
+        ("segmenter.net.", ["segmenter.extra", "model.criterion.weight"]),
+    ],
+)
+def test_a_network_is_found_among_what_surrounds_it_in_training(keys, extra):
+    wanted = ["first.weight", "first.bias", "last.weight"]
+    state = {key: torch.ones(1) for key in [*(keys + name for name in wanted), *extra]}
+    assert list(part_of_network(state, wanted, "w.pt")) == wanted
+
+
+def test_what_could_belong_to_the_network_is_not_left_out():
+    state = {"first.weight": torch.ones(1), "attention.weight": torch.ones(1)}
+    assert part_of_network(state, ["first.weight"], "w.pt") == state
+
+
+def test_a_network_that_is_there_twice_is_refused():
+    state = {"student.first.weight": torch.ones(1), "teacher.first.weight": torch.ones(1)}
+    with pytest.raises(BadModelError, match="'student' and 'teacher'"):
+        part_of_network(state, ["first.weight"], "w.pt")

@@ -70,3 +70,38 @@ def test_a_missing_channel_is_named_by_file(dataset_dir):
     (dataset_dir / "imagesTr" / "blob_3_0001.nii.gz").unlink()
     with pytest.raises(BadInputError, match="blob_3 lacks channel 1: imagesTr/blob_3_0001"):
         open_dataset(DataSection(root=str(dataset_dir)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "regions"),
+    [
+        ({"background": 0, "1": 1, "2": 2}, {"1": (1,), "2": (2,)}),
+        ({"background": 0, "2": 1, "1": [1, 2]}, {"2": (1,), "1": (1, 2)}),
+        ({"0": 0, "1": 1}, {"1": (1,)}),
+        ({"0": "background", "1": "1", "2": "3"}, {"1": (1,), "3": (2,)}),
+        ({"background": "0", "2": "1"}, {"2": (1,)}),
+        ({"background": 0, "1": "oedema", "2": 2}, {"oedema": (1,), "2": (2,)}),
+        ({"background": 0, "lesion": 1.0}, {"lesion": (1,)}),
+    ],
+)
+def test_labels_may_be_called_by_numbers(dataset_dir, labels, regions):
+    description = {"channel_names": {"0": 0, "1": 1}, "labels": labels}
+    (dataset_dir / "dataset.json").write_text(json.dumps(description))
+    dataset = open_dataset(DataSection(root=str(dataset_dir)))
+    assert dataset.regions == regions
+    assert dataset.channels == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    "labels", [{"lesion": 1.5}, {"lesion": "1.5"}, {"0": "background", "1": "a", "2": "a"}]
+)
+def test_labels_that_would_be_read_wrongly_are_refused(dataset_dir, labels):
+    description = {"channel_names": {"0": "A", "1": "B"}, "labels": labels}
+    (dataset_dir / "dataset.json").write_text(json.dumps(description))
+    with pytest.raises(BadInputError, match="cannot be understood"):
+        open_dataset(DataSection(root=str(dataset_dir)))
+
+
+def test_a_configuration_may_call_labels_by_numbers(dataset_dir):
+    section = DataSection(root=str(dataset_dir), channels=(0, 1), labels={1: 1}, regions={1: [1]})
+    assert open_dataset(section).regions == {"1": (1,)}

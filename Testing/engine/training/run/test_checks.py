@@ -8,7 +8,7 @@ from collections import namedtuple
 import pytest
 
 from factorizer_engine.cli.training import train as train_command
-from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.training.config import load_config
 from factorizer_engine.training.run.checks import check_training
 from factorizer_engine.training.run.networks import build_network, network_spec
@@ -16,7 +16,7 @@ from factorizer_engine.training.run.run import train
 
 
 def refused(settings, write_config, match: str) -> None:
-    with pytest.raises(BadInputError, match=match):
+    with pytest.raises((BadInputError, BadModelError), match=match):
         train_command(write_config(settings), check=True)
 
 
@@ -98,3 +98,34 @@ def test_too_little_disk_space_is_noticed_before_training(settings, write_config
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 10, 1000))
     with pytest.raises(BadInputError, match="pre-processed cases and checkpoints need .* MB"):
         check_training(load_config(write_config(settings)))
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        ({"regions": {"lesion": [300]}}, "painted with the value 300, .* renumber the labels"),
+        ({"regions": {"lesion": [0, 1]}}, "painted with the value 0"),
+        ({"channels": ["A", "a"]}, "two channels of the same name"),
+        ({"regions": {"dice": [1]}}, "cannot be called 'dice'"),
+    ],
+)
+def test_what_no_model_can_be_made_of_is_refused_before_training(
+    settings, write_config, data, match
+):
+    settings["data"] |= data
+    refused(settings, write_config, match)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"orientation": "XYZ"}, "expects the orientation 'XYZ'"),
+        ({"spacing": [1, 1, 0]}, "expects voxels of"),
+    ],
+)
+def test_pre_processing_that_no_model_may_have_is_refused_before_training(
+    settings, write_config, changes, match
+):
+    settings["preprocessing"] = changes
+    with pytest.raises(BadModelError, match=match):
+        train_command(write_config(settings), check=True)
