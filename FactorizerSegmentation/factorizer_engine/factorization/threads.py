@@ -70,13 +70,18 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 @lru_cache(maxsize=1)
 def _started_pool(threads: int) -> ThreadPoolExecutor:
     """So many threads, in each of which torch computes with one."""
-    pool = ThreadPoolExecutor(threads, "map-part", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(threads, "map-part", initializer=_compute_alone)
     everyone = Barrier(threads + 1)
     for _ in range(threads):
         pool.submit(everyone.wait)
     everyone.wait()
     torch.set_num_threads(threads)  # the number for threads yet to come, which they have changed
     return pool
+
+
+def _compute_alone() -> None:
+    torch.get_num_threads()  # the first call in a thread sets the number that others have
+    torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):  # threads do not live on in a forked process

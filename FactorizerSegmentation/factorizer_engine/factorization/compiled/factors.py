@@ -69,13 +69,13 @@ def find_factors(x: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: fl
         np.float32(eps),
         np.float32(1 / grids),
     )
-    factors = kernels().factors
+    factors = kernels().factors_kernel(reshape.head_dim, patch)
 
     def compute(part: tuple[int, range]) -> None:
         number, rows = part
         offset = tuple(int(n) for n in -shifts[number] % size)
         target = u[number].numpy(), v[number].numpy()
-        factors(maps, rows.start, rows.stop, patch, offset, *settings, *target)
+        factors(maps, rows.start, rows.stop, offset, *settings, *target)
 
     rows = batch * grid[0] * grid[1]
     step = max(1, rows // (_RANGES_A_THREAD * torch.get_num_threads()))

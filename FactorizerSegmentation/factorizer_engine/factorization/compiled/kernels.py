@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def _compiled(function: Callable[..., Any]) -> Any:
 
 
 @numba.njit(inline="always")
-def _cut(x, batch, place, inside, channel, window):
+def _cut(x, batch, place, inside, channel, d, window):
     """ReLU of one head of a window, its channels apart: window (d, P)."""
     _, size0, size1, size2, _ = x.shape
     n0, n1, n2 = inside
@@ -64,15 +65,14 @@ def _cut(x, batch, place, inside, channel, window):
             for k in range(n2):
                 q = place[2] + k
                 q = q - size2 if q >= size2 else q
-                for c in range(window.shape[0]):
+                for c in range(d):
                     value = row[q, channel + c]
                     window[c, at + k] = _ZERO if value < _ZERO else value
 
 
 @numba.njit(inline="always")
-def _gram(x, gram):
+def _gram(x, d, columns, gram):
     """x x^T of x (d, P), d a multiple of 4: 16 sums at once stay in registers."""
-    d, columns = x.shape
     for i in range(0, d, 4):
         for j in range(0, i + 4, 4):
             g00 = g01 = g02 = g03 = g10 = g11 = g12 = g13 = _ZERO
@@ -143,77 +143,90 @@ def _left_factor(gram, row_sum, start, u, gram_u, start_norm, columns, sweeps, e
     return c
 
 
-@_compiled
-def factors(x, first, stop, patch, offset, v0, sweeps, eps, weight, u, v):
-    """The factors of rank 1 of ReLU(x) in the windows of one shifted grid.
-
-    Rank-1 HALS (Ashtari et al., MedIA 84:102706, 2023, section 3.2) of a nonnegative window
-    X (d x P) is a projection: with G = X X^T, s = X 1 and a = X v_0 its sweeps happen in d
-    dimensions and give u, and v = (X^T u + eps) / (u^T u + eps) (see `rank_one`). So a window is
-    read once a head, into a buffer that stays in the cache.
-
-    Args:
-        x: Map (B, X, Y, Z, C), float32.
-        first, stop: Which of the B * gx * gy rows of windows to compute.
-        patch: Voxels of a window along each axis.
-        offset: Where voxel 0 of window 0 is, at least 0 and below the size.
-        v0: The starting right factor (P,).
-        sweeps, eps, weight: HALS sweeps, its guard, and a factor for v; eps and weight float32.
-        u: Left factors to write, (B, gx, gy, gz, heads, d).
-        v: Right factors times weight to write, at their voxels: (B, X, Y, Z, heads).
-    """
-    _, size0, size1, size2, _ = x.shape
-    _, grid0, grid1, grid2, heads, d = u.shape
+@lru_cache
+def factors_kernel(d: int, patch: tuple[int, int, int]) -> Any:
+    """`factors` for heads of d channels and such windows: loops of known length are much faster."""
     n0, n1, n2 = patch
     columns = n0 * n1 * n2
-    window, column = np.empty((d, columns), np.float32), np.empty(columns, np.float32)
-    gram = np.empty((d, d), np.float32)
-    row_sum, start = np.empty(d, np.float32), np.empty(d, np.float32)
-    left, gram_u = np.empty(d, np.float32), np.empty(d, np.float32)
-    start_norm = _ZERO
-    for p in range(columns):
-        start_norm += v0[p] * v0[p]
-    for number in range(first, stop):
-        batch = number // (grid0 * grid1)
-        w0, w1 = number // grid1 % grid0, number % grid1
-        for w2 in range(grid2):
-            place = (
-                (w0 * n0 + offset[0]) % size0,
-                (w1 * n1 + offset[1]) % size1,
-                (w2 * n2 + offset[2]) % size2,
-            )
-            for h in range(heads):
-                _cut(x, batch, place, patch, h * d, window)
-                _gram(window, gram)
-                for i in range(d):
-                    total, product = _ZERO, _ZERO
-                    for p in range(columns):
-                        total += window[i, p]
-                        product += window[i, p] * v0[p]
-                    row_sum[i], start[i] = total, product
-                c = _left_factor(
-                    gram, row_sum, start, left, gram_u, start_norm, np.float32(columns), sweeps, eps
+
+    @_compiled
+    def factors(x, first, stop, offset, v0, sweeps, eps, weight, u, v):
+        """The factors of rank 1 of ReLU(x) in the windows of one shifted grid.
+
+        Rank-1 HALS (Ashtari et al., MedIA 84:102706, 2023, section 3.2) of a nonnegative window
+        X (d x P) is a projection: with G = X X^T, s = X 1 and a = X v_0 its sweeps happen in d
+        dimensions and give u, and v = (X^T u + eps) / (u^T u + eps) (see `rank_one`). So a window
+        is read once a head, into a buffer that stays in the cache.
+
+        Args:
+            x: Map (B, X, Y, Z, C), float32.
+            first, stop: Which of the B * gx * gy rows of windows to compute.
+            offset: Where voxel 0 of window 0 is, at least 0 and below the size.
+            v0: The starting right factor (P,).
+            sweeps, eps, weight: HALS sweeps, its guard, and a factor for v; eps and weight float32.
+            u: Left factors to write, (B, gx, gy, gz, heads, d).
+            v: Right factors times weight to write, at their voxels: (B, X, Y, Z, heads).
+        """
+        _, size0, size1, size2, _ = x.shape
+        _, grid0, grid1, grid2, heads, _ = u.shape
+        window, column = np.empty((d, columns), np.float32), np.empty(columns, np.float32)
+        gram = np.empty((d, d), np.float32)
+        row_sum, start = np.empty(d, np.float32), np.empty(d, np.float32)
+        left, gram_u = np.empty(d, np.float32), np.empty(d, np.float32)
+        start_norm, n = _ZERO, np.float32(columns)
+        for p in range(columns):
+            start_norm += v0[p] * v0[p]
+        for number in range(first, stop):
+            batch = number // (grid0 * grid1)
+            w0, w1 = number // grid1 % grid0, number % grid1
+            for w2 in range(grid2):
+                place = (
+                    (w0 * n0 + offset[0]) % size0,
+                    (w1 * n1 + offset[1]) % size1,
+                    (w2 * n2 + offset[2]) % size2,
                 )
-                scale = weight / c
-                u[batch, w0, w1, w2, h, :] = left
-                column[:] = eps
-                for i in range(0, d, 4):
-                    u0, u1, u2, u3 = left[i], left[i + 1], left[i + 2], left[i + 3]
-                    for p in range(columns):
-                        column[p] += (
-                            window[i, p] * u0
-                            + window[i + 1, p] * u1
-                            + window[i + 2, p] * u2
-                            + window[i + 3, p] * u3
-                        )
-                for i in range(n0):
-                    for j in range(n1):
-                        row = v[batch, (place[0] + i) % size0, (place[1] + j) % size1]
-                        at = (i * n1 + j) * n2
-                        for k in range(n2):
-                            q = place[2] + k
-                            q = q - size2 if q >= size2 else q
-                            row[q, h] = column[at + k] * scale
+                for h in range(heads):
+                    _cut(x, batch, place, (n0, n1, n2), h * d, d, window)
+                    _gram(window, d, columns, gram)
+                    for i in range(d):
+                        total, product = _ZERO, _ZERO
+                        for p in range(columns):
+                            total += window[i, p]
+                            product += window[i, p] * v0[p]
+                        row_sum[i], start[i] = total, product
+                    c = _left_factor(
+                        gram,
+                        row_sum,
+                        start,
+                        left,
+                        gram_u,
+                        start_norm,
+                        n,
+                        sweeps,
+                        eps,
+                    )
+                    scale = weight / c
+                    u[batch, w0, w1, w2, h, :] = left
+                    column[:] = eps
+                    for i in range(0, d, 4):
+                        u0, u1, u2, u3 = left[i], left[i + 1], left[i + 2], left[i + 3]
+                        for p in range(columns):
+                            column[p] += (
+                                window[i, p] * u0
+                                + window[i + 1, p] * u1
+                                + window[i + 2, p] * u2
+                                + window[i + 3, p] * u3
+                            )
+                    for i in range(n0):
+                        for j in range(n1):
+                            row = v[batch, (place[0] + i) % size0, (place[1] + j) % size1]
+                            at = (i * n1 + j) * n2
+                            for k in range(n2):
+                                q = place[2] + k
+                                q = q - size2 if q >= size2 else q
+                                row[q, h] = column[at + k] * scale
+
+    return factors
 
 
 @_compiled
