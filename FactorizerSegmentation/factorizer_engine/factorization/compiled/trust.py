@@ -68,7 +68,8 @@ def _agrees(head_dim: int, patch: tuple[int, ...]) -> bool:
     reshape = SWMatricize((channels, *size), head_dim=head_dim, patch_size=patch)
     draw = torch.Generator().manual_seed(0)
     x, tokens = torch.randn(2, 2, channels, *size, generator=draw)
-    x[(0, slice(None), *(slice(p) for p in patch))] = -1.0
+    corner = (0, slice(None), *(slice(p) for p in patch))
+    x[corner] = -1.0
     v0 = torch.rand(columns(reshape), generator=draw) + 0.1
     weight = torch.randn(channels, channels, generator=draw)
     bias, norm = torch.randn(channels, generator=draw), torch.nn.LayerNorm(channels)
