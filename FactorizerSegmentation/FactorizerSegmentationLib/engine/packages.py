@@ -20,6 +20,7 @@ TORCH = "torch>=2.4"
 REQUIREMENTS = (
     "numpy>=1.26",
     "scipy>=1.11",
+    "numba>=0.60",
     "SimpleITK>=2.3",
     "pydicom>=2.4",
     "monai>=1.4",

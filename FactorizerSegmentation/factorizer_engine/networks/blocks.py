@@ -9,8 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from factorizer_engine.factorization import NMF, Matricize, MatrixFactorization, SWMatricize
+from factorizer_engine.factorization.compiled import (
+    Expansion,
+    Factors,
+    find_factors,
+    is_available,
+)
 from factorizer_engine.factorization.mixing import mix_rank_one
 from factorizer_engine.factorization.rank_one import rank_one_factors
+from factorizer_engine.factorization.threads import run_in_threads
 from factorizer_engine.networks.layers import (
     MLP,
     LayerNorm,
@@ -79,6 +86,15 @@ class FactMixer(nn.Module):
         """(B, C, *S) to (B, C, *S)."""
         return self.project(self.mix(self.in_proj(x)))
 
+    def factors(self, x: Tensor) -> Factors | None:
+        """The factors of what `in_proj` gives, where all that follows can be computed from them."""
+        drops = self.dropout.training and self.dropout.p > 0
+        if self.component_filter is not None or drops or not self.has_fast_path:
+            return None
+        if not is_available(x, self.reshape):
+            return None
+        return find_factors(x, self.reshape, *self._rank_one_settings())
+
     def mix(self, x: Tensor) -> Tensor:
         """What is between the linear maps: the only part that looks beyond single voxels."""
         if self.component_filter is None and self.has_fast_path:
@@ -137,9 +153,28 @@ class FactorizerBlock(nn.Module):
         self.mlp = MLP(channels, mlp_ratio, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        mixed = self.fact.mix(by_parts(lambda part: self.fact.in_proj(self.norm1(part)), x))
+        projected = by_parts(lambda part: self.fact.in_proj(self.norm1(part)), x)
+        factors = self.fact.factors(projected) if type(self.norm2) is LayerNorm else None
+        if factors is not None:
+            return self._expand(x, factors, projected)
+        mixed = self.fact.mix(projected)
+        del projected
         # A component filter may have turned the sample into a batch.
         return by_parts(self._add, x.expand(len(mixed), *x.shape[1:]), mixed)
+
+    def _expand(self, x: Tensor, factors: Factors, result: Tensor) -> Tensor:
+        """What `_add` gives, without the mixed map; the result takes the place of a map."""
+        layer, norm = self.fact.out_proj.linear, cast(LayerNorm, self.norm2).norm
+        bias = cast(Tensor, layer.bias)
+        expansion = Expansion(x, factors, layer.weight.squeeze(-1), bias, norm)
+        tokens = result.movedim(1, -1).view(-1, result.shape[1])
+
+        def compute(lines: range) -> None:
+            y, normed = expansion(lines)
+            tokens[expansion.voxels(lines)] = self.mlp(normed, add=y)
+
+        run_in_threads(compute, expansion.parts)
+        return result
 
     def _add(self, x: Tensor, mixed: Tensor) -> Tensor:
         x = self.fact.project(mixed, add=x)

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from factorizer_engine.factorization.threads import run_in_threads
+
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED_CONVOLUTIONS = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -72,14 +74,21 @@ def by_parts(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
     tokens = [x.movedim(1, -1).reshape(-1, x.shape[1]) for x in maps]
     limit = _CPU_PART if maps[0].device.type == "cpu" else _PART
     count = max(1, limit // maps[0].shape[1])
-    parts = zip(*(t.split(count) for t in tokens), strict=True)
-    result: Tensor | None = None
-    for number, part in enumerate(parts):
-        values = function(*part)
-        if result is None:
-            result = values.new_empty(len(tokens[0]), values.shape[1])
-        result[number * count : number * count + len(values)] = values
-    assert result is not None  # even no voxels are split into one part
+    parts = [
+        slice(first, first + count) for first in range(0, max(1, len(tokens[0])), count)
+    ]  # even no voxels are one part
+    values = function(*(t[parts[0]] for t in tokens))
+    result = values.new_empty(len(tokens[0]), values.shape[1])
+    result[parts[0]] = values
+
+    def compute(part: slice) -> None:
+        result[part] = function(*(t[part] for t in tokens))
+
+    if maps[0].device.type == "cpu":
+        run_in_threads(compute, parts[1:])
+    else:
+        for part in parts[1:]:
+            compute(part)
     size = maps[0].shape
     return result.view(size[0], *size[2:], -1).movedim(-1, 1)
 

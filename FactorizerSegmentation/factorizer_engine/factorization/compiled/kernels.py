@@ -1,0 +1,295 @@
+"""The kernels of `compiled`, in Numba. Importing this module needs Numba and compiles nothing.
+
+All release the interpreter's lock and compute a range of their work, so that threads can share it.
+Sums may be reordered and multiply-adds contracted; not-a-numbers and infinities are kept.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+_ZERO, _ONE = np.float32(0), np.float32(1)
+_OPTIONS = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
+
+
+def is_interpreted() -> bool:
+    """Whether Numba was told to compile nothing."""
+    return bool(numba.config.DISABLE_JIT)
+
+
+def _cache_folder() -> Path:
+    """Where the user's compiled code is kept on this system."""
+    if sys.platform == "win32":
+        parent = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        parent = Path.home() / "Library" / "Caches"
+    else:
+        parent = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(parent) / "factorizer-engine" / "numba"
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    """`function` compiled at its first call, and kept for other processes where that is possible.
+
+    Numba writes its files under other names and renames them, so that processes that compile at
+    the same time do no harm to each other.
+    """
+    before = numba.config.CACHE_DIR
+    try:
+        if not before:
+            numba.config.CACHE_DIR = str(_cache_folder())
+        return numba.njit(cache=True, **_OPTIONS)(function)
+    except (OSError, RuntimeError):  # no folder that can be written to
+        return numba.njit(**_OPTIONS)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+@numba.njit(inline="always")
+def _cut(x, batch, place, inside, channel, d, window):
+    """ReLU of one head of a window, its channels apart: window (d, P)."""
+    _, size0, size1, size2, _ = x.shape
+    n0, n1, n2 = inside
+    for i in range(n0):
+        for j in range(n1):
+            row = x[batch, (place[0] + i) % size0, (place[1] + j) % size1]
+            at = (i * n1 + j) * n2
+            for k in range(n2):
+                q = place[2] + k
+                q = q - size2 if q >= size2 else q
+                for c in range(d):
+                    value = row[q, channel + c]
+                    window[c, at + k] = _ZERO if value < _ZERO else value
+
+
+@numba.njit(inline="always")
+def _gram(x, d, columns, gram):
+    """x x^T of x (d, P), d a multiple of 4: 16 sums at once stay in registers."""
+    for i in range(0, d, 4):
+        for j in range(0, i + 4, 4):
+            g00 = g01 = g02 = g03 = g10 = g11 = g12 = g13 = _ZERO
+            g20 = g21 = g22 = g23 = g30 = g31 = g32 = g33 = _ZERO
+            for p in range(columns):
+                a0, a1, a2, a3 = x[i, p], x[i + 1, p], x[i + 2, p], x[i + 3, p]
+                b0, b1, b2, b3 = x[j, p], x[j + 1, p], x[j + 2, p], x[j + 3, p]
+                g00 += a0 * b0
+                g01 += a0 * b1
+                g02 += a0 * b2
+                g03 += a0 * b3
+                g10 += a1 * b0
+                g11 += a1 * b1
+                g12 += a1 * b2
+                g13 += a1 * b3
+                g20 += a2 * b0
+                g21 += a2 * b1
+                g22 += a2 * b2
+                g23 += a2 * b3
+                g30 += a3 * b0
+                g31 += a3 * b1
+                g32 += a3 * b2
+                g33 += a3 * b3
+            gram[i + 0, j + 0] = g00
+            gram[i + 0, j + 1] = g01
+            gram[i + 0, j + 2] = g02
+            gram[i + 0, j + 3] = g03
+            gram[i + 1, j + 0] = g10
+            gram[i + 1, j + 1] = g11
+            gram[i + 1, j + 2] = g12
+            gram[i + 1, j + 3] = g13
+            gram[i + 2, j + 0] = g20
+            gram[i + 2, j + 1] = g21
+            gram[i + 2, j + 2] = g22
+            gram[i + 2, j + 3] = g23
+            gram[i + 3, j + 0] = g30
+            gram[i + 3, j + 1] = g31
+            gram[i + 3, j + 2] = g32
+            gram[i + 3, j + 3] = g33
+    for i in range(d):
+        for j in range(i + 1, d):
+            gram[i, j] = gram[j, i]
+
+
+@numba.njit(inline="always")
+def _left_factor(gram, row_sum, start, u, gram_u, start_norm, columns, sweeps, eps):
+    """`rank_one.left_factor` of one matrix, into u (d,); returns u^T u + eps."""
+    d = len(u)
+    for i in range(d):
+        u[i] = (start[i] + eps) / (start_norm + eps)
+    for _ in range(sweeps - 1):
+        c, norm, total = eps, _ZERO, _ZERO
+        for i in range(d):
+            product = _ZERO
+            for j in range(d):
+                product += gram[i, j] * u[j]
+            gram_u[i] = product
+        for i in range(d):
+            c += u[i] * u[i]
+            norm += u[i] * gram_u[i]
+            total += row_sum[i] * u[i]
+        norm = (norm + eps * total + eps * total + eps * eps * columns) / c / c
+        for i in range(d):
+            u[i] = ((gram_u[i] + eps * row_sum[i]) / c + eps) / (norm + eps)
+    c = eps
+    for i in range(d):
+        c += u[i] * u[i]
+    return c
+
+
+@lru_cache
+def factors_kernel(d: int, patch: tuple[int, int, int]) -> Any:
+    """`factors` for heads of d channels and such windows: loops of known length are much faster."""
+    n0, n1, n2 = patch
+    columns = n0 * n1 * n2
+
+    @_compiled
+    def factors(x, first, stop, offset, v0, sweeps, eps, weight, u, v):
+        """The factors of rank 1 of ReLU(x) in the windows of one shifted grid.
+
+        Rank-1 HALS (Ashtari et al., MedIA 84:102706, 2023, section 3.2) of a nonnegative window
+        X (d x P) is a projection: with G = X X^T, s = X 1 and a = X v_0 its sweeps happen in d
+        dimensions and give u, and v = (X^T u + eps) / (u^T u + eps) (see `rank_one`). So a window
+        is read once a head, into a buffer that stays in the cache.
+
+        Args:
+            x: Map (B, X, Y, Z, C), float32.
+            first, stop: Which of the B * gx * gy rows of windows to compute.
+            offset: Where voxel 0 of window 0 is, at least 0 and below the size.
+            v0: The starting right factor (P,).
+            sweeps, eps, weight: HALS sweeps, its guard, and a factor for v; eps and weight float32.
+            u: Left factors to write, (B, gx, gy, gz, heads, d).
+            v: Right factors times weight to write, at their voxels: (B, X, Y, Z, heads).
+        """
+        _, size0, size1, size2, _ = x.shape
+        _, grid0, grid1, grid2, heads, _ = u.shape
+        window, column = np.empty((d, columns), np.float32), np.empty(columns, np.float32)
+        gram = np.empty((d, d), np.float32)
+        row_sum, start = np.empty(d, np.float32), np.empty(d, np.float32)
+        left, gram_u = np.empty(d, np.float32), np.empty(d, np.float32)
+        start_norm, n = _ZERO, np.float32(columns)
+        for p in range(columns):
+            start_norm += v0[p] * v0[p]
+        for number in range(first, stop):
+            batch = number // (grid0 * grid1)
+            w0, w1 = number // grid1 % grid0, number % grid1
+            for w2 in range(grid2):
+                place = (
+                    (w0 * n0 + offset[0]) % size0,
+                    (w1 * n1 + offset[1]) % size1,
+                    (w2 * n2 + offset[2]) % size2,
+                )
+                for h in range(heads):
+                    _cut(x, batch, place, (n0, n1, n2), h * d, d, window)
+                    _gram(window, d, columns, gram)
+                    for i in range(d):
+                        total, product = _ZERO, _ZERO
+                        for p in range(columns):
+                            total += window[i, p]
+                            product += window[i, p] * v0[p]
+                        row_sum[i], start[i] = total, product
+                    c = _left_factor(
+                        gram,
+                        row_sum,
+                        start,
+                        left,
+                        gram_u,
+                        start_norm,
+                        n,
+                        sweeps,
+                        eps,
+                    )
+                    scale = weight / c
+                    u[batch, w0, w1, w2, h, :] = left
+                    column[:] = eps
+                    for i in range(0, d, 4):
+                        u0, u1, u2, u3 = left[i], left[i + 1], left[i + 2], left[i + 3]
+                        for p in range(columns):
+                            column[p] += (
+                                window[i, p] * u0
+                                + window[i + 1, p] * u1
+                                + window[i + 2, p] * u2
+                                + window[i + 3, p] * u3
+                            )
+                    for i in range(n0):
+                        for j in range(n1):
+                            row = v[batch, (place[0] + i) % size0, (place[1] + j) % size1]
+                            at = (i * n1 + j) * n2
+                            for k in range(n2):
+                                q = place[2] + k
+                                q = q - size2 if q >= size2 else q
+                                row[q, h] = column[at + k] * scale
+
+    return factors
+
+
+@_compiled
+def expand(x, first, stop, patch, shifts, projected, v, bias, gain, offset, eps, y, normed):
+    """The sum of a map and of the linear map of what was mixed, and its layer norm.
+
+    The mixed map is never formed: with a head's columns W_h of the linear map,
+
+        y = x + bias + sum over grids and heads of v_h(voxel) * (W_h u_h)(window),
+
+    which is exact but for rounding.
+
+    Args:
+        x: Map (B, X, Y, Z, C), float32.
+        first, stop: Which of the B * X * Y lines of voxels to compute.
+        patch: Voxels of a window along each axis.
+        shifts: (grids, 3), where voxel 0 is in each grid: at least 0 and below the size.
+        projected: W_h u_h, (grids, B, gx, gy, gz, heads, C).
+        v: Right factors, (grids, B, X, Y, Z, heads).
+        bias: Of the linear map, (C,).
+        gain, offset, eps: Weight and bias (C,) of the layer norm, and its guard (float32).
+        y: The sum to write, (stop - first, Z, C).
+        normed: Its layer norm to write, of the same shape.
+    """
+    _, size0, size1, size2, channels = x.shape
+    grids, heads = v.shape[0], v.shape[5]
+    n0, n1, n2 = patch
+    for number in range(first, stop):
+        batch = number // (size0 * size1)
+        i, j = number // size1 % size0, number % size1
+        for k in range(size2):
+            total, result = y[number - first, k], normed[number - first, k]
+            for c in range(channels):
+                total[c] = x[batch, i, j, k, c] + bias[c]
+            for g in range(grids):
+                w0 = (i + shifts[g, 0]) % size0 // n0
+                w1 = (j + shifts[g, 1]) % size1 // n1
+                w2 = (k + shifts[g, 2]) % size2 // n2
+                vector, activity = projected[g, batch, w0, w1, w2], v[g, batch, i, j, k]
+                fours = heads - heads % 4
+                for h in range(0, fours, 4):
+                    a0, a1, a2, a3 = (
+                        activity[h],
+                        activity[h + 1],
+                        activity[h + 2],
+                        activity[h + 3],
+                    )
+                    for c in range(channels):
+                        total[c] += (
+                            a0 * vector[h, c]
+                            + a1 * vector[h + 1, c]
+                            + a2 * vector[h + 2, c]
+                            + a3 * vector[h + 3, c]
+                        )
+                for h in range(fours, heads):
+                    for c in range(channels):
+                        total[c] += activity[h] * vector[h, c]
+            mean, square = _ZERO, _ZERO
+            for c in range(channels):
+                mean += total[c]
+            mean /= np.float32(channels)
+            for c in range(channels):
+                square += (total[c] - mean) * (total[c] - mean)
+            scale = _ONE / np.sqrt(square / np.float32(channels) + eps)
+            for c in range(channels):
+                result[c] = (total[c] - mean) * scale * gain[c] + offset[c]
