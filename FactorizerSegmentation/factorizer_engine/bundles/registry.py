@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.protocol.description import slug
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.files import written_folder
 from factorizer_engine.protocol.locations import model_folders, user_models_dirs
 
 _log = logging.getLogger(__name__)
@@ -93,13 +93,8 @@ def install_bundle(source: str | Path, replace: bool = False) -> Bundle:
     if target.exists() and not replace:
         raise BadInputError(f"The model {name} is installed already; remove it first.")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".installing-", dir=folder) as staging:
-            copy = Path(staging) / target.name
+        with written_folder(target) as copy:
             shutil.copytree(bundle.description.path, copy)
-            if target.exists():
-                shutil.rmtree(target)
-            copy.rename(target)
     except OSError as error:
         raise BadInputError(
             f"The model cannot be installed in {folder}: {error.strerror or error}."

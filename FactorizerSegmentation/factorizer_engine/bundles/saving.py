@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +27,7 @@ from factorizer_engine.bundles.reading.validation import check_bundle
 from factorizer_engine.bundles.settings import NetworkSpec
 from factorizer_engine.protocol.description import SECTION, slug
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.files import written_folder
 
 _SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
@@ -90,13 +89,8 @@ def save_bundle(
         raise BadModelError("A model needs the weights of at least one network.")
     try:
         _check_room(path, overwrite)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".saving-", dir=path.parent) as staging:
-            written = Path(staging) / path.name
+        with written_folder(path) as written:
             _write_files(written, bundle, states, metadata or {})
-            if path.exists():
-                shutil.rmtree(path)
-            written.rename(path)
     except OSError as error:
         raise BadInputError(
             f"The model cannot be written to {path}: {error.strerror or error}."

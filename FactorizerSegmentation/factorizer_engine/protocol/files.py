@@ -60,6 +60,21 @@ def written_at_once(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def written_folder(path: Path) -> Iterator[Path]:
+    """A folder yet to be made, which takes the place of `path` when the block ends well.
+
+    Missing folders around it are made. If the block fails, what was at `path` stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as unfinished:
+        written = Path(unfinished) / path.name
+        yield written
+        if path.exists():
+            shutil.rmtree(path)
+        written.rename(path)
+
+
+@contextmanager
 def written_atomically(path: str | Path, durable: bool = False) -> Iterator[Path]:
     """A temporary path beside `path`, with the same ending, moved there when the block ends well.
 

@@ -58,10 +58,10 @@ def test_a_request_is_sent_and_its_answer_reaches_who_asked(dialogue):
     assert dialogue.sent == [{"id": number, "method": "models", "params": {"folders": []}}]
     assert dialogue.conversation.is_open(number)
 
-    dialogue.hear(GREETING, ProgressEvent(number, Progress("half", 0.5, None)).encode())
+    dialogue.hear(GREETING, ProgressEvent(number, Progress("half", 0.5, 3.0)).encode())
     dialogue.hear(Reply(number, ANSWER).encode())
 
-    assert dialogue.progress == [Progress("half", 0.5, None)]
+    assert dialogue.progress == [Progress("half", 0.5, 3.0)]
     assert dialogue.results == [ModelsResult(())]
     assert not dialogue.conversation.waits
     assert dialogue.conversation.greeting.pid == 42
