@@ -30,7 +30,9 @@ class DataSection(_Section):
     """Where the cases are and what they mean.
 
     `channels`, `labels` and `regions` may be left out when the folder has a `dataset.json`.
-    `regions` are unions of label values; each is one sigmoid output, in this order.
+    `regions` are unions of label values; each is one sigmoid output, in this order. Voxels of the
+    value `ignore` (or of a label of that name, as in nnU-Net) count neither in the loss nor in
+    scores.
     """
 
     root: str
@@ -38,6 +40,7 @@ class DataSection(_Section):
     labels: dict[str, int] | None = None
     regions: dict[str, tuple[int, ...]] | None = None
     exclude: tuple[str, ...] = ()
+    ignore: int | None = None
 
 
 class SplitSection(_Section):

@@ -29,6 +29,8 @@ from factorizer_engine.training.data.dataset import Case, Dataset
 
 _POINTS_PER_REGION = 20_000
 _VERSION = 2
+UNKNOWN = -1.0
+"""What masks of a training window hold in voxels that are to be ignored."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class PreparedCase:
         target: (R, X, Y, Z) uint8 region masks.
         points: Per region, voxel indices (N, 3) where it holds; N may be 0.
         spacing: Voxel size in mm.
+        ignored: (1, X, Y, Z) uint8: where nothing is known; None if the dataset has no such value.
     """
 
     name: str
@@ -47,6 +50,7 @@ class PreparedCase:
     target: Tensor
     points: tuple[np.ndarray, ...]
     spacing: tuple[float, float, float]
+    ignored: Tensor | None = None
 
 
 def preprocessing_of(section: PreprocessingSection) -> Preprocessing:
@@ -99,16 +103,28 @@ def prepare_case(case: Case, dataset: Dataset, section: PreprocessingSection) ->
     scans = read_channels(case)
     label = read_scan(case.label)
     prepared = Preprocessor(preprocessing_of(section)).prepare(scans, scans[0])
-    masks = [
-        resample(label.with_array(m.astype(np.float32)), prepared.grid, "linear", antialias=True)
-        for m in region_masks(label.array, dataset.regions)
-    ]
-    target = np.stack([mask.array >= 0.5 for mask in masks])
-    return _with_points(case.name, prepared.array, target, prepared.grid.spacing)
+
+    def share_of(mask: np.ndarray) -> np.ndarray:
+        scan = label.with_array(mask.astype(np.float32))
+        return resample(scan, prepared.grid, "linear", antialias=True).array
+
+    shares = [share_of(mask) for mask in region_masks(label.array, dataset.regions)]
+    spacing = prepared.grid.spacing
+    if dataset.ignore is None:
+        target = np.stack([share >= 0.5 for share in shares])
+        return _with_points(case.name, prepared.array, target, spacing)
+    unknown = share_of(label.array == dataset.ignore)
+    ignored = unknown >= 0.5
+    target = np.stack([(share >= 0.5 * (1 - unknown)) & ~ignored for share in shares])
+    return _with_points(case.name, prepared.array, target, spacing, ignored[None])
 
 
 def _with_points(
-    name: str, image: np.ndarray, target: np.ndarray, spacing: tuple[float, float, float]
+    name: str,
+    image: np.ndarray,
+    target: np.ndarray,
+    spacing: tuple[float, float, float],
+    ignored: np.ndarray | None = None,
 ) -> PreparedCase:
     points = []
     for mask in target:
@@ -118,10 +134,15 @@ def _with_points(
     return PreparedCase(
         name=name,
         image=torch.from_numpy(np.ascontiguousarray(image, dtype=np.float16)),
-        target=torch.from_numpy(np.ascontiguousarray(target, dtype=np.uint8)),
+        target=_as_mask(target),
         points=tuple(points),
         spacing=triple(float(s) for s in spacing),
+        ignored=None if ignored is None else _as_mask(ignored),
     )
+
+
+def _as_mask(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.uint8))
 
 
 class CaseCache:
@@ -141,7 +162,12 @@ class CaseCache:
         self._memory: dict[str, PreparedCase] = {}
         # A list, because the order of the regions is that of the masks.
         regions = list(dataset.regions.items())
-        settings = {**asdict(preprocessing_of(section)), "regions": regions, "v": _VERSION}
+        settings = {
+            **asdict(preprocessing_of(section)),
+            "regions": regions,
+            "ignore": dataset.ignore,
+            "v": _VERSION,
+        }
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
         self._folder = Path(folder) / key
 
@@ -157,23 +183,25 @@ class CaseCache:
 
     @staticmethod
     def _write(path: Path, case: PreparedCase, source: str) -> None:
+        masks = case.target if case.ignored is None else torch.cat([case.target, case.ignored])
         with written_atomically(path) as temporary:
             np.savez(
                 temporary,
                 image=case.image.numpy(),
-                target=np.packbits(case.target.numpy()),
-                shape=np.asarray(case.target.shape),
+                masks=np.packbits(masks.numpy()),
+                shape=np.asarray(masks.shape),
                 spacing=np.asarray(case.spacing),
                 source=np.asarray(source),
             )
 
-    @staticmethod
-    def _read(path: Path) -> PreparedCase:
+    def _read(self, path: Path) -> PreparedCase:
         with np.load(path) as content:
             shape = tuple(content["shape"])
-            target = np.unpackbits(content["target"], count=int(np.prod(shape))).reshape(shape)
+            masks = np.unpackbits(content["masks"], count=int(np.prod(shape))).reshape(shape)
             spacing = tuple(content["spacing"].tolist())
-            return _with_points(path.stem, content["image"], target, spacing)
+            count = len(self._dataset.regions)
+            ignored = None if self._dataset.ignore is None else masks[count:]
+            return _with_points(path.stem, content["image"], masks[:count], spacing, ignored)
 
 
 def _fingerprint(case: Case) -> str:

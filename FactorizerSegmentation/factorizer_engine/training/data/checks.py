@@ -176,6 +176,7 @@ def _check_label(case: Case, label: Scan, dataset: Dataset) -> Iterator[Finding]
     file = _short(case.label)
     values = np.unique(label.array)
     known = {0, *dataset.labels.values(), *(v for r in dataset.regions.values() for v in r)}
+    known |= set() if dataset.ignore is None else {dataset.ignore}
     unknown = [v for v in values.tolist() if v not in known]
     if unknown:
         yield Finding(file, f"The label has the unknown value {unknown[0]:g}.")

@@ -12,6 +12,7 @@ from typing import Any
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import DataSection
 
+_IGNORE = "ignore"
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 
@@ -37,6 +38,8 @@ class Dataset:
         regions: Name to the label values whose union it is; one network output each.
         cases: Sorted by name.
         unlabelled: Training images for which there is no label.
+        ignore: Value of voxels of which nothing is known (nnU-Net's label "ignore"): no region
+            holds or does not hold there, neither in training nor in scores.
     """
 
     root: Path
@@ -45,6 +48,7 @@ class Dataset:
     regions: dict[str, tuple[int, ...]]
     cases: tuple[Case, ...]
     unlabelled: tuple[Path, ...] = ()
+    ignore: int | None = None
 
     def case(self, name: str) -> Case:
         for case in self.cases:
@@ -78,13 +82,22 @@ def open_dataset(section: DataSection) -> Dataset:
             f"The channels of {root.name} are unknown: "
             "name them under data.channels or in a dataset.json."
         )
-    labels = section.labels or described.get("labels") or {}
-    regions = section.regions or described.get("regions")
+    ignore = _ignored_value(section, described)
+    labels, regions = (
+        _without_ignored(own) or _without_ignored(described.get(key), ignore)
+        for own, key in ((section.labels, "labels"), (section.regions, "regions"))
+    )
     if not regions:
         raise BadInputError(
             f"The labels of {root.name} are unknown: "
             "name them under data.regions or in a dataset.json."
         )
+    for name, values in regions.items():
+        if ignore in values:
+            raise BadInputError(
+                f"The region {name} holds the value {ignore}, which is to be ignored; "
+                "take it out of the region, or call the label otherwise."
+            )
     labels = labels or {f"label {v}": v for v in sorted({v for r in regions.values() for v in r})}
     exclude = frozenset(section.exclude)
     found = _bids_cases(root, channels) if is_bids else _msd_cases(root, len(channels))
@@ -95,7 +108,31 @@ def open_dataset(section: DataSection) -> Dataset:
     if not cases:
         raise BadInputError(f"The dataset {root} has no labelled cases.")
     unlabelled = () if is_bids else _unlabelled(root, cases, exclude)
-    return Dataset(root, tuple(channels), dict(labels), dict(regions), cases, unlabelled)
+    return Dataset(root, tuple(channels), labels, regions, cases, unlabelled, ignore)
+
+
+def _ignored_value(section: DataSection, described: Mapping[str, Any]) -> int | None:
+    """The value of the label that is called "ignore", in the configuration or dataset.json."""
+    if section.ignore is not None:
+        return section.ignore
+    for names in (section.labels, section.regions, described.get("regions")):
+        for name, value in (names or {}).items():
+            if _is_ignore(name):
+                values = (value,) if isinstance(value, int) else tuple(value)
+                if len(values) != 1:
+                    raise BadInputError("The label 'ignore' must have one value.")
+                return values[0]
+    return None
+
+
+def _without_ignored(names: Mapping[str, Any] | None, ignore: int | None = None) -> dict[str, Any]:
+    """The labels or regions but for those that are called "ignore" or are this very value."""
+    ignored = (ignore, (ignore,))
+    return {n: v for n, v in (names or {}).items() if not _is_ignore(n) and v not in ignored}
+
+
+def _is_ignore(name: str) -> bool:
+    return name.strip().lower() == _IGNORE
 
 
 def _unlabelled(root: Path, cases: tuple[Case, ...], exclude: frozenset[str]) -> tuple[Path, ...]:

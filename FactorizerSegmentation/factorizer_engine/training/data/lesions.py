@@ -26,14 +26,14 @@ def put_lesions(
 
     Args:
         image: (C, X, Y, Z) z-scores; zero outside the brain.
-        target: Binary region masks (R, X, Y, Z).
+        target: Region masks (R, X, Y, Z): 1, 0, or negative where unknown.
         donor: Image and masks of another case, of the same shapes.
         spacing: Voxel size in mm.
 
     Returns:
         Image and masks; the given ones if the donor's window has no lesion.
     """
-    lesion = donor[1].any(dim=0)
+    lesion = (donor[1] > 0).any(dim=0)
     if not lesion.any():
         return image, target
     share = _soft_mask(lesion, generator.uniform(*_MARGIN_MM), spacing)
@@ -55,14 +55,14 @@ def change_lesion_contrast(
 
     Args:
         image: (C, X, Y, Z); zero outside the brain.
-        target: Binary region masks (R, X, Y, Z).
+        target: Region masks (R, X, Y, Z): 1, 0, or negative where unknown.
         limits: Of the factor on the difference to the healthy median, drawn for every channel.
         spacing: Voxel size in mm.
 
     Returns:
         The changed image; the given one if the window has no lesion or nothing else.
     """
-    lesion = target.any(dim=0)
+    lesion = (target > 0).any(dim=0)
     healthy = (image != 0).any(dim=0) & ~lesion
     if not lesion.any() or not healthy.any():
         return image

@@ -20,7 +20,7 @@ from factorizer_engine.training.data.augmentation import (
     happens,
     misregister,
 )
-from factorizer_engine.training.data.cases import CaseCache, PreparedCase
+from factorizer_engine.training.data.cases import UNKNOWN, CaseCache, PreparedCase
 from factorizer_engine.training.data.heads import HEAD_MM, add_head
 from factorizer_engine.training.data.lesions import change_lesion_contrast, put_lesions
 
@@ -53,7 +53,10 @@ class WindowDataset(Dataset):
         self._seed = seed
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
-        """Image (C, *window) and region masks (R, *window) of window `number`, float32."""
+        """Image (C, *window) and region masks (R, *window) of window `number`, float32.
+
+        Masks are 1 and 0, and `UNKNOWN` in voxels to be ignored.
+        """
         case = self._cache.get(self._name(number))
         generator = np.random.default_rng([self._seed, 1, number])
         settings = self._augmentation
@@ -86,15 +89,19 @@ class WindowDataset(Dataset):
         margin: np.ndarray | float = 0.0,
     ) -> tuple[Tensor, Tensor]:
         center = self._center(case, generator, foreground, margin)
-        return cut_window(
+        masks = case.target if case.ignored is None else torch.cat([case.target, case.ignored])
+        image, masks = cut_window(
             case.image,
-            case.target,
+            masks,
             center,
             self._window,
             self._augmentation,
             case.spacing,
             generator,
         )
+        if case.ignored is None:
+            return image, masks
+        return image, masks[:-1].masked_fill(masks[-1:] > 0, UNKNOWN)
 
     def _center(
         self,

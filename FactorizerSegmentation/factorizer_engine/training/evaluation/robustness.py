@@ -22,6 +22,7 @@ from factorizer_engine.training.evaluation.perturbations import (
     is_stripped,
 )
 from factorizer_engine.training.evaluation.predictors import ModelPredictor
+from factorizer_engine.training.evaluation.scoring import without_unknown
 
 #: From this mean Dice on, which reads 1.000, a label loses nothing where it is sampled like scans.
 LOSSLESS_DICE = 0.9995
@@ -75,9 +76,9 @@ def measure_robustness(
             key = zlib.crc32(f"{name}/{perturbation.name}".encode())
             changed = perturbation.change(scans, np.random.default_rng([seed, key]))
             found = predictor.segment(changed, reference)
-            scores[perturbation.name][name] = _dice(found, label, dataset.regions)
+            scores[perturbation.name][name] = _dice(found, label, dataset)
             there = resample(label, changed[reference].grid, "nearest")
-            of_labels[perturbation.name][name] = _dice(there, label, dataset.regions)
+            of_labels[perturbation.name][name] = _dice(there, label, dataset)
     result = {
         "note": predictor.note,
         "model": predictor.model,
@@ -105,11 +106,12 @@ def mean_of_label(entry: Mapping[str, Any], region: str) -> float:
     return float(np.mean([values[region] for values in entry["label"].values()]))
 
 
-def _dice(found: Scan, label: Scan, regions: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    there = resample(found, label.grid, "nearest").array
+def _dice(found: Scan, label: Scan, dataset: Dataset) -> dict[str, float]:
+    resampled = resample(found, label.grid, "nearest")
+    there = without_unknown(resampled, label, dataset.ignore).array
     return {
         region: region_dice(np.isin(there, values), np.isin(label.array, values))
-        for region, values in regions.items()
+        for region, values in dataset.regions.items()
     }
 
 

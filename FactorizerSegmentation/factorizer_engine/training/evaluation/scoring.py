@@ -58,7 +58,9 @@ def score_cases(
             # Before the scores take memory of their own.
             machine = describe_machine(predictor.device)
         reference = read_scan(case.label)
-        cases[case.name] = score_case(prediction, reference, dataset.regions, tolerance_mm)
+        cases[case.name] = score_case(
+            prediction, reference, dataset.regions, tolerance_mm, dataset.ignore
+        )
     result = {
         "note": predictor.note,
         "model": predictor.model,
@@ -78,8 +80,16 @@ def score_case(
     reference: Scan,
     regions: Mapping[str, Sequence[int]],
     tolerance_mm: float = 2.0,
+    ignore: int | None = None,
 ) -> dict[str, dict[str, float]]:
     """Scores of every region of two label maps on one grid.
+
+    Args:
+        prediction: What is scored.
+        reference: What is right.
+        regions: Name to label values.
+        tolerance_mm: For surface Dice.
+        ignore: Value of the reference where nothing is known and any prediction passes.
 
     Raises:
         BadInputError: If the grids differ.
@@ -89,6 +99,7 @@ def score_case(
             f"The label maps {prediction.name or 'predicted'} and {reference.name} "
             "lie on different grids."
         )
+    prediction = without_unknown(prediction, reference, ignore)
     return {
         region: score_region(
             np.isin(prediction.array, list(values)),
@@ -98,6 +109,13 @@ def score_case(
         ).as_dict()
         for region, values in regions.items()
     }
+
+
+def without_unknown(prediction: Scan, reference: Scan, ignore: int | None) -> Scan:
+    """The prediction with background where the reference on its grid has the value `ignore`."""
+    if ignore is None:
+        return prediction
+    return prediction.with_array(np.where(reference.array == ignore, 0, prediction.array))
 
 
 def summarize(cases: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:

@@ -113,7 +113,9 @@ class Trainer:
         self._average = AveragedWeights(self._network, self._settings.ema_decay)
         if self._settings.gradient_checkpointing:
             checkpoint_blocks(self._network)
-        self._loss = DeepSupervisionLoss(RegionLoss(), self._settings.deep_supervision)
+        self._loss = DeepSupervisionLoss(
+            RegionLoss(), self._settings.deep_supervision, dataset.ignore is not None
+        )
         self._optimizer = build_optimizer(self._network.parameters(), self._settings)
         self._scaler = torch.amp.GradScaler(
             device.type, enabled=self._settings.precision == "float16" and device.type == "cuda"

@@ -66,6 +66,9 @@ class Validator:
         own = []
         for name in team.share_of(sorted(names)):
             case = self.cache.get(name)
-            found = dice(self.predict(network, case.image) >= 0.5, case.target.bool())
+            mask = self.predict(network, case.image) >= 0.5
+            if case.ignored is not None:
+                mask &= ~case.ignored.bool()  # where the target holds in no region
+            found = dice(mask, case.target.bool())
             own.append((name, found.tolist()))
         return dict(sorted(team.gather(own)))
