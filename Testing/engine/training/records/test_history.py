@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from factorizer_engine.training.config import load_config
@@ -40,6 +42,8 @@ def test_a_resumed_run_replaces_lost_steps_in_tensorboard_too(tmp_path):
     for step in (1, 2, 3):
         first.add("training", step, loss=1.0)
     first.close()
+    # TensorBoard reads its files in the order of their names, which begin with whole seconds.
+    time.sleep(1.1)
     second = History(tmp_path, resumed_step=2)
     for step in (3, 4):
         second.add("training", step, loss=2.0)
