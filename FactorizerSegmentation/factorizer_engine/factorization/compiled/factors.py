@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -144,8 +143,3 @@ def _three(values: Sequence[int], missing: int = 1) -> tuple[int, ...]:
 
 def _split(count: int, step: int) -> list[range]:
     return [range(i, min(i + step, count)) for i in range(0, count, step)]
-
-
-def columns(reshape: Matricize) -> int:
-    """Voxels of a window."""
-    return math.prod(reshape.patch_size)

@@ -8,7 +8,7 @@ from threading import RLock
 import torch
 from torch import Tensor
 
-from factorizer_engine.factorization.compiled.factors import Expansion, columns, find_factors
+from factorizer_engine.factorization.compiled.factors import Expansion, find_factors
 from factorizer_engine.factorization.compiled.factors import kernels as load_kernels
 from factorizer_engine.factorization.matricize import Matricize, SWMatricize
 from factorizer_engine.factorization.rank_one import rank_one_factors
@@ -37,7 +37,7 @@ def is_available(x: Tensor, reshape: Matricize) -> bool:
         and 1 <= x.ndim - 2 <= 3
         and tuple(x.shape[1:]) == (reshape.num_heads * reshape.head_dim, *reshape.spatial_size)
         and reshape.head_dim % 4 == 0
-        and reshape.num_heads <= columns(reshape) <= _MOST_COLUMNS
+        and reshape.num_heads <= reshape.output_size[-1] <= _MOST_COLUMNS
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
@@ -70,7 +70,7 @@ def _agrees(head_dim: int, patch: tuple[int, ...]) -> bool:
     x, tokens = torch.randn(2, 2, channels, *size, generator=draw)
     corner = (0, slice(None), *(slice(p) for p in patch))
     x[corner] = -1.0
-    v0 = torch.rand(columns(reshape), generator=draw) + 0.1
+    v0 = torch.rand(reshape.output_size[-1], generator=draw) + 0.1
     weight = torch.randn(channels, channels, generator=draw)
     bias, norm = torch.randn(channels, generator=draw), torch.nn.LayerNorm(channels)
 
