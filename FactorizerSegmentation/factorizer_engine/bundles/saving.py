@@ -28,6 +28,7 @@ from factorizer_engine.bundles.settings import NetworkSpec
 from factorizer_engine.protocol.description import SECTION, slug
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.files import written_folder
+from factorizer_engine.protocol.messages import plain
 
 _SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
@@ -234,7 +235,7 @@ def _monai_arguments(spec: NetworkSpec) -> dict[str, Any]:
     """Network arguments, with the classes among a Factorizer's written as MONAI expressions."""
     names_classes = spec.target == "Factorizer"
     return {
-        name: _monai_class(value) if names_classes and name in CLASS_ARGUMENTS else _plain(value)
+        name: _monai_class(value) if names_classes and name in CLASS_ARGUMENTS else plain(value)
         for name, value in spec.arguments.items()
     }
 
@@ -244,15 +245,7 @@ def _monai_class(value: Any) -> Any:
         name = class_name(value)
         return f"${name}" if name in _OWN_CLASSES else f"$nn.{name}"
     if isinstance(value, (list, tuple)) and value and isinstance(value[0], str):
-        return [_monai_class(value[0]), _plain(value[1])]
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_monai_class(value[0]), plain(value[1])]
     return value
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from factorizer_engine.protocol.files import written_atomically
+from factorizer_engine.protocol.files import write_csv
 from factorizer_engine.protocol.lesions import Lesion
 
 LESION_COLUMNS = (
@@ -28,21 +27,16 @@ def write_lesions_csv(lesions: Sequence[Lesion], path: str | Path) -> None:
     Raises:
         BadInputError: If the file cannot be written.
     """
-    with (
-        written_atomically(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(LESION_COLUMNS)
-        for lesion in lesions:
-            table.writerow(
-                (
-                    lesion.id,
-                    lesion.label,
-                    lesion.name,
-                    f"{lesion.volume_ml:.4f}",
-                    f"{lesion.max_diameter_mm:.2f}",
-                    *(f"{coordinate:.2f}" for coordinate in lesion.centroid_ras),
-                    f"{lesion.mean_probability:.4f}",
-                )
-            )
+    write_csv(path, (LESION_COLUMNS, *map(_row, lesions)), line_end="\n")
+
+
+def _row(lesion: Lesion) -> tuple[object, ...]:
+    return (
+        lesion.id,
+        lesion.label,
+        lesion.name,
+        f"{lesion.volume_ml:.4f}",
+        f"{lesion.max_diameter_mm:.2f}",
+        *(f"{coordinate:.2f}" for coordinate in lesion.centroid_ras),
+        f"{lesion.mean_probability:.4f}",
+    )

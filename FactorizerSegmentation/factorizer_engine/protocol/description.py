@@ -17,7 +17,7 @@ from typing import Any
 from factorizer_engine.protocol import conventions
 from factorizer_engine.protocol.errors import BadModelError
 from factorizer_engine.protocol.locations import model_folders
-from factorizer_engine.protocol.messages import UnfitDataError, parse, plain
+from factorizer_engine.protocol.messages import UnfitValueError, parse, plain
 from factorizer_engine.protocol.models import ModelDescription
 
 SECTION = "factorizer"
@@ -71,7 +71,7 @@ def describe_model(root: Path, metadata: Mapping[str, Any], shown_name: str) -> 
     }
     try:
         return parse(ModelDescription, values, "")
-    except UnfitDataError as error:
+    except UnfitValueError as error:
         raise BadModelError(
             f"The model's metadata.json is not valid: {str(error).lstrip('.')}."
         ) from error

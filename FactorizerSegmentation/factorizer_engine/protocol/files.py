@@ -1,16 +1,18 @@
-"""Files that appear complete or not at all, in folders that were tried beforehand.
+"""Files that appear complete or not at all, in folders that were tried beforehand; their sums.
 
 Standard library only.
 """
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,32 @@ def write_json(path: str | Path, content: Any) -> None:
         BadInputError: If it cannot be written.
     """
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_csv(path: str | Path, rows: Iterable[Iterable[Any]], line_end: str = "\r\n") -> None:
+    """Write a table, titles first, as comma-separated values in UTF-8, atomically.
+
+    Raises:
+        BadInputError: If it cannot be written.
+    """
+    with (
+        written_atomically(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        csv.writer(file, lineterminator=line_end).writerows(rows)
+
+
+def file_digest(path: str | Path, algorithm: str = "sha256") -> bytes:
+    """A sum over the content of a file, which is read in parts.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    digest = hashlib.new(algorithm)  # hashlib.file_digest came with Python 3.11
+    with open(path, "rb") as file:
+        while chunk := file.read(MEGABYTE):
+            digest.update(chunk)
+    return digest.digest()
 
 
 def _write_error(path: Path, error: OSError | RuntimeError) -> BadInputError:

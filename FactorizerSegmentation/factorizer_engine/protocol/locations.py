@@ -1,4 +1,4 @@
-"""Where models are kept. Standard library only, so that Slicer's side may import it."""
+"""Where things of the user are kept. Standard library only, so that Slicer's side may import it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,19 @@ def user_models_dirs() -> tuple[Path, ...]:
     return folders or (_user_data_dir() / "factorizer" / "models",)
 
 
+def user_cache_dir() -> Path:
+    """The platform's folder for what can be made anew."""
+    return _user_dir("Caches", "XDG_CACHE_HOME", ".cache")
+
+
 def _user_data_dir() -> Path:
+    return _user_dir("Application Support", "XDG_DATA_HOME", ".local/share")
+
+
+def _user_dir(on_macos: str, variable: str, elsewhere: str) -> Path:
+    """A folder of this user; on Linux the variable's, or else the one below the home folder."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+        return Path.home() / "Library" / on_macos
+    return Path(os.environ.get(variable) or Path.home() / elsewhere)

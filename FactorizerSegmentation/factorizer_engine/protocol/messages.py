@@ -31,7 +31,7 @@ class ProtocolError(InternalError):
         self.request_id = request_id
 
 
-class UnfitDataError(ValueError):
+class UnfitValueError(ValueError):
     """Data that are not what a type wants.
 
     Args:
@@ -41,8 +41,6 @@ class UnfitDataError(ValueError):
 
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(f"{place} {reason}")
-        self.place = place
-        self.reason = reason
 
 
 class Message:
@@ -62,7 +60,7 @@ class Message:
         """
         try:
             return parse(cls, data, cls.__name__)
-        except UnfitDataError as error:
+        except UnfitValueError as error:
             raise ProtocolError(f"In the engine protocol {error}.", repr(data)) from error
 
 
@@ -87,7 +85,7 @@ def parse(kind: Any, data: Any, place: str) -> Any:
     """`data`, decoded from JSON, as the annotated type `kind`; `place` names it in errors.
 
     Raises:
-        UnfitDataError: If a field is missing, unknown or of another type.
+        UnfitValueError: If a field is missing, unknown or of another type.
     """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
@@ -109,7 +107,7 @@ def parse(kind: Any, data: Any, place: str) -> Any:
         return data
     if kind is Path and isinstance(data, (str, Path)):
         return Path(data)
-    raise UnfitDataError(place, "has an unexpected value")
+    raise UnfitValueError(place, "has an unexpected value")
 
 
 def is_integer(value: Any) -> TypeGuard[int]:
@@ -119,18 +117,18 @@ def is_integer(value: Any) -> TypeGuard[int]:
 
 def _parse_dataclass(kind: type, data: Any, place: str) -> Any:
     if not isinstance(data, dict):
-        raise UnfitDataError(place, "is no object")
+        raise UnfitValueError(place, "is no object")
     hints = _hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     for name in data:
         if name not in fields:
-            raise UnfitDataError(f"{place}.{name}", "is unknown")
+            raise UnfitValueError(f"{place}.{name}", "is unknown")
     values = {}
     for name, f in fields.items():
         if name in data:
             values[name] = parse(hints[name], data[name], f"{place}.{name}")
         elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-            raise UnfitDataError(f"{place}.{name}", "is missing")
+            raise UnfitValueError(f"{place}.{name}", "is missing")
     return kind(**values)
 
 
@@ -144,7 +142,7 @@ def _parse_tuple(arguments: tuple, data: typing.Sequence[Any], place: str) -> tu
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         arguments = (arguments[0],) * len(data)
     if len(arguments) != len(data):
-        raise UnfitDataError(place, "is a list of the wrong length")
+        raise UnfitValueError(place, "is a list of the wrong length")
     pairs = enumerate(zip(arguments, data, strict=True))
     return tuple(parse(kind, item, f"{place}[{i}]") for i, (kind, item) in pairs)
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from factorizer_engine.protocol.errors import CancelledError
+from factorizer_engine.protocol.messages import Message
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progress(Message):
     """How far a run has come.
 
     Attributes:

@@ -19,7 +19,6 @@ A line without a readable id is answered with an error whose id is null.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,14 +32,7 @@ from factorizer_engine.protocol.errors import (
     EngineMemoryError,
     InternalError,
 )
-from factorizer_engine.protocol.messages import (
-    Message,
-    ProtocolError,
-    UnfitDataError,
-    is_integer,
-    parse,
-    plain,
-)
+from factorizer_engine.protocol.messages import Message, ProtocolError, is_integer, plain
 from factorizer_engine.protocol.progress import Progress
 
 PROTOCOL_VERSION = 2
@@ -102,8 +94,7 @@ class ProgressEvent:
     progress: Progress
 
     def encode(self) -> bytes:
-        progress = dataclasses.asdict(self.progress)
-        return encode_line({"id": self.id, "event": "progress", **progress})
+        return encode_line({"id": self.id, "event": "progress", **self.progress.to_dict()})
 
 
 @dataclass(frozen=True)
@@ -139,7 +130,7 @@ def decode_answer(line: bytes | str) -> Greeting | ProgressEvent | Reply:
         raise ProtocolError("The engine answered without an id.")
     if data.get("event") == "progress" and request_id is not None:
         known = {name: data.get(name) for name in ("stage", "fraction", "remaining")}
-        return ProgressEvent(request_id, _parse_progress(known))
+        return ProgressEvent(request_id, Progress.from_dict(known))
     if isinstance(data.get("error"), dict):
         return Reply(request_id, error=_parse_error(data["error"]))
     if isinstance(data.get("result"), dict):
@@ -165,13 +156,6 @@ def decode_line(line: bytes | str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ProtocolError("A line of the engine protocol is not a JSON object.")
     return data
-
-
-def _parse_progress(data: dict[str, Any]) -> Progress:
-    try:
-        return parse(Progress, data, "progress")
-    except UnfitDataError as error:
-        raise ProtocolError(f"In the engine protocol {error}.", repr(data)) from error
 
 
 def _parse_error(data: dict[str, Any]) -> EngineError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from factorizer_engine.protocol.files import file_digest
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import ModelChoice, RunParams
@@ -86,7 +86,10 @@ class Engine:
         """Equal for two runs that give the same segmentation, whatever their files are called."""
         scans = params.study.channels.items()
         try:
-            files = tuple((name, file.affine, _digest(file.path)) for name, file in sorted(scans))
+            files = tuple(
+                (name, file.affine, file_digest(file.path, "blake2b"))
+                for name, file in sorted(scans)
+            )
         except OSError:
             return (object(),)  # equal to no other run
         return (self._segmenter_key, params.study.reference, params.options, files)
@@ -103,12 +106,3 @@ def _fingerprint(bundle: Bundle) -> tuple:
     status = [os.stat(path) for path in bundle.weights if path.exists()]
     weights = tuple((s.st_mtime_ns, s.st_size) for s in status)
     return (str(model.path), model.name, model.version, weights)
-
-
-def _digest(path: str) -> bytes:
-    """Changes with the content of a file; takes about as long as reading it."""
-    digest = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.digest()

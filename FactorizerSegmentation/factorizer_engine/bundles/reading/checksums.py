@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factorizer_engine.protocol.errors import BadModelError
+from factorizer_engine.protocol.files import file_digest
 
 if TYPE_CHECKING:
     from factorizer_engine.bundles.bundle import Bundle
@@ -78,8 +79,4 @@ def _files(bundle: Path) -> list[Path]:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return file_digest(path).hex()

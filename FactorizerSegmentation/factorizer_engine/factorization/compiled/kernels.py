@@ -6,8 +6,6 @@ Sums may be reordered and multiply-adds contracted; not-a-numbers and infinities
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +13,8 @@ from typing import Any
 
 import numba
 import numpy as np
+
+from factorizer_engine.protocol.locations import user_cache_dir
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _OPTIONS = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
@@ -27,13 +27,7 @@ def is_interpreted() -> bool:
 
 def _cache_folder() -> Path:
     """Where the user's compiled code is kept on this system."""
-    if sys.platform == "win32":
-        parent = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        parent = Path.home() / "Library" / "Caches"
-    else:
-        parent = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(parent) / "factorizer-engine" / "numba"
+    return user_cache_dir() / "factorizer-engine" / "numba"
 
 
 def _compiled(function: Callable[..., Any]) -> Any:

@@ -22,7 +22,7 @@ from factorizer_engine.images.preprocessing import Preprocessor
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import written_atomically
+from factorizer_engine.protocol.files import file_digest, written_atomically
 from factorizer_engine.protocol.triples import triple
 from factorizer_engine.training.config import PreprocessingSection
 from factorizer_engine.training.data.dataset import Case, Dataset
@@ -209,13 +209,9 @@ def _fingerprint(case: Case) -> str:
     digest = hashlib.sha256()
     for path in (*case.images, case.label):
         try:
-            with path.open("rb") as file:
-                content = hashlib.sha256()
-                while chunk := file.read(2**20):
-                    content.update(chunk)
+            digest.update(file_digest(path))
         except OSError as error:
             raise BadInputError(f"{path} cannot be read: {error.strerror}.") from error
-        digest.update(content.digest())
     return digest.hexdigest()
 
 

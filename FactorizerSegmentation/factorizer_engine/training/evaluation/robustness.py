@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.protocol.files import write_json, written_atomically
+from factorizer_engine.protocol.files import write_csv, write_json
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.training.data.dataset import Dataset
 from factorizer_engine.training.evaluation.metrics import region_dice
@@ -129,14 +128,11 @@ def _statistics(
 
 def _write(result: Mapping[str, Any], folder: Path) -> None:
     write_json(folder / "robustness.json", result)
-    with (
-        written_atomically(folder / "robustness.csv") as path,
-        path.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["perturbation", "case", "region", "dice", "label"])
-        for name, entry in result["perturbations"].items():
-            for case, regions in entry["dice"].items():
-                for region, value in regions.items():
-                    label = entry["label"][case][region]
-                    writer.writerow([name, case, region, f"{value:.4f}", f"{label:.4f}"])
+    rows = [
+        [name, case, region, f"{value:.4f}", f"{entry['label'][case][region]:.4f}"]
+        for name, entry in result["perturbations"].items()
+        for case, regions in entry["dice"].items()
+        for region, value in regions.items()
+    ]
+    titles = ["perturbation", "case", "region", "dice", "label"]
+    write_csv(folder / "robustness.csv", [titles, *rows])

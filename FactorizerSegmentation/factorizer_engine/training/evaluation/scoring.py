@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from factorizer_engine.images.files import read_scan
 from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import write_json, written_atomically
+from factorizer_engine.protocol.files import write_csv, write_json
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.training.data.dataset import Dataset
 from factorizer_engine.training.evaluation.metrics import METRICS, score_region
@@ -146,14 +145,11 @@ def write_results(result: Mapping[str, Any], folder: Path) -> None:
         for case, regions in result["cases"].items()
         for region, scores in regions.items()
     ]
-    with (
-        written_atomically(folder / "metrics.csv") as path,
-        path.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["case", "region", *scores[0][-1]])
-        for case, region, values in scores:
-            writer.writerow([case, region, *(f"{value:.4f}" for value in values.values())])
+    rows = [
+        [case, region, *(f"{value:.4f}" for value in values.values())]
+        for case, region, values in scores
+    ]
+    write_csv(folder / "metrics.csv", [["case", "region", *scores[0][-1]], *rows])
 
 
 def read_results(folder: str | Path) -> dict[str, Any]:
