@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 
 from factorizer_engine.images.checks import check_affine, check_shape, check_type
+from factorizer_engine.images.files.nifti_place import voxel_to_world
 from factorizer_engine.images.files.recognition import (
     UNKNOWN,
     content,
@@ -24,9 +25,6 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import written_atomically
 
-#: Millimetres per unit of length, by NIfTI code (metres and micrometres; anything else means mm).
-_UNITS = {1: 1000.0, 3: 0.001}
-
 _READ_ERRORS = (
     OSError,
     EOFError,
@@ -38,6 +36,19 @@ _READ_ERRORS = (
 )
 
 
+def _tolerant(kind: type[nib.Nifti1Pair]) -> type[nib.Nifti1Pair]:
+    """The same kind of image, which nibabel opens even if the quaternion is too long."""
+    endless = {"quaternion_threshold": np.inf}
+    header = type(kind.header_class.__name__, (kind.header_class,), endless)
+    return type(kind.__name__, (kind,), {"header_class": header})
+
+
+_TOLERANT_KINDS = [
+    _tolerant(kind) for kind in (nib.Nifti1Image, nib.Nifti1Pair, nib.Nifti2Image, nib.Nifti2Pair)
+]
+"""Their own affine is not used; see `voxel_to_world`."""
+
+
 def read_nifti(path: Path) -> Scan:
     """Read a NIfTI file; float64 voxels become float32.
 
@@ -45,33 +56,29 @@ def read_nifti(path: Path) -> Scan:
         BadInputError: If it is damaged, of another format, or no single volume of grey values with
             a proper place that fits into memory.
     """
-    if path.name.lower().endswith(".gz") != is_gzip(path):
-        raise mislabelled(path, "compressed NIfTI" if path.suffix == ".gz" else "NIfTI")
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        header = nifti_header(path)
-        if header is None:
-            cut = len(first_bytes(path)) < nib.Nifti1Header.sizeof_hdr and UNKNOWN in content(path)
-            raise damaged(path) if cut else mislabelled(path, "NIfTI")
-        dimensions = int(np.clip(header["dim"][0], 1, 3))
-        if (header["pixdim"][1 : dimensions + 1] == 0).any():
-            check_affine(path.name, np.zeros((4, 4)))
-    try:
-        image = cast(nib.Nifti1Image, nib.load(path, mmap=False))
-    except _READ_ERRORS as error:
-        raise damaged(path, error) from error
-    shape = image.shape
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
+    image = _open(path)
+    shape = _shape(image)
     check_type(path.name, image.get_data_dtype())
     check_shape(path.name, shape)
-    affine = _affine(path.name, image)
-    try:
-        array = np.asanyarray(image.dataobj).reshape(shape, order="F")
-    except _READ_ERRORS as error:
-        raise damaged(path, error) from error
-    if array.dtype == np.float64:
-        array = array.astype(np.float32)
-    return Scan.of(array.astype(array.dtype.newbyteorder("="), copy=False), affine, scan_name(path))
+    affine = _affine(path, image)
+    return Scan.of(_voxels(path, image, shape), affine, scan_name(path))
+
+
+def read_nifti_volumes(path: Path) -> list[Scan]:
+    """Read the volumes that a four-dimensional NIfTI file holds one after another.
+
+    Raises:
+        BadInputError: As `read_nifti`, but for a fourth axis.
+    """
+    image = _open(path)
+    shape = _shape(image)
+    if len(shape) != 4:
+        return [read_nifti(path)]
+    check_type(path.name, image.get_data_dtype())
+    check_shape(path.name, shape[:3])
+    check_shape(path.name, (*shape[:2], shape[2] * shape[3]))
+    affine, voxels = _affine(path, image), _voxels(path, image, shape)
+    return [Scan.of(voxels[..., index], affine, scan_name(path)) for index in range(shape[3])]
 
 
 def write_nifti(scan: Scan, path: str | Path) -> None:
@@ -96,39 +103,54 @@ def write_nifti(scan: Scan, path: str | Path) -> None:
         nib.save(image, temporary)
 
 
-def _affine(name: str, image: nib.Nifti1Image) -> np.ndarray:
-    """Voxel to RAS mm: the sform, or the qform where there is no usable sform.
-
-    A header with neither code says nothing but voxel sizes; NIfTI-1 then lets i, j, k run to the
-    right, to the front and up from the origin (its "method 1"), as ITK and so Slicer do.
-    """
-    header = image.header
-    if not isinstance(header, nib.Nifti1Header):
-        affine = image.affine
-    else:
-        sform, sform_code = header.get_sform(coded=True)
-        try:
-            qform, qform_code = header.get_qform(coded=True)
-        except nib.spatialimages.HeaderDataError:
-            qform, qform_code = None, 0
-        if sform_code > 0 and (_is_regular(sform) or not qform_code):
-            affine = sform
-        elif qform_code > 0 and qform is not None:
-            affine = qform
-        else:
-            affine = np.diag([*(float(z) for z in header.get_zooms()[:3]), 1.0])
-        scale = _UNITS.get(int(header["xyzt_units"]) & 7, 1.0)
-        affine = np.diag([scale, scale, scale, 1.0]) @ affine
-    check_affine(name, affine)
-    return np.asarray(affine, dtype=np.float64)
-
-
-def _is_regular(affine: np.ndarray) -> bool:
+def _open(path: Path) -> nib.AnalyzeImage:
+    """The image with its header, before its voxels are read."""
+    if path.name.lower().endswith(".gz") != is_gzip(path):
+        raise mislabelled(path, "compressed NIfTI" if path.suffix == ".gz" else "NIfTI")
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        header = nifti_header(path)
+        if header is None:
+            cut = len(first_bytes(path)) < nib.Nifti1Header.sizeof_hdr and UNKNOWN in content(path)
+            raise damaged(path) if cut else mislabelled(path, "NIfTI")
+        dimensions = int(np.clip(header["dim"][0], 1, 3))
+        if (header["pixdim"][1 : dimensions + 1] == 0).any():
+            check_affine(path.name, np.zeros((4, 4)))
     try:
-        check_affine("", affine)
-    except BadInputError:
-        return False
-    return True
+        for kind in _TOLERANT_KINDS:
+            if kind.path_maybe_image(str(path))[0]:
+                return kind.from_filename(path, mmap=False)
+        return cast(nib.AnalyzeImage, nib.load(path, mmap=False))
+    except _READ_ERRORS as error:
+        raise damaged(path, error) from error
+
+
+def _shape(image: nib.AnalyzeImage) -> tuple[int, ...]:
+    """Number of voxels along each axis, without axes of length one that follow the third."""
+    shape = image.shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def _affine(path: Path, image: nib.AnalyzeImage) -> np.ndarray:
+    """Voxel to RAS mm."""
+    holder = image.file_map.get("header", image.file_map["image"])
+    header = nifti_header(Path(str(holder.filename)))
+    if header is None:  # Analyze, which has no codes either
+        header = nib.Nifti1Header()
+        header["pixdim"][1:4] = image.header["pixdim"][1:4]
+    return voxel_to_world(path.name, header, _shape(image)[:3])
+
+
+def _voxels(path: Path, image: nib.AnalyzeImage, shape: tuple[int, ...]) -> np.ndarray:
+    """All voxels in native byte order and, for float64, as float32."""
+    try:
+        array = np.asanyarray(image.dataobj).reshape(shape, order="F")
+    except _READ_ERRORS as error:
+        raise damaged(path, error) from error
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _portable(array: np.ndarray) -> np.ndarray:

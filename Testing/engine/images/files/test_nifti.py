@@ -20,7 +20,7 @@ def test_big_endian_and_scaled_nifti_are_read(tmp_path):
     np.testing.assert_array_equal(scan.array.ravel(order="F"), 2.0 * values + 5)
 
 
-def test_the_sform_counts_before_the_qform_and_the_qform_where_there_is_no_sform(tmp_path):
+def test_the_sform_of_the_scanner_counts_before_the_qform_and_the_qform_where_it_is_alone(tmp_path):
     rows = {
         "srow_x": [2, 0, 0, 1],
         "srow_y": [0, 2, 0, 2],
@@ -38,9 +38,9 @@ def test_a_singular_sform_gives_way_to_the_qform(tmp_path):
     assert read_scan(tmp_path / "a.nii").affine[1, 3] == 9.0
 
 
-def test_without_any_orientation_axes_run_right_front_and_up_as_in_itk(tmp_path):
+def test_without_any_orientation_axes_run_left_back_and_up_as_in_itk(tmp_path):
     (tmp_path / "a.nii").write_bytes(nifti_bytes(pixdim=[1, 2, 3, 4, 0, 0, 0, 0]))
-    np.testing.assert_array_equal(read_scan(tmp_path / "a.nii").affine, np.diag([2, 3, 4, 1]))
+    np.testing.assert_array_equal(read_scan(tmp_path / "a.nii").affine, np.diag([-2, -3, 4, 1]))
 
 
 def test_lengths_in_metres_become_millimetres(tmp_path):
