@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from pathlib import Path
 from typing import cast
@@ -21,9 +22,14 @@ from factorizer_engine.images.files.recognition import (
     nifti_header,
     scan_name,
 )
+from factorizer_engine.images.geometry import Grid
+from factorizer_engine.images.orientation import nearest_rotation
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import written_atomically
+from factorizer_engine.protocol.triples import triple
+
+_log = logging.getLogger(__name__)
 
 _READ_ERRORS = (
     OSError,
@@ -84,10 +90,11 @@ def read_nifti_volumes(path: Path) -> list[Scan]:
 def write_nifti(scan: Scan, path: str | Path) -> None:
     """Write a scan as NIfTI-1, compressed if the name ends with .nii.gz.
 
-    The sform (code 1, scanner) holds the affine. So does the qform, with the same code, unless axes
-    are sheared, which it cannot express; its code is 0 then. Voxels keep their type, but for those
-    that not every NIfTI reader knows: boolean becomes uint8, float16 float32, and 64-bit integers
-    become int32, or float64 where that is too small.
+    The sform and the qform, both of code 1 (scanner), hold the affine. Axes that are sheared are in
+    the sform alone, and the qform is the nearest rectangular grid around the same centre: ITK, and
+    so Slicer, refuse a sheared sform without a qform, and take the qform otherwise. Voxels keep
+    their type, but for those that not every NIfTI reader knows: boolean becomes uint8, float16
+    float32, and 64-bit integers become int32, or float64 where that is too small.
 
     Raises:
         BadInputError: If the name ends otherwise or the file cannot be written.
@@ -98,7 +105,7 @@ def write_nifti(scan: Scan, path: str | Path) -> None:
     image = nib.Nifti1Image(_portable(scan.array), None)
     image.header.set_xyzt_units("mm")
     image.set_sform(scan.affine, code=1)
-    image.set_qform(scan.affine, code=0 if scan.grid.is_sheared else 1)
+    image.set_qform(_rectangular(scan, path.name) if scan.grid.is_sheared else scan.affine, code=1)
     with written_atomically(path) as temporary:
         nib.save(image, temporary)
 
@@ -151,6 +158,22 @@ def _voxels(path: Path, image: nib.AnalyzeImage, shape: tuple[int, ...]) -> np.n
     if array.dtype == np.float64:
         array = array.astype(np.float32)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _rectangular(scan: Scan, name: str) -> np.ndarray:
+    """The affine with axes at right angles that is nearest to the scan's; says how near it is."""
+    affine, spatial = scan.affine.copy(), Grid(triple(scan.shape[:3]), scan.affine)
+    affine[:3, :3] = nearest_rotation(affine[:3, :3] / spatial.spacing) * spatial.spacing
+    centre = (np.asarray(spatial.shape) - 1) / 2
+    affine[:3, 3] += (scan.affine[:3, :3] - affine[:3, :3]) @ centre
+    straight = Grid(spatial.shape, affine)
+    away = np.linalg.norm(straight.corners() - spatial.corners(), axis=1).max()
+    _log.warning(
+        "%s has sheared axes, which ITK and Slicer do not read from NIfTI; they show it up to "
+        "%.2g mm away, whereas NRRD keeps its place.",
+        *(name, away),
+    )
+    return affine
 
 
 def _portable(array: np.ndarray) -> np.ndarray:
