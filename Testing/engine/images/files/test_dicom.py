@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
+from engine.images.files.dicom_samples import multi_frame
 from factorizer_engine.images.files import read_scan
 from factorizer_engine.images.files.dicom import list_series
 from factorizer_engine.images.scan import Scan
@@ -187,38 +187,3 @@ def test_a_multi_frame_file_is_read_with_the_places_of_its_frames(tmp_path, obli
         scan = read_scan(path)
         np.testing.assert_array_equal(scan.array, oblique_scan.array)
         np.testing.assert_allclose(scan.affine, oblique_scan.affine, atol=1e-6)
-
-
-def multi_frame(scan: Scan) -> pydicom.Dataset:
-    """An enhanced MR image whose frames are stored from last to first."""
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ scan.affine
-    axes = lps[:3, :3] / np.asarray(scan.spacing)
-    data = pydicom.Dataset()
-    data.file_meta = pydicom.dataset.FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    data.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedMRImageStorage
-    data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    data.SOPClassUID = pydicom.uid.EnhancedMRImageStorage
-    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID
-    data.SeriesInstanceUID, data.SeriesDescription, data.Modality = generate_uid(), "T2", "MR"
-    data.Columns, data.Rows, data.NumberOfFrames = scan.shape
-    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
-    orientation, measures = pydicom.Dataset(), pydicom.Dataset()
-    orientation.ImageOrientationPatient = [f"{v:.10f}" for v in (*axes[:, 0], *axes[:, 1])]
-    measures.PixelSpacing = [f"{scan.spacing[1]:.8f}", f"{scan.spacing[0]:.8f}"]
-    measures.SliceThickness = f"{scan.spacing[2]:.6f}"
-    shared = pydicom.Dataset()
-    shared.PlaneOrientationSequence = [orientation]
-    shared.PixelMeasuresSequence = [measures]
-    data.SharedFunctionalGroupsSequence = [shared]
-    frames = []
-    for index in reversed(range(scan.shape[2])):
-        place, frame = pydicom.Dataset(), pydicom.Dataset()
-        place.ImagePositionPatient = [f"{v:.8f}" for v in lps[:3, 3] + lps[:3, 2] * index]
-        frame.PlanePositionSequence = [place]
-        frames.append(frame)
-    data.PerFrameFunctionalGroupsSequence = frames
-    pixels = scan.array[:, :, ::-1].transpose(2, 1, 0).astype("<i2")
-    data.PixelData = np.ascontiguousarray(pixels).tobytes()
-    return data
