@@ -21,15 +21,18 @@ from factorizer_engine.protocol.errors import BadInputError
 
 FORMATS = "NIfTI, NRRD, MetaImage or DICOM"
 
+SERIES_MARK = "::"
+"""Between a DICOM folder and one of its series; no path of Windows holds it."""
+
 
 def read_scan(path: str | Path, series: str | None = None) -> Scan:
     """Read a scan.
 
     Args:
         path: A NIfTI (.nii, .nii.gz, .hdr/.img), NRRD (.nrrd, .nhdr) or MetaImage (.mha, .mhd)
-            file, a folder with a DICOM series, or a multi-frame DICOM file.
-        series: Which series of a DICOM folder: its UID, number or description. Needed only where
-            the folder holds several.
+            file, a folder with a DICOM series, a multi-frame DICOM file, or "FOLDER::SERIES".
+        series: Which series of a DICOM folder: its description, number or UID, here or in `path`.
+            Needed only where the folder holds several.
 
     Returns:
         The scan in RAS mm, named after the file or series; voxels in the type that the file stores.
@@ -38,7 +41,14 @@ def read_scan(path: str | Path, series: str | None = None) -> Scan:
         BadInputError: If there is nothing to read, it is damaged, no single volume of grey values,
             its voxels have no proper place, some are not finite, or it does not fit into memory.
     """
+    if series is None:
+        path, series = split_series(path)
     path = _existing(path)
+    if series is not None and not path.is_dir():
+        raise BadInputError(
+            f"{path.name} is a file; give it without '{SERIES_MARK}', which names a series of a "
+            "DICOM folder."
+        )
     with _permitted(path):
         scan = read_dicom_folder(path, series) if path.is_dir() else _read_file(path)
     check_finite(path.name, scan.array)
@@ -80,6 +90,18 @@ def _read_file(path: Path) -> Scan:
         f"{path.name} holds {content(path)} and is no scan; "
         f"give a {FORMATS} file, or a DICOM folder."
     )
+
+
+def split_series(path: str | Path) -> tuple[str | Path, str | None]:
+    """Folder and series of "FOLDER::SERIES"; the path itself and None if it names no series."""
+    parts = str(path).split(SERIES_MARK)
+    if len(parts) == 1 or Path(path).expanduser().exists():
+        return path, None
+    for count in range(len(parts) - 1, 1, -1):  # a folder may have the mark in its name, too
+        folder = SERIES_MARK.join(parts[:count])
+        if Path(folder).expanduser().exists():
+            return folder, SERIES_MARK.join(parts[count:])
+    return parts[0], SERIES_MARK.join(parts[1:])
 
 
 def _existing(path: str | Path) -> Path:

@@ -78,6 +78,45 @@ def test_several_series_are_listed_and_one_can_be_named(
     assert "no series called DWI" in refused(read_scan, tmp_path, series="DWI")
 
 
+def test_a_series_is_named_behind_its_folder(tmp_path, oblique_scan, write_dicom, refused):
+    other = oblique_scan.with_array(oblique_scan.array[::-1])
+    folder = tmp_path / "b::c"
+    write_dicom(folder, oblique_scan, description="FLAIR", number=3)
+    uid = write_dicom(folder, other, description="T1/T2::b=1000 post", number=2)
+    for name in (uid, "2", "T1/T2::b=1000 post", "t1/t2::B=1000 POST"):
+        np.testing.assert_array_equal(read_scan(f"{folder}::{name}").array, other.array)
+    assert read_scan(folder / "::3").name == "FLAIR"
+    assert "no series called DWI; it holds T1/T2" in refused(read_scan, f"{folder}::DWI")
+    assert "no series called ;" in refused(read_scan, f"{folder}::")
+    assert "does not exist" in refused(read_scan, tmp_path / "none::FLAIR")
+    file = next(folder.iterdir())
+    assert "is a file; give it without '::'" in refused(read_scan, f"{file}::3")
+
+
+def test_a_choice_of_series_is_told_by_names_that_each_has_alone(
+    tmp_path, oblique_scan, write_dicom, refused
+):
+    for array, description, number in (
+        (oblique_scan.array, "T1", 3),
+        (oblique_scan.array[::-1], "T1", 4),
+        (oblique_scan.array[:, ::-1], "", 5),
+        (oblique_scan.array[:, :, ::-1], "", 5),
+    ):
+        scan = oblique_scan.with_array(array)
+        write_dicom(tmp_path, scan, description=description, number=number)
+    message = refused(read_scan, tmp_path)
+    names = [part.split(" (")[0] for part in message.split("(", 1)[1].split("), ")][:4]
+    assert names[:2] == ["3", "4"]
+    found = [read_scan(f"{tmp_path}::{name}").array for name in names]
+    assert len({array.tobytes() for array in found}) == 4
+
+
+def test_the_series_that_is_proposed_is_the_largest(tmp_path, oblique_scan, write_dicom, refused):
+    write_dicom(tmp_path, oblique_scan, number=9)
+    write_dicom(tmp_path, oblique_scan, description="localiser", number=1, skip=range(3, 9))
+    assert f"such as '{tmp_path.name}::FLAIR'" in refused(read_scan, tmp_path)
+
+
 def test_a_single_localiser_image_beside_the_series_does_not_matter(
     tmp_path, oblique_scan, write_dicom
 ):

@@ -34,7 +34,7 @@ def read_dicom_folder(folder: Path, wanted: str | None = None) -> Scan:
         return _read_series(named_series(folder.name, found, wanted))
     chosen = [s for s in found if s.count > 1] or found
     if len(chosen) > 1:
-        example = own_name(chosen[0], found)
+        example = own_name(max(chosen, key=lambda s: s.count), found)
         raise BadInputError(
             f"{folder.name} holds {len(chosen)} series to choose from "
             f"({enumerate_series(found)}); name one, such as '{folder.name}::{example}', "
