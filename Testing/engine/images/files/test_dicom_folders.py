@@ -135,20 +135,29 @@ def test_a_single_image_and_its_copy_are_no_series(tmp_path, oblique_scan, write
     assert read_scan(tmp_path).shape == oblique_scan.shape
 
 
-@pytest.mark.parametrize("change", ["pixels", "position"])
-def test_two_images_under_one_identifier_are_refused(
-    tmp_path, oblique_scan, write_dicom, refused, change
-):
+def test_two_images_under_one_identifier_are_refused(tmp_path, oblique_scan, write_dicom, refused):
     write_dicom(tmp_path, oblique_scan)
     path = sorted(tmp_path.iterdir())[2]
     data = pydicom.dcmread(path)
-    if change == "pixels":
-        data.PixelData = data.PixelData[::-1]
-    else:
-        data.ImagePositionPatient[0] += 3
+    data.PixelData = data.PixelData[::-1]
     data.save_as(tmp_path / "copy.dcm")
     message = refused(read_scan, tmp_path)
     assert "one identifier" in message and "copy.dcm" in message and path.name in message
+
+
+def test_one_identifier_for_all_images_does_not_matter(tmp_path, oblique_scan, write_dicom):
+    write_dicom(tmp_path, oblique_scan, change=lambda data: setattr(data, "SOPInstanceUID", "1.2"))
+    np.testing.assert_array_equal(read_scan(tmp_path).array, oblique_scan.array)
+
+
+def test_a_folder_in_which_no_image_is_left_is_told(tmp_path, oblique_scan, write_dicom, refused):
+    write_dicom(tmp_path / "a", oblique_scan, uid="1.2.3", skip=range(5, 9))
+    write_dicom(tmp_path / "b", oblique_scan, uid="1.2.3", skip=range(5))
+    assert read_scan(tmp_path).shape == oblique_scan.shape
+    for path in (tmp_path / "b").iterdir():
+        path.write_bytes(b"")
+    assert "is empty" in refused(read_scan, tmp_path)
+    assert read_scan(tmp_path / "a").shape[2] == 5
 
 
 def test_copies_under_other_identifiers_are_told(tmp_path, oblique_scan, write_dicom, refused):

@@ -6,7 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from pydicom.uid import RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from engine.images.files.dicom_samples import compress, multi_frame, rescale
 from factorizer_engine.images.files import read_scan
@@ -146,6 +146,37 @@ def test_padding_in_ct_becomes_the_lowest_value_of_the_rest(tmp_path, scan, writ
     image[:5, 0] = False
     np.testing.assert_array_equal(found[image], scan.array[image] - 1024.0)
     assert (found[~image] == found[image].min()).all()
+
+
+@pytest.mark.parametrize("kind", ["Float", "DoubleFloat"])
+def test_padding_of_pixels_with_fractions_becomes_zero(tmp_path, scan, write_dicom, kind):
+    bits = 32 if kind == "Float" else 64
+
+    def change(data):
+        pixels = np.frombuffer(data.PixelData, "<i2").astype(f"<f{bits // 8}") + 0.25
+        pixels[:5] = -1e6
+        del data.PixelData
+        setattr(data, f"{kind}PixelData", pixels.tobytes())
+        setattr(data, f"{kind}PixelPaddingValue", -1e6)
+        data.BitsAllocated = data.BitsStored = bits
+        data.HighBit = bits - 1
+
+    write_dicom(tmp_path, scan, change=change)
+    expected = scan.array + 0.25
+    expected[:5, 0] = 0
+    np.testing.assert_array_equal(read_scan(tmp_path).array, expected)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_padding_is_known_however_headers_are_written(tmp_path, scan, write_dicom, syntax):
+    def change(data):
+        pixels = np.frombuffer(data.PixelData, "<i2").copy()
+        pixels[:5] = -2000
+        data.PixelData, data.file_meta.TransferSyntaxUID = pixels.tobytes(), syntax
+        data.add_new("PixelPaddingValue", "SS", -2000)
+
+    write_dicom(tmp_path, scan, change=change)
+    assert read_scan(tmp_path).array.min() == 0
 
 
 def test_padding_of_a_multi_frame_file_becomes_zero(tmp_path, scan):

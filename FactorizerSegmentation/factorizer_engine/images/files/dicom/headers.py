@@ -67,6 +67,12 @@ class Slice:
     spacing: tuple[float, float]
     complete: bool
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What copies of an image have in common; some programs give all images one identifier."""
+        place = None if self.position is None else tuple(np.round(self.position, 3).tolist())
+        return self.instance or self.file, self.frame, place
+
 
 @dataclass(frozen=True, eq=False)
 class Header:

@@ -133,11 +133,15 @@ def _transformation(data: pydicom.Dataset, frame: int) -> pydicom.Dataset:
 
 def _padding(data: pydicom.Dataset, stored: np.ndarray) -> np.ndarray:
     """Where stored values are padding: one value, or all from it to a second one."""
-    value = data.get("PixelPaddingValue")
-    if value is None or stored.dtype.kind == "f":
+    kind = "Float" if stored.dtype.kind == "f" else ""
+    kind = "DoubleFloat" if stored.dtype == np.float64 else kind
+    value = data.get(f"{kind}PixelPaddingValue")
+    if value is None:
         return np.zeros(stored.shape, dtype=bool)
-    limit = data.get("PixelPaddingRangeLimit")
-    ends = [_as_stored(data, int(end)) for end in (value, value if limit is None else limit)]
+    limit = data.get(f"{kind}PixelPaddingRangeLimit")
+    ends = [value, value if limit is None else limit]
+    if not kind:
+        ends = [_as_stored(data, int(end)) for end in ends]
     return (stored >= min(ends)) & (stored <= max(ends))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class Series:
     @property
     def count(self) -> int:
         """Number of images, not counting copies."""
-        return len({(item.instance or item.file, item.frame) for item in self.slices})
+        return len({item.identity for item in self.slices})
 
 
 def list_series(folder: str | Path) -> list[Series]:
@@ -72,14 +72,17 @@ def series_of(paths: Iterable[Path]) -> list[Series]:
     images = [header for header in headers if header.slices]
     if problems and not images:
         raise next(iter(problems.values()))
+    kinds = _kinds_by_folder(images)
+    anywhere = {kind for own in kinds.values() for kind in own if kind}
     for path in others:
-        kinds = {kind_of_name(image.path) for image in images if image.path.parent == path.parent}
-        if should_be_dicom(path, kinds):
+        if should_be_dicom(path, kinds.get(path.parent, anywhere)):
             problems[path] = _broken_copy(path)
     members = defaultdict(list)
     for header in images:
         members[str(header.data.get("SeriesInstanceUID", ""))].append(header)
-    series = [_series(uid, found, problems) for uid, found in members.items()]
+    series = [
+        _series(uid, found, _problems_for(found, kinds, problems)) for uid, found in members.items()
+    ]
     return sorted(series, key=lambda s: (int(s.number) if s.number.isdigit() else 10**9, s.title))
 
 
@@ -134,25 +137,43 @@ def _read_headers(
     return headers, problems, others
 
 
+def _kinds_by_folder(images: Sequence[Header]) -> dict[Path, set[str]]:
+    """What the names of images end with, in each folder that holds some."""
+    kinds: dict[Path, set[str]] = defaultdict(set)
+    for image in images:
+        kinds[image.path.parent].add(kind_of_name(image.path))
+    return dict(kinds)
+
+
+def _problems_for(
+    headers: Sequence[Header], folders: Collection[Path], problems: Mapping[Path, BadInputError]
+) -> list[BadInputError]:
+    """The problems with files beside those of a series, or in a folder where no image is left."""
+    own = {header.path.parent for header in headers}
+    return [
+        error
+        for path, error in problems.items()
+        if path.parent in own or path.parent not in folders
+    ]
+
+
 def _broken_copy(path: Path) -> BadInputError:
-    state = "is empty" if path.stat().st_size == 0 else "holds no DICOM image"
+    state = "is empty" if path.stat().st_size == 0 else "does not begin as DICOM files do"
     return BadInputError(
         f"{path.name} lies among DICOM images but {state}, as after a copy that broke off; "
         "copy the series again, or remove the file if it is no part of it."
     )
 
 
-def _series(uid: str, headers: Sequence[Header], problems: dict[Path, BadInputError]) -> Series:
+def _series(uid: str, headers: Sequence[Header], problems: Sequence[BadInputError]) -> Series:
     first = headers[0].data
-    folders = {header.path.parent for header in headers}
-    beside = [error for path, error in problems.items() if path.parent in folders]
     return Series(
         uid=uid,
         number=str(first.get("SeriesNumber") or ""),
         description=str(first.get("SeriesDescription") or "").strip(),
         modality=str(first.get("Modality") or ""),
         slices=tuple(item for header in headers for item in header.slices),
-        problems=(*beside, *_missing_parts(headers)),
+        problems=(*problems, *_missing_parts(headers)),
     )
 
 

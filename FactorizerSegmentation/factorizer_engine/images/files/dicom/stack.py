@@ -82,12 +82,12 @@ def _placed(title: str, slices: Sequence[Slice]) -> list[Placed]:
 
 def _without_copies(title: str, placed: Sequence[Placed]) -> list[Placed]:
     """Each image once, where files lie in the folder twice."""
-    found: dict[tuple[str, int], list[Placed]] = defaultdict(list)
+    found: dict[tuple[object, ...], list[Placed]] = defaultdict(list)
     for item in placed:
-        found[(item[0].instance or str(item[0].file), item[0].frame)].append(item)
-    for (first, place, _), *others in found.values():
-        for copy, its_place, _ in others:
-            if not np.allclose(place, its_place) or not same_pixels(title, first, copy):
+        found[item[0].identity].append(item)
+    for (first, _, _), *others in found.values():
+        for copy, _, _ in others:
+            if not same_pixels(title, first, copy):
                 raise BadInputError(
                     f"{title} holds two different images under one identifier "
                     f"({first.file.name} and {copy.file.name}); remove the wrong one, "
