@@ -15,12 +15,23 @@ WEIGHTS_SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 
 
 def inspect(
-    path: Annotated[Path, typer.Argument(help="A scan, a DICOM folder, a model or a checkpoint.")],
+    given: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH",
+            help="A scan, a DICOM folder (FOLDER::SERIES if it holds several), a model or a "
+            "checkpoint.",
+        ),
+    ],
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Say what a scan, a model or a checkpoint is."""
-    path = path.expanduser()
+    from factorizer_engine.images.files import SERIES_MARK
+
+    path = Path(given).expanduser()
+    if SERIES_MARK in given and not path.exists():
+        return _inspect_scan(given)
     if not path.exists():
         raise BadInputError(f"'{path}' does not exist.")
     if path.suffix.lower() in WEIGHTS_SUFFIXES:
@@ -31,7 +42,7 @@ def inspect(
         _inspect_scan(path)
 
 
-def _inspect_scan(path: Path) -> None:
+def _inspect_scan(path: Path | str) -> None:
     from factorizer_engine.images.files import read_scan
 
     scan = read_scan(path)

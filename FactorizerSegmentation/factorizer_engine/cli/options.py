@@ -23,8 +23,9 @@ Inputs = Annotated[
         "--input",
         "-i",
         metavar="CHANNEL=FILE",
-        help="A scan and the channel it is, once per channel. A file alone is matched by "
-        "its name; the only one that is left needs none.",
+        help="A scan and the channel it is, once per channel: a file, or a DICOM folder. Of a "
+        "folder with several series, FOLDER::SERIES names one by description, number or UID. "
+        "A file alone is matched by its name; the only one that is left needs none.",
     ),
 ]
 InputFolder = Annotated[

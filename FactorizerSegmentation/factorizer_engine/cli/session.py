@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -125,41 +125,43 @@ def open_session(
         yield Session(engine, choice, model, scans, files, Path(folder))
 
 
-def assign_inputs(inputs: Sequence[str], channels: Sequence[Channel]) -> dict[str, Path]:
-    """The file of each channel.
+def assign_inputs(inputs: Sequence[str], channels: Sequence[Channel]) -> dict[str, Path | str]:
+    """The file of each channel, or "FOLDER::SERIES" where one series of a folder is named.
 
     Args:
         inputs: Each "CHANNEL=FILE", with the channel's name or alias, or a "FILE" that is matched
-            to the channels that are left by its name.
+            to the channels that are left by its name; for FILE also FOLDER::SERIES.
         channels: What the model needs.
 
     Raises:
         BadInputError: If a channel is unknown, given twice or missing, or a name is ambiguous.
     """
     from factorizer_engine.images.checks import channel_named
+    from factorizer_engine.images.files import SERIES_MARK
     from factorizer_engine.protocol.matching import match_channels
 
-    assigned: dict[str, Path] = {}
-    unnamed: list[Path] = []
+    assigned: dict[str, Path | str] = {}
+    unnamed: list[str] = []
     for text in inputs:
         name, separator, file = text.partition("=")
-        if not separator or Path(text).exists():
-            unnamed.append(Path(text))
+        if not separator or SERIES_MARK in name or Path(text).exists():
+            unnamed.append(text)
             continue
         channel = channel_named(name.strip(), channels)
         if channel in assigned:
             raise BadInputError(f"The channel {channel} is given twice; give it once.")
         if not file.strip():
             raise BadInputError(f"The channel {channel} is given without a file.")
-        assigned[channel] = Path(file.strip()).expanduser()
+        assigned[channel] = _location(file.strip())
     left = [channel for channel in channels if channel.name not in assigned]
     if unnamed and not left:
         raise BadInputError(
             f"There are more files than the model's {len(channels)} channels; "
-            f"'{unnamed[0].name}' is left over."
+            f"'{Path(unnamed[0]).name}' is left over."
         )
     if unnamed:
-        assigned.update(match_channels(unnamed, left))
+        matched = match_channels(unnamed, left)
+        assigned.update({name: _location(text) for name, text in matched.items()})
     missing = [channel.name for channel in channels if channel.name not in assigned]
     if missing:
         raise BadInputError(
@@ -167,6 +169,14 @@ def assign_inputs(inputs: Sequence[str], channels: Sequence[Channel]) -> dict[st
             f"the model needs {_enumerate([channel.name for channel in channels])}."
         )
     return {channel.name: assigned[channel.name] for channel in channels}
+
+
+def _location(text: str) -> Path | str:
+    """The file; text that names a series of a folder stays as it is, since it is no path."""
+    from factorizer_engine.images.files import SERIES_MARK
+
+    path = Path(text).expanduser()
+    return text if SERIES_MARK in text and not path.exists() else path
 
 
 def _candidates(inputs: Sequence[str], folder: Path | None) -> list[str]:
@@ -192,7 +202,7 @@ def _only_family(engine: EngineClient) -> str:
     return families[0]
 
 
-def _read_scans(paths: dict[str, Path]) -> dict[str, Scan]:
+def _read_scans(paths: Mapping[str, Path | str]) -> dict[str, Scan]:
     from factorizer_engine.images.checks import check_scan
     from factorizer_engine.images.files import read_scans
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated
@@ -72,6 +73,7 @@ TERMINAL = Terminal()
 
 def _set_quiet(value: bool) -> bool:
     TERMINAL.quiet = value
+    logging.getLogger("factorizer_engine").setLevel(logging.ERROR if value else logging.NOTSET)
     return value
 
 

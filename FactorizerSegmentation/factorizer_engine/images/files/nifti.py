@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from pathlib import Path
 from typing import cast
@@ -10,6 +11,7 @@ import nibabel as nib
 import numpy as np
 
 from factorizer_engine.images.checks import check_affine, check_shape, check_type
+from factorizer_engine.images.files.nifti_place import voxel_to_world
 from factorizer_engine.images.files.recognition import (
     UNKNOWN,
     content,
@@ -20,12 +22,14 @@ from factorizer_engine.images.files.recognition import (
     nifti_header,
     scan_name,
 )
+from factorizer_engine.images.geometry import Grid
+from factorizer_engine.images.orientation import nearest_rotation
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import written_atomically
+from factorizer_engine.protocol.triples import triple
 
-#: Millimetres per unit of length, by NIfTI code (metres and micrometres; anything else means mm).
-_UNITS = {1: 1000.0, 3: 0.001}
+_log = logging.getLogger(__name__)
 
 _READ_ERRORS = (
     OSError,
@@ -38,6 +42,19 @@ _READ_ERRORS = (
 )
 
 
+def _tolerant(kind: type[nib.Nifti1Pair]) -> type[nib.Nifti1Pair]:
+    """The same kind of image, which nibabel opens even if the quaternion is too long."""
+    endless = {"quaternion_threshold": np.inf}
+    header = type(kind.header_class.__name__, (kind.header_class,), endless)
+    return type(kind.__name__, (kind,), {"header_class": header})
+
+
+_TOLERANT_KINDS = [
+    _tolerant(kind) for kind in (nib.Nifti1Image, nib.Nifti1Pair, nib.Nifti2Image, nib.Nifti2Pair)
+]
+"""Their own affine is not used; see `voxel_to_world`."""
+
+
 def read_nifti(path: Path) -> Scan:
     """Read a NIfTI file; float64 voxels become float32.
 
@@ -45,6 +62,56 @@ def read_nifti(path: Path) -> Scan:
         BadInputError: If it is damaged, of another format, or no single volume of grey values with
             a proper place that fits into memory.
     """
+    image = _open(path)
+    shape = _shape(image)
+    check_type(path.name, image.get_data_dtype())
+    check_shape(path.name, shape)
+    affine = _affine(path, image)
+    return Scan.of(_voxels(path, image, shape), affine, scan_name(path))
+
+
+def read_nifti_volumes(path: Path) -> list[Scan]:
+    """Read the volumes that a four-dimensional NIfTI file holds one after another.
+
+    Raises:
+        BadInputError: As `read_nifti`, but for a fourth axis.
+    """
+    image = _open(path)
+    shape = _shape(image)
+    if len(shape) != 4:
+        return [read_nifti(path)]
+    check_type(path.name, image.get_data_dtype())
+    check_shape(path.name, shape[:3])
+    check_shape(path.name, (*shape[:2], shape[2] * shape[3]))
+    affine, voxels = _affine(path, image), _voxels(path, image, shape)
+    return [Scan.of(voxels[..., index], affine, scan_name(path)) for index in range(shape[3])]
+
+
+def write_nifti(scan: Scan, path: str | Path) -> None:
+    """Write a scan as NIfTI-1, compressed if the name ends with .nii.gz.
+
+    The sform and the qform, both of code 1 (scanner), hold the affine. Axes that are sheared are in
+    the sform alone, and the qform is the nearest rectangular grid around the same centre: ITK, and
+    so Slicer, refuse a sheared sform without a qform, and take the qform otherwise. Voxels keep
+    their type, but for those that not every NIfTI reader knows: boolean becomes uint8, float16
+    float32, and 64-bit integers become int32, or float64 where that is too small.
+
+    Raises:
+        BadInputError: If the name ends otherwise or the file cannot be written.
+    """
+    path = Path(path)
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        raise BadInputError(f"{path.name} must end with .nii or .nii.gz.")
+    image = nib.Nifti1Image(_portable(scan.array), None)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(scan.affine, code=1)
+    image.set_qform(_rectangular(scan, path.name) if scan.grid.is_sheared else scan.affine, code=1)
+    with written_atomically(path) as temporary:
+        nib.save(image, temporary)
+
+
+def _open(path: Path) -> nib.AnalyzeImage:
+    """The image with its header, before its voxels are read."""
     if path.name.lower().endswith(".gz") != is_gzip(path):
         raise mislabelled(path, "compressed NIfTI" if path.suffix == ".gz" else "NIfTI")
     if path.name.lower().endswith((".nii", ".nii.gz")):
@@ -56,79 +123,57 @@ def read_nifti(path: Path) -> Scan:
         if (header["pixdim"][1 : dimensions + 1] == 0).any():
             check_affine(path.name, np.zeros((4, 4)))
     try:
-        image = cast(nib.Nifti1Image, nib.load(path, mmap=False))
+        for kind in _TOLERANT_KINDS:
+            if kind.path_maybe_image(str(path))[0]:
+                return kind.from_filename(path, mmap=False)
+        return cast(nib.AnalyzeImage, nib.load(path, mmap=False))
     except _READ_ERRORS as error:
         raise damaged(path, error) from error
+
+
+def _shape(image: nib.AnalyzeImage) -> tuple[int, ...]:
+    """Number of voxels along each axis, without axes of length one that follow the third."""
     shape = image.shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
-    check_type(path.name, image.get_data_dtype())
-    check_shape(path.name, shape)
-    affine = _affine(path.name, image)
+    return shape
+
+
+def _affine(path: Path, image: nib.AnalyzeImage) -> np.ndarray:
+    """Voxel to RAS mm."""
+    holder = image.file_map.get("header", image.file_map["image"])
+    header = nifti_header(Path(str(holder.filename)))
+    if header is None:  # Analyze, which has no codes either
+        header = nib.Nifti1Header()
+        header["pixdim"][1:4] = image.header["pixdim"][1:4]
+    return voxel_to_world(path.name, header, _shape(image)[:3])
+
+
+def _voxels(path: Path, image: nib.AnalyzeImage, shape: tuple[int, ...]) -> np.ndarray:
+    """All voxels in native byte order and, for float64, as float32."""
     try:
         array = np.asanyarray(image.dataobj).reshape(shape, order="F")
     except _READ_ERRORS as error:
         raise damaged(path, error) from error
     if array.dtype == np.float64:
         array = array.astype(np.float32)
-    return Scan.of(array.astype(array.dtype.newbyteorder("="), copy=False), affine, scan_name(path))
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def write_nifti(scan: Scan, path: str | Path) -> None:
-    """Write a scan as NIfTI-1, compressed if the name ends with .nii.gz.
-
-    The sform (code 1, scanner) holds the affine. So does the qform, with the same code, unless axes
-    are sheared, which it cannot express; its code is 0 then. Voxels keep their type, but for those
-    that not every NIfTI reader knows: boolean becomes uint8, float16 float32, and 64-bit integers
-    become int32, or float64 where that is too small.
-
-    Raises:
-        BadInputError: If the name ends otherwise or the file cannot be written.
-    """
-    path = Path(path)
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
-        raise BadInputError(f"{path.name} must end with .nii or .nii.gz.")
-    image = nib.Nifti1Image(_portable(scan.array), None)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(scan.affine, code=1)
-    image.set_qform(scan.affine, code=0 if scan.grid.is_sheared else 1)
-    with written_atomically(path) as temporary:
-        nib.save(image, temporary)
-
-
-def _affine(name: str, image: nib.Nifti1Image) -> np.ndarray:
-    """Voxel to RAS mm: the sform, or the qform where there is no usable sform.
-
-    A header with neither code says nothing but voxel sizes; NIfTI-1 then lets i, j, k run to the
-    right, to the front and up from the origin (its "method 1"), as ITK and so Slicer do.
-    """
-    header = image.header
-    if not isinstance(header, nib.Nifti1Header):
-        affine = image.affine
-    else:
-        sform, sform_code = header.get_sform(coded=True)
-        try:
-            qform, qform_code = header.get_qform(coded=True)
-        except nib.spatialimages.HeaderDataError:
-            qform, qform_code = None, 0
-        if sform_code > 0 and (_is_regular(sform) or not qform_code):
-            affine = sform
-        elif qform_code > 0 and qform is not None:
-            affine = qform
-        else:
-            affine = np.diag([*(float(z) for z in header.get_zooms()[:3]), 1.0])
-        scale = _UNITS.get(int(header["xyzt_units"]) & 7, 1.0)
-        affine = np.diag([scale, scale, scale, 1.0]) @ affine
-    check_affine(name, affine)
-    return np.asarray(affine, dtype=np.float64)
-
-
-def _is_regular(affine: np.ndarray) -> bool:
-    try:
-        check_affine("", affine)
-    except BadInputError:
-        return False
-    return True
+def _rectangular(scan: Scan, name: str) -> np.ndarray:
+    """The affine with axes at right angles that is nearest to the scan's; says how near it is."""
+    affine, spatial = scan.affine.copy(), Grid(triple(scan.shape[:3]), scan.affine)
+    affine[:3, :3] = nearest_rotation(affine[:3, :3] / spatial.spacing) * spatial.spacing
+    centre = (np.asarray(spatial.shape) - 1) / 2
+    affine[:3, 3] += (scan.affine[:3, :3] - affine[:3, :3]) @ centre
+    straight = Grid(spatial.shape, affine)
+    away = np.linalg.norm(straight.corners() - spatial.corners(), axis=1).max()
+    _log.warning(
+        "%s has sheared axes, which ITK and Slicer do not read from NIfTI; they show it up to "
+        "%.2g mm away, whereas NRRD keeps its place.",
+        *(name, away),
+    )
+    return affine
 
 
 def _portable(array: np.ndarray) -> np.ndarray:

@@ -6,13 +6,14 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from factorizer_engine.images.checks import check_finite
 from factorizer_engine.images.files.dicom import is_dicom_file, read_dicom_file, read_dicom_folder
 from factorizer_engine.images.files.itk import read_itk
-from factorizer_engine.images.files.nifti import read_nifti
+from factorizer_engine.images.files.nifti import read_nifti, read_nifti_volumes
 from factorizer_engine.images.files.recognition import ITK_SUFFIXES, NIFTI_SUFFIXES, content
 from factorizer_engine.images.parallel import in_parallel
 from factorizer_engine.images.scan import Scan
@@ -20,15 +21,18 @@ from factorizer_engine.protocol.errors import BadInputError
 
 FORMATS = "NIfTI, NRRD, MetaImage or DICOM"
 
+SERIES_MARK = "::"
+"""Between a DICOM folder and one of its series; no path of Windows holds it."""
+
 
 def read_scan(path: str | Path, series: str | None = None) -> Scan:
     """Read a scan.
 
     Args:
         path: A NIfTI (.nii, .nii.gz, .hdr/.img), NRRD (.nrrd, .nhdr) or MetaImage (.mha, .mhd)
-            file, a folder with a DICOM series, or a multi-frame DICOM file.
-        series: Which series of a DICOM folder: its UID, number or description. Needed only where
-            the folder holds several.
+            file, a folder with a DICOM series, a multi-frame DICOM file, or "FOLDER::SERIES".
+        series: Which series of a DICOM folder: its description, number or UID, here or in `path`.
+            Needed only where the folder holds several.
 
     Returns:
         The scan in RAS mm, named after the file or series; voxels in the type that the file stores.
@@ -37,15 +41,35 @@ def read_scan(path: str | Path, series: str | None = None) -> Scan:
         BadInputError: If there is nothing to read, it is damaged, no single volume of grey values,
             its voxels have no proper place, some are not finite, or it does not fit into memory.
     """
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise BadInputError(f"{path} does not exist; check the path.")
-    try:
+    if series is None:
+        path, series = split_series(path)
+    path = _existing(path)
+    if series is not None and not path.is_dir():
+        raise BadInputError(
+            f"{path.name} is a file; give it without '{SERIES_MARK}', which names a series of a "
+            "DICOM folder."
+        )
+    with _permitted(path):
         scan = read_dicom_folder(path, series) if path.is_dir() else _read_file(path)
-    except PermissionError as error:
-        raise BadInputError(f"{path} may not be read; check its permissions.") from error
     check_finite(path.name, scan.array)
     return scan
+
+
+def read_volumes(path: str | Path) -> list[Scan]:
+    """Read the volumes of a four-dimensional NIfTI file, or the one scan of any other.
+
+    Raises:
+        BadInputError: As `read_scan`.
+    """
+    path = _existing(path)
+    if path.is_dir() or not path.name.lower().endswith(NIFTI_SUFFIXES):
+        return [read_scan(path)]
+    with _permitted(path):
+        _check_content(path)
+        volumes = read_nifti_volumes(path)
+    for volume in volumes:
+        check_finite(path.name, volume.array)
+    return volumes
 
 
 def read_scans(paths: Mapping[str, str | Path]) -> dict[str, Scan]:
@@ -54,8 +78,7 @@ def read_scans(paths: Mapping[str, str | Path]) -> dict[str, Scan]:
 
 
 def _read_file(path: Path) -> Scan:
-    if path.stat().st_size == 0:
-        raise BadInputError(f"{path.name} is empty; export or copy it again.")
+    _check_content(path)
     name = path.name.lower()
     if name.endswith(NIFTI_SUFFIXES):
         return read_nifti(path)
@@ -67,3 +90,36 @@ def _read_file(path: Path) -> Scan:
         f"{path.name} holds {content(path)} and is no scan; "
         f"give a {FORMATS} file, or a DICOM folder."
     )
+
+
+def split_series(path: str | Path) -> tuple[str | Path, str | None]:
+    """Folder and series of "FOLDER::SERIES"; the path itself and None if it names no series."""
+    parts = str(path).split(SERIES_MARK)
+    if len(parts) == 1 or Path(path).expanduser().exists():
+        return path, None
+    for count in range(len(parts) - 1, 1, -1):  # a folder may have the mark in its name, too
+        folder = SERIES_MARK.join(parts[:count])
+        if Path(folder).expanduser().exists():
+            return folder, SERIES_MARK.join(parts[count:])
+    return parts[0], SERIES_MARK.join(parts[1:])
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise BadInputError(f"{path} does not exist; check the path.")
+    return path
+
+
+@contextmanager
+def _permitted(path: Path) -> Iterator[None]:
+    """Refuse in a sentence what may not be read."""
+    try:
+        yield
+    except PermissionError as error:
+        raise BadInputError(f"{path} may not be read; check its permissions.") from error
+
+
+def _check_content(path: Path) -> None:
+    if path.stat().st_size == 0:
+        raise BadInputError(f"{path.name} is empty; export or copy it again.")

@@ -5,19 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
 
-import nibabel as nib
 import numpy as np
 import torch
-from nibabel.filebasedimages import ImageFileError
 from torch import Tensor
 
 from factorizer_engine.bundles.settings import Preprocessing
-from factorizer_engine.images.files import read_scan
+from factorizer_engine.images.files import read_scan, read_volumes
 from factorizer_engine.images.preprocessing import Preprocessor
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
@@ -28,7 +24,7 @@ from factorizer_engine.training.config import PreprocessingSection
 from factorizer_engine.training.data.dataset import Case, Dataset
 
 _POINTS_PER_REGION = 20_000
-_VERSION = 2
+_VERSION = 3
 UNKNOWN = -1.0
 """What masks of a training window hold in voxels that are to be ignored."""
 
@@ -69,24 +65,9 @@ def read_channels(case: Case) -> list[Scan]:
     Raises:
         BadInputError: If a file cannot be read.
     """
-    if len(case.images) > 1 or not _is_four_dimensional(case.images[0]):
+    if len(case.images) > 1:
         return [read_scan(path) for path in case.images]
-    path = case.images[0]
-    try:
-        image = cast(nib.Nifti1Image, nib.load(path))
-        array = np.asarray(image.dataobj)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise BadInputError(f"{path} is damaged; copy it again.", str(error)) from error
-    return [Scan.of(array[..., c], image.affine, path.name) for c in range(array.shape[-1])]
-
-
-def _is_four_dimensional(path: Path) -> bool:
-    if not path.name.endswith((".nii", ".nii.gz")):
-        return False
-    try:
-        return len(cast(nib.Nifti1Image, nib.load(path)).shape) == 4
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError):
-        return False
+    return read_volumes(case.images[0])
 
 
 def region_masks(label: np.ndarray, regions: dict[str, tuple[int, ...]]) -> np.ndarray:

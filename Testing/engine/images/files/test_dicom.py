@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
+from engine.images.files.dicom_samples import multi_frame
 from factorizer_engine.images.files import read_scan
 from factorizer_engine.images.files.dicom import list_series
 from factorizer_engine.images.scan import Scan
@@ -76,6 +76,45 @@ def test_several_series_are_listed_and_one_can_be_named(
     for name in (uid, "2", "T1 post"):
         np.testing.assert_array_equal(read_scan(tmp_path, series=name).array, other.array)
     assert "no series called DWI" in refused(read_scan, tmp_path, series="DWI")
+
+
+def test_a_series_is_named_behind_its_folder(tmp_path, oblique_scan, write_dicom, refused):
+    other = oblique_scan.with_array(oblique_scan.array[::-1])
+    folder = tmp_path / "b::c"
+    write_dicom(folder, oblique_scan, description="FLAIR", number=3)
+    uid = write_dicom(folder, other, description="T1/T2::b=1000 post", number=2)
+    for name in (uid, "2", "T1/T2::b=1000 post", "t1/t2::B=1000 POST"):
+        np.testing.assert_array_equal(read_scan(f"{folder}::{name}").array, other.array)
+    assert read_scan(folder / "::3").name == "FLAIR"
+    assert "no series called DWI; it holds T1/T2" in refused(read_scan, f"{folder}::DWI")
+    assert "no series called ;" in refused(read_scan, f"{folder}::")
+    assert "does not exist" in refused(read_scan, tmp_path / "none::FLAIR")
+    file = next(folder.iterdir())
+    assert "is a file; give it without '::'" in refused(read_scan, f"{file}::3")
+
+
+def test_a_choice_of_series_is_told_by_names_that_each_has_alone(
+    tmp_path, oblique_scan, write_dicom, refused
+):
+    for array, description, number in (
+        (oblique_scan.array, "T1", 3),
+        (oblique_scan.array[::-1], "T1", 4),
+        (oblique_scan.array[:, ::-1], "", 5),
+        (oblique_scan.array[:, :, ::-1], "", 5),
+    ):
+        scan = oblique_scan.with_array(array)
+        write_dicom(tmp_path, scan, description=description, number=number)
+    message = refused(read_scan, tmp_path)
+    names = [part.split(" (")[0] for part in message.split("(", 1)[1].split("), ")][:4]
+    assert names[:2] == ["3", "4"]
+    found = [read_scan(f"{tmp_path}::{name}").array for name in names]
+    assert len({array.tobytes() for array in found}) == 4
+
+
+def test_the_series_that_is_proposed_is_the_largest(tmp_path, oblique_scan, write_dicom, refused):
+    write_dicom(tmp_path, oblique_scan, number=9)
+    write_dicom(tmp_path, oblique_scan, description="localiser", number=1, skip=range(3, 9))
+    assert f"such as '{tmp_path.name}::FLAIR'" in refused(read_scan, tmp_path)
 
 
 def test_a_single_localiser_image_beside_the_series_does_not_matter(
@@ -187,38 +226,3 @@ def test_a_multi_frame_file_is_read_with_the_places_of_its_frames(tmp_path, obli
         scan = read_scan(path)
         np.testing.assert_array_equal(scan.array, oblique_scan.array)
         np.testing.assert_allclose(scan.affine, oblique_scan.affine, atol=1e-6)
-
-
-def multi_frame(scan: Scan) -> pydicom.Dataset:
-    """An enhanced MR image whose frames are stored from last to first."""
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ scan.affine
-    axes = lps[:3, :3] / np.asarray(scan.spacing)
-    data = pydicom.Dataset()
-    data.file_meta = pydicom.dataset.FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    data.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedMRImageStorage
-    data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    data.SOPClassUID = pydicom.uid.EnhancedMRImageStorage
-    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID
-    data.SeriesInstanceUID, data.SeriesDescription, data.Modality = generate_uid(), "T2", "MR"
-    data.Columns, data.Rows, data.NumberOfFrames = scan.shape
-    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
-    orientation, measures = pydicom.Dataset(), pydicom.Dataset()
-    orientation.ImageOrientationPatient = [f"{v:.10f}" for v in (*axes[:, 0], *axes[:, 1])]
-    measures.PixelSpacing = [f"{scan.spacing[1]:.8f}", f"{scan.spacing[0]:.8f}"]
-    measures.SliceThickness = f"{scan.spacing[2]:.6f}"
-    shared = pydicom.Dataset()
-    shared.PlaneOrientationSequence = [orientation]
-    shared.PixelMeasuresSequence = [measures]
-    data.SharedFunctionalGroupsSequence = [shared]
-    frames = []
-    for index in reversed(range(scan.shape[2])):
-        place, frame = pydicom.Dataset(), pydicom.Dataset()
-        place.ImagePositionPatient = [f"{v:.8f}" for v in lps[:3, 3] + lps[:3, 2] * index]
-        frame.PlanePositionSequence = [place]
-        frames.append(frame)
-    data.PerFrameFunctionalGroupsSequence = frames
-    pixels = scan.array[:, :, ::-1].transpose(2, 1, 0).astype("<i2")
-    data.PixelData = np.ascontiguousarray(pixels).tobytes()
-    return data

@@ -5,8 +5,9 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
-from engine.images.files.samples import nifti_bytes, save_nifti
+from engine.images.files.samples import nifti_bytes, save_itk, save_nifti
 from factorizer_engine.images.files import read_scan, write_nifti
 from factorizer_engine.images.scan import Scan
 
@@ -20,7 +21,7 @@ def test_big_endian_and_scaled_nifti_are_read(tmp_path):
     np.testing.assert_array_equal(scan.array.ravel(order="F"), 2.0 * values + 5)
 
 
-def test_the_sform_counts_before_the_qform_and_the_qform_where_there_is_no_sform(tmp_path):
+def test_the_sform_of_the_scanner_counts_before_the_qform_and_the_qform_where_it_is_alone(tmp_path):
     rows = {
         "srow_x": [2, 0, 0, 1],
         "srow_y": [0, 2, 0, 2],
@@ -38,9 +39,9 @@ def test_a_singular_sform_gives_way_to_the_qform(tmp_path):
     assert read_scan(tmp_path / "a.nii").affine[1, 3] == 9.0
 
 
-def test_without_any_orientation_axes_run_right_front_and_up_as_in_itk(tmp_path):
+def test_without_any_orientation_axes_run_left_back_and_up_as_in_itk(tmp_path):
     (tmp_path / "a.nii").write_bytes(nifti_bytes(pixdim=[1, 2, 3, 4, 0, 0, 0, 0]))
-    np.testing.assert_array_equal(read_scan(tmp_path / "a.nii").affine, np.diag([2, 3, 4, 1]))
+    np.testing.assert_array_equal(read_scan(tmp_path / "a.nii").affine, np.diag([-2, -3, 4, 1]))
 
 
 def test_lengths_in_metres_become_millimetres(tmp_path):
@@ -68,13 +69,37 @@ def test_nifti_keeps_voxels_place_and_type(tmp_path, oblique_scan, ending, kind)
     np.testing.assert_allclose(image.get_qform(), scan.affine, atol=1e-4)
 
 
-def test_nifti_of_a_sheared_grid_keeps_the_shear_in_the_sform_alone(tmp_path, oblique_scan):
+def test_nifti_of_a_sheared_grid_keeps_the_shear_in_the_sform_alone(tmp_path, oblique_scan, caplog):
     shear = np.eye(4)
     shear[0, 1] = 0.3
     write_nifti(Scan.of(oblique_scan.array, shear @ oblique_scan.affine), tmp_path / "a.nii.gz")
     image = nib.load(tmp_path / "a.nii.gz")
-    assert image.header["qform_code"] == 0
+    assert image.header["qform_code"] == 1
     np.testing.assert_allclose(image.affine, shear @ oblique_scan.affine, atol=1e-5)
+    qform, centre = image.get_qform(), [4.5, 5.5, 4, 1]
+    np.testing.assert_allclose(qform @ centre, image.affine @ centre, atol=1e-4)
+    assert not Scan.of(oblique_scan.array, qform).grid.is_sheared
+    np.testing.assert_allclose(nib.affines.voxel_sizes(qform), image.header.get_zooms(), rtol=1e-5)
+    assert "sheared axes" in caplog.text
+
+
+@pytest.mark.parametrize("shear", [0.0005, 0.002, 0.3])
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_itk_opens_the_result_of_a_sheared_scan(tmp_path, oblique_scan, shear, ending):
+    matrix = np.eye(4)
+    matrix[0, 1] = shear
+    save_itk(Scan.of(oblique_scan.array, matrix @ oblique_scan.affine), tmp_path / f"a{ending}")
+    scan = read_scan(tmp_path / f"a{ending}")
+    for array in (scan.array, np.stack([scan.array] * 2, axis=-1)):
+        write_nifti(Scan.of(array, scan.affine), tmp_path / "result.nii.gz")
+        image = sitk.ReadImage(str(tmp_path / "result.nii.gz"))
+        centre = [(n - 1) / 2 for n in scan.shape]
+        there = np.array(
+            image.TransformContinuousIndexToPhysicalPoint(centre + [0] * (array.ndim - 3))
+        )
+        np.testing.assert_allclose(
+            there[:3] * [-1, -1, 1], (scan.affine @ [*centre, 1])[:3], atol=1e-2
+        )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,194 @@
+"""The headers of DICOM files, and the images that they describe."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, MediaStorageDirectoryStorage
+
+from factorizer_engine.images.files.recognition import UNKNOWN, content
+from factorizer_engine.protocol.errors import BadInputError
+
+# pydicom's warnings would reach the user's terminal; what cannot be read is raised and reported.
+logging.getLogger("pydicom").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", module="pydicom")
+
+_TAGS = [
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesDescription",
+    "SeriesNumber",
+    "Modality",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "BitsAllocated",
+    "NumberOfFrames",
+    "PixelSpacing",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "ConcatenationUID",
+    "InConcatenationTotalNumber",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One image of a series: a file, or one frame of a multi-frame file.
+
+    Attributes:
+        file: Where its pixels are.
+        frame: Index of the frame in that file.
+        instance: What the file calls itself (SOP Instance UID); "" if it does not.
+        shape: Columns and rows.
+        samples: Values per pixel; more than one means colour.
+        position: Centre of the first pixel in mm LPS, or None if the file does not say.
+        orientation: Directions of a row and of a column, (2, 3) in LPS, or None.
+        spacing: Distance of columns and of rows in mm.
+        complete: False if the file is too short for its pixels.
+    """
+
+    file: Path
+    frame: int
+    instance: str
+    shape: tuple[int, int]
+    samples: int
+    position: np.ndarray | None
+    orientation: np.ndarray | None
+    spacing: tuple[float, float]
+    complete: bool
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What copies of an image have in common; some programs give all images one identifier."""
+        place = None if self.position is None else tuple(np.round(self.position, 3).tolist())
+        return self.instance or self.file, self.frame, place
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """What a DICOM file says of itself.
+
+    Attributes:
+        path: The file.
+        data: Its elements, without pixels.
+        slices: The images in it; none in a report or a directory.
+    """
+
+    path: Path
+    data: pydicom.Dataset
+    slices: tuple[Slice, ...]
+
+
+def is_dicom_file(path: Path) -> bool:
+    """Whether the file carries the DICOM prefix."""
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def read_header(path: Path) -> Header | None:
+    """The header of a file; None if it is no DICOM file.
+
+    Raises:
+        BadInputError: If it is one, but damaged or cut short before its pixels.
+    """
+    try:
+        with path.open("rb") as file:
+            data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+            rest = path.stat().st_size - file.tell()
+        if not data.get("Rows") or not data.get("Columns"):
+            if _should_hold_image(data):
+                raise EOFError("the header ends before the size of the image")
+            return Header(path, data, ())
+        return Header(path, data, tuple(_slices(path, data, rest >= _pixel_bytes(data))))
+    except InvalidDicomError:
+        return None
+    except PermissionError:
+        raise
+    except Exception as error:  # pydicom decodes late, and fails in many ways on broken values
+        raise BadInputError(
+            f"{path.name} is a damaged DICOM file; copy or export the series again.", repr(error)
+        ) from error
+
+
+def kind_of_name(path: Path) -> str:
+    """The ending of a file's name, ".dcm" say; "" if it has none, or a number as UIDs have."""
+    ending = path.suffix.lower()
+    return ending if any(letter.isalpha() for letter in ending) else ""
+
+
+def should_be_dicom(path: Path, kinds: set[str]) -> bool:
+    """Whether a file that is no DICOM file stands where one should, as after a broken copy.
+
+    Args:
+        path: The file.
+        kinds: What the names of the images beside it end with, see `kind_of_name`.
+    """
+    kind = kind_of_name(path)
+    if path.name.startswith(".") or kind not in kinds:
+        return False
+    return bool(kind) or UNKNOWN in content(path)
+
+
+def _should_hold_image(data: pydicom.Dataset) -> bool:
+    """Whether a file of this class has an image; also if it ends before it names its class."""
+    named = UID(str(data.file_meta.get("MediaStorageSOPClassUID") or data.get("SOPClassUID") or ""))
+    cut = "SOPClassUID" not in data and named != MediaStorageDirectoryStorage
+    return cut or "Image Storage" in named.name
+
+
+def _pixel_bytes(header: pydicom.Dataset) -> int:
+    """Length of the pixel data; 0 where it is compressed and cannot be foreseen."""
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    if syntax is None or syntax.is_encapsulated or syntax.is_deflated:
+        return 0
+    values = header.Rows * header.Columns * int(header.get("SamplesPerPixel") or 1)
+    return values * int(header.get("NumberOfFrames") or 1) * header.get("BitsAllocated", 8) // 8
+
+
+def _slices(path: Path, header: pydicom.Dataset, complete: bool) -> list[Slice]:
+    """One slice per frame; geometry from the frame, else what frames share, else the file."""
+    shared = list(header.get("SharedFunctionalGroupsSequence") or [])
+    frames = list(header.get("PerFrameFunctionalGroupsSequence") or [])
+    count = int(header.get("NumberOfFrames") or 1)
+    slices = []
+    for index in range(count):
+        groups = ([frames[index]] if index < len(frames) else []) + shared
+        position = _value("ImagePositionPatient", "PlanePositionSequence", groups, header)
+        orientation = _value("ImageOrientationPatient", "PlaneOrientationSequence", groups, header)
+        spacing = _value("PixelSpacing", "PixelMeasuresSequence", groups, header)
+        rows, columns = spacing.reshape(2) if spacing is not None else (0.0, 0.0)
+        slices.append(
+            Slice(
+                file=path,
+                frame=index,
+                instance=str(header.get("SOPInstanceUID") or ""),
+                shape=(int(header.Columns), int(header.Rows)),
+                samples=int(header.get("SamplesPerPixel") or 1),
+                position=None if position is None else position.reshape(3),
+                orientation=None if orientation is None else orientation.reshape(2, 3),
+                spacing=(float(columns), float(rows)),
+                complete=complete,
+            )
+        )
+    return slices
+
+
+def _value(
+    keyword: str, sequence: str, groups: list[pydicom.Dataset], header: pydicom.Dataset
+) -> np.ndarray | None:
+    for group in groups:
+        macro = group.get(sequence)
+        if macro and macro[0].get(keyword) is not None:
+            return np.asarray(macro[0].get(keyword), dtype=np.float64)
+    value = header.get(keyword)
+    return None if value is None else np.asarray(value, dtype=np.float64)

@@ -1,0 +1,153 @@
+"""The pixels of DICOM images, as the numbers that they stand for."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+from pydicom.pixels import apply_modality_lut
+from pydicom.uid import UID, MRImageStorage
+
+from factorizer_engine.images.files.dicom.headers import Slice
+from factorizer_engine.protocol.errors import BadInputError
+
+#: What says how stored values are packed; enough to decode them.
+_PACKING = (
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelData",
+)
+
+
+def read_voxels(title: str, modality: str, slices: Sequence[Slice]) -> np.ndarray:
+    """The values of images, float32 (columns, rows, slices).
+
+    Stored values are rescaled as each frame says. Padding, which is no image, becomes 0, which
+    counts as outside of the patient, or in CT the lowest value of the rest, which is air.
+
+    Args:
+        title: What to call the series in messages.
+        modality: Such as "MR".
+        slices: Images of one size.
+
+    Raises:
+        BadInputError: If a file is damaged, or compressed in an unknown way.
+    """
+    columns, rows = slices[0].shape
+    volume = np.empty((len(slices), rows, columns), dtype=np.float32)
+    padded = np.zeros(volume.shape, dtype=bool)
+    places = defaultdict(list)
+    for place, item in enumerate(slices):
+        places[item.file].append(place)
+    for file, own in places.items():
+        frames = [slices[place].frame for place in own]
+        volume[own], padded[own] = _read_frames(title, file, frames)
+    if padded.any():
+        air = np.min(volume, where=~padded, initial=np.inf) if modality == "CT" else 0.0
+        volume[padded] = air if np.isfinite(air) else 0.0
+    return volume.transpose(2, 1, 0)
+
+
+def same_pixels(title: str, first: Slice, second: Slice) -> bool:
+    """Whether two images show the same.
+
+    Raises:
+        BadInputError: If a file is damaged, or compressed in an unknown way.
+    """
+    values = [_read_frames(title, item.file, [item.frame])[0] for item in (first, second)]
+    return bool(np.array_equal(values[0], values[1]))
+
+
+def _read_frames(title: str, file: Path, frames: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Values (frames, rows, columns) and where they are padding."""
+    try:
+        data = pydicom.dcmread(file)
+        stored = _stored_values(data)[list(frames)]
+        values = [_rescaled(data, frame, own) for frame, own in zip(frames, stored, strict=True)]
+        return np.stack(values), _padding(data, stored)
+    except (PermissionError, MemoryError):
+        raise
+    except Exception as error:  # decoders fail in many ways on broken data
+        raise BadInputError(
+            f"The DICOM series {title} is damaged or compressed in an unknown way ({file.name}); "
+            "export it again.",
+            repr(error),
+        ) from error
+
+
+def _stored_values(data: pydicom.Dataset) -> np.ndarray:
+    """The numbers in the file, (frames, rows, columns), before they are rescaled."""
+    syntax = UID(data.file_meta.TransferSyntaxUID)
+    stored = _decompressed(data) if syntax.is_encapsulated else data.pixel_array
+    return stored.reshape(-1, int(data.Rows), int(data.Columns))
+
+
+def _decompressed(data: pydicom.Dataset) -> np.ndarray:
+    """What ITK, which knows all compressions, makes of the pixels if nothing says their scale."""
+    bare = pydicom.Dataset()
+    bare.file_meta = pydicom.dataset.FileMetaDataset()
+    bare.file_meta.TransferSyntaxUID = data.file_meta.TransferSyntaxUID
+    bare.file_meta.MediaStorageSOPClassUID = bare.SOPClassUID = MRImageStorage
+    bare.file_meta.MediaStorageSOPInstanceUID = bare.SOPInstanceUID = data.SOPInstanceUID
+    for keyword in _PACKING:
+        if keyword in data:
+            bare[keyword] = data[keyword]
+    with tempfile.TemporaryDirectory(prefix="factorizer-") as folder:
+        path = Path(folder) / "image.dcm"
+        bare.save_as(path, enforce_file_format=True)
+        return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def _rescaled(data: pydicom.Dataset, frame: int, stored: np.ndarray) -> np.ndarray:
+    """The values of one frame, by its own rescaling, else what frames share, else the file's."""
+    rule = _transformation(data, frame)
+    if rule.get("ModalityLUTSequence"):
+        return apply_modality_lut(stored, rule).astype(np.float32)
+    slope = float(rule.get("RescaleSlope") or 1.0)
+    intercept = float(rule.get("RescaleIntercept") or 0.0)
+    if (slope, intercept) == (1.0, 0.0):
+        return stored.astype(np.float32)
+    return (stored * slope + intercept).astype(np.float32)
+
+
+def _transformation(data: pydicom.Dataset, frame: int) -> pydicom.Dataset:
+    frames = data.get("PerFrameFunctionalGroupsSequence") or []
+    shared = data.get("SharedFunctionalGroupsSequence") or []
+    for group in (*frames[frame : frame + 1], *shared):
+        if group.get("PixelValueTransformationSequence"):
+            return group.PixelValueTransformationSequence[0]
+    return data
+
+
+def _padding(data: pydicom.Dataset, stored: np.ndarray) -> np.ndarray:
+    """Where stored values are padding: one value, or all from it to a second one."""
+    kind = "Float" if stored.dtype.kind == "f" else ""
+    kind = "DoubleFloat" if stored.dtype == np.float64 else kind
+    value = data.get(f"{kind}PixelPaddingValue")
+    if value is None:
+        return np.zeros(stored.shape, dtype=bool)
+    limit = data.get(f"{kind}PixelPaddingRangeLimit")
+    ends = [value, value if limit is None else limit]
+    if not kind:
+        ends = [_as_stored(data, int(end)) for end in ends]
+    return (stored >= min(ends)) & (stored <= max(ends))
+
+
+def _as_stored(data: pydicom.Dataset, value: int) -> int:
+    """The number whose bits are those of `value`; some files give it with the wrong sign."""
+    bits = int(data.BitsStored)
+    value %= 2**bits
+    negative = int(data.PixelRepresentation) == 1 and value >= 2 ** (bits - 1)
+    return value - 2**bits if negative else value

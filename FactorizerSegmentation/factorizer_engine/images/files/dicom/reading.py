@@ -1,0 +1,67 @@
+"""Reading a DICOM series as one volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from factorizer_engine.images.files.dicom.pixels import read_voxels
+from factorizer_engine.images.files.dicom.series import (
+    Series,
+    enumerate_series,
+    list_series,
+    named_series,
+    own_name,
+    series_of,
+)
+from factorizer_engine.images.files.dicom.stack import stack
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.errors import BadInputError
+
+
+def read_dicom_folder(folder: Path, wanted: str | None = None) -> Scan:
+    """Read the one volume in a folder, or the series `wanted` (UID, number or description).
+
+    Raises:
+        BadInputError: If there is none or a choice of several, or if it is no proper volume.
+    """
+    found = list_series(folder)
+    if not found:
+        raise BadInputError(
+            f"{folder.name} holds no DICOM images; "
+            "give a folder with a DICOM series, or an image file."
+        )
+    if wanted is not None:
+        return _read_series(named_series(folder.name, found, wanted))
+    chosen = [s for s in found if s.count > 1] or found
+    if len(chosen) > 1:
+        example = own_name(max(chosen, key=lambda s: s.count), found)
+        raise BadInputError(
+            f"{folder.name} holds {len(chosen)} series to choose from "
+            f"({enumerate_series(found)}); name one, such as '{folder.name}::{example}', "
+            "or give a folder with one."
+        )
+    return _read_series(chosen[0])
+
+
+def read_dicom_file(path: Path) -> Scan:
+    """Read a multi-frame DICOM file.
+
+    Raises:
+        BadInputError: If it is a single image or no proper volume.
+    """
+    series = series_of([path])
+    if not series:
+        raise BadInputError(f"{path.name} is a DICOM file without an image; give the scan itself.")
+    if series[0].count == 1:
+        raise BadInputError(
+            f"{path.name} is a single DICOM image; give the folder that holds the whole series."
+        )
+    return _read_series(series[0])
+
+
+def _read_series(series: Series) -> Scan:
+    if series.problems:
+        raise series.problems[0]
+    slices, affine = stack(series)
+    voxels = read_voxels(series.title, series.modality, slices)
+    return Scan.of(voxels, affine, series.title)

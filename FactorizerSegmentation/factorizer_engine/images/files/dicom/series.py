@@ -1,0 +1,195 @@
+"""Which DICOM series a folder holds, and what to call them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from factorizer_engine.images.files.dicom.headers import (
+    Header,
+    Slice,
+    kind_of_name,
+    read_header,
+    should_be_dicom,
+)
+from factorizer_engine.protocol.errors import BadInputError
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """The images of one DICOM series, in no particular order.
+
+    Attributes:
+        uid: Its Series Instance UID.
+        number: Its number, "" if it has none.
+        description: Its description, "" if it has none.
+        modality: Such as "MR".
+        slices: Its images; copies of a file count again.
+        problems: What is wrong with files beside its own, which may have been part of it.
+    """
+
+    uid: str
+    number: str
+    description: str
+    modality: str
+    slices: tuple[Slice, ...]
+    problems: tuple[BadInputError, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What to call the series in messages."""
+        return self.description or (f"series {self.number}" if self.number else self.uid)
+
+    @property
+    def count(self) -> int:
+        """Number of images, not counting copies."""
+        return len({item.identity for item in self.slices})
+
+
+def list_series(folder: str | Path) -> list[Series]:
+    """The image series in a folder (below it, where it holds no images itself), by number.
+
+    Only headers are read. Files that are no DICOM images are passed over.
+
+    Raises:
+        BadInputError: If the folder does not exist, or holds damaged DICOM files only.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise BadInputError(f"{folder} is not a folder; check the path.")
+    return series_of(sorted(folder.iterdir())) or series_of(sorted(folder.rglob("*")))
+
+
+def series_of(paths: Iterable[Path]) -> list[Series]:
+    """The image series in these files, by number.
+
+    Raises:
+        BadInputError: If there is none but a damaged file.
+    """
+    headers, problems, others = _read_headers(path for path in paths if path.is_file())
+    images = [header for header in headers if header.slices]
+    if problems and not images:
+        raise next(iter(problems.values()))
+    kinds = _kinds_by_folder(images)
+    anywhere = {kind for own in kinds.values() for kind in own if kind}
+    for path in others:
+        if should_be_dicom(path, kinds.get(path.parent, anywhere)):
+            problems[path] = _broken_copy(path)
+    members = defaultdict(list)
+    for header in images:
+        members[str(header.data.get("SeriesInstanceUID", ""))].append(header)
+    series = [
+        _series(uid, found, _problems_for(found, kinds, problems)) for uid, found in members.items()
+    ]
+    return sorted(series, key=lambda s: (int(s.number) if s.number.isdigit() else 10**9, s.title))
+
+
+def named_series(folder: str, found: Sequence[Series], wanted: str) -> Series:
+    """The series whose UID, number or description is `wanted`.
+
+    Raises:
+        BadInputError: If there is none or more than one.
+    """
+    chosen = [s for s in found if wanted and wanted in (s.uid, s.number, s.description)]
+    if not chosen:
+        folded = wanted.strip().casefold()
+        chosen = [s for s in found if folded and folded == s.description.casefold()]
+    if len(chosen) == 1:
+        return chosen[0]
+    count = "no" if not chosen else "more than one"
+    raise BadInputError(
+        f"{folder} has {count} series called {wanted}; it holds {enumerate_series(found)}."
+    )
+
+
+def enumerate_series(found: Sequence[Series]) -> str:
+    """Every series by a name that it alone has, and its number of images."""
+    return ", ".join(f"{own_name(s, found)} ({s.count} images)" for s in found)
+
+
+def own_name(series: Series, found: Sequence[Series]) -> str:
+    """What tells the series from the others: its description, else its number, else its UID."""
+    for name in (series.description, series.number):
+        if name and sum(name in (s.number, s.description) for s in found) == 1:
+            return name
+    return series.uid
+
+
+def _read_headers(
+    paths: Iterable[Path],
+) -> tuple[list[Header], dict[Path, BadInputError], list[Path]]:
+    """Headers of DICOM files, what is wrong with damaged ones, and the files that are none."""
+    headers: list[Header] = []
+    problems: dict[Path, BadInputError] = {}
+    others: list[Path] = []
+    for path in paths:
+        try:
+            header = read_header(path)
+        except BadInputError as error:
+            problems[path] = error
+            continue
+        if header is None:
+            others.append(path)
+        else:
+            headers.append(header)
+    return headers, problems, others
+
+
+def _kinds_by_folder(images: Sequence[Header]) -> dict[Path, set[str]]:
+    """What the names of images end with, in each folder that holds some."""
+    kinds: dict[Path, set[str]] = defaultdict(set)
+    for image in images:
+        kinds[image.path.parent].add(kind_of_name(image.path))
+    return dict(kinds)
+
+
+def _problems_for(
+    headers: Sequence[Header], folders: Collection[Path], problems: Mapping[Path, BadInputError]
+) -> list[BadInputError]:
+    """The problems with files beside those of a series, or in a folder where no image is left."""
+    own = {header.path.parent for header in headers}
+    return [
+        error
+        for path, error in problems.items()
+        if path.parent in own or path.parent not in folders
+    ]
+
+
+def _broken_copy(path: Path) -> BadInputError:
+    state = "is empty" if path.stat().st_size == 0 else "does not begin as DICOM files do"
+    return BadInputError(
+        f"{path.name} lies among DICOM images but {state}, as after a copy that broke off; "
+        "copy the series again, or remove the file if it is no part of it."
+    )
+
+
+def _series(uid: str, headers: Sequence[Header], problems: Sequence[BadInputError]) -> Series:
+    first = headers[0].data
+    return Series(
+        uid=uid,
+        number=str(first.get("SeriesNumber") or ""),
+        description=str(first.get("SeriesDescription") or "").strip(),
+        modality=str(first.get("Modality") or ""),
+        slices=tuple(item for header in headers for item in header.slices),
+        problems=(*problems, *_missing_parts(headers)),
+    )
+
+
+def _missing_parts(headers: Sequence[Header]) -> list[BadInputError]:
+    """What to say of volumes that are split over several files (concatenations) and lack some."""
+    parts: dict[str, set[str]] = defaultdict(set)
+    totals: dict[str, int] = {}
+    for header in headers:
+        uid = str(header.data.get("ConcatenationUID") or "")
+        parts[uid].add(str(header.data.get("SOPInstanceUID") or header.path))
+        totals[uid] = int(header.data.get("InConcatenationTotalNumber") or 0)
+    return [
+        BadInputError(
+            f"The DICOM series has {len(parts[uid])} of the {total} files over which its images "
+            "are split; copy or export all of them."
+        )
+        for uid, total in totals.items()
+        if uid and len(parts[uid]) < total
+    ]

@@ -1,0 +1,80 @@
+"""Naming one of the series of a DICOM folder on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+from factorizer_engine.cli.session import assign_inputs
+from factorizer_engine.images.files import read_scan
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.models import Channel
+
+CHANNELS = (Channel("FLAIR"), Channel("T1", ("t1w",)), Channel("T1ce"))
+
+
+@pytest.fixture
+def study(scans, tmp_path) -> Path:
+    """A folder with one series for each channel of the tiny model."""
+    folder = tmp_path / "study"
+    for number, (name, path) in enumerate(scans.items(), start=1):
+        save_series(read_scan(path), folder, f"AX {name}", number)
+    return folder
+
+
+def test_series_of_one_folder_are_segmented(cli, study, tmp_path):
+    named = ["--input", f"FLAIR={study}::AX FLAIR", "--input", f"{study}::T1=2"]
+    outcome = cli("segment", "--model", "tiny", *named, "-o", tmp_path / "out", "-d", "cpu")
+    assert "no series called T1=2" in outcome.sentence
+    named[-1] = f"T1={study}::2"
+    outcome = cli("segment", "--model", "tiny", *named, "-o", tmp_path / "out", "-d", "cpu")
+    assert outcome.code == 0, outcome.errors
+    assert (tmp_path / "out" / "segmentation.nii.gz").is_file()
+
+
+def test_series_are_inspected_and_listed(cli, study):
+    assert "20 x 18 x 16" in cli("inspect", f"{study}::AX T1").output
+    assert "AX FLAIR (16 images), AX T1 (16 images)" in cli("inspect", study).sentence
+    assert "no series called T2" in cli("inspect", f"{study}::T2").sentence
+    assert "does not exist" in cli("inspect", f"{study}x::T2").sentence
+
+
+@pytest.mark.parametrize("command", ["segment", "components", "inspect"])
+def test_the_help_says_how_to_name_a_series(cli, command):
+    assert "FOLDER::SERIES" in cli(command, "--help").output
+
+
+def test_a_series_of_a_folder_is_assigned_as_it_is_named(tmp_path):
+    given = ["FLAIR=C:\\study::AX FLAIR b=1000", "study::T1", f"{tmp_path}::T1ce"]
+    assert assign_inputs(given, CHANNELS) == {
+        "FLAIR": "C:\\study::AX FLAIR b=1000",
+        "T1": "study::T1",
+        "T1ce": f"{tmp_path}::T1ce",
+    }
+    marked = tmp_path / "a::FLAIR.nii"
+    marked.touch()
+    assert assign_inputs([str(marked)], CHANNELS[:1]) == {"FLAIR": marked}
+
+
+def save_series(scan: Scan, folder: Path, description: str, number: int) -> None:
+    """Write a scan as a DICOM series into a folder that may hold others."""
+    folder.mkdir(exist_ok=True)
+    uid = generate_uid()
+    for index in range(scan.shape[2]):
+        data = pydicom.Dataset()
+        data.file_meta = pydicom.dataset.FileMetaDataset()
+        data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        data.SOPClassUID, data.SOPInstanceUID = MRImageStorage, generate_uid()
+        data.SeriesInstanceUID, data.SeriesNumber, data.Modality = uid, number, "MR"
+        data.SeriesDescription, data.InstanceNumber = description, index + 1
+        data.Columns, data.Rows = scan.shape[:2]
+        data.ImageOrientationPatient, data.PixelSpacing = [1, 0, 0, 0, 1, 0], [1, 1]
+        data.ImagePositionPatient = [0, 0, index]
+        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+        data.BitsAllocated, data.BitsStored, data.HighBit = 16, 16, 15
+        data.PixelRepresentation = 1
+        data.PixelData = scan.array[:, :, index].T.astype("<i2").tobytes()
+        data.save_as(folder / f"{number}_{index}.dcm", enforce_file_format=True)
