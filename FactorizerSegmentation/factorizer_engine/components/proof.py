@@ -23,9 +23,9 @@ from factorizer_engine.components.definition import (
 )
 from factorizer_engine.components.explanation import (
     default_blocks,
-    lesion_sites,
     rank_by_contribution,
 )
+from factorizer_engine.components.sites import lesion_sites
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 from factorizer_engine.networks import Factorizer

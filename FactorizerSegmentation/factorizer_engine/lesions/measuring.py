@@ -13,6 +13,7 @@ from scipy.spatial.distance import pdist
 from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.preprocessing import foreground_box
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.triples import triple
 
@@ -43,10 +44,35 @@ def find_lesions(
     Returns:
         All lesions, classes in the order of `labels`, each from large to small.
     """
-    box = foreground_box([labelmap.array], margin=0)
+    sources = {region.label: index for index, region in enumerate(regions)}
+    by_value = {label.value: label for label in labels}
+    return [
+        _measure(number, by_value[value], voxels, labelmap.grid, probabilities, sources)
+        for number, (value, voxels) in enumerate(_pieces(labelmap.array, labels), start=1)
+    ]
+
+
+def lesion_mask(labelmap: Scan, labels: Sequence[Label], number: int) -> np.ndarray:
+    """Where the lesion is that `find_lesions` gave this number (its `id`), boolean (I, J, K).
+
+    Raises:
+        BadInputError: If there is no such lesion.
+    """
+    pieces = _pieces(labelmap.array, labels)
+    if not 1 <= number <= len(pieces):
+        known = f"numbers 1 to {len(pieces)}" if pieces else "no lesion"
+        raise BadInputError(f"There is no lesion {number}; the result has {known}.")
+    mask = np.zeros(labelmap.shape, dtype=bool)
+    mask[tuple(pieces[number - 1][1].T)] = True
+    return mask
+
+
+def _pieces(labelmap: np.ndarray, labels: Sequence[Label]) -> list[tuple[int, np.ndarray]]:
+    """Value and voxels (N, 3) of every connected piece, in the order of `find_lesions`."""
+    box = foreground_box([labelmap], margin=0)
     if box is None:
         return []
-    values = np.ascontiguousarray(labelmap.array[box])
+    values = np.ascontiguousarray(labelmap[box])
     pieces, count = cc3d.connected_components(values, connectivity=26, return_N=True)
     where = np.stack(np.nonzero(pieces))
     piece_of = pieces[tuple(where)]
@@ -54,20 +80,10 @@ def find_lesions(
     order = np.argsort(piece_of, kind="stable")
     members = np.split(where[:, order].T, np.cumsum(sizes)[:-1])
     offset = np.array([s.start for s in box])
-    sources = {region.label: index for index, region in enumerate(regions)}
     class_order = {label.value: rank for rank, label in enumerate(labels)}
-    by_value = {label.value: label for label in labels}
-
-    found = []
-    for voxels in members:
-        value = int(values[tuple(voxels[0])])
-        if value in by_value:
-            found.append((class_order[value], -len(voxels), value, voxels + offset))
-    found.sort(key=lambda item: item[:2])
-    return [
-        _measure(number, by_value[value], voxels, labelmap.grid, probabilities, sources)
-        for number, (_, _, value, voxels) in enumerate(found, start=1)
-    ]
+    found = [(int(values[tuple(voxels[0])]), voxels + offset) for voxels in members]
+    known = [(value, voxels) for value, voxels in found if value in class_order]
+    return sorted(known, key=lambda item: (class_order[item[0]], -len(item[1])))
 
 
 def largest_diameter(voxels: np.ndarray, affine: np.ndarray) -> float:

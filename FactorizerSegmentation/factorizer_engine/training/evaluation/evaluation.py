@@ -60,8 +60,7 @@ def evaluate(
         raise BadInputError("Give either a model or a folder of predictions to evaluate.")
     if robustness and model is None:
         raise BadInputError("Robustness can only be measured of a model, not of label maps.")
-    dataset, split = open_cases(data)
-    dataset = dataset.only(list(cases) or _names(dataset, split, use))
+    dataset = select_cases(data, cases, use)
     if predictions is not None:
         return score_cases(FolderPredictor(Path(predictions)), dataset, output, monitor=monitor)
     assert model is not None  # as seen above
@@ -70,6 +69,21 @@ def evaluate(
         return measure_robustness(predictor, dataset, output, monitor=monitor)
     folder = Path(output) / "segmentations" if keep else None
     return score_cases(replace(predictor, keep=folder), dataset, output, monitor=monitor)
+
+
+def select_cases(data: str | Path, cases: Sequence[str] = (), use: Use = "held_out") -> Dataset:
+    """The cases of those names, or without any all that the split puts to `use`.
+
+    Args:
+        data: A training configuration, a run's folder (its data and split) or a dataset's folder.
+        cases: Names of cases.
+        use: Part of the split; all cases where there is no split.
+
+    Raises:
+        BadInputError: If there are none.
+    """
+    dataset, split = open_cases(data)
+    return dataset.only(list(cases) or _names(dataset, split, use))
 
 
 def open_cases(data: str | Path) -> tuple[Dataset, Split | None]:
