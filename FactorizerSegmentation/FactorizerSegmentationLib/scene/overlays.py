@@ -1,9 +1,9 @@
-"""Component heatmaps over the scan: one window, one colour map, only peaks drawn, a legend."""
+"""Component heatmaps over the scan: evidence and activity, only peaks drawn, with a legend."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,22 @@ OWN_COLORS = (
 )
 """Position, red, green, blue: lightness rises evenly, for applications without `COLOR_MAPS`."""
 
+EVIDENCE_COLOR_MAP = "Factorizer evidence"
+EVIDENCE_COLORS = (
+    (0.00, 0.020, 0.190, 0.380),
+    (0.25, 0.260, 0.580, 0.760),
+    (0.50, 0.970, 0.970, 0.970),
+    (0.75, 0.960, 0.560, 0.390),
+    (1.00, 0.700, 0.090, 0.170),
+)
+"""From against (blue) over nothing to for (red), as dark on both sides."""
+
+EVIDENCE, ACTIVITY = "evidence", "activity"
+"""What a component contributes where, and where it is active."""
+
+EVIDENCE_REFERENCE = "FactorizerSegmentation.Evidence"
+"""Node reference from an activity map to the evidence map of the same component."""
+
 DEFAULT_SHOWN_PART = 0.05
 """Part of the head that a heatmap colours at first: where it is most active."""
 
@@ -52,11 +68,25 @@ class Heatmap:
 
     Attributes:
         component: The component.
-        percentiles: The 0th, 1st, ... 100th percentile of the activation inside the head.
+        percentiles: The 0th, 1st, ... 100th percentile inside the head of the activation or, of
+            evidence, of its size where it has the sign that is drawn.
+        kind: `EVIDENCE` or `ACTIVITY`.
     """
 
     component: Component
     percentiles: tuple[float, ...]
+    kind: str = ACTIVITY
+
+    @property
+    def sign(self) -> int:
+        """What is drawn: 1 for what is positive, -1 for evidence of one that speaks against."""
+        contribution = self.component.contributions.get(self.component.region, 0.0)
+        return -1 if self.kind == EVIDENCE and contribution < 0 else 1
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """The display range."""
+        return self.component.evidence_window if self.kind == EVIDENCE else self.component.window
 
 
 def createHeatmaps(
@@ -64,30 +94,63 @@ def createHeatmaps(
     components: Iterable[tuple[Component, ScanFile]],
     place: Place,
     folderName: str,
+    evidence: Sequence[ScanFile] = (),
 ) -> list:
-    """New volume nodes, one per component, that share a colour map, and within a block a window.
+    """New volume nodes, one or two per component, that share a colour map a kind.
 
-    Of each, the `DEFAULT_SHOWN_PART` of the head where the component is most active is drawn.
+    Of each, the `DEFAULT_SHOWN_PART` of the head where the component contributes or is active most
+    is drawn.
 
     Args:
-        components: Each with the file of its heatmap, on the grid of `place`.
+        components: Each with the file of its activity, on the grid of `place`.
         folderName: Subject hierarchy folder that takes the nodes, beside the reference volume.
+        evidence: Of every component, the file of its evidence.
+
+    Returns:
+        One node per component: its evidence, or without that its activity (see `mapOf`).
     """
-    colors = perceptualColorNode(scene)
     scan = voxelsOf(place.volumeNode)
-    nodes = []
-    for component, file in components:
-        heatmap = file.load()
-        node = createVolume(scene, heatmap, place, component.name)
-        node.SetAttribute(ROLE_ATTRIBUTE, HEATMAP_ROLE)
-        percentiles = _percentilesInHead(heatmap, scan)
-        content = {"component": component.to_dict(), "percentiles": percentiles}
-        node.SetAttribute(COMPONENT_ATTRIBUTE, json.dumps(content))
-        _setDisplay(node, colors, component.window)
-        nodes.append(node)
+    nodes, leading = [], []
+    for number, (component, file) in enumerate(components):
+        first = None
+        if evidence:
+            first = _createMap(scene, component, evidence[number], place, scan, EVIDENCE)
+        activity = _createMap(scene, component, file, place, scan, ACTIVITY)
+        if first is not None:
+            activity.SetNodeReferenceID(EVIDENCE_REFERENCE, first.GetID())
+            nodes.append(first)
+        nodes.append(activity)
+        leading.append(first or activity)
     if nodes:
         putIntoFolder(nodes, place.volumeNode, folderName)
-    return nodes
+    return leading
+
+
+def mapOf(scene, node, kind: str):
+    """The map of that kind of the component that `node` leads; `node` itself if there is none."""
+    if kind == ACTIVITY:
+        for other in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene):
+            if other.GetNodeReferenceID(EVIDENCE_REFERENCE) == node.GetID():
+                return other
+    return node
+
+
+def isLeading(node) -> bool:
+    """Whether a heatmap stands for its component: evidence, or activity without evidence."""
+    return isHeatmap(node) and node.GetNodeReference(EVIDENCE_REFERENCE) is None
+
+
+def _createMap(scene, component: Component, file: ScanFile, place: Place, scan, kind: str):
+    values = file.load()
+    suffix = _("{name} (evidence)") if kind == EVIDENCE else _("{name} (activity)")
+    node = createVolume(scene, values, place, suffix.format(name=component.name))
+    node.SetAttribute(ROLE_ATTRIBUTE, HEATMAP_ROLE)
+    sign = Heatmap(component, (), kind).sign
+    percentiles = _percentilesInHead(np.maximum(sign * values, 0), scan)
+    content = {"component": component.to_dict(), "percentiles": percentiles, "kind": kind}
+    node.SetAttribute(COMPONENT_ATTRIBUTE, json.dumps(content))
+    _setDisplay(node)
+    return node
 
 
 def heatmapOf(node) -> Heatmap | None:
@@ -100,7 +163,8 @@ def heatmapOf(node) -> Heatmap | None:
         percentiles = tuple(map(float, content["percentiles"]))
     except (TypeError, ValueError, KeyError, ProtocolError):  # a scene file can hold anything
         return None
-    return Heatmap(component, percentiles) if len(percentiles) == 101 else None
+    kind = EVIDENCE if content.get("kind") == EVIDENCE else ACTIVITY
+    return Heatmap(component, percentiles, kind) if len(percentiles) == 101 else None
 
 
 def isHeatmap(node) -> bool:
@@ -110,13 +174,23 @@ def isHeatmap(node) -> bool:
 
 def perceptualColorNode(scene):
     """A colour node whose lightness rises evenly with the value."""
+    return _colorNode(scene, (*COLOR_MAPS, OWN_COLOR_MAP), OWN_COLORS)
+
+
+def evidenceColorNode(scene):
+    """A colour node for values of both signs."""
+    return _colorNode(scene, (EVIDENCE_COLOR_MAP,), EVIDENCE_COLORS)
+
+
+def _colorNode(scene, names: Sequence[str], colors: Sequence[tuple[float, ...]]):
+    """The first node of those names, or a new one of the last name with those colours."""
     known = slicer.util.getNodesByClass("vtkMRMLColorNode", scene)
-    for name in (*COLOR_MAPS, OWN_COLOR_MAP):
+    for name in names:
         for node in known:
             if node.GetName() == name:
                 return node
-    node = scene.AddNewNodeByClass("vtkMRMLProceduralColorNode", OWN_COLOR_MAP)
-    for position, red, green, blue in OWN_COLORS:
+    node = scene.AddNewNodeByClass("vtkMRMLProceduralColorNode", names[-1])
+    for position, red, green, blue in colors:
         node.GetColorTransferFunction().AddRGBPoint(position, red, green, blue)
     return node
 
@@ -200,9 +274,12 @@ def drawPeaks(node, shownPart: float) -> None:
     level = float(np.interp(100 * (1 - shownPart), range(101), heatmap.percentiles))
     level = max(level, float(np.finfo(np.float32).tiny))
     display = node.GetDisplayNode()
-    # The whole range has to be set: values above the window are still to be drawn.
-    top = max(heatmap.component.window[1], level, node.GetImageData().GetScalarRange()[1])
-    display.SetThreshold(level, top)
+    # The whole range has to be set: values beyond the window are still to be drawn.
+    bottom, top = node.GetImageData().GetScalarRange()
+    if heatmap.sign < 0:
+        display.SetThreshold(min(heatmap.window[0], -level, bottom), -level)
+    else:
+        display.SetThreshold(level, max(heatmap.window[1], level, top))
     display.SetApplyThreshold(True)
 
 
@@ -213,12 +290,15 @@ def _percentilesInHead(heatmap: np.ndarray, scan: np.ndarray) -> list[float]:
     return np.percentile(few, range(101)).tolist()
 
 
-def _setDisplay(node, colors, window: tuple[float, float]) -> None:
+def _setDisplay(node) -> None:
+    heatmap, scene = heatmapOf(node), node.GetScene()
+    isEvidence = heatmap.kind == EVIDENCE
+    colors = evidenceColorNode(scene) if isEvidence else perceptualColorNode(scene)
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID(colors.GetID())
     display.SetAutoWindowLevel(False)
-    display.SetWindowLevelMinMax(*window)
+    display.SetWindowLevelMinMax(*heatmap.window)
     display.SetAutoThreshold(False)
     drawPeaks(node, DEFAULT_SHOWN_PART)
 
@@ -227,7 +307,8 @@ def _showLegend(node) -> None:
     legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(node)
     if legend is None:
         return
-    legend.SetTitleText(_("Activation"))
+    title = _("Logits per mL") if heatmapOf(node).kind == EVIDENCE else _("Activation")
+    legend.SetTitleText(title)
     legend.SetLabelFormat("%.2f")
     legend.SetNumberOfLabels(5)
     legend.SetSize(*LEGEND_SIZE)

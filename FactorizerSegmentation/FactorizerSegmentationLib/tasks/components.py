@@ -16,7 +16,7 @@ class Explained:
     """The nodes of a run and what it said.
 
     Attributes:
-        heatmapNodes: One volume per component, most influential first.
+        heatmapNodes: One volume per component, most influential first: its evidence.
         note: What to know about the heatmaps, or "".
     """
 
@@ -53,5 +53,6 @@ class ComponentsRun(Run[ComponentsResult]):
             list(zip(result.components, result.heatmaps, strict=True)),
             self._place(scan, scan.load(mapped=True).shape),
             self._name(_("{name} components")),
+            result.evidence,
         )
         return Explained(nodes, result.note)

@@ -188,7 +188,8 @@ def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
 
     They are what a deletion curve covers by default, since they decide: in glioma-fast 0.3.0 the
     largest contribution on three cases that it was not trained on was 2.4 to 3.0 logits there, and
-    0.1 to 0.2 in all coarser blocks. Without the third resolution it was 1.5 to 2.1. In 0.4.0 it is 2.7, 0.1 and 2.3 on the sample case.
+    0.1 to 0.2 in all coarser blocks; without the third resolution it was 1.5 to 2.1. In 0.4.0 it is
+    2.7, 0.1 and 2.3 on the sample case.
     """
     sizes = {name: mixer.reshape.spatial_size for name, mixer in mixers.items()}
     finest = sorted(set(sizes.values()), reverse=True)[:3]
