@@ -56,7 +56,8 @@ class Preprocessor:
 
     In this order: every channel is resampled onto the reference grid in physical space; axes are
     permuted and flipped to the model's orientation (a sheared grid is straightened); the volume is
-    cropped to the foreground, where any channel is nonzero, plus a margin; every channel is
+    cropped to the foreground, where any channel is nonzero, plus a margin, with zeros where that
+    reaches beyond the scan, so that empty voxels around a scan change nothing; every channel is
     normalised; and the voxels are resampled to the model's spacing, smoothed first along axes that
     become coarser (see `images.resampling.resample`). Oblique scans keep their axes.
 
@@ -81,17 +82,19 @@ class Preprocessor:
         settings = self.preprocessing
         grid = reference.grid.oriented(settings.orientation).straightened()
         channels = [resample(scan, grid, antialias=True).array for scan in scans]
-        box = foreground_box(channels, settings.crop_margin)
+        box = foreground_box(channels, margin=0)
         if box is None:
             raise BadInputError(
                 f"The scans hold no image where {reference.name or 'the reference scan'} lies; "
                 "check that they belong to the same patient and study."
             )
-        cropped = grid.crop(box)
+        margin = settings.crop_margin
+        cropped = grid.crop(triple(slice(a.start - margin, a.stop + margin) for a in box))
         target = cropped.respaced(settings.spacing) if settings.spacing else cropped
         array = np.empty((len(channels), *target.shape), dtype=np.float32)
         for index, channel in enumerate(channels):
-            volume = normalize(channel[box], settings.normalization)
+            foreground = np.pad(channel[box], margin) if margin else channel[box]
+            volume = normalize(foreground, settings.normalization)
             array[index] = resample(Scan(volume, cropped), target, antialias=True).array
         return Prepared(array, target, reference.grid, cropped)
 

@@ -32,6 +32,13 @@ def probe(seed: int = 0) -> Probe:
     return Probe(image, weights / weights.sum(dim=(1, 2, 3), keepdim=True))
 
 
+class DoubleProbe(Probe):
+    """A probe that keeps double precision."""
+
+    def read(self, logits: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("brxyz,rxyz->br", logits, self.weights)
+
+
 def linear_after(network, block: str) -> None:
     """Make a network linear after the mixed map of its last block: the MLP adds nothing."""
     mlp = network.get_submodule("decoder.blocks.1.block.blocks.0.mlp")
@@ -56,7 +63,7 @@ def test_where_the_rest_is_linear_evidence_adds_up_to_the_exact_contribution(cha
 
 def test_evidence_is_what_a_finite_change_of_a_term_does_voxel_by_voxel():
     network, where, block = tiny.network().double(), probe(), "decoder.0.0"
-    where = Probe(where.image.double(), where.weights.double())
+    where = DoubleProbe(where.image.double(), where.weights.double())
     mixer = mixers_of(network)[block]
     found = find_evidence(network, [where], [2])
     traced = trace(network, where, [2], [block])
@@ -70,11 +77,11 @@ def test_evidence_is_what_a_finite_change_of_a_term_does_voxel_by_voxel():
 
     mixer.mixed_filter = changed_there
     with torch.no_grad():
-        logits = torch.einsum("brxyz,rxyz->br", network(where.image), where.weights)[0, 2]
+        after = where.read(network(where.image))[0, 2]
     mixer.mixed_filter = None
     with torch.no_grad():
-        before = torch.einsum("brxyz,rxyz->br", network(where.image), where.weights)[0, 2]
-    expected = float(before - logits) / size
+        before = where.read(network(where.image))[0, 2]
+    expected = float(before - after) / size
     assert float(found.windows[0].maps[block][(0, head, *place)]) == pytest.approx(
         expected, rel=1e-2, abs=1e-7
     )
