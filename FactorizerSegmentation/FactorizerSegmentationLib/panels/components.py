@@ -100,7 +100,7 @@ class ComponentsPanel(Panel):
             (
                 item.name,
                 *(f"{item.contributions.get(name, 0.0):+.2f}" for name in regions),
-                _("everywhere, as a level") if item.is_level else _("at a place"),
+                _("as a level") if item.is_level else _("at a place"),
             )
             for item in found
         ]

@@ -120,7 +120,7 @@ def _show(result: ComponentsResult, folder: Path) -> None:
     table = make_table("Components", "##", "Component", *columns, "Evidence for", "Acts")
     for number, component in enumerate(result.components, start=1):
         changes = [f"{component.contributions.get(name, 0.0):+.2f}" for name in regions]
-        acts = "everywhere, as a level" if component.is_level else "at a place"
+        acts = "as a level" if component.is_level else "at a place"
         table.add_row(str(number), component.name, *changes, component.region, acts)
     TERMINAL.print(table)
     if result.note:

@@ -264,7 +264,7 @@ class _Trial:
         for part in PARTS:
             chosen = torch.zeros_like(watched.head).flatten()
             chosen[order[: round(part * len(order))]] = True
-            kept = chosen.view_as(watched.head) if inserted else ~chosen.view_as(watched.head)
+            kept = (chosen if inserted else ~chosen).view_as(watched.head) | ~watched.head
             with torch.no_grad():
                 curve.append(float(watched.read(torch.where(kept, watched.mixed, baseline))))
             self._monitor.check()
