@@ -149,7 +149,7 @@ def _createMap(scene, component: Component, file: ScanFile, place: Place, scan, 
     percentiles = _percentilesInHead(np.maximum(sign * values, 0), scan)
     content = {"component": component.to_dict(), "percentiles": percentiles, "kind": kind}
     node.SetAttribute(COMPONENT_ATTRIBUTE, json.dumps(content))
-    _setDisplay(node)
+    _setDisplay(node, Heatmap(component, tuple(percentiles), kind))
     return node
 
 
@@ -290,8 +290,8 @@ def _percentilesInHead(heatmap: np.ndarray, scan: np.ndarray) -> list[float]:
     return np.percentile(few, range(101)).tolist()
 
 
-def _setDisplay(node) -> None:
-    heatmap, scene = heatmapOf(node), node.GetScene()
+def _setDisplay(node, heatmap: Heatmap) -> None:
+    scene = node.GetScene()
     isEvidence = heatmap.kind == EVIDENCE
     colors = evidenceColorNode(scene) if isEvidence else perceptualColorNode(scene)
     node.CreateDefaultDisplayNodes()
@@ -307,9 +307,11 @@ def _showLegend(node) -> None:
     legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(node)
     if legend is None:
         return
-    title = _("Logits per mL") if heatmapOf(node).kind == EVIDENCE else _("Activation")
+    heatmap = heatmapOf(node)
+    isEvidence = heatmap is not None and heatmap.kind == EVIDENCE
+    title = _("Logits per mL") if isEvidence else _("Activation")
     legend.SetTitleText(title)
-    legend.SetLabelFormat("%.2f")
+    legend.SetLabelFormat("%.2g" if isEvidence else "%.2f")
     legend.SetNumberOfLabels(5)
     legend.SetSize(*LEGEND_SIZE)
     legend.SetPosition(*LEGEND_POSITION)
