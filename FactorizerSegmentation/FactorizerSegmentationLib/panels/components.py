@@ -48,8 +48,8 @@ class ComponentsPanel(Panel):
             _("Find the components that drove the result; this runs the model again."),
         )
         self.ui.regionComboBox.connect("currentIndexChanged(int)", self._onRegionChanged)
-        self.ui.mapComboBox.addItem(_("Evidence: what it contributes here"), overlays.EVIDENCE)
-        self.ui.mapComboBox.addItem(_("Activity: where it is active"), overlays.ACTIVITY)
+        self.ui.mapComboBox.addItem(_("Evidence"), overlays.EVIDENCE)
+        self.ui.mapComboBox.addItem(_("Activity"), overlays.ACTIVITY)
         self.ui.mapComboBox.connect("currentIndexChanged(int)", self._onMapChanged)
         self.ui.componentsTable.connect("itemSelectionChanged()", self._onComponentSelected)
         self.ui.opacitySlider.connect("valueChanged(double)", self._onOpacityChanged)
