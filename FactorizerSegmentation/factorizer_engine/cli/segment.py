@@ -78,6 +78,8 @@ def _write(result: SegmentResult, reference: Scan, folder: Path) -> None:
 
 
 def _show(result: SegmentResult, folder: Path) -> None:
+    if result.note:
+        TERMINAL.print(result.note)
     if result.lesions:
         TERMINAL.print(_lesion_table(result.lesions))
     else:

@@ -57,6 +57,23 @@ class Label(Message):
 
 
 @dataclass(frozen=True)
+class Subset(Message):
+    """A part of a model's channels, and what the model can do with it alone.
+
+    Attributes:
+        channels: Names of the channels, in network order.
+        regions: Names of the regions that can be seen; without any, the part is not enough.
+        dice: Mean Dice of regions on unseen cases, where it was measured.
+        cases: How many these were.
+    """
+
+    channels: tuple[str, ...]
+    regions: tuple[str, ...]
+    dice: dict[str, float] = field(default_factory=dict)
+    cases: int = 0
+
+
+@dataclass(frozen=True)
 class ModelDescription(Message):
     """A model, as everybody speaks of it: panel, command line, engine, card and report.
 
@@ -69,6 +86,8 @@ class ModelDescription(Message):
         channels: Inputs in network order.
         regions: Outputs in network order.
         labels: Values of the label map.
+        subsets: Parts of the channels that are told of, all channels included; a model without any
+            needs all of its channels.
         path: Its folder.
         expected_seconds: Kind of device ("cpu", "cuda", "mps") to typical seconds for one case.
         devices: Kinds of device on which the model is a good choice; empty means all.
@@ -84,6 +103,7 @@ class ModelDescription(Message):
     channels: tuple[Channel, ...]
     regions: tuple[Region, ...]
     labels: tuple[Label, ...]
+    subsets: tuple[Subset, ...] = ()
     path: Path = Path()
     expected_seconds: dict[str, float] = field(default_factory=dict)
     devices: tuple[str, ...] = ()

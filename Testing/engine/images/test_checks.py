@@ -88,7 +88,7 @@ def test_a_volume_that_does_not_fit_into_the_free_memory_is_refused(monkeypatch)
 def test_channels_come_back_in_network_order_and_by_alias():
     scans = study()
     given = {"t1gd": scans["T1ce"], "t1": scans["T1"], "flair": scans["FLAIR"]}
-    assert check_channels(given, CHANNELS) == list(scans.values())
+    assert check_channels(given, CHANNELS) == scans
 
 
 def test_missing_channels_are_named():

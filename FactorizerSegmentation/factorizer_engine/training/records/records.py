@@ -59,7 +59,7 @@ class Run:
     def best_validation(self) -> dict[str, Any] | None:
         """The validation record of `best.pt`."""
         found = [r for r in self.history if r["kind"] == "validation"]
-        return max(found, key=lambda r: r["dice"], default=None)
+        return max(found, key=lambda r: r.get("score", r["dice"]), default=None)
 
     @property
     def last_validation(self) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ from factorizer_engine.training.run.networks import (
 # final.pt hold the average.
 _BYTES_PER_WEIGHT = (2 * 4 + 2) * 4
 
-_NAMES_IN_RECORDS = frozenset({"kind", "step", "dice", "cases"})
+_NAMES_IN_RECORDS = frozenset({"kind", "step", "dice", "cases", "score", "subsets"})
 
 
 def check_training(config: TrainingConfig) -> CheckReport:
