@@ -86,13 +86,13 @@ class ModelDescription(Message):
         channels: Inputs in network order.
         regions: Outputs in network order.
         labels: Values of the label map.
-        subsets: Parts of the channels that are told of, all channels included; a model without any
-            needs all of its channels.
         path: Its folder.
         expected_seconds: Kind of device ("cpu", "cuda", "mps") to typical seconds for one case.
         devices: Kinds of device on which the model is a good choice; empty means all.
         notes: What had to be assumed because the model's files do not say it.
         card: The model card, Markdown.
+        subsets: Parts of the channels that are told of, all channels included; a model without any
+            needs all of its channels.
     """
 
     name: str
@@ -103,9 +103,9 @@ class ModelDescription(Message):
     channels: tuple[Channel, ...]
     regions: tuple[Region, ...]
     labels: tuple[Label, ...]
-    subsets: tuple[Subset, ...] = ()
     path: Path = Path()
     expected_seconds: dict[str, float] = field(default_factory=dict)
     devices: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     card: str = ""
+    subsets: tuple[Subset, ...] = ()

@@ -77,8 +77,8 @@ def cost(model: ModelDescription, subset: Subset) -> str:
     if unseen:
         verb = "is" if len(unseen) == 1 else "are"
         sentence += (
-            f" {enumerated([unseen[0], *map(_lower, unseen[1:])])} cannot be seen without "
-            f"{enumerated(missing, 'and')} and {verb} left out."
+            f" {enumerated([unseen[0], *map(_lower, unseen[1:])])} cannot be seen with "
+            f"{enumerated(subset.channels)} alone and {verb} left out."
         )
     return sentence
 

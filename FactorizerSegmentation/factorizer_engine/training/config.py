@@ -224,6 +224,7 @@ class BundleSection(_Section):
     """What `export` writes about the model besides what the run itself knows.
 
     `changelog` says for this and earlier versions what was new; unset, this is the first version.
+    A region counts as seen with a part of the channels from a mean Dice of `seen_from` on.
     """
 
     family: str = "custom"
@@ -241,6 +242,7 @@ class BundleSection(_Section):
     devices: tuple[str, ...] = ()
     inference: InferenceSection = InferenceSection()
     postprocessing: PostprocessingSection = PostprocessingSection()
+    seen_from: float = Field(0.6, ge=0, le=1)
 
 
 class TrainingConfig(_Section):

@@ -16,7 +16,7 @@ def add_model(tmp_path, monkeypatch):
     models = tmp_path / "models"
     monkeypatch.setenv("FACTORIZER_MODELS", str(models))
 
-    def add(name, channels=NAMES, regions=("ET", "WT"), seconds=None) -> None:
+    def add(name, channels=NAMES, regions=("ET", "WT"), seconds=None, subsets=()) -> None:
         section = {
             "name": name,
             "family": name,
@@ -27,6 +27,7 @@ def add_model(tmp_path, monkeypatch):
                 for number, region in enumerate(regions, start=1)
             ],
             "labels": [],
+            "subsets": list(subsets),
             "expected_seconds": {"cpu": seconds} if seconds else {},
         }
         metadata = {"version": "1", "description": "For tests.", "factorizer": section}
