@@ -113,11 +113,7 @@ def explain(
     ]
     names = [r.name for r in result.model.regions]
     if region is not None and region not in names:
-        known = [r.name for r in segmenter.bundle.description.regions]
-        told = "cannot see the" if region in known else "has no"
-        raise BadInputError(
-            f"The model {told} region '{region}' in these scans; choose among {', '.join(names)}."
-        )
+        raise BadInputError(_not_among(segmenter.bundle.description, region, names))
     monitor.report("measuring components", 0.0)
     with memory_errors(segmenter.device):
         sites = lesion_sites(result, segmenter.bundle.inference.threshold)
@@ -275,6 +271,13 @@ def _decisive(names: Sequence[str], region: str | None, sites: LesionSites) -> l
         return [names.index(region)]
     found = [index for index, is_found in enumerate(sites.found) if is_found]
     return found or list(range(len(names)))
+
+
+def _not_among(model: ModelDescription, region: str, seen: Sequence[str]) -> str:
+    if region in [r.name for r in model.regions]:
+        among = ", ".join(seen)
+        return f"The model cannot see the region '{region}' in these scans; choose among {among}."
+    return f"The model has no region '{region}'; its regions are {', '.join(seen)}."
 
 
 def _note(model: ModelDescription, sites: LesionSites) -> str:

@@ -56,17 +56,10 @@ def compare(
     for name, members in groups.items():
         for metric in METRICS:
             a, b = (_scores(result, common, members, metric) for result in (first, second))
-            low, high = interval_of_mean(b - a, resamples, seed)
-            differences.append(
-                Difference(
-                    name,
-                    metric,
-                    len(common),
-                    *(float(x) for x in (a.mean(), b.mean(), (b - a).mean())),
-                    low,
-                    high,
-                )
-            )
+            change = b - a
+            interval = interval_of_mean(change, resamples, seed)
+            means = (float(x.mean()) for x in (a, b, change))
+            differences.append(Difference(name, metric, len(common), *means, *interval))
     return differences
 
 
