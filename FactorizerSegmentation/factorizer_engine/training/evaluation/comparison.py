@@ -56,10 +56,11 @@ def compare(
     for name, members in groups.items():
         for metric in METRICS:
             a, b = (_scores(result, common, members, metric) for result in (first, second))
-            change = b - a
-            interval = interval_of_mean(change, resamples, seed)
-            means = (float(x.mean()) for x in (a, b, change))
-            differences.append(Difference(name, metric, len(common), *means, *interval))
+            first_mean, second_mean, mean = (float(x.mean()) for x in (a, b, b - a))
+            low, high = interval_of_mean(b - a, resamples, seed)
+            differences.append(
+                Difference(name, metric, len(common), first_mean, second_mean, mean, low, high)
+            )
     return differences
 
 
