@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription
-from factorizer_engine.protocol.subsets import accepts_fewer, cost, subset_of
+from factorizer_engine.protocol.subsets import accepts_fewer, cost, reduced, subset_of
 from factorizer_engine.protocol.tasks.hello import HelloResult
 from FactorizerSegmentationLib.events import Event
 from FactorizerSegmentationLib.panels.box_controls import BoxControls
@@ -27,6 +27,7 @@ from FactorizerSegmentationLib.parameters import (
     setLeftOut,
 )
 from FactorizerSegmentationLib.scene.tables import lesionsOf
+from FactorizerSegmentationLib.scene.updates import holdsOther
 from FactorizerSegmentationLib.tasks.run import RunSettings
 
 PYTHON_SETTING = "FactorizerSegmentation/Python"
@@ -220,9 +221,16 @@ class InputsPanel(Panel):
         if self.model is None or not chosen or not accepts_fewer(self.model):
             return _Subset()
         try:
-            return _Subset(cost=cost(self.model, subset_of(self.model, chosen)))
+            subset = subset_of(self.model, chosen)
         except BadInputError as error:
             return _Subset(problem=str(error))
+        target = self.box.target
+        if target is not None and holdsOther(target, self.model, reduced(self.model, subset)):
+            sentence = _(
+                "'{name}' was made of other scans; choose a new segmentation as the result."
+            )
+            return _Subset(problem=sentence.format(name=target.GetName()))
+        return _Subset(cost=cost(self.model, subset))
 
     def _showSubset(self) -> None:
         subset = self._subset()

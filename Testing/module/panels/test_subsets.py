@@ -18,7 +18,8 @@ SUBSETS = (
 @pytest.fixture
 def inputs(host, widget, panel, add_model, volumes):
     """The panel with a model that does without some of its scans."""
-    add_model("frugal", subsets=SUBSETS)
+    labels = [{"value": 2, "name": "Oedema", "color": [0, 0, 0]}]
+    add_model("frugal", subsets=SUBSETS, labels=labels)
     widget.enter()
     models = panel.inputs.ui.modelComboBox
     models.currentIndex = models.findText("Model frugal")
@@ -91,3 +92,21 @@ def test_without_its_first_scan_the_result_lies_on_the_next(
     run(host, panel, fake_python("answer"))
     (found,) = segmentations(scene)
     assert found.GetName() == "T1 segmentation"
+
+
+def test_a_segmentation_of_other_scans_is_not_updated(host, scene, inputs, volumes):
+    """The oedema of a result with all scans would get the whole tumour."""
+    target = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Before")
+    target.GetSegmentation().AddEmptySegment("Label_2", "Oedema")
+    target.SetReferenceImageGeometryParameterFromVolumeNode(volumes["FLAIR"])
+    inputs.ui.boxCheckBox.checked = True
+    inputs.ui.boxSelector.setCurrentNode(scene.AddNewNodeByClass("vtkMRMLMarkupsROINode"))
+    inputs.ui.targetSelector.setCurrentNode(target)
+    host.process_events()
+    assert "made of other scans" not in inputs.problem()
+
+    leave_out(host, inputs, "T1ce")
+    assert "'Before' was made of other scans; choose a new" in inputs.problem()
+    target.GetSegmentation().GetSegment("Label_2").SetName("What I found")
+    host.process_events()
+    assert "made of other scans" not in inputs.problem()
