@@ -21,6 +21,7 @@ from factorizer_engine.training.run.networks import (
     load_matching_weights,
     network_spec,
 )
+from factorizer_engine.training.run.validation import subsets_of
 
 # last.pt holds network, average and two moments, and exists twice while it is replaced; best.pt and
 # final.pt hold the average.
@@ -70,6 +71,7 @@ def check_model(config: TrainingConfig, dataset: Dataset) -> None:
             "name it otherwise."
         )
     check_bundle(model_of(config, config.name, dataset.channels, dataset.regions, dataset.labels))
+    subsets_of(dataset, config.run.validation_subsets)
 
 
 def check_room(config: TrainingConfig, dataset: Dataset, weights: int) -> None:
