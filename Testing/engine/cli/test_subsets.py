@@ -7,24 +7,9 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pytest
 
-from engine import tiny
 from factorizer_engine.cli.session import assign_inputs
-from factorizer_engine.protocol.models import Channel, Subset
-
-EVERY = ("ET", "TC", "WT")
-
-
-@pytest.fixture(scope="module")
-def frugal(tmp_path_factory) -> Path:
-    """A model that sees the core without FLAIR, and nothing without T1."""
-    subsets = (
-        Subset(("FLAIR", "T1"), EVERY, {"TC": 0.9, "WT": 0.9}, 3),
-        Subset(("T1",), ("TC",), {"TC": 0.8, "WT": 0.4}, 3),
-        Subset(("FLAIR",), (), {"TC": 0.1, "WT": 0.2}, 3),
-    )
-    return tiny.bundle(tmp_path_factory.mktemp("frugal"), subsets=subsets).description.path
+from factorizer_engine.protocol.models import Channel
 
 
 def test_a_scan_may_be_left_out_and_the_cost_is_said(cli, scans, frugal, tmp_path):
