@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -70,7 +70,7 @@ class SegmentationResult:
     device: str
     prepared: Prepared
     plan: WindowPlan
-    outputs: Sequence[int]
+    outputs: list[int]
     note: str = ""
 
 
@@ -242,9 +242,9 @@ def _outputs(model: ModelDescription, subset: Subset) -> list[int]:
     return [i for i, region in enumerate(model.regions) if region.name in subset.regions]
 
 
-def _only(logits: np.ndarray, outputs: Sequence[int]) -> np.ndarray:
+def _only(logits: np.ndarray, outputs: list[int]) -> np.ndarray:
     """These of all outputs (R, X, Y, Z); without a copy if they are all."""
-    return logits if len(outputs) == len(logits) else logits[list(outputs)]
+    return logits if len(outputs) == len(logits) else logits[outputs]
 
 
 @dataclass(frozen=True)
