@@ -10,7 +10,7 @@ import numpy as np
 import slicer
 
 from factorizer_engine.protocol.boxes import WorldBox
-from factorizer_engine.protocol.models import Label
+from factorizer_engine.protocol.models import Label, ModelDescription
 from FactorizerSegmentationLib.scene.segments import addSegment, orientedImage, segmentIdOf
 from FactorizerSegmentationLib.scene.volumes import Place, localAffine
 
@@ -41,6 +41,27 @@ def belongsTo(segmentationNode, volumeNode) -> bool:
     role = segmentationNode.GetReferenceImageGeometryReferenceRole()
     sameVoxels = segmentationNode.GetNodeReference(role) is volumeNode
     return sameVoxels and segmentationNode.GetTransformNodeID() == volumeNode.GetTransformNodeID()
+
+
+def holdsOther(segmentationNode, model: ModelDescription, applied: ModelDescription) -> bool:
+    """Whether a segment stands for something else than an update would put into it.
+
+    Without some of its scans a model paints, for example, the whole tumour with the value of the
+    oedema, see `protocol.subsets.reduced`. Names that the user has given say nothing.
+
+    Args:
+        segmentationNode: What would be updated.
+        model: The model.
+        applied: The same as it would be applied.
+    """
+    names = {label.value: {label.name} for label in model.labels}
+    for region in model.regions:
+        names.setdefault(region.label, set()).add(region.title)
+    for label in applied.labels:
+        segment = segmentationNode.GetSegmentation().GetSegment(segmentIdOf(label.value))
+        if segment is not None and segment.GetName() in names[label.value] - {label.name}:
+            return True
+    return False
 
 
 def updateInside(

@@ -34,7 +34,7 @@ class RunSettings:
 
     Attributes:
         model: The model.
-        volumeIds: Node id of the volume of each channel, by channel name.
+        volumeIds: Node id of the volume of each channel that is given, by channel name.
         device: "auto", "cpu", "cuda", ...
         mirroring: Average over mirrored copies; None leaves it to the model.
         boxId: Node id of the box to look in; None looks everywhere.
@@ -53,9 +53,14 @@ class RunSettings:
     python: str = ""
 
     @property
+    def referenceChannel(self) -> str:
+        """The channel on whose grid results are given: the model's first of those given."""
+        return next(c.name for c in self.model.channels if c.name in self.volumeIds)
+
+    @property
     def referenceId(self) -> str:
         """Node id of the volume on whose grid results are given."""
-        return self.volumeIds[self.model.channels[0].name]
+        return self.volumeIds[self.referenceChannel]
 
 
 class Run(Generic[Result]):
@@ -117,7 +122,7 @@ class Run(Generic[Result]):
         quick = settings.quick and self._box is not None
         return self.task.params(
             ModelChoice(str(settings.model.path), settings.device),
-            Study(self._saveChannels(folder), settings.model.channels[0].name),
+            Study(self._saveChannels(folder), settings.referenceChannel),
             str(folder),
             RunOptions(mirroring=settings.mirroring, box=self._box, quick=quick),
             **self._particular(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,6 +61,18 @@ def evaluate(
             "--robustness", help="Measure Dice on changed scans instead (bias field, skull, ...)."
         ),
     ] = False,
+    subsets: Annotated[
+        bool,
+        typer.Option(
+            "--subsets", help="Measure Dice with every part of the model's channels instead."
+        ),
+    ] = False,
+    channel: Annotated[
+        list[str],
+        typer.Option(
+            "--channel", help="Give the model only this channel; repeat for more than one."
+        ),
+    ] = [],  # noqa: B006 (typer copies it)
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option("--compare", help="Folders of two evaluations to compare instead."),
@@ -91,9 +104,11 @@ def evaluate(
             mirroring=mirroring,
             keep=keep,
             robustness=robustness,
+            subsets=subsets,
+            channels=channel,
             monitor=Monitor(move),
         )
-    table = robustness_table if robustness else results_table
+    table = subsets_table if subsets else robustness_table if robustness else results_table
     TERMINAL.print(table(result))
     TERMINAL.print(f"Results are in {folder}")
 
@@ -133,6 +148,23 @@ def robustness_table(result: dict[str, Any]) -> Table:
         limit = " ".join(f"{value:.2f}" for value in of_labels) if loses else ""
         table.add_row(entry["title"], *cells, limit)
     return table
+
+
+def subsets_table(result: dict[str, Any]) -> Table:
+    """Mean Dice with every part of the channels, and what that is less than with all."""
+    table = Table(title=f"Dice over {len(result['cases'])} cases ({result['note']})")
+    table.add_column("channels")
+    for region in result["regions"]:
+        table.add_column(region, justify="right")
+    for entry in result["subsets"]:
+        table.add_row(" + ".join(entry["channels"]), *map(partial(_cell, entry), result["regions"]))
+    return table
+
+
+def _cell(entry: dict[str, Any], region: str) -> str:
+    if region not in entry["mean"]:
+        return "-"
+    return f"{entry['mean'][region]:.3f} ({entry['difference'][region]['mean']:+.3f})"
 
 
 def differences_table(differences: Sequence[Difference]) -> Table:

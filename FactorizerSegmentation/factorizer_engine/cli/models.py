@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from factorizer_engine.bundles.bundle import Bundle
+    from factorizer_engine.protocol.models import ModelDescription
 
 models = typer.Typer(help="List, describe, install, import and remove models.")
 
@@ -160,6 +161,14 @@ def remove(name: Name, quiet: Quiet = False, verbose: Verbose = False) -> None:
     TERMINAL.print(f"Removed {name}")
 
 
+def _may_lack(model: ModelDescription) -> str:
+    """The scans that the model can do without, one alone or several together; "" if none."""
+    names = [channel.name for channel in model.channels]
+    enough = [subset for subset in model.subsets if subset.regions]
+    missing = [[n for n in names if n not in subset.channels] for subset in enough]
+    return "; ".join(", ".join(some) for some in sorted(missing, key=len) if some)
+
+
 def describe_bundle(bundle: Bundle) -> Table:
     """What a model is, as a table of facts."""
     model = bundle.description
@@ -170,6 +179,7 @@ def describe_bundle(bundle: Bundle) -> Table:
             "What it does": model.summary,
             "Family": model.family,
             "Scans": ", ".join(channel.name for channel in model.channels),
+            "May lack": _may_lack(model),
             "Regions": ", ".join(f"{region.title} ({region.name})" for region in model.regions),
             "Labels": ", ".join(f"{label.value} {label.name}" for label in model.labels),
             "Network": bundle.network.target,

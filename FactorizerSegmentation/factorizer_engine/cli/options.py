@@ -23,9 +23,10 @@ Inputs = Annotated[
         "--input",
         "-i",
         metavar="CHANNEL=FILE",
-        help="A scan and the channel it is, once per channel: a file, or a DICOM folder. Of a "
-        "folder with several series, FOLDER::SERIES names one by description, number or UID. "
-        "A file alone is matched by its name; the only one that is left needs none.",
+        help="A scan and the channel it is, once per channel; some models do with fewer. A "
+        "file, or a DICOM folder; of a folder with several series, FOLDER::SERIES names one by "
+        "description, number or UID. A file alone is matched by its name; the only one that is "
+        "left needs none.",
     ),
 ]
 InputFolder = Annotated[
@@ -37,7 +38,9 @@ Output = Annotated[
 ]
 Reference = Annotated[
     str | None,
-    typer.Option("--reference", help="Channel on whose grid to write; the model's first if unset."),
+    typer.Option(
+        "--reference", help="Channel on whose grid to write; the first that is given if unset."
+    ),
 ]
 Device = Annotated[
     str, typer.Option("--device", "-d", help='"auto", "cpu", "cuda", "cuda:1" or "mps".')

@@ -80,6 +80,8 @@ def _space_needed(session: Session, scan: Scan, probabilities: bool) -> int:
 
 
 def _show(result: SegmentResult, folder: Path) -> None:
+    if result.note:
+        TERMINAL.print(result.note)
     if result.lesions:
         TERMINAL.print(_lesion_table(result.lesions))
     else:

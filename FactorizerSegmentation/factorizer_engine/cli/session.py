@@ -16,6 +16,7 @@ from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.models import Channel, ModelDescription
 from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
+from factorizer_engine.protocol.subsets import accepts_fewer, enumerated, subset_of
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsParams
 from factorizer_engine.protocol.tasks.task import Task
@@ -34,7 +35,7 @@ class Session:
         engine: The engine process.
         choice: The model that is loaded, and where.
         model: Its description.
-        scans: The scan of each channel, as read from the user's files.
+        scans: The scan of each channel that is given, as read from the user's files.
         files: The same scans, as the engine reads them.
         folder: For the files that engine and command line exchange; vanishes with the session.
     """
@@ -77,24 +78,15 @@ class Session:
         return self.engine.request(task, params, on_progress)
 
     def reference(self, name: str | None) -> tuple[str, Scan]:
-        """The channel called `name` (the model's first if None) and its scan.
+        """The channel called `name` (the first that is given if None) and its scan.
 
         Raises:
-            BadInputError: If the model has no such channel.
+            BadInputError: If the model has no such channel, or it is left out.
         """
-        channel = reference_channel(name, self.model.channels)
+        from factorizer_engine.images.checks import reference_among
+
+        channel = reference_among(self.scans, self.model.channels, name)
         return channel, self.scans[channel]
-
-
-def reference_channel(name: str | None, channels: Sequence[Channel]) -> str:
-    """The channel that is called `name`, by name or alias; the first if None.
-
-    Raises:
-        BadInputError: If there is no such channel.
-    """
-    from factorizer_engine.images.checks import channel_named
-
-    return channels[0].name if name is None else channel_named(name, channels)
 
 
 def run_options(
@@ -131,7 +123,7 @@ def open_session(
         EngineClient(on_log=TERMINAL.log) as engine,
     ):
         choice, model = load_model(engine, choice)
-        paths = assign_inputs(candidates, model.channels)
+        paths = assign_study(candidates, model)
         yield read_study(engine, choice, model, paths, Path(folder))
 
 
@@ -167,13 +159,27 @@ def read_study(
     return Session(engine, choice, model, scans, files, folder)
 
 
-def assign_inputs(inputs: Sequence[str], channels: Sequence[Channel]) -> dict[str, Path | str]:
+def assign_study(inputs: Sequence[str], model: ModelDescription) -> dict[str, Path | str]:
+    """The file of each channel that is given, see `assign_inputs`; nothing is read.
+
+    Raises:
+        BadInputError: If they are not what the model needs, or not enough for it.
+    """
+    paths = assign_inputs(inputs, model.channels, optional=accepts_fewer(model))
+    subset_of(model, paths)
+    return paths
+
+
+def assign_inputs(
+    inputs: Sequence[str], channels: Sequence[Channel], optional: bool = False
+) -> dict[str, Path | str]:
     """The file of each channel, or "FOLDER::SERIES" where one series of a folder is named.
 
     Args:
         inputs: Each "CHANNEL=FILE", with the channel's name or alias, or a "FILE" that is matched
             to the channels that are left by its name; for FILE also FOLDER::SERIES.
-        channels: What the model needs.
+        channels: What the model takes.
+        optional: Whether channels may be left out.
 
     Raises:
         BadInputError: If a channel is unknown, given twice or missing, or a name is ambiguous.
@@ -202,15 +208,17 @@ def assign_inputs(inputs: Sequence[str], channels: Sequence[Channel]) -> dict[st
             f"'{Path(unnamed[0]).name}' is left over."
         )
     if unnamed:
-        matched = match_channels(unnamed, left)
+        matched = match_channels(unnamed, left, optional)
         assigned.update({name: _location(text) for name, text in matched.items()})
     missing = [channel.name for channel in channels if channel.name not in assigned]
-    if missing:
+    if missing and not optional:
         raise BadInputError(
-            f"No scan is given for {_enumerate(missing)}; "
-            f"the model needs {_enumerate([channel.name for channel in channels])}."
+            f"No scan is given for {enumerated(missing)}; "
+            f"the model needs {enumerated([channel.name for channel in channels])}."
         )
-    return {channel.name: assigned[channel.name] for channel in channels}
+    return {
+        channel.name: assigned[channel.name] for channel in channels if channel.name in assigned
+    }
 
 
 def _location(text: str) -> Path | str:
@@ -240,7 +248,7 @@ def _only_family(engine: EngineClient) -> str:
     if not families:
         raise BadModelError("No model is installed; see 'factorizer models install --help'.")
     if len(families) > 1:
-        raise BadInputError(f"Choose with --model what to segment: {_enumerate(families, 'or')}.")
+        raise BadInputError(f"Choose with --model what to segment: {enumerated(families, 'or')}.")
     return families[0]
 
 
@@ -252,9 +260,3 @@ def _read_scans(paths: Mapping[str, Path | str]) -> dict[str, Scan]:
     for scan in scans.values():
         check_scan(scan)
     return scans
-
-
-def _enumerate(names: Sequence[str], conjunction: str = "and") -> str:
-    """Such as "A, B and C"."""
-    *first, last = names
-    return f"{', '.join(first)} {conjunction} {last}" if first else last

@@ -68,11 +68,12 @@ class Preprocessor:
     def __init__(self, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing
 
-    def prepare(self, scans: Sequence[Scan], reference: Scan) -> Prepared:
+    def prepare(self, scans: Sequence[Scan | None], reference: Scan) -> Prepared:
         """Bring `scans`, in the model's channel order, into model space.
 
         Args:
-            scans: One scan per channel, on any grids.
+            scans: One scan per channel, on any grids; None where a channel was not taken, which
+                is zero then and decides nothing.
             reference: The scan whose grid results will be written on; usually one of `scans`.
 
         Raises:
@@ -80,8 +81,12 @@ class Preprocessor:
         """
         settings = self.preprocessing
         grid = reference.grid.oriented(settings.orientation).straightened()
-        channels = [resample(scan, grid, antialias=True).array for scan in scans]
-        box = foreground_box(channels, settings.crop_margin)
+        channels = {
+            index: resample(scan, grid, antialias=True).array
+            for index, scan in enumerate(scans)
+            if scan is not None
+        }
+        box = foreground_box(list(channels.values()), settings.crop_margin)
         if box is None:
             raise BadInputError(
                 f"The scans hold no image where {reference.name or 'the reference scan'} lies; "
@@ -89,8 +94,8 @@ class Preprocessor:
             )
         cropped = grid.crop(box)
         target = cropped.respaced(settings.spacing) if settings.spacing else cropped
-        array = np.empty((len(channels), *target.shape), dtype=np.float32)
-        for index, channel in enumerate(channels):
+        array = np.zeros((len(scans), *target.shape), dtype=np.float32)
+        for index, channel in channels.items():
             volume = normalize(channel[box], settings.normalization)
             array[index] = resample(Scan(volume, cropped), target, antialias=True).array
         return Prepared(array, target, reference.grid, cropped)

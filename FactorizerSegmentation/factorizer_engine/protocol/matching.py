@@ -50,7 +50,9 @@ _SHOWN = 6
 _NNUNET_SUFFIX = re.compile(r"_(\d{4})$")
 
 
-def match_channels(items: Sequence[Item], channels: Sequence[Channel]) -> dict[str, Item]:
+def match_channels(
+    items: Sequence[Item], channels: Sequence[Channel], optional: bool = False
+) -> dict[str, Item]:
     """Find the item for every channel by its name.
 
     A complete set of nnU-Net suffixes (`_0000`, `_0001`, ... in channel order) decides. Otherwise
@@ -62,28 +64,39 @@ def match_channels(items: Sequence[Item], channels: Sequence[Channel]) -> dict[s
     Args:
         items: Paths, or names of volumes.
         channels: What is wanted, in network order.
+        optional: Whether channels may be left out, which they are unless the name of an item that
+            is left over may mean them.
 
     Returns:
         The item by channel name, in network order.
 
     Raises:
-        BadInputError: If a channel fits none of the items, or several; lists the candidates.
+        BadInputError: If a channel fits several of the items, or none; lists the candidates.
     """
     candidates = channel_candidates(items, channels)
+    if optional and not any(candidates.values()):
+        numbered = _by_suffix(items, channels, partly=True) or {}
+        candidates = {name: (numbered[name],) if name in numbered else () for name in candidates}
     problems = []
     for name, found in candidates.items():
         if len(found) > 1:
             problems.append(f"{name} could be {' or '.join(_shown(item) for item in found)}")
-    missing = [name for name, found in candidates.items() if not found]
+    taken = {id(item) for found in candidates.values() for item in found}
+    left_over = [item for item in items if id(item) not in taken]
+    missing = [
+        channel.name
+        for channel in channels
+        if not candidates[channel.name]
+        and (not optional or any(_may_be(item, channel) for item in filter(_is_scan, left_over)))
+    ]
     if missing:
-        taken = {id(item) for found in candidates.values() for item in found}
-        rest = [_shown(item) for item in items if id(item) not in taken]
+        rest = [_shown(item) for item in left_over]
         more = f" and {len(rest) - _SHOWN} more" if len(rest) > _SHOWN else ""
         seen = f" among {', '.join(rest[:_SHOWN])}{more}" if rest else ""
         problems.append(f"nothing{seen} looks like {' or '.join(missing)}")
     if problems:
         raise BadInputError(f"Please say which scan is which: {'; '.join(problems)}.")
-    return {name: found[0] for name, found in candidates.items()}
+    return {name: found[0] for name, found in candidates.items() if found}
 
 
 def channel_candidates(
@@ -129,8 +142,20 @@ def _may_be(item: str | Path, channel: Channel) -> bool:
     return kind is None or bool(spoken & own) or not spoken & others
 
 
-def _by_suffix(items: Sequence[Item], channels: Sequence[Channel]) -> dict[str, Item] | None:
-    """Items by nnU-Net suffix, if every channel has exactly one and all are of one case."""
+def _is_scan(item: str | Path) -> bool:
+    """Whether a name is not that of another kind of file; volumes and DICOM need no ending."""
+    name = Path(item).name
+    return name.lower().endswith(_ENDINGS) or not Path(name).suffix
+
+
+def _by_suffix(
+    items: Sequence[Item], channels: Sequence[Channel], partly: bool = False
+) -> dict[str, Item] | None:
+    """Items by nnU-Net suffix, if every channel has exactly one and all are of one case.
+
+    Args:
+        partly: Channels may be left out.
+    """
     numbered: dict[int, Item] = {}
     cases = set()
     for item in items:
@@ -143,9 +168,10 @@ def _by_suffix(items: Sequence[Item], channels: Sequence[Channel]) -> dict[str, 
             return None
         numbered[number] = item
         cases.add(stem[: suffix.start()])
-    if len(cases) != 1 or set(numbered) != set(range(len(channels))):
+    every = set(range(len(channels)))
+    if len(cases) != 1 or not (set(numbered) == every or (partly and set(numbered) < every)):
         return None
-    return {channel.name: numbered[index] for index, channel in enumerate(channels)}
+    return {channels[index].name: numbered[index] for index in sorted(numbered)}
 
 
 def _channels_in(words: Sequence[str], channels: Sequence[Channel]) -> set[str]:

@@ -253,3 +253,18 @@ def test_a_cluster_goes_on_when_a_worker_is_killed(tmp_path, cli, studies, monke
     rows = table(tmp_path / "out")
     assert len(rows) == 7
     assert all(row["state"] == "done" for row in rows.values())
+
+
+def test_studies_may_lack_scans_if_the_model_says_so(tmp_path, cli, studies, frugal):
+    (studies / "björn" / "FLAIR.nii.gz").unlink()
+    (studies / "case 3" / "T1.nii.gz").unlink()
+    outcome = cli("segment", "-m", frugal, "--studies", studies, "-o", tmp_path / "out")
+    assert outcome.code == 1
+    rows = table(tmp_path / "out")
+    assert [row["state"] for row in rows.values()] == ["done", "done", "failed"]
+    assert "With FLAIR alone the model sees nothing reliably" in rows["case 3"]["reason"]
+    assert rows["anna"]["note"] == "" and float(rows["anna"]["Core (mL)"]) > 0
+    assert rows["björn"]["note"].startswith("Left out: FLAIR.")
+    # Without the enhancing part the core is called by its region; oedema was not looked for.
+    assert rows["björn"]["Oedema (mL)"] == "" and rows["anna"]["Tumour core (mL)"] == ""
+    assert float(rows["björn"]["Tumour core (mL)"]) > 0

@@ -147,3 +147,23 @@ def test_matching_needs_only_the_standard_library():
         "sys.exit(bool({'numpy', 'torch', 'nibabel', 'SimpleITK'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        (["t1gd.nii", "flair.nii"], {"FLAIR": "flair.nii", "T1ce": "t1gd.nii"}),
+        (["t2.nii", "t2_seg.nii", "info.json", "dwi.nii"], {"T2": "t2.nii"}),
+        (["x_0000.nii", "x_0002.nii"], {"FLAIR": "x_0000.nii", "T1ce": "x_0002.nii"}),
+        (["info.json"], {}),
+    ],
+)
+def test_channels_may_be_left_out(files, found):
+    assert match_channels(files, GLIOMA, optional=True) == found
+
+
+def test_a_channel_is_not_left_out_where_an_unknown_scan_may_be_it():
+    with pytest.raises(BadInputError, match="nothing among scan4.nii looks like T1 or T1ce or T2"):
+        match_channels(["flair.nii", "scan4.nii"], GLIOMA, optional=True)
+    with pytest.raises(BadInputError, match="FLAIR could be flair.nii or old_flair.nii"):
+        match_channels(["flair.nii", "old_flair.nii"], GLIOMA, optional=True)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from factorizer_engine.cli.session import load_model, reference_channel
+from factorizer_engine.cli.session import load_model
 from factorizer_engine.cli.studies.listing import StudyFiles, check_columns, list_studies
 from factorizer_engine.cli.studies.outcomes import Outcome, read_outcome, write_summary
 from factorizer_engine.cli.studies.work import Batch
@@ -38,7 +38,8 @@ def segment_studies(
         source: A folder with one subfolder a study, or a table with one row a study.
         choice: The model and where it runs.
         options: How it is applied.
-        reference: Channel on whose grid the results are given; None takes the model's first.
+        reference: Channel on whose grid the results are given; None takes the first of
+            the model's channels that a study has.
         probabilities: Whether to write probability maps, too.
         output: Folder for the results; each study gets a subfolder, when it is done.
         workers: How many studies at once on this computer; None as many as fit.
@@ -52,8 +53,11 @@ def segment_studies(
     with EngineClient(on_log=TERMINAL.log) as engine:
         choice, model = load_model(engine, choice)
     check_columns(source, model.channels)
-    channel = reference_channel(reference, model.channels)
-    batch = Batch(choice, model, options, channel, probabilities, folder)
+    if reference is not None:
+        from factorizer_engine.images.checks import channel_named
+
+        reference = channel_named(reference, model.channels)
+    batch = Batch(choice, model, options, reference, probabilities, folder)
     remaining, outcomes = _plan(batch, studies)
     done = sum(outcome.is_done for outcome in outcomes.values())
     if done:

@@ -82,7 +82,8 @@ class Outcome(Message):
         reason: Why there is no result; "" if there is one.
         seconds: How long it took.
         lesions: How many lesions were found.
-        volumes_ml: Their volume by label, in mL.
+        volumes_ml: Their volume by label, in mL; of every label that was looked for.
+        note: What it costs that scans were left out, for people, or "".
         request: What was asked for; None if it did not come so far.
     """
 
@@ -91,6 +92,7 @@ class Outcome(Message):
     seconds: float = 0.0
     lesions: int = 0
     volumes_ml: dict[str, float] = field(default_factory=dict)
+    note: str = ""
     request: StudyRequest | None = None
 
     @property
@@ -113,13 +115,18 @@ def write_summary(outcomes: Iterable[Outcome], labels: Sequence[Label], path: Pa
     Raises:
         BadInputError: If it cannot be written.
     """
-    names = [label.name for label in labels]
-    titles = ["study", "state", "reason", "seconds", "lesions", *(f"{n} (mL)" for n in names)]
+    outcomes = list(outcomes)
+    found = [name for outcome in outcomes for name in outcome.volumes_ml]
+    names = list(dict.fromkeys([*(label.name for label in labels), *found]))
+    columns = [f"{name} (mL)" for name in names]
+    titles = ["study", "state", "reason", "seconds", "lesions", *columns, "note"]
     write_csv(path, [titles, *(_row(outcome, names) for outcome in outcomes)])
 
 
 def _row(outcome: Outcome, labels: Sequence[str]) -> list[str]:
     if not outcome.is_done:
         return [outcome.study, "failed", outcome.reason, f"{outcome.seconds:.1f}"]
-    volumes = [f"{outcome.volumes_ml.get(label, 0.0):.4f}" for label in labels]
-    return [outcome.study, "done", "", f"{outcome.seconds:.1f}", str(outcome.lesions), *volumes]
+    known = outcome.volumes_ml
+    volumes = [f"{known[label]:.4f}" if label in known else "" for label in labels]
+    counts = [f"{outcome.seconds:.1f}", str(outcome.lesions)]
+    return [outcome.study, "done", "", *counts, *volumes, outcome.note]

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from factorizer_engine.cli.results import write_results
-from factorizer_engine.cli.session import assign_inputs, read_study
+from factorizer_engine.cli.session import assign_study, read_study
 from factorizer_engine.cli.studies.listing import StudyFiles
 from factorizer_engine.cli.studies.outcomes import RECORD, FileState, Outcome, StudyRequest
 from factorizer_engine.protocol.errors import CancelledError
@@ -21,7 +21,7 @@ from factorizer_engine.protocol.lesions import volume_by_class
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions
-from factorizer_engine.protocol.tasks.segment import SEGMENT
+from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
 from factorizer_engine.service.client import EngineClient
 
 
@@ -33,7 +33,8 @@ class Batch:
         choice: The model by its folder, and where it runs.
         model: Its description.
         options: How it is applied.
-        reference: Channel on whose grid the results are given.
+        reference: Channel on whose grid the results are given; None takes the first of the
+            model's channels that a study has.
         probabilities: Whether probability maps are written, too.
         output: Folder for the results, one subfolder a study.
     """
@@ -41,7 +42,7 @@ class Batch:
     choice: ModelChoice
     model: ModelDescription
     options: RunOptions
-    reference: str
+    reference: str | None
     probabilities: bool
     output: Path
 
@@ -49,15 +50,17 @@ class Batch:
         """What is asked for a study.
 
         Raises:
-            BadInputError: If its files are not those of the model's channels.
+            BadInputError: If its files are not what the model needs.
             OSError: If one of them is missing.
         """
-        paths = assign_inputs(study.inputs, self.model.channels)
+        from factorizer_engine.images.checks import reference_among
+
+        paths = assign_study(study.inputs, self.model)
         return StudyRequest(
             model=f"{self.model.name} {self.model.version}",
             precision=self.choice.precision,
             options=self.options,
-            reference=self.reference,
+            reference=reference_among(paths, self.model.channels, self.reference),
             probabilities=self.probabilities,
             scans={channel: FileState.of(path) for channel, path in paths.items()},
         )
@@ -116,19 +119,20 @@ class StudyWorker:
             if self._is_cancelled:
                 raise CancelledError()
             result = session.request(
-                *(SEGMENT, batch.reference, batch.options, self._watch),
+                *(SEGMENT, request.reference, batch.options, self._watch),
                 probabilities=batch.probabilities,
             )
             self.device = result.device
             outcome = Outcome(
                 study.name,
                 lesions=len(result.lesions),
-                volumes_ml=volume_by_class(result.lesions),
+                volumes_ml=_volumes(result),
+                note=result.note,
                 request=request,
             )
             with written_folder(batch.output / study.name) as unfinished:
                 unfinished.mkdir()
-                write_results(result, session.scans[batch.reference], unfinished)
+                write_results(result, session.scans[request.reference], unfinished)
                 write_json(unfinished / RECORD, outcome.to_dict())
         return outcome
 
@@ -139,6 +143,12 @@ class StudyWorker:
         except psutil.Error:  # it ends just now
             return
         self.peak_memory = max(self.peak_memory, held)
+
+
+def _volumes(result: SegmentResult) -> dict[str, float]:
+    """The volume in mL of every label that was looked for."""
+    found = volume_by_class(result.lesions)
+    return {label.name: found.get(label.name, 0.0) for label in result.model.labels}
 
 
 def segment_in_this_thread(batch: Batch, study: StudyFiles) -> Outcome:

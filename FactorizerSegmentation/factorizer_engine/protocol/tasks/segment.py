@@ -28,13 +28,14 @@ class SegmentResult(Message):
     """What a run found, on the grid of the reference scan.
 
     Attributes:
-        model: The model; its labels are the values of the label map.
+        model: The model as it was applied; its labels are the values of the label map.
         labelmap: uint8, 0 where there is nothing.
         probabilities: float32 map of every region of the model, in its order; empty if they were
             not asked for.
         lesions: The connected pieces, measured.
         timings: Seconds by stage.
         device: Where it was computed.
+        note: What it costs that scans were left out, for people, or "".
     """
 
     model: ModelDescription
@@ -43,6 +44,7 @@ class SegmentResult(Message):
     lesions: tuple[Lesion, ...]
     timings: dict[str, float]
     device: str
+    note: str = ""
 
 
 SEGMENT = Task("segment", SegmentParams, SegmentResult)

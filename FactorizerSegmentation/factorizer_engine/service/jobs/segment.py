@@ -35,6 +35,7 @@ def run(engine: Engine, params: SegmentParams, monitor: Monitor) -> SegmentResul
         lesions=tuple(result.lesions),
         timings=dict(result.timings),
         device=str(result.device),
+        note=result.note,
     )
 
 

@@ -13,6 +13,7 @@ from factorizer_engine.bundles.reading.checksums import fingerprint
 from factorizer_engine.bundles.saving import save_bundle
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import load_config
+from factorizer_engine.training.evaluation.subsets import told_by
 from factorizer_engine.training.export.card import write_card
 from factorizer_engine.training.records.records import Run, open_run
 from factorizer_engine.training.run.model import model_of
@@ -77,7 +78,8 @@ def _bundle(run: Run, name: str, card: str = "") -> Bundle:
     record = run.record
     bundle = model_of(run.config, name, record["channels"], run.regions, record["labels"])
     seconds = {**run.config.bundle.expected_seconds, **run.measured_seconds}
-    description = replace(bundle.description, expected_seconds=seconds, card=card)
+    subsets = told_by(run.subsets, run.config.bundle.seen_from) if run.subsets else ()
+    description = replace(bundle.description, subsets=subsets, expected_seconds=seconds, card=card)
     return replace(bundle, description=description)
 
 
@@ -88,6 +90,7 @@ def _measured(runs: Sequence[Run], model: str) -> Run:
         runs[0],
         evaluation=next((r.evaluation for r in found if r.evaluation), None),
         robustness=next((r.robustness for r in found if r.robustness), None),
+        subsets=next((r.subsets for r in found if r.subsets), None),
     )
 
 

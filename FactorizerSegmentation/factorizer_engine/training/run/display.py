@@ -59,6 +59,8 @@ class RunDisplay:
         if not self._console.is_terminal and step % self._log_every == 0:
             self.say(f"{text}  rate {rate:.2e}  {100 * progress:.1f} %  {seconds:.0f} s")
 
-    def validated(self, step: int, mean: float, regions: dict[str, float]) -> None:
-        parts = "  ".join(f"{name} {value:.3f}" for name, value in regions.items())
+    def validated(
+        self, step: int, mean: float, regions: dict[str, float], subsets: dict[str, float]
+    ) -> None:
+        parts = "  ".join(f"{name} {value:.3f}" for name, value in (regions | subsets).items())
         self.say(f"step {step}  validation Dice {mean:.3f}  {parts}")
