@@ -39,6 +39,7 @@ def fillTable(
         for column in range(len(titles)):
             stretch = qt.QHeaderView.Stretch if column == 0 else qt.QHeaderView.ResizeToContents
             header.setSectionResizeMode(column, stretch)
+        table.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         table.clearSelection()
         table.setCurrentItem(None)
 
