@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,9 @@ class SegmentRun(Run[SegmentResult]):
     def _particular(self) -> dict[str, object]:
         return {"probabilities": False}
 
-    def _createNodes(self, result: SegmentResult) -> Segmented:
+    def _createNodes(self, result: SegmentResult) -> Generator[None, None, Segmented]:
         labelmap = result.labelmap.load()
+        yield  # what follows belongs together
         place = self._place(result.labelmap, labelmap.shape)
         target, patch = self._target(place), None
         if target is not None and self._box is not None:
