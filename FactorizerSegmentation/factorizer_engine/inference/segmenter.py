@@ -160,7 +160,9 @@ class Segmenter:
                 labelmap = self._paint(probabilities, prepared.reference)
             monitor.report("measuring", _PAINTED)
             with _timed(timings, "measuring"):
-                lesions = find_lesions(labelmap, model.regions, model.labels, probabilities)
+                lesions = find_lesions(
+                    labelmap, model.regions, model.labels, probabilities, prepared.reference
+                )
         monitor.report("measuring", 1.0)
         return SegmentationResult(
             model=model,

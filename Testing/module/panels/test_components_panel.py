@@ -179,7 +179,7 @@ def start(widget, python: str):
 
 
 def cancelSoon(widget):
-    """An observer that cancels the run as soon as a heatmap is there and the window has its turn."""
+    """An observer that cancels the run once a heatmap is there and the window has its turn."""
     import qt
 
     def onNodeAdded(caller, event) -> None:
