@@ -160,8 +160,9 @@ class Segmenter:
                 labelmap = self._paint(probabilities, prepared.reference)
             monitor.report("measuring", _PAINTED)
             with _timed(timings, "measuring"):
+                some_scan = next(iter(scans.values()))  # the head is the same in all
                 lesions = find_lesions(
-                    labelmap, model.regions, model.labels, probabilities, prepared.reference
+                    labelmap, model.regions, model.labels, probabilities, some_scan
                 )
         monitor.report("measuring", 1.0)
         return SegmentationResult(
