@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # imported where they are needed, so that Slicer opens quickl
     from FactorizerSegmentationLib.panels.components import ComponentsPanel
     from FactorizerSegmentationLib.panels.inputs import InputsPanel
     from FactorizerSegmentationLib.panels.panel import Panel
+    from FactorizerSegmentationLib.panels.review import ReviewPanel
     from FactorizerSegmentationLib.panels.sections import Section
     from FactorizerSegmentationLib.panels.segment import SegmentPanel
     from FactorizerSegmentationLib.parameters import Parameters
@@ -81,6 +82,7 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.logic: FactorizerSegmentationLogic | None = None
         self.inputsPanel: InputsPanel | None = None
         self.segmentPanel: SegmentPanel | None = None
+        self.reviewPanel: ReviewPanel | None = None
         self.componentsPanel: ComponentsPanel | None = None
         self._panels: list[Panel] = []
         self._sections: list[Section] = []
@@ -92,15 +94,18 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         ScriptedLoadableModuleWidget.setup(self)
         from FactorizerSegmentationLib.panels.components import ComponentsPanel
         from FactorizerSegmentationLib.panels.inputs import InputsPanel
+        from FactorizerSegmentationLib.panels.review import ReviewPanel
         from FactorizerSegmentationLib.panels.sections import Section
         from FactorizerSegmentationLib.panels.segment import SegmentPanel
 
         self.logic = FactorizerSegmentationLogic()
         self.inputsPanel = self._add(InputsPanel, "InputsPanel")
         self.segmentPanel = self._add(SegmentPanel, "SegmentPanel", self.inputsPanel)
+        self.reviewPanel = self._add(ReviewPanel, "ReviewPanel")
         self.componentsPanel = self._add(ComponentsPanel, "ComponentsPanel", self.inputsPanel)
         self._sections = [
             Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
+            Section(_("Review"), self.reviewPanel.widget),
             Section(_("Look inside the network"), self.componentsPanel.widget),
         ]
         for section in self._sections:
@@ -121,6 +126,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
             self.logic.inFront = False
         if self.componentsPanel is not None:
             self.componentsPanel.hideHeatmap()
+        if self.reviewPanel is not None:
+            self.reviewPanel.leave()
 
     def cleanup(self) -> None:
         """The widget goes: nothing of it may stay behind."""
@@ -228,6 +235,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         changed: Emitted when a run begins or ends, and when buttons have to look anew.
         helloed: Emitted with the `HelloResult` of a freshly started engine.
         selectedLesion: The `Lesion` that the user has selected in a table, or None.
+        history: What can be undone and redone in the results.
         inFront: Whether the user looks at the module; elsewhere the views are not ours to change.
     """
 
@@ -235,11 +243,13 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         ScriptedLoadableModuleLogic.__init__(self)
         from FactorizerSegmentationLib.engine.process import EngineProcess
         from FactorizerSegmentationLib.events import Event
+        from FactorizerSegmentationLib.scene.history import History
 
         self.changed = Event()
         self.helloed = Event()
         self.inFront = False
         self.selectedLesion = None
+        self.history = History()
         self.closed = False
         self.engine = EngineProcess(onHello=self.helloed.emit)
         self._parameters: Parameters | None = None

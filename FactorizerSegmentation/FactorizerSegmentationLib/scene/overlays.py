@@ -208,7 +208,7 @@ def _compact(
     heatmap: np.ndarray, scan: np.ndarray | None, window: tuple[float, float]
 ) -> np.ndarray:
     """The heatmap inside the head, in few different values; see `createHeatmap`."""
-    step = np.float32(window[1] / 255)
+    step = np.float32((window[1] - window[0]) / 255)
     rounded = np.rint(heatmap / step) * step if step > 0 else heatmap.copy()
     if scan is not None and scan.any():
         rounded[scan == 0] = 0
