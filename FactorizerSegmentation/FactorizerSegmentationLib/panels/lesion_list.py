@@ -37,10 +37,16 @@ class LesionList(qt.QObject):
         self._onDecided = onDecided
         self._lesions: list[Lesion] = []
         self._checkable = True
-        header = (_("Lesion"), _("mL"), _("mm \u00d7 mm"), _("Prob."))
-        tree.setHeaderLabels(list(header))
+        titles = {
+            _("Lesion"): _("Where it lies; below it, its parts"),
+            _("mL"): _("Volume"),
+            _("mm"): _("Longest diameter in a slice, and the longest line at a right angle to it"),
+            _("%"): _("Mean probability"),
+        }
+        tree.setHeaderLabels(list(titles))
         tree.header().setStretchLastSection(False)
-        for column in range(len(header)):
+        for column, tip in enumerate(titles.values()):
+            tree.headerItem().setToolTip(column, tip)
             mode = qt.QHeaderView.Stretch if column == 0 else qt.QHeaderView.ResizeToContents
             tree.header().setSectionResizeMode(column, mode)
         tree.connect("itemSelectionChanged()", self._onSelectionChanged)
@@ -150,7 +156,7 @@ def _item(title: str, measures: Measures):
     item = qt.QTreeWidgetItem(
         [
             title,
-            f"{measures.volume_ml:.2f}",
+            f"{measures.volume_ml:.{1 if measures.volume_ml >= 10 else 2}f}",
             f"{long_axis:.0f} \u00d7 {short_axis:.0f}",
             _percent(measures.mean_probability),
         ]
@@ -172,4 +178,4 @@ def _title(lesion: Lesion, verdict: str) -> str:
 
 
 def _percent(probability: float) -> str:
-    return f"{round(100 * probability)} %" if probability == probability else ""
+    return f"{100 * probability:.0f}" if probability == probability else ""

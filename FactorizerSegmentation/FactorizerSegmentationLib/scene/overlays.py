@@ -208,10 +208,14 @@ def _compact(
     heatmap: np.ndarray, scan: np.ndarray | None, window: tuple[float, float]
 ) -> np.ndarray:
     """The heatmap inside the head, in few different values; see `createHeatmap`."""
+    rounded = np.array(heatmap, order="F")  # as Slicer has its voxels, see `volumes`
     step = np.float32((window[1] - window[0]) / 255)
-    rounded = np.rint(heatmap / step) * step if step > 0 else heatmap.copy()
+    if step > 0:
+        rounded /= step
+        np.rint(rounded, out=rounded)
+        rounded *= step
     if scan is not None and scan.any():
-        rounded[scan == 0] = 0
+        rounded *= scan != 0
     return rounded
 
 

@@ -62,7 +62,7 @@ def test_each_lesion_has_its_measures_its_place_and_its_parts(review):
         "1: right, anterior",
         "4.00",
         "2 \u00d7 3",
-        "80 %",
+        "80",
     ]
     assert first.childCount() == 1
     assert first.child(0).text(0) == "Enhancing"
