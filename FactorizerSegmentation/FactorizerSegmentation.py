@@ -20,6 +20,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 if TYPE_CHECKING:  # imported where they are needed, so that Slicer opens quickly
+    from FactorizerSegmentationLib.panels.adjust import AdjustPanel
     from FactorizerSegmentationLib.panels.components import ComponentsPanel
     from FactorizerSegmentationLib.panels.inputs import InputsPanel
     from FactorizerSegmentationLib.panels.panel import Panel
@@ -83,6 +84,7 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.inputsPanel: InputsPanel | None = None
         self.segmentPanel: SegmentPanel | None = None
         self.reviewPanel: ReviewPanel | None = None
+        self.adjustPanel: AdjustPanel | None = None
         self.componentsPanel: ComponentsPanel | None = None
         self._panels: list[Panel] = []
         self._sections: list[Section] = []
@@ -92,6 +94,7 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
     def setup(self) -> None:
         """Build the panels; called once, when the module is first opened."""
         ScriptedLoadableModuleWidget.setup(self)
+        from FactorizerSegmentationLib.panels.adjust import AdjustPanel
         from FactorizerSegmentationLib.panels.components import ComponentsPanel
         from FactorizerSegmentationLib.panels.inputs import InputsPanel
         from FactorizerSegmentationLib.panels.review import ReviewPanel
@@ -102,10 +105,11 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.inputsPanel = self._add(InputsPanel, "InputsPanel")
         self.segmentPanel = self._add(SegmentPanel, "SegmentPanel", self.inputsPanel)
         self.reviewPanel = self._add(ReviewPanel, "ReviewPanel")
+        self.adjustPanel = self._add(AdjustPanel, "AdjustPanel")
         self.componentsPanel = self._add(ComponentsPanel, "ComponentsPanel", self.inputsPanel)
         self._sections = [
             Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
-            Section(_("Review"), self.reviewPanel.widget),
+            Section(_("Review"), self.reviewPanel.widget, self.adjustPanel.widget),
             Section(_("Look inside the network"), self.componentsPanel.widget),
         ]
         for section in self._sections:

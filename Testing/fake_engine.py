@@ -45,7 +45,7 @@ from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.devices import Device
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
 from factorizer_engine.protocol.lesions import Lesion, LesionPart, Ruler
-from factorizer_engine.protocol.models import Label, ModelDescription
+from factorizer_engine.protocol.models import Label, ModelDescription, Region
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.components import (
@@ -63,6 +63,7 @@ from factorizer_engine.service import worker
 
 BEHAVIOUR = os.environ.get("FAKE_ENGINE", "")
 LABELS = (Label(1, "Core", (200, 60, 50)), Label(4, "Enhancing", (240, 200, 60)))
+REGIONS = (Region("ET", 4, "Enhancing", 1), Region("TC", 1, "Core"))
 CORE, ENHANCING = (slice(0, 3), slice(2, 4), slice(1, 3)), (slice(4, 6), slice(2, 4), slice(1, 3))
 
 
@@ -159,7 +160,7 @@ def behave(monitor: Monitor, name: str = "") -> None:
 
 
 def describe(name: str = "fake") -> ModelDescription:
-    return ModelDescription(name, "1", "glioma", "Fake", "", (), (), LABELS)
+    return ModelDescription(name, "1", "glioma", "Fake", "", (), REGIONS, LABELS)
 
 
 def hello(params: object, monitor: Monitor) -> HelloResult:
@@ -193,7 +194,24 @@ def segment(params: SegmentParams, monitor: Monitor) -> SegmentResult:
         lesion(1, LABELS[1], 4.0, reference, ENHANCING),
         lesion(2, LABELS[0], 1.5, reference, CORE),
     )
-    return SegmentResult(describe(), scan, (), lesions, {"segmenting": 2.0}, "cpu")
+    maps = ()
+    if params.probabilities:
+        dtype = np.uint8 if params.compact else np.float32
+        maps = tuple(
+            probability(labelmap, labels, dtype, reference, Path(params.output_dir) / f"p{n}.npy")
+            for n, labels in enumerate(((4,), (1, 4)))
+        )
+    seconds = {"segmenting": 2.0}
+    return SegmentResult(describe(), scan, maps, lesions, seconds, "cpu")
+
+
+def probability(labelmap, labels, dtype, reference: ScanFile, path: Path) -> ScanFile:
+    """0.8 inside; one voxel further along k 0.3."""
+    inside = np.isin(labelmap, labels)
+    around = np.roll(inside, 1, axis=2) & (labelmap == 0)
+    full = 255 if dtype is np.uint8 else 1.0
+    values = np.select([inside, around], [0.8 * full, 0.3 * full]).astype(dtype)
+    return ScanFile.save(values, reference.matrix, path)
 
 
 def lesion(

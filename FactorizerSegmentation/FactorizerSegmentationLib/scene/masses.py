@@ -57,17 +57,16 @@ def rememberRemoved(tableNode, lesionId: int, masks: dict[str, np.ndarray]) -> N
     removed = _removed(tableNode)
     removed.pop(str(lesionId), None)
     if masks:
-        removed[str(lesionId)] = {name: _packed(mask) for name, mask in masks.items()}
+        removed[str(lesionId)] = {name: packed(mask) for name, mask in masks.items()}
     tableNode.SetAttribute(REMOVED_ATTRIBUTE, json.dumps(removed) if removed else None)
 
 
 def removedMass(tableNode, lesionId: int) -> dict[str, np.ndarray]:
     """The voxels of a lesion that was taken out, by segment id; empty if there are none."""
-    try:
-        packed = _removed(tableNode).get(str(lesionId), {})
-        return {name: _unpacked(content) for name, content in packed.items()}
-    except (AttributeError, KeyError, TypeError, ValueError, zlib.error):
-        return {}  # a scene file can hold anything
+    content = _removed(tableNode).get(str(lesionId))
+    found = content if isinstance(content, dict) else {}
+    masks = {name: unpacked(text) for name, text in found.items()}
+    return {name: mask for name, mask in masks.items() if mask is not None}
 
 
 def _removed(tableNode) -> dict:
@@ -78,24 +77,30 @@ def _removed(tableNode) -> dict:
     return removed if isinstance(removed, dict) else {}
 
 
-def _packed(mask: np.ndarray) -> dict[str, object]:
-    """A mask as the box around its voxels, one bit each, compressed."""
+def packed(mask: np.ndarray) -> str:
+    """A mask with any voxel as text: the box around its voxels, one bit each, compressed."""
     where = np.argwhere(mask)
     low, high = where.min(axis=0), where.max(axis=0) + 1
     bits = np.packbits(mask[tuple(map(slice, low, high))]).tobytes()
-    return {
+    content = {
         "shape": list(mask.shape),
         "low": low.tolist(),
         "high": high.tolist(),
         "bits": base64.b64encode(zlib.compress(bits)).decode(),
     }
+    return json.dumps(content)
 
 
-def _unpacked(content: dict) -> np.ndarray:
-    mask = np.zeros(content["shape"], bool)
-    part = mask[tuple(map(slice, content["low"], content["high"]))]
-    bits = np.frombuffer(zlib.decompress(base64.b64decode(content["bits"])), np.uint8)
-    part[...] = np.unpackbits(bits, count=part.size).reshape(part.shape)
+def unpacked(text: str | None) -> np.ndarray | None:
+    """The mask that `packed` made a text of; None for any other text."""
+    try:
+        content = json.loads(text)
+        mask = np.zeros(content["shape"], bool)
+        part = mask[tuple(map(slice, content["low"], content["high"]))]
+        bits = np.frombuffer(zlib.decompress(base64.b64decode(content["bits"])), np.uint8)
+        part[...] = np.unpackbits(bits, count=part.size).reshape(part.shape)
+    except (TypeError, KeyError, ValueError, zlib.error):  # a scene file can hold anything
+        return None
     return mask
 
 

@@ -154,11 +154,11 @@ def test_a_folded_section_takes_no_more_than_its_title(host, widget, narrow):
 
     first.click()
     host.process_events()
-    assert first.height < 40
+    assert host.wait_until(lambda: first.height < 40)
     assert second.y < height
     assert squeezed_at_last(host, widget) == []
 
     first.click()
     host.process_events()
-    assert first.height == height
+    assert host.wait_until(lambda: first.height == height)
     assert squeezed_at_last(host, widget) == []
