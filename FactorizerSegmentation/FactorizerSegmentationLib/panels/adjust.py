@@ -110,7 +110,7 @@ class AdjustPanel(Panel):
         maps = mapsOf(self._adjusted)
         with signalsBlocked(self.ui.keepMapsCheckBox):
             self.ui.keepMapsCheckBox.checked = all(node.GetSaveWithScene() for node in maps)
-        text = _("Keep the sliders with a saved scene ({size} MB)")
+        text = _("Save with the scene ({size} MB)")
         self.ui.keepMapsCheckBox.text = text.format(size=f"{savedSize(maps) / 1e6:.1f}")
 
     def _get(self) -> Adjustment | None:
