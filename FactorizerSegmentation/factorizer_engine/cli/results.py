@@ -31,7 +31,7 @@ def write_results(result: SegmentResult, reference: Scan, folder: Path) -> None:
     labelmap = Scan.of(result.labelmap.load(), result.labelmap.matrix, "Segmentation")
     write_nifti(labelmap, folder / "segmentation.nii.gz")
     write_seg_nrrd(labelmap, result.model.labels, folder / "segmentation.seg.nrrd", reference.name)
-    write_lesions_csv(result.lesions, folder / "lesions.csv")
+    write_lesions_csv(result.lesions, result.model.labels, folder / "lesions.csv")
     if result.probabilities:
         volumes = np.stack([item.load() for item in result.probabilities], axis=-1)
         stack = Scan.of(volumes, labelmap.affine, "Probabilities")

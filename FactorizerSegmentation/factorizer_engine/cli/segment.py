@@ -13,7 +13,7 @@ from factorizer_engine.cli.studies.command import segment_studies
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seconds, make_table
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import prepare_output_folder, written_at_once
-from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.lesions import Lesion, Measures
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
 
@@ -97,17 +97,21 @@ def _show(result: SegmentResult, folder: Path) -> None:
 
 
 def _lesion_table(lesions: Sequence[Lesion]) -> Table:
-    """The largest lesions, in the order of their numbers."""
-    largest = sorted(lesions, key=lambda lesion: -lesion.volume_ml)[:SHOWN_LESIONS]
+    """The largest lesions, each with its parts below it."""
     table = make_table(
-        "Lesions", "##", "Class", "Volume (mL)", "Diameter (mm)", "Probability (mean)"
+        "Lesions", "##", "Part", "Volume (mL)", "In a slice (mm)", "Probability (mean)", "Place"
     )
-    for lesion in sorted(largest, key=lambda lesion: lesion.id):
-        table.add_row(
-            str(lesion.id),
-            lesion.name,
-            f"{lesion.volume_ml:.2f}",
-            f"{lesion.max_diameter_mm:.1f}",
-            f"{lesion.mean_probability:.2f}",
-        )
+    for lesion in lesions[:SHOWN_LESIONS]:
+        table.add_row(str(lesion.id), "whole", *_cells(lesion), " ".join(lesion.place))
+        for part in lesion.parts:
+            table.add_row("", part.name, *_cells(part), "")
     return table
+
+
+def _cells(measures: Measures) -> tuple[str, str, str]:
+    long_axis, short_axis = measures.long_axis.length_mm, measures.short_axis.length_mm
+    return (
+        f"{measures.volume_ml:.2f}",
+        f"{long_axis:.1f} x {short_axis:.1f}",
+        f"{measures.mean_probability:.2f}",
+    )

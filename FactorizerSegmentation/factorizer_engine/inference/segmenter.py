@@ -173,7 +173,10 @@ class Segmenter:
                 labelmap = self._paint(probabilities, model, prepared.reference)
             monitor.report("measuring", _PAINTED)
             with _timed(timings, "measuring"):
-                lesions = find_lesions(labelmap, model.regions, model.labels, probabilities)
+                some_scan = next(iter(scans.values()))  # the head is the same in all
+                lesions = find_lesions(
+                    labelmap, model.regions, model.labels, probabilities, some_scan
+                )
         monitor.report("measuring", 1.0)
         return SegmentationResult(
             model=model,

@@ -51,7 +51,12 @@ def test_the_label_map_follows_from_the_probabilities(result):
 def test_lesions_add_up_to_the_label_map(result):
     voxel_ml = abs(np.linalg.det(result.labelmap.affine[:3, :3])) / 1000
     for label in result.model.labels:
-        found = sum(lesion.volume_ml for lesion in result.lesions if lesion.label == label.value)
+        found = sum(
+            part.volume_ml
+            for lesion in result.lesions
+            for part in lesion.parts
+            if part.label == label.value
+        )
         expected = np.count_nonzero(result.labelmap.array == label.value) * voxel_ml
         assert found == pytest.approx(expected)
 
