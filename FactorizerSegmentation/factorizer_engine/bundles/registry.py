@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.reading.archive import copy_bundle
 from factorizer_engine.bundles.reading.loading import load_bundle
-from factorizer_engine.protocol.description import slug
+from factorizer_engine.protocol.description import by_name
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.files import written_folder
 from factorizer_engine.protocol.locations import model_folders, user_models_dirs
@@ -22,10 +23,10 @@ def find_bundles(extra_dirs: Iterable[str | Path] = ()) -> list[Bundle]:
     """All installed bundles, by name.
 
     Looked for in `extra_dirs`, the user's folders and the shipped one, in this order; of bundles
-    with one name the first is taken. Folders that hold no readable bundle are logged and left out;
-    files are not compared with their checksums here.
+    with one name that of `by_name` is taken. Folders that hold no readable bundle are logged and
+    left out; files are not compared with their checksums here.
     """
-    found: dict[str, Bundle] = {}
+    found: list[Bundle] = []
     for folder in (*map(Path, extra_dirs), *model_folders()):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if not (path / "configs").is_dir():
@@ -35,8 +36,10 @@ def find_bundles(extra_dirs: Iterable[str | Path] = ()) -> list[Bundle]:
             except BadModelError as error:
                 _log.warning("%s is left out: %s", path, error)
                 continue
-            found.setdefault(bundle.description.name, bundle)
-    return [found[name] for name in sorted(found)]
+            found.append(bundle)
+    meant = by_name(bundle.description for bundle in found)
+    shown = [b for b in found if b.description is meant[b.description.name]]
+    return sorted(shown, key=lambda bundle: bundle.description.name)
 
 
 def resolve_model(
@@ -77,29 +80,50 @@ def install_bundle(source: str | Path, replace: bool = False) -> Bundle:
 
     Args:
         source: The .zip file or folder.
-        replace: Whether an installed bundle of the same name may be replaced.
+        replace: Whether it may take the place of an installed bundle of the same name; one that
+            comes with the software stays and comes back when this one is removed.
 
     Raises:
-        BadModelError: If the source is not a sound bundle, or its weights do not fit its network.
+        BadModelError: If the source is not a sound bundle, its weights do not fit its network, or
+            links lead out of its folder.
         BadInputError: If a bundle of that name is installed already, or nothing can be written.
     """
+    bundle = load_bundle(source)
+    check_name_is_free(bundle.description.name, replace)
     from factorizer_engine.bundles.architecture import build_networks  # needs torch
 
-    bundle = load_bundle(source)
     build_networks(bundle)
     folder = user_models_dirs()[0]
-    name = bundle.description.name
-    target = folder / slug(name)
-    if target.exists() and not replace:
-        raise BadInputError(f"The model {name} is installed already; remove it first.")
+    target = folder / bundle.description.name
     try:
         with written_folder(target) as copy:
-            shutil.copytree(bundle.description.path, copy)
+            copy_bundle(bundle.description.path, copy)
     except OSError as error:
         raise BadInputError(
             f"The model cannot be installed in {folder}: {error.strerror or error}."
         ) from error
     return load_bundle(target)
+
+
+def check_name_is_free(name: str, replace: bool) -> None:
+    """Make sure that a new model of this name hides none.
+
+    Args:
+        name: The new model's.
+        replace: Whether the user wants it to take the place of another.
+
+    Raises:
+        BadInputError: If a model of that name is installed or comes with the software.
+    """
+    if replace:
+        return
+    if (user_models_dirs()[0] / name).exists():
+        raise BadInputError(f"The model {name} is installed already; add --replace to replace it.")
+    if any(bundle.description.name == name for bundle in find_bundles()):
+        raise BadInputError(
+            f"A model called {name} comes with the software or lies in another folder of models; "
+            "add --replace to use the new one in its place."
+        )
 
 
 def remove_bundle(name: str) -> None:

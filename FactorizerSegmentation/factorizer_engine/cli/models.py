@@ -76,10 +76,13 @@ def install(
 ) -> None:
     """Copy a model into the user's models folder, after checking it."""
     from factorizer_engine.bundles.registry import install_bundle
+    from factorizer_engine.protocol.description import WITHOUT_CHECKSUMS
 
     bundle = install_bundle(source, replace=replace)
     model = bundle.description
     TERMINAL.print(f"Installed {model.name} {model.version} in {model.path}")
+    if WITHOUT_CHECKSUMS in model.notes:
+        TERMINAL.print(WITHOUT_CHECKSUMS)
 
 
 @models.command("import")
