@@ -22,6 +22,7 @@ from slicer.util import VTKObservationMixin
 if TYPE_CHECKING:  # imported where they are needed, so that Slicer opens quickly
     from FactorizerSegmentationLib.panels.components import ComponentsPanel
     from FactorizerSegmentationLib.panels.inputs import InputsPanel
+    from FactorizerSegmentationLib.panels.models import ModelsPanel
     from FactorizerSegmentationLib.panels.panel import Panel
     from FactorizerSegmentationLib.panels.sections import Section
     from FactorizerSegmentationLib.panels.segment import SegmentPanel
@@ -82,6 +83,7 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.inputsPanel: InputsPanel | None = None
         self.segmentPanel: SegmentPanel | None = None
         self.componentsPanel: ComponentsPanel | None = None
+        self.modelsPanel: ModelsPanel | None = None
         self._panels: list[Panel] = []
         self._sections: list[Section] = []
         self._refreshPending = False
@@ -92,6 +94,7 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         ScriptedLoadableModuleWidget.setup(self)
         from FactorizerSegmentationLib.panels.components import ComponentsPanel
         from FactorizerSegmentationLib.panels.inputs import InputsPanel
+        from FactorizerSegmentationLib.panels.models import ModelsPanel
         from FactorizerSegmentationLib.panels.sections import Section
         from FactorizerSegmentationLib.panels.segment import SegmentPanel
 
@@ -99,9 +102,11 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.inputsPanel = self._add(InputsPanel, "InputsPanel")
         self.segmentPanel = self._add(SegmentPanel, "SegmentPanel", self.inputsPanel)
         self.componentsPanel = self._add(ComponentsPanel, "ComponentsPanel", self.inputsPanel)
+        self.modelsPanel = self._add(ModelsPanel, "ModelsPanel", self.inputsPanel)
         self._sections = [
             Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
             Section(_("Look inside the network"), self.componentsPanel.widget),
+            Section(_("Models"), self.modelsPanel.widget, folded=True),
         ]
         for section in self._sections:
             self.layout.addWidget(section.button)
@@ -283,14 +288,14 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         """Run the engine in another Python; the empty string means Slicer's own."""
         self.engine.python = program or None
 
-    def prepareEngine(self, program: str = "") -> bool:
-        """Make sure that the engine can start, asking the user before anything is installed."""
+    def prepareEngine(self, program: str = "", additional: tuple[str, ...] = ()) -> bool:
+        """Make sure that the engine can start, asking before anything is installed for it."""
         from FactorizerSegmentationLib.engine import packages
 
         self.setPython(program)
         if program:
             return True
-        problem = packages.ensurePackages()
+        problem = packages.ensurePackages(additional)
         if problem:
             slicer.util.errorDisplay(problem)
         return not problem
@@ -319,6 +324,12 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         from FactorizerSegmentationLib.tasks.components import ComponentsRun
 
         self._start(ComponentsRun, settings, callbacks, count, region)
+
+    def changeModels(self, params, callbacks) -> None:
+        """Start to install or remove a model, as the task's `params` say; returns at once."""
+        from FactorizerSegmentationLib.tasks.models import ModelChange
+
+        self._start(ModelChange, params, callbacks)
 
     def cancel(self) -> None:
         """Ask to stop the run, if there is one."""

@@ -31,7 +31,9 @@ is killed.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,9 +44,11 @@ from pathlib import Path
 import numpy as np
 
 from factorizer_engine.protocol.components import Component, Term
+from factorizer_engine.protocol.description import section_of
 from factorizer_engine.protocol.devices import Device
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
 from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.locations import user_models_dirs
 from factorizer_engine.protocol.models import Label, ModelDescription
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import ModelChoice
@@ -54,9 +58,16 @@ from factorizer_engine.protocol.tasks.components import (
     ComponentsResult,
 )
 from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
+from factorizer_engine.protocol.tasks.install_model import (
+    INSTALL_MODEL,
+    InstallModelParams,
+    InstallModelResult,
+)
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL, LoadModelResult
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsResult
+from factorizer_engine.protocol.tasks.remove_model import REMOVE_MODEL, RemoveModelParams
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams, SegmentResult
+from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.protocol.triples import triple
 from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service import worker
@@ -176,6 +187,24 @@ def load_model(params: ModelChoice, monitor: Monitor) -> LoadModelResult:
     return LoadModelResult(describe(params.model), "cpu")
 
 
+def install_model(params: InstallModelParams, monitor: Monitor) -> InstallModelResult:
+    """Put a description into the models folder, as far as the panel reads it."""
+    behave(monitor)
+    name = Path(params.source).stem
+    configs = user_models_dirs()[0] / name / "configs"
+    configs.mkdir(parents=True)
+    section = section_of(describe(name))
+    metadata = {"version": "1", "factorizer": section}
+    (configs / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+    return InstallModelResult(describe(name), "ab" * 32 if "://" in params.source else "")
+
+
+def remove_model(params: RemoveModelParams, monitor: Monitor) -> Nothing:
+    behave(monitor)
+    shutil.rmtree(user_models_dirs()[0] / params.name)
+    return Nothing()
+
+
 def segment(params: SegmentParams, monitor: Monitor) -> SegmentResult:
     """A core and an enhancing block, and one lesion for each; in a box only what lies there."""
     behave(monitor)
@@ -245,6 +274,8 @@ def main() -> None:
     handlers = {
         HELLO.name: hello,
         MODELS.name: models,
+        INSTALL_MODEL.name: install_model,
+        REMOVE_MODEL.name: remove_model,
         LOAD_MODEL.name: load_model,
         SEGMENT.name: segment,
         COMPONENTS.name: components,

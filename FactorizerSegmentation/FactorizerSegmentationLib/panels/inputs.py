@@ -53,6 +53,11 @@ class InputsPanel(Panel):
         index = self.ui.modelComboBox.currentIndex
         return self._models[index] if 0 <= index < len(self._models) else None
 
+    @property
+    def python(self) -> str:
+        """The Python program that runs the engine; "" for Slicer's own."""
+        return self.ui.pythonLineEdit.text.strip()
+
     def settings(self) -> RunSettings | None:
         """What is asked for, or None while something is missing."""
         model = self.model
@@ -67,15 +72,13 @@ class InputsPanel(Panel):
             boxId=box.GetID() if box is not None else None,
             quick=self.box.quick,
             targetId=target.GetID() if target is not None else None,
-            python=self.ui.pythonLineEdit.text.strip(),
+            python=self.python,
         )
 
     def problem(self) -> str:
         """One sentence on why nothing can be run now, or the empty string."""
         if self.model is None:
-            return _("No model is installed; put a model folder into {folder}.").format(
-                folder=self._logic.modelFolder
-            )
+            return _("No model is installed; install one under Models, below.")
         if self._logic.busy:
             return _("Wait until the running computation has ended.")
         return self._choiceProblem()
@@ -210,7 +213,6 @@ class InputsPanel(Panel):
         self._logic.notify()
 
     def _onPythonChanged(self) -> None:
-        python = self.ui.pythonLineEdit.text.strip()
-        qt.QSettings().setValue(PYTHON_SETTING, python)
+        qt.QSettings().setValue(PYTHON_SETTING, self.python)
         if not self._logic.busy:
-            self._logic.setPython(python)
+            self._logic.setPython(self.python)

@@ -16,6 +16,7 @@ from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.files import written_folder
 from factorizer_engine.protocol.locations import model_folders, user_models_dirs
 
+_HOW_TO_REPLACE = "remove it first, or replace it by the command with --replace"
 _log = logging.getLogger(__name__)
 
 
@@ -118,11 +119,11 @@ def check_name_is_free(name: str, replace: bool) -> None:
     if replace:
         return
     if (user_models_dirs()[0] / name).exists():
-        raise BadInputError(f"The model {name} is installed already; add --replace to replace it.")
+        raise BadInputError(f"The model {name} is installed already; {_HOW_TO_REPLACE}.")
     if any(bundle.description.name == name for bundle in find_bundles()):
         raise BadInputError(
             f"A model called {name} comes with the software or lies in another folder of models; "
-            "add --replace to use the new one in its place."
+            "to use the new one in its place, install it by the command with --replace."
         )
 
 

@@ -94,3 +94,22 @@ Region = Annotated[
     str | None,
     typer.Option("--region", help="Region whose drivers to show first; unset, any that was found."),
 ]
+Studies = Annotated[
+    Path | None,
+    typer.Option(
+        "--studies",
+        metavar="FOLDER_OR_CSV",
+        help="Instead of one study: a folder with a subfolder for each, or a table with the column "
+        "'study' and a column with the files of each channel. What is done is not done again.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="Studies at once on this computer; unset, as many as fit."
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="Address of a Dask scheduler that spreads the studies."),
+]

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from factorizer_engine.cli import options
+from factorizer_engine.cli.results import write_results
 from factorizer_engine.cli.session import Session, open_session, run_options
+from factorizer_engine.cli.studies.command import segment_studies
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seconds, make_table
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import prepare_output_folder, written_at_once
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.runs import ModelChoice
@@ -40,19 +41,35 @@ def segment(
     quick: options.Quick = False,
     compile: options.Compile = False,
     probabilities: options.Probabilities = False,
+    studies: options.Studies = None,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Find lesions: writes segmentation.nii.gz, segmentation.seg.nrrd and lesions.csv."""
+    """Find lesions: writes segmentation.nii.gz, segmentation.seg.nrrd and lesions.csv.
+
+    With --studies every study gets a folder with these, and studies.csv tells of all.
+    """
     choice = ModelChoice(model, device, precision.value, compile)
     applied = run_options(mirroring, overlap, box, quick)
+    if studies is not None:
+        if inputs or input_dir is not None or box is not None:
+            raise BadInputError(
+                "--studies names all scans; leave out --input, --input-dir and --box."
+            )
+        return segment_studies(
+            *(studies, choice, applied, reference, probabilities, output, workers, scheduler)
+        )
+    if workers is not None or scheduler is not None:
+        raise BadInputError("--workers and --scheduler are for many studies; give --studies.")
     folder = prepare_output_folder(output)
     with open_session(choice, inputs, input_dir) as session:
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
         result = session.run(SEGMENT, channel, applied, probabilities=probabilities)
         with written_at_once(folder) as unfinished:
-            _write(result, scan, unfinished)
+            write_results(result, scan, unfinished)
     _show(result, folder)
 
 
@@ -60,21 +77,6 @@ def _space_needed(session: Session, scan: Scan, probabilities: bool) -> int:
     """Bytes that the results may take at worst, when nothing can be compressed."""
     maps = len(session.model.regions) * BYTES_PER_PROBABILITY if probabilities else 0
     return scan.array.size * (BYTES_PER_VOXEL + maps)
-
-
-def _write(result: SegmentResult, reference: Scan, folder: Path) -> None:
-    from factorizer_engine.images.files import write_nifti, write_seg_nrrd
-    from factorizer_engine.images.scan import Scan
-    from factorizer_engine.lesions.tables import write_lesions_csv
-
-    labelmap = Scan.of(result.labelmap.load(), result.labelmap.matrix, "Segmentation")
-    write_nifti(labelmap, folder / "segmentation.nii.gz")
-    write_seg_nrrd(labelmap, result.model.labels, folder / "segmentation.seg.nrrd", reference.name)
-    write_lesions_csv(result.lesions, folder / "lesions.csv")
-    if result.probabilities:
-        volumes = np.stack([item.load() for item in result.probabilities], axis=-1)
-        stack = Scan.of(volumes, labelmap.affine, "Probabilities")
-        write_nifti(stack, folder / "probabilities.nii.gz")
 
 
 def _show(result: SegmentResult, folder: Path) -> None:

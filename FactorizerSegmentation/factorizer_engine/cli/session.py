@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.conversation import Result
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.models import Channel, ModelDescription
+from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsParams
@@ -59,10 +60,21 @@ class Session:
         Raises:
             EngineError: If the work cannot be done.
         """
+        with TERMINAL.progress() as move:
+            return self.request(task, reference, options, move, **particular)
+
+    def request(
+        self,
+        task: Task[Any, Result],
+        reference: str,
+        options: RunOptions,
+        on_progress: Callable[[Progress], None],
+        **particular: object,
+    ) -> Result:
+        """As `run`, but it is told how far it has come, rather than showing it."""
         study = Study(self.files, reference)
         params = task.params(self.choice, study, str(self.folder), options, **particular)
-        with TERMINAL.progress() as move:
-            return self.engine.request(task, params, move)
+        return self.engine.request(task, params, on_progress)
 
     def reference(self, name: str | None) -> tuple[str, Scan]:
         """The channel called `name` (the model's first if None) and its scan.
@@ -70,11 +82,19 @@ class Session:
         Raises:
             BadInputError: If the model has no such channel.
         """
-        from factorizer_engine.images.checks import channel_named
-
-        channels = self.model.channels
-        channel = channels[0].name if name is None else channel_named(name, channels)
+        channel = reference_channel(name, self.model.channels)
         return channel, self.scans[channel]
+
+
+def reference_channel(name: str | None, channels: Sequence[Channel]) -> str:
+    """The channel that is called `name`, by name or alias; the first if None.
+
+    Raises:
+        BadInputError: If there is no such channel.
+    """
+    from factorizer_engine.images.checks import channel_named
+
+    return channels[0].name if name is None else channel_named(name, channels)
 
 
 def run_options(
@@ -110,19 +130,41 @@ def open_session(
         tempfile.TemporaryDirectory(prefix="factorizer-") as folder,
         EngineClient(on_log=TERMINAL.log) as engine,
     ):
-        with TERMINAL.progress() as move:
-            choice = replace(choice, model=choice.model or _only_family(engine))
-            model = engine.request(LOAD_MODEL, choice, move).model
+        choice, model = load_model(engine, choice)
         paths = assign_inputs(candidates, model.channels)
-        scans = _read_scans(paths)
-        files = {
-            channel: ScanFile.save(
-                scan.array, scan.affine, Path(folder) / f"channel_{number}.npy", scan.name
-            )
-            for number, (channel, scan) in enumerate(scans.items(), start=1)
-        }
-        choice = replace(choice, model=str(model.path))
-        yield Session(engine, choice, model, scans, files, Path(folder))
+        yield read_study(engine, choice, model, paths, Path(folder))
+
+
+def load_model(engine: EngineClient, choice: ModelChoice) -> tuple[ModelChoice, ModelDescription]:
+    """Load a model, and show how far that has come; returns the choice by its folder, and itself.
+
+    Raises:
+        EngineError: If the model cannot be used.
+    """
+    with TERMINAL.progress() as move:
+        choice = replace(choice, model=choice.model or _only_family(engine))
+        model = engine.request(LOAD_MODEL, choice, move).model
+    return replace(choice, model=str(model.path)), model
+
+
+def read_study(
+    engine: EngineClient,
+    choice: ModelChoice,
+    model: ModelDescription,
+    paths: Mapping[str, Path | str],
+    folder: Path,
+) -> Session:
+    """Read the scans of a study and hand them to the engine in files in `folder`.
+
+    Raises:
+        BadInputError: If a scan cannot be used.
+    """
+    scans = _read_scans(paths)
+    files = {
+        channel: ScanFile.save(scan.array, scan.affine, folder / f"channel_{number}.npy", scan.name)
+        for number, (channel, scan) in enumerate(scans.items(), start=1)
+    }
+    return Session(engine, choice, model, scans, files, folder)
 
 
 def assign_inputs(inputs: Sequence[str], channels: Sequence[Channel]) -> dict[str, Path | str]:

@@ -47,6 +47,11 @@ class Terminal:
         self.log(error.details.strip())
         return EXIT_USAGE if error.kind in USER_ERRORS else EXIT_FAILURE
 
+    @property
+    def shows_progress(self) -> bool:
+        """Whether there is a terminal for a progress bar, and the user wants it."""
+        return not self.quiet and not self.verbose and self._errors().is_terminal
+
     @contextmanager
     def progress(self) -> Iterator[Callable[[EngineProgress], None]]:
         """A progress bar with the remaining time; yields the function that moves it."""
@@ -56,9 +61,8 @@ class Terminal:
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[remaining]}"),
         )
-        console = self._errors()
-        hidden = self.quiet or self.verbose or not console.is_terminal
-        with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+        hidden = not self.shows_progress
+        with Progress(*columns, console=self._errors(), transient=True, disable=hidden) as bar:
             task = bar.add_task("Starting", total=1.0, remaining="")
             yield lambda progress: _move(bar, task, progress)
 

@@ -1,0 +1,38 @@
+"""The files of a segmentation, as every command writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from factorizer_engine.protocol.tasks.segment import SegmentResult
+
+if TYPE_CHECKING:
+    from factorizer_engine.images.scan import Scan
+
+
+def write_results(result: SegmentResult, reference: Scan, folder: Path) -> None:
+    """Write segmentation.nii.gz, segmentation.seg.nrrd, lesions.csv, and what else there is.
+
+    Args:
+        result: What the engine found.
+        reference: The scan on whose grid it is.
+        folder: Where to write.
+
+    Raises:
+        BadInputError: If a file cannot be written.
+    """
+    from factorizer_engine.images.files import write_nifti, write_seg_nrrd
+    from factorizer_engine.images.scan import Scan
+    from factorizer_engine.lesions.tables import write_lesions_csv
+
+    labelmap = Scan.of(result.labelmap.load(), result.labelmap.matrix, "Segmentation")
+    write_nifti(labelmap, folder / "segmentation.nii.gz")
+    write_seg_nrrd(labelmap, result.model.labels, folder / "segmentation.seg.nrrd", reference.name)
+    write_lesions_csv(result.lesions, folder / "lesions.csv")
+    if result.probabilities:
+        volumes = np.stack([item.load() for item in result.probabilities], axis=-1)
+        stack = Scan.of(volumes, labelmap.affine, "Probabilities")
+        write_nifti(stack, folder / "probabilities.nii.gz")
