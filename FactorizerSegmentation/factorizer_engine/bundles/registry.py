@@ -57,23 +57,30 @@ def resolve_model(
     Raises:
         BadModelError: If there is no such model, or it is incomplete or damaged.
     """
+    if _is_path(model):
+        return load_bundle(model)
+    meant = bundles_called(model, extra_dirs)
+    return load_bundle(min(meant, key=lambda b: _unsuitability(b, device)).description.path)
+
+
+def bundles_called(model: str | Path, extra_dirs: Iterable[str | Path] = ()) -> list[Bundle]:
+    """All bundles that a user may mean, unverified: several if it is a family.
+
+    Raises:
+        BadModelError: If there is none.
+    """
     text = str(model)
-    path = Path(text).expanduser()
-    if os.sep in text or "/" in text or path.suffix.lower() == ".zip":
-        return load_bundle(path)
+    if _is_path(model):
+        return [load_bundle(model, verify=False)]
     installed = find_bundles(extra_dirs)
     named = [bundle for bundle in installed if bundle.description.name == text]
     family = [bundle for bundle in installed if bundle.description.family.lower() == text.lower()]
-    if named:
-        chosen = named[0]
-    elif family:
-        chosen = min(family, key=lambda bundle: _unsuitability(bundle, device))
-    elif path.exists():
-        return load_bundle(path)
-    else:
-        names = ", ".join(bundle.description.name for bundle in installed) or "none"
-        raise BadModelError(f"There is no model called {text}; installed models: {names}.")
-    return load_bundle(chosen.description.path)
+    if named or family:
+        return named or family
+    if Path(text).expanduser().exists():
+        return [load_bundle(text, verify=False)]
+    names = ", ".join(bundle.description.name for bundle in installed) or "none"
+    raise BadModelError(f"There is no model called {text}; installed models: {names}.")
 
 
 def install_bundle(source: str | Path, replace: bool = False) -> Bundle:
@@ -149,6 +156,12 @@ def remove_bundle(name: str) -> None:
         if shipped
         else f"There is no installed model called {name}."
     )
+
+
+def _is_path(model: str | Path) -> bool:
+    """Whether a model is named by its place, whatever lies there."""
+    text = str(model)
+    return os.sep in text or "/" in text or text.lower().endswith(".zip")
 
 
 def _bundle_name(path: Path) -> str:

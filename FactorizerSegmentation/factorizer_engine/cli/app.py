@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
 import typer
@@ -61,12 +65,26 @@ def _common(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with 0, with 2 for bad usage or input, or 1 for failures."""
     try:
-        code = app(args=arguments, prog_name="factorizer", standalone_mode=False)
+        with _terminated_as_interrupted():
+            code = app(args=arguments, prog_name="factorizer", standalone_mode=False)
         if code == TYPER_INTERRUPTED:
             code = TERMINAL.complain(CancelledError())
     except BaseException as error:
         code = _report(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does, so that no engine or folder is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _report(error: BaseException) -> int:

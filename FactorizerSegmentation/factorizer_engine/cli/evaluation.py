@@ -14,7 +14,7 @@ from factorizer_engine.cli import options
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
 from factorizer_engine.inference.allocator import keep_freed_memory
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import prepare_output_folder
+from factorizer_engine.protocol.files import output_folder
 from factorizer_engine.protocol.progress import Monitor
 
 if TYPE_CHECKING:
@@ -76,9 +76,8 @@ def evaluate(
         return
     if data is None:
         raise BadInputError("Say which cases to evaluate: a configuration, a run or a dataset.")
-    folder = prepare_output_folder(output)
     keep_freed_memory()
-    with TERMINAL.progress() as move:
+    with output_folder(output) as folder, TERMINAL.progress() as move:
         result = evaluation.evaluate(
             data,
             folder,

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from factorizer_engine.cli.early_checks import check_files, check_names
+from factorizer_engine.cli.records import RunRecord
 from factorizer_engine.cli.terminal import TERMINAL
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.conversation import Result
@@ -35,6 +37,7 @@ class Session:
         choice: The model that is loaded, and where.
         model: Its description.
         scans: The scan of each channel, as read from the user's files.
+        sources: File, DICOM folder or "FOLDER::SERIES" that each came from.
         files: The same scans, as the engine reads them.
         folder: For the files that engine and command line exchange; vanishes with the session.
     """
@@ -43,6 +46,7 @@ class Session:
     choice: ModelChoice
     model: ModelDescription
     scans: dict[str, Scan]
+    sources: Mapping[str, Path | str]
     files: dict[str, ScanFile]
     folder: Path
 
@@ -85,6 +89,12 @@ class Session:
         channel = reference_channel(name, self.model.channels)
         return channel, self.scans[channel]
 
+    def record(self, command: str, reference: str, options: RunOptions) -> RunRecord:
+        """What a run in this session is of."""
+        return RunRecord(
+            *(command, self.model, self.choice, options, reference, self.sources, self.scans)
+        )
+
 
 def reference_channel(name: str | None, channels: Sequence[Channel]) -> str:
     """The channel that is called `name`, by name or alias; the first if None.
@@ -113,19 +123,29 @@ def run_options(
 
 @contextmanager
 def open_session(
-    choice: ModelChoice, inputs: Sequence[str], input_folder: Path | None
+    choice: ModelChoice,
+    inputs: Sequence[str],
+    input_folder: Path | None,
+    reference: str | None = None,
+    region: str | None = None,
 ) -> Iterator[Session]:
     """Start the engine, load the model, read the scans that it needs.
+
+    What shows without the engine, such as a mistyped path, is refused before it starts.
 
     Args:
         choice: The model and where it runs; with the name "" the only family that is installed.
         inputs: "CHANNEL=FILE" or "FILE", see `assign_inputs`.
         input_folder: Folder whose files are matched by name, instead of `inputs`.
+        reference: Channel that is going to be asked for, or None.
+        region: Region that is going to be asked for, or None.
 
     Raises:
         EngineError: If the model or a scan cannot be used.
     """
     candidates = _candidates(inputs, input_folder)
+    check_files(candidates)
+    check_names(choice.model, reference, region)
     with (
         tempfile.TemporaryDirectory(prefix="factorizer-") as folder,
         EngineClient(on_log=TERMINAL.log) as engine,
@@ -164,7 +184,7 @@ def read_study(
         channel: ScanFile.save(scan.array, scan.affine, folder / f"channel_{number}.npy", scan.name)
         for number, (channel, scan) in enumerate(scans.items(), start=1)
     }
-    return Session(engine, choice, model, scans, files, folder)
+    return Session(engine, choice, model, scans, paths, files, folder)
 
 
 def assign_inputs(inputs: Sequence[str], channels: Sequence[Channel]) -> dict[str, Path | str]:

@@ -37,6 +37,7 @@ def test_segment_writes_a_label_map_a_segmentation_and_a_table(tmp_path, cli, sc
     assert outcome.errors == ""
     assert sorted(path.name for path in output.iterdir()) == [
         "lesions.csv",
+        "run.json",
         "segmentation.nii.gz",
         "segmentation.seg.nrrd",
     ]
@@ -155,16 +156,6 @@ def test_components_writes_heatmaps_and_what_they_mean(tmp_path, cli, scans):
         assert set(entry["contributions"]) <= {"ET", "TC", "WT"}
 
 
-def test_a_second_run_replaces_only_its_own_files(tmp_path, cli, scans):
-    output = tmp_path / "o"
-    output.mkdir()
-    (output / "notes.txt").write_text("mine")
-    for _ in range(2):
-        assert cli("segment", "-m", "tiny", *inputs(scans), "-o", output).code == 0
-    assert (output / "notes.txt").read_text() == "mine"
-    assert len(list(output.iterdir())) == 4
-
-
 def test_the_command_runs_as_a_program_of_its_own(tmp_path, run_cli, scans):
     outcome = run_cli("segment", "-m", "tiny", *inputs(scans), "-o", tmp_path / "o")
     assert (outcome.code, outcome.errors) == (0, "")
@@ -203,7 +194,7 @@ def test_ctrl_c_ends_the_command_with_one_sentence_and_no_result(running, tmp_pa
     errors = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 1
     assert errors.strip() == "factorizer: The run was cancelled."
-    assert list((tmp_path / "o").iterdir()) == []
+    assert not (tmp_path / "o").exists()
 
 
 def test_an_engine_that_is_killed_is_one_sentence_and_exit_code_1(running, tmp_path):
@@ -213,7 +204,7 @@ def test_an_engine_that_is_killed_is_one_sentence_and_exit_code_1(running, tmp_p
     assert process.returncode == 1
     assert errors.startswith("factorizer: The engine stopped unexpectedly")
     assert len(errors.strip().splitlines()) == 1
-    assert list((tmp_path / "o").iterdir()) == []
+    assert not (tmp_path / "o").exists()
 
 
 def test_the_engine_ends_with_the_command_that_started_it(running):
@@ -283,7 +274,7 @@ def test_a_defect_is_exit_code_1_and_its_traceback_only_shown_when_asked_for(
     def fail(*_arguments):
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr("factorizer_engine.cli.segment.prepare_output_folder", fail)
+    monkeypatch.setattr("factorizer_engine.cli.segment.run_options", fail)
     plain = cli("segment", "-o", tmp_path / "o", "-i", "T1=a")
     assert plain.code == 1
     assert "secret" not in plain.sentence

@@ -128,7 +128,8 @@ class StudyWorker:
             )
             with written_folder(batch.output / study.name) as unfinished:
                 unfinished.mkdir()
-                write_results(result, session.scans[batch.reference], unfinished)
+                record = session.record("segment", batch.reference, batch.options)
+                write_results(result, record, unfinished)
                 write_json(unfinished / RECORD, outcome.to_dict())
         return outcome
 
