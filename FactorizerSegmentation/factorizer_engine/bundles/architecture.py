@@ -50,6 +50,16 @@ def build_network(spec: NetworkSpec) -> nn.Module:
         ) from error
 
 
+def outline(spec: NetworkSpec) -> nn.Module:
+    """The network that `spec` describes, on the meta device: shapes without numbers or memory.
+
+    Raises:
+        BadModelError: If the description is not one of a known network.
+    """
+    with torch.device("meta"), _NoRandomNumbers():
+        return build_network(spec)
+
+
 def build_networks(bundle: Bundle, device: str = "cpu") -> list[nn.Module]:
     """One network per weights file of `bundle`, in evaluation mode, on `device`.
 
@@ -60,14 +70,13 @@ def build_networks(bundle: Bundle, device: str = "cpu") -> list[nn.Module]:
         raise BadModelError(
             f"The model {bundle.description.name} has no weights; install it again."
         )
-    with torch.device("meta"), _NoRandomNumbers():
-        # Shapes are compared before memory is allocated, so absurd sizes cannot exhaust it.
-        outline = build_network(bundle.network)
+    # Shapes are compared before memory is allocated, so absurd sizes cannot exhaust it.
+    shapes = outline(bundle.network)
     ensemble = []
     for path in bundle.weights:
-        state = part_of_network(read_checkpoint(path).state, outline.state_dict(), path.name)
-        state = fit_state(state, outline)
-        check_fit(state, outline, path.name)
+        state = part_of_network(read_checkpoint(path).state, shapes.state_dict(), path.name)
+        state = fit_state(state, shapes)
+        check_fit(state, shapes, path.name)
         check_numbers(state, path.name)
         network = build_network(bundle.network)
         network.load_state_dict(state)

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from factorizer_engine.bundles.architecture import (
     CLASS_ARGUMENTS,
-    build_network,
     check_fit,
     check_numbers,
     fit_state,
+    outline,
 )
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.reading.checksums import write_checksums
@@ -138,10 +138,9 @@ def _weights_names(count: int) -> list[str]:
 def _stored_state(
     member: nn.Module | Mapping[str, Tensor], spec: NetworkSpec, dtype: str
 ) -> dict[str, Tensor]:
-    with torch.device("meta"):
-        outline = build_network(spec)
-    state = fit_state(member.state_dict() if isinstance(member, nn.Module) else member, outline)
-    check_fit(state, outline, "given")
+    shapes = outline(spec)
+    state = fit_state(member.state_dict() if isinstance(member, nn.Module) else member, shapes)
+    check_fit(state, shapes, "given")
     check_numbers(state, "given")
     stored = {}
     for key, tensor in state.items():

@@ -17,6 +17,7 @@ from factorizer_engine.cli.bench import PASSED_ON, bench
 from factorizer_engine.cli.components import components
 from factorizer_engine.cli.evaluation import evaluate
 from factorizer_engine.cli.inspect import inspect
+from factorizer_engine.cli.messages_of_libraries import libraries_logged
 from factorizer_engine.cli.models import models
 from factorizer_engine.cli.segment import segment
 from factorizer_engine.cli.terminal import EXIT_FAILURE, EXIT_USAGE, TERMINAL
@@ -65,7 +66,7 @@ def _common(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with 0, with 2 for bad usage or input, or 1 for failures."""
     try:
-        with _terminated_as_interrupted():
+        with _terminated_as_interrupted(), libraries_logged(TERMINAL.log):
             code = app(args=arguments, prog_name="factorizer", standalone_mode=False)
         if code == TYPER_INTERRUPTED:
             code = TERMINAL.complain(CancelledError())

@@ -102,8 +102,8 @@ def results_table(result: dict[str, Any]) -> Table:
     from factorizer_engine.training.evaluation.metrics import METRICS
 
     table = Table(title=result["note"] or None)
-    table.add_column("case")
-    table.add_column("region")
+    table.add_column("case", no_wrap=True)
+    table.add_column("region", no_wrap=True)
     for title in METRICS.values():
         table.add_column(title, justify="right")
     for case, regions in result["cases"].items():
@@ -121,7 +121,7 @@ def robustness_table(result: dict[str, Any]) -> Table:
     from factorizer_engine.training.evaluation.robustness import LOSSLESS_DICE, mean_of_label
 
     table = Table(title=f"Dice over {len(result['cases'])} cases ({result['note']})")
-    table.add_column("scans")
+    table.add_column("scans", no_wrap=True)
     for region in result["regions"]:
         table.add_column(region, justify="right")
     table.add_column("label itself", justify="right")

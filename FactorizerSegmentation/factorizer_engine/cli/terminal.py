@@ -34,7 +34,10 @@ class Terminal:
         if isinstance(result, str):
             Console().print(Text(result), soft_wrap=True)
         else:
-            Console().print(result)
+            console = Console()
+            if not console.is_terminal:  # files and pipes have no width in which it must fit
+                console.width = max(console.width, console.measure(result).maximum)
+            console.print(result)
 
     def log(self, text: str) -> None:
         """Print a line of the engine's log, if the user asked for it."""
@@ -99,11 +102,14 @@ Verbose = Annotated[
 
 
 def make_table(title: str, *columns: str) -> Table:
-    """An empty table; columns whose header ends in a unit or a "#" are aligned to the right."""
+    """An empty table; columns whose header ends in a unit or a "#" are aligned to the right.
+
+    What the first column says, such as a name, is never cut.
+    """
     table = Table(title=title or None, title_justify="left")
-    for column in columns:
-        numeric = column.endswith((")", "#"))
-        table.add_column(column.removesuffix("#").strip(), justify="right" if numeric else "left")
+    for number, column in enumerate(columns):
+        justify = "right" if column.endswith((")", "#")) else "left"
+        table.add_column(column.removesuffix("#").strip(), justify=justify, no_wrap=number == 0)
     return table
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -15,10 +17,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from rich.console import Console
 
 from factorizer_engine import __version__
 from factorizer_engine.cli import session
 from factorizer_engine.cli.session import assign_inputs
+from factorizer_engine.cli.terminal import make_table
+from factorizer_engine.images import files
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Channel
 from processes import PATIENCE, is_running, wait_until
@@ -317,6 +322,40 @@ def test_inspect_tells_what_a_model_is(cli, tiny_bundle):
     output = cli("inspect", tiny_bundle).output
     assert "tiny 1.0.0" in output
     assert "All weights fit" in output
+
+
+def test_inspect_knows_installed_models_by_name_and_family(cli):
+    for name in ("tiny", "test-lesion"):
+        assert "All weights fit the network" in cli("inspect", name).output
+    outcome = cli("inspect", "nothing")
+    assert outcome.code == 2
+    assert outcome.sentence == "'nothing' does not exist, and no model is called so."
+
+
+def test_warnings_of_libraries_are_for_the_log(cli, monkeypatch, scans):
+    def noisy(path):
+        warnings.warn("a tensor is not writable", UserWarning, stacklevel=2)
+        logging.getLogger("nibabel.global").warning("pixdim should be positive")
+        logging.getLogger("monai.data").warning("something is slow")
+        logging.getLogger("factorizer_engine.x").warning("a model is left out")
+        return read(path)
+
+    read = files.read_scan
+    monkeypatch.setattr(files, "read_scan", noisy)
+    assert cli("inspect", scans["T1"]).errors == "factorizer: a model is left out\n"
+    logged = cli("inspect", scans["T1"], "--verbose").errors
+    for words in ("not writable", "should be positive", "something is slow"):
+        assert logged.count(words) == 1
+
+
+def test_names_are_whole_in_narrow_tables():
+    name = "Brats18_CBICA_AVG_1_with_a_long_name"
+    table = make_table("", "Study", *(f"Measure number {i} (mm)" for i in range(6)))
+    table.add_row(name, *"123456")
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(table)
+    assert name in capture.get()
 
 
 def test_inspect_tells_what_a_checkpoint_is(cli, tiny_bundle):
