@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factorizer_engine.cli.early_checks import check_files, check_names
+from factorizer_engine.cli.early_checks import check_files, check_names, check_one_study
 from factorizer_engine.cli.records import RunRecord
 from factorizer_engine.cli.terminal import TERMINAL
 from factorizer_engine.protocol.boxes import WorldBox
@@ -152,7 +152,10 @@ def open_session(
     ):
         choice, model = load_model(engine, choice)
         paths = assign_inputs(candidates, model.channels)
-        yield read_study(engine, choice, model, paths, Path(folder))
+        session = read_study(engine, choice, model, paths, Path(folder))
+        if input_folder is not None:
+            check_one_study(session.scans)
+        yield session
 
 
 def load_model(engine: EngineClient, choice: ModelChoice) -> tuple[ModelChoice, ModelDescription]:
@@ -242,12 +245,16 @@ def _location(text: str) -> Path | str:
 
 
 def _candidates(inputs: Sequence[str], folder: Path | None) -> list[str]:
+    from factorizer_engine.images.files import series_in
+
     if bool(inputs) == (folder is not None):
         raise BadInputError("Give the scans either with --input or with --input-dir.")
     if folder is None:
         return list(inputs)
     if not folder.is_dir():
         raise BadInputError(f"The input folder '{folder}' does not exist.")
+    if series := series_in(folder):
+        return series
     files = sorted(str(path) for path in folder.iterdir() if not path.name.startswith("."))
     if not files:
         raise BadInputError(f"The input folder '{folder}' is empty.")

@@ -11,7 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from factorizer_engine.images.checks import check_finite
-from factorizer_engine.images.files.dicom import is_dicom_file, read_dicom_file, read_dicom_folder
+from factorizer_engine.images.files.dicom import (
+    SERIES_MARK,
+    is_dicom_file,
+    read_dicom_file,
+    read_dicom_folder,
+)
 from factorizer_engine.images.files.itk import read_itk
 from factorizer_engine.images.files.nifti import read_nifti, read_nifti_volumes
 from factorizer_engine.images.files.recognition import ITK_SUFFIXES, NIFTI_SUFFIXES, content
@@ -21,9 +26,6 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 
 FORMATS = "NIfTI, NRRD, MetaImage or DICOM"
-
-SERIES_MARK = "::"
-"""Between a DICOM folder and one of its series; no path of Windows holds it."""
 
 
 def read_scan(path: str | Path, series: str | None = None) -> Scan:

@@ -136,7 +136,6 @@ def test_what_no_model_can_be_made_of_is_refused_before_training(
     ("changes", "match"),
     [
         ({"orientation": "XYZ"}, "expects the orientation 'XYZ'"),
-        ({"spacing": [1, 1, 0]}, "preprocessing.spacing"),
     ],
 )
 def test_pre_processing_that_no_model_may_have_is_refused_before_training(
