@@ -89,17 +89,19 @@ class RunRecord:
             "Settings": ", ".join(
                 f"{name} {value}" for name, value in settings.items() if value not in (None, False)
             ),
-            **{f"Channel_{channel}": scan.name for channel, scan in self.scans.items()},
+            **{f"Channel_{name}": self._origin(name) for name in self.scans},
         }
 
     def table(self) -> Table:
         """Which file or series is which channel."""
         from factorizer_engine.cli.terminal import make_facts
 
-        return make_facts(
-            "Scans",
-            {channel: _named(self.sources[channel], scan) for channel, scan in self.scans.items()},
-        )
+        return make_facts("Scans", {name: self._origin(name) for name in self.scans})
+
+    def _origin(self, channel: str) -> str:
+        """The file's name; of a DICOM folder also the series that was read."""
+        source, scan = Path(self.sources[channel]).name, self.scans[channel].name
+        return source if scan in (source, source.partition(".")[0]) else f"{source} ({scan})"
 
 
 def _absolute(source: Path | str) -> str:
@@ -108,10 +110,3 @@ def _absolute(source: Path | str) -> str:
     place, series = split_series(source)
     absolute = str(Path(place).expanduser().absolute())
     return absolute if series is None else f"{absolute}{SERIES_MARK}{series}"
-
-
-def _named(source: Path | str, scan: Scan) -> str:
-    """The file's name; of a DICOM folder also the series that was read."""
-    name = Path(source).name
-    stem = name.partition(".")[0]
-    return name if scan.name in (name, stem) else f"{name} ({scan.name})"

@@ -18,6 +18,7 @@ from factorizer_engine.protocol.progress import Progress as EngineProgress
 
 USER_ERRORS = ("bad_input", "bad_model")
 EXIT_FAILURE, EXIT_USAGE = 1, 2
+WIDEST = 1000
 
 
 class Terminal:
@@ -35,8 +36,9 @@ class Terminal:
             Console().print(Text(result), soft_wrap=True)
         else:
             console = Console()
-            if not console.is_terminal:  # files and pipes have no width in which it must fit
-                console.width = max(console.width, console.measure(result).maximum)
+            if isinstance(result, Table) and not console.is_terminal:
+                # Files and pipes have no width in which it must fit.
+                console.width = max(console.width, Console(width=WIDEST).measure(result).maximum)
             console.print(result)
 
     def log(self, text: str) -> None:

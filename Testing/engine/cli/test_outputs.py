@@ -50,7 +50,7 @@ def test_every_result_tells_which_file_is_which_channel(tmp_path, cli, scans, ca
         assert name in outcome.output and path.name in outcome.output
     kept = sitk.ReadImage(str(output / "segmentation.seg.nrrd"))
     assert kept.GetMetaData("Factorizer_Model") == "tiny 1.0.0"
-    assert "case_T1" in kept.GetMetaData("Factorizer_Channel_T1")
+    assert kept.GetMetaData("Factorizer_Channel_T1") == "case_T1.nii.gz"
     assert "overlap 0.25" in kept.GetMetaData("Factorizer_Settings")
 
 
