@@ -77,7 +77,8 @@ class Preprocessor:
             reference: The scan whose grid results will be written on; usually one of `scans`.
 
         Raises:
-            BadInputError: If no scan has a nonzero voxel on the reference grid.
+            BadInputError: If no scan has a nonzero voxel on the reference grid, or one holds
+                numbers too large to compute with.
         """
         settings = self.preprocessing
         grid = reference.grid.oriented(settings.orientation).straightened()
@@ -98,6 +99,11 @@ class Preprocessor:
         for index, channel in channels.items():
             volume = normalize(channel[box], settings.normalization)
             array[index] = resample(Scan(volume, cropped), target, antialias=True).array
+            if not np.isfinite(array[index].sum(dtype=np.float64)):
+                raise BadInputError(
+                    f"{scans[index].name or 'A scan'} holds numbers too large to compute with; "
+                    "export it again, in units of 0 to some thousands."
+                )
         return Prepared(array, target, reference.grid, cropped)
 
     def restore(
@@ -175,7 +181,8 @@ def normalize(volume: np.ndarray, method: str) -> np.ndarray:
     Returns:
         float32, the same shape. Where all voxels that count are equal, they become 0.
     """
-    volume = volume.astype(np.float32)
+    with np.errstate(over="ignore"):  # `prepare` refuses what becomes infinite
+        volume = volume.astype(np.float32)
     if method == "none":
         return volume
     if method not in ("zscore", "zscore_nonzero"):

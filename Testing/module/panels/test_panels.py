@@ -103,6 +103,7 @@ def test_another_model_brings_its_own_scans_and_regions(host, widget, panel, add
     assert list(panel.inputs.channels.volumes()) == ["DWI", "ADC"]
     assert "DWI, ADC" in panel.ui.applyButton.toolTip
     assert "about 3 min" in panel.inputs.ui.modelDescriptionLabel.text
+    assert "without checksums" in panel.inputs.ui.modelDescriptionLabel.text
     regions = widget.componentsPanel.ui.regionComboBox
     assert [regions.itemData(index) for index in range(regions.count)] == ["", "Infarct"]
 
