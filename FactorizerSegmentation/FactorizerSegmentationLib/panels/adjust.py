@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.panels.panel import Panel
@@ -34,6 +35,7 @@ class AdjustPanel(Panel):
         self._adjustment: Adjustment | None = None
         self._adjusted: Any = None
         self._move: _Move | None = None
+        self._orphans: list[str] = []
         self._rest = qt.QTimer()
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
@@ -65,8 +67,18 @@ class AdjustPanel(Panel):
             self._showRegions()
             self._showSize()
 
+    def onNodeAboutToBeRemoved(self, node) -> None:
+        """The maps of a segmentation go with it."""
+        if node.IsA("vtkMRMLSegmentationNode"):
+            self._orphans += [mapNode.GetID() for mapNode in mapsOf(node)]
+
     def onNodesRemoved(self) -> None:
         """The result, its scan or its maps may have been deleted in the scene."""
+        orphans, self._orphans = self._orphans, []
+        for nodeId in orphans:
+            mapNode = slicer.mrmlScene.GetNodeByID(nodeId)
+            if mapNode is not None:
+                slicer.mrmlScene.RemoveNode(mapNode)
         if self._parameters is not None:
             self.update()
 

@@ -47,10 +47,9 @@ def createMap(segmentationNode, region: Region, levels: np.ndarray, place: Place
     It is not saved with the scene, see `keepMaps`.
     """
     scene = segmentationNode.GetScene()
-    node = createVolume(scene, levels, place, f"{segmentationNode.GetName()} {region.name}")
+    name = f"{segmentationNode.GetName()} {region.name}"
+    node = createVolume(scene, levels, place, name, hidden=True)
     node.SetAttribute(ROLE_ATTRIBUTE, "Probability")
-    node.SetHideFromEditors(True)
-    node.SetSaveWithScene(False)
     segmentationNode.SetNodeReferenceID(MAP_ROLE + region.name, node.GetID())
     return node
 
