@@ -110,8 +110,12 @@ def make_table(title: str, *columns: str) -> Table:
     """
     table = Table(title=title or None, title_justify="left")
     for number, column in enumerate(columns):
-        justify = "right" if column.endswith((")", "#")) else "left"
-        table.add_column(column.removesuffix("#").strip(), justify=justify, no_wrap=number == 0)
+        numeric = column.endswith((")", "#"))
+        table.add_column(
+            column.removesuffix("#").strip(),
+            justify="right" if numeric else "left",
+            no_wrap=number == 0,
+        )
     return table
 
 
