@@ -30,6 +30,7 @@ def components(
     overlap: options.Overlap = None,
     box: options.Bounds = None,
     quick: options.Quick = False,
+    strict: options.Strict = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -40,6 +41,7 @@ def components(
     with open_session(choice, inputs, input_dir) as session:
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, count * scan.array.size * BYTES_PER_VOXEL)
+        session.check(channel, applied, strict)
         result = session.run(COMPONENTS, channel, applied, count=count, region=region)
         with written_at_once(folder) as unfinished:
             _write(result, unfinished)

@@ -38,6 +38,7 @@ def segment(
     overlap: options.Overlap = None,
     box: options.Bounds = None,
     quick: options.Quick = False,
+    strict: options.Strict = False,
     compile: options.Compile = False,
     probabilities: options.Probabilities = False,
     quiet: Quiet = False,
@@ -50,6 +51,7 @@ def segment(
     with open_session(choice, inputs, input_dir) as session:
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
+        session.check(channel, applied, strict)
         result = session.run(SEGMENT, channel, applied, probabilities=probabilities)
         with written_at_once(folder) as unfinished:
             _write(result, scan, unfinished)

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from factorizer_engine.cli.terminal import TERMINAL
 from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.checks import AMBER, RED, of_severity
 from factorizer_engine.protocol.conversation import Result
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.models import Channel, ModelDescription
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
+from factorizer_engine.protocol.tasks.check import CHECK
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsParams
 from factorizer_engine.protocol.tasks.task import Task
@@ -63,6 +65,27 @@ class Session:
         params = task.params(self.choice, study, str(self.folder), options, **particular)
         with TERMINAL.progress() as move:
             return self.engine.request(task, params, move)
+
+    def check(self, reference: str, options: RunOptions, strict: bool = False) -> None:
+        """Say what looks wrong about the scans before anything is computed.
+
+        Args:
+            reference: Channel on whose grid the result is to be given.
+            options: How the model is to be applied.
+            strict: Refuse what is only doubtful, too.
+
+        Raises:
+            BadInputError: If the scans cannot be used, or with `strict` if they are doubtful.
+        """
+        findings = self.run(CHECK, reference, options).findings
+        refused = of_severity(findings, RED)
+        doubtful = of_severity(findings, AMBER)
+        for finding in doubtful if not (refused or strict) else ():
+            TERMINAL.warn(finding.sentence)
+        if refused:
+            raise BadInputError(" ".join(finding.sentence for finding in refused))
+        if strict and doubtful:
+            raise BadInputError(" ".join(finding.sentence for finding in doubtful))
 
     def reference(self, name: str | None) -> tuple[str, Scan]:
         """The channel called `name` (the model's first if None) and its scan.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from factorizer_engine.protocol.tasks.cancel import CANCEL
+from factorizer_engine.protocol.tasks.check import CHECK
 from factorizer_engine.protocol.tasks.components import COMPONENTS
 from factorizer_engine.protocol.tasks.hello import HELLO
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
@@ -11,7 +12,7 @@ from factorizer_engine.protocol.tasks.segment import SEGMENT
 from factorizer_engine.protocol.tasks.shutdown import SHUTDOWN
 from factorizer_engine.protocol.tasks.task import Task
 
-JOBS: tuple[Task, ...] = (HELLO, MODELS, LOAD_MODEL, SEGMENT, COMPONENTS)
+JOBS: tuple[Task, ...] = (HELLO, MODELS, LOAD_MODEL, CHECK, SEGMENT, COMPONENTS)
 """Those for which the engine has a job."""
 
 TASKS: dict[str, Task] = {task.name: task for task in (*JOBS, CANCEL, SHUTDOWN)}
