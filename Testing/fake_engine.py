@@ -41,6 +41,7 @@ from pathlib import Path
 
 import numpy as np
 
+from factorizer_engine.protocol.checks import SEVERITIES, Finding
 from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.devices import Device
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
@@ -48,6 +49,7 @@ from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import Label, ModelDescription
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.check import CHECK, CheckParams, CheckResult
 from factorizer_engine.protocol.tasks.components import (
     COMPONENTS,
     ComponentsParams,
@@ -176,6 +178,18 @@ def load_model(params: ModelChoice, monitor: Monitor) -> LoadModelResult:
     return LoadModelResult(describe(params.model), "cpu")
 
 
+def check(params: CheckParams, monitor: Monitor) -> CheckResult:
+    """Whatever severity a volume has in its name is found, about the channel that it is given for."""
+    return CheckResult(
+        tuple(
+            Finding((channel,), severity, f"{channel} is {severity}.")
+            for severity in reversed(SEVERITIES)
+            for channel, scan in params.study.channels.items()
+            if severity in scan.name
+        )
+    )
+
+
 def segment(params: SegmentParams, monitor: Monitor) -> SegmentResult:
     """A core and an enhancing block, and one lesion for each; in a box only what lies there."""
     behave(monitor)
@@ -246,6 +260,7 @@ def main() -> None:
         HELLO.name: hello,
         MODELS.name: models,
         LOAD_MODEL.name: load_model,
+        CHECK.name: check,
         SEGMENT.name: segment,
         COMPONENTS.name: components,
     }

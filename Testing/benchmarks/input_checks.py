@@ -120,7 +120,6 @@ def measure(data: Path, fit: bool, every: int) -> int:
             before = {(f.channels, f.severity, f.sentence) for f in plain}
             amber = [f.sentence for f in plain if f.severity != GREEN]
             unexplained = [s for s in amber if "mm: small" not in s and "skull" not in s]
-            print(name, brain_figures(study, learnt), unexplained, flush=True)
             loud += [f"{name}: {sentence}" for sentence in unexplained]
             if number % every:
                 continue
@@ -145,17 +144,6 @@ def measure(data: Path, fit: bool, every: int) -> int:
 def look(study: Study, model: ModelDescription) -> list[Finding]:
     """The findings for a study."""
     return check_study(study, model)
-
-
-def brain_figures(study: Study, learnt: sequences.SequenceModel) -> dict[str, float]:
-    sketches = sketch_study(study, next(iter(study)))
-    brains = {name: s.brain(brain.is_stripped(s)) for name, s in sketches.items()}
-    pairs = brain.pair_traits(sketches, brains)
-    given = {name: name for name in study}
-    import itertools
-    fits = [round(brain.sharpness(sketches[a].array, sketches[b].array, brains[a] & brains[b]), 2) for a, b in itertools.combinations(study, 2)]
-    dices = [round(brain._dice(sketches[a].mask, sketches[b].mask), 2) for a, b in itertools.combinations(study, 2)]
-    return {"gain": learnt.likelier(given, pairs)[0], "strange": [round(min(learnt.strangeness((n, o), pairs[n, o]) for o in study if o != n)) for n in study], "fit": fits, "dice": dices, "up": [brain.is_upright(s.mask) for s in sketches.values()]}
 
 
 def read(files: Mapping[str, Path]) -> Study:

@@ -16,7 +16,7 @@ def add_model(tmp_path, monkeypatch):
     models = tmp_path / "models"
     monkeypatch.setenv("FACTORIZER_MODELS", str(models))
 
-    def add(name, channels=NAMES, regions=("ET", "WT"), seconds=None) -> None:
+    def add(name, channels=NAMES, regions=("ET", "WT"), seconds=None, expects=None) -> None:
         section = {
             "name": name,
             "family": name,
@@ -28,6 +28,7 @@ def add_model(tmp_path, monkeypatch):
             ],
             "labels": [],
             "expected_seconds": {"cpu": seconds} if seconds else {},
+            "expects": expects or {},
         }
         metadata = {"version": "1", "description": "For tests.", "factorizer": section}
         configs = models / name / "configs"

@@ -24,13 +24,13 @@ HEAD_VOLUME = (500.0, 9000.0)
 SWAPPED = 1.5
 
 #: Squared distance from all that such pairs of scans look like, from which a scan is strange.
-STRANGE = 220.0
+STRANGE = 95.0
 
 #: Two masks of one brain, or head, have at least this Dice.
-SAME_BRAIN = 0.90
+SAME_BRAIN = 0.95
 
 #: Information that scans share in place, over what they share when one is moved a little.
-SHARPNESS = 1.12
+SHARPNESS = 1.3
 
 #: A brain is more symmetrical left to right than front to back, by this much of its mask's Dice.
 ASYMMETRY = 0.02

@@ -23,6 +23,9 @@ SCALP_AND_SKULL = 18.0
 #: Height of the brain below the top of the head, in mm.
 BRAIN_HEIGHT = 110.0
 
+#: Pieces of the picture count from this part of the largest on.
+LARGE_PIECE = 0.3
+
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
@@ -42,8 +45,8 @@ class Sketch:
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """The largest thing in the picture, without holes: a brain, or a head."""
-        return _largest_without_holes(_foreground(self.array, self.background) & self.covered)
+        """What the picture shows, without holes: a brain, or a head."""
+        return _filled(_foreground(self.array, self.background) & self.covered)
 
     @cached_property
     def depth(self) -> np.ndarray:
@@ -136,14 +139,15 @@ def _otsu(counts: np.ndarray, centres: np.ndarray) -> float:
     return float(centres[int(between.argmax())]) * 0.6
 
 
-def _largest_without_holes(mask: np.ndarray) -> np.ndarray:
+def _filled(mask: np.ndarray) -> np.ndarray:
+    """The large pieces (a skull and the brain in it), closed and filled slice by slice."""
     pieces, count = ndimage.label(ndimage.binary_opening(mask))
     if count == 0:
         return mask
-    sizes = np.bincount(pieces.ravel())[1:]
-    whole = ndimage.binary_closing(pieces == sizes.argmax() + 1, iterations=2) | (
-        pieces == sizes.argmax() + 1
-    )
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    large = np.isin(pieces, np.flatnonzero(sizes >= LARGE_PIECE * sizes.max()))
+    whole = large | ndimage.binary_closing(large, iterations=2)
     for number in range(whole.shape[2]):
         whole[:, :, number] = ndimage.binary_fill_holes(whole[:, :, number])
     return whole

@@ -56,6 +56,7 @@ def check_study(
         check_cancelled()
         findings += together.given_twice(sketches)
         if model.expects.brain_mr:
+            findings += together.left_out(ordered, sketches)
             odd = {
                 name
                 for finding in findings
