@@ -51,9 +51,10 @@ def robust_limits(array: np.ndarray, background: float | None = None) -> tuple[f
     background = background_of(array) if background is None else background
     if background is not None and (values != background).any():
         values = values[values != background]
+    around = 0.0 if background is None else background
     low, middle, high = np.percentile(values, (0.25, 50, 99.75))
-    reach = OUTLYING * max(high - middle, middle - low, 1e-12)
-    return float(middle - reach), float(middle + reach)
+    reach = OUTLYING * max(high - middle, middle - low, 0.1 * abs(middle - around), 1e-12)
+    return min(around, float(middle - reach)), max(around, float(middle + reach))
 
 
 def mended(scan: Scan) -> Scan:

@@ -56,7 +56,8 @@ class Preprocessor:
     """Brings scans into a model's space, and probabilities back.
 
     In this order: a background that is not zero becomes zero, and single voxels far beyond all
-    others are clipped (see `images.intensities`); every channel is resampled onto the reference grid in physical space; axes are
+    others are clipped where a model counts nonzero voxels only (see `images.intensities`); every
+    channel is resampled onto the reference grid in physical space; axes are
     permuted and flipped to the model's orientation (a sheared grid is straightened); the volume is
     cropped to the foreground, where any channel is nonzero, plus a margin; every channel is
     normalised; and the voxels are resampled to the model's spacing, smoothed first along axes that
@@ -82,7 +83,9 @@ class Preprocessor:
         """
         settings = self.preprocessing
         grid = reference.grid.oriented(settings.orientation).straightened()
-        channels = [resample(mended(scan), grid, antialias=True).array for scan in scans]
+        if settings.normalization == "zscore_nonzero":  # others do not tell background from image
+            scans = [mended(scan) for scan in scans]
+        channels = [resample(scan, grid, antialias=True).array for scan in scans]
         box = foreground_box(channels, settings.crop_margin)
         if box is None:
             raise BadInputError(
