@@ -46,6 +46,11 @@ class Terminal:
         if self.verbose and text:
             self._errors().print(Text(text, style="dim"), soft_wrap=True)
 
+    def warn(self, sentence: str) -> None:
+        """Print what the user has to know, unless they asked for quiet."""
+        if not self.quiet:
+            self._errors().print(Text(f"Note: {sentence}"), soft_wrap=True)
+
     def complain(self, error: EngineError) -> int:
         """Print the error's sentence, and its details if asked for; returns the exit code."""
         self._errors().print(Text(f"factorizer: {error}"), soft_wrap=True)
