@@ -23,9 +23,9 @@ from factorizer_engine.networks.layers import (
     LayerNorm,
     Linear,
     NeighborhoodConvolution,
-    by_parts,
     project,
 )
+from factorizer_engine.networks.parts import by_parts
 
 ComponentFilter = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Reshape = Callable[..., Matricize] | tuple[Callable[..., Matricize], dict[str, Any]]

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from factorizer_engine.factorization.matricize import Matricize
-from factorizer_engine.factorization.threads import run_in_threads
+from factorizer_engine.factorization.threads import part_values, run_in_threads
 
 _RANGES_A_THREAD = 4  # so that threads end at about the same time
-_PART_VALUES = 2**18  # of a part of a map, which stays in a core's cache
 
 
 def kernels() -> ModuleType:
@@ -113,7 +112,7 @@ class Expansion:
     def parts(self) -> list[range]:
         """Lines of voxels, in parts that stay in a core's cache."""
         batch, *size, channels = self._maps.shape
-        lines = max(1, _PART_VALUES // (size[2] * channels))
+        lines = max(1, part_values(self._maps.size) // (size[2] * channels))
         return _split(batch * size[0] * size[1], lines)
 
     def voxels(self, lines: range) -> slice:
