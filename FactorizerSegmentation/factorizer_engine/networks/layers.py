@@ -6,7 +6,6 @@ through without being copied.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import torch
