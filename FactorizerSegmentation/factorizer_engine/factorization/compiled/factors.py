@@ -129,6 +129,14 @@ class Expansion:
         return result[0].view(-1, channels), result[1].view(-1, channels)
 
 
+def layer_norm(x: Tensor, norm: torch.nn.LayerNorm) -> Tensor:
+    """The layer norm of rows (N, C), float32 on the CPU."""
+    result = torch.empty(x.shape)
+    weights = norm.weight.detach().numpy(), norm.bias.detach().numpy(), np.float32(norm.eps)
+    kernels().normalise(x.contiguous().numpy(), *weights, result.numpy())
+    return result
+
+
 def _tokens(x: Tensor) -> np.ndarray:
     """A map (B, C, *S) as (B, X, Y, Z, C)."""
     tokens = x.detach().movedim(1, -1).contiguous()

@@ -272,6 +272,13 @@ def _layer_norm(x, gain, offset, eps, result):
 
 
 @_compiled
+def normalise(x, gain, offset, eps, result):
+    """The layer norm of every row of x (N, C), with weight and bias (C,) and a float32 guard."""
+    for k in range(len(x)):
+        _layer_norm(x[k], gain, offset, eps, result[k])
+
+
+@_compiled
 def expand(x, first, stop, patch, shifts, projected, v, bias, gain, offset, eps, y, normed):
     """The sum of a map and of the linear map of what was mixed, and its layer norm.
 
