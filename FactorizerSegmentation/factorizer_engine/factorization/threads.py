@@ -30,7 +30,7 @@ def part_values(values: int) -> int:
     return min(max(share, _SMALLEST_PART), LARGEST_PART)
 
 
-def run_in_threads(function: Callable[[Part], None], parts: Iterable[Part]) -> None:
+def run_in_threads(function: Callable[[Part], object], parts: Iterable[Part]) -> None:
     """`function` of every part, without gradients, in `torch.get_num_threads()` threads.
 
     Where something observes or changes the operations of the calling thread (autocast, a profiler,

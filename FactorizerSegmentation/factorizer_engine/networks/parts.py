@@ -80,4 +80,4 @@ def _cut(grid: Sequence[int], cell: int, limit: int) -> list[Index]:
     axis = next((a for a, values in enumerate(inner) if values <= limit), len(grid) - 1)
     step = max(1, limit // max(1, inner[axis]))
     slices = [slice(first, first + step) for first in range(0, grid[axis], step)]
-    return [(*where, part) for *where, part in product(*map(range, grid[:axis]), slices)]
+    return [(*where, part) for where in product(*map(range, grid[:axis])) for part in slices]
