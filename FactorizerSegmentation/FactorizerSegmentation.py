@@ -20,10 +20,12 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 if TYPE_CHECKING:  # imported where they are needed, so that Slicer opens quickly
+    from FactorizerSegmentationLib.panels.adjust import AdjustPanel
     from FactorizerSegmentationLib.panels.components import ComponentsPanel
     from FactorizerSegmentationLib.panels.inputs import InputsPanel
     from FactorizerSegmentationLib.panels.models import ModelsPanel
     from FactorizerSegmentationLib.panels.panel import Panel
+    from FactorizerSegmentationLib.panels.review import ReviewPanel
     from FactorizerSegmentationLib.panels.sections import Section
     from FactorizerSegmentationLib.panels.segment import SegmentPanel
     from FactorizerSegmentationLib.parameters import Parameters
@@ -82,6 +84,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.logic: FactorizerSegmentationLogic | None = None
         self.inputsPanel: InputsPanel | None = None
         self.segmentPanel: SegmentPanel | None = None
+        self.reviewPanel: ReviewPanel | None = None
+        self.adjustPanel: AdjustPanel | None = None
         self.componentsPanel: ComponentsPanel | None = None
         self.modelsPanel: ModelsPanel | None = None
         self._panels: list[Panel] = []
@@ -92,19 +96,24 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
     def setup(self) -> None:
         """Build the panels; called once, when the module is first opened."""
         ScriptedLoadableModuleWidget.setup(self)
+        from FactorizerSegmentationLib.panels.adjust import AdjustPanel
         from FactorizerSegmentationLib.panels.components import ComponentsPanel
         from FactorizerSegmentationLib.panels.inputs import InputsPanel
         from FactorizerSegmentationLib.panels.models import ModelsPanel
+        from FactorizerSegmentationLib.panels.review import ReviewPanel
         from FactorizerSegmentationLib.panels.sections import Section
         from FactorizerSegmentationLib.panels.segment import SegmentPanel
 
         self.logic = FactorizerSegmentationLogic()
         self.inputsPanel = self._add(InputsPanel, "InputsPanel")
         self.segmentPanel = self._add(SegmentPanel, "SegmentPanel", self.inputsPanel)
+        self.reviewPanel = self._add(ReviewPanel, "ReviewPanel")
+        self.adjustPanel = self._add(AdjustPanel, "AdjustPanel")
         self.componentsPanel = self._add(ComponentsPanel, "ComponentsPanel", self.inputsPanel)
         self.modelsPanel = self._add(ModelsPanel, "ModelsPanel", self.inputsPanel)
         self._sections = [
             Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
+            Section(_("Review"), self.reviewPanel.widget, self.adjustPanel.widget),
             Section(_("Look inside the network"), self.componentsPanel.widget),
             Section(_("Models"), self.modelsPanel.widget, folded=True),
         ]
@@ -126,6 +135,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
             self.logic.inFront = False
         if self.componentsPanel is not None:
             self.componentsPanel.hideHeatmap()
+        if self.reviewPanel is not None:
+            self.reviewPanel.leave()
 
     def cleanup(self) -> None:
         """The widget goes: nothing of it may stay behind."""
@@ -233,6 +244,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         changed: Emitted when a run begins or ends, and when buttons have to look anew.
         helloed: Emitted with the `HelloResult` of a freshly started engine.
         selectedLesion: The `Lesion` that the user has selected in a table, or None.
+        history: What can be undone and redone in the results.
         inFront: Whether the user looks at the module; elsewhere the views are not ours to change.
     """
 
@@ -240,11 +252,13 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         ScriptedLoadableModuleLogic.__init__(self)
         from FactorizerSegmentationLib.engine.process import EngineProcess
         from FactorizerSegmentationLib.events import Event
+        from FactorizerSegmentationLib.scene.history import History
 
         self.changed = Event()
         self.helloed = Event()
         self.inFront = False
         self.selectedLesion = None
+        self.history = History()
         self.closed = False
         self.engine = EngineProcess(onHello=self.helloed.emit)
         self._parameters: Parameters | None = None
@@ -313,6 +327,18 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         from FactorizerSegmentationLib.tasks.segment import SegmentRun
 
         self._start(SegmentRun, settings, callbacks)
+
+    def check(self, settings, callbacks) -> None:
+        """Start to look at the scans, if the engine can be started without installing anything.
+
+        Nothing is blocked meanwhile; see `segment`, but `finished` gets the `Finding`s.
+        """
+        from FactorizerSegmentationLib.engine import packages
+        from FactorizerSegmentationLib.tasks.check import CheckRun
+
+        self.setPython(settings.python)
+        if settings.python or not packages.missingPackages():
+            CheckRun(slicer.mrmlScene, self.engine, settings, callbacks).start()
 
     def explain(self, settings, callbacks, count: int = 6, region: str = "") -> None:
         """Start to look for the `count` components that drove the result; see `segment`.

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.catalogue import PublishedModel, published_models
 from factorizer_engine.protocol.conversation import Callbacks
+from factorizer_engine.protocol.description import WITHOUT_CHECKSUMS
 from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.tasks.install_model import InstallModelParams, InstallModelResult
@@ -167,11 +168,12 @@ class ModelsPanel(Panel):
         sentence = _("{title} {version} is installed.")
         if result.sha256:
             sentence = _("{title} {version} is installed. SHA-256 of the download: {sha256}")
-        self.controls.ended(
-            sentence.format(
-                title=result.model.title, version=result.model.version, sha256=result.sha256
-            )
+        text = sentence.format(
+            title=result.model.title, version=result.model.version, sha256=result.sha256
         )
+        if WITHOUT_CHECKSUMS in result.model.notes:
+            text = f"{text} {WITHOUT_CHECKSUMS}"
+        self.controls.ended(text)
         self.ui.sourceComboBox.setEditText("")
         self._modelsChanged()
 

@@ -11,17 +11,18 @@ import slicer
 
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.models import Label, ModelDescription
+from FactorizerSegmentationLib.scene.masses import maskOf
 from FactorizerSegmentationLib.scene.segments import addSegment, orientedImage, segmentIdOf
 from FactorizerSegmentationLib.scene.volumes import Place, localAffine
 
 
 @dataclass(frozen=True)
 class Patch:
-    """What an update changed in a segmentation.
+    """A change of a segmentation.
 
     Attributes:
         segmentationNode: The segmentation.
-        added, removed: By segment id, the voxels that it gained and lost, shape (I, J, K).
+        added, removed: By segment id, the voxels that it gains and loses, shape (I, J, K).
         affine: 4x4 matrix from the voxels to the segmentation's own coordinates.
     """
 
@@ -29,6 +30,11 @@ class Patch:
     added: dict[str, np.ndarray]
     removed: dict[str, np.ndarray]
     affine: np.ndarray
+
+    def apply(self) -> None:
+        """Make the changes."""
+        _saveEditorState(self.segmentationNode)
+        _modify(self.segmentationNode, self.removed, self.added, self.affine)
 
     def undo(self) -> None:
         """Take the changes back, and nothing that was edited since elsewhere."""
@@ -97,17 +103,12 @@ def updateInside(
             if not found.any():
                 continue
             addSegment(segmentationNode, label, np.zeros_like(labelmap), place.affine)
-        before = _maskOf(segmentationNode, segmentId, place.volumeNode)
+        before = maskOf(segmentationNode, segmentId, place.volumeNode)
         added[segmentId] = found & ~before
         removed[segmentId] = before & inside & ~found
     affine = localAffine(place.volumeNode)
     _modify(segmentationNode, removed, added, affine)
     return Patch(segmentationNode, added, removed, affine)
-
-
-def _maskOf(segmentationNode, segmentId: str, volumeNode) -> np.ndarray:
-    mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentationNode, segmentId, volumeNode)
-    return mask.transpose(2, 1, 0) != 0
 
 
 def _modify(node, removed: dict, added: dict, affine: np.ndarray) -> None:

@@ -6,17 +6,18 @@ import logging
 import math
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.conversation import Callbacks, Result
-from factorizer_engine.protocol.errors import EngineError, InternalError
+from factorizer_engine.protocol.errors import CancelledError, EngineError, InternalError
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
@@ -88,6 +89,7 @@ class Run(Generic[Result]):
         self._requestId: int | None = None
         self._box: WorldBox | None = None
         self._folder: Path | None = None
+        self._creation: Generator[None, None, object] | None = None
 
     def start(self) -> None:
         """Hand the volumes to the engine and return; the callbacks tell the rest.
@@ -99,21 +101,29 @@ class Run(Generic[Result]):
             self._folder = _temporaryFolder()
             params = self._params(self._folder)
         except BaseException:
-            self._removeFiles()
+            self._end()
             raise
         callbacks = Callbacks(self._onResult, self._onFailed, self._callbacks.progress)
         self._requestId = self._engine.request(self.task, params, callbacks)
 
     def cancel(self) -> None:
         """Ask to stop; `failed` is called as cancelled within about two seconds."""
-        if self._requestId is not None:
+        if self._creation is not None:
+            self._creation.close()
+            self._onFailed(CancelledError())
+        elif self._requestId is not None:
             self._engine.cancel(self._requestId)
 
     def _particular(self) -> dict[str, Any]:
         """The parameters that only this task has."""
         return {}
 
-    def _createNodes(self, result: Result) -> object:
+    def _createNodes(self, result: Result) -> Generator[None, None, object]:
+        """Make the nodes of a result, and return them.
+
+        The window is alive at every `yield`. If the generator is closed there, or fails, it takes
+        back what it has made.
+        """
         raise NotImplementedError
 
     def _params(self, folder: Path) -> Message:
@@ -154,35 +164,47 @@ class Run(Generic[Result]):
             for index, (name, node) in enumerate(nodes.items())
         }
 
+    def _reference(self):
+        """The volume node on whose grid results are given, or None if it was deleted."""
+        return self._scene.GetNodeByID(self._settings.referenceId)
+
     def _place(self, scan: ScanFile, shape: tuple[int, ...]) -> Place:
-        reference = self._scene.GetNodeByID(self._settings.referenceId)
-        return Place.of(reference, shape, scan.matrix)
+        return Place.of(self._reference(), shape, scan.matrix)
 
     def _name(self, text: str) -> str:
-        reference = self._scene.GetNodeByID(self._settings.referenceId)
+        reference = self._reference()
         name = reference.GetName() if reference is not None else self._settings.model.title
         return text.format(name=name)
 
     def _onResult(self, result: Result) -> None:
+        self._creation = self._createNodes(result)
+        self._goOn()
+
+    def _goOn(self) -> None:
+        """Make the next nodes, and come back when the window has had its turn."""
+        if self._creation is None:  # cancelled
+            return
         try:
             with slicer.util.RenderBlocker():
-                outcome = self._createNodes(result)
+                next(self._creation)
+        except StopIteration as ended:
+            self._end()
+            self._callbacks.finished(ended.value)
         except EngineError as error:
             self._onFailed(error)
-            return
         except Exception:
             logging.exception("The result of the Factorizer engine could not be shown.")
             sentence = _("The result could not be added to the scene; the log says more.")
             self._onFailed(InternalError(sentence))
-            return
-        self._removeFiles()
-        self._callbacks.finished(outcome)
+        else:
+            qt.QTimer.singleShot(0, self._goOn)
 
     def _onFailed(self, error: EngineError) -> None:
-        self._removeFiles()
+        self._end()
         self._callbacks.failed(error)
 
-    def _removeFiles(self) -> None:
+    def _end(self) -> None:
+        self._creation = None
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 

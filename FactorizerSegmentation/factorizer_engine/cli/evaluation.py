@@ -15,7 +15,7 @@ from factorizer_engine.cli import options
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
 from factorizer_engine.inference.allocator import keep_freed_memory
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import prepare_output_folder
+from factorizer_engine.protocol.files import output_folder
 from factorizer_engine.protocol.progress import Monitor
 
 if TYPE_CHECKING:
@@ -89,9 +89,8 @@ def evaluate(
         return
     if data is None:
         raise BadInputError("Say which cases to evaluate: a configuration, a run or a dataset.")
-    folder = prepare_output_folder(output)
     keep_freed_memory()
-    with TERMINAL.progress() as move:
+    with output_folder(output) as folder, TERMINAL.progress() as move:
         result = evaluation.evaluate(
             data,
             folder,
@@ -118,8 +117,8 @@ def results_table(result: dict[str, Any]) -> Table:
     from factorizer_engine.training.evaluation.metrics import METRICS
 
     table = Table(title=result["note"] or None)
-    table.add_column("case")
-    table.add_column("region")
+    table.add_column("case", no_wrap=True)
+    table.add_column("region", no_wrap=True)
     for title in METRICS.values():
         table.add_column(title, justify="right")
     for case, regions in result["cases"].items():
@@ -137,7 +136,7 @@ def robustness_table(result: dict[str, Any]) -> Table:
     from factorizer_engine.training.evaluation.robustness import LOSSLESS_DICE, mean_of_label
 
     table = Table(title=f"Dice over {len(result['cases'])} cases ({result['note']})")
-    table.add_column("scans")
+    table.add_column("scans", no_wrap=True)
     for region in result["regions"]:
         table.add_column(region, justify="right")
     table.add_column("label itself", justify="right")

@@ -99,6 +99,7 @@ def install(
 ) -> None:
     """Put a model into the user's models folder, after checking it."""
     from factorizer_engine.bundles.published.installing import install_model
+    from factorizer_engine.protocol.description import WITHOUT_CHECKSUMS
 
     params = InstallModelParams(source, sha256, replace)
     with TERMINAL.progress() as move:
@@ -107,6 +108,8 @@ def install(
         TERMINAL.print(f"The download's SHA-256 is {found}")
     model = bundle.description
     TERMINAL.print(f"Installed {model.name} {model.version} in {model.path}")
+    if WITHOUT_CHECKSUMS in model.notes:
+        TERMINAL.print(WITHOUT_CHECKSUMS)
 
 
 @models.command("import")

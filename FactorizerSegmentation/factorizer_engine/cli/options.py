@@ -9,6 +9,14 @@ import typer
 
 from factorizer_engine.protocol.runs import Precision
 
+
+def given_path(text: str | Path) -> Path:
+    """A path that was typed; nothing, which would mean the current folder, is none."""
+    if not str(text).strip():
+        raise typer.BadParameter("the path is empty; give a folder or file.")
+    return Path(text)
+
+
 Model = Annotated[
     str,
     typer.Option(
@@ -31,10 +39,26 @@ Inputs = Annotated[
 ]
 InputFolder = Annotated[
     Path | None,
-    typer.Option("--input-dir", help="Folder with the scans, matched to channels by their names."),
+    typer.Option(
+        "--input-dir",
+        metavar="PATH",
+        parser=given_path,
+        help="Folder with the scans, matched to channels by their names.",
+    ),
 ]
 Output = Annotated[
-    Path, typer.Option("--output", "-o", help="Folder for the results; made if it is missing.")
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        parser=given_path,
+        help="Folder for the results; made if it is missing.",
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace the results of an earlier run in that folder."),
 ]
 Reference = Annotated[
     str | None,
@@ -76,6 +100,12 @@ Quick = Annotated[
         "--quick",
         help="With --box: as few windows as possible, laid around the box; outlines may differ a "
         "little from those of the whole scan.",
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Refuse scans that look wrong, instead of saying so and going on."
     ),
 ]
 Compile = Annotated[

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from factorizer_engine.cli.records import RunRecord
 from factorizer_engine.protocol.tasks.segment import SegmentResult
 
-if TYPE_CHECKING:
-    from factorizer_engine.images.scan import Scan
 
-
-def write_results(result: SegmentResult, reference: Scan, folder: Path) -> None:
-    """Write segmentation.nii.gz, segmentation.seg.nrrd, lesions.csv, and what else there is.
+def write_results(result: SegmentResult, record: RunRecord, folder: Path) -> None:
+    """Write segmentation.nii.gz, segmentation.seg.nrrd, lesions.csv, run.json, and what else is.
 
     Args:
         result: What the engine found.
-        reference: The scan on whose grid it is.
+        record: Of what, and how.
         folder: Where to write.
 
     Raises:
@@ -30,9 +27,17 @@ def write_results(result: SegmentResult, reference: Scan, folder: Path) -> None:
 
     labelmap = Scan.of(result.labelmap.load(), result.labelmap.matrix, "Segmentation")
     write_nifti(labelmap, folder / "segmentation.nii.gz")
-    write_seg_nrrd(labelmap, result.model.labels, folder / "segmentation.seg.nrrd", reference.name)
-    write_lesions_csv(result.lesions, folder / "lesions.csv")
+    write_seg_nrrd(
+        labelmap,
+        result.model.labels,
+        folder / "segmentation.seg.nrrd",
+        record.scans[record.reference].name,
+        record.remarks,
+    )
+    write_lesions_csv(result.lesions, result.model.labels, folder / "lesions.csv")
     if result.probabilities:
         volumes = np.stack([item.load() for item in result.probabilities], axis=-1)
         stack = Scan.of(volumes, labelmap.affine, "Probabilities")
         write_nifti(stack, folder / "probabilities.nii.gz")
+    seconds = {stage: round(spent, 3) for stage, spent in result.timings.items()}
+    record.write(folder, computed_on=result.device, seconds=seconds)

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factorizer_engine.cli import options
+from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
 from factorizer_engine.cli.results import write_results
 from factorizer_engine.cli.session import Session, open_session, run_options
 from factorizer_engine.cli.studies.command import segment_studies
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seconds, make_table
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import prepare_output_folder, written_at_once
-from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.files import output_folder, prepare_output_folder
+from factorizer_engine.protocol.lesions import Lesion, Measures
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
 
@@ -39,37 +40,46 @@ def segment(
     overlap: options.Overlap = None,
     box: options.Bounds = None,
     quick: options.Quick = False,
+    strict: options.Strict = False,
     compile: options.Compile = False,
     probabilities: options.Probabilities = False,
+    overwrite: options.Overwrite = False,
     studies: options.Studies = None,
     workers: options.Workers = None,
     scheduler: options.Scheduler = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Find lesions: writes segmentation.nii.gz, segmentation.seg.nrrd and lesions.csv.
+    """Find lesions: writes segmentation.nii.gz, segmentation.seg.nrrd, lesions.csv and run.json.
 
     With --studies every study gets a folder with these, and studies.csv tells of all.
     """
     choice = ModelChoice(model, device, precision.value, compile)
     applied = run_options(mirroring, overlap, box, quick)
     if studies is not None:
-        if inputs or input_dir is not None or box is not None:
+        if inputs or input_dir is not None or box is not None or overwrite:
             raise BadInputError(
-                "--studies names all scans; leave out --input, --input-dir and --box."
+                "--studies names all scans and keeps what is done; leave out --input, --input-dir, "
+                "--box and --overwrite."
             )
-        return segment_studies(
-            *(studies, choice, applied, reference, probabilities, output, workers, scheduler)
-        )
+        with output_folder(output) as folder:
+            return segment_studies(
+                *(studies, choice, applied, reference, probabilities, folder, workers, scheduler)
+            )
     if workers is not None or scheduler is not None:
         raise BadInputError("--workers and --scheduler are for many studies; give --studies.")
-    folder = prepare_output_folder(output)
-    with open_session(choice, inputs, input_dir) as session:
+    with (
+        folder_of_one_run(output, overwrite) as folder,
+        open_session(choice, inputs, input_dir, reference) as session,
+    ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
+        session.check(channel, applied, strict)
         result = session.run(SEGMENT, channel, applied, probabilities=probabilities)
-        with written_at_once(folder) as unfinished:
-            write_results(result, scan, unfinished)
+        record = session.record("segment", channel, applied)
+        with results_written_at_once(folder, overwrite) as unfinished:
+            write_results(result, record, unfinished)
+    TERMINAL.print(record.table())
     _show(result, folder)
 
 
@@ -97,17 +107,21 @@ def _show(result: SegmentResult, folder: Path) -> None:
 
 
 def _lesion_table(lesions: Sequence[Lesion]) -> Table:
-    """The largest lesions, in the order of their numbers."""
-    largest = sorted(lesions, key=lambda lesion: -lesion.volume_ml)[:SHOWN_LESIONS]
+    """The largest lesions, each with its parts below it."""
     table = make_table(
-        "Lesions", "##", "Class", "Volume (mL)", "Diameter (mm)", "Probability (mean)"
+        "Lesions", "##", "Part", "Volume (mL)", "In a slice (mm)", "Probability (mean)", "Place"
     )
-    for lesion in sorted(largest, key=lambda lesion: lesion.id):
-        table.add_row(
-            str(lesion.id),
-            lesion.name,
-            f"{lesion.volume_ml:.2f}",
-            f"{lesion.max_diameter_mm:.1f}",
-            f"{lesion.mean_probability:.2f}",
-        )
+    for lesion in lesions[:SHOWN_LESIONS]:
+        table.add_row(str(lesion.id), "whole", *_cells(lesion), " ".join(lesion.place))
+        for part in lesion.parts:
+            table.add_row("", part.name, *_cells(part), "")
     return table
+
+
+def _cells(measures: Measures) -> tuple[str, str, str]:
+    long_axis, short_axis = measures.long_axis.length_mm, measures.short_axis.length_mm
+    return (
+        f"{measures.volume_ml:.2f}",
+        f"{long_axis:.1f} x {short_axis:.1f}",
+        f"{measures.mean_probability:.2f}",
+    )

@@ -9,14 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from factorizer_engine.cli.early_checks import check_files, check_names, check_one_study
+from factorizer_engine.cli.records import RunRecord
 from factorizer_engine.cli.terminal import TERMINAL
 from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.checks import AMBER, RED, of_severity
 from factorizer_engine.protocol.conversation import Result
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.models import Channel, ModelDescription
 from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
 from factorizer_engine.protocol.subsets import accepts_fewer, enumerated, subset_of
+from factorizer_engine.protocol.tasks.check import CHECK
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsParams
 from factorizer_engine.protocol.tasks.task import Task
@@ -36,6 +40,7 @@ class Session:
         choice: The model that is loaded, and where.
         model: Its description.
         scans: The scan of each channel that is given, as read from the user's files.
+        sources: File, DICOM folder or "FOLDER::SERIES" that each came from.
         files: The same scans, as the engine reads them.
         folder: For the files that engine and command line exchange; vanishes with the session.
     """
@@ -44,6 +49,7 @@ class Session:
     choice: ModelChoice
     model: ModelDescription
     scans: dict[str, Scan]
+    sources: Mapping[str, Path | str]
     files: dict[str, ScanFile]
     folder: Path
 
@@ -77,6 +83,27 @@ class Session:
         params = task.params(self.choice, study, str(self.folder), options, **particular)
         return self.engine.request(task, params, on_progress)
 
+    def check(self, reference: str, options: RunOptions, strict: bool = False) -> None:
+        """Say what looks wrong about the scans before anything is computed.
+
+        Args:
+            reference: Channel on whose grid the result is to be given.
+            options: How the model is to be applied.
+            strict: Refuse what is only doubtful, too.
+
+        Raises:
+            BadInputError: If the scans cannot be used, or with `strict` if they are doubtful.
+        """
+        findings = self.run(CHECK, reference, options).findings
+        refused = of_severity(findings, RED)
+        doubtful = of_severity(findings, AMBER)
+        for finding in doubtful if not (refused or strict) else ():
+            TERMINAL.warn(finding.sentence)
+        if refused:
+            raise BadInputError(" ".join(finding.sentence for finding in refused))
+        if strict and doubtful:
+            raise BadInputError(" ".join(finding.sentence for finding in doubtful))
+
     def reference(self, name: str | None) -> tuple[str, Scan]:
         """The channel called `name` (the first that is given if None) and its scan.
 
@@ -87,6 +114,12 @@ class Session:
 
         channel = reference_among(self.scans, self.model.channels, name)
         return channel, self.scans[channel]
+
+    def record(self, command: str, reference: str, options: RunOptions) -> RunRecord:
+        """What a run in this session is of."""
+        return RunRecord(
+            *(command, self.model, self.choice, options, reference, self.sources, self.scans)
+        )
 
 
 def run_options(
@@ -105,26 +138,39 @@ def run_options(
 
 @contextmanager
 def open_session(
-    choice: ModelChoice, inputs: Sequence[str], input_folder: Path | None
+    choice: ModelChoice,
+    inputs: Sequence[str],
+    input_folder: Path | None,
+    reference: str | None = None,
+    region: str | None = None,
 ) -> Iterator[Session]:
     """Start the engine, load the model, read the scans that it needs.
+
+    What shows without the engine, such as a mistyped path, is refused before it starts.
 
     Args:
         choice: The model and where it runs; with the name "" the only family that is installed.
         inputs: "CHANNEL=FILE" or "FILE", see `assign_inputs`.
         input_folder: Folder whose files are matched by name, instead of `inputs`.
+        reference: Channel that is going to be asked for, or None.
+        region: Region that is going to be asked for, or None.
 
     Raises:
         EngineError: If the model or a scan cannot be used.
     """
     candidates = _candidates(inputs, input_folder)
+    check_files(candidates)
+    check_names(choice.model, reference, region)
     with (
         tempfile.TemporaryDirectory(prefix="factorizer-") as folder,
         EngineClient(on_log=TERMINAL.log) as engine,
     ):
         choice, model = load_model(engine, choice)
         paths = assign_study(candidates, model)
-        yield read_study(engine, choice, model, paths, Path(folder))
+        session = read_study(engine, choice, model, paths, Path(folder))
+        if input_folder is not None:
+            check_one_study(session.scans)
+        yield session
 
 
 def load_model(engine: EngineClient, choice: ModelChoice) -> tuple[ModelChoice, ModelDescription]:
@@ -156,7 +202,7 @@ def read_study(
         channel: ScanFile.save(scan.array, scan.affine, folder / f"channel_{number}.npy", scan.name)
         for number, (channel, scan) in enumerate(scans.items(), start=1)
     }
-    return Session(engine, choice, model, scans, files, folder)
+    return Session(engine, choice, model, scans, paths, files, folder)
 
 
 def assign_study(inputs: Sequence[str], model: ModelDescription) -> dict[str, Path | str]:
@@ -230,12 +276,16 @@ def _location(text: str) -> Path | str:
 
 
 def _candidates(inputs: Sequence[str], folder: Path | None) -> list[str]:
+    from factorizer_engine.images.files import series_in
+
     if bool(inputs) == (folder is not None):
         raise BadInputError("Give the scans either with --input or with --input-dir.")
     if folder is None:
         return list(inputs)
     if not folder.is_dir():
         raise BadInputError(f"The input folder '{folder}' does not exist.")
+    if series := series_in(folder):
+        return series
     files = sorted(str(path) for path in folder.iterdir() if not path.name.startswith("."))
     if not files:
         raise BadInputError(f"The input folder '{folder}' is empty.")

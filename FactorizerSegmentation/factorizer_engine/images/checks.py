@@ -122,9 +122,10 @@ def check_finite(name: str, array: np.ndarray) -> None:
         return
     count = int(array.size - np.isfinite(array).sum())
     if count:
+        which = "1 voxel that is" if count == 1 else f"{count} voxels that are"
         raise BadInputError(
-            f"{name} has {count} voxels that are no finite number (NaN or infinite); "
-            "replace them, for example by 0, and try again."
+            f"{name} has {which} no finite number (NaN or infinite); "
+            "give it another value, for example 0, and try again."
         )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from factorizer_engine.images.geometry import Grid, common_part
+from factorizer_engine.images.intensities import mended
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
@@ -54,7 +55,9 @@ class Prepared:
 class Preprocessor:
     """Brings scans into a model's space, and probabilities back.
 
-    In this order: every channel is resampled onto the reference grid in physical space; axes are
+    In this order: a background that is not zero becomes zero, and single voxels far beyond all
+    others are clipped where a model counts nonzero voxels only (see `images.intensities`); every
+    channel is resampled onto the reference grid in physical space; axes are
     permuted and flipped to the model's orientation (a sheared grid is straightened); the volume is
     cropped to the foreground, where any channel is nonzero, plus a margin; every channel is
     normalised; and the voxels are resampled to the model's spacing, smoothed first along axes that
@@ -77,10 +80,13 @@ class Preprocessor:
             reference: The scan whose grid results will be written on; usually one of `scans`.
 
         Raises:
-            BadInputError: If no scan has a nonzero voxel on the reference grid.
+            BadInputError: If no scan has a nonzero voxel on the reference grid, or one holds
+                numbers too large to compute with.
         """
         settings = self.preprocessing
         grid = reference.grid.oriented(settings.orientation).straightened()
+        if settings.normalization == "zscore_nonzero":  # others do not tell background from image
+            scans = [None if scan is None else mended(scan) for scan in scans]
         channels = {
             index: resample(scan, grid, antialias=True).array
             for index, scan in enumerate(scans)
@@ -98,6 +104,11 @@ class Preprocessor:
         for index, channel in channels.items():
             volume = normalize(channel[box], settings.normalization)
             array[index] = resample(Scan(volume, cropped), target, antialias=True).array
+            if not np.isfinite(array[index].sum(dtype=np.float64)):
+                raise BadInputError(
+                    f"{scans[index].name or 'A scan'} holds numbers too large to compute with; "
+                    "export it again, in units of 0 to some thousands."
+                )
         return Prepared(array, target, reference.grid, cropped)
 
     def restore(
@@ -175,7 +186,8 @@ def normalize(volume: np.ndarray, method: str) -> np.ndarray:
     Returns:
         float32, the same shape. Where all voxels that count are equal, they become 0.
     """
-    volume = volume.astype(np.float32)
+    with np.errstate(over="ignore"):  # `prepare` refuses what becomes infinite
+        volume = volume.astype(np.float32)
     if method == "none":
         return volume
     if method not in ("zscore", "zscore_nonzero"):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.bundle import Bundle
@@ -31,7 +32,7 @@ from factorizer_engine.inference.sliding_window import Ensemble, predict_windows
 from factorizer_engine.inference.windows import Box, WindowPlan, plan_windows
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.protocol.boxes import WorldBox
-from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError, InternalError
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription, Subset
 from factorizer_engine.protocol.progress import Monitor
@@ -137,6 +138,7 @@ class Segmenter:
         Raises:
             BadInputError: If the scans are not what the model needs, or the box lies outside.
             EngineMemoryError: If memory does not suffice.
+            InternalError: If the network gives NaN or infinity.
             CancelledError: If the monitor was cancelled.
         """
         monitor, options = monitor or Monitor(), options or RunOptions()
@@ -161,6 +163,7 @@ class Segmenter:
                     windows_at_once(self.networks[0], settings.roi_size, self.device),
                     monitor.span(_PREPARED, _PREDICTED),
                 )
+                self._check_numbers(logits)
             monitor.report("restoring", _PREDICTED)
             with _timed(timings, "restoring"):
                 probabilities = self.preprocessor.restore(
@@ -173,7 +176,10 @@ class Segmenter:
                 labelmap = self._paint(probabilities, model, prepared.reference)
             monitor.report("measuring", _PAINTED)
             with _timed(timings, "measuring"):
-                lesions = find_lesions(labelmap, model.regions, model.labels, probabilities)
+                some_scan = next(iter(scans.values()))  # the head is the same in all
+                lesions = find_lesions(
+                    labelmap, model.regions, model.labels, probabilities, some_scan
+                )
         monitor.report("measuring", 1.0)
         return SegmentationResult(
             model=model,
@@ -210,6 +216,20 @@ class Segmenter:
             reference_voxels=math.prod(reference.shape),
             model_voxels=math.prod(target.shape),
             window=window_bytes(self.networks[0], self.bundle.inference.roi_size) * on_host,
+        )
+
+    def _check_numbers(self, logits: np.ndarray) -> None:
+        """Refuse logits that are NaN or infinite, which a threshold would turn into "nothing"."""
+        if np.isfinite(logits.sum(dtype=np.float64)):
+            return
+        remedy = (
+            "use another model or check the scans"
+            if self.dtype == torch.float32
+            else "use the number format float32"
+        )
+        raise InternalError(
+            f"The network of {self.bundle.description.name} gave numbers that are not finite (NaN "
+            f"or infinite), so there is no result; {remedy}."
         )
 
     def _settings(self, options: RunOptions) -> InferenceSettings:

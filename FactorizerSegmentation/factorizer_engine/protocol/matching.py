@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from factorizer_engine.protocol.cases import mixed_cases
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.sequences import SEQUENCES
 
@@ -34,7 +35,25 @@ _CONTRAST = {
 }
 
 #: Words that turn one of these around, standing before it or alone.
-_NO_CONTRAST = {"no", "non", "pre", "without", "ohne", "precontrast", "noncontrast", "native"}
+_NO_CONTRAST = {
+    *("no", "non", "pre", "without", "wo", "ohne", "precontrast", "noncontrast", "native"),
+}
+
+#: "Post" that speaks of a treatment, not of contrast agent.
+_POST_TREATMENT = re.compile(
+    r"(pre|post)[\W_]*(operati(on|v|ve)|op|surg(ery|ical)|resection|biopsy|treatment|therapy|rtx?|"
+    r"radiation|radiotherapy|chemo|crt)(?![a-z0-9])"
+)
+
+#: Sequences and maps, beside the usual ones, whose names hold or accompany those of others.
+_OTHERS = {
+    *("swi", "swan", "t2star", "t2starw", "t2gre", "t1map", "t2map", "t1mapping", "t2mapping"),
+    *("pd", "pdw", "dti", "dsc", "dce", "pwi", "perfusion", "perf", "asl", "cbf", "cbv", "mtt"),
+    *("tmax", "qsm", "mra", "mrv", "tof", "fmri", "bold", "b0", "pet", "ct", "localizer", "scout"),
+}
+
+#: Words that mark the difference of two scans.
+_DIFFERENCES = {"sub", "subtr", "subtraction", "subtracted", "difference"}
 
 #: Words that mark results rather than scans.
 _NOT_SCANS = {
@@ -71,7 +90,8 @@ def match_channels(
         The item by channel name, in network order.
 
     Raises:
-        BadInputError: If a channel fits several of the items, or none; lists the candidates.
+        BadInputError: If a channel fits several of the items, or none, or if names speak of
+            different patients or dates; lists the candidates.
     """
     candidates = channel_candidates(items, channels)
     if optional and not any(candidates.values()):
@@ -96,6 +116,7 @@ def match_channels(
         problems.append(f"nothing{seen} looks like {' or '.join(missing)}")
     if problems:
         raise BadInputError(f"Please say which scan is which: {'; '.join(problems)}.")
+    _check_one_case([found[0] for found in candidates.values() if found])
     return {name: found[0] for name, found in candidates.items() if found}
 
 
@@ -121,9 +142,9 @@ def channel_candidates(
 
 def guess_channel(item: str | Path, channels: Sequence[Channel]) -> str | None:
     """The channel that a name speaks of, or None if it speaks of none or of several."""
-    path = Path(item)
+    path = _path(item)
     words = _words(path.name)
-    if _NOT_SCANS.intersection(words):
+    if _NOT_SCANS.intersection(words) or _is_difference(words):
         return None
     found = _channels_in(words, channels)
     if not found and path.parent.name:
@@ -182,6 +203,8 @@ def _channels_in(words: Sequence[str], channels: Sequence[Channel]) -> set[str]:
         for start, stop, text in _runs(words):
             if text in spellings:
                 matches.append((start, stop, channel.name))
+    if _speaks_of_others(words, channels):
+        return set()
     found = {
         name
         for start, stop, name in matches
@@ -204,8 +227,8 @@ def _with_contrast(found: set[str], words: Sequence[str], channels: Sequence[Cha
     """Read "T1 ... contrast" as T1 with contrast agent, and "T2 ... FLAIR" as FLAIR."""
     kinds = {_kind(channel): channel.name for channel in channels}
     plain, enhanced = kinds.get("t1"), kinds.get("t1ce")
-    if plain in found and enhanced is not None and _says_contrast(words):
-        found = (found - {plain}) | {enhanced}
+    if plain in found and _says_contrast(words):
+        found = (found - {plain}) | ({enhanced} if enhanced is not None else set())
     if kinds.get("flair") in found:
         found = found - {kinds.get("t2")}
     return found
@@ -215,6 +238,44 @@ def _says_contrast(words: Sequence[str]) -> bool:
     return any(
         word in _CONTRAST and not (index and words[index - 1] in _NO_CONTRAST)
         for index, word in enumerate(words)
+    )
+
+
+def _is_difference(words: Sequence[str]) -> bool:
+    """Whether a name marks a difference of scans; "sub" before a number or first is a subject."""
+    for index, word in enumerate(words):
+        following = words[index + 1] if index + 1 < len(words) else ""
+        is_subject = following and (following[0].isdigit() or not (index or _names(following)))
+        if word in _DIFFERENCES and not (word == "sub" and is_subject):
+            return True
+    return False
+
+
+def _check_one_case(items: Sequence[str | Path]) -> None:
+    """Refuse items whose names speak of different patients or dates."""
+    names = {str(item): [*_words(_path(item).parent.name), *_words(_shown(item))] for item in items}
+    mixed = mixed_cases(names, _names)
+    if mixed is not None:
+        first, second, what = mixed
+        raise BadInputError(
+            f"Please say which scan is which, by CHANNEL=FILE: {_shown(first)} and "
+            f"{_shown(second)} look like scans of different {what}."
+        )
+
+
+def _names(word: str) -> bool:
+    """Whether a word is the name of a usual sequence."""
+    return any(word in spellings for spellings in _SPELLINGS.values())
+
+
+def _speaks_of_others(words: Sequence[str], channels: Sequence[Channel]) -> bool:
+    """Whether words name a sequence that is none of the channels, and not inside one of theirs."""
+    own = {text for channel in channels for text in _spellings(channel)}
+    others = _OTHERS.union(*_SPELLINGS.values()) - own
+    ours = [(start, stop) for start, stop, text in _runs(words) if text in own]
+    return any(
+        text in others and not any(a <= start and stop <= b for a, b in ours)
+        for start, stop, text in _runs(words)
     )
 
 
@@ -239,11 +300,21 @@ def _compact(text: str) -> str:
 def _words(name: str) -> list[str]:
     """Lower-case runs of letters and digits; a capital after a small letter starts a new one.
 
-    "+C", the scanners' mark for contrast agent, becomes a word of its own.
+    "+C" and "-C", the scanners' marks for contrast agent and none, "w/o", "post-op" and the star of
+    "T2*" become words of their own.
     """
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", _stem(name)).lower()
     parted = re.sub(r"\+ ?c(?![a-z0-9])", " contrast ", parted)
+    parted = re.sub(r"(t1w?) ?- ?c(?![a-z0-9])", r"\1 without contrast ", parted)
+    parted = re.sub(r"\bw[/ ]o\b", " without ", parted)
+    parted = _POST_TREATMENT.sub(" treated ", parted)
+    parted = re.sub(r"t2w? ?\*", " t2star ", parted)
     return re.findall(r"[a-z0-9]+", parted)
+
+
+def _path(item: str | Path) -> Path:
+    """The item as a path; the slash of "w/o" parts no folders."""
+    return Path(re.sub(r"(?i)\bw/o\b", "without", str(item)))
 
 
 def _stem(name: str) -> str:
@@ -254,4 +325,4 @@ def _stem(name: str) -> str:
 
 
 def _shown(item: str | Path) -> str:
-    return Path(item).name
+    return _path(item).name

@@ -8,12 +8,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from factorizer_engine.bundles.settings import Blending, Normalization
 from factorizer_engine.protocol.errors import BadInputError
 
 Axis = Annotated[int, Field(ge=0, le=2)]
+Millimetres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Shade = Annotated[int, Field(ge=0, le=255)]
 
 
@@ -67,7 +75,7 @@ class SplitSection(_Section):
 class PreprocessingSection(_Section):
     """What happens to a scan before the network sees it, in training and in use."""
 
-    spacing: tuple[float, float, float] | None = None
+    spacing: tuple[Millimetres, Millimetres, Millimetres] | None = None
     orientation: str = "RAS"
     crop_margin: int = Field(10, ge=0)
     normalization: Normalization = "zscore_nonzero"
@@ -249,7 +257,7 @@ class TrainingConfig(_Section):
     """Everything that defines a run; a copy is kept beside its results."""
 
     name: str
-    window: tuple[int, int, int]
+    window: tuple[PositiveInt, PositiveInt, PositiveInt]
     data: DataSection
     split: SplitSection = SplitSection()
     preprocessing: PreprocessingSection = PreprocessingSection()

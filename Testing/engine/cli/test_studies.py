@@ -211,7 +211,7 @@ def test_several_workers_share_the_studies_and_ctrl_c_leaves_what_is_done(
         text=True,
     )
     with process:
-        wait_until(lambda: list((tmp_path / "out").glob("*/study.json")))
+        wait_until((tmp_path / "out" / "studies.csv").exists)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE)
     rows = table(tmp_path / "out")

@@ -12,6 +12,7 @@ import torch
 from engine import reference
 from factorizer_engine.bundles.published.presets import PRESETS
 from factorizer_engine.factorization import Matricize, SWMatricize
+from factorizer_engine.factorization import threads as parts_in_threads
 from factorizer_engine.factorization.compiled import Expansion, find_factors, trust
 from factorizer_engine.factorization.compiled import factors as compiled_factors
 from factorizer_engine.factorization.mixing import mix_in_blocks
@@ -84,7 +85,7 @@ def test_other_axes_shifts_and_windows_are_the_same_as_with_torch(size, reshape,
 
 
 def test_parts_of_a_map_in_threads_are_the_same(monkeypatch):
-    monkeypatch.setattr(compiled_factors, "_PART_VALUES", 1000)
+    monkeypatch.setattr(parts_in_threads, "LARGEST_PART", 1000)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.names import is_portable
 from factorizer_engine.protocol.progress import Monitor
 
 MAX_BYTES = 20 * 1024**3
@@ -107,7 +108,7 @@ def _from_7z(archive: Path, pattern: str, folder: Path) -> list[Path]:
 def _matches(name: str, pattern: str) -> bool:
     """Whether a member is wanted; those that point out of the archive never are."""
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in name:
+    if path.is_absolute() or not all(map(is_portable, path.parts)):
         return False
     return fnmatch.fnmatchcase(str(path), pattern)
 

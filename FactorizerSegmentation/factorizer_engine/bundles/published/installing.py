@@ -10,7 +10,7 @@ from factorizer_engine.bundles.published.archives import unpack_matching
 from factorizer_engine.bundles.published.downloads import RemoteFile, download, find_file
 from factorizer_engine.bundles.published.importing import import_checkpoint
 from factorizer_engine.bundles.reading.members import WEIGHTS_SUFFIXES
-from factorizer_engine.bundles.registry import install_bundle
+from factorizer_engine.bundles.registry import check_name_is_free, install_bundle
 from factorizer_engine.protocol.catalogue import PublishedModel, published_models
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import file_digest
@@ -66,7 +66,7 @@ def _from_internet(
     wanted: RemoteFile, published: PublishedModel | None, replace: bool, monitor: Monitor
 ) -> tuple[Bundle, str]:
     if published is not None:
-        _check_absent(published.name, replace)
+        check_name_is_free(published.name, replace)  # before a long download, and not after it
     with tempfile.TemporaryDirectory(prefix="factorizer-") as name:
         folder = Path(name)
         file = download(wanted, folder, monitor.span(0.0, _DOWNLOADED))
@@ -89,9 +89,3 @@ def _from_file(path: Path, replace: bool, monitor: Monitor) -> Bundle:
     if path.is_dir() and not any(path.glob("**/configs")):
         return import_checkpoint(path, overwrite=replace)
     return install_bundle(path, replace=replace)
-
-
-def _check_absent(name: str, replace: bool) -> None:
-    """Before a long download, and not after it."""
-    if not replace and (user_models_dirs()[0] / name).exists():
-        raise BadInputError(f"The model {name} is installed already; remove it first.")

@@ -132,7 +132,8 @@ class StudyWorker:
             )
             with written_folder(batch.output / study.name) as unfinished:
                 unfinished.mkdir()
-                write_results(result, session.scans[request.reference], unfinished)
+                record = session.record("segment", request.reference, batch.options)
+                write_results(result, record, unfinished)
                 write_json(unfinished / RECORD, outcome.to_dict())
         return outcome
 

@@ -6,7 +6,12 @@ where a kernel does not give what torch gives on a small map, one line of the lo
 process takes torch's form from then on.
 """
 
-from factorizer_engine.factorization.compiled.factors import Expansion, Factors, find_factors
+from factorizer_engine.factorization.compiled.factors import (
+    Expansion,
+    Factors,
+    find_factors,
+    layer_norm,
+)
 from factorizer_engine.factorization.compiled.trust import is_available
 
-__all__ = ["Expansion", "Factors", "find_factors", "is_available"]
+__all__ = ["Expansion", "Factors", "find_factors", "is_available", "layer_norm"]

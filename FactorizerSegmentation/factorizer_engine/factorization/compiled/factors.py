@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from factorizer_engine.factorization.matricize import Matricize
-from factorizer_engine.factorization.threads import run_in_threads
+from factorizer_engine.factorization.threads import part_values, run_in_threads
 
 _RANGES_A_THREAD = 4  # so that threads end at about the same time
-_PART_VALUES = 2**18  # of a part of a map, which stays in a core's cache
 
 
 def kernels() -> ModuleType:
@@ -113,7 +112,7 @@ class Expansion:
     def parts(self) -> list[range]:
         """Lines of voxels, in parts that stay in a core's cache."""
         batch, *size, channels = self._maps.shape
-        lines = max(1, _PART_VALUES // (size[2] * channels))
+        lines = max(1, part_values(self._maps.size) // (size[2] * channels))
         return _split(batch * size[0] * size[1], lines)
 
     def voxels(self, lines: range) -> slice:
@@ -128,6 +127,14 @@ class Expansion:
         kernels().expand(self._maps, lines.start, lines.stop, *self._arguments, y, normed)
         result = torch.from_numpy(y), torch.from_numpy(normed)
         return result[0].view(-1, channels), result[1].view(-1, channels)
+
+
+def layer_norm(x: Tensor, norm: torch.nn.LayerNorm) -> Tensor:
+    """The layer norm of rows (N, C), float32 on the CPU."""
+    result = torch.empty(x.shape)
+    weights = norm.weight.detach().numpy(), norm.bias.detach().numpy(), np.float32(norm.eps)
+    kernels().normalise(x.contiguous().numpy(), *weights, result.numpy())
+    return result
 
 
 def _tokens(x: Tensor) -> np.ndarray:

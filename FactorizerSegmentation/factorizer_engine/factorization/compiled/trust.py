@@ -8,7 +8,7 @@ from threading import RLock
 import torch
 from torch import Tensor
 
-from factorizer_engine.factorization.compiled.factors import Expansion, find_factors
+from factorizer_engine.factorization.compiled.factors import Expansion, find_factors, layer_norm
 from factorizer_engine.factorization.compiled.factors import kernels as load_kernels
 from factorizer_engine.factorization.matricize import Matricize, SWMatricize
 from factorizer_engine.factorization.rank_one import rank_one_factors
@@ -79,10 +79,11 @@ def _agrees(head_dim: int, patch: tuple[int, ...]) -> bool:
     mixed = reshape.inverse_forward(u @ v.mT).movedim(1, -1).reshape(-1, channels)
     y = tokens.movedim(1, -1).reshape(-1, channels) + mixed @ weight.T + bias
     expansion = Expansion(tokens, factors, weight, bias, norm)
-    found = [expansion(part) for part in expansion.parts]
+    sums, normed = zip(*(expansion(part) for part in expansion.parts), strict=True)
+    found = torch.cat(sums), torch.cat(normed), layer_norm(y, norm)
     return all(
-        bool((torch.cat(ours) - theirs).abs().max() < _TOLERANCE * theirs.abs().max())
-        for ours, theirs in zip(zip(*found, strict=True), (y, norm(y)), strict=True)
+        bool((ours - theirs).abs().max() < _TOLERANCE * theirs.abs().max())
+        for ours, theirs in zip(found, (y, norm(y), norm(y)), strict=True)
     )
 
 

@@ -1,8 +1,8 @@
 """Scans and results in files: NIfTI, NRRD, MetaImage, DICOM and Slicer segmentations."""
 
+from factorizer_engine.images.files.dicom import SERIES_MARK, series_in
 from factorizer_engine.images.files.nifti import write_nifti
 from factorizer_engine.images.files.reading import (
-    SERIES_MARK,
     read_scan,
     read_scans,
     read_volumes,
@@ -15,6 +15,7 @@ __all__ = [
     "read_scan",
     "read_scans",
     "read_volumes",
+    "series_in",
     "split_series",
     "write_nifti",
     "write_seg_nrrd",

@@ -18,9 +18,11 @@ class SegmentParams(RunParams):
 
     Attributes:
         probabilities: Whether to write the probability maps too.
+        compact: Write them with 8 bits.
     """
 
     probabilities: bool = True
+    compact: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,13 @@ class SegmentResult(Message):
     Attributes:
         model: The model as it was applied; its labels are the values of the label map.
         labelmap: uint8, 0 where there is nothing.
-        probabilities: float32 map of every region of the model, in its order; empty if they were
-            not asked for.
+        probabilities: float32 map of every region of the model, in its order, or uint8 with
+            `painting.FULL_LEVEL` for 1; empty if they were not asked for.
         lesions: The connected pieces, measured.
         timings: Seconds by stage.
         device: Where it was computed.
         note: What it costs that scans were left out, for people, or "".
+        threshold: Probability from which a region holds in the label map.
     """
 
     model: ModelDescription
@@ -45,6 +48,7 @@ class SegmentResult(Message):
     timings: dict[str, float]
     device: str
     note: str = ""
+    threshold: float = 0.5
 
 
 SEGMENT = Task("segment", SegmentParams, SegmentResult)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.reading.checksums import fingerprint
-from factorizer_engine.bundles.saving import save_bundle
+from factorizer_engine.bundles.saving import check_target, save_bundle
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import load_config
 from factorizer_engine.training.evaluation.subsets import told_by
@@ -44,6 +44,8 @@ def export(
     Raises:
         BadInputError: If there is no such run, the runs differ, or nothing can be written.
     """
+    name = Path(output).name
+    check_target(Path(output), name, overwrite)
     folders = [run] if isinstance(run, str | Path) else list(run)
     runs = [open_run(folder) for folder in folders]
     if config is not None:
@@ -51,7 +53,6 @@ def export(
         runs = [replace(r, config=r.config.model_copy(update={"bundle": section})) for r in runs]
     _check_alike(runs)
     members = [load_checkpoint(r.weights(weights))["network"] for r in runs]
-    name = Path(output).name
     with tempfile.TemporaryDirectory() as folder:
         draft = save_bundle(_bundle(runs[0], name), members, Path(folder) / name, dtype=dtype)
         model = fingerprint(draft)
