@@ -85,12 +85,11 @@ class Preprocessor:
         """
         settings = self.preprocessing
         grid = reference.grid.oriented(settings.orientation).straightened()
+        given = {index: scan for index, scan in enumerate(scans) if scan is not None}
         if settings.normalization == "zscore_nonzero":  # others do not tell background from image
-            scans = [None if scan is None else mended(scan) for scan in scans]
+            given = {index: mended(scan) for index, scan in given.items()}
         channels = {
-            index: resample(scan, grid, antialias=True).array
-            for index, scan in enumerate(scans)
-            if scan is not None
+            index: resample(scan, grid, antialias=True).array for index, scan in given.items()
         }
         box = foreground_box(list(channels.values()), settings.crop_margin)
         if box is None:
@@ -106,7 +105,7 @@ class Preprocessor:
             array[index] = resample(Scan(volume, cropped), target, antialias=True).array
             if not np.isfinite(array[index].sum(dtype=np.float64)):
                 raise BadInputError(
-                    f"{scans[index].name or 'A scan'} holds numbers too large to compute with; "
+                    f"{given[index].name or 'A scan'} holds numbers too large to compute with; "
                     "export it again, in units of 0 to some thousands."
                 )
         return Prepared(array, target, reference.grid, cropped)
