@@ -179,7 +179,7 @@ def load_model(params: ModelChoice, monitor: Monitor) -> LoadModelResult:
 
 
 def check(params: CheckParams, monitor: Monitor) -> CheckResult:
-    """Whatever severity a volume has in its name is found, about the channel that it is given for."""
+    """The severity that a volume has in its name is found, about the channel that it is for."""
     return CheckResult(
         tuple(
             Finding((channel,), severity, f"{channel} is {severity}.")

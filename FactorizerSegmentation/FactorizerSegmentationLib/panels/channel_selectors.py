@@ -16,7 +16,6 @@ from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene.matching import matchVolumes
 from FactorizerSegmentationLib.scene.volumes import isScan
 
-
 MARKS = {
     "green": ("\u2713", "#3d9a50"),
     "amber": ("\u26a0", "#d08a00"),
