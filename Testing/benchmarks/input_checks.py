@@ -214,7 +214,7 @@ def _centred(scan: Scan, onto: Scan) -> Scan:
 
 def _ct(scan: Scan) -> Scan:
     array = scan.array.astype(np.float32)
-    scaled = array / max(np.percentile(array, 99.9), 1)
+    scaled = array / max(float(np.percentile(array, 99.9)), 1.0)
     return scan.with_array(np.where(array <= 0.02 * array.max(), -1000, 60 * scaled).round())
 
 
