@@ -209,7 +209,7 @@ def remove_model(params: RemoveModelParams, monitor: Monitor) -> Nothing:
 
 
 def check(params: CheckParams, monitor: Monitor) -> CheckResult:
-    """Whatever severity a volume has in its name is found, about the channel that it is given for."""
+    """The severity that a volume has in its name is found, about the channel that it is for."""
     return CheckResult(
         tuple(
             Finding((channel,), severity, f"{channel} is {severity}.")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from pathlib import Path
 from unittest.mock import patch
 
@@ -106,6 +107,7 @@ def measure(data: Path, fit: bool, every: int) -> int:
     if fit:
         everything = [example for found in examples.values() for example in found]
         sequences.SequenceModel.fit(everything).save(sequences._FILE)
+    print_exchanges(examples)
     stroke_files = sorted((data / "isles22" / "rawdata").glob("*/*/*_[da][wd][ic].nii.gz"))
     stroke = {file.name: read_scan(file) for file in stroke_files}
     found: dict[str, list[bool]] = {}
@@ -139,6 +141,30 @@ def measure(data: Path, fit: bool, every: int) -> int:
     print(f"\n{len({line.split(':')[0] for line in loud})} of {len(cases)} correct studies amber:")
     print("\n".join(loud))
     return 0
+
+
+def print_exchanges(examples: Mapping[str, Examples]) -> None:
+    """How often exchanged rows are found, and right ones doubted, with each case held out."""
+    found: dict[int, list[bool]] = {}
+    doubted: dict[int, list[bool]] = {}
+    for name, own in examples.items():
+        rest = [e for other, some in examples.items() if other != name for e in some]
+        learnt, pairs = sequences.SequenceModel.fit(rest), dict(own)
+        channels = sorted({channel for pair in pairs for channel in pair})
+        for count in range(2, len(channels) + 1):
+            for rows in combinations(channels, count):
+                right = {row: row for row in rows}
+                gain, _ = learnt.likelier(right, pairs)
+                doubted.setdefault(count, []).append(gain > brain.SWAPPED)
+                for a, b in combinations(rows, 2):
+                    gain, _ = learnt.likelier(right | {a: b, b: a}, pairs)
+                    found.setdefault(count, []).append(gain > brain.SWAPPED)
+    print("| rows | exchanges found | right sets doubted |\n|---|---|---|")
+    for count in sorted(found):
+        hits, false = found[count], doubted[count]
+        print(
+            f"| {count} | {sum(hits)} of {len(hits)} | {sum(false)} of {len(false)} |", flush=True
+        )
 
 
 def look(study: Study, model: ModelDescription) -> list[Finding]:
@@ -188,7 +214,7 @@ def _centred(scan: Scan, onto: Scan) -> Scan:
 
 def _ct(scan: Scan) -> Scan:
     array = scan.array.astype(np.float32)
-    scaled = array / max(np.percentile(array, 99.9), 1)
+    scaled = array / max(float(np.percentile(array, 99.9)), 1.0)
     return scan.with_array(np.where(array <= 0.02 * array.max(), -1000, 60 * scaled).round())
 
 

@@ -82,7 +82,7 @@ class InputChecks:
         if self._logic.busy:
             self._timer.start()
             return
-        callbacks = Callbacks(
+        callbacks: Callbacks[tuple[Finding, ...]] = Callbacks(
             lambda findings: self._found(_identity(settings), findings), self._failed
         )
         try:

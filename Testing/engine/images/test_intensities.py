@@ -1,4 +1,4 @@
-"""Backgrounds that are not zero, ringing and outliers are mended; ordinary scans stay as they are."""
+"""Backgrounds, ringing and outliers are mended; ordinary scans stay as they are."""
 
 from __future__ import annotations
 

@@ -26,6 +26,9 @@ SWAPPED = 1.5
 #: Squared distance from all that such pairs of scans look like, from which a scan is strange.
 STRANGE = 95.0
 
+#: The same, if the other scans are this many times less strange.
+STRANGER, TIMES_STRANGER = 45.0, 4.5
+
 #: Two masks of one brain, or head, have at least this Dice.
 SAME_BRAIN = 0.95
 
@@ -232,5 +235,11 @@ def _sequences(sketches: Mapping[str, Sketch], brains: Mapping[str, np.ndarray])
             "it is.",
         )
         for name, distance in strange.items()
-        if distance > STRANGE
+        if _is_strange(distance, [d for other, d in strange.items() if other != name])
     ]
+
+
+def _is_strange(distance: float, others: list[float]) -> bool:
+    """Whether a scan is strange by itself, or beside others that are not."""
+    beside = len(others) > 1 and distance > TIMES_STRANGER * float(np.median(others))
+    return distance > STRANGE or (distance > STRANGER and beside)

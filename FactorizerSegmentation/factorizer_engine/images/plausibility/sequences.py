@@ -41,7 +41,9 @@ class SequenceModel:
         return sorted({name for pair in self.means for name in pair})
 
     @classmethod
-    def fit(cls, examples: list[tuple[tuple[str, str], np.ndarray]], shrinkage: float = 0.05):
+    def fit(
+        cls, examples: list[tuple[tuple[str, str], np.ndarray]], shrinkage: float = 0.05
+    ) -> SequenceModel:
         """Learn from pairs of known sequences; covariances are shrunk towards their diagonal."""
         types = sorted({pair for pair, _ in examples})
         means = {

@@ -29,7 +29,7 @@ def ellipsoid(radii, centre=(0, 0, 0)) -> np.ndarray:
 
 
 def brain(seed: int, contrast: float, squeeze: float = 1.0) -> Scan:
-    """A brain with anatomy of its own (the same for the same `squeeze`), as one sequence sees it."""
+    """A brain as one sequence sees it, with the same anatomy for the same `squeeze`."""
     inside = ellipsoid((66 * squeeze, 82 * squeeze, 56)) & ~ellipsoid((9, 26, 10), (14, 4, 6))
     inside |= ellipsoid((9, 26, 10), (14, 4, 6))
     anatomy = np.random.default_rng(round(100 * squeeze)).normal(size=SHAPE)
