@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from factorizer_engine.protocol.checks import Finding
 from factorizer_engine.protocol.tasks.check import CHECK, CheckResult
 from FactorizerSegmentationLib.tasks.run import Run
@@ -16,5 +18,6 @@ class CheckRun(Run[CheckResult]):
         """The scans are looked at as a whole."""
         return None
 
-    def _createNodes(self, result: CheckResult) -> tuple[Finding, ...]:
+    def _createNodes(self, result: CheckResult) -> Generator[None, None, tuple[Finding, ...]]:
+        yield from ()  # nothing is made
         return result.findings
