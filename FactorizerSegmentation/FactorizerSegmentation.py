@@ -328,18 +328,6 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self._start(SegmentRun, settings, callbacks)
 
-    def check(self, settings, callbacks) -> None:
-        """Start to look at the scans, if the engine can be started without installing anything.
-
-        Nothing is blocked meanwhile; see `segment`, but `finished` gets the `Finding`s.
-        """
-        from FactorizerSegmentationLib.engine import packages
-        from FactorizerSegmentationLib.tasks.check import CheckRun
-
-        self.setPython(settings.python)
-        if settings.python or not packages.missingPackages():
-            CheckRun(slicer.mrmlScene, self.engine, settings, callbacks).start()
-
     def explain(self, settings, callbacks, count: int = 6, region: str = "") -> None:
         """Start to look for the `count` components that drove the result; see `segment`.
 
@@ -371,17 +359,6 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         """Tell that something has changed that buttons depend on."""
         if not self.closed:
             self.changed.emit()
-
-    def openSegmentEditor(self, segmentationNode) -> None:
-        """Show the Segment Editor with this segmentation and the scan that it belongs to."""
-        if not hasattr(slicer.modules, "segmenteditor"):
-            slicer.util.errorDisplay(_("This application has no Segment Editor."))
-            return
-        slicer.util.selectModule("SegmentEditor")
-        editor = slicer.modules.SegmentEditorWidget.editor
-        editor.setSegmentationNode(segmentationNode)
-        role = segmentationNode.GetReferenceImageGeometryReferenceRole()
-        editor.setSourceVolumeNode(segmentationNode.GetNodeReference(role))
 
     def _start(self, runClass, settings, callbacks, *arguments) -> None:
         from factorizer_engine.protocol.conversation import Callbacks

@@ -7,14 +7,17 @@ from html import escape
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.checks import GREEN, RED, Finding, gravest, of_severity
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.models import Expectations
+from FactorizerSegmentationLib.engine import packages
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
 from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.tasks.check import CheckRun
 from FactorizerSegmentationLib.tasks.run import RunSettings
 
 DELAY_MS = 300
@@ -85,8 +88,11 @@ class InputChecks:
         callbacks: Callbacks[tuple[Finding, ...]] = Callbacks(
             lambda findings: self._found(_identity(settings), findings), self._failed
         )
+        self._logic.setPython(settings.python)
+        if not settings.python and packages.missingPackages():
+            return
         try:
-            self._logic.check(settings, callbacks)
+            CheckRun(slicer.mrmlScene, self._logic.engine, settings, callbacks).start()
         except SceneError:
             self._show(None)  # a run says the same, when it is asked for
 

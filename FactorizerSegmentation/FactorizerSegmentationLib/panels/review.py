@@ -9,6 +9,7 @@ from FactorizerSegmentationLib.panels.lesion_list import LesionList
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene import layers, tables
+from FactorizerSegmentationLib.scene.editor import openSegmentEditor
 from FactorizerSegmentationLib.scene.rulers import LesionRulers
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
 from FactorizerSegmentationLib.scene.verdicts import decide, problem
@@ -176,7 +177,7 @@ class ReviewPanel(Panel):
     def _onEdit(self) -> None:
         node = self._own.segmentation if self._parameters is not None else None
         if node is not None:
-            self._logic.openSegmentEditor(node)
+            openSegmentEditor(node)
 
 
 def _sentence(lesion) -> str:

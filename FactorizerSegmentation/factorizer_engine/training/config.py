@@ -19,6 +19,7 @@ from pydantic import (
 
 from factorizer_engine.bundles.settings import Blending, Normalization
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.training.sentences import sentence_about
 
 Axis = Annotated[int, Field(ge=0, le=2)]
 Millimetres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -303,7 +304,7 @@ def load_config(
     try:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:
-        raise BadInputError(_sentence(path.name, error), str(error)) from error
+        raise BadInputError(sentence_about(path.name, error), str(error)) from error
 
 
 def _read(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -386,20 +387,3 @@ def _fill_in_variables(values: dict) -> None:
                 f"The environment variable in {section}.{key} ('{text}') is not set."
             )
         values[section][key] = filled_in
-
-
-def _sentence(name: str, error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        reason = f"does not know the key '{key}'"
-    elif first["type"] == "missing":
-        reason = f"lacks the key '{key}'"
-    else:
-        text = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "string_pattern_mismatch":
-            text = f"'{first['input']}' is unknown"
-        reason = f"has a wrong value for '{key}': {text[0].lower()}{text[1:]}"
-    more = error.error_count() - 1
-    suffix = f" (and {more} more)" if more else ""
-    return f"The configuration {name} {reason}{suffix}."

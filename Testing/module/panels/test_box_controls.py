@@ -7,6 +7,7 @@ import pytest
 import slicer
 
 from FactorizerSegmentationLib.scene.boxes import createBox
+from FactorizerSegmentationLib.scene.editor import openSegmentEditor
 from module.geometry import apply
 from module.panels.user import AFFINE, run, segmentations
 
@@ -234,7 +235,7 @@ def test_an_update_is_one_step_of_the_segment_editors_undo(
 ):
     flair = volumes["FLAIR"]
     paint(result, "Label_4", ENHANCING, flair, 0)
-    widget.logic.openSegmentEditor(result)
+    openSegmentEditor(result)
     host.select_module("FactorizerSegmentation")
     choose(panel, box, result)
     run(host, panel, fake_python("answer"))
