@@ -12,6 +12,7 @@ from factorizer_engine.factorization import NMF, Matricize, MatrixFactorization,
 from factorizer_engine.factorization.compiled import (
     Expansion,
     Factors,
+    KernelError,
     find_factors,
     is_available,
 )
@@ -93,7 +94,10 @@ class FactMixer(nn.Module):
             return None
         if not is_available(x, self.reshape):
             return None
-        return find_factors(x, self.reshape, *self._rank_one_settings())
+        try:
+            return find_factors(x, self.reshape, *self._rank_one_settings())
+        except KernelError:
+            return None
 
     def mix(self, x: Tensor) -> Tensor:
         """What is between the linear maps: the only part that looks beyond single voxels."""
@@ -156,7 +160,10 @@ class FactorizerBlock(nn.Module):
         projected = by_parts(lambda part: self.fact.in_proj(self.norm1(part)), x)
         factors = self.fact.factors(projected) if type(self.norm2) is LayerNorm else None
         if factors is not None:
-            return self._expand(x, factors, projected)
+            try:
+                return self._expand(x, factors, projected)
+            except KernelError:  # when parts of `projected` may have been overwritten
+                return self(x)
         mixed = self.fact.mix(projected)
         del projected
         # A component filter may have turned the sample into a batch.

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from factorizer_engine.factorization.threads import run_in_threads
+from factorizer_engine.networks.linear_gradients import differentiable_linear
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED_CONVOLUTIONS = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -47,7 +48,7 @@ def linear(
             return _ONEDNN_LINEAR(tokens, weight, bias, "gelu" if gelu else "none", [], "none")
         if not gelu:
             return _ONEDNN_LINEAR.binary(tokens, add.contiguous(), weight, bias, "add")
-    result = F.linear(tokens, weight, bias)
+    result = differentiable_linear(tokens, weight, bias)
     result = F.gelu(result) if gelu else result
     return result if add is None else result + add
 

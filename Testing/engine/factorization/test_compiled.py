@@ -12,7 +12,7 @@ import torch
 from engine import reference
 from factorizer_engine.bundles.published.presets import PRESETS
 from factorizer_engine.factorization import Matricize, SWMatricize
-from factorizer_engine.factorization.compiled import Expansion, find_factors, trust
+from factorizer_engine.factorization.compiled import Expansion, failure, find_factors, trust
 from factorizer_engine.factorization.compiled import factors as compiled_factors
 from factorizer_engine.factorization.mixing import mix_in_blocks
 from factorizer_engine.factorization.rank_one import rank_one_factors
@@ -23,10 +23,10 @@ KERNELS = "factorizer_engine.factorization.compiled.kernels"
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    monkeypatch.setattr(trust, "_failed", False)
+    monkeypatch.setattr(failure, "_failed", False)
     monkeypatch.setattr(trust, "_verdicts", {})
     # Tools that configure logging in this process (import-linter does) may have silenced it.
-    monkeypatch.setattr(trust._log, "disabled", False)
+    monkeypatch.setattr(failure._log, "disabled", False)
 
 
 def _block(channels: int, size: tuple[int, ...], reshape, **settings) -> FactorizerBlock:
@@ -46,7 +46,7 @@ def _assert_same(block: FactorizerBlock, x: torch.Tensor, monkeypatch) -> None:
         found = block(x)
     assert served
     with torch.no_grad(), monkeypatch.context() as patch:
-        patch.setattr(trust, "_failed", True)
+        patch.setattr(failure, "_failed", True)
         expected = block(x)
     assert reference.relative(found, expected) < 1e-5
 
@@ -192,5 +192,5 @@ def test_without_a_folder_for_the_cache_kernels_are_compiled_all_the_same(monkey
     def double(x):
         return 2 * x
 
-    assert kernels._compiled(double)(3) == 6
+    assert kernels.compiled(double)(3) == 6
     assert kernels.numba.config.CACHE_DIR == before
