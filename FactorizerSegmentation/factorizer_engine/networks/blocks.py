@@ -83,14 +83,18 @@ class FactMixer(nn.Module):
             and hasattr(self.factorize.init, "v0")
         )
 
+    @property
+    def drops(self) -> bool:
+        """Whether dropout is active, so that results depend on the order of random draws."""
+        return self.dropout.training and self.dropout.p > 0
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, *S) to (B, C, *S)."""
         return self.project(self.mix(self.in_proj(x)))
 
     def factors(self, x: Tensor) -> Factors | None:
         """The factors of what `in_proj` gives, where all that follows can be computed from them."""
-        drops = self.dropout.training and self.dropout.p > 0
-        if self.component_filter is not None or drops or not self.has_fast_path:
+        if self.component_filter is not None or self.drops or not self.has_fast_path:
             return None
         if not is_available(x, self.reshape):
             return None
@@ -167,7 +171,9 @@ class FactorizerBlock(nn.Module):
         mixed = self.fact.mix(projected)
         del projected
         # A component filter may have turned the sample into a batch.
-        return by_parts(self._add, x.expand(len(mixed), *x.shape[1:]), mixed)
+        maps = x.expand(len(mixed), *x.shape[1:]), mixed
+        # Threads do not keep the order of parts, in which dropout would draw.
+        return self._add(*maps) if self.fact.drops else by_parts(self._add, *maps)
 
     def _expand(self, x: Tensor, factors: Factors, result: Tensor) -> Tensor:
         """What `_add` gives, without the mixed map; the result takes the place of a map."""

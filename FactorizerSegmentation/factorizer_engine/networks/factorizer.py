@@ -12,10 +12,9 @@ from factorizer_engine.factorization import NMF, MatrixFactorization, SWMatriciz
 from factorizer_engine.networks.blocks import FactMixer, FactorizerStage, Reshape
 from factorizer_engine.networks.layers import (
     LayerNorm,
+    NeighborhoodConvolution,
     PatchConvolution,
     TransposedPatchConvolution,
-    channels_last,
-    stem_convolution,
 )
 from factorizer_engine.networks.position import PositionalEmbedding
 
@@ -141,7 +140,7 @@ class Factorizer(nn.Module):
         bottleneck = len(encoder_width) - 1
         embedding = PositionalEmbedding if pos_embed is True else (pos_embed or None)
 
-        self.stem = stem_convolution(dims, in_channels, encoder_width[0])
+        self.stem = NeighborhoodConvolution(dims, in_channels, encoder_width[0], kernel_size=3)
         self.encoder = Stages(
             EncoderStage(
                 encoder_width[max(i - 1, 0)],
@@ -189,7 +188,7 @@ class Factorizer(nn.Module):
                 f"The network takes {self.spatial_size} voxels, "
                 f"but the input has {tuple(x.shape[2:])}."
             )
-        x = channels_last(self.stem(x))
+        x = self.stem(x)
         skips = []
         for stage in self.encoder.blocks:
             x = stage(x)

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from factorizer_engine.factorization.threads import run_in_threads
-from factorizer_engine.networks.linear_gradients import differentiable_linear
+from factorizer_engine.networks.gradients import (
+    differentiable_convolution,
+    differentiable_linear,
+)
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED_CONVOLUTIONS = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -133,7 +136,8 @@ class NeighborhoodConvolution(nn.Module):
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"A kernel of {kernel_size} voxels has none in its middle")
-        self.weight = _CONVOLUTIONS[dims - 1](in_channels, out_channels, kernel_size).weight
+        convolution = _CONVOLUTIONS[dims - 1](in_channels, out_channels, kernel_size, bias=False)
+        self.weight = convolution.weight
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, *S) to (B, C_out, *S)."""
@@ -145,8 +149,7 @@ class NeighborhoodConvolution(nn.Module):
         return self._convolve(x, left) + self._convolve(y, right)
 
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        convolve = (F.conv1d, F.conv2d, F.conv3d)[weight.dim() - 3]
-        return channels_last(convolve(x, weight, padding="same"))
+        return channels_last(differentiable_convolution(x, weight))
 
 
 class LayerNorm(nn.Module):
@@ -193,11 +196,6 @@ def project(x: Tensor, layer: Linear, dropout: nn.Dropout, add: Tensor | None) -
         x = dropout(layer(x))
         return x if add is None else x + add
     return layer(x, add=add)
-
-
-def stem_convolution(dims: int, in_channels: int, out_channels: int) -> nn.Module:
-    """A convolution with kernel 3 and no bias that keeps the resolution."""
-    return _CONVOLUTIONS[dims - 1](in_channels, out_channels, 3, padding=1, bias=False)
 
 
 class PatchConvolution(nn.Module):

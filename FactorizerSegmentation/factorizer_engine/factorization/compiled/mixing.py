@@ -60,9 +60,7 @@ class _CompiledMixing(torch.autograd.Function):
         nothing = (None,) * 5
         if not failure.have_failed():
             try:
-                return _run(
-                    "gradient_kernel", (maps, gradient), reshape, v0, sweeps, eps
-                ), *nothing
+                return _run("gradient_kernel", (maps, gradient), reshape, v0, sweeps, eps), *nothing
             except failure.KernelError:
                 pass
         with torch.enable_grad():

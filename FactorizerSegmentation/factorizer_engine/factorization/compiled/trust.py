@@ -15,6 +15,7 @@ from factorizer_engine.factorization.matricize import Matricize, SWMatricize
 from factorizer_engine.factorization.rank_one import rank_one_factors
 
 _MOST_COLUMNS = 4096  # a window's head must stay in the cache
+_FEWEST_VALUES = 2**14  # of a map for whose mixing as a layer it is worth to compile
 _TOLERANCE = 1e-4  # of the largest value
 _HALVES = (torch.bfloat16, torch.float16)
 
@@ -47,6 +48,7 @@ def mixes(x: Tensor, reshape: Matricize, v0: Tensor) -> bool:
     """
     return (
         (x.dtype == torch.float32 or x.dtype in _HALVES)
+        and x.numel() >= _FEWEST_VALUES
         and v0.numel() == reshape.output_size[-1]
         and v0.device == x.device
         and _fits(x, reshape)
