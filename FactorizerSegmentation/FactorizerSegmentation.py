@@ -20,9 +20,12 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 if TYPE_CHECKING:  # imported where they are needed, so that Slicer opens quickly
+    from FactorizerSegmentationLib.panels.adjust import AdjustPanel
     from FactorizerSegmentationLib.panels.components import ComponentsPanel
     from FactorizerSegmentationLib.panels.inputs import InputsPanel
+    from FactorizerSegmentationLib.panels.models import ModelsPanel
     from FactorizerSegmentationLib.panels.panel import Panel
+    from FactorizerSegmentationLib.panels.review import ReviewPanel
     from FactorizerSegmentationLib.panels.sections import Section
     from FactorizerSegmentationLib.panels.segment import SegmentPanel
     from FactorizerSegmentationLib.parameters import Parameters
@@ -81,7 +84,10 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.logic: FactorizerSegmentationLogic | None = None
         self.inputsPanel: InputsPanel | None = None
         self.segmentPanel: SegmentPanel | None = None
+        self.reviewPanel: ReviewPanel | None = None
+        self.adjustPanel: AdjustPanel | None = None
         self.componentsPanel: ComponentsPanel | None = None
+        self.modelsPanel: ModelsPanel | None = None
         self._panels: list[Panel] = []
         self._sections: list[Section] = []
         self._refreshPending = False
@@ -90,18 +96,26 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
     def setup(self) -> None:
         """Build the panels; called once, when the module is first opened."""
         ScriptedLoadableModuleWidget.setup(self)
+        from FactorizerSegmentationLib.panels.adjust import AdjustPanel
         from FactorizerSegmentationLib.panels.components import ComponentsPanel
         from FactorizerSegmentationLib.panels.inputs import InputsPanel
+        from FactorizerSegmentationLib.panels.models import ModelsPanel
+        from FactorizerSegmentationLib.panels.review import ReviewPanel
         from FactorizerSegmentationLib.panels.sections import Section
         from FactorizerSegmentationLib.panels.segment import SegmentPanel
 
         self.logic = FactorizerSegmentationLogic()
         self.inputsPanel = self._add(InputsPanel, "InputsPanel")
         self.segmentPanel = self._add(SegmentPanel, "SegmentPanel", self.inputsPanel)
+        self.reviewPanel = self._add(ReviewPanel, "ReviewPanel")
+        self.adjustPanel = self._add(AdjustPanel, "AdjustPanel")
         self.componentsPanel = self._add(ComponentsPanel, "ComponentsPanel", self.inputsPanel)
+        self.modelsPanel = self._add(ModelsPanel, "ModelsPanel", self.inputsPanel)
         self._sections = [
             Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
+            Section(_("Review"), self.reviewPanel.widget, self.adjustPanel.widget),
             Section(_("Look inside the network"), self.componentsPanel.widget),
+            Section(_("Models"), self.modelsPanel.widget, folded=True),
         ]
         for section in self._sections:
             self.layout.addWidget(section.button)
@@ -121,6 +135,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
             self.logic.inFront = False
         if self.componentsPanel is not None:
             self.componentsPanel.hideHeatmap()
+        if self.reviewPanel is not None:
+            self.reviewPanel.leave()
 
     def cleanup(self) -> None:
         """The widget goes: nothing of it may stay behind."""
@@ -228,6 +244,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         changed: Emitted when a run begins or ends, and when buttons have to look anew.
         helloed: Emitted with the `HelloResult` of a freshly started engine.
         selectedLesion: The `Lesion` that the user has selected in a table, or None.
+        history: What can be undone and redone in the results.
         inFront: Whether the user looks at the module; elsewhere the views are not ours to change.
     """
 
@@ -235,11 +252,13 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         ScriptedLoadableModuleLogic.__init__(self)
         from FactorizerSegmentationLib.engine.process import EngineProcess
         from FactorizerSegmentationLib.events import Event
+        from FactorizerSegmentationLib.scene.history import History
 
         self.changed = Event()
         self.helloed = Event()
         self.inFront = False
         self.selectedLesion = None
+        self.history = History()
         self.closed = False
         self.engine = EngineProcess(onHello=self.helloed.emit)
         self._parameters: Parameters | None = None
@@ -283,14 +302,14 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         """Run the engine in another Python; the empty string means Slicer's own."""
         self.engine.python = program or None
 
-    def prepareEngine(self, program: str = "") -> bool:
-        """Make sure that the engine can start, asking the user before anything is installed."""
+    def prepareEngine(self, program: str = "", additional: tuple[str, ...] = ()) -> bool:
+        """Make sure that the engine can start, asking before anything is installed for it."""
         from FactorizerSegmentationLib.engine import packages
 
         self.setPython(program)
         if program:
             return True
-        problem = packages.ensurePackages()
+        problem = packages.ensurePackages(additional)
         if problem:
             slicer.util.errorDisplay(problem)
         return not problem
@@ -319,6 +338,12 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         from FactorizerSegmentationLib.tasks.components import ComponentsRun
 
         self._start(ComponentsRun, settings, callbacks, count, region)
+
+    def changeModels(self, params, callbacks) -> None:
+        """Start to install or remove a model, as the task's `params` say; returns at once."""
+        from FactorizerSegmentationLib.tasks.models import ModelChange
+
+        self._start(ModelChange, params, callbacks)
 
     def cancel(self) -> None:
         """Ask to stop the run, if there is one."""

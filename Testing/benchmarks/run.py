@@ -22,6 +22,7 @@ from benchmarks.layers import measure_layers
 from benchmarks.measure import Row, Setting
 from benchmarks.profile import profile_window
 from benchmarks.report import Report
+from benchmarks.studies import measure_studies
 from benchmarks.windows import measure_window
 from factorizer_engine import __version__
 from factorizer_engine.bundles.registry import resolve_model
@@ -77,6 +78,9 @@ def _measure(options: Namespace, windows: list[Window], setting: Setting) -> Ite
     if "engine" in options.part:
         bundle = resolve_model(options.model, setting.device.type)
         yield from measure_engine(bundle, options.case, setting)
+    if "studies" in options.part:
+        bundle = resolve_model(options.model, setting.device.type)
+        yield from measure_studies(bundle, options.case, setting)
     if "interaction" in options.part:
         bundle = resolve_model(options.model, setting.device.type)
         yield from measure_interaction(bundle, options.case, setting)

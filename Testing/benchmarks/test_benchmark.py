@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import cases, engine, interaction, layers, profile
+from benchmarks import cases, engine, interaction, layers, profile, studies
 from benchmarks.contestants import CONTESTANTS, OURS, STRAIGHTFORWARD, Window, build, patch_size
 from benchmarks.goals import GPU_GOALS, NO_GPU, Goal
 from benchmarks.measure import Setting, ratio, take_turns
@@ -70,6 +70,10 @@ def test_one_command_measures_everything_and_writes_a_complete_table(case, tmp_p
         engine.FIRST,
         engine.AGAIN,
         engine.FULL_STUDY,
+    ]
+    assert [row["name"] for row in sections[studies.SECTION]] == [
+        studies.IN_TURN,
+        studies.SIDE_BY_SIDE,
     ]
     waited_for = [row["name"] for row in sections[interaction.SECTION]]
     assert waited_for in ([interaction.NOT_MEASURED], list(interaction.NAMES))

@@ -30,6 +30,7 @@ REQUIREMENTS = (
     "PyYAML>=6.0",
     "pydantic>=2.6",
     "psutil>=5.9",
+    "requests>=2.28",
 )
 SLICERS_OWN = ("numpy", "scipy", "SimpleITK", "pydicom", "requests", "packaging", "setuptools")
 
@@ -43,9 +44,14 @@ def missingPackages(requirements: Iterable[str] = (TORCH, *REQUIREMENTS)) -> lis
     return [requirement for requirement in requirements if not _isMet(requirement)]
 
 
-def ensurePackages() -> str:
-    """Install what is missing, if the user agrees; returns one sentence on failure, else ""."""
-    missing = missingPackages()
+def ensurePackages(additional: Iterable[str] = ()) -> str:
+    """Install what is missing, if the user agrees; returns one sentence on failure, else "".
+
+    Args:
+        additional: Requirements beside those that every run has.
+    """
+    wanted = (TORCH, *REQUIREMENTS, *additional)
+    missing = missingPackages(wanted)
     if not missing:
         return ""
     question = _(
@@ -63,7 +69,7 @@ def ensurePackages() -> str:
     except Exception:
         logging.exception("Installing the Python packages of the Factorizer engine failed.")
         return _("The Python packages could not be installed; the application log says why.")
-    still = missingPackages()
+    still = missingPackages(wanted)
     if still:
         names = ", ".join(_name(requirement) for requirement in still)
         return _("After the installation {names} is still missing; restart Slicer.").format(

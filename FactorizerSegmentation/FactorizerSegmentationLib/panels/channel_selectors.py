@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 import qt
@@ -21,12 +22,13 @@ class ChannelSelectors:
 
     Args:
         layout: Box layout that takes the selectors.
-        onChanged: Called after the user or a match has chosen a volume.
+        onChosen: Called with the channel's name after the user has chosen or emptied its row.
     """
 
-    def __init__(self, layout, onChanged: Callable[[], None]) -> None:
+    def __init__(self, layout, onChosen: Callable[[str], None]) -> None:
         self._layout = layout
-        self._onChanged = onChanged
+        self._onChosen = onChosen
+        self._optional = False
         self._form = None
         self._channels: tuple[Channel, ...] = ()
         self._selectors: dict[str, Any] = {}
@@ -40,16 +42,23 @@ class ChannelSelectors:
         """The qMRMLNodeComboBox of a channel."""
         return self._selectors[channel]
 
-    def build(self, channels: Sequence[Channel]) -> None:
-        """Replace the selectors by one for each of `channels`; equal ones stay as they are."""
-        if self._form is not None and tuple(channels) == self._channels:
+    def build(self, channels: Sequence[Channel], optional: bool = False) -> None:
+        """Replace the selectors by one for each of `channels`; equal ones stay as they are.
+
+        Args:
+            optional: Whether rows may stay empty, which then leave a channel out.
+        """
+        if self._form is not None and (tuple(channels), optional) == (
+            self._channels,
+            self._optional,
+        ):
             return
         if self._form is not None:
             self.release()
             self._layout.removeWidget(self._form)
             self._form.setParent(None)
             self._form.deleteLater()
-        self._channels = tuple(channels)
+        self._channels, self._optional = tuple(channels), optional
         self._form = qt.QWidget()
         layout = qt.QFormLayout(self._form)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -65,7 +74,7 @@ class ChannelSelectors:
         return {name: selector.currentNode() for name, selector in self._selectors.items()}
 
     def setVolumes(self, volumes: dict[str, Any]) -> None:
-        """Choose volumes without calling `onChanged`."""
+        """Choose volumes without calling `onChosen`."""
         for name, node in volumes.items():
             with signalsBlocked(self._selectors[name]):
                 self._selectors[name].setCurrentNode(node)
@@ -79,12 +88,18 @@ class ChannelSelectors:
         volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
         hide(self._selectors.values(), [node for node in volumes if not isScan(node)])
 
-    def fillEmpty(self, scene) -> bool:
-        """Choose volumes by their names where none is chosen; returns whether any was."""
+    def fillEmpty(self, scene, leftOut: Collection[str] = ()) -> bool:
+        """Choose volumes by their names where none is chosen; returns whether any was.
+
+        Args:
+            leftOut: Names of channels whose rows stay empty if they may.
+        """
         chosen = self.volumes()
         if all(node is not None for node in chosen.values()):
             return False
-        matches = matchVolumes(scene, self._channels, chosen)
+        found = matchVolumes(scene, self._channels, chosen)
+        kept = leftOut if self._optional else ()
+        matches = {name: node for name, node in found.items() if name not in kept}
         self.setVolumes(matches)
         return bool(matches)
 
@@ -92,8 +107,9 @@ class ChannelSelectors:
         """One sentence on what is missing or wrong, or the empty string."""
         volumes = self.volumes()
         missing = [name for name, node in volumes.items() if node is None]
-        if missing:
+        if missing and not (self._optional and len(missing) < len(volumes)):
             return _("Choose the volume for {names}.").format(names=", ".join(missing))
+        volumes = {name: node for name, node in volumes.items() if node is not None}
         for name, node in volumes.items():
             if not isScan(node):
                 sentence = _("'{volume}' is not a scan but a result; choose another for {name}.")
@@ -115,15 +131,18 @@ class ChannelSelectors:
         selector.addEnabled = False
         selector.removeEnabled = False
         selector.renameEnabled = False
-        selector.noneDisplay = _("Select the {name} volume").format(name=channel.name)
+        empty = _("Left out: no {name}") if self._optional else _("Select the {name} volume")
+        selector.noneDisplay = empty.format(name=channel.name)
         selector.toolTip = _tip(channel)
         selector.setMRMLScene(slicer.mrmlScene)
-        selector.connect("currentNodeChanged(vtkMRMLNode*)", self._onNodeChanged)
+        selector.connect(
+            "currentNodeChanged(vtkMRMLNode*)", partial(self._onNodeChanged, channel.name)
+        )
         layout.addRow(f"{channel.name}:", selector)
         return selector
 
-    def _onNodeChanged(self, *ignored) -> None:
-        self._onChanged()
+    def _onNodeChanged(self, name: str, *ignored) -> None:
+        self._onChosen(name)
 
 
 def _tip(channel: Channel) -> str:

@@ -81,7 +81,7 @@ class ComponentsPanel(Panel):
         self.update()
 
     def showHeatmaps(self, nodes: list) -> None:
-        """List heatmap volume nodes that `overlays.createHeatmaps` made."""
+        """List heatmap volume nodes that `overlays.createHeatmap` made."""
         keys = [node.GetID() for node in nodes]
         self.ui.heatmapsBox.visible = bool(nodes)
         if keys == self._listed:

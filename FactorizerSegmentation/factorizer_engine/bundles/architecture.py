@@ -50,24 +50,34 @@ def build_network(spec: NetworkSpec) -> nn.Module:
         ) from error
 
 
+def outline(spec: NetworkSpec) -> nn.Module:
+    """The network that `spec` describes, on the meta device: shapes without numbers or memory.
+
+    Raises:
+        BadModelError: If the description is not one of a known network.
+    """
+    with torch.device("meta"), _NoRandomNumbers():
+        return build_network(spec)
+
+
 def build_networks(bundle: Bundle, device: str = "cpu") -> list[nn.Module]:
     """One network per weights file of `bundle`, in evaluation mode, on `device`.
 
     Raises:
-        BadModelError: If weights are missing, damaged or do not fit the network.
+        BadModelError: If weights are missing, damaged, not finite or do not fit the network.
     """
     if not bundle.weights:
         raise BadModelError(
             f"The model {bundle.description.name} has no weights; install it again."
         )
-    with torch.device("meta"), _NoRandomNumbers():
-        # Shapes are compared before memory is allocated, so absurd sizes cannot exhaust it.
-        outline = build_network(bundle.network)
+    # Shapes are compared before memory is allocated, so absurd sizes cannot exhaust it.
+    shapes = outline(bundle.network)
     ensemble = []
     for path in bundle.weights:
-        state = part_of_network(read_checkpoint(path).state, outline.state_dict(), path.name)
-        state = fit_state(state, outline)
-        check_fit(state, outline, path.name)
+        state = part_of_network(read_checkpoint(path).state, shapes.state_dict(), path.name)
+        state = fit_state(state, shapes)
+        check_fit(state, shapes, path.name)
+        check_numbers(state, path.name)
         network = build_network(bundle.network)
         network.load_state_dict(state)
         ensemble.append(network.to(device).eval())
@@ -127,6 +137,20 @@ def check_fit(state: Mapping[str, Tensor], network: nn.Module, source: str) -> N
             + (f", and {rest} more differences." if rest > 0 else "."),
             details="\n".join(differences),
         )
+
+
+def check_numbers(state: Mapping[str, Tensor], source: str) -> None:
+    """Make sure that weights are finite, also where the network computes: in float32.
+
+    Raises:
+        BadModelError: If a tensor holds NaN or infinity; the message names the first one.
+    """
+    for key, tensor in state.items():
+        if not torch.isfinite(tensor.float()).all():
+            raise BadModelError(
+                f"The weights {source} hold numbers that are not finite (NaN, infinity) in {key}; "
+                "their training went wrong or the file is damaged, so they are of no use."
+            )
 
 
 class _NoRandomNumbers(TorchFunctionMode):

@@ -18,6 +18,7 @@ from factorizer_engine.protocol.progress import Progress as EngineProgress
 
 USER_ERRORS = ("bad_input", "bad_model")
 EXIT_FAILURE, EXIT_USAGE = 1, 2
+WIDEST = 1000
 
 
 class Terminal:
@@ -34,7 +35,11 @@ class Terminal:
         if isinstance(result, str):
             Console().print(Text(result), soft_wrap=True)
         else:
-            Console().print(result)
+            console = Console()
+            if isinstance(result, Table) and not console.is_terminal:
+                # Files and pipes have no width in which it must fit.
+                console.width = max(console.width, Console(width=WIDEST).measure(result).maximum)
+            console.print(result)
 
     def log(self, text: str) -> None:
         """Print a line of the engine's log, if the user asked for it."""
@@ -47,6 +52,11 @@ class Terminal:
         self.log(error.details.strip())
         return EXIT_USAGE if error.kind in USER_ERRORS else EXIT_FAILURE
 
+    @property
+    def shows_progress(self) -> bool:
+        """Whether there is a terminal for a progress bar, and the user wants it."""
+        return not self.quiet and not self.verbose and self._errors().is_terminal
+
     @contextmanager
     def progress(self) -> Iterator[Callable[[EngineProgress], None]]:
         """A progress bar with the remaining time; yields the function that moves it."""
@@ -56,9 +66,8 @@ class Terminal:
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[remaining]}"),
         )
-        console = self._errors()
-        hidden = self.quiet or self.verbose or not console.is_terminal
-        with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+        hidden = not self.shows_progress
+        with Progress(*columns, console=self._errors(), transient=True, disable=hidden) as bar:
             task = bar.add_task("Starting", total=1.0, remaining="")
             yield lambda progress: _move(bar, task, progress)
 
@@ -95,11 +104,14 @@ Verbose = Annotated[
 
 
 def make_table(title: str, *columns: str) -> Table:
-    """An empty table; columns whose header ends in a unit or a "#" are aligned to the right."""
+    """An empty table; columns whose header ends in a unit or a "#" are aligned to the right.
+
+    What the first column says, such as a name, is never cut.
+    """
     table = Table(title=title or None, title_justify="left")
-    for column in columns:
-        numeric = column.endswith((")", "#"))
-        table.add_column(column.removesuffix("#").strip(), justify="right" if numeric else "left")
+    for number, column in enumerate(columns):
+        justify = "right" if column.endswith((")", "#")) else "left"
+        table.add_column(column.removesuffix("#").strip(), justify=justify, no_wrap=number == 0)
     return table
 
 

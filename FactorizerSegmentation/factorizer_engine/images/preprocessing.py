@@ -68,20 +68,26 @@ class Preprocessor:
     def __init__(self, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing
 
-    def prepare(self, scans: Sequence[Scan], reference: Scan) -> Prepared:
+    def prepare(self, scans: Sequence[Scan | None], reference: Scan) -> Prepared:
         """Bring `scans`, in the model's channel order, into model space.
 
         Args:
-            scans: One scan per channel, on any grids.
+            scans: One scan per channel, on any grids; None where a channel was not taken, which
+                is zero then and decides nothing.
             reference: The scan whose grid results will be written on; usually one of `scans`.
 
         Raises:
-            BadInputError: If no scan has a nonzero voxel on the reference grid.
+            BadInputError: If no scan has a nonzero voxel on the reference grid, or one holds
+                numbers too large to compute with.
         """
         settings = self.preprocessing
         grid = reference.grid.oriented(settings.orientation).straightened()
-        channels = [resample(scan, grid, antialias=True).array for scan in scans]
-        box = foreground_box(channels, settings.crop_margin)
+        channels = {
+            index: resample(scan, grid, antialias=True).array
+            for index, scan in enumerate(scans)
+            if scan is not None
+        }
+        box = foreground_box(list(channels.values()), settings.crop_margin)
         if box is None:
             raise BadInputError(
                 f"The scans hold no image where {reference.name or 'the reference scan'} lies; "
@@ -89,10 +95,15 @@ class Preprocessor:
             )
         cropped = grid.crop(box)
         target = cropped.respaced(settings.spacing) if settings.spacing else cropped
-        array = np.empty((len(channels), *target.shape), dtype=np.float32)
-        for index, channel in enumerate(channels):
+        array = np.zeros((len(scans), *target.shape), dtype=np.float32)
+        for index, channel in channels.items():
             volume = normalize(channel[box], settings.normalization)
             array[index] = resample(Scan(volume, cropped), target, antialias=True).array
+            if not np.isfinite(array[index].sum(dtype=np.float64)):
+                raise BadInputError(
+                    f"{scans[index].name or 'A scan'} holds numbers too large to compute with; "
+                    "export it again, in units of 0 to some thousands."
+                )
         return Prepared(array, target, reference.grid, cropped)
 
     def restore(
@@ -170,7 +181,8 @@ def normalize(volume: np.ndarray, method: str) -> np.ndarray:
     Returns:
         float32, the same shape. Where all voxels that count are equal, they become 0.
     """
-    volume = volume.astype(np.float32)
+    with np.errstate(over="ignore"):  # `prepare` refuses what becomes infinite
+        volume = volume.astype(np.float32)
     if method == "none":
         return volume
     if method not in ("zscore", "zscore_nonzero"):

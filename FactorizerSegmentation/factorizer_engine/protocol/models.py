@@ -57,6 +57,23 @@ class Label(Message):
 
 
 @dataclass(frozen=True)
+class Subset(Message):
+    """A part of a model's channels, and what the model can do with it alone.
+
+    Attributes:
+        channels: Names of the channels, in network order.
+        regions: Names of the regions that can be seen; without any, the part is not enough.
+        dice: Mean Dice of regions on unseen cases, where it was measured.
+        cases: How many these were.
+    """
+
+    channels: tuple[str, ...]
+    regions: tuple[str, ...]
+    dice: dict[str, float] = field(default_factory=dict)
+    cases: int = 0
+
+
+@dataclass(frozen=True)
 class ModelDescription(Message):
     """A model, as everybody speaks of it: panel, command line, engine, card and report.
 
@@ -74,6 +91,8 @@ class ModelDescription(Message):
         devices: Kinds of device on which the model is a good choice; empty means all.
         notes: What had to be assumed because the model's files do not say it.
         card: The model card, Markdown.
+        subsets: Parts of the channels that are told of, all channels included; a model without any
+            needs all of its channels.
     """
 
     name: str
@@ -89,3 +108,4 @@ class ModelDescription(Message):
     devices: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     card: str = ""
+    subsets: tuple[Subset, ...] = ()

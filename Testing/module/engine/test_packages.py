@@ -51,7 +51,7 @@ def installed(monkeypatch) -> list[list[str]]:
         calls.append([*arguments[:-1], Path(arguments[-1]).read_text(encoding="utf-8")])
         missing.clear()
 
-    monkeypatch.setattr(packages, "missingPackages", lambda: list(missing))
+    monkeypatch.setattr(packages, "missingPackages", lambda wanted: list(missing))
     monkeypatch.setattr(slicer.util, "pip_install", pip_install)
     return calls
 
@@ -99,7 +99,17 @@ def test_a_failed_installation_is_told_in_one_sentence(monkeypatch, installed):
 
 def test_without_the_pytorch_extension_the_user_is_told_to_install_it(monkeypatch):
     answer(monkeypatch, agree=True)
-    monkeypatch.setattr(packages, "missingPackages", lambda: [packages.TORCH])
+    monkeypatch.setattr(packages, "missingPackages", lambda wanted: [packages.TORCH])
     monkeypatch.setattr(slicer, "modules", object(), raising=False)
 
     assert "PyTorch extension" in packages.ensurePackages()
+
+
+def test_what_a_task_needs_beside_every_run_is_asked_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(packages, "missingPackages", lambda wanted: list(wanted)[-1:])
+    monkeypatch.setattr(
+        slicer.util, "confirmOkCancelDisplay", lambda text, title: asked.append(text) and False
+    )
+    assert packages.ensurePackages(["py7zr>=0.22"])
+    assert "py7zr" in asked[0]

@@ -62,7 +62,7 @@ def bundle_section(bundle: Bundle) -> dict[str, Any]:
 
 
 _ORDER = (
-    *("name", "family", "title", "channels", "regions", "labels"),
+    *("name", "family", "title", "channels", "regions", "labels", "subsets"),
     *("preprocessing", "inference", "postprocessing"),
     *("expected_seconds", "devices", "notes", "format"),
 )

@@ -12,6 +12,7 @@ from jinja2 import Environment
 from factorizer_engine.training.data.splits import Split, together
 from factorizer_engine.training.evaluation.metrics import METRICS
 from factorizer_engine.training.evaluation.robustness import LOSSLESS_DICE, mean_of_label
+from factorizer_engine.training.evaluation.subsets import told_by
 from factorizer_engine.training.records.records import Run
 
 _FORMS = {"hd95_mm": "{:.1f}", "volume_error_ml": "{:+.1f}"}
@@ -125,6 +126,17 @@ On {{ evaluation_cases }}, at the native resolution ({{ evaluation.note }}):
 {% else %}
 Not evaluated on held-out cases yet.
 {% endif %}
+{% if subsets %}
+
+## With fewer sequences
+
+A sequence that was not taken is zero for the network. Mean Dice on {{ subsets_cases }} \
+({{ subsets.note }}), and in brackets the paired difference to all sequences with its 95 % interval:
+
+{{ subsets_table }}
+
+{{ subsets_rule }}
+{% endif %}
 {% if robustness %}
 
 ## On scans that differ from these
@@ -198,6 +210,12 @@ def write_card(runs: Sequence[Run], weights: str, measured: Run) -> str:
         "robustness_cases": _cases(split, robustness["cases"]) if robustness else "",
         "machine": (evaluation or {}).get("machine"),
         "case_seconds": next(iter(measured.measured_seconds.values()), 0.0),
+        "subsets": measured.subsets,
+        "subsets_cases": _cases(split, measured.subsets["cases"]) if measured.subsets else "",
+        "subsets_table": (
+            subsets_table(measured.subsets, config.bundle.seen_from) if measured.subsets else ""
+        ),
+        "subsets_rule": subsets_rule(config.data.needs, config.bundle.seen_from),
         "robustness": robustness,
         "robustness_table": robustness_table(robustness) if robustness else "",
     }
@@ -270,6 +288,37 @@ def robustness_table(robustness: dict[str, Any]) -> str:
             row.append(f"{entry['mean'][region]:.3f} ± {entry['sd'][region]:.3f}{limit}")
         rows.append(row)
     return _table(["scans", *(f"Dice {r}" for r in regions)], rows)
+
+
+def subsets_table(subsets: dict[str, Any], seen_from: float) -> str:
+    """Dice with every part of the channels, as a Markdown table."""
+    told = told_by(subsets, seen_from)
+    rows = []
+    for entry, subset in zip(subsets["subsets"], told, strict=True):
+        row = [" + ".join(entry["channels"])]
+        for region in subsets["regions"]:
+            if region not in entry["mean"]:
+                row.append("cannot be seen")
+                continue
+            text = f"{entry['mean'][region]:.3f}"
+            change = entry["difference"][region]
+            if len(entry["channels"]) < len(subsets["channels"]):
+                text += f" ({change['mean']:+.3f}, {change['low']:+.3f} to {change['high']:+.3f})"
+            row.append(text if region in subset.regions else f"{text}, not enough")
+        rows.append(row)
+    return _table(["sequences", *(f"Dice {r}" for r in subsets["regions"])], rows)
+
+
+def subsets_rule(needs: Mapping[str, Sequence[str]], seen_from: float) -> str:
+    """What is done with regions that cannot be seen."""
+    sentences = [f"{region} needs {' and '.join(names)}." for region, names in needs.items()]
+    return " ".join(
+        [
+            *sentences,
+            f"What cannot be seen, or has a mean Dice below {seen_from:g}, is not looked for, and "
+            "sequences with which nothing is seen are refused.",
+        ]
+    )
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
