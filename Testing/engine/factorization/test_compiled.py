@@ -183,6 +183,36 @@ def test_a_kernel_that_fails_is_not_used(block, monkeypatch, caplog):
     assert "second line" not in caplog.text
 
 
+@pytest.mark.parametrize("name", ["factors_kernel", "expand"])
+def test_a_kernel_that_fails_later_is_not_used_any_more(name, block, monkeypatch, caplog):
+    monkeypatch.setattr(compiled_factors, "_PART_VALUES", 100)
+    with torch.no_grad():
+        block(torch.randn(1, 8, 8, 8))  # compared, and found right
+    kernels, calls = compiled_factors.kernels(), []
+    right = kernels.expand
+
+    def fail(*arguments):
+        calls.append(arguments)
+        if name == "factors_kernel" or len(calls) > 2:
+            raise RuntimeError("illegal instruction")
+        right(*arguments)
+
+    monkeypatch.setattr(kernels, name, (lambda *_: fail) if name == "factors_kernel" else fail)
+    _assert_torch_serves(block, caplog, "illegal instruction")
+
+
+def test_a_lack_of_memory_is_not_taken_for_a_failing_kernel(block, monkeypatch, caplog):
+    def fail(*_):
+        raise MemoryError
+
+    with torch.no_grad():
+        block(torch.randn(1, 8, 8, 8))
+        monkeypatch.setattr(compiled_factors.kernels(), "expand", fail)
+        with pytest.raises(MemoryError):
+            block(torch.randn(1, 8, 8, 8))
+    assert not caplog.records and not failure.have_failed()
+
+
 def test_without_a_folder_for_the_cache_kernels_are_compiled_all_the_same(monkeypatch, tmp_path):
     kernels = compiled_factors.kernels()
     (tmp_path / "file").write_text("")
