@@ -9,7 +9,12 @@ takes torch's form from then on.
 from factorizer_engine.factorization.compiled.factors import Expansion, Factors, find_factors
 from factorizer_engine.factorization.compiled.failure import KernelError
 from factorizer_engine.factorization.compiled.mixing import mix_rank_one_compiled
-from factorizer_engine.factorization.compiled.trust import is_available, mixes
+from factorizer_engine.factorization.compiled.trust import (
+    is_available,
+    is_waiting,
+    mixes,
+    prepare,
+)
 
 __all__ = [
     "Expansion",
@@ -17,6 +22,8 @@ __all__ = [
     "KernelError",
     "find_factors",
     "is_available",
+    "is_waiting",
     "mix_rank_one_compiled",
     "mixes",
+    "prepare",
 ]

@@ -56,8 +56,27 @@ def mixes(x: Tensor, reshape: Matricize, v0: Tensor) -> bool:
     )
 
 
+def is_waiting(reshape: Matricize) -> bool:
+    """Whether the kernels of `find_factors` for such windows are yet to be compiled or loaded."""
+    return (
+        not failure.have_failed()
+        and _suits(reshape)
+        and (reshape.head_dim, reshape.patch_size, False) not in _verdicts
+    )
+
+
+def prepare(reshape: Matricize) -> None:
+    """Compile or load them now, and compare them."""
+    _is_right((reshape.head_dim, reshape.patch_size, False))
+
+
+def _suits(reshape: Matricize) -> bool:
+    """Heads of a multiple of four channels, in windows that stay in the cache."""
+    return reshape.head_dim % 4 == 0 and reshape.output_size[-1] <= _MOST_COLUMNS
+
+
 def _fits(x: Tensor, reshape: Matricize) -> bool:
-    """In the CPU's memory, of known numbers, heads of a multiple of four channels."""
+    """Whether kernels take such maps in the CPU's memory."""
     return (
         not failure.have_failed()
         and type(x) is Tensor
@@ -65,8 +84,7 @@ def _fits(x: Tensor, reshape: Matricize) -> bool:
         and x.numel() > 0
         and 1 <= x.ndim - 2 <= 3
         and tuple(x.shape[1:]) == (reshape.num_heads * reshape.head_dim, *reshape.spatial_size)
-        and reshape.head_dim % 4 == 0
-        and reshape.output_size[-1] <= _MOST_COLUMNS
+        and _suits(reshape)
         and not torch.compiler.is_compiling()
     )
 
