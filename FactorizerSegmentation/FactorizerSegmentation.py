@@ -328,6 +328,18 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self._start(SegmentRun, settings, callbacks)
 
+    def check(self, settings, callbacks) -> None:
+        """Start to look at the scans, if the engine can be started without installing anything.
+
+        Nothing is blocked meanwhile; see `segment`, but `finished` gets the `Finding`s.
+        """
+        from FactorizerSegmentationLib.engine import packages
+        from FactorizerSegmentationLib.tasks.check import CheckRun
+
+        self.setPython(settings.python)
+        if settings.python or not packages.missingPackages():
+            CheckRun(slicer.mrmlScene, self.engine, settings, callbacks).start()
+
     def explain(self, settings, callbacks, count: int = 6, region: str = "") -> None:
         """Start to look for the `count` components that drove the result; see `segment`.
 

@@ -43,6 +43,7 @@ from pathlib import Path
 
 import numpy as np
 
+from factorizer_engine.protocol.checks import SEVERITIES, Finding
 from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.description import section_of
 from factorizer_engine.protocol.devices import Device
@@ -52,6 +53,7 @@ from factorizer_engine.protocol.locations import user_models_dirs
 from factorizer_engine.protocol.models import Label, ModelDescription, Region
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.check import CHECK, CheckParams, CheckResult
 from factorizer_engine.protocol.tasks.components import (
     COMPONENTS,
     ComponentsParams,
@@ -206,6 +208,18 @@ def remove_model(params: RemoveModelParams, monitor: Monitor) -> Nothing:
     return Nothing()
 
 
+def check(params: CheckParams, monitor: Monitor) -> CheckResult:
+    """The severity that a volume has in its name is found, about the channel that it is for."""
+    return CheckResult(
+        tuple(
+            Finding((channel,), severity, f"{channel} is {severity}.")
+            for severity in reversed(SEVERITIES)
+            for channel, scan in params.study.channels.items()
+            if severity in scan.name
+        )
+    )
+
+
 def segment(params: SegmentParams, monitor: Monitor) -> SegmentResult:
     """An enhancing and a core block, a lesion each; in a box only what lies there."""
     behave(monitor)
@@ -313,6 +327,7 @@ def main() -> None:
         INSTALL_MODEL.name: install_model,
         REMOVE_MODEL.name: remove_model,
         LOAD_MODEL.name: load_model,
+        CHECK.name: check,
         SEGMENT.name: segment,
         COMPONENTS.name: components,
     }

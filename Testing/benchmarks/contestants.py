@@ -25,7 +25,7 @@ from factorizer_engine.protocol.triples import triple
 
 OURS = "Factorizer"
 STRAIGHTFORWARD = "Factorizer, straightforward"
-DYNUNET, SWINUNETR = "DynUNet (nnU-Net)", "SwinUNETR (24)"
+DYNUNET, SWINUNETR, UNETR_BASE = "DynUNet (nnU-Net)", "SwinUNETR (24)", "UNETR"
 
 CLASSES = 3
 LEVELS = 5

@@ -19,6 +19,7 @@ from benchmarks.engine import measure_engine
 from benchmarks.goals import find_goals
 from benchmarks.interaction import measure_interaction
 from benchmarks.layers import measure_layers
+from benchmarks.levels import measure_levels
 from benchmarks.measure import Row, Setting
 from benchmarks.profile import profile_window
 from benchmarks.report import Report
@@ -72,6 +73,8 @@ def _measure(options: Namespace, windows: list[Window], setting: Setting) -> Ite
             yield from measure_window(window, setting)
     if "layers" in options.part:
         yield from measure_layers(windows[-1], setting)
+    if "levels" in options.part:
+        yield from measure_levels(windows[-1], setting)
     if "training" in options.part:
         yield from measure_training(setting)
     if "case" in options.part:

@@ -1,7 +1,7 @@
 """`python -m benchmarks.sliders`: from a move of a slider to the changed segments, in the host.
 
-A made-up glioma in 240 x 240 x 155 voxels. The goal is under 100 ms a move; the drawing of the views
-comes on top and is shown apart.
+A made-up glioma in 240 x 240 x 155 voxels. The goal is under 100 ms a move; the drawing of the
+views comes on top and is shown apart.
 """
 
 from __future__ import annotations

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.panels.panel import Panel
@@ -31,8 +33,9 @@ class AdjustPanel(Panel):
     def __init__(self, logic, uiPath: str) -> None:
         super().__init__(logic, uiPath)
         self._adjustment: Adjustment | None = None
-        self._adjusted = None
+        self._adjusted: Any = None
         self._move: _Move | None = None
+        self._orphans: list[str] = []
         self._rest = qt.QTimer()
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
@@ -64,8 +67,18 @@ class AdjustPanel(Panel):
             self._showRegions()
             self._showSize()
 
+    def onNodeAboutToBeRemoved(self, node) -> None:
+        """The maps of a segmentation go with it."""
+        if node.IsA("vtkMRMLSegmentationNode"):
+            self._orphans += [mapNode.GetID() for mapNode in mapsOf(node)]
+
     def onNodesRemoved(self) -> None:
         """The result, its scan or its maps may have been deleted in the scene."""
+        orphans, self._orphans = self._orphans, []
+        for nodeId in orphans:
+            mapNode = slicer.mrmlScene.GetNodeByID(nodeId)
+            if mapNode is not None:
+                slicer.mrmlScene.RemoveNode(mapNode)
         if self._parameters is not None:
             self.update()
 
@@ -74,10 +87,10 @@ class AdjustPanel(Panel):
         super().release()
 
     def _showRegions(self) -> None:
-        combo = self.ui.adjustRegionComboBox
+        combo, adjustment = self.ui.adjustRegionComboBox, self._get()
         with signalsBlocked(combo):
             combo.clear()
-            for region in self._get().thresholds.regions:
+            for region in adjustment.thresholds.regions if adjustment is not None else ():
                 combo.addItem(region.title or region.name)
         self._showThresholds()
 
@@ -89,17 +102,17 @@ class AdjustPanel(Panel):
         with signalsBlocked(self.ui.thresholdSlider, self.ui.smallestSlider):
             self.ui.thresholdSlider.value = 100 * adjustment.thresholds.values[index]
             self.ui.smallestSlider.value = adjustment.thresholds.smallest_ml
-        self._showVolumes()
+        self._showVolumes(adjustment)
 
-    def _showVolumes(self) -> None:
+    def _showVolumes(self, adjustment: Adjustment) -> None:
         segmentation = self._adjusted.GetSegmentation()
         found = []
-        for label, volume in self._adjustment.volumes().items():
+        for label, volume in adjustment.volumes().items():
             segment = segmentation.GetSegment(segmentIdOf(label))
             if segment is not None:
                 found.append(f"{segment.GetName()} {volume:.1f} mL")
         text = _("Now {found}.").format(found=", ".join(found))
-        edited = self._adjustment.editedMl
+        edited = adjustment.editedMl
         if edited > 0:
             text += " " + _("{volume} mL edited by hand stay as they are.").format(
                 volume=f"{edited:.2f}"
@@ -124,25 +137,26 @@ class AdjustPanel(Panel):
         if adjustment is not None and index >= 0:
             values = list(adjustment.thresholds.values)
             values[index] = percent / 100
-            self._moveTo(dataclasses.replace(adjustment.thresholds, values=tuple(values)))
+            wanted = dataclasses.replace(adjustment.thresholds, values=tuple(values))
+            self._moveTo(adjustment, wanted)
 
     def _onSmallest(self, volume: float) -> None:
         adjustment = self._get()
         if adjustment is not None:
-            self._moveTo(dataclasses.replace(adjustment.thresholds, smallest_ml=volume))
+            wanted = dataclasses.replace(adjustment.thresholds, smallest_ml=volume)
+            self._moveTo(adjustment, wanted)
 
-    def _moveTo(self, thresholds: Thresholds) -> None:
-        adjustment = self._adjustment
+    def _moveTo(self, adjustment: Adjustment, thresholds: Thresholds) -> None:
         if self._move is None:
             self._move = _Move(adjustment.thresholds, thresholds)
-            self._addStep(self._move)
+            self._addStep(adjustment, self._move)
         self._move.after = thresholds
         adjustment.apply(thresholds)
-        self._showVolumes()
+        self._showVolumes(adjustment)
         self._rest.start()
 
-    def _addStep(self, move: _Move) -> None:
-        adjustment, node = self._adjustment, self._adjusted
+    def _addStep(self, adjustment: Adjustment, move: _Move) -> None:
+        node = self._adjusted
 
         def go(thresholds: Thresholds) -> None:
             self._move = None
@@ -164,7 +178,7 @@ class AdjustPanel(Panel):
     def _onRest(self) -> None:
         """The sliders rest: what takes longer is done now."""
         self._move = None
-        if self._adjusted is None or not canAdjust(self._adjusted):
+        if self._adjustment is None or not canAdjust(self._adjusted):
             return
         self._adjustment.remember()
         display = self._adjusted.GetDisplayNode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from html import escape
 from typing import Any
 
 import qt
@@ -15,6 +16,13 @@ from FactorizerSegmentationLib.panels.node_selectors import deselect, hide, rele
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene.matching import matchVolumes
 from FactorizerSegmentationLib.scene.volumes import isScan
+
+MARKS = {
+    "green": ("\u2713", "#3d9a50"),
+    "amber": ("\u26a0", "#d08a00"),
+    "red": ("\u2715", "#d9534f"),
+}
+"""Sign and colour by severity; the sign alone says it to those who do not tell colours apart."""
 
 
 class ChannelSelectors:
@@ -32,6 +40,7 @@ class ChannelSelectors:
         self._form = None
         self._channels: tuple[Channel, ...] = ()
         self._selectors: dict[str, Any] = {}
+        self._labels: dict[str, Any] = {}
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -62,6 +71,7 @@ class ChannelSelectors:
         self._form = qt.QWidget()
         layout = qt.QFormLayout(self._form)
         layout.setContentsMargins(0, 0, 0, 0)
+        self._labels = {}
         self._selectors = {channel.name: self._addRow(layout, channel) for channel in channels}
         self._layout.addWidget(self._form)
 
@@ -78,6 +88,18 @@ class ChannelSelectors:
         for name, node in volumes.items():
             with signalsBlocked(self._selectors[name]):
                 self._selectors[name].setCurrentNode(node)
+
+    def mark(self, channel: str, severity: str, sentences: Sequence[str]) -> None:
+        """Mark a row as green, amber or red and say why; the empty string takes the mark away."""
+        tip = _tip(next(known for known in self._channels if known.name == channel))
+        label, text = self._labels[channel], f"{channel}:"
+        if severity:
+            sign, colour = MARKS[severity]
+            text = f'<span style="color:{colour}">{sign}</span>&nbsp;{escape(text)}'
+        label.text = text
+        whole = "<br>".join(escape(sentence) for sentence in (*sentences, tip))
+        for widget in (label, self._selectors[channel]):
+            widget.toolTip = whole if sentences else tip
 
     def forget(self, node) -> None:
         """Leave the rows empty in which a volume is chosen that is about to go."""
@@ -138,7 +160,8 @@ class ChannelSelectors:
         selector.connect(
             "currentNodeChanged(vtkMRMLNode*)", partial(self._onNodeChanged, channel.name)
         )
-        layout.addRow(f"{channel.name}:", selector)
+        label = self._labels[channel.name] = qt.QLabel(f"{channel.name}:")
+        layout.addRow(label, selector)
         return selector
 
     def _onNodeChanged(self, name: str, *ignored) -> None:

@@ -18,6 +18,7 @@ from FactorizerSegmentationLib.events import Event
 from FactorizerSegmentationLib.panels.box_controls import BoxControls
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
 from FactorizerSegmentationLib.panels.durations import describeModel
+from FactorizerSegmentationLib.panels.input_checks import InputChecks
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.parameters import (
@@ -61,6 +62,9 @@ class InputsPanel(Panel):
         self._models: list[ModelDescription] = []
         self._shownModel: ModelDescription | None = None
         self.channels = ChannelSelectors(self.ui.channelsWidget.layout(), self._onVolumeChosen)
+        self.checks = InputChecks(
+            logic, self.channels, self.ui.checkLabel, self._checkedSettings, logic.notify
+        )
         self.box = BoxControls(self.ui, logic.notify, self._boxPlace)
         self._fillDevices([("auto", _("Automatic")), ("cpu", _("Processor (CPU)"))])
         self.ui.pythonLineEdit.text = slicer.util.settingsValue(PYTHON_SETTING, "")
@@ -107,7 +111,7 @@ class InputsPanel(Panel):
             return _("No model is installed; install one under Models, below.")
         if self._logic.busy:
             return _("Wait until the running computation has ended.")
-        return self._choiceProblem()
+        return self._choiceProblem() or self.checks.problem()
 
     def startText(self) -> tuple[str, str]:
         """What a button that segments says, and its tooltip."""
@@ -135,6 +139,8 @@ class InputsPanel(Panel):
         for widget in (self.ui.modelComboBox, self.ui.scansBox, self.ui.advancedButton):
             widget.enabled = idle
         self.box.setEnabled(idle)
+        if self._parameters is not None:
+            self.checks.lookAgain()
 
     def fillEmptyChannels(self) -> None:
         """Choose volumes by their names for the channels that have none."""
@@ -170,6 +176,7 @@ class InputsPanel(Panel):
     def release(self) -> None:
         super().release()
         self._logic.helloed.disconnect(self.showDevices)
+        self.checks.release()
         self.channels.release()
         self.box.release()
 
@@ -213,6 +220,10 @@ class InputsPanel(Panel):
             if combo.findData(device) < 0:
                 combo.addItem(device, device)
             combo.currentIndex = combo.findData(device)
+
+    def _checkedSettings(self) -> RunSettings | None:
+        """What is looked at, as soon as every row has its scan."""
+        return self.settings() if self._parameters is not None else None
 
     def _choiceProblem(self) -> str:
         reference = next(iter(self.volumes()), None)

@@ -57,11 +57,8 @@ class LesionList(qt.QObject):
     @property
     def current(self) -> Lesion | None:
         """The chosen lesion, or that of the chosen part."""
-        items = self._tree.selectedItems()
-        if not items:
-            return None
-        top = items[0].parent() or items[0]
-        return self._lesions[self._tree.indexOfTopLevelItem(top)]
+        row = self._currentRow()
+        return self._lesions[row] if row is not None else None
 
     def fill(
         self,
@@ -97,12 +94,9 @@ class LesionList(qt.QObject):
 
     def selectNext(self) -> None:
         """Go on to the lesion below the chosen one, if there is one."""
-        items = self._tree.selectedItems()
-        if items:
-            top = items[0].parent() or items[0]
-            below = self._tree.topLevelItem(self._tree.indexOfTopLevelItem(top) + 1)
-            if below is not None:
-                self._tree.setCurrentItem(below)
+        row = self._currentRow()
+        if row is not None and row + 1 < len(self._lesions):
+            self._tree.setCurrentItem(self._tree.topLevelItem(row + 1))
 
     def release(self) -> None:
         """Stop listening, as before the tree is deleted."""
@@ -120,6 +114,12 @@ class LesionList(qt.QObject):
         else:
             event.accept()
         return True
+
+    def _currentRow(self) -> int | None:
+        for item in self._tree.selectedItems():
+            parent = item.parent()
+            return self._tree.indexOfTopLevelItem(item if parent is None else parent)
+        return None
 
     def _onKey(self, verdict: str) -> None:
         lesion = self.current

@@ -43,6 +43,9 @@ class ReviewPanel(Panel):
 
     def show(self) -> None:
         self.update()
+        lesion = self.lesions.current
+        if lesion is not None and self._own.lesionTable is not None and self._logic.inFront:
+            self._rulers.show(slicer.mrmlScene, lesion)
 
     def update(self) -> None:
         if self._parameters is None:
@@ -53,7 +56,7 @@ class ReviewPanel(Panel):
     def onNodesRemoved(self) -> None:
         """A result may have been deleted in the scene."""
         self._logic.history.forgetRemoved()
-        if self._own.lesionTable is None:
+        if self._parameters is None or self._own.lesionTable is None:
             self.leave()
 
     def leave(self) -> None:

@@ -22,6 +22,7 @@ from FactorizerSegmentationLib.scene.history import Step
 from FactorizerSegmentationLib.scene.tables import isBoxed, lesionsOf
 
 if TYPE_CHECKING:
+    from FactorizerSegmentationLib.scene.updates import Patch
     from FactorizerSegmentationLib.tasks.run import RunSettings
     from FactorizerSegmentationLib.tasks.segment import Segmented
 
@@ -84,7 +85,7 @@ class SegmentPanel(Panel):
         rememberDuration(settings, outcome.seconds)
         if self._parameters is not None:
             if outcome.patch is not None:
-                self._logic.history.add(self._updateStep(outcome))
+                self._logic.history.add(self._updateStep(outcome.patch, outcome))
             self._own.segmentation = outcome.segmentationNode
             self._own.lesionTable = outcome.lesionTableNode
             self.inputs.showDescription()
@@ -105,9 +106,9 @@ class SegmentPanel(Panel):
         if lesions and not isBoxed(self._own.lesionTable):
             layers.jumpSlices(slicer.mrmlScene, lesions[0].long_axis.middle)
 
-    def _updateStep(self, outcome: Segmented) -> Step:
+    def _updateStep(self, patch: Patch, outcome: Segmented) -> Step:
         """An update of a segmentation, which has another list of lesions before and after."""
-        own, patch = self._own, outcome.patch
+        own = self._own
         tableBefore, tableAfter = own.lesionTable, outcome.lesionTableNode
 
         def change(segment: Callable[[], None], tableNode) -> None:

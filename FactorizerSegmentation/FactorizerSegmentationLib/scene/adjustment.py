@@ -31,8 +31,11 @@ class Adjustment:
     """
 
     def __init__(self, segmentationNode) -> None:
+        thresholds = thresholdsOf(segmentationNode)
+        if thresholds is None:
+            raise ValueError("a segmentation without probability maps")
         self._node = segmentationNode
-        self.thresholds: Thresholds = thresholdsOf(segmentationNode)
+        self.thresholds: Thresholds = thresholds
         self._maps = ProbabilityMaps(mapsOf(segmentationNode), self.thresholds.regions)
         self._labelValues = [region.label for region in self.thresholds.regions]
         self._live = LiveLabels(segmentationNode, sorted(set(self._labelValues)))

@@ -94,7 +94,7 @@ def packed(mask: np.ndarray) -> str:
 def unpacked(text: str | None) -> np.ndarray | None:
     """The mask that `packed` made a text of; None for any other text."""
     try:
-        content = json.loads(text)
+        content = json.loads(text or "")
         mask = np.zeros(content["shape"], bool)
         part = mask[tuple(map(slice, content["low"], content["high"]))]
         bits = np.frombuffer(zlib.decompress(base64.b64decode(content["bits"])), np.uint8)

@@ -13,6 +13,7 @@ import slicer
 from factorizer_engine.protocol.messages import Message, ProtocolError
 from factorizer_engine.protocol.models import Region
 from factorizer_engine.protocol.painting import FULL_LEVEL, region_masks
+from factorizer_engine.protocol.triples import triple
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, Place, createVolume
 
 MAP_ROLE = "FactorizerSegmentation.Probability."
@@ -46,10 +47,9 @@ def createMap(segmentationNode, region: Region, levels: np.ndarray, place: Place
     It is not saved with the scene, see `keepMaps`.
     """
     scene = segmentationNode.GetScene()
-    node = createVolume(scene, levels, place, f"{segmentationNode.GetName()} {region.name}")
+    name = f"{segmentationNode.GetName()} {region.name}"
+    node = createVolume(scene, levels, place, name, hidden=True)
     node.SetAttribute(ROLE_ATTRIBUTE, "Probability")
-    node.SetHideFromEditors(True)
-    node.SetSaveWithScene(False)
     segmentationNode.SetNodeReferenceID(MAP_ROLE + region.name, node.GetID())
     return node
 
@@ -130,15 +130,13 @@ class ProbabilityMaps:
 
 def _commonBox(masks: Sequence[np.ndarray]) -> tuple[slice, slice, slice]:
     """The smallest box around all that is true; of one voxel if nothing is."""
-    mask = masks[0]
-    for other in masks[1:]:
-        mask = mask | other
-    plane = mask.any(axis=0)
+    mask: np.ndarray = np.any(masks, axis=0)
+    plane = np.asarray(mask.any(axis=0))
     lines = (mask.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))
-    first, second, third = (np.flatnonzero(line) for line in lines)
-    if not len(first):
-        return (slice(0, 1),) * 3
-    return tuple(slice(int(line[0]), int(line[-1]) + 1) for line in (first, second, third))
+    used = [np.flatnonzero(line) for line in lines]
+    if not len(used[0]):
+        return slice(0, 1), slice(0, 1), slice(0, 1)
+    return triple(slice(int(line[0]), int(line[-1]) + 1) for line in used)
 
 
 def _smallMasses(mask: np.ndarray, fewest: float) -> np.ndarray:

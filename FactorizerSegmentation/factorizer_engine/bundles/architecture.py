@@ -15,7 +15,7 @@ from factorizer_engine.bundles.published.legacy import convert_legacy_state
 from factorizer_engine.bundles.reading.expressions import CLASS_NAMES, class_name
 from factorizer_engine.bundles.reading.weights import part_of_network, read_checkpoint
 from factorizer_engine.bundles.settings import NetworkSpec
-from factorizer_engine.protocol.errors import BadModelError
+from factorizer_engine.protocol.errors import BadModelError, EngineError
 
 FACTORIZER = "Factorizer"
 MONAI_NETWORKS = frozenset({"SegResNet", "DynUNet"})
@@ -37,12 +37,14 @@ def build_network(spec: NetworkSpec) -> nn.Module:
     """
     target = _network_class(spec.target)
     arguments = dict(spec.arguments)
-    if target is networks.Factorizer:
-        for name in CLASS_ARGUMENTS & arguments.keys():
-            arguments[name] = _component(arguments[name])
     try:
+        if target is networks.Factorizer:
+            for name in CLASS_ARGUMENTS & arguments.keys():
+                arguments[name] = _component(arguments[name])
         return target(**arguments)
-    except (TypeError, ValueError, RuntimeError, AttributeError, ZeroDivisionError) as error:
+    except (MemoryError, EngineError):
+        raise
+    except Exception as error:  # settings out of a file can provoke any error
         raise BadModelError(
             f"The network {spec.target} cannot be built with the model's settings: "
             f"{_first_sentence(error)}.",

@@ -30,7 +30,7 @@ from factorizer_engine.protocol.description import SECTION
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.files import written_folder
 from factorizer_engine.protocol.messages import plain
-from factorizer_engine.protocol.names import model_name_problem
+from factorizer_engine.protocol.names import slug
 
 _SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
@@ -103,8 +103,11 @@ def check_target(path: Path, name: str, overwrite: bool) -> None:
     Raises:
         BadInputError: If the name is none for a model, or something is there that has to stay.
     """
-    if problem := model_name_problem(name):
-        raise BadInputError(f"The model's name '{name}' {problem}.")
+    if slug(name) != name:
+        raise BadInputError(
+            f"The model's name '{name}' may only hold lower-case letters, digits and hyphens, such "
+            f"as '{slug(name)}'."
+        )
     if path.is_file():
         raise BadInputError(f"{path} is a file; choose the name of a new folder.")
     if not path.exists() or not any(path.iterdir()):

@@ -14,6 +14,7 @@ import typer
 
 from factorizer_engine import __version__
 from factorizer_engine.cli.bench import PASSED_ON, bench
+from factorizer_engine.cli.check import check
 from factorizer_engine.cli.components import components
 from factorizer_engine.cli.evaluation import evaluate
 from factorizer_engine.cli.inspect import inspect
@@ -36,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(segment)
+app.command()(check)
 app.command()(components)
 app.add_typer(models, name="models")
 app.command()(inspect)

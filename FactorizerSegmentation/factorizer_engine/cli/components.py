@@ -32,6 +32,7 @@ def components(
     box: options.Bounds = None,
     quick: options.Quick = False,
     overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -44,6 +45,7 @@ def components(
     ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, count * scan.array.size * BYTES_PER_VOXEL)
+        session.check(channel, applied, strict)
         result = session.run(COMPONENTS, channel, applied, count=count, region=region)
         record = session.record("components", channel, applied)
         with results_written_at_once(folder, overwrite) as unfinished:

@@ -102,6 +102,12 @@ Quick = Annotated[
         "little from those of the whole scan.",
     ),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Refuse scans that look wrong, instead of saying so and going on."
+    ),
+]
 Compile = Annotated[
     bool,
     typer.Option(

@@ -13,12 +13,14 @@ from factorizer_engine.cli.early_checks import check_files, check_names, check_o
 from factorizer_engine.cli.records import RunRecord
 from factorizer_engine.cli.terminal import TERMINAL
 from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.checks import AMBER, RED, of_severity
 from factorizer_engine.protocol.conversation import Result
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.models import Channel, ModelDescription
 from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
 from factorizer_engine.protocol.subsets import accepts_fewer, enumerated, subset_of
+from factorizer_engine.protocol.tasks.check import CHECK
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsParams
 from factorizer_engine.protocol.tasks.task import Task
@@ -80,6 +82,27 @@ class Session:
         study = Study(self.files, reference)
         params = task.params(self.choice, study, str(self.folder), options, **particular)
         return self.engine.request(task, params, on_progress)
+
+    def check(self, reference: str, options: RunOptions, strict: bool = False) -> None:
+        """Say what looks wrong about the scans before anything is computed.
+
+        Args:
+            reference: Channel on whose grid the result is to be given.
+            options: How the model is to be applied.
+            strict: Refuse what is only doubtful, too.
+
+        Raises:
+            BadInputError: If the scans cannot be used, or with `strict` if they are doubtful.
+        """
+        findings = self.run(CHECK, reference, options).findings
+        refused = of_severity(findings, RED)
+        doubtful = of_severity(findings, AMBER)
+        for finding in doubtful if not (refused or strict) else ():
+            TERMINAL.warn(finding.sentence)
+        if refused:
+            raise BadInputError(" ".join(finding.sentence for finding in refused))
+        if strict and doubtful:
+            raise BadInputError(" ".join(finding.sentence for finding in doubtful))
 
     def reference(self, name: str | None) -> tuple[str, Scan]:
         """The channel called `name` (the first that is given if None) and its scan.

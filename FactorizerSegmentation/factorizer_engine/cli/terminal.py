@@ -46,6 +46,11 @@ class Terminal:
         if self.verbose and text:
             self._errors().print(Text(text, style="dim"), soft_wrap=True)
 
+    def warn(self, sentence: str) -> None:
+        """Print what the user has to know, unless they asked for quiet."""
+        if not self.quiet:
+            self._errors().print(Text(f"Note: {sentence}"), soft_wrap=True)
+
     def complain(self, error: EngineError) -> int:
         """Print the error's sentence, and its details if asked for; returns the exit code."""
         self._errors().print(Text(f"factorizer: {error}"), soft_wrap=True)
@@ -110,8 +115,12 @@ def make_table(title: str, *columns: str) -> Table:
     """
     table = Table(title=title or None, title_justify="left")
     for number, column in enumerate(columns):
-        justify = "right" if column.endswith((")", "#")) else "left"
-        table.add_column(column.removesuffix("#").strip(), justify=justify, no_wrap=number == 0)
+        numeric = column.endswith((")", "#"))
+        table.add_column(
+            column.removesuffix("#").strip(),
+            justify="right" if numeric else "left",
+            no_wrap=number == 0,
+        )
     return table
 
 

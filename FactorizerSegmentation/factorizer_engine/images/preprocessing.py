@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from factorizer_engine.images.geometry import Grid, common_part
+from factorizer_engine.images.intensities import mended
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
@@ -54,7 +55,9 @@ class Prepared:
 class Preprocessor:
     """Brings scans into a model's space, and probabilities back.
 
-    In this order: every channel is resampled onto the reference grid in physical space; axes are
+    In this order: a background that is not zero becomes zero, and single voxels far beyond all
+    others are clipped where a model counts nonzero voxels only (see `images.intensities`); every
+    channel is resampled onto the reference grid in physical space; axes are
     permuted and flipped to the model's orientation (a sheared grid is straightened); the volume is
     cropped to the foreground, where any channel is nonzero, plus a margin; every channel is
     normalised; and the voxels are resampled to the model's spacing, smoothed first along axes that
@@ -82,10 +85,11 @@ class Preprocessor:
         """
         settings = self.preprocessing
         grid = reference.grid.oriented(settings.orientation).straightened()
+        given = {index: scan for index, scan in enumerate(scans) if scan is not None}
+        if settings.normalization == "zscore_nonzero":  # others do not tell background from image
+            given = {index: mended(scan) for index, scan in given.items()}
         channels = {
-            index: resample(scan, grid, antialias=True).array
-            for index, scan in enumerate(scans)
-            if scan is not None
+            index: resample(scan, grid, antialias=True).array for index, scan in given.items()
         }
         box = foreground_box(list(channels.values()), settings.crop_margin)
         if box is None:
@@ -101,7 +105,7 @@ class Preprocessor:
             array[index] = resample(Scan(volume, cropped), target, antialias=True).array
             if not np.isfinite(array[index].sum(dtype=np.float64)):
                 raise BadInputError(
-                    f"{scans[index].name or 'A scan'} holds numbers too large to compute with; "
+                    f"{given[index].name or 'A scan'} holds numbers too large to compute with; "
                     "export it again, in units of 0 to some thousands."
                 )
         return Prepared(array, target, reference.grid, cropped)

@@ -12,10 +12,12 @@ from factorizer_engine.factorization import NMF, MatrixFactorization, SWMatriciz
 from factorizer_engine.networks.blocks import FactMixer, FactorizerStage, Reshape
 from factorizer_engine.networks.layers import (
     LayerNorm,
+    Linear,
     NeighborhoodConvolution,
     PatchConvolution,
     TransposedPatchConvolution,
 )
+from factorizer_engine.networks.parts import is_plain
 from factorizer_engine.networks.position import PositionalEmbedding
 
 
@@ -52,6 +54,9 @@ class DecoderStage(nn.Module):
 
     def merge(self, x: Tensor, skip: Tensor) -> Tensor:
         """What goes into the blocks."""
+        adapter = self.block.adapter
+        if type(adapter) is Linear and is_plain(x):
+            return self.upsample.join(skip, x, adapter)
         return self.block.join(skip, self.upsample(x))
 
 

@@ -45,9 +45,9 @@ def mixed_cases(
     shared = any(count > 1 for count in Counter(titles.values()).values())
     stripped = {n: tuple(w for w in t if not _SHORT.fullmatch(w)) for n, t in titles.items()}
     numbered = all(re.search(r"\d", "".join(title)) for title in stripped.values())
-    told = titles if shared else stripped if numbered else {}
-    for first, second in combinations(told, 2):
-        if told[first] != told[second]:
+    compared = titles if shared else stripped if numbered else {}
+    for first, second in combinations(compared, 2):
+        if compared[first] != compared[second]:
             return first, second, "patients or dates"
     return None
 

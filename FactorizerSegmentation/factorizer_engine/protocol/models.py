@@ -74,6 +74,26 @@ class Subset(Message):
 
 
 @dataclass(frozen=True)
+class Expectations(Message):
+    """What scans a model was made for, so that others can be told apart before a run.
+
+    Attributes:
+        modality: As in DICOM, such as "MR"; "" leaves it open.
+        anatomy: Such as "brain"; "" leaves it open.
+        skull: "stripped" or "present" for heads; "" if both will do.
+    """
+
+    modality: str = ""
+    anatomy: str = ""
+    skull: str = ""
+
+    @property
+    def brain_mr(self) -> bool:
+        """Whether what is known of MR scans of the brain holds."""
+        return self.modality == "MR" and self.anatomy == "brain"
+
+
+@dataclass(frozen=True)
 class ModelDescription(Message):
     """A model, as everybody speaks of it: panel, command line, engine, card and report.
 
@@ -89,6 +109,7 @@ class ModelDescription(Message):
         path: Its folder.
         expected_seconds: Kind of device ("cpu", "cuda", "mps") to typical seconds for one case.
         devices: Kinds of device on which the model is a good choice; empty means all.
+        expects: What scans it was made for.
         notes: What had to be assumed because the model's files do not say it.
         card: The model card, Markdown.
         subsets: Parts of the channels that are told of, all channels included; a model without any
@@ -106,6 +127,7 @@ class ModelDescription(Message):
     path: Path = Path()
     expected_seconds: dict[str, float] = field(default_factory=dict)
     devices: tuple[str, ...] = ()
+    expects: Expectations = Expectations()
     notes: tuple[str, ...] = ()
     card: str = ""
     subsets: tuple[Subset, ...] = ()

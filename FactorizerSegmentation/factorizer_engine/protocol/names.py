@@ -34,13 +34,12 @@ def slug(text: str) -> str:
 def model_name_problem(name: str) -> str:
     """Why `name` cannot be that of a model, as the end of a sentence; "" if it can.
 
-    Folders are called like the models in them, and commands tell names from paths.
+    Folders are called like the models in them. Models that are written here have stricter names,
+    see `slug`.
     """
-    if slug(name) == name:
+    if is_portable(name) and name == name.strip() and len(name) <= _LONGEST_MODEL_NAME:
         return ""
-    if not is_portable(name) and slug(name) == f"{name}-model":
-        return "is that of a device on Windows"
     return (
-        f"must be 1 to {_LONGEST_MODEL_NAME} lower-case letters, digits and hyphens, such as "
-        f"'{slug(name)}'"
+        f"is not one that every system can keep; give it 1 to {_LONGEST_MODEL_NAME} lower-case "
+        f"letters, digits and hyphens, such as '{slug(name)}'"
     )

@@ -33,7 +33,8 @@ def test_a_folder_without_a_scan_is_enough(cli, scans, frugal, tmp_path):
 
 
 def test_scans_that_are_not_enough_are_refused_before_they_are_read(cli, frugal, tmp_path):
-    given = ["--input", "FLAIR=nowhere.nii"]
+    (tmp_path / "flair.nii").write_bytes(b"no scan")
+    given = ["--input", f"FLAIR={tmp_path / 'flair.nii'}"]
     outcome = cli("segment", "--model", frugal, *given, "-o", tmp_path / "out")
     assert outcome.code == 2
     assert outcome.sentence == (

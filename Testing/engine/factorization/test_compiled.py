@@ -12,6 +12,7 @@ import torch
 from engine import reference
 from factorizer_engine.bundles.published.presets import PRESETS
 from factorizer_engine.factorization import Matricize, SWMatricize
+from factorizer_engine.factorization import threads as parts_in_threads
 from factorizer_engine.factorization.compiled import Expansion, failure, find_factors, trust
 from factorizer_engine.factorization.compiled import factors as compiled_factors
 from factorizer_engine.factorization.mixing import mix_in_blocks
@@ -84,7 +85,7 @@ def test_other_axes_shifts_and_windows_are_the_same_as_with_torch(size, reshape,
 
 
 def test_parts_of_a_map_in_threads_are_the_same(monkeypatch):
-    monkeypatch.setattr(compiled_factors, "_PART_VALUES", 1000)
+    monkeypatch.setattr(parts_in_threads, "LARGEST_PART", 1000)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
@@ -183,13 +184,13 @@ def test_a_kernel_that_fails_is_not_used(block, monkeypatch, caplog):
     assert "second line" not in caplog.text
 
 
-@pytest.mark.parametrize("name", ["factors_kernel", "expand"])
+@pytest.mark.parametrize("name", ["factors_kernel", "normalise", "expand"])
 def test_a_kernel_that_fails_later_is_not_used_any_more(name, block, monkeypatch, caplog):
-    monkeypatch.setattr(compiled_factors, "_PART_VALUES", 100)
+    monkeypatch.setattr(parts_in_threads, "LARGEST_PART", 100)
     with torch.no_grad():
         block(torch.randn(1, 8, 8, 8))  # compared, and found right
     kernels, calls = compiled_factors.kernels(), []
-    right = kernels.expand
+    right = getattr(kernels, name)
 
     def fail(*arguments):
         calls.append(arguments)

@@ -53,7 +53,8 @@ def test_without_its_first_scan_the_result_lies_on_the_next(segmenter, without_f
 def test_only_what_can_be_seen_is_painted_and_listed(without_flair):
     assert without_flair.probabilities.shape[0] == 1
     assert set(np.unique(without_flair.labelmap.array)) == {0, 1}
-    assert {lesion.name for lesion in without_flair.lesions} == {"Tumour core"}
+    parts = {part.name for lesion in without_flair.lesions for part in lesion.parts}
+    assert parts == {"Tumour core"}
     assert "Left out: FLAIR. Mean Dice on 7 unseen cases: tumour core 0.70" in without_flair.note
     assert "Enhancing tumour and whole tumour cannot be seen with T1" in without_flair.note
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from engine import reference
-from factorizer_engine.factorization import SWMatricize, mixing
+from factorizer_engine.factorization import SWMatricize, mixing, threads
 from factorizer_engine.networks import Factorizer, layers
 
 TOKENS, WEIGHT, BIAS = (40, 6), (10, 6), (10,)
@@ -52,7 +52,7 @@ def _network(size: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Facto
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("size", [(24, 16), (8, 16, 24)])
 def test_a_network_gives_the_same_with_and_without_gradients(size, dtype, training, monkeypatch):
-    monkeypatch.setattr(layers, "_CPU_PART", 1000)  # several parts, the last one smaller
+    monkeypatch.setattr(threads, "LARGEST_PART", 1000)  # several parts, the last one smaller
     monkeypatch.setattr(mixing, "_BLOCK_VALUES", 1000)
     network = _network(size, dtype).train(training)
     x = torch.randn(2, 2, *size, dtype=dtype)

@@ -28,6 +28,6 @@ def test_a_slug_is_a_name_of_a_model(text):
     assert model_name_problem(slug(text)) == ""
 
 
-@pytest.mark.parametrize("name", ["", "Glioma", "a_b", "con", 65 * "x", "-a"])
+@pytest.mark.parametrize("name", ["", "..", " a", "a/b", "con", 65 * "x"])
 def test_other_names_are_refused_with_the_reason(name):
     assert model_name_problem(name)

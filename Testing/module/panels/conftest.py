@@ -17,7 +17,13 @@ def add_model(tmp_path, monkeypatch):
     monkeypatch.setenv("FACTORIZER_MODELS", str(models))
 
     def add(
-        name, channels=NAMES, regions=("ET", "WT"), seconds=None, labels=(), subsets=()
+        name,
+        channels=NAMES,
+        regions=("ET", "WT"),
+        seconds=None,
+        labels=(),
+        subsets=(),
+        expects=None,
     ) -> None:
         section = {
             "name": name,
@@ -31,6 +37,7 @@ def add_model(tmp_path, monkeypatch):
             "labels": list(labels),
             "subsets": list(subsets),
             "expected_seconds": {"cpu": seconds} if seconds else {},
+            "expects": expects or {},
         }
         metadata = {"version": "1", "description": "For tests.", "factorizer": section}
         configs = models / name / "configs"

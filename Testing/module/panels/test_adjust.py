@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 import slicer
@@ -196,6 +198,16 @@ def test_without_its_maps_or_its_scan_a_result_has_no_sliders(
     assert not widget.reviewPanel.ui.undoButton.enabled
 
 
+def test_the_maps_go_with_their_segmentation(host, scene, adjust, result):
+    maps = mapsOf(result)
+
+    scene.RemoveNode(result)
+    host.process_events()
+
+    assert all(node.GetScene() is None for node in maps)
+    assert not adjust.ui.adjustBox.visible
+
+
 def test_the_scene_may_close_while_a_slider_moves(host, scene, adjust):
     adjust.ui.thresholdSlider.value = 60
 
@@ -225,3 +237,43 @@ def test_a_scene_file_that_says_nonsense_gives_no_sliders(host, widget, adjust, 
 
     assert thresholdsOf(result) is None
     assert not adjust.ui.adjustBox.visible
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_saved_scene_brings_sliders_verdicts_and_edits_back(
+    host, scene, widget, adjust, result, tmp_path, kept
+):
+    choose(adjust, "Core")
+    edit(result, CORE, (1, 2, 0), 0)
+    adjust.ui.thresholdSlider.value = 60
+    settle(host, adjust)
+    tree = widget.reviewPanel.ui.lesionsTree
+    tree.setCurrentItem(tree.topLevelItem(0))
+    widget.reviewPanel.ui.rejectButton.click()
+    adjust.ui.keepMapsCheckBox.checked = kept
+    before = voxels(result)
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"), None)
+
+    scene.Clear(False)
+    with zipfile.ZipFile(tmp_path / "scene.mrb") as archive:
+        archive.extractall(tmp_path)
+    (file,) = tmp_path.rglob("*.mrml")
+    scene.SetURL(str(file))
+    assert scene.Import()
+    host.process_events()
+
+    (node,) = segmentations(scene)
+    assert voxels(node) == before
+    assert slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode", scene) == []
+    assert adjust.ui.adjustBox.visible == kept
+    assert not tree.topLevelItem(0).checkState(0) == tree.topLevelItem(1).checkState(0)
+    tree.setCurrentItem(tree.topLevelItem(0))
+    widget.reviewPanel.ui.acceptButton.click()
+    assert voxels(node) == (8, 11)
+    if kept:
+        choose(adjust, "Core")
+        assert adjust.ui.thresholdSlider.value == 60
+        adjust.ui.thresholdSlider.value = 90
+        assert voxels(node) == (8, 0)
+        adjust.ui.thresholdSlider.value = 50
+        assert voxels(node) == (8, 11)

@@ -86,14 +86,16 @@ def test_clicking_moves_the_slices_and_draws_the_diameters_there(scene, review):
     assert "right, anterior" in review.ui.lesionLabel.text
 
 
-def test_there_are_two_rulers_whatever_was_clicked_and_none_after_leaving(scene, review):
+def test_there_are_two_rulers_whatever_was_clicked_and_none_while_away(scene, review):
     choose(review, 0)
     choose(review, 1)
     assert len(rulers(scene)) == 2
 
     current_widget().exit()
-
     assert rulers(scene) == []
+
+    current_widget().enter()
+    assert len(rulers(scene)) == 2
 
 
 def test_a_lesion_without_its_tick_leaves_the_segments_and_comes_back_with_it(review, result):

@@ -6,7 +6,12 @@ kernel does not give what torch gives on a small map, one line of the log says s
 takes torch's form from then on.
 """
 
-from factorizer_engine.factorization.compiled.factors import Expansion, Factors, find_factors
+from factorizer_engine.factorization.compiled.factors import (
+    Expansion,
+    Factors,
+    find_factors,
+    layer_norm,
+)
 from factorizer_engine.factorization.compiled.failure import KernelError
 from factorizer_engine.factorization.compiled.mixing import mix_rank_one_compiled
 from factorizer_engine.factorization.compiled.trust import (
@@ -23,6 +28,7 @@ __all__ = [
     "find_factors",
     "is_available",
     "is_waiting",
+    "layer_norm",
     "mix_rank_one_compiled",
     "mixes",
     "prepare",

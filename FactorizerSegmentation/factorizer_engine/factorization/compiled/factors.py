@@ -14,10 +14,9 @@ from torch import Tensor
 
 from factorizer_engine.factorization.compiled.failure import guarded
 from factorizer_engine.factorization.matricize import Matricize
-from factorizer_engine.factorization.threads import run_in_threads
+from factorizer_engine.factorization.threads import part_values, run_in_threads
 
 _RANGES_A_THREAD = 4  # so that threads end at about the same time
-_PART_VALUES = 2**18  # of a part of a map, which stays in a core's cache
 
 
 def kernels() -> ModuleType:
@@ -130,7 +129,7 @@ class Expansion:
     def parts(self) -> list[range]:
         """Lines of voxels, in parts that stay in a core's cache."""
         batch, *size, channels = self._maps.shape
-        lines = max(1, _PART_VALUES // (size[2] * channels))
+        lines = max(1, part_values(self._maps.size) // (size[2] * channels))
         return _split(batch * size[0] * size[1], lines)
 
     def voxels(self, lines: range) -> slice:
@@ -150,6 +149,19 @@ class Expansion:
             kernels().expand(self._maps, lines.start, lines.stop, *self._arguments, y, normed)
         result = torch.from_numpy(y), torch.from_numpy(normed)
         return result[0].view(-1, channels), result[1].view(-1, channels)
+
+
+def layer_norm(x: Tensor, norm: torch.nn.LayerNorm) -> Tensor:
+    """The layer norm of rows (N, C), float32 on the CPU.
+
+    Raises:
+        KernelError: If the kernel fails.
+    """
+    result = torch.empty(x.shape)
+    weights = norm.weight.detach().numpy(), norm.bias.detach().numpy(), np.float32(norm.eps)
+    with guarded():
+        kernels().normalise(x.contiguous().numpy(), *weights, result.numpy())
+    return result
 
 
 def _tokens(x: Tensor) -> np.ndarray:

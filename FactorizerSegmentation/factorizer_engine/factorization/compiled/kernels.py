@@ -247,6 +247,61 @@ def factors_kernel(d: int, patch: tuple[int, int, int]) -> Any:
     return factors
 
 
+@numba.njit(inline="always")
+def _add_window(total, activity, vector):
+    """total (n, C) += activity (n, heads) times vector (heads, C), four of each at once."""
+    voxels, heads = activity.shape
+    channels = total.shape[1]
+    fours, head_fours = voxels - voxels % 4, heads - heads % 4
+    for k in range(0, fours, 4):
+        t0, t1, t2, t3 = total[k], total[k + 1], total[k + 2], total[k + 3]
+        a0, a1, a2, a3 = activity[k], activity[k + 1], activity[k + 2], activity[k + 3]
+        for h in range(0, head_fours, 4):
+            v0, v1, v2, v3 = vector[h], vector[h + 1], vector[h + 2], vector[h + 3]
+            a00, a01, a02, a03 = a0[h], a0[h + 1], a0[h + 2], a0[h + 3]
+            a10, a11, a12, a13 = a1[h], a1[h + 1], a1[h + 2], a1[h + 3]
+            a20, a21, a22, a23 = a2[h], a2[h + 1], a2[h + 2], a2[h + 3]
+            a30, a31, a32, a33 = a3[h], a3[h + 1], a3[h + 2], a3[h + 3]
+            for c in range(channels):
+                t0[c] += a00 * v0[c] + a01 * v1[c] + a02 * v2[c] + a03 * v3[c]
+                t1[c] += a10 * v0[c] + a11 * v1[c] + a12 * v2[c] + a13 * v3[c]
+                t2[c] += a20 * v0[c] + a21 * v1[c] + a22 * v2[c] + a23 * v3[c]
+                t3[c] += a30 * v0[c] + a31 * v1[c] + a32 * v2[c] + a33 * v3[c]
+        for h in range(head_fours, heads):
+            v0 = vector[h]
+            for c in range(channels):
+                t0[c] += a0[h] * v0[c]
+                t1[c] += a1[h] * v0[c]
+                t2[c] += a2[h] * v0[c]
+                t3[c] += a3[h] * v0[c]
+    for k in range(fours, voxels):
+        for h in range(heads):
+            for c in range(channels):
+                total[k, c] += activity[k, h] * vector[h, c]
+
+
+@numba.njit(inline="always")
+def _layer_norm(x, gain, offset, eps, result):
+    """The layer norm of one voxel's channels."""
+    channels = len(x)
+    mean, square = _ZERO, _ZERO
+    for c in range(channels):
+        mean += x[c]
+    mean /= np.float32(channels)
+    for c in range(channels):
+        square += (x[c] - mean) * (x[c] - mean)
+    scale = _ONE / np.sqrt(square / np.float32(channels) + eps)
+    for c in range(channels):
+        result[c] = (x[c] - mean) * scale * gain[c] + offset[c]
+
+
+@compiled
+def normalise(x, gain, offset, eps, result):
+    """The layer norm of every row of x (N, C), with weight and bias (C,) and a float32 guard."""
+    for k in range(len(x)):
+        _layer_norm(x[k], gain, offset, eps, result[k])
+
+
 @compiled
 def expand(x, first, stop, patch, shifts, projected, v, bias, gain, offset, eps, y, normed):
     """The sum of a map and of the linear map of what was mixed, and its layer norm.
@@ -270,44 +325,23 @@ def expand(x, first, stop, patch, shifts, projected, v, bias, gain, offset, eps,
         normed: Its layer norm to write, of the same shape.
     """
     _, size0, size1, size2, channels = x.shape
-    grids, heads = v.shape[0], v.shape[5]
     n0, n1, n2 = patch
     for number in range(first, stop):
         batch = number // (size0 * size1)
         i, j = number // size1 % size0, number % size1
+        line, total, result = x[batch, i, j], y[number - first], normed[number - first]
         for k in range(size2):
-            total, result = y[number - first, k], normed[number - first, k]
             for c in range(channels):
-                total[c] = x[batch, i, j, k, c] + bias[c]
-            for g in range(grids):
-                w0 = (i + shifts[g, 0]) % size0 // n0
-                w1 = (j + shifts[g, 1]) % size1 // n1
-                w2 = (k + shifts[g, 2]) % size2 // n2
-                vector, activity = projected[g, batch, w0, w1, w2], v[g, batch, i, j, k]
-                fours = heads - heads % 4
-                for h in range(0, fours, 4):
-                    a0, a1, a2, a3 = (
-                        activity[h],
-                        activity[h + 1],
-                        activity[h + 2],
-                        activity[h + 3],
-                    )
-                    for c in range(channels):
-                        total[c] += (
-                            a0 * vector[h, c]
-                            + a1 * vector[h + 1, c]
-                            + a2 * vector[h + 2, c]
-                            + a3 * vector[h + 3, c]
-                        )
-                for h in range(fours, heads):
-                    for c in range(channels):
-                        total[c] += activity[h] * vector[h, c]
-            mean, square = _ZERO, _ZERO
-            for c in range(channels):
-                mean += total[c]
-            mean /= np.float32(channels)
-            for c in range(channels):
-                square += (total[c] - mean) * (total[c] - mean)
-            scale = _ONE / np.sqrt(square / np.float32(channels) + eps)
-            for c in range(channels):
-                result[c] = (total[c] - mean) * scale * gain[c] + offset[c]
+                total[k, c] = line[k, c] + bias[c]
+        for g in range(len(v)):
+            w0 = (i + shifts[g, 0]) % size0 // n0
+            w1 = (j + shifts[g, 1]) % size1 // n1
+            k = 0
+            while k < size2:
+                place = (k + shifts[g, 2]) % size2
+                end = min(k + n2 - place % n2, size2)
+                vector = projected[g, batch, w0, w1, place // n2]
+                _add_window(total[k:end], v[g, batch, i, j, k:end], vector)
+                k = end
+        for k in range(size2):
+            _layer_norm(total[k], gain, offset, eps, result[k])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from factorizer_engine.factorization.compiled import failure
-from factorizer_engine.factorization.compiled.factors import Expansion, find_factors
+from factorizer_engine.factorization.compiled.factors import Expansion, find_factors, layer_norm
 from factorizer_engine.factorization.compiled.factors import kernels as load_kernels
 from factorizer_engine.factorization.compiled.mixing import mix_rank_one_compiled
 from factorizer_engine.factorization.matricize import Matricize, SWMatricize
@@ -133,7 +133,9 @@ def _factors_agree(
         y = tokens.movedim(1, -1).reshape(-1, channels) + mixed @ weight.T + bias
         expansion = Expansion(tokens, factors, weight, bias, norm)
         found = [torch.cat(t) for t in zip(*map(expansion, expansion.parts), strict=True)]
-        return all(_near(*pair) for pair in zip(found, (y, norm(y)), strict=True))
+        found.append(layer_norm(y, norm))
+        expected = y, norm(y), norm(y)
+        return all(_near(*pair) for pair in zip(found, expected, strict=True))
 
 
 def _layer_agrees(

@@ -48,6 +48,13 @@ def test_files_that_only_begin_like_dicom_are_passed_over(tmp_path, oblique_scan
     np.testing.assert_array_equal(read_scan(tmp_path).array, oblique_scan.array)
 
 
+def test_an_element_of_unknown_kind_is_a_damaged_file(tmp_path, oblique_scan, write_dicom, refused):
+    write_dicom(tmp_path, oblique_scan)
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"\x08\x00\x60\x00CS", b"\x08\x00\x60\x00C\xf0"))
+    assert "damaged DICOM file" in refused(read_scan, tmp_path)
+
+
 def test_geometry_agrees_with_itks_own_series_reader(tmp_path, oblique_scan, write_dicom):
     write_dicom(tmp_path, oblique_scan)
     reader = sitk.ImageSeriesReader()

@@ -162,6 +162,8 @@ def read_header(path: Path) -> Header | None:
         with path.open("rb") as file:
             data = read_elements(file, stop_before_pixels=True, specific_tags=_TAGS)
             rest = path.stat().st_size - file.tell()
+        for _ in data:  # pydicom decodes values when they are looked at, and fails then
+            pass
         if not data.get("Rows") or not data.get("Columns"):
             if _should_hold_image(data):
                 raise EOFError("the header ends before the size of the image")
@@ -171,7 +173,7 @@ def read_header(path: Path) -> Header | None:
         return None
     except PermissionError:
         raise
-    except Exception as error:  # pydicom decodes late, and fails in many ways on broken values
+    except Exception as error:  # pydicom fails in many ways on broken values
         raise BadInputError(
             f"{path.name} is a damaged DICOM file; copy or export the series again.", repr(error)
         ) from error
