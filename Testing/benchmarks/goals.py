@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import cases, engine, layers
+from benchmarks import cases, engine, layers, training
 from benchmarks.contestants import DYNUNET, OURS, SWINUNETR, UNETR_BASE
 from benchmarks.measure import Row, ratio
 
@@ -109,6 +109,9 @@ def _accuracy_goals(rows: Sequence[Row]) -> Iterator[Goal]:
 
 def _case_goals(rows: Sequence[Row]) -> Iterator[Goal]:
     for row in rows:
+        if row.name == training.STEP:
+            over = row.ratios[training.TORCHS_STEP]
+            yield Goal("Training step: time over torch's operations", 0.5, over)
         if row.name == cases.REST:
             yield Goal("Whole case: part outside the network", 0.15, row.ratios[cases.TOTAL])
         if row.name == engine.FULL_STUDY and row.memory:

@@ -24,6 +24,7 @@ from benchmarks.measure import Row, Setting
 from benchmarks.profile import profile_window
 from benchmarks.report import Report
 from benchmarks.studies import measure_studies
+from benchmarks.training import measure_training
 from benchmarks.windows import measure_window
 from factorizer_engine import __version__
 from factorizer_engine.bundles.registry import resolve_model
@@ -74,6 +75,8 @@ def _measure(options: Namespace, windows: list[Window], setting: Setting) -> Ite
         yield from measure_layers(windows[-1], setting)
     if "levels" in options.part:
         yield from measure_levels(windows[-1], setting)
+    if "training" in options.part:
+        yield from measure_training(setting)
     if "case" in options.part:
         bundle = resolve_model(options.model, setting.device.type)
         segmenter = Segmenter(bundle, str(setting.device), options.precision)

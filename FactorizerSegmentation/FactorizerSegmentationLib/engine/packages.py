@@ -20,7 +20,6 @@ TORCH = "torch>=2.4"
 REQUIREMENTS = (
     "numpy>=1.26",
     "scipy>=1.11",
-    "numba>=0.60",
     "SimpleITK>=2.3",
     "pydicom>=2.4",
     "monai>=1.4",
@@ -32,6 +31,8 @@ REQUIREMENTS = (
     "psutil>=5.9",
     "requests>=2.28",
 )
+FASTER = ("numba>=0.60",)
+"""The engine runs without these, only more slowly."""
 SLICERS_OWN = ("numpy", "scipy", "SimpleITK", "pydicom", "requests", "packaging", "setuptools")
 
 
@@ -57,13 +58,14 @@ def ensurePackages(additional: Iterable[str] = ()) -> str:
     question = _(
         "The segmentation engine needs Python packages that are not installed yet: {names}. "
         "Download and install them now? This may take several minutes and up to 3 GB of disk."
-    ).format(names=", ".join(_name(requirement) for requirement in missing))
+    ).format(names=", ".join(map(_name, (*missing, *missingPackages(FASTER)))))
     if not slicer.util.confirmOkCancelDisplay(question, _("Install packages")):
         return _("Nothing was installed; the engine cannot run without its Python packages.")
     try:
         if TORCH in missing:
             _installTorch()
         _install([requirement for requirement in missing if requirement != TORCH])
+        _installFaster()
     except InstallationError as error:
         return str(error)
     except Exception:
@@ -91,6 +93,19 @@ def _installTorch() -> None:
     )
     if torch is None:
         raise InstallationError(_("PyTorch was not installed; the engine cannot run without it."))
+
+
+def _installFaster() -> None:
+    """Apart from the others, for numba does not take every numpy that Slicer may have."""
+    for requirement in missingPackages(FASTER):
+        try:
+            _install([requirement])
+        except Exception as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            logging.warning(
+                f"{_name(requirement)} could not be installed ({reason}); "
+                "the Factorizer engine works without it, but more slowly."
+            )
 
 
 def _install(requirements: list[str]) -> None:

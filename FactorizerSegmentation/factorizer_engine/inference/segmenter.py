@@ -27,6 +27,7 @@ from factorizer_engine.inference.device import (
     window_bytes,
     windows_at_once,
 )
+from factorizer_engine.inference.kernels import prepare_kernels
 from factorizer_engine.inference.postprocessing import paint_regions
 from factorizer_engine.inference.sliding_window import Ensemble, predict_windows, sigmoid_
 from factorizer_engine.inference.windows import Box, WindowPlan, plan_windows
@@ -153,6 +154,9 @@ class Segmenter:
                 chosen = _Chosen.of(options.box, prepared)
             if not all(network.ready for network in self._compiled):
                 monitor.report(COMPILING, _PREPARED)
+            prepare_kernels(
+                self.networks, self.device, self.dtype, monitor.span(_PREPARED, _PREPARED)
+            )
             model, outputs = reduced(whole, subset), _outputs(whole, subset)
             with _timed(timings, "segmenting"):
                 plan = plan_windows(prepared.array, settings, chosen.in_model, options.quick)

@@ -12,6 +12,7 @@ from factorizer_engine.factorization import NMF, Matricize, MatrixFactorization,
 from factorizer_engine.factorization.compiled import (
     Expansion,
     Factors,
+    KernelError,
     find_factors,
     is_available,
     layer_norm,
@@ -83,14 +84,18 @@ class FactMixer(nn.Module):
             and hasattr(self.factorize.init, "v0")
         )
 
+    @property
+    def drops(self) -> bool:
+        """Whether dropout is active, so that results depend on the order of random draws."""
+        return self.dropout.training and self.dropout.p > 0
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, *S) to (B, C, *S)."""
         return self.project(self.mix(self.in_proj(x)))
 
     def has_factors(self, x: Tensor) -> bool:
         """Whether all that follows `in_proj` can be computed from the factors of such a map."""
-        drops = self.dropout.training and self.dropout.p > 0
-        if self.component_filter is not None or drops or not self.has_fast_path:
+        if self.component_filter is not None or self.drops or not self.has_fast_path:
             return False
         return is_available(x, self.reshape)
 
@@ -157,12 +162,17 @@ class FactorizerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if {type(self.norm1), type(self.norm2)} == {LayerNorm} and self.fact.has_factors(x):
-            return self._by_factors(x)
+            try:
+                return self._by_factors(x)
+            except KernelError:
+                pass  # torch's form serves, here and from now on
         projected = by_parts(lambda part: self.fact.in_proj(self.norm1(part)), x)
         mixed = self.fact.mix(projected)
         del projected
         # A component filter may have turned the sample into a batch.
-        return by_parts(self._add, x.expand(len(mixed), *x.shape[1:]), mixed)
+        maps = x.expand(len(mixed), *x.shape[1:]), mixed
+        # Threads do not keep the order of parts, in which dropout would draw.
+        return self._add(*maps) if self.fact.drops else by_parts(self._add, *maps)
 
     def _by_factors(self, x: Tensor) -> Tensor:
         """What `forward` gives, without the mixed map."""

@@ -12,6 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from factorizer_engine.networks.gradients import (
+    differentiable_convolution,
+    differentiable_linear,
+)
 from factorizer_engine.networks.parts import by_parts, fill_by_parts, is_plain
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -45,7 +49,7 @@ def linear(
             return _ONEDNN_LINEAR(tokens, weight, bias, "gelu" if gelu else "none", [], "none")
         if not gelu:
             return _ONEDNN_LINEAR.binary(tokens, add.contiguous(), weight, bias, "add")
-    result = F.linear(tokens, weight, bias)
+    result = differentiable_linear(tokens, weight, bias)
     result = F.gelu(result) if gelu else result
     return result if add is None else result + add
 
@@ -122,8 +126,7 @@ class NeighborhoodConvolution(nn.Module):
             return channels_last(
                 _ONEDNN_CONVOLUTION(x, weight, None, padding, ones, ones, 1, "none", [], None)
             )
-        convolve = (F.conv1d, F.conv2d, F.conv3d)[dims - 1]
-        return channels_last(convolve(x, weight, padding="same"))
+        return channels_last(differentiable_convolution(x, weight))
 
 
 class LayerNorm(nn.Module):

@@ -30,7 +30,7 @@ def _cache_folder() -> Path:
     return user_cache_dir() / "factorizer-engine" / "numba"
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
+def compiled(function: Callable[..., Any]) -> Any:
     """`function` compiled at its first call, and kept for other processes where that is possible.
 
     Numba writes its files under other names and renames them, so that processes that compile at
@@ -48,8 +48,19 @@ def _compiled(function: Callable[..., Any]) -> Any:
 
 
 @numba.njit(inline="always")
-def _cut(x, batch, place, inside, channel, d, window):
-    """ReLU of one head of a window, its channels apart: window (d, P)."""
+def first_voxel(number, w2, grid, patch, offset, size):
+    """Batch entry and first voxel of window w2 of the row of windows `number`."""
+    place = (
+        (number // grid[1] % grid[0] * patch[0] + offset[0]) % size[0],
+        (number % grid[1] * patch[1] + offset[1]) % size[1],
+        (w2 * patch[2] + offset[2]) % size[2],
+    )
+    return number // (grid[0] * grid[1]), place
+
+
+@numba.njit(inline="always")
+def cut(x, batch, place, inside, channel, d, rectified, window):
+    """One head of a window, perhaps its ReLU, its channels apart: window (d, P)."""
     _, size0, size1, size2, _ = x.shape
     n0, n1, n2 = inside
     for i in range(n0):
@@ -61,19 +72,22 @@ def _cut(x, batch, place, inside, channel, d, window):
                 q = q - size2 if q >= size2 else q
                 for c in range(d):
                     value = row[q, channel + c]
-                    window[c, at + k] = _ZERO if value < _ZERO else value
+                    window[c, at + k] = _ZERO if rectified and value < _ZERO else value
 
 
 @numba.njit(inline="always")
-def _gram(x, d, columns, gram):
-    """x x^T of x (d, P), d a multiple of 4: 16 sums at once stay in registers."""
+def products(x, y, d, columns, lower, result):
+    """x y^T of x and y (d, P), or the blocks up to its diagonal; d a multiple of 4.
+
+    16 sums at once stay in registers.
+    """
     for i in range(0, d, 4):
-        for j in range(0, i + 4, 4):
+        for j in range(0, i + 4 if lower else d, 4):
             g00 = g01 = g02 = g03 = g10 = g11 = g12 = g13 = _ZERO
             g20 = g21 = g22 = g23 = g30 = g31 = g32 = g33 = _ZERO
             for p in range(columns):
                 a0, a1, a2, a3 = x[i, p], x[i + 1, p], x[i + 2, p], x[i + 3, p]
-                b0, b1, b2, b3 = x[j, p], x[j + 1, p], x[j + 2, p], x[j + 3, p]
+                b0, b1, b2, b3 = y[j, p], y[j + 1, p], y[j + 2, p], y[j + 3, p]
                 g00 += a0 * b0
                 g01 += a0 * b1
                 g02 += a0 * b2
@@ -90,51 +104,88 @@ def _gram(x, d, columns, gram):
                 g31 += a3 * b1
                 g32 += a3 * b2
                 g33 += a3 * b3
-            gram[i + 0, j + 0] = g00
-            gram[i + 0, j + 1] = g01
-            gram[i + 0, j + 2] = g02
-            gram[i + 0, j + 3] = g03
-            gram[i + 1, j + 0] = g10
-            gram[i + 1, j + 1] = g11
-            gram[i + 1, j + 2] = g12
-            gram[i + 1, j + 3] = g13
-            gram[i + 2, j + 0] = g20
-            gram[i + 2, j + 1] = g21
-            gram[i + 2, j + 2] = g22
-            gram[i + 2, j + 3] = g23
-            gram[i + 3, j + 0] = g30
-            gram[i + 3, j + 1] = g31
-            gram[i + 3, j + 2] = g32
-            gram[i + 3, j + 3] = g33
-    for i in range(d):
-        for j in range(i + 1, d):
-            gram[i, j] = gram[j, i]
+            result[i + 0, j + 0] = g00
+            result[i + 0, j + 1] = g01
+            result[i + 0, j + 2] = g02
+            result[i + 0, j + 3] = g03
+            result[i + 1, j + 0] = g10
+            result[i + 1, j + 1] = g11
+            result[i + 1, j + 2] = g12
+            result[i + 1, j + 3] = g13
+            result[i + 2, j + 0] = g20
+            result[i + 2, j + 1] = g21
+            result[i + 2, j + 2] = g22
+            result[i + 2, j + 3] = g23
+            result[i + 3, j + 0] = g30
+            result[i + 3, j + 1] = g31
+            result[i + 3, j + 2] = g32
+            result[i + 3, j + 3] = g33
 
 
 @numba.njit(inline="always")
-def _left_factor(gram, row_sum, start, u, gram_u, start_norm, columns, sweeps, eps):
-    """`rank_one.left_factor` of one matrix, into u (d,); returns u^T u + eps."""
-    d = len(u)
+def statistics(window, v0, d, columns, gram, row_sum, start):
+    """G = X X^T (d, d), s = X 1 and a = X v_0 (d,) of X (d, P)."""
+    products(window, window, d, columns, True, gram)
     for i in range(d):
-        u[i] = (start[i] + eps) / (start_norm + eps)
-    for _ in range(sweeps - 1):
-        c, norm, total = eps, _ZERO, _ZERO
-        for i in range(d):
-            product = _ZERO
-            for j in range(d):
-                product += gram[i, j] * u[j]
-            gram_u[i] = product
-        for i in range(d):
-            c += u[i] * u[i]
-            norm += u[i] * gram_u[i]
-            total += row_sum[i] * u[i]
-        norm = (norm + eps * total + eps * total + eps * eps * columns) / c / c
-        for i in range(d):
-            u[i] = ((gram_u[i] + eps * row_sum[i]) / c + eps) / (norm + eps)
-    c = eps
+        for j in range(i + 1, d):
+            gram[i, j] = gram[j, i]
     for i in range(d):
-        c += u[i] * u[i]
-    return c
+        total, product = _ZERO, _ZERO
+        for p in range(columns):
+            total += window[i, p]
+            product += window[i, p] * v0[p]
+        row_sum[i], start[i] = total, product
+
+
+@numba.njit(inline="always")
+def squared_norm(x, d):
+    """x^T x of x (d,)."""
+    total = _ZERO
+    for i in range(d):
+        total += x[i] * x[i]
+    return total
+
+
+@numba.njit(inline="always")
+def right_norm(gram, row_sum, u, d, columns, eps, gram_u):
+    """c = u^T u + eps and v^T v of the v that belongs to u; writes G u."""
+    norm, total = _ZERO, _ZERO
+    for i in range(d):
+        product = _ZERO
+        for j in range(d):
+            product += gram[i, j] * u[j]
+        gram_u[i] = product
+    c = squared_norm(u, d) + eps
+    for i in range(d):
+        norm += u[i] * gram_u[i]
+        total += row_sum[i] * u[i]
+    return c, (norm + eps * total + eps * total + eps * eps * columns) / c / c
+
+
+@numba.njit(inline="always")
+def left_factors(gram, row_sum, start, start_norm, d, columns, sweeps, eps, gram_u, history):
+    """`rank_one.left_factor` of one matrix: u_t of every sweep t, into history (sweeps, d)."""
+    for i in range(d):
+        history[0, i] = (start[i] + eps) / (start_norm + eps)
+    for t in range(1, sweeps):
+        c, norm = right_norm(gram, row_sum, history[t - 1], d, columns, eps, gram_u)
+        for i in range(d):
+            history[t, i] = ((gram_u[i] + eps * row_sum[i]) / c + eps) / (norm + eps)
+
+
+@numba.njit(inline="always")
+def right_factor(window, u, d, columns, eps, v):
+    """c v = X^T u + eps of X (d, P), d a multiple of 4, into v (P,)."""
+    v[:] = eps
+    for i in range(0, d, 4):
+        u0, u1, u2, u3 = u[i], u[i + 1], u[i + 2], u[i + 3]
+        for p in range(columns):
+            v[p] += (
+                window[i, p] * u0
+                + window[i + 1, p] * u1
+                + window[i + 2, p] * u2
+                + window[i + 3, p] * u3
+            )
 
 
 @lru_cache
@@ -143,7 +194,7 @@ def factors_kernel(d: int, patch: tuple[int, int, int]) -> Any:
     n0, n1, n2 = patch
     columns = n0 * n1 * n2
 
-    @_compiled
+    @compiled
     def factors(x, first, stop, offset, v0, sweeps, eps, weight, u, v):
         """The factors of rank 1 of ReLU(x) in the windows of one shifted grid.
 
@@ -164,53 +215,26 @@ def factors_kernel(d: int, patch: tuple[int, int, int]) -> Any:
         _, size0, size1, size2, _ = x.shape
         _, grid0, grid1, grid2, heads, _ = u.shape
         window, column = np.empty((d, columns), np.float32), np.empty(columns, np.float32)
-        gram = np.empty((d, d), np.float32)
+        gram, history = np.empty((d, d), np.float32), np.empty((sweeps, d), np.float32)
         row_sum, start = np.empty(d, np.float32), np.empty(d, np.float32)
-        left, gram_u = np.empty(d, np.float32), np.empty(d, np.float32)
-        start_norm, n = _ZERO, np.float32(columns)
-        for p in range(columns):
-            start_norm += v0[p] * v0[p]
+        gram_u, n = np.empty(d, np.float32), np.float32(columns)
+        start_norm = squared_norm(v0, columns)
         for number in range(first, stop):
-            batch = number // (grid0 * grid1)
             w0, w1 = number // grid1 % grid0, number % grid1
             for w2 in range(grid2):
-                place = (
-                    (w0 * n0 + offset[0]) % size0,
-                    (w1 * n1 + offset[1]) % size1,
-                    (w2 * n2 + offset[2]) % size2,
+                batch, place = first_voxel(
+                    number, w2, (grid0, grid1), patch, offset, (size0, size1, size2)
                 )
                 for h in range(heads):
-                    _cut(x, batch, place, (n0, n1, n2), h * d, d, window)
-                    _gram(window, d, columns, gram)
-                    for i in range(d):
-                        total, product = _ZERO, _ZERO
-                        for p in range(columns):
-                            total += window[i, p]
-                            product += window[i, p] * v0[p]
-                        row_sum[i], start[i] = total, product
-                    c = _left_factor(
-                        gram,
-                        row_sum,
-                        start,
-                        left,
-                        gram_u,
-                        start_norm,
-                        n,
-                        sweeps,
-                        eps,
+                    cut(x, batch, place, patch, h * d, d, True, window)
+                    statistics(window, v0, d, columns, gram, row_sum, start)
+                    left_factors(
+                        gram, row_sum, start, start_norm, d, n, sweeps, eps, gram_u, history
                     )
-                    scale = weight / c
+                    left = history[sweeps - 1]
+                    scale = weight / (squared_norm(left, d) + eps)
                     u[batch, w0, w1, w2, h, :] = left
-                    column[:] = eps
-                    for i in range(0, d, 4):
-                        u0, u1, u2, u3 = left[i], left[i + 1], left[i + 2], left[i + 3]
-                        for p in range(columns):
-                            column[p] += (
-                                window[i, p] * u0
-                                + window[i + 1, p] * u1
-                                + window[i + 2, p] * u2
-                                + window[i + 3, p] * u3
-                            )
+                    right_factor(window, left, d, columns, eps, column)
                     for i in range(n0):
                         for j in range(n1):
                             row = v[batch, (place[0] + i) % size0, (place[1] + j) % size1]
@@ -271,14 +295,14 @@ def _layer_norm(x, gain, offset, eps, result):
         result[c] = (x[c] - mean) * scale * gain[c] + offset[c]
 
 
-@_compiled
+@compiled
 def normalise(x, gain, offset, eps, result):
     """The layer norm of every row of x (N, C), with weight and bias (C,) and a float32 guard."""
     for k in range(len(x)):
         _layer_norm(x[k], gain, offset, eps, result[k])
 
 
-@_compiled
+@compiled
 def expand(x, first, stop, patch, shifts, projected, v, bias, gain, offset, eps, y, normed):
     """The sum of a map and of the linear map of what was mixed, and its layer norm.
 
