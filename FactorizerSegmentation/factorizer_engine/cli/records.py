@@ -53,6 +53,8 @@ class RunRecord:
         Raises:
             BadInputError: If it cannot be written.
         """
+        from factorizer_engine.images.files import absolute_location
+
         content = {
             "command": self.command,
             "software": {"name": "factorizer", "version": __version__},
@@ -60,7 +62,7 @@ class RunRecord:
             "model": {"name": self.model.name, "version": self.model.version},
             "channels": {
                 channel: {
-                    "source": _absolute(self.sources[channel]),
+                    "source": absolute_location(self.sources[channel]),
                     "name": scan.name,
                     "size": list(scan.shape),
                     "spacing_mm": [round(float(size), 6) for size in scan.spacing],
@@ -102,11 +104,3 @@ class RunRecord:
         """The file's name; of a DICOM folder also the series that was read."""
         source, scan = Path(self.sources[channel]).name, self.scans[channel].name
         return source if scan in (source, source.partition(".")[0]) else f"{source} ({scan})"
-
-
-def _absolute(source: Path | str) -> str:
-    from factorizer_engine.images.files import SERIES_MARK, split_series
-
-    place, series = split_series(source)
-    absolute = str(Path(place).expanduser().absolute())
-    return absolute if series is None else f"{absolute}{SERIES_MARK}{series}"

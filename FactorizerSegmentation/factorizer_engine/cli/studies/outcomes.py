@@ -38,18 +38,17 @@ class FileState(Message):
         Raises:
             BadInputError: If it does not exist.
         """
-        from factorizer_engine.images.files import SERIES_MARK, split_series
+        from factorizer_engine.images.files import absolute_location, split_series
 
-        folder, series = split_series(location)
-        path = Path(folder).expanduser().absolute()
+        absolute = absolute_location(location)
+        path = Path(split_series(absolute)[0])
         if not path.exists():
             raise BadInputError(f"{path} does not exist; check the path.")
         files = path.rglob("*") if path.is_dir() else [path]
         states = [file.stat() for file in files if file.is_file()]
         size = sum(state.st_size for state in states)
         modified = max((state.st_mtime for state in states), default=0.0)
-        named = str(path) if series is None else f"{path}{SERIES_MARK}{series}"
-        return cls(named, size, modified)
+        return cls(absolute, size, modified)
 
 
 @dataclass(frozen=True)

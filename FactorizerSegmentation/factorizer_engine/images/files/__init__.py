@@ -3,6 +3,7 @@
 from factorizer_engine.images.files.dicom import SERIES_MARK, series_in
 from factorizer_engine.images.files.nifti import write_nifti
 from factorizer_engine.images.files.reading import (
+    absolute_location,
     read_scan,
     read_scans,
     read_volumes,
@@ -12,6 +13,7 @@ from factorizer_engine.images.files.seg import write_seg_nrrd
 
 __all__ = [
     "SERIES_MARK",
+    "absolute_location",
     "read_scan",
     "read_scans",
     "read_volumes",

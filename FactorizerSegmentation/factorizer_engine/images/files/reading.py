@@ -109,6 +109,13 @@ def split_series(path: str | Path) -> tuple[str | Path, str | None]:
     return parts[0], SERIES_MARK.join(parts[1:])
 
 
+def absolute_location(location: str | Path) -> str:
+    """A file, a folder or "FOLDER::SERIES", with an absolute path."""
+    place, series = split_series(location)
+    absolute = str(Path(place).expanduser().absolute())
+    return absolute if series is None else f"{absolute}{SERIES_MARK}{series}"
+
+
 def _existing(path: str | Path) -> Path:
     path = Path(path).expanduser()
     if not path.exists():

@@ -231,7 +231,7 @@ def test_an_archive_with_names_that_some_systems_cannot_keep(tmp_path, name):
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "/tmp/x", "a/b", "a\\b", "con", "NUL.txt", "x.", "x ", 300 * "x"],
+    ["", ".", "..", "/x", "a/b", "a\\b", "con", "NUL.txt", "x.", "x ", 300 * "x"],
 )
 def test_names_that_no_folder_should_have(open_bundle, name):
     metadata = open_bundle.description.path / "configs" / "metadata.json"
