@@ -49,6 +49,8 @@ demo   segments the brain tumour of the sample case, shows what drove the networ
        Takes --output FOLDER, --model NAME, --device DEVICE and --count N.
 test   checks the code's style and types and runs the whole test suite; arguments after it go to
        pytest, for instance: python3 run.py test Testing/test_demo.py -x
+stress breaks a thousand scans and models each, which must be read, or refused in a sentence, and
+       keeps those that go wrong in stress-output/. Takes --trials N, and --seed N to repeat a run.
 docs   draws the picture of the architecture anew and builds the documentation into site/;
        arguments after it go to mkdocs, for instance: python3 run.py docs serve
 lists  writes the files that Slicer's build installs into FactorizerSegmentation/CMakeLists.txt;
@@ -71,7 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=("demo", "test", "docs", "lists"), help="what to run")
+    parser.add_argument(
+        "command", choices=("demo", "test", "stress", "docs", "lists"), help="what to run"
+    )
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to it")
     options = parser.parse_args(arguments)
     if options.command == "lists":
@@ -82,8 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
     except SetupError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 1
-    run = {"demo": run_demo, "test": run_tests, "docs": run_docs}[options.command]
-    return run(python, options.arguments)
+    runs = {"demo": run_demo, "test": run_tests, "stress": run_stress, "docs": run_docs}
+    return runs[options.command](python, options.arguments)
 
 
 def run_demo(python: Path, arguments: list[str]) -> int:
@@ -99,6 +103,11 @@ def run_tests(python: Path, arguments: list[str]) -> int:
     if style or types:
         print("The checks of style and types at the top did not both succeed.", file=sys.stderr)
     return tests or style or types
+
+
+def run_stress(python: Path, arguments: list[str]) -> int:
+    """Read a thousand broken scans and models each; returns 0 if all went as it should."""
+    return _run([python, "-m", "stress", *arguments], OMP_NUM_THREADS="1")
 
 
 def run_docs(python: Path, arguments: list[str]) -> int:

@@ -8,6 +8,9 @@ from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 CHANNEL_ROLE = "Channel."
 """Volumes are node references of the parameter node, with the channel's name after this."""
 
+LEFT_OUT = "LeftOut."
+"""Parameters of the parameter node, with the channel's name after this."""
+
 
 @parameterNodeWrapper
 class InputParameters:
@@ -82,6 +85,17 @@ class Parameters:
 def channelVolume(parameters: InputParameters, channel: str):
     """The volume node chosen for a channel, or None."""
     return parameters.parameterNode.GetNodeReference(CHANNEL_ROLE + channel)
+
+
+def isLeftOut(parameters: InputParameters, channel: str) -> bool:
+    """Whether the user has emptied the row of a channel, which is not to be filled again."""
+    return parameters.parameterNode.GetParameter(LEFT_OUT + channel) == "true"
+
+
+def setLeftOut(parameters: InputParameters, channel: str, leftOut: bool) -> None:
+    """Remember whether the user has emptied the row of a channel."""
+    if isLeftOut(parameters, channel) != leftOut:
+        parameters.parameterNode.SetParameter(LEFT_OUT + channel, "true" if leftOut else "")
 
 
 def setChannelVolume(parameters: InputParameters, channel: str, volumeNode) -> None:

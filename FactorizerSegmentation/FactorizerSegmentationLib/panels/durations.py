@@ -8,6 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.description import WITHOUT_CHECKSUMS
 from factorizer_engine.protocol.models import ModelDescription
 from FactorizerSegmentationLib.panels.run_controls import durationText
 from FactorizerSegmentationLib.tasks.run import RunSettings
@@ -36,14 +37,17 @@ def lastDuration(model: ModelDescription, device: str) -> float | None:
 
 def describeModel(model: ModelDescription, device: str) -> str:
     """What a model does and how long it takes: here, if it has run here, or by its card."""
+    description = model.summary
+    if WITHOUT_CHECKSUMS in model.notes:
+        description = f"{description} {WITHOUT_CHECKSUMS}".strip()
     measured, stated = lastDuration(model, device), model.expected_seconds.get("cpu")
     if measured:
         text = _("{description} The last scan took {time} on this computer.")
-        return text.format(description=model.summary, time=durationText(measured))
+        return text.format(description=description, time=durationText(measured))
     if stated:
         text = _("{description} Takes about {time} without a graphics card, by its model card.")
-        return text.format(description=model.summary, time=durationText(stated))
-    return model.summary
+        return text.format(description=description, time=durationText(stated))
+    return description
 
 
 def _key(model: ModelDescription, device: str) -> str:

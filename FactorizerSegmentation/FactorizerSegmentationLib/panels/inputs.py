@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.subsets import accepts_fewer, cost, reduced, subset_of
 from factorizer_engine.protocol.tasks.hello import HelloResult
 from FactorizerSegmentationLib.events import Event
 from FactorizerSegmentationLib.panels.box_controls import BoxControls
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
 from FactorizerSegmentationLib.panels.durations import describeModel
+from FactorizerSegmentationLib.panels.input_checks import InputChecks
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
-from FactorizerSegmentationLib.parameters import channelVolume, setChannelVolume
+from FactorizerSegmentationLib.parameters import (
+    channelVolume,
+    isLeftOut,
+    setChannelVolume,
+    setLeftOut,
+)
 from FactorizerSegmentationLib.scene.tables import lesionsOf
+from FactorizerSegmentationLib.scene.updates import holdsOther
 from FactorizerSegmentationLib.tasks.run import RunSettings
 
 PYTHON_SETTING = "FactorizerSegmentation/Python"
+
+
+@dataclass(frozen=True)
+class _Subset:
+    """What a model says of the scans that are chosen.
+
+    Attributes:
+        cost: What it costs that others are left out, or "".
+        problem: Why these are not enough, or "".
+    """
+
+    cost: str = ""
+    problem: str = ""
 
 
 class InputsPanel(Panel):
@@ -38,7 +61,10 @@ class InputsPanel(Panel):
         self.changed = Event()
         self._models: list[ModelDescription] = []
         self._shownModel: ModelDescription | None = None
-        self.channels = ChannelSelectors(self.ui.scansBox.layout(), self._onVolumesChanged)
+        self.channels = ChannelSelectors(self.ui.channelsWidget.layout(), self._onVolumeChosen)
+        self.checks = InputChecks(
+            logic, self.channels, self.ui.checkLabel, self._checkedSettings, logic.notify
+        )
         self.box = BoxControls(self.ui, logic.notify, self._boxPlace)
         self._fillDevices([("auto", _("Automatic")), ("cpu", _("Processor (CPU)"))])
         self.ui.pythonLineEdit.text = slicer.util.settingsValue(PYTHON_SETTING, "")
@@ -53,6 +79,11 @@ class InputsPanel(Panel):
         index = self.ui.modelComboBox.currentIndex
         return self._models[index] if 0 <= index < len(self._models) else None
 
+    @property
+    def python(self) -> str:
+        """The Python program that runs the engine; "" for Slicer's own."""
+        return self.ui.pythonLineEdit.text.strip()
+
     def settings(self) -> RunSettings | None:
         """What is asked for, or None while something is missing."""
         model = self.model
@@ -61,24 +92,26 @@ class InputsPanel(Panel):
         box, target = self.box.box, self.box.target
         return RunSettings(
             model=model,
-            volumeIds={name: node.GetID() for name, node in self.channels.volumes().items()},
+            volumeIds={
+                name: node.GetID()
+                for name, node in self.channels.volumes().items()
+                if node is not None
+            },
             device=self.ui.deviceComboBox.itemData(self.ui.deviceComboBox.currentIndex),
             mirroring=True if self.ui.mirroringCheckBox.checked else None,
             boxId=box.GetID() if box is not None else None,
             quick=self.box.quick,
             targetId=target.GetID() if target is not None else None,
-            python=self.ui.pythonLineEdit.text.strip(),
+            python=self.python,
         )
 
     def problem(self) -> str:
         """One sentence on why nothing can be run now, or the empty string."""
         if self.model is None:
-            return _("No model is installed; put a model folder into {folder}.").format(
-                folder=self._logic.modelFolder
-            )
+            return _("No model is installed; install one under Models, below.")
         if self._logic.busy:
             return _("Wait until the running computation has ended.")
-        return self._choiceProblem()
+        return self._choiceProblem() or self.checks.problem()
 
     def startText(self) -> tuple[str, str]:
         """What a button that segments says, and its tooltip."""
@@ -101,21 +134,29 @@ class InputsPanel(Panel):
 
     def update(self) -> None:
         self.channels.offerScansOnly(slicer.mrmlScene)
+        self._showSubset()
         idle = not self._logic.busy
         for widget in (self.ui.modelComboBox, self.ui.scansBox, self.ui.advancedButton):
             widget.enabled = idle
         self.box.setEnabled(idle)
+        if self._parameters is not None:
+            self.checks.lookAgain()
 
     def fillEmptyChannels(self) -> None:
         """Choose volumes by their names for the channels that have none."""
         if self._parameters is not None and not self._logic.busy:
-            if self.channels.fillEmpty(slicer.mrmlScene):
+            names = [channel.name for channel in self.channels.channels]
+            leftOut = [name for name in names if isLeftOut(self._own, name)]
+            if self.channels.fillEmpty(slicer.mrmlScene, leftOut):
                 self._onVolumesChanged()
 
     def onNodeAboutToBeRemoved(self, node) -> None:
         """Nothing may take the place of what was chosen."""
         if self._parameters is not None:
+            emptied = [name for name, old in self.channels.volumes().items() if old is node]
             self.channels.forget(node)
+            for name in emptied:
+                setLeftOut(self._own, name, False)
             self.box.forget(node)
 
     def showDevices(self, hello: HelloResult) -> None:
@@ -135,6 +176,7 @@ class InputsPanel(Panel):
     def release(self) -> None:
         super().release()
         self._logic.helloed.disconnect(self.showDevices)
+        self.checks.release()
         self.channels.release()
         self.box.release()
 
@@ -158,7 +200,8 @@ class InputsPanel(Panel):
             self._shownModel = model
             self.ui.modelCardBrowser.setMarkdown(model.card if model else "")
             self.ui.aboutModelButton.visible = bool(model and model.card)
-            self.channels.build(model.channels if model else ())
+            optional = model is not None and accepts_fewer(model)
+            self.channels.build(model.channels if model else (), optional)
         names = [channel.name for channel in self.channels.channels]
         self.channels.setVolumes({name: channelVolume(self._own, name) for name in names})
         self.fillEmptyChannels()
@@ -178,12 +221,39 @@ class InputsPanel(Panel):
                 combo.addItem(device, device)
             combo.currentIndex = combo.findData(device)
 
+    def _checkedSettings(self) -> RunSettings | None:
+        """What is looked at, as soon as every row has its scan."""
+        return self.settings() if self._parameters is not None else None
+
     def _choiceProblem(self) -> str:
-        return self.channels.problem() or self.box.problem(next(iter(self.volumes()), None))
+        reference = next(iter(self.volumes()), None)
+        return self.channels.problem() or self._subset().problem or self.box.problem(reference)
+
+    def _subset(self) -> _Subset:
+        """What the model can do with the scans that are chosen."""
+        chosen = [name for name, node in self.channels.volumes().items() if node is not None]
+        if self.model is None or not chosen or not accepts_fewer(self.model):
+            return _Subset()
+        try:
+            subset = subset_of(self.model, chosen)
+        except BadInputError as error:
+            return _Subset(problem=str(error))
+        target = self.box.target
+        if target is not None and holdsOther(target, self.model, reduced(self.model, subset)):
+            sentence = _(
+                "'{name}' was made of other scans; choose a new segmentation as the result."
+            )
+            return _Subset(problem=sentence.format(name=target.GetName()))
+        return _Subset(cost=cost(self.model, subset))
+
+    def _showSubset(self) -> None:
+        subset = self._subset()
+        self.ui.subsetLabel.text = subset.problem or subset.cost
+        self.ui.subsetLabel.visible = bool(self.ui.subsetLabel.text)
 
     def _boxPlace(self) -> tuple[Any, Lesion | None]:
         """Where a new box goes: the reference volume, and the selected or largest lesion."""
-        reference = next(iter(self.channels.volumes().values()), None)
+        reference = next(iter(self.volumes()), None)
         table = self._parameters.segment.lesionTable if self._parameters is not None else None
         lesions = lesionsOf(table) if table is not None else []
         selected = self._logic.selectedLesion
@@ -201,6 +271,11 @@ class InputsPanel(Panel):
             self._own.device = self.ui.deviceComboBox.itemData(index)
             self.showDescription()
 
+    def _onVolumeChosen(self, channel: str) -> None:
+        if self._parameters is not None:
+            setLeftOut(self._own, channel, self.channels.volumes()[channel] is None)
+            self._onVolumesChanged()
+
     def _onVolumesChanged(self) -> None:
         if self._parameters is None:
             return
@@ -210,7 +285,6 @@ class InputsPanel(Panel):
         self._logic.notify()
 
     def _onPythonChanged(self) -> None:
-        python = self.ui.pythonLineEdit.text.strip()
-        qt.QSettings().setValue(PYTHON_SETTING, python)
+        qt.QSettings().setValue(PYTHON_SETTING, self.python)
         if not self._logic.busy:
-            self._logic.setPython(python)
+            self._logic.setPython(self.python)

@@ -15,7 +15,6 @@ from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.messages import ProtocolError
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.layers import ForegroundLayer, SegmentOutlines, compositeNodes
-from FactorizerSegmentationLib.scene.subjects import putIntoFolder
 from FactorizerSegmentationLib.scene.volumes import (
     ROLE_ATTRIBUTE,
     Place,
@@ -89,41 +88,35 @@ class Heatmap:
         return self.component.evidence_window if self.kind == EVIDENCE else self.component.window
 
 
-def createHeatmaps(
-    scene,
-    components: Iterable[tuple[Component, ScanFile]],
-    place: Place,
-    folderName: str,
-    evidence: Sequence[ScanFile] = (),
-) -> list:
-    """New volume nodes, one or two per component, that share a colour map a kind.
+def createHeatmap(
+    scene, component: Component, file: ScanFile, place: Place, kind: str = ACTIVITY, evidence=None
+):
+    """A new volume node that shows where a component is active, or what it contributes where.
 
-    Of each, the `DEFAULT_SHOWN_PART` of the head where the component contributes or is active most
-    is drawn.
+    All of a kind share a colour map, and within a block a window. The `DEFAULT_SHOWN_PART` of the
+    head where the component is most active, or contributes most, is drawn. Values are rounded to a
+    255th of the window, which no colour map resolves, and are 0 outside the head; so a saved scene
+    stays small.
 
     Args:
-        components: Each with the file of its activity, on the grid of `place`.
-        folderName: Subject hierarchy folder that takes the nodes, beside the reference volume.
-        evidence: Of every component, the file of its evidence.
-
-    Returns:
-        One node per component: its evidence, or without that its activity (see `mapOf`).
+        file: The map, on the grid of `place`.
+        kind: `EVIDENCE` or `ACTIVITY`.
+        evidence: Of an activity map, the node of the evidence that leads it (see `mapOf`).
     """
-    scan = voxelsOf(place.volumeNode)
-    nodes, leading = [], []
-    for number, (component, file) in enumerate(components):
-        first = None
-        if evidence:
-            first = _createMap(scene, component, evidence[number], place, scan, EVIDENCE)
-        activity = _createMap(scene, component, file, place, scan, ACTIVITY)
-        if first is not None:
-            activity.SetNodeReferenceID(EVIDENCE_REFERENCE, first.GetID())
-            nodes.append(first)
-        nodes.append(activity)
-        leading.append(first or activity)
-    if nodes:
-        putIntoFolder(nodes, place.volumeNode, folderName)
-    return leading
+    values, scan = file.load(), voxelsOf(place.volumeNode) if place.volumeNode else None
+    sign = Heatmap(component, (), kind).sign
+    percentiles = _percentilesInHead(np.maximum(sign * values, 0), scan)
+    heatmap = Heatmap(component, tuple(percentiles), kind)
+    name = _("{name} (evidence)") if kind == EVIDENCE else _("{name} (activity)")
+    compact = _compact(values, scan, heatmap.window)
+    node = createVolume(scene, compact, place, name.format(name=component.name))
+    node.SetAttribute(ROLE_ATTRIBUTE, HEATMAP_ROLE)
+    content = {"component": component.to_dict(), "percentiles": percentiles, "kind": kind}
+    node.SetAttribute(COMPONENT_ATTRIBUTE, json.dumps(content))
+    if evidence is not None:
+        node.SetNodeReferenceID(EVIDENCE_REFERENCE, evidence.GetID())
+    _setDisplay(node, heatmap)
+    return node
 
 
 def mapOf(scene, node, kind: str):
@@ -138,23 +131,11 @@ def mapOf(scene, node, kind: str):
 def isLeading(node) -> bool:
     """Whether a heatmap stands for its component: evidence, or activity without evidence."""
     return isHeatmap(node) and node.GetNodeReference(EVIDENCE_REFERENCE) is None
-
-
-def _createMap(scene, component: Component, file: ScanFile, place: Place, scan, kind: str):
-    values = file.load()
-    suffix = _("{name} (evidence)") if kind == EVIDENCE else _("{name} (activity)")
-    node = createVolume(scene, values, place, suffix.format(name=component.name))
-    node.SetAttribute(ROLE_ATTRIBUTE, HEATMAP_ROLE)
-    sign = Heatmap(component, (), kind).sign
-    percentiles = _percentilesInHead(np.maximum(sign * values, 0), scan)
-    content = {"component": component.to_dict(), "percentiles": percentiles, "kind": kind}
-    node.SetAttribute(COMPONENT_ATTRIBUTE, json.dumps(content))
-    _setDisplay(node, Heatmap(component, tuple(percentiles), kind))
     return node
 
 
 def heatmapOf(node) -> Heatmap | None:
-    """What a node that `createHeatmaps` made shows; None for other nodes."""
+    """What a node that `createHeatmap` made shows; None for other nodes."""
     if node.GetAttribute(ROLE_ATTRIBUTE) != HEATMAP_ROLE:
         return None
     try:
@@ -168,7 +149,7 @@ def heatmapOf(node) -> Heatmap | None:
 
 
 def isHeatmap(node) -> bool:
-    """Whether `createHeatmaps` made the node."""
+    """Whether `createHeatmap` made the node."""
     return heatmapOf(node) is not None
 
 
@@ -275,31 +256,50 @@ def drawPeaks(node, shownPart: float) -> None:
     level = max(level, float(np.finfo(np.float32).tiny))
     display = node.GetDisplayNode()
     # The whole range has to be set: values beyond the window are still to be drawn.
-    bottom, top = node.GetImageData().GetScalarRange()
+    low, high = heatmap.window
+    voxels = voxelsOf(node)
     if heatmap.sign < 0:
-        display.SetThreshold(min(heatmap.window[0], -level, bottom), -level)
+        display.SetThreshold(min(low, -level, float(voxels.min())), -level)
     else:
-        display.SetThreshold(level, max(heatmap.window[1], level, top))
+        display.SetThreshold(level, max(high, level, float(voxels.max())))
     display.SetApplyThreshold(True)
 
 
-def _percentilesInHead(heatmap: np.ndarray, scan: np.ndarray) -> list[float]:
+def _percentilesInHead(heatmap: np.ndarray, scan: np.ndarray | None) -> list[float]:
     """The 0th to 100th percentile of a heatmap where the scan on the same grid is not zero."""
-    values = heatmap[scan != 0] if scan.any() else heatmap.ravel()
-    few = values[:: 1 + values.size // _PERCENTILE_VOXELS]
-    return np.percentile(few, range(101)).tolist()
+    every = max(1, round((heatmap.size / _PERCENTILE_VOXELS) ** (1 / 3)))
+    few = (slice(None, None, every),) * 3
+    values = heatmap[few]
+    inHead = scan[few] != 0 if scan is not None else np.ones(values.shape, bool)
+    return np.percentile(values[inHead] if inHead.any() else values, range(101)).tolist()
+
+
+def _compact(
+    heatmap: np.ndarray, scan: np.ndarray | None, window: tuple[float, float]
+) -> np.ndarray:
+    """The heatmap inside the head, in few different values; see `createHeatmap`."""
+    rounded = np.array(heatmap, order="F")  # as Slicer has its voxels, see `volumes`
+    step = np.float32((window[1] - window[0]) / 255)
+    if step > 0:
+        rounded /= step
+        np.rint(rounded, out=rounded)
+        rounded *= step
+    if scan is not None and scan.any():
+        rounded *= scan != 0
+    return rounded
 
 
 def _setDisplay(node, heatmap: Heatmap) -> None:
     scene = node.GetScene()
     isEvidence = heatmap.kind == EVIDENCE
     colors = evidenceColorNode(scene) if isEvidence else perceptualColorNode(scene)
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(colors.GetID())
-    display.SetAutoWindowLevel(False)
+    display = slicer.vtkMRMLScalarVolumeDisplayNode()
+    display.SetAutoWindowLevel(False)  # it would look at every voxel
     display.SetWindowLevelMinMax(*heatmap.window)
     display.SetAutoThreshold(False)
+    display.SetAndObserveColorNodeID(colors.GetID())
+    node.GetScene().AddNode(display)
+    node.SetAndObserveDisplayNodeID(display.GetID())
     drawPeaks(node, DEFAULT_SHOWN_PART)
 
 

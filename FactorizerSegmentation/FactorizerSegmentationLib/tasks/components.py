@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, field
+from functools import partial
 
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsResult
 from FactorizerSegmentationLib.scene import overlays
+from FactorizerSegmentationLib.scene.subjects import putIntoFolder
 from FactorizerSegmentationLib.tasks.run import Run
 
 
@@ -44,15 +47,26 @@ class ComponentsRun(Run[ComponentsResult]):
     def _particular(self) -> dict[str, object]:
         return {"count": self._count, "region": self._region or None}
 
-    def _createNodes(self, result: ComponentsResult) -> Explained:
-        if not result.components:
-            return Explained(note=result.note)
-        scan = result.heatmaps[0]
-        nodes = overlays.createHeatmaps(
-            self._scene,
-            list(zip(result.components, result.heatmaps, strict=True)),
-            self._place(scan, scan.load(mapped=True).shape),
-            self._name(_("{name} components")),
-            result.evidence,
-        )
-        return Explained(nodes, result.note)
+    def _createNodes(self, result: ComponentsResult) -> Generator[None, None, Explained]:
+        leading: list = []
+        nodes: list = []
+        try:
+            for component, activity, evidence in zip(
+                result.components, result.heatmaps, result.evidence, strict=True
+            ):
+                place = self._place(activity, activity.load(mapped=True).shape)
+                create = partial(overlays.createHeatmap, self._scene, component, place=place)
+                leading.append(create(evidence, kind=overlays.EVIDENCE))
+                nodes.append(leading[-1])
+                yield
+                nodes.append(create(activity, evidence=leading[-1]))
+                yield
+        except BaseException:  # cancelled perhaps
+            for node in nodes:
+                self._scene.RemoveNode(node)
+            raise
+        nodes = [node for node in nodes if node.GetScene() is not None]
+        leading = [node for node in leading if node.GetScene() is not None]
+        if nodes:
+            putIntoFolder(nodes, self._reference(), self._name(_("{name} components")))
+        return Explained(leading, result.note)

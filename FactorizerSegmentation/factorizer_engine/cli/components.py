@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from factorizer_engine.cli import options
+from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
 from factorizer_engine.cli.proof import prove
 from factorizer_engine.cli.session import open_session, run_options
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_table
 from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import prepare_output_folder, written_at_once
+from factorizer_engine.protocol.files import prepare_output_folder
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsResult
 
@@ -51,13 +52,15 @@ def components(
     overlap: options.Overlap = None,
     box: options.Bounds = None,
     quick: options.Quick = False,
+    overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Show what drove the result.
 
     Writes evidence_1.nii.gz (what the component contributes where), component_1.nii.gz (where it is
-    active) and so on, and components.json.
+    active) and so on, components.json, and run.json.
     """
     choice = ModelChoice(model, device, precision.value)
     if proof is not None:
@@ -66,15 +69,21 @@ def components(
     if case:
         raise BadInputError("--case is for --prove only; give scans with --input or --input-dir.")
     applied = run_options(mirroring, overlap, box, quick)
-    folder = prepare_output_folder(output)
-    with open_session(choice, inputs, input_dir) as session:
+    with (
+        folder_of_one_run(output, overwrite) as folder,
+        open_session(choice, inputs, input_dir, reference, region) as session,
+    ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, 2 * count * scan.array.size * BYTES_PER_VOXEL)
+        session.check(channel, applied, strict)
         result = session.run(
             COMPONENTS, channel, applied, count=count, region=region, lesion=lesion
         )
-        with written_at_once(folder) as unfinished:
+        record = session.record("components", channel, applied)
+        with results_written_at_once(folder, overwrite) as unfinished:
             _write(result, unfinished)
+            record.write(unfinished, count=count, region=region, lesion=lesion)
+    TERMINAL.print(record.table())
     _show(result, folder)
 
 

@@ -9,6 +9,14 @@ import typer
 
 from factorizer_engine.protocol.runs import Precision
 
+
+def given_path(text: str | Path) -> Path:
+    """A path that was typed; nothing, which would mean the current folder, is none."""
+    if not str(text).strip():
+        raise typer.BadParameter("the path is empty; give a folder or file.")
+    return Path(text)
+
+
 Model = Annotated[
     str,
     typer.Option(
@@ -23,21 +31,40 @@ Inputs = Annotated[
         "--input",
         "-i",
         metavar="CHANNEL=FILE",
-        help="A scan and the channel it is, once per channel: a file, or a DICOM folder. Of a "
-        "folder with several series, FOLDER::SERIES names one by description, number or UID. "
-        "A file alone is matched by its name; the only one that is left needs none.",
+        help="A scan and the channel it is, once per channel; some models do with fewer. A "
+        "file, or a DICOM folder; of a folder with several series, FOLDER::SERIES names one by "
+        "description, number or UID. A file alone is matched by its name; the only one that is "
+        "left needs none.",
     ),
 ]
 InputFolder = Annotated[
     Path | None,
-    typer.Option("--input-dir", help="Folder with the scans, matched to channels by their names."),
+    typer.Option(
+        "--input-dir",
+        metavar="PATH",
+        parser=given_path,
+        help="Folder with the scans, matched to channels by their names.",
+    ),
 ]
 Output = Annotated[
-    Path, typer.Option("--output", "-o", help="Folder for the results; made if it is missing.")
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        parser=given_path,
+        help="Folder for the results; made if it is missing.",
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace the results of an earlier run in that folder."),
 ]
 Reference = Annotated[
     str | None,
-    typer.Option("--reference", help="Channel on whose grid to write; the model's first if unset."),
+    typer.Option(
+        "--reference", help="Channel on whose grid to write; the first that is given if unset."
+    ),
 ]
 Device = Annotated[
     str, typer.Option("--device", "-d", help='"auto", "cpu", "cuda", "cuda:1" or "mps".')
@@ -75,6 +102,12 @@ Quick = Annotated[
         "little from those of the whole scan.",
     ),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Refuse scans that look wrong, instead of saying so and going on."
+    ),
+]
 Compile = Annotated[
     bool,
     typer.Option(
@@ -93,4 +126,23 @@ Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many compo
 Region = Annotated[
     str | None,
     typer.Option("--region", help="Region whose drivers to show first; unset, any that was found."),
+]
+Studies = Annotated[
+    Path | None,
+    typer.Option(
+        "--studies",
+        metavar="FOLDER_OR_CSV",
+        help="Instead of one study: a folder with a subfolder for each, or a table with the column "
+        "'study' and a column with the files of each channel. What is done is not done again.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="Studies at once on this computer; unset, as many as fit."
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="Address of a Dask scheduler that spreads the studies."),
 ]

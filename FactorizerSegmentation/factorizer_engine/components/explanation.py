@@ -18,6 +18,7 @@ from factorizer_engine.components.definition import (
 from factorizer_engine.components.evidence import Evidence, find_evidence
 from factorizer_engine.components.sites import (
     LesionSites,
+    among_outputs,
     decisive_regions,
     lesion_sites,
     one_lesion_site,
@@ -120,16 +121,16 @@ def explain(
     ]
     names = [r.name for r in result.model.regions]
     if region is not None and region not in names:
-        raise BadInputError(
-            f"The model has no region '{region}'; its regions are {', '.join(names)}."
-        )
+        raise BadInputError(_not_among(segmenter.bundle.description, region, names))
     monitor.report("estimating components", 0.0)
     with memory_errors(segmenter.device):
         sites = _sites(segmenter, result, lesion)
         decisive = decisive_regions(result, region, sites, lesion)
-        probes = place_probes(result.plan, result.prepared.array, sites.masks, segmenter.device)
+        masks = among_outputs(segmenter, result, sites.masks)
+        probes = place_probes(result.plan, result.prepared.array, masks, segmenter.device)
+        asked = [int(result.outputs[i]) for i in decisive]
         found = _estimated(
-            segmenter, probes, decisive, looked_into, baseline, monitor.span(0.0, _ESTIMATED)
+            segmenter, probes, asked, looked_into, baseline, monitor.span(0.0, _ESTIMATED)
         )
         estimates, levels = _estimates(found, mixers, candidates, len(segmenter.networks))
         leading = rank_by_contribution(estimates, range(len(decisive)))[: count + SPARE]
@@ -141,7 +142,7 @@ def explain(
             [candidates[i] for i in leading],
             baseline,
             monitor.span(_ESTIMATED, _MEASURED),
-        )
+        )[:, result.outputs]
         order = rank_by_contribution(contributions[leading], decisive)[:count]
         ranked = [leading[i] for i in order]
         terms = [candidates[i] for i in ranked]
@@ -149,7 +150,7 @@ def explain(
         monitor.report("restoring", _DRAWN)
         regions = [decisive[int(np.argmax(contributions[i, decisive]))] for i in ranked]
         evidence = [
-            found[term.network].draw(mixers, term, drawn_for, result.plan)
+            found[term.network].draw(mixers, term, int(result.outputs[drawn_for]), result.plan)
             for term, drawn_for in zip(terms, regions, strict=True)
         ]
         per_ml = 1 / (len(segmenter.networks) * result.prepared.grid.voxel_ml)
@@ -180,7 +181,8 @@ def explain(
                 component, Scan(heatmaps[row], grid, name), Scan(evidence[row], grid, name)
             )
         )
-    return Explanation(tuple(maps), _note(result.model, sites))
+    notes = filter(None, (result.note, _note(result.model, sites)))
+    return Explanation(tuple(maps), " ".join(notes))
 
 
 def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
@@ -250,9 +252,9 @@ def _measured(
     baseline: Baseline,
     monitor: Monitor,
 ) -> np.ndarray:
-    """Contributions of `terms` to the mean of all networks: (len(terms), R)."""
+    """Contributions of `terms` to all outputs of the mean of all networks."""
     networks, roi_size = factorizers_of(segmenter.networks), result.plan.roi_size
-    measured = np.zeros((len(terms), len(result.model.regions)))
+    measured = np.zeros((len(terms), networks[0].out_channels))
     for (member, network), part in zip(
         enumerate(networks), monitor.parts(len(networks)), strict=True
     ):
@@ -290,6 +292,13 @@ def _drawn(
             part,
         )
     return maps
+
+
+def _not_among(model: ModelDescription, region: str, seen: Sequence[str]) -> str:
+    if region in [r.name for r in model.regions]:
+        among = ", ".join(seen)
+        return f"The model cannot see the region '{region}' in these scans; choose among {among}."
+    return f"The model has no region '{region}'; its regions are {', '.join(seen)}."
 
 
 def _note(model: ModelDescription, sites: LesionSites) -> str:

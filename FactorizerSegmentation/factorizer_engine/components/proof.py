@@ -25,7 +25,7 @@ from factorizer_engine.components.explanation import (
     default_blocks,
     rank_by_contribution,
 )
-from factorizer_engine.components.sites import lesion_sites
+from factorizer_engine.components.sites import among_outputs, lesion_sites
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 from factorizer_engine.networks import Factorizer
@@ -81,7 +81,7 @@ def prove(
         segmenter: The model, a Factorizer; of an ensemble the first network.
         result: What `segmenter.segment` gave.
         region: Name of the region whose logit is watched, in the window that covers it best.
-        blocks: Blocks whose components are left out; by default as in `explain`.
+        blocks: Blocks whose components are left out; by default `default_blocks`.
         shuffles: Number of random orders.
         seed: Of the random orders.
         monitor: Told of the progress, and asked whether to stop.
@@ -94,6 +94,7 @@ def prove(
     with memory_errors(segmenter.device):
         masks = lesion_sites(result, segmenter.bundle.inference.threshold).masks
         masks[np.arange(len(masks)) != index] = False
+        masks, index = among_outputs(segmenter, result, masks), result.outputs[index]
         probes = place_probes(plan, result.prepared.array, masks, segmenter.device, limit=1)
         contributions = measure_contributions(
             network,

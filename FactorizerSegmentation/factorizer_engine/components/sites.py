@@ -8,7 +8,7 @@ import numpy as np
 
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.inference.segmenter import SegmentationResult
+from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 from factorizer_engine.lesions.measuring import lesion_mask
 
 PROBABLE_ML = 1.0
@@ -56,6 +56,18 @@ def one_lesion_site(result: SegmentationResult, lesion: int) -> LesionSites:
     return LesionSites(np.stack([mask] * regions), (True,) * regions)
 
 
+def among_outputs(
+    segmenter: Segmenter, result: SegmentationResult, masks: np.ndarray
+) -> np.ndarray:
+    """Masks (R, X, Y, Z) of the result's regions among those of all outputs of the network.
+
+    Those of outputs that could not be seen are empty.
+    """
+    every = np.zeros((len(segmenter.bundle.description.regions), *masks.shape[1:]), dtype=bool)
+    every[result.outputs] = masks
+    return every
+
+
 def decisive_regions(
     result: SegmentationResult, region: str | None, sites: LesionSites, lesion: int | None
 ) -> list[int]:
@@ -64,8 +76,8 @@ def decisive_regions(
     if region is not None:
         return [[r.name for r in regions].index(region)]
     if lesion is not None:
-        label = result.lesions[lesion - 1].label
-        painters = [index for index, r in enumerate(regions) if r.label == label]
+        labels = {part.label for part in result.lesions[lesion - 1].parts}
+        painters = [index for index, r in enumerate(regions) if r.label in labels]
         return painters or list(range(len(regions)))
     found = [index for index, is_found in enumerate(sites.found) if is_found]
     return found or list(range(len(regions)))

@@ -36,7 +36,7 @@ from factorizer_engine.components.definition import (
 from factorizer_engine.components.evidence import Evidence, enlarged, find_evidence, trace
 from factorizer_engine.components.explanation import default_blocks, rank_by_contribution
 from factorizer_engine.components.saliency import BlockProbe, grad_cam, integrated_gradients
-from factorizer_engine.components.sites import lesion_sites
+from factorizer_engine.components.sites import among_outputs, lesion_sites
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
@@ -124,8 +124,9 @@ class _Trial:
         self._result, self._monitor = result, monitor
         names = [r.name for r in result.model.regions]
         self._name = region or max(names, key=lambda name: truth[name].array.sum())
-        self._region = names.index(self._name)
+        self._region = int(result.outputs[names.index(self._name)])
         masks = lesion_sites(result, segmenter.bundle.inference.threshold).masks
+        masks = among_outputs(segmenter, result, masks)
         masks[np.arange(len(masks)) != self._region] = False
         self._masks, self._device = masks, segmenter.device
         (self._probe, *_) = place_probes(

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from factorizer_engine.images.geometry import Grid, common_part
+from factorizer_engine.images.intensities import mended
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
@@ -54,7 +55,9 @@ class Prepared:
 class Preprocessor:
     """Brings scans into a model's space, and probabilities back.
 
-    In this order: every channel is resampled onto the reference grid in physical space; axes are
+    In this order: a background that is not zero becomes zero, and single voxels far beyond all
+    others are clipped where a model counts nonzero voxels only (see `images.intensities`); every
+    channel is resampled onto the reference grid in physical space; axes are
     permuted and flipped to the model's orientation (a sheared grid is straightened); the volume is
     cropped to the foreground, where any channel is nonzero, plus a margin, with zeros where that
     reaches beyond the scan, so that empty voxels around a scan change nothing; every channel is
@@ -69,20 +72,27 @@ class Preprocessor:
     def __init__(self, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing
 
-    def prepare(self, scans: Sequence[Scan], reference: Scan) -> Prepared:
+    def prepare(self, scans: Sequence[Scan | None], reference: Scan) -> Prepared:
         """Bring `scans`, in the model's channel order, into model space.
 
         Args:
-            scans: One scan per channel, on any grids.
+            scans: One scan per channel, on any grids; None where a channel was not taken, which
+                is zero then and decides nothing.
             reference: The scan whose grid results will be written on; usually one of `scans`.
 
         Raises:
-            BadInputError: If no scan has a nonzero voxel on the reference grid.
+            BadInputError: If no scan has a nonzero voxel on the reference grid, or one holds
+                numbers too large to compute with.
         """
         settings = self.preprocessing
         grid = reference.grid.oriented(settings.orientation).straightened()
-        channels = [resample(scan, grid, antialias=True).array for scan in scans]
-        box = foreground_box(channels, margin=0)
+        given = {index: scan for index, scan in enumerate(scans) if scan is not None}
+        if settings.normalization == "zscore_nonzero":  # others do not tell background from image
+            given = {index: mended(scan) for index, scan in given.items()}
+        channels = {
+            index: resample(scan, grid, antialias=True).array for index, scan in given.items()
+        }
+        box = foreground_box(list(channels.values()), margin=0)
         if box is None:
             raise BadInputError(
                 f"The scans hold no image where {reference.name or 'the reference scan'} lies; "
@@ -91,11 +101,16 @@ class Preprocessor:
         margin = settings.crop_margin
         cropped = grid.crop(triple(slice(a.start - margin, a.stop + margin) for a in box))
         target = cropped.respaced(settings.spacing) if settings.spacing else cropped
-        array = np.empty((len(channels), *target.shape), dtype=np.float32)
-        for index, channel in enumerate(channels):
+        array = np.zeros((len(scans), *target.shape), dtype=np.float32)
+        for index, channel in channels.items():
             foreground = np.pad(channel[box], margin) if margin else channel[box]
             volume = normalize(foreground, settings.normalization)
             array[index] = resample(Scan(volume, cropped), target, antialias=True).array
+            if not np.isfinite(array[index].sum(dtype=np.float64)):
+                raise BadInputError(
+                    f"{given[index].name or 'A scan'} holds numbers too large to compute with; "
+                    "export it again, in units of 0 to some thousands."
+                )
         return Prepared(array, target, reference.grid, cropped)
 
     def restore(
@@ -173,7 +188,8 @@ def normalize(volume: np.ndarray, method: str) -> np.ndarray:
     Returns:
         float32, the same shape. Where all voxels that count are equal, they become 0.
     """
-    volume = volume.astype(np.float32)
+    with np.errstate(over="ignore"):  # `prepare` refuses what becomes infinite
+        volume = volume.astype(np.float32)
     if method == "none":
         return volume
     if method not in ("zscore", "zscore_nonzero"):

@@ -47,7 +47,8 @@ class Study(Message):
 
     Attributes:
         channels: The scan of each channel, by the model's channel names.
-        reference: Channel on whose grid the result is given; None takes the model's first channel.
+        reference: Channel on whose grid the result is given; None takes the first of the model's
+            channels that is given.
     """
 
     channels: dict[str, ScanFile]

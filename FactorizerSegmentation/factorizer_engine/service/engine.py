@@ -77,6 +77,11 @@ class Engine:
         last = self._last_run
         return last.result if last is not None and last.key == self._run_key(params) else None
 
+    def close(self) -> None:
+        """Delete the folder of a model that was unpacked from an archive."""
+        if self._segmenter is not None and self._segmenter.bundle.storage is not None:
+            self._segmenter.bundle.storage.cleanup()
+
     def _forget(self) -> None:
         """Free the model before the next one is loaded."""
         self._segmenter, self._segmenter_key, self._last_run = None, (), None

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from factorizer_engine.images.checks import check_shape
+from factorizer_engine.images.nan_background import without_nan_background
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.files import prepare_output_folder
 from factorizer_engine.protocol.volumes import ScanFile
 
 
 def load_scans(channels: Mapping[str, ScanFile]) -> dict[str, Scan]:
-    """The scans of a study, by channel, in memory.
+    """The scans of a study, by channel, in memory; NaN around an image is zero.
 
     Raises:
         BadInputError: If a file is missing or damaged, or is no volume that can be used.
@@ -24,7 +25,8 @@ def load_scans(channels: Mapping[str, ScanFile]) -> dict[str, Scan]:
         name = file.name or channel
         voxels = file.load(mapped=True)
         check_shape(name, voxels.shape)  # before they are read into memory
-        scans[channel] = Scan.of(np.array(voxels), file.matrix, name)
+        scan = Scan.of(np.array(voxels), file.matrix, name)
+        scans[channel] = without_nan_background(scan)
     return scans
 
 

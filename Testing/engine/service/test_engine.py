@@ -102,6 +102,15 @@ def test_a_result_lies_on_the_grid_of_the_reference(engine, params):
     assert sum(lesion.volume_ml for lesion in result.lesions) == pytest.approx(volume, abs=1e-6)
 
 
+def test_probabilities_can_come_with_eight_bits(engine, params):
+    exact = [item.load() for item in engine.request(SEGMENT, params).probabilities]
+    small = engine.request(SEGMENT, replace(params, compact=True))
+    assert small.threshold == 0.5
+    for floats, levels in zip(exact, small.probabilities, strict=True):
+        assert levels.load().dtype == np.uint8
+        np.testing.assert_allclose(levels.load() / 255, floats, atol=0.5 / 255 + 1e-6)
+
+
 def test_another_channel_can_be_the_reference(engine, params):
     smaller = params.study.channels["T1"].load()[2:-2]
     affine = params.study.channels["T1"].matrix.copy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Dataset:
         unlabelled: Training images for which there is no label.
         ignore: Value of voxels of which nothing is known (nnU-Net's label "ignore"): no region
             holds or does not hold there, neither in training nor in scores.
+        needs: Region to the channels without each of which it cannot be seen.
     """
 
     root: Path
@@ -49,6 +50,15 @@ class Dataset:
     cases: tuple[Case, ...]
     unlabelled: tuple[Path, ...] = ()
     ignore: int | None = None
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def needed(self) -> tuple[tuple[int, ...], ...]:
+        """Per region the numbers of the channels without each of which it cannot be seen."""
+        return tuple(
+            tuple(self.channels.index(channel) for channel in self.needs.get(region, ()))
+            for region in self.regions
+        )
 
     def case(self, name: str) -> Case:
         for case in self.cases:
@@ -108,7 +118,21 @@ def open_dataset(section: DataSection) -> Dataset:
     if not cases:
         raise BadInputError(f"The dataset {root} has no labelled cases.")
     unlabelled = () if is_bids else _unlabelled(root, cases, exclude)
-    return Dataset(root, tuple(channels), labels, regions, cases, unlabelled, ignore)
+    _check_needs(section.needs, regions, channels)
+    return Dataset(
+        root, tuple(channels), labels, regions, cases, unlabelled, ignore, dict(section.needs)
+    )
+
+
+def _check_needs(
+    needs: Mapping[str, Sequence[str]], regions: Mapping[str, Any], channels: Sequence[str]
+) -> None:
+    for region, wanted in needs.items():
+        if region not in regions:
+            raise BadInputError(f"data.needs names the region {region}, which is unknown.")
+        for channel in wanted:
+            if channel not in channels:
+                raise BadInputError(f"data.needs names the channel {channel}, which is unknown.")
 
 
 def _ignored_value(section: DataSection, described: Mapping[str, Any]) -> int | None:

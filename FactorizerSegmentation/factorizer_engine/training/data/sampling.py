@@ -23,6 +23,7 @@ from factorizer_engine.training.data.augmentation import (
 from factorizer_engine.training.data.cases import UNKNOWN, CaseCache, PreparedCase
 from factorizer_engine.training.data.heads import HEAD_MM, add_head
 from factorizer_engine.training.data.lesions import change_lesion_contrast, put_lesions
+from factorizer_engine.training.data.sequences import drop_sequences
 
 
 class WindowDataset(Dataset):
@@ -34,6 +35,7 @@ class WindowDataset(Dataset):
         cache: Prepared cases.
         names: Cases to draw from.
         foreground: Part of the windows that are centred in a region (each region equally often).
+        needed: Per region the channels without each of which it cannot be seen.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class WindowDataset(Dataset):
         augmentation: AugmentationSection,
         foreground: float,
         seed: int,
+        needed: Sequence[Sequence[int]] = (),
     ) -> None:
         self._cache = cache
         self._names = sorted(names)
@@ -51,11 +54,13 @@ class WindowDataset(Dataset):
         self._augmentation = augmentation
         self._foreground = foreground
         self._seed = seed
+        self._needed = needed
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         """Image (C, *window) and region masks (R, *window) of window `number`, float32.
 
-        Masks are 1 and 0, and `UNKNOWN` in voxels to be ignored.
+        Masks are 1 and 0, and `UNKNOWN` in voxels to be ignored and in regions that the window
+        does not show.
         """
         case = self._cache.get(self._name(number))
         generator = np.random.default_rng([self._seed, 1, number])
@@ -74,7 +79,10 @@ class WindowDataset(Dataset):
             image = misregister(image, settings, case.spacing, generator)
         if with_head:
             image = add_head(image, case.spacing, generator)
-        return change_intensities(image, settings, generator), target
+        image = change_intensities(image, settings, generator)
+        if happens(settings.sequence_dropout, generator):
+            image, target = drop_sequences(image, target, self._needed, generator)
+        return image, target
 
     def _name(self, number: int) -> str:
         count = len(self._names)

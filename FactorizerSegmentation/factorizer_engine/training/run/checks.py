@@ -21,12 +21,13 @@ from factorizer_engine.training.run.networks import (
     load_matching_weights,
     network_spec,
 )
+from factorizer_engine.training.run.validation import subsets_of
 
 # last.pt holds network, average and two moments, and exists twice while it is replaced; best.pt and
 # final.pt hold the average.
 _BYTES_PER_WEIGHT = (2 * 4 + 2) * 4
 
-_NAMES_IN_RECORDS = frozenset({"kind", "step", "dice", "cases"})
+_NAMES_IN_RECORDS = frozenset({"kind", "step", "dice", "cases", "score", "subsets"})
 
 
 def check_training(config: TrainingConfig) -> CheckReport:
@@ -70,6 +71,7 @@ def check_model(config: TrainingConfig, dataset: Dataset) -> None:
             "name it otherwise."
         )
     check_bundle(model_of(config, config.name, dataset.channels, dataset.regions, dataset.labels))
+    subsets_of(dataset, config.run.validation_subsets)
 
 
 def check_room(config: TrainingConfig, dataset: Dataset, weights: int) -> None:

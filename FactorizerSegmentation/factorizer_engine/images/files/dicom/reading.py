@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from factorizer_engine.images.files.dicom.headers import is_dicom_file
 from factorizer_engine.images.files.dicom.pixels import read_voxels
 from factorizer_engine.images.files.dicom.series import (
     Series,
@@ -16,6 +18,9 @@ from factorizer_engine.images.files.dicom.series import (
 from factorizer_engine.images.files.dicom.stack import stack
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
+
+SERIES_MARK = "::"
+"""Between a DICOM folder and one of its series; no path of Windows holds it."""
 
 
 def read_dicom_folder(folder: Path, wanted: str | None = None) -> Scan:
@@ -34,10 +39,11 @@ def read_dicom_folder(folder: Path, wanted: str | None = None) -> Scan:
         return _read_series(named_series(folder.name, found, wanted))
     chosen = [s for s in found if s.count > 1] or found
     if len(chosen) > 1:
-        example = own_name(max(chosen, key=lambda s: s.count), found)
+        largest = max(chosen, key=lambda s: s.count)
+        example = f"{folder.name}{SERIES_MARK}{own_name(largest, found)}"
         raise BadInputError(
             f"{folder.name} holds {len(chosen)} series to choose from "
-            f"({enumerate_series(found)}); name one, such as '{folder.name}::{example}', "
+            f"({enumerate_series(found)}); name one, such as '{example}', "
             "or give a folder with one."
         )
     return _read_series(chosen[0])
@@ -59,9 +65,22 @@ def read_dicom_file(path: Path) -> Scan:
     return _read_series(series[0])
 
 
+def series_in(folder: Path) -> list[str]:
+    """The series of more than one image that lie in a folder itself, as "FOLDER::SERIES".
+
+    Raises:
+        BadInputError: If the folder holds damaged DICOM files only.
+    """
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    if not any(map(is_dicom_file, files)):
+        return []
+    found = series_of(files)
+    return [f"{folder}{SERIES_MARK}{own_name(s, found)}" for s in found if s.count > 1]
+
+
 def _read_series(series: Series) -> Scan:
     if series.problems:
         raise series.problems[0]
     slices, affine = stack(series)
     voxels = read_voxels(series.title, series.modality, slices)
-    return Scan.of(voxels, affine, series.title)
+    return replace(Scan.of(voxels, affine, series.title), study=(series.patient, series.date))
