@@ -1,4 +1,4 @@
-"""Options that `segment` and `components` share."""
+"""Options that commands share."""
 
 from __future__ import annotations
 
@@ -134,6 +134,15 @@ Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many compo
 Region = Annotated[
     str | None,
     typer.Option("--region", help="Region whose drivers to show first; unset, any that was found."),
+]
+Result = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RESULT",
+        parser=given_path,
+        show_default=False,
+        help="Folder that 'factorizer segment' wrote, or a .seg.nrrd file, as corrected in Slicer.",
+    ),
 ]
 Studies = Annotated[
     Path | None,
