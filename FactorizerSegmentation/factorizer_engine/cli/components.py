@@ -48,6 +48,7 @@ def components(
     reference: options.Reference = None,
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.float32,
+    quality: options.QualityOption = options.Quality.balanced,
     mirroring: options.Mirroring = None,
     overlap: options.Overlap = None,
     box: options.Bounds = None,
@@ -62,13 +63,13 @@ def components(
     Writes evidence_1.nii.gz (what the component contributes where), component_1.nii.gz (where it is
     active) and so on, components.json, and run.json.
     """
-    choice = ModelChoice(model, device, precision.value)
+    choice = ModelChoice(model, device, precision.value, members=quality.members)
     if proof is not None:
         prove(proof, output, choice, case, region)
         return
     if case:
         raise BadInputError("--case is for --prove only; give scans with --input or --input-dir.")
-    applied = run_options(mirroring, overlap, box, quick)
+    applied = run_options(mirroring, overlap, box, quick, quality)
     with (
         folder_of_one_run(output, overwrite) as folder,
         open_session(choice, inputs, input_dir, reference, region) as session,

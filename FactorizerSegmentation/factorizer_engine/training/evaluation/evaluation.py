@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -103,6 +104,8 @@ def evaluate(
 def select_cases(data: str | Path, cases: Sequence[str] = (), use: Use = "held_out") -> Dataset:
     """The cases of those names, or without any all that the split puts to `use`.
 
+    Regions of which one of them knows nothing are left out.
+
     Args:
         data: A training configuration, a run's folder (its data and split) or a dataset's folder.
         cases: Names of cases.
@@ -112,7 +115,7 @@ def select_cases(data: str | Path, cases: Sequence[str] = (), use: Use = "held_o
         BadInputError: If there are none.
     """
     dataset, split = open_cases(data)
-    return dataset.only(list(cases) or _names(dataset, split, use))
+    return _only_known(dataset.only(list(cases) or _names(dataset, split, use)))
 
 
 def _only_seen(dataset: Dataset, predictor: ModelPredictor) -> Dataset:
@@ -121,8 +124,24 @@ def _only_seen(dataset: Dataset, predictor: ModelPredictor) -> Dataset:
     if not predictor.channels:
         return dataset
     seen = subset_of(model, predictor.channels).regions
-    unseen = {region.name for region in model.regions} - {*seen}
-    regions = {name: values for name, values in dataset.regions.items() if name not in unseen}
+    return _without(dataset, {region.name for region in model.regions} - {*seen})
+
+
+def _only_known(dataset: Dataset) -> Dataset:
+    """The dataset without the regions of which any of its cases knows nothing.
+
+    Raises:
+        BadInputError: If there are no others.
+    """
+    names = list(dataset.regions)
+    known = _without(dataset, {names[n] for case in dataset.cases for n in dataset.unknown(case)})
+    if not known.regions:
+        raise BadInputError("There is no region of which all cases know; evaluate fewer of them.")
+    return known
+
+
+def _without(dataset: Dataset, unknown: AbstractSet[str]) -> Dataset:
+    regions = {name: values for name, values in dataset.regions.items() if name not in unknown}
     return replace(dataset, regions=regions)
 
 
