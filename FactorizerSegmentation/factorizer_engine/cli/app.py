@@ -14,6 +14,7 @@ from factorizer_engine.cli.components import components
 from factorizer_engine.cli.evaluation import evaluate
 from factorizer_engine.cli.inspect import inspect
 from factorizer_engine.cli.models import models
+from factorizer_engine.cli.prepare import prepare
 from factorizer_engine.cli.segment import segment
 from factorizer_engine.cli.terminal import EXIT_FAILURE, EXIT_USAGE, TERMINAL
 from factorizer_engine.cli.training import export, train
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command()(segment)
 app.command()(components)
+app.command()(prepare)
 app.add_typer(models, name="models")
 app.command()(inspect)
 app.command()(train)

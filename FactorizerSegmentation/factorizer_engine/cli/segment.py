@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from factorizer_engine.cli import options
+from factorizer_engine.cli.prepare import assign_study, show_steps, write_preparation
 from factorizer_engine.cli.session import Session, open_session, run_options
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seconds, make_table
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import prepare_output_folder, written_at_once
 from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.preparation import PreparationOptions
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
 
@@ -40,6 +43,8 @@ def segment(
     quick: options.Quick = False,
     compile: options.Compile = False,
     probabilities: options.Probabilities = False,
+    prepare: options.Prepare = False,
+    n4: options.BiasField = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -47,12 +52,21 @@ def segment(
     choice = ModelChoice(model, device, precision.value, compile)
     applied = run_options(mirroring, overlap, box, quick)
     folder = prepare_output_folder(output)
-    with open_session(choice, inputs, input_dir) as session:
+    if n4 and not prepare:
+        raise BadInputError("--n4 is a part of the preparation; give --prepare, too.")
+    with open_session(choice, inputs, input_dir, assign_study if prepare else None) as session:
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
+        prepared = None
+        if prepare:
+            prepared = session.prepare(channel, PreparationOptions(bias_field=n4))
+            show_steps(prepared)
+            session = session.with_prepared(prepared)
         result = session.run(SEGMENT, channel, applied, probabilities=probabilities)
         with written_at_once(folder) as unfinished:
             _write(result, scan, unfinished)
+            if prepared:
+                write_preparation(prepared, channel, unfinished)
     _show(result, folder)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +14,11 @@ from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.conversation import Result
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.models import Channel, ModelDescription
+from factorizer_engine.protocol.preparation import PreparationOptions
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsParams
+from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareParams, PrepareResult
 from factorizer_engine.protocol.tasks.task import Task
 from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service.client import EngineClient
@@ -64,16 +66,37 @@ class Session:
         with TERMINAL.progress() as move:
             return self.engine.request(task, params, move)
 
-    def reference(self, name: str | None) -> tuple[str, Scan]:
-        """The channel called `name` (the model's first if None) and its scan.
+    def prepare(self, reference: str, options: PreparationOptions) -> PrepareResult:
+        """Have the engine prepare the scans, and show how far it has come.
+
+        Args:
+            reference: Channel whose scan keeps its place.
+            options: What may be done to them.
 
         Raises:
-            BadInputError: If the model has no such channel.
+            EngineError: If they cannot be prepared.
+        """
+        study = Study(self.files, reference)
+        params = PrepareParams(self.choice.model, study, str(self.folder), options)
+        with TERMINAL.progress() as move:
+            return self.engine.request(PREPARE, params, move)
+
+    def with_prepared(self, result: PrepareResult) -> Session:
+        """The same session, whose further runs work on the prepared scans."""
+        return replace(self, files=result.channels)
+
+    def reference(self, name: str | None) -> tuple[str, Scan]:
+        """The channel called `name` (the first that is given if None) and its scan.
+
+        Raises:
+            BadInputError: If the model has no such channel, or it is not given.
         """
         from factorizer_engine.images.checks import channel_named
 
         channels = self.model.channels
-        channel = channels[0].name if name is None else channel_named(name, channels)
+        channel = next(iter(self.scans)) if name is None else channel_named(name, channels)
+        if channel not in self.scans:
+            raise BadInputError(f"The reference {channel} is not among the scans that were given.")
         return channel, self.scans[channel]
 
 
@@ -91,9 +114,16 @@ def run_options(
     return RunOptions(mirroring, overlap, box, quick)
 
 
+Assignment = Callable[[Sequence[str], Sequence[Channel]], "dict[str, Path | str]"]
+"""Finds the file of each channel among what the user gave."""
+
+
 @contextmanager
 def open_session(
-    choice: ModelChoice, inputs: Sequence[str], input_folder: Path | None
+    choice: ModelChoice,
+    inputs: Sequence[str],
+    input_folder: Path | None,
+    assign: Assignment | None = None,
 ) -> Iterator[Session]:
     """Start the engine, load the model, read the scans that it needs.
 
@@ -101,6 +131,7 @@ def open_session(
         choice: The model and where it runs; with the name "" the only family that is installed.
         inputs: "CHANNEL=FILE" or "FILE", see `assign_inputs`.
         input_folder: Folder whose files are matched by name, instead of `inputs`.
+        assign: Finds the file of each channel; `assign_inputs` by default.
 
     Raises:
         EngineError: If the model or a scan cannot be used.
@@ -113,7 +144,7 @@ def open_session(
         with TERMINAL.progress() as move:
             choice = replace(choice, model=choice.model or _only_family(engine))
             model = engine.request(LOAD_MODEL, choice, move).model
-        paths = assign_inputs(candidates, model.channels)
+        paths = (assign or assign_inputs)(candidates, model.channels)
         scans = _read_scans(paths)
         files = {
             channel: ScanFile.save(
@@ -125,13 +156,16 @@ def open_session(
         yield Session(engine, choice, model, scans, files, Path(folder))
 
 
-def assign_inputs(inputs: Sequence[str], channels: Sequence[Channel]) -> dict[str, Path | str]:
+def assign_inputs(
+    inputs: Sequence[str], channels: Sequence[Channel], complete: bool = True
+) -> dict[str, Path | str]:
     """The file of each channel, or "FOLDER::SERIES" where one series of a folder is named.
 
     Args:
         inputs: Each "CHANNEL=FILE", with the channel's name or alias, or a "FILE" that is matched
             to the channels that are left by its name; for FILE also FOLDER::SERIES.
         channels: What the model needs.
+        complete: Whether every channel must be given.
 
     Raises:
         BadInputError: If a channel is unknown, given twice or missing, or a name is ambiguous.
@@ -160,15 +194,24 @@ def assign_inputs(inputs: Sequence[str], channels: Sequence[Channel]) -> dict[st
             f"'{Path(unnamed[0]).name}' is left over."
         )
     if unnamed:
-        matched = match_channels(unnamed, left)
+        wanted = left if complete else _spoken_of(unnamed, left)
+        matched = match_channels(unnamed, wanted)
         assigned.update({name: _location(text) for name, text in matched.items()})
     missing = [channel.name for channel in channels if channel.name not in assigned]
-    if missing:
+    if missing and (complete or not assigned):
         raise BadInputError(
             f"No scan is given for {_enumerate(missing)}; "
             f"the model needs {_enumerate([channel.name for channel in channels])}."
         )
-    return {channel.name: assigned[channel.name] for channel in channels}
+    return {c.name: assigned[c.name] for c in channels if c.name in assigned}
+
+
+def _spoken_of(inputs: Sequence[str], channels: Sequence[Channel]) -> list[Channel]:
+    """The channels that the names of inputs speak of; all where they speak of none."""
+    from factorizer_engine.protocol.matching import channel_candidates
+
+    found = channel_candidates(inputs, channels)
+    return [channel for channel in channels if found[channel.name]] or list(channels)
 
 
 def _location(text: str) -> Path | str:

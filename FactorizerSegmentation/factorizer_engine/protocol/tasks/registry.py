@@ -7,11 +7,12 @@ from factorizer_engine.protocol.tasks.components import COMPONENTS
 from factorizer_engine.protocol.tasks.hello import HELLO
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.models import MODELS
+from factorizer_engine.protocol.tasks.prepare import PREPARE
 from factorizer_engine.protocol.tasks.segment import SEGMENT
 from factorizer_engine.protocol.tasks.shutdown import SHUTDOWN
 from factorizer_engine.protocol.tasks.task import Task
 
-JOBS: tuple[Task, ...] = (HELLO, MODELS, LOAD_MODEL, SEGMENT, COMPONENTS)
+JOBS: tuple[Task, ...] = (HELLO, MODELS, LOAD_MODEL, PREPARE, SEGMENT, COMPONENTS)
 """Those for which the engine has a job."""
 
 TASKS: dict[str, Task] = {task.name: task for task in (*JOBS, CANCEL, SHUTDOWN)}

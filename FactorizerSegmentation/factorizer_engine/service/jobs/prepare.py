@@ -1,0 +1,52 @@
+"""A raw study made ready for a model."""
+
+from __future__ import annotations
+
+from factorizer_engine.protocol.files import prepare_output_folder
+from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.tasks.prepare import PrepareParams, PrepareResult
+from factorizer_engine.service.engine import Engine
+
+PREPARED = 0.97
+"""How far a preparation has come when only writing is left."""
+
+
+def run(_engine: Engine, params: PrepareParams, monitor: Monitor) -> PrepareResult:
+    """Register the scans, cut out the brain; the volumes are written to the output folder."""
+    folder = prepare_output_folder(params.output_dir)
+    monitor.report("preparing", 0.0)
+    import numpy as np
+
+    from factorizer_engine.bundles.registry import resolve_model
+    from factorizer_engine.images.checks import channel_named, check_scan
+    from factorizer_engine.preparation.study import prepare_study
+    from factorizer_engine.preparation.versions import versions
+    from factorizer_engine.service.exchange import check_space, load_scans, save_scan
+
+    bundle = resolve_model(params.model, "cpu")
+    channels = bundle.description.channels
+    scans = load_scans(params.study.channels)
+    check_space(folder, scans, len(scans))
+    named = {channel_named(name, channels): scan for name, scan in scans.items()}
+    for scan in named.values():
+        check_scan(scan)
+    reference = channel_named(params.study.reference or next(iter(named)), channels)
+    study = prepare_study(
+        named,
+        reference,
+        params.options,
+        bundle.preprocessing.expects_stripped,
+        monitor=monitor.span(0.0, PREPARED),
+    )
+    monitor.report("writing", PREPARED)
+    brain = study.brain and study.brain.with_array(study.brain.array.astype(np.uint8))
+    return PrepareResult(
+        channels={
+            channel: save_scan(scan, folder / f"prepared_{number}.npy")
+            for number, (channel, scan) in enumerate(study.scans.items(), start=1)
+        },
+        brain=brain and save_scan(brain, folder / "brain.npy"),
+        steps=tuple(study.steps),
+        versions=versions(),
+        timings=study.timings,
+    )
