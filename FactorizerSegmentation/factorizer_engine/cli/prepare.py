@@ -75,6 +75,7 @@ def assign_study(inputs: Sequence[str], channels: Sequence[Channel]) -> dict[str
     named: list[str] = []
     for text in inputs:
         folder = Path(text).expanduser()
+        folder = folder.parent if folder.name == "DICOMDIR" and folder.is_file() else folder
         named.extend(_chosen_series(folder, channels) if folder.is_dir() else [text])
     return assign_inputs(named, channels, complete=False)
 

@@ -202,7 +202,9 @@ def _cut_out_brain(
         own = resample(mask, scan.grid, "nearest").array
         study.scans[channel] = scan.with_array(np.where(own, scan.array, 0))
     volume = mask.grid.volume_ml(int(mask.array.sum()))
-    study.note("", BRAIN, f"{origin} and carried to the others ({volume:.0f} mL).", volume_ml=volume)
+    study.note(
+        "", BRAIN, f"{origin} and carried to the others ({volume:.0f} mL).", volume_ml=volume
+    )
 
 
 def _best_for_brain(channels: list[str]) -> str:
@@ -216,7 +218,8 @@ def _correct_all(study: PreparedStudy, monitor: Monitor) -> None:
         span.report("correcting the bias field", 0.0)
         scan = study.scans[channel]
         tissue = (
-            scan.with_array(scan.array != 0) if study.brain is not None or is_stripped(scan)
+            scan.with_array(scan.array != 0)
+            if study.brain is not None or is_stripped(scan)
             else head_mask(scan)
         )
         study.scans[channel] = correct_bias(scan, tissue, span)
