@@ -72,12 +72,20 @@ def assign_study(inputs: Sequence[str], channels: Sequence[Channel]) -> dict[str
     Raises:
         BadInputError: If nothing can be used, or it is not clear what is what.
     """
-    named: list[str] = []
-    for text in inputs:
-        folder = Path(text).expanduser()
-        folder = folder.parent if folder.name == "DICOMDIR" and folder.is_file() else folder
-        named.extend(_chosen_series(folder, channels) if folder.is_dir() else [text])
+    named = [found for text in inputs for found in _expanded(text, channels)]
     return assign_inputs(named, channels, complete=False)
+
+
+def _expanded(text: str, channels: Sequence[Channel]) -> list[str]:
+    """What an input stands for: the files of a folder, the series of a study, or itself."""
+    from factorizer_engine.images.files import is_scan_name
+
+    path = Path(text).expanduser()
+    folder = path.parent if path.name == "DICOMDIR" and path.is_file() else path
+    if not folder.is_dir():
+        return [text]
+    files = sorted(str(file) for file in folder.iterdir() if is_scan_name(file))
+    return files or _chosen_series(folder, channels)
 
 
 def _chosen_series(folder: Path, channels: Sequence[Channel]) -> list[str]:

@@ -54,6 +54,8 @@ def segment(
     folder = prepare_output_folder(output)
     if n4 and not prepare:
         raise BadInputError("--n4 is a part of the preparation; give --prepare, too.")
+    if prepare and input_dir is not None and not inputs:
+        inputs, input_dir = [str(input_dir)], None
     with open_session(choice, inputs, input_dir, assign_study if prepare else None) as session:
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
