@@ -29,6 +29,8 @@ from factorizer_engine.protocol.preparation import PreparationOptions
 LARGEST_DEGREES, LARGEST_MM = 10.0, 20.0
 """Of the added motions."""
 
+BIAS_ONLY = PreparationOptions(registration="off", brain="off", bias_field=True)
+
 MOVED = ("T1W", "T2W")
 """Sequences of open_ms_raw whose transforms to the FLAIR its authors give."""
 
@@ -116,14 +118,12 @@ def glioma(folder: Path) -> None:
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
         scans = {name: read_scan(case / f"{name}.nii.gz") for name in ("FLAIR", "T1", "T1ce")}
         tumour = read_scan(case / "seg.nii.gz").array > 0
-        row = [_whole_tumour_dice(segmenter, scans, tumour)]
-        for bias_field in (False, True):
-            options = PreparationOptions(bias_field=bias_field)
-            study = prepare_study(scans, "FLAIR", options, True, lambda: networks)
-            row.append(_whole_tumour_dice(segmenter, study.scans, tumour))
-            assert study.brain is not None
-            inside = float(study.brain.array[tumour].mean())
-        rows.append([*row, inside])
+        study = prepare_study(scans, "FLAIR", PreparationOptions(), True, lambda: networks)
+        corrected = prepare_study(study.scans, "FLAIR", BIAS_ONLY, True)
+        assert study.brain is not None
+        contestants = (scans, study.scans, corrected.scans)
+        dice = [_whole_tumour_dice(segmenter, given, tumour) for given in contestants]
+        rows.append([*dice, float(study.brain.array[tumour].mean())])
         moved = [step.channel for step in study.steps if step.matrix]
         print(case.name, *(f"{value:.3f}" for value in rows[-1]), "moved:", *moved, flush=True)
     print("mean", *(f"{value:.3f}" for value in np.mean(rows, axis=0)))
