@@ -34,6 +34,7 @@ INSTALL_STEPS = (
     ("pip", ("--upgrade", "pip")),
     ("PyTorch (about 200 MB)", ("torch==2.13.0",)),
     ("the engine, Slicer's core and Qt", ("--editable", ".[host,test,training,docs]")),
+    ("brain extraction (10 MB)", ("--no-deps", "deepbet==1.0.2")),
 )
 TEST_PROCESSES = ("--numprocesses", "2", "--dist", "loadfile")
 """Two processes of one thread each use two cores better than one process of two threads."""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from factorizer_engine.images.geometry import Grid, common_part
-from factorizer_engine.images.resampling import resample
+from factorizer_engine.images.resampling import only_changes_place, resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.triples import triple
@@ -54,11 +54,11 @@ class Prepared:
 class Preprocessor:
     """Brings scans into a model's space, and probabilities back.
 
-    In this order: every channel is resampled onto the reference grid in physical space; axes are
-    permuted and flipped to the model's orientation (a sheared grid is straightened); the volume is
-    cropped to the foreground, where any channel is nonzero, plus a margin; every channel is
-    normalised; and the voxels are resampled to the model's spacing, smoothed first along axes that
-    become coarser (see `images.resampling.resample`). Oblique scans keep their axes.
+    In this order: axes of the reference grid are permuted and flipped to the model's orientation (a
+    sheared grid is straightened); it is cropped to the foreground, where any channel is nonzero,
+    plus a margin; every channel is normalised by its own voxels there; and these are resampled in
+    physical space to the model's spacing, smoothed first along axes that become coarser (see
+    `images.resampling.resample`). So voxels are interpolated once. Oblique scans keep their axes.
 
     Args:
         preprocessing: Spacing, orientation, margin (in voxels of the reference scan) and
@@ -80,8 +80,8 @@ class Preprocessor:
         """
         settings = self.preprocessing
         grid = reference.grid.oriented(settings.orientation).straightened()
-        channels = [resample(scan, grid, antialias=True).array for scan in scans]
-        box = foreground_box(channels, settings.crop_margin)
+        placed = [resample(scan, grid, "nearest") for scan in scans]
+        box = foreground_box([scan.array for scan in placed], settings.crop_margin)
         if box is None:
             raise BadInputError(
                 f"The scans hold no image where {reference.name or 'the reference scan'} lies; "
@@ -89,10 +89,13 @@ class Preprocessor:
             )
         cropped = grid.crop(box)
         target = cropped.respaced(settings.spacing) if settings.spacing else cropped
-        array = np.empty((len(channels), *target.shape), dtype=np.float32)
-        for index, channel in enumerate(channels):
-            volume = normalize(channel[box], settings.normalization)
-            array[index] = resample(Scan(volume, cropped), target, antialias=True).array
+        array = np.empty((len(scans), *target.shape), dtype=np.float32)
+        for index, (scan, moved) in enumerate(zip(scans, placed, strict=True)):
+            exact = only_changes_place(scan.grid, grid)
+            source, part = (moved, box) if exact else (scan, _box_around(scan.grid, cropped))
+            volume = normalize(source.array[part], settings.normalization)
+            channel = Scan(volume, source.grid.crop(part))
+            array[index] = resample(channel, target, antialias=True).array
         return Prepared(array, target, reference.grid, cropped)
 
     def restore(
@@ -124,6 +127,15 @@ class Preprocessor:
         for index, volume in enumerate(probabilities):
             restored[index][box] = resample(Scan(volume, prepared.grid), part).array
         return restored
+
+
+def _box_around(grid: Grid, part: Grid) -> tuple[slice, slice, slice]:
+    """The voxels of `grid` from which all of `part` can be interpolated."""
+    box = grid.box_of(part)
+    return triple(
+        slice(max(axis.start - 1, 0), min(axis.stop + 1, count))
+        for axis, count in zip(box, grid.shape, strict=True)
+    )
 
 
 def foreground_box(
