@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from factorizer_engine.cli import options
-from factorizer_engine.cli.session import assign_inputs, open_session
+from factorizer_engine.cli.session import Session, assign_inputs, open_session
 from factorizer_engine.cli.terminal import (
     TERMINAL,
     Quiet,
@@ -49,7 +49,7 @@ def prepare(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Prepare raw scans for a model: writes every channel, the brain mask and preparation.json."""
+    """Prepare raw scans for a model: writes every channel, the brain mask and what was done."""
     applied = PreparationOptions(register.value, brain.value, n4)
     folder = prepare_output_folder(output)
     with open_session(ModelChoice(model, "cpu"), inputs, None, assign_study) as session:
@@ -57,7 +57,7 @@ def prepare(
         result = session.prepare(channel, applied)
         with written_at_once(folder) as unfinished:
             _write_scans(result, unfinished)
-            write_preparation(result, channel, unfinished)
+            write_preparation(session, result, channel, unfinished)
         missing = [c.name for c in session.model.channels if c.name not in session.scans]
     show_steps(result)
     if missing:
@@ -110,8 +110,13 @@ def show_steps(result: PrepareResult) -> None:
     TERMINAL.print(table)
 
 
-def write_preparation(result: PrepareResult, reference: str, folder: Path) -> None:
-    """Write preparation.json: what was done, with which figures and by which programs."""
+def write_preparation(
+    session: Session, result: PrepareResult, reference: str, folder: Path
+) -> None:
+    """Write what was done: preparation.json for programs, preparation.html for people."""
+    from factorizer_engine.images.scan import Scan
+    from factorizer_engine.preparation.sheet import placed, write_sheet
+
     record = {
         "reference": reference,
         "steps": [plain(step) for step in result.steps],
@@ -119,6 +124,10 @@ def write_preparation(result: PrepareResult, reference: str, folder: Path) -> No
         "seconds": {name: round(value, 1) for name, value in result.timings.items()},
     }
     write_json(folder / "preparation.json", record)
+    scans = {name: placed(scan, result.steps, name) for name, scan in session.scans.items()}
+    brain = result.brain and Scan.of(result.brain.load(), result.brain.matrix, "Brain")
+    page = folder / "preparation.html"
+    write_sheet(page, scans, reference, brain, result.steps, result.versions)
 
 
 def _write_scans(result: PrepareResult, folder: Path) -> None:

@@ -68,7 +68,7 @@ def segment(
         with written_at_once(folder) as unfinished:
             _write(result, scan, unfinished)
             if prepared:
-                write_preparation(prepared, channel, unfinished)
+                write_preparation(session, prepared, channel, unfinished)
     _show(result, folder)
 
 

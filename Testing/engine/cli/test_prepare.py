@@ -33,6 +33,7 @@ def test_a_dicom_study_is_prepared_and_everything_is_explained(cli, study, tmp_p
     assert sorted(path.name for path in output.iterdir()) == [
         "FLAIR.nii.gz",
         "T1.nii.gz",
+        "preparation.html",
         "preparation.json",
     ]
     assert "a localiser" in outcome.output and "taken later" in outcome.output
