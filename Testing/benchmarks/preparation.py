@@ -16,7 +16,6 @@ from scipy.spatial.transform import Rotation
 
 from factorizer_engine.bundles.registry import resolve_model
 from factorizer_engine.images.files import read_scan
-from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.orientation import LPS_TO_RAS
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
@@ -47,8 +46,7 @@ class OpenMs:
         self.fixed = self.scan("FLAIR")
         common = read_scan(folder / "patient01_brainmask_common.nii.gz")
         to_flair = _itk_matrix(folder / "patient01_study1_FLAIR_to_common_space.txt")
-        grid = Grid(common.shape, to_flair @ common.affine)
-        self._brain = Scan((common.array > 0), grid, "Brain")
+        self._brain = Scan.of(common.array > 0, to_flair @ common.affine, "Brain")
 
     def scan(self, name: str) -> Scan:
         """A sequence as it was scanned."""
@@ -68,8 +66,8 @@ class OpenMs:
     def brain_on(self, name: str) -> Scan:
         """The authors' mask on the grid of a sequence."""
         scan = self.scan(name)
-        grid = Grid(self._brain.shape, self.to_moving(name) @ self._brain.affine)
-        return resample(Scan(self._brain.array, grid), scan.grid, "nearest")
+        brain = Scan.of(self._brain.array, self.to_moving(name) @ self._brain.affine)
+        return resample(brain, scan.grid, "nearest")
 
 
 def registration(folder: Path, motions: int) -> None:
@@ -83,7 +81,7 @@ def registration(folder: Path, motions: int) -> None:
         scan = study.scan(name)
         there = _applied(study.to_moving(name), points)
         motion = np.eye(4) if number < 2 else _random_motion(generator, there.mean(axis=0))
-        moved = Scan(scan.array, Grid(scan.shape, motion @ scan.affine), name)
+        moved = Scan.of(scan.array, motion @ scan.affine, name)
         start = time.perf_counter()
         found = register(moved, study.fixed)
         seconds = time.perf_counter() - start

@@ -125,7 +125,7 @@ def write_preparation(
     }
     write_json(folder / "preparation.json", record)
     scans = {name: placed(scan, result.steps, name) for name, scan in session.scans.items()}
-    brain = result.brain and Scan.of(result.brain.load(), result.brain.matrix, "Brain")
+    brain = Scan.of(result.brain.load(), result.brain.matrix) if result.brain else None
     page = folder / "preparation.html"
     write_sheet(page, scans, reference, brain, result.steps, result.versions)
 

@@ -18,7 +18,6 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from factorizer_engine.images.files.itk import itk_image
-from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.orientation import LPS_TO_RAS
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.preparation.heads import (
@@ -63,6 +62,9 @@ MIN_PEAK = 0.2
 """Part of its mutual information that a registered pair must lose there."""
 
 
+Pose = sitk.Euler3DTransform | sitk.AffineTransform
+
+
 class Freedom(str, Enum):
     """What a registration may change."""
 
@@ -99,7 +101,7 @@ class Registration:
 
     def apply(self, scan: Scan) -> Scan:
         """The voxels of `scan` where they belong."""
-        return Scan(scan.array, Grid(scan.shape, self.matrix @ scan.affine), scan.name)
+        return Scan.of(scan.array, self.matrix @ scan.affine, scan.name)
 
 
 def register(
@@ -139,7 +141,7 @@ def register(
 
 @dataclass(frozen=True)
 class _Candidate:
-    pose: sitk.Transform
+    pose: Pose
     information: float
 
 
@@ -158,7 +160,7 @@ class _Search:
             method.SetMetricSamplingPercentage(SAMPLES / fixed.array.size, SEED)
         self._method = method
 
-    def information(self, pose: sitk.Transform) -> float:
+    def information(self, pose: Pose) -> float:
         """Mutual information in nats; 0 where the images do not meet."""
         self._method.SetInitialTransform(pose)
         try:
@@ -166,7 +168,7 @@ class _Search:
         except RuntimeError:
             return 0.0
 
-    def climb(self, pose: sitk.Transform, monitor: Monitor) -> _Candidate:
+    def climb(self, pose: Pose, monitor: Monitor) -> _Candidate:
         """The best pose that can be reached from `pose`, which stays if it is better."""
         monitor.report("registering", 0.0)
         method, reached = self._method, pose.__class__(pose)
@@ -200,7 +202,8 @@ class _Stop:
     """Ends a climb when the monitor was cancelled; ITK lets no exception through."""
 
     def __init__(self, method: sitk.ImageRegistrationMethod, monitor: Monitor) -> None:
-        self._method, self._monitor, self._error = method, monitor, None
+        self._method, self._monitor = method, monitor
+        self._error: CancelledError | None = None
         method.RemoveAllCommands()
         method.AddCommand(sitk.sitkIterationEvent, self._look)
 
@@ -232,12 +235,12 @@ def _rigid(centre: np.ndarray, shift: np.ndarray, angles: np.ndarray) -> sitk.Eu
     return sitk.Euler3DTransform(centre.tolist(), *angles.tolist(), shift.tolist())
 
 
-def _with_stretching(pose: sitk.Transform) -> sitk.AffineTransform:
+def _with_stretching(pose: Pose) -> sitk.AffineTransform:
     """The same pose, free to stretch and shear."""
     return sitk.AffineTransform(pose.GetMatrix(), pose.GetTranslation(), pose.GetCenter())
 
 
-def _world_matrix(pose: sitk.Transform) -> np.ndarray:
+def _world_matrix(pose: Pose) -> np.ndarray:
     """From the moving scan's world to the fixed one's, RAS; ITK maps the other way, in LPS."""
     linear = np.array(pose.GetMatrix()).reshape(3, 3)
     centre, shift = np.array(pose.GetCenter()), np.array(pose.GetTranslation())
@@ -261,7 +264,7 @@ def _judged(
             away[axis, 3] += sign * PROBE_MM
             around.append(search.information(_as_pose(away)))
     own, other = heads
-    moved = Scan(other.array, Grid(other.shape, matrix @ other.affine))
+    moved = Scan.of(other.array, matrix @ other.affine)
     points = points_of(other)
     steps = points @ matrix[:3, :3].T + matrix[:3, 3] - points
     return Registration(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pydicom
+from pydicom.tag import Tag
 
 from factorizer_engine.images.files.dicom.series import Series
 
@@ -25,8 +26,8 @@ _TAGS = [
     "SharedFunctionalGroupsSequence",
 ]
 
-_SIEMENS_B_VALUE = (0x0019, 0x100C)
-_GE_B_VALUE = (0x0043, 0x1039)
+_SIEMENS_B_VALUE = 0x0019_100C
+_GE_B_VALUE = 0x0043_1039
 _GE_B_OFFSET = 1_000_000_000
 """GE adds it to the b-value of some series."""
 
@@ -67,7 +68,7 @@ def read_facts(series: Series) -> Facts:
     data = pydicom.dcmread(
         series.slices[0].file,
         stop_before_pixels=True,
-        specific_tags=[*_TAGS, _SIEMENS_B_VALUE, _GE_B_VALUE],
+        specific_tags=[*(Tag(name) for name in _TAGS), Tag(_SIEMENS_B_VALUE), Tag(_GE_B_VALUE)],
         force=True,
     )
     techniques = _values(data, "ScanningSequence")

@@ -39,13 +39,16 @@ def run(_engine: Engine, params: PrepareParams, monitor: Monitor) -> PrepareResu
         monitor=monitor.span(0.0, PREPARED),
     )
     monitor.report("writing", PREPARED)
-    brain = study.brain and study.brain.with_array(study.brain.array.astype(np.uint8))
+    brain = None
+    if study.brain is not None:
+        mask = study.brain.with_array(study.brain.array.astype(np.uint8))
+        brain = save_scan(mask, folder / "brain.npy")
     return PrepareResult(
         channels={
             channel: save_scan(scan, folder / f"prepared_{number}.npy")
             for number, (channel, scan) in enumerate(study.scans.items(), start=1)
         },
-        brain=brain and save_scan(brain, folder / "brain.npy"),
+        brain=brain,
         steps=tuple(study.steps),
         versions=versions(),
         timings=study.timings,
