@@ -66,14 +66,21 @@ def prepare(
     TERMINAL.print(f"Prepared in {seconds}. The scans are in {folder}")
 
 
-def assign_study(inputs: Sequence[str], channels: Sequence[Channel]) -> dict[str, Path | str]:
+def assign_study(
+    inputs: Sequence[str], channels: Sequence[Channel], complete: bool = False
+) -> dict[str, Path | str]:
     """The file of each channel, not necessarily of all; series of a DICOM study are chosen.
+
+    Args:
+        inputs: Folders, "CHANNEL=FILE" or "FILE".
+        channels: What the model takes.
+        complete: Whether every channel must be found.
 
     Raises:
         BadInputError: If nothing can be used, or it is not clear what is what.
     """
     named = [found for text in inputs for found in _expanded(text, channels)]
-    return assign_inputs(named, channels, complete=False)
+    return assign_inputs(named, channels, complete)
 
 
 def _expanded(text: str, channels: Sequence[Channel]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,8 @@ def segment(
         raise BadInputError("--n4 is a part of the preparation; give --prepare, too.")
     if prepare and input_dir is not None and not inputs:
         inputs, input_dir = [str(input_dir)], None
-    with open_session(choice, inputs, input_dir, assign_study if prepare else None) as session:
+    assign = partial(assign_study, complete=True) if prepare else None
+    with open_session(choice, inputs, input_dir, assign) as session:
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
         prepared = None

@@ -62,6 +62,12 @@ def test_a_prepared_run_gives_its_result_on_the_reference(cli, study, tmp_path):
     assert (output / "preparation.json").is_file()
 
 
+def test_a_run_that_lacks_a_sequence_is_refused_before_anything_is_prepared(cli, scans, tmp_path):
+    given = ["-i", scans["FLAIR"]]
+    outcome = cli("segment", "--prepare", *given, "-m", "tiny", "-o", tmp_path / "out")
+    assert "nothing looks like T1" in outcome.sentence
+
+
 def test_two_small_scans_are_registered_or_left_alone_but_never_fail(cli, scans, tmp_path):
     inputs = [f"{name}={path}" for name, path in scans.items()]
     outcome = cli("prepare", *inputs, "-m", "tiny", "-o", tmp_path / "out", "--brain", "off")
