@@ -28,6 +28,9 @@ from factorizer_engine.protocol.preparation import PreparationOptions
 LARGEST_DEGREES, LARGEST_MM = 10.0, 20.0
 """Of the added motions."""
 
+BRAIN_ONLY = PreparationOptions(registration="off")
+"""The sequences of a case of lgg_raw share a grid."""
+
 BIAS_ONLY = PreparationOptions(registration="off", brain="off", bias_field=True)
 
 MOVED = ("T1W", "T2W")
@@ -116,14 +119,13 @@ def glioma(folder: Path) -> None:
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
         scans = {name: read_scan(case / f"{name}.nii.gz") for name in ("FLAIR", "T1", "T1ce")}
         tumour = read_scan(case / "seg.nii.gz").array > 0
-        study = prepare_study(scans, "FLAIR", PreparationOptions(), True, lambda: networks)
+        study = prepare_study(scans, "FLAIR", BRAIN_ONLY, True, lambda: networks)
         corrected = prepare_study(study.scans, "FLAIR", BIAS_ONLY, True)
         assert study.brain is not None
         contestants = (scans, study.scans, corrected.scans)
         dice = [_whole_tumour_dice(segmenter, given, tumour) for given in contestants]
         rows.append([*dice, float(study.brain.array[tumour].mean())])
-        moved = [step.channel for step in study.steps if step.matrix]
-        print(case.name, *(f"{value:.3f}" for value in rows[-1]), "moved:", *moved, flush=True)
+        print(case.name, *(f"{value:.3f}" for value in rows[-1]), flush=True)
     print("mean", *(f"{value:.3f}" for value in np.mean(rows, axis=0)))
 
 
