@@ -137,9 +137,10 @@ def _by_name(facts: Facts) -> Kind | None:
 
 
 def _t1(facts: Facts, evidence: str) -> Kind:
-    """T1 with or without contrast agent; what the name says counts more than the agent's tag,
+    """T1 with or without contrast agent.
 
-    which some scanners write into all series after the order was placed.
+    What the name says counts more than the agent's tag, which some scanners write into all series
+    once the agent is ordered.
     """
     spoken = says_contrast(facts.words)
     if spoken is None:
