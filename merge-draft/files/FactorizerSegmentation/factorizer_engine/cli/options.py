@@ -1,0 +1,171 @@
+"""Options that `segment` and `components` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from factorizer_engine.protocol.preparation import BrainMode, RegistrationMode
+from factorizer_engine.protocol.runs import Precision
+
+
+def given_path(text: str | Path) -> Path:
+    """A path that was typed; nothing, which would mean the current folder, is none."""
+    if not str(text).strip():
+        raise typer.BadParameter("the path is empty; give a folder or file.")
+    return Path(text)
+
+
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Name, family or path of the model; not needed if only one family is installed.",
+    ),
+]
+Inputs = Annotated[
+    list[str],
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="CHANNEL=FILE",
+        help="A scan and the channel it is, once per channel; some models do with fewer. A "
+        "file, or a DICOM folder; of a folder with several series, FOLDER::SERIES names one by "
+        "description, number or UID. A file alone is matched by its name; the only one that is "
+        "left needs none.",
+    ),
+]
+InputFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--input-dir",
+        metavar="PATH",
+        parser=given_path,
+        help="Folder with the scans, matched to channels by their names.",
+    ),
+]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        parser=given_path,
+        help="Folder for the results; made if it is missing.",
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace the results of an earlier run in that folder."),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        "--reference", help="Channel on whose grid to write; the first that is given if unset."
+    ),
+]
+Device = Annotated[
+    str, typer.Option("--device", "-d", help='"auto", "cpu", "cuda", "cuda:1" or "mps".')
+]
+PrecisionOption = Annotated[
+    Precision, typer.Option("--precision", help="Number format of the computation.")
+]
+Mirroring = Annotated[
+    bool | None,
+    typer.Option(
+        "--mirroring/--no-mirroring",
+        "--tta/--no-tta",
+        help="Average over mirrored copies; unset, the model's own choice.",
+    ),
+]
+Overlap = Annotated[
+    float | None,
+    typer.Option(
+        "--overlap", help="Overlap of neighbouring windows, 0 to below 1; unset, the model's own."
+    ),
+]
+Bounds = Annotated[
+    tuple[float, float, float, float, float, float] | None,
+    typer.Option(
+        "--box",
+        metavar="R_MIN R_MAX A_MIN A_MAX S_MIN S_MAX",
+        help="Look only inside a box, in mm along right, anterior and superior.",
+    ),
+]
+Quick = Annotated[
+    bool,
+    typer.Option(
+        "--quick",
+        help="With --box: as few windows as possible, laid around the box; outlines may differ a "
+        "little from those of the whole scan.",
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Refuse scans that look wrong, instead of saying so and going on."
+    ),
+]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile the model first, which takes minutes; it runs as it is where that fails.",
+    ),
+]
+Probabilities = Annotated[
+    bool,
+    typer.Option(
+        "--probabilities",
+        help="Also write probabilities.nii.gz: one volume per region, in the model's order.",
+    ),
+]
+Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many components to write.")]
+Region = Annotated[
+    str | None,
+    typer.Option("--region", help="Region whose drivers to show first; unset, any that was found."),
+]
+Register = Annotated[
+    RegistrationMode,
+    typer.Option("--register", help="How sequences are brought to the reference."),
+]
+Brain = Annotated[
+    BrainMode,
+    typer.Option(
+        "--brain",
+        help="Cut the brain out; auto does where the model expects it and the scans have a skull.",
+    ),
+]
+BiasField = Annotated[
+    bool, typer.Option("--n4", help="Correct slow changes of brightness (N4 bias field).")
+]
+Prepare = Annotated[
+    bool,
+    typer.Option(
+        "--prepare",
+        help="Prepare raw scans first: choose DICOM series, register, cut out the brain. "
+        "See 'factorizer prepare --help'.",
+    ),
+]
+Studies = Annotated[
+    Path | None,
+    typer.Option(
+        "--studies",
+        metavar="FOLDER_OR_CSV",
+        help="Instead of one study: a folder with a subfolder for each, or a table with the column "
+        "'study' and a column with the files of each channel. What is done is not done again.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="Studies at once on this computer; unset, as many as fit."
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="Address of a Dask scheduler that spreads the studies."),
+]

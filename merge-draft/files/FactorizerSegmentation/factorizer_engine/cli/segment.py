@@ -1,0 +1,143 @@
+"""`factorizer segment`: scans in, lesions out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from factorizer_engine.cli import options
+from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
+from factorizer_engine.cli.prepare import assign_raw_study, show_steps, write_preparation
+from factorizer_engine.cli.results import write_results
+from factorizer_engine.cli.session import Session, assign_study, open_session, run_options
+from factorizer_engine.cli.studies.command import segment_studies
+from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seconds, make_table
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import output_folder, prepare_output_folder
+from factorizer_engine.protocol.lesions import Lesion, Measures
+from factorizer_engine.protocol.preparation import PreparationOptions
+from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from factorizer_engine.images.scan import Scan
+
+SHOWN_LESIONS = 12
+BYTES_PER_VOXEL = 2
+BYTES_PER_PROBABILITY = 4
+
+
+def segment(
+    output: options.Output,
+    model: options.Model = "",
+    inputs: options.Inputs = [],  # noqa: B006 (typer copies it)
+    input_dir: options.InputFolder = None,
+    reference: options.Reference = None,
+    device: options.Device = "auto",
+    precision: options.PrecisionOption = options.Precision.float32,
+    mirroring: options.Mirroring = None,
+    overlap: options.Overlap = None,
+    box: options.Bounds = None,
+    quick: options.Quick = False,
+    strict: options.Strict = False,
+    compile: options.Compile = False,
+    probabilities: options.Probabilities = False,
+    prepare: options.Prepare = False,
+    n4: options.BiasField = False,
+    overwrite: options.Overwrite = False,
+    studies: options.Studies = None,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find lesions: writes segmentation.nii.gz, segmentation.seg.nrrd, lesions.csv and run.json.
+
+    With --studies every study gets a folder with these, and studies.csv tells of all.
+    """
+    choice = ModelChoice(model, device, precision.value, compile)
+    applied = run_options(mirroring, overlap, box, quick)
+    if n4 and not prepare:
+        raise BadInputError("--n4 is a part of the preparation; give --prepare, too.")
+    if studies is not None:
+        if inputs or input_dir is not None or box is not None or overwrite or prepare:
+            raise BadInputError(
+                "--studies names all scans and keeps what is done; leave out --input, --input-dir, "
+                "--box, --prepare and --overwrite."
+            )
+        with output_folder(output) as folder:
+            return segment_studies(
+                *(studies, choice, applied, reference, probabilities, folder, workers, scheduler)
+            )
+    if workers is not None or scheduler is not None:
+        raise BadInputError("--workers and --scheduler are for many studies; give --studies.")
+    if prepare and input_dir is not None and not inputs:
+        inputs, input_dir = [str(input_dir)], None
+    assign = assign_raw_study if prepare else assign_study
+    with (
+        folder_of_one_run(output, overwrite) as folder,
+        open_session(choice, inputs, input_dir, reference, assign=assign) as session,
+    ):
+        channel, scan = session.reference(reference)
+        prepare_output_folder(folder, _space_needed(session, scan, probabilities))
+        prepared = None
+        if prepare:
+            prepared = session.prepare(channel, PreparationOptions(bias_field=n4))
+            show_steps(prepared)
+            session = session.with_prepared(prepared)
+        session.check(channel, applied, strict)
+        result = session.run(SEGMENT, channel, applied, probabilities=probabilities)
+        record = session.record("segment", channel, applied)
+        with results_written_at_once(folder, overwrite) as unfinished:
+            if prepared:
+                write_preparation(session, prepared, channel, unfinished)
+            write_results(result, record, unfinished)
+    TERMINAL.print(record.table())
+    _show(result, folder)
+
+
+def _space_needed(session: Session, scan: Scan, probabilities: bool) -> int:
+    """Bytes that the results may take at worst, when nothing can be compressed."""
+    maps = len(session.model.regions) * BYTES_PER_PROBABILITY if probabilities else 0
+    return scan.array.size * (BYTES_PER_VOXEL + maps)
+
+
+def _show(result: SegmentResult, folder: Path) -> None:
+    if result.note:
+        TERMINAL.print(result.note)
+    if result.lesions:
+        TERMINAL.print(_lesion_table(result.lesions))
+    else:
+        TERMINAL.print("No lesion was found.")
+    if len(result.lesions) > SHOWN_LESIONS:
+        rest = len(result.lesions) - SHOWN_LESIONS
+        TERMINAL.print(f"{rest} smaller ones are listed in lesions.csv.")
+    seconds = format_seconds(sum(result.timings.values()))
+    TERMINAL.print(
+        f"{result.model.title} {result.model.version} on {result.device}, {seconds}. "
+        f"Results are in {folder}"
+    )
+
+
+def _lesion_table(lesions: Sequence[Lesion]) -> Table:
+    """The largest lesions, each with its parts below it."""
+    table = make_table(
+        "Lesions", "##", "Part", "Volume (mL)", "In a slice (mm)", "Probability (mean)", "Place"
+    )
+    for lesion in lesions[:SHOWN_LESIONS]:
+        table.add_row(str(lesion.id), "whole", *_cells(lesion), " ".join(lesion.place))
+        for part in lesion.parts:
+            table.add_row("", part.name, *_cells(part), "")
+    return table
+
+
+def _cells(measures: Measures) -> tuple[str, str, str]:
+    long_axis, short_axis = measures.long_axis.length_mm, measures.short_axis.length_mm
+    return (
+        f"{measures.volume_ml:.2f}",
+        f"{long_axis:.1f} x {short_axis:.1f}",
+        f"{measures.mean_probability:.2f}",
+    )
