@@ -34,8 +34,10 @@ INSTALL_STEPS = (
     ("pip", ("--upgrade", "pip")),
     ("PyTorch (about 200 MB)", ("torch==2.13.0",)),
     ("the engine, Slicer's core and Qt", ("--editable", ".[host,test,training,docs]")),
-    ("brain extraction (10 MB)", ("--no-deps", "deepbet==1.0.2")),
 )
+OPTIONAL_STEPS = (("brain extraction (10 MB)", ("--no-deps", "deepbet==1.0.2")),)
+"""What everything but a part of the preparation does without."""
+
 TEST_PROCESSES = ("--numprocesses", "2", "--dist", "loadfile")
 """Two processes of one thread each use two cores better than one process of two threads."""
 
@@ -50,6 +52,8 @@ demo   segments the brain tumour of the sample case, shows what drove the networ
        Takes --output FOLDER, --model NAME, --device DEVICE and --count N.
 test   checks the code's style and types and runs the whole test suite; arguments after it go to
        pytest, for instance: python3 run.py test Testing/test_demo.py -x
+stress breaks a thousand scans and models each, which must be read, or refused in a sentence, and
+       keeps those that go wrong in stress-output/. Takes --trials N, and --seed N to repeat a run.
 docs   draws the picture of the architecture anew and builds the documentation into site/;
        arguments after it go to mkdocs, for instance: python3 run.py docs serve
 lists  writes the files that Slicer's build installs into FactorizerSegmentation/CMakeLists.txt;
@@ -72,7 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=("demo", "test", "docs", "lists"), help="what to run")
+    parser.add_argument(
+        "command", choices=("demo", "test", "stress", "docs", "lists"), help="what to run"
+    )
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to it")
     options = parser.parse_args(arguments)
     if options.command == "lists":
@@ -83,8 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
     except SetupError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 1
-    run = {"demo": run_demo, "test": run_tests, "docs": run_docs}[options.command]
-    return run(python, options.arguments)
+    runs = {"demo": run_demo, "test": run_tests, "stress": run_stress, "docs": run_docs}
+    return runs[options.command](python, options.arguments)
 
 
 def run_demo(python: Path, arguments: list[str]) -> int:
@@ -100,6 +106,11 @@ def run_tests(python: Path, arguments: list[str]) -> int:
     if style or types:
         print("The checks of style and types at the top did not both succeed.", file=sys.stderr)
     return tests or style or types
+
+
+def run_stress(python: Path, arguments: list[str]) -> int:
+    """Read a thousand broken scans and models each; returns 0 if all went as it should."""
+    return _run([python, "-m", "stress", *arguments], OMP_NUM_THREADS="1")
 
 
 def run_docs(python: Path, arguments: list[str]) -> int:
@@ -160,6 +171,11 @@ def prepare_environment() -> Path:
     for title, requirements in INSTALL_STEPS:
         print(f"Installing {title} ...", flush=True)
         _pip_install(title, requirements)
+    for title, requirements in OPTIONAL_STEPS:
+        try:
+            _pip_install(title, requirements)
+        except SetupError as error:
+            print(f"Going on without {title}: {error}", flush=True)
     STAMP.write_text(wanted + "\n")
     print(f"Environment ready after {time.monotonic() - began:.0f} s.", flush=True)
     return _environment_python()
@@ -228,7 +244,7 @@ def _pip_install(title: str, requirements: tuple[str, ...]) -> None:
         done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     if done.returncode == 0:
         return
-    text = INSTALL_LOG.read_text(errors="replace")
+    text = INSTALL_LOG.read_text(encoding="utf-8", errors="replace")
     if "No matching distribution found" in text or "Could not find a version" in text:
         raise SetupError(
             f"{title} cannot be installed here ({_last_line(text)}): it needs Python 3.10 to 3.13 "
@@ -239,7 +255,11 @@ def _pip_install(title: str, requirements: tuple[str, ...]) -> None:
 
 def _requirements_digest() -> str:
     """Changes when the requirements change, or when the repository is moved."""
-    parts = ((ROOT / "pyproject.toml").read_text(), repr(INSTALL_STEPS), str(ROOT))
+    parts = (
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
+        repr((INSTALL_STEPS, OPTIONAL_STEPS)),
+        str(ROOT),
+    )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -20,11 +20,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 if TYPE_CHECKING:  # imported where they are needed, so that Slicer opens quickly
-    from FactorizerSegmentationLib.panels.components import ComponentsPanel
-    from FactorizerSegmentationLib.panels.inputs import InputsPanel
-    from FactorizerSegmentationLib.panels.panel import Panel
-    from FactorizerSegmentationLib.panels.sections import Section
-    from FactorizerSegmentationLib.panels.segment import SegmentPanel
+    from FactorizerSegmentationLib.panels.workbench import Workbench
     from FactorizerSegmentationLib.parameters import Parameters
     from FactorizerSegmentationLib.tasks.run import Run
 
@@ -79,31 +75,25 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic: FactorizerSegmentationLogic | None = None
-        self.inputsPanel: InputsPanel | None = None
-        self.segmentPanel: SegmentPanel | None = None
-        self.componentsPanel: ComponentsPanel | None = None
-        self._panels: list[Panel] = []
-        self._sections: list[Section] = []
+        self.workbench: Workbench | None = None
         self._refreshPending = False
         self._volumesAdded = False
+
+    def __getattr__(self, name: str):
+        """The panels, such as `reviewPanel`, are the workbench's."""
+        workbench = vars(self).get("workbench")
+        if workbench is None or not name.endswith("Panel"):
+            raise AttributeError(name)
+        return getattr(workbench, name)
 
     def setup(self) -> None:
         """Build the panels; called once, when the module is first opened."""
         ScriptedLoadableModuleWidget.setup(self)
-        from FactorizerSegmentationLib.panels.components import ComponentsPanel
-        from FactorizerSegmentationLib.panels.inputs import InputsPanel
-        from FactorizerSegmentationLib.panels.sections import Section
-        from FactorizerSegmentationLib.panels.segment import SegmentPanel
+        from FactorizerSegmentationLib.panels.workbench import Workbench
 
         self.logic = FactorizerSegmentationLogic()
-        self.inputsPanel = self._add(InputsPanel, "InputsPanel")
-        self.segmentPanel = self._add(SegmentPanel, "SegmentPanel", self.inputsPanel)
-        self.componentsPanel = self._add(ComponentsPanel, "ComponentsPanel", self.inputsPanel)
-        self._sections = [
-            Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
-            Section(_("Look inside the network"), self.componentsPanel.widget),
-        ]
-        for section in self._sections:
+        self.workbench = Workbench(self.logic, self.resourcePath("UI"))
+        for section in self.workbench.sections:
             self.layout.addWidget(section.button)
         self.layout.addStretch(1)
         self._observeScene(slicer.mrmlScene)
@@ -119,21 +109,16 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         """Another module is shown: the slice views become the user's again."""
         if self.logic is not None:
             self.logic.inFront = False
-        if self.componentsPanel is not None:
-            self.componentsPanel.hideHeatmap()
+        if self.workbench is not None:
+            self.workbench.leave()
 
     def cleanup(self) -> None:
         """The widget goes: nothing of it may stay behind."""
         self.removeObservers()
-        if self.logic is None:
-            return
-        self.logic.close()
-        if self.componentsPanel is not None:
-            self.componentsPanel.overlay.hide(slicer.mrmlScene)
-        for panel in self._panels:
-            panel.release()
-        for section in self._sections:
-            section.release()
+        if self.logic is not None:
+            self.logic.close()
+        if self.workbench is not None:
+            self.workbench.release()
 
     def onReload(self) -> None:
         """Read the library and the protocol anew too; Slicer itself reloads only this file."""
@@ -145,10 +130,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         """A run has no scene to come back to."""
         if self.logic is not None:
             self.logic.cancel()
-        if self.componentsPanel is not None:
-            self.componentsPanel.overlay.forget()
-        for panel in self._panels:
-            panel.setParameters(None)
+        if self.workbench is not None:
+            self.workbench.setParameters(None)
 
     def onSceneEndClose(self, caller, event) -> None:
         """Start afresh in the empty scene."""
@@ -168,20 +151,14 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAboutToBeRemoved(self, caller, event, node) -> None:
         """An input may be about to go."""
-        if not caller.IsClosing():
-            for panel in self._panels:
-                panel.onNodeAboutToBeRemoved(node)
+        if self.workbench is not None and not caller.IsClosing():
+            self.workbench.onNodeAboutToBeRemoved(node)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeRemoved(self, caller, event, node) -> None:
         """An input or a result may be gone."""
         if any(node.IsA(name) for name in WATCHED_CLASSES):
             self._refreshSoon()
-
-    def _add(self, panelClass, uiName: str, *others):
-        panel = panelClass(self.logic, self.resourcePath(f"UI/{uiName}.ui"), *others)
-        self._panels.append(panel)
-        return panel
 
     def _observeScene(self, scene) -> None:
         events = slicer.vtkMRMLScene
@@ -198,9 +175,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         scene = slicer.mrmlScene
         if self.logic is None or scene.IsClosing() or scene.IsBatchProcessing():
             return
-        parameters = self.logic.getParameterNode()
-        for panel in self._panels:
-            panel.setParameters(parameters)
+        if self.workbench is not None:
+            self.workbench.setParameters(self.logic.getParameterNode())
         self.logic.notify()
 
     def _refreshSoon(self) -> None:
@@ -212,12 +188,9 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self._refreshPending = False
         if self.logic is None or self.logic.closed or slicer.mrmlScene.IsClosing():
             return
-        if self._volumesAdded and self.inputsPanel is not None:
-            # Only then, and not in place of a scan that was deleted.
-            self._volumesAdded = False
-            self.inputsPanel.fillEmptyChannels()
-        for panel in self._panels:
-            panel.onNodesRemoved()
+        if self.workbench is not None:
+            self.workbench.onNodesChanged(self._volumesAdded)
+        self._volumesAdded = False
         self.logic.notify()
 
 
@@ -226,8 +199,10 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
     Attributes:
         changed: Emitted when a run begins or ends, and when buttons have to look anew.
-        helloed: Emitted with the `HelloResult` of a freshly started engine.
+        helloed: Emitted with the `HelloResult` of a freshly started engine, and after each run.
+        logged: Emitted with what was run, what came of it, and what the engine writes.
         selectedLesion: The `Lesion` that the user has selected in a table, or None.
+        history: What can be undone and redone in the results.
         inFront: Whether the user looks at the module; elsewhere the views are not ours to change.
     """
 
@@ -235,13 +210,16 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         ScriptedLoadableModuleLogic.__init__(self)
         from FactorizerSegmentationLib.engine.process import EngineProcess
         from FactorizerSegmentationLib.events import Event
+        from FactorizerSegmentationLib.scene.history import History
 
         self.changed = Event()
         self.helloed = Event()
+        self.logged = Event()
         self.inFront = False
         self.selectedLesion = None
+        self.history = History()
         self.closed = False
-        self.engine = EngineProcess(onHello=self.helloed.emit)
+        self.engine = EngineProcess(None, self.helloed.emit, self.logged.emit)
         self._parameters: Parameters | None = None
         self._run: Run | None = None
 
@@ -283,14 +261,14 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         """Run the engine in another Python; the empty string means Slicer's own."""
         self.engine.python = program or None
 
-    def prepareEngine(self, program: str = "") -> bool:
-        """Make sure that the engine can start, asking the user before anything is installed."""
+    def prepareEngine(self, program: str = "", additional: tuple[str, ...] = ()) -> bool:
+        """Make sure that the engine can start, asking before anything is installed for it."""
         from FactorizerSegmentationLib.engine import packages
 
         self.setPython(program)
         if program:
             return True
-        problem = packages.ensurePackages()
+        problem = packages.ensurePackages(additional)
         if problem:
             slicer.util.errorDisplay(problem)
         return not problem
@@ -320,6 +298,12 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self._start(ComponentsRun, settings, callbacks, count, region)
 
+    def changeModels(self, params, callbacks) -> None:
+        """Start to install or remove a model, as the task's `params` say; returns at once."""
+        from FactorizerSegmentationLib.tasks.models import ModelChange
+
+        self._start(ModelChange, params, callbacks)
+
     def cancel(self) -> None:
         """Ask to stop the run, if there is one."""
         if self._run is not None:
@@ -335,32 +319,25 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         if not self.closed:
             self.changed.emit()
 
-    def openSegmentEditor(self, segmentationNode) -> None:
-        """Show the Segment Editor with this segmentation and the scan that it belongs to."""
-        if not hasattr(slicer.modules, "segmenteditor"):
-            slicer.util.errorDisplay(_("This application has no Segment Editor."))
-            return
-        slicer.util.selectModule("SegmentEditor")
-        editor = slicer.modules.SegmentEditorWidget.editor
-        editor.setSegmentationNode(segmentationNode)
-        role = segmentationNode.GetReferenceImageGeometryReferenceRole()
-        editor.setSourceVolumeNode(segmentationNode.GetNodeReference(role))
-
     def _start(self, runClass, settings, callbacks, *arguments) -> None:
         from factorizer_engine.protocol.conversation import Callbacks
 
         def finished(outcome) -> None:
             self._run = None
+            self.logged.emit(_("Done."))
             callbacks.finished(outcome)
+            self.engine.hello()
 
         def failed(error) -> None:
             self._run = None
+            self.logged.emit(f"{error}\n{error.details}".strip())
             callbacks.failed(error)
 
         wrapped = Callbacks(finished, failed, callbacks.progress)
         run = runClass(slicer.mrmlScene, self.engine, settings, wrapped, *arguments)
         run.start()
         self._run = run
+        self.logged.emit(run.summary)
         self.notify()
 
 

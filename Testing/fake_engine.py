@@ -31,7 +31,9 @@ is killed.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,29 +43,41 @@ from pathlib import Path
 
 import numpy as np
 
+from factorizer_engine.protocol.checks import SEVERITIES, Finding
 from factorizer_engine.protocol.components import Component, Term
+from factorizer_engine.protocol.description import section_of
 from factorizer_engine.protocol.devices import Device
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
-from factorizer_engine.protocol.lesions import Lesion
-from factorizer_engine.protocol.models import Label, ModelDescription
+from factorizer_engine.protocol.lesions import Lesion, LesionPart, Ruler
+from factorizer_engine.protocol.locations import user_models_dirs
+from factorizer_engine.protocol.models import Label, ModelDescription, Region
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.check import CHECK, CheckParams, CheckResult
 from factorizer_engine.protocol.tasks.components import (
     COMPONENTS,
     ComponentsParams,
     ComponentsResult,
 )
 from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
+from factorizer_engine.protocol.tasks.install_model import (
+    INSTALL_MODEL,
+    InstallModelParams,
+    InstallModelResult,
+)
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL, LoadModelResult
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsResult
+from factorizer_engine.protocol.tasks.remove_model import REMOVE_MODEL, RemoveModelParams
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams, SegmentResult
+from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.protocol.triples import triple
 from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service import worker
 
 BEHAVIOUR = os.environ.get("FAKE_ENGINE", "")
 LABELS = (Label(1, "Core", (200, 60, 50)), Label(4, "Enhancing", (240, 200, 60)))
-CORE, ENHANCING = (slice(1, 4), slice(2, 4), slice(1, 3)), (slice(4, 6), slice(2, 4), slice(1, 3))
+REGIONS = (Region("ET", 4, "Enhancing", 1), Region("TC", 1, "Core"))
+CORE, ENHANCING = (slice(0, 3), slice(2, 4), slice(1, 3)), (slice(4, 6), slice(2, 4), slice(1, 3))
 
 
 def half(monitor: Monitor) -> None:
@@ -159,11 +173,11 @@ def behave(monitor: Monitor, name: str = "") -> None:
 
 
 def describe(name: str = "fake") -> ModelDescription:
-    return ModelDescription(name, "1", "glioma", "Fake", "", (), (), LABELS)
+    return ModelDescription(name, "1", "glioma", "Fake", "", (), REGIONS, LABELS)
 
 
 def hello(params: object, monitor: Monitor) -> HelloResult:
-    return HelloResult("fake", {}, (Device("cpu", "Processor (fake)"),))
+    return HelloResult("fake", {}, (Device("cpu", "Processor (fake)", memory_free=3 * 10**9),))
 
 
 def models(params: object, monitor: Monitor) -> ModelsResult:
@@ -176,9 +190,41 @@ def load_model(params: ModelChoice, monitor: Monitor) -> LoadModelResult:
     return LoadModelResult(describe(params.model), "cpu")
 
 
-def segment(params: SegmentParams, monitor: Monitor) -> SegmentResult:
-    """A core and an enhancing block, and one lesion for each; in a box only what lies there."""
+def install_model(params: InstallModelParams, monitor: Monitor) -> InstallModelResult:
+    """Put a description into the models folder, as far as the panel reads it."""
     behave(monitor)
+    name = Path(params.source).stem
+    configs = user_models_dirs()[0] / name / "configs"
+    configs.mkdir(parents=True)
+    section = section_of(describe(name))
+    metadata = {"version": "1", "factorizer": section}
+    (configs / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+    return InstallModelResult(describe(name), "ab" * 32 if "://" in params.source else "")
+
+
+def remove_model(params: RemoveModelParams, monitor: Monitor) -> Nothing:
+    behave(monitor)
+    shutil.rmtree(user_models_dirs()[0] / params.name)
+    return Nothing()
+
+
+def check(params: CheckParams, monitor: Monitor) -> CheckResult:
+    """The severity that a volume has in its name is found, about the channel that it is for."""
+    return CheckResult(
+        tuple(
+            Finding((channel,), severity, f"{channel} is {severity}.")
+            for severity in reversed(SEVERITIES)
+            for channel, scan in params.study.channels.items()
+            if severity in scan.name
+        )
+    )
+
+
+def segment(params: SegmentParams, monitor: Monitor) -> SegmentResult:
+    """An enhancing and a core block, a lesion each; in a box only what lies there."""
+    behave(monitor)
+    asked, options = params.choice.members, params.options
+    print(f"members {asked}, mirroring {options.mirroring}, overlap {options.overlap}")
     reference = params.study.channels[params.study.reference or ""]
     labelmap = np.zeros(reference.load().shape, np.uint8)
     labelmap[CORE], labelmap[ENHANCING] = 1, 4
@@ -189,18 +235,53 @@ def segment(params: SegmentParams, monitor: Monitor) -> SegmentResult:
         labelmap[~inside] = 0
     path = Path(params.output_dir) / "labelmap.npy"
     scan = ScanFile.save(labelmap, reference.matrix, path)
-    lesions = tuple(
-        Lesion(number, label.value, label.name, volume, 9.0, centroid(reference, box), 0.8)
-        for number, (label, box, volume) in enumerate(
-            zip(LABELS, (CORE, ENHANCING), (1.5, 4.0), strict=True), start=1
-        )
+    lesions = (
+        lesion(1, LABELS[1], 4.0, reference, ENHANCING),
+        lesion(2, LABELS[0], 1.5, reference, CORE),
     )
-    return SegmentResult(describe(), scan, (), lesions, {"segmenting": 2.0}, "cpu")
+    maps = ()
+    if params.probabilities:
+        dtype = np.uint8 if params.compact else np.float32
+        maps = tuple(
+            probability(labelmap, labels, dtype, reference, Path(params.output_dir) / f"p{n}.npy")
+            for n, labels in enumerate(((4,), (1, 4)))
+        )
+    seconds = {"segmenting": 2.0}
+    return SegmentResult(describe(), scan, maps, lesions, seconds, "cpu")
 
 
-def centroid(reference: ScanFile, box: tuple[slice, ...]) -> tuple[float, float, float]:
-    middle = [(part.start + part.stop - 1) / 2 for part in box]
-    return triple((reference.matrix @ [*middle, 1.0])[:3].tolist())
+def probability(labelmap, labels, dtype, reference: ScanFile, path: Path) -> ScanFile:
+    """0.8 inside; one voxel further along k 0.3."""
+    inside = np.isin(labelmap, labels)
+    around = np.roll(inside, 1, axis=2) & (labelmap == 0)
+    full = 255 if dtype is np.uint8 else 1.0
+    values = np.select([inside, around], [0.8 * full, 0.3 * full]).astype(dtype)
+    return ScanFile.save(values, reference.matrix, path)
+
+
+def lesion(
+    number: int, label: Label, volume: float, reference: ScanFile, box: tuple[slice, ...]
+) -> Lesion:
+    """A block of one class, with its diameters along i and j."""
+    low, high = ([getattr(part, end) - 0.5 for part in box] for end in ("start", "stop"))
+    middle = [(a + b) / 2 for a, b in zip(low, high, strict=True)]
+    slice_of = box[2].start
+
+    def world(*index: float) -> tuple[float, float, float]:
+        return triple((reference.matrix @ [*index, 1.0])[:3].tolist())
+
+    measures = {
+        "volume_ml": volume,
+        "max_diameter_mm": 9.0,
+        "long_axis": Ruler(world(low[0], middle[1], slice_of), world(high[0], middle[1], slice_of)),
+        "short_axis": Ruler(
+            world(middle[0], low[1], slice_of), world(middle[0], high[1], slice_of)
+        ),
+        "mean_probability": 0.8,
+    }
+    part = LesionPart(label=label.value, name=label.name, **measures)
+    place = ("right", "anterior")
+    return Lesion(id=number, centroid_ras=world(*middle), place=place, parts=(part,), **measures)
 
 
 def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
@@ -245,7 +326,10 @@ def main() -> None:
     handlers = {
         HELLO.name: hello,
         MODELS.name: models,
+        INSTALL_MODEL.name: install_model,
+        REMOVE_MODEL.name: remove_model,
         LOAD_MODEL.name: load_model,
+        CHECK.name: check,
         SEGMENT.name: segment,
         COMPONENTS.name: components,
     }

@@ -5,8 +5,13 @@ from typing import Annotated
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLSegmentationNode, vtkMRMLTableNode
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
+from factorizer_engine.protocol.runs import Quality
+
 CHANNEL_ROLE = "Channel."
 """Volumes are node references of the parameter node, with the channel's name after this."""
+
+LEFT_OUT = "LeftOut."
+"""Parameters of the parameter node, with the channel's name after this."""
 
 
 @parameterNodeWrapper
@@ -16,7 +21,7 @@ class InputParameters:
     Attributes:
         modelName: The chosen model.
         device: Where to compute: "auto", "cpu", "cuda", ...
-        mirroring: Whether to average over mirrored copies.
+        quality: How much work goes into a result, by the name of a `Quality`.
         boxed: Whether to look only inside `box`.
         box: Where to look.
         quickBox: Whether to lay the windows around the box.
@@ -25,7 +30,7 @@ class InputParameters:
 
     modelName: str = ""
     device: str = "auto"
-    mirroring: bool = False
+    quality: str = "balanced"
     boxed: bool = False
     box: vtkMRMLMarkupsROINode
     quickBox: bool = True
@@ -77,9 +82,26 @@ class Parameters:
         self.components = ComponentsParameters(node)
 
 
+def chosenQuality(parameters: InputParameters) -> Quality:
+    """How much work goes into a result; a scene file can hold anything."""
+    name = parameters.quality
+    return Quality(name) if name in tuple(Quality) else Quality.balanced
+
+
 def channelVolume(parameters: InputParameters, channel: str):
     """The volume node chosen for a channel, or None."""
     return parameters.parameterNode.GetNodeReference(CHANNEL_ROLE + channel)
+
+
+def isLeftOut(parameters: InputParameters, channel: str) -> bool:
+    """Whether the user has emptied the row of a channel, which is not to be filled again."""
+    return parameters.parameterNode.GetParameter(LEFT_OUT + channel) == "true"
+
+
+def setLeftOut(parameters: InputParameters, channel: str, leftOut: bool) -> None:
+    """Remember whether the user has emptied the row of a channel."""
+    if isLeftOut(parameters, channel) != leftOut:
+        parameters.parameterNode.SetParameter(LEFT_OUT + channel, "true" if leftOut else "")
 
 
 def setChannelVolume(parameters: InputParameters, channel: str, volumeNode) -> None:

@@ -10,7 +10,16 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLE = REPOSITORY / "FactorizerSegmentation" / "Resources" / "SampleData" / "BrainTumour"
 WINDOWS = ("2x64x64x64", "4x96x96x96", "4x128x128x128")
-PARTS = ("windows", "layers", "case", "engine", "interaction")
+PARTS = (
+    "windows",
+    "layers",
+    "levels",
+    "training",
+    "case",
+    "engine",
+    "studies",
+    "interaction",
+)
 PROFILE = "profile"
 
 

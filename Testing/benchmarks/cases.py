@@ -191,7 +191,7 @@ def _write(result: SegmentationResult) -> None:
         write_nifti(result.labelmap, Path(folder) / "segmentation.nii.gz")
         labels = result.model.labels
         write_seg_nrrd(result.labelmap, labels, Path(folder) / "segmentation.seg.nrrd", "case")
-        write_lesions_csv(result.lesions, Path(folder) / "lesions.csv")
+        write_lesions_csv(result.lesions, result.model.labels, Path(folder) / "lesions.csv")
 
 
 @contextmanager

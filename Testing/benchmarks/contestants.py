@@ -17,6 +17,7 @@ from factorizer_engine.networks.blocks import FactorizerBlock, FactorizerStage
 from factorizer_engine.networks.layers import (
     MLP,
     Linear,
+    NeighborhoodConvolution,
     PatchConvolution,
     TransposedPatchConvolution,
 )
@@ -24,7 +25,7 @@ from factorizer_engine.protocol.triples import triple
 
 OURS = "Factorizer"
 STRAIGHTFORWARD = "Factorizer, straightforward"
-DYNUNET, SWINUNETR = "DynUNet (nnU-Net)", "SwinUNETR (24)"
+DYNUNET, SWINUNETR, UNETR_BASE = "DynUNet (nnU-Net)", "SwinUNETR (24)", "UNETR"
 
 CLASSES = 3
 LEVELS = 5
@@ -126,6 +127,13 @@ class PlainMLP(MLP):
         return self.block(x)
 
 
+class PlainNeighborhoodConvolution(NeighborhoodConvolution):
+    """torch's own convolution."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv3d(x, self.weight, padding="same")
+
+
 class PlainPatchConvolution(PatchConvolution):
     """torch's own strided convolution."""
 
@@ -146,6 +154,7 @@ PLAIN_FORMS: dict[type[nn.Module], type[nn.Module]] = {
     FactorizerBlock: PlainBlock,
     Linear: PlainLinear,
     MLP: PlainMLP,
+    NeighborhoodConvolution: PlainNeighborhoodConvolution,
     PatchConvolution: PlainPatchConvolution,
     TransposedPatchConvolution: PlainTransposedPatchConvolution,
 }

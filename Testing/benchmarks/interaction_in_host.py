@@ -92,12 +92,9 @@ def _run(host: HostApplication, widget, button) -> None:
     button.click()
     if not host.wait_until(lambda: not widget.logic.busy, RUN_SECONDS):
         raise RuntimeError("The run did not end in time.")
-    for status in (
-        widget.segmentPanel.ui.statusLabel,
-        widget.componentsPanel.ui.explainStatusLabel,
-    ):
-        if status.styleSheet:  # an error
-            raise RuntimeError(status.text)
+    for controls in (widget.segmentPanel.controls, widget.componentsPanel.controls):
+        if controls.failedLast:
+            raise RuntimeError(controls.status)
 
 
 def _overlay_times(host: HostApplication, widget) -> dict[str, list[float]]:

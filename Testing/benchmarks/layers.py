@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from benchmarks.contestants import LEVELS, WIDTH, Window, patch_size
 from benchmarks.measure import Row, Setting, ratio, stopwatch, take_turns
 from factorizer_engine.factorization import NMF, SWMatricize
+from factorizer_engine.factorization.compiled import Expansion, Factors
+from factorizer_engine.factorization.threads import run_in_threads
 from factorizer_engine.networks.blocks import FactMixer
 
 COPY = "copy"
 MIXING, MIXER = "mixing", "mixing with projections"
+FACTORS, EXPANDED = "factors of both grids", "factors and expansion"
 FORWARD, BACKWARD = "forward", "backward"
 ALL_LEVELS = "all levels"
 
@@ -20,14 +26,17 @@ def measure_layers(window: Window, setting: Setting) -> list[Row]:
     """Forward and backward time of the mixing layer at every level of the network for `window`."""
     rows: list[Row] = []
     together: dict[str, list[float]] = {}
+    count: Counter[str] = Counter()
     for level in range(LEVELS):
         channels, size = WIDTH * 2**level, [n // 2**level for n in window.size]
         times = _measure_level(channels, size, patch_size(window), setting)
         rows += _rows(window, " x ".join(map(str, (channels, *size))), times)
+        count.update(times.keys())
         for name, seconds in times.items():
             known = together.get(name, [0.0] * len(seconds))
             together[name] = [a + b for a, b in zip(known, seconds, strict=True)]
-    return [*rows, *_rows(window, ALL_LEVELS, together)]
+    everywhere = {name: seconds for name, seconds in together.items() if count[name] == LEVELS}
+    return [*rows, *_rows(window, ALL_LEVELS, everywhere)]
 
 
 def section_title(window: Window) -> str:
@@ -50,6 +59,7 @@ def _measure_level(
             f"{MIXING}, {BACKWARD}": _backward(mixing, x, setting),
             f"{MIXER}, {FORWARD}": _forward(mixer, x, setting),
             f"{MIXER}, {BACKWARD}": _backward(mixer, x, setting),
+            **_by_factors(mixer, x, setting),
         },
         setting.rounds,
         say=lambda text: setting.say(f"{channels} channels, {size[0]} voxels: {text}"),
@@ -85,6 +95,29 @@ def _forward(layer: nn.Module, x: Tensor, setting: Setting):
             return layer(x)
 
     return stopwatch(run, setting.device)
+
+
+def _by_factors(mixer: FactMixer, x: Tensor, setting: Setting):
+    """What a block does without gradients where kernels serve: no mixed map, only its factors."""
+    layer, norm = mixer.out_proj.linear, nn.LayerNorm(x.shape[1])
+
+    def find(_: None) -> Factors:
+        with setting.computing():
+            return mixer.factors(x)
+
+    def expand(_: None) -> None:
+        with setting.computing():
+            bias = cast(Tensor, layer.bias)
+            expansion = Expansion(x, mixer.factors(x), layer.weight.squeeze(-1), bias, norm)
+            run_in_threads(expansion, expansion.parts)
+
+    with setting.computing():
+        if not mixer.has_factors(x):
+            return {}
+    return {
+        f"{FACTORS}, {FORWARD}": stopwatch(find, setting.device),
+        f"{EXPANDED}, {FORWARD}": stopwatch(expand, setting.device),
+    }
 
 
 def _backward(layer: nn.Module, x: Tensor, setting: Setting):

@@ -19,9 +19,12 @@ from benchmarks.engine import measure_engine
 from benchmarks.goals import find_goals
 from benchmarks.interaction import measure_interaction
 from benchmarks.layers import measure_layers
+from benchmarks.levels import measure_levels
 from benchmarks.measure import Row, Setting
 from benchmarks.profile import profile_window
 from benchmarks.report import Report
+from benchmarks.studies import measure_studies
+from benchmarks.training import measure_training
 from benchmarks.windows import measure_window
 from factorizer_engine import __version__
 from factorizer_engine.bundles.registry import resolve_model
@@ -70,6 +73,10 @@ def _measure(options: Namespace, windows: list[Window], setting: Setting) -> Ite
             yield from measure_window(window, setting)
     if "layers" in options.part:
         yield from measure_layers(windows[-1], setting)
+    if "levels" in options.part:
+        yield from measure_levels(windows[-1], setting)
+    if "training" in options.part:
+        yield from measure_training(setting)
     if "case" in options.part:
         bundle = resolve_model(options.model, setting.device.type)
         segmenter = Segmenter(bundle, str(setting.device), options.precision)
@@ -77,6 +84,9 @@ def _measure(options: Namespace, windows: list[Window], setting: Setting) -> Ite
     if "engine" in options.part:
         bundle = resolve_model(options.model, setting.device.type)
         yield from measure_engine(bundle, options.case, setting)
+    if "studies" in options.part:
+        bundle = resolve_model(options.model, setting.device.type)
+        yield from measure_studies(bundle, options.case, setting)
     if "interaction" in options.part:
         bundle = resolve_model(options.model, setting.device.type)
         yield from measure_interaction(bundle, options.case, setting)
@@ -95,7 +105,7 @@ def _processor() -> str:
     """The processor's name, where the system tells."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        for line in info.read_text().splitlines():
+        for line in info.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

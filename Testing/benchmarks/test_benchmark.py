@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import cases, engine, interaction, layers, profile
+from benchmarks import cases, engine, interaction, layers, levels, profile, studies
 from benchmarks.contestants import CONTESTANTS, OURS, STRAIGHTFORWARD, Window, build, patch_size
 from benchmarks.goals import GPU_GOALS, NO_GPU, Goal
 from benchmarks.measure import Setting, ratio, take_turns
@@ -59,7 +59,12 @@ def test_one_command_measures_everything_and_writes_a_complete_table(case, tmp_p
     assert [row["name"] for row in networks] == list(CONTESTANTS)
     assert all(row["median"] > 0 and row["operations"] > 1e9 for row in networks)
     assert networks[0]["difference"] < 1e-4
-    assert len(sections[layers.section_title(WINDOW)]) == 5 * (5 + 1)  # levels and their sum
+    assert len(sections[layers.section_title(WINDOW)]) == (
+        5 * (5 + 1) + 2 * 2  # levels and their sum, and two by factors where windows are large
+    )
+    arithmetic = sections[levels.section_title(WINDOW)]
+    assert len(arithmetic) == 1 + (5 + 1)  # the matrix product, levels and their sum
+    assert all(row["ratios"][levels.LIMIT] > 0 for row in arithmetic[1:])
     stages = {row["name"]: row["median"] for row in sections[cases.section_title(case)]}
     assert set(cases.STAGES) < set(stages)
     assert sum(stages[stage] for stage in cases.STAGES) == pytest.approx(
@@ -70,6 +75,10 @@ def test_one_command_measures_everything_and_writes_a_complete_table(case, tmp_p
         engine.FIRST,
         engine.AGAIN,
         engine.FULL_STUDY,
+    ]
+    assert [row["name"] for row in sections[studies.SECTION]] == [
+        studies.IN_TURN,
+        studies.SIDE_BY_SIDE,
     ]
     waited_for = [row["name"] for row in sections[interaction.SECTION]]
     assert waited_for in ([interaction.NOT_MEASURED], list(interaction.NAMES))

@@ -9,14 +9,17 @@ from benchmarks.contestants import (
     DYNUNET,
     OURS,
     STRAIGHTFORWARD,
+    SWINUNETR,
+    UNETR_BASE,
     Window,
     build,
 )
-from benchmarks.footprint import find_footprint
+from benchmarks.footprint import Footprint, find_footprint
 from benchmarks.measure import Row, Setting, ratio, stopwatch, take_turns
 from factorizer_engine.inference.allocator import release_freed_memory
 
 YARDSTICKS = {STRAIGHTFORWARD: "straightforward", DYNUNET: "DynUNet"}
+OUR_YARDSTICKS = {**YARDSTICKS, UNETR_BASE: "UNETR", SWINUNETR: "SwinUNETR (24)"}
 
 
 def measure_window(window: Window, setting: Setting) -> list[Row]:
@@ -41,10 +44,11 @@ def measure_window(window: Window, setting: Setting) -> list[Row]:
             *footprints[name],
             {
                 title: ratio(times[name], times[other])
-                for other, title in YARDSTICKS.items()
+                for other, title in (OUR_YARDSTICKS if name == OURS else YARDSTICKS).items()
                 if other != name
             },
             _difference(outputs) if name == OURS else None,
+            _memory_note(footprints[name], footprints[DYNUNET]) if name == OURS else "",
         )
         for name in CONTESTANTS
     ]
@@ -67,3 +71,9 @@ def _difference(outputs: dict[str, Tensor]) -> float:
     """How far the fast form is from the definition with the same weights."""
     ours, reference = outputs[OURS].float(), outputs[STRAIGHTFORWARD].float()
     return ((ours - reference).abs().max() / reference.abs().max()).item()
+
+
+def _memory_note(ours: Footprint, other: Footprint) -> str:
+    if not ours.memory or not other.memory:
+        return ""
+    return f"memory {ours.memory / other.memory:.2f} x {YARDSTICKS[DYNUNET]}"

@@ -70,8 +70,9 @@ def _print_summary(run: Run, output: Path, console: Console) -> None:
             table.add_row(region.title, f"{volume:.1f}", f"{score:.3f}")
     console.print(table)
     seconds = sum(run.timings.values())
+    lesions, heatmaps = len(run.result.lesions), len(run.components.components)
     console.print(
-        f"{len(run.result.lesions)} lesions, {len(run.components.components)} heatmaps; the case "
+        f"{lesions} lesion{'s' * (lesions != 1)}, {heatmaps} heatmaps; the case "
         f"was not seen in training. {seconds:.0f} s on {run.result.device}.",
         highlight=False,
     )

@@ -88,7 +88,7 @@ def write_report(run: Run, path: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    lesions = sorted(run.result.lesions, key=lambda lesion: -lesion.volume_ml)
+    lesions = run.result.lesions
     page = environment.get_template(TEMPLATE.name).render(
         run=run,
         lesions=[lesion for lesion in lesions if lesion.volume_ml >= MIN_LESION_ML],
@@ -167,6 +167,8 @@ def _css(color: tuple[int, int, int]) -> str:
 def region_volumes(lesions: tuple[Lesion, ...]) -> dict[str, float]:
     """Volume of each region in mL, summed over the lesions of the labels that make it up."""
     return {
-        region: sum(lesion.volume_ml for lesion in lesions if lesion.label in values)
+        region: sum(
+            part.volume_ml for lesion in lesions for part in lesion.parts if part.label in values
+        )
         for region, values in REGION_LABELS.items()
     }

@@ -98,7 +98,7 @@ def _write_files(
     labelmap = _scan(result.labelmap)
     write_nifti(labelmap, output / "segmentation.nii.gz")
     write_seg_nrrd(labelmap, result.model.labels, output / "segmentation.seg.nrrd", reference_name)
-    write_lesions_csv(result.lesions, output / "lesions.csv")
+    write_lesions_csv(result.lesions, result.model.labels, output / "lesions.csv")
     contents = {
         "segmentation.seg.nrrd": "the segments with coded terminology, for 3D Slicer",
         "segmentation.nii.gz": "the label map: "

@@ -14,6 +14,7 @@ from factorizer_engine.protocol.tasks.components import ComponentsResult
 from factorizer_engine.protocol.tasks.segment import SegmentResult
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene import overlays, segments, tables, volumes
+from FactorizerSegmentationLib.scene.subjects import putIntoFolder
 
 
 class SceneFileError(Exception):
@@ -73,10 +74,15 @@ def add_results(
     labelmap = result.labelmap.load()
     place = volumes.Place.of(reference, labelmap.shape, result.labelmap.matrix)
     title = result.model.title
-    found = list(zip(components.components, components.heatmaps, strict=True))
+    heatmaps = tuple(
+        overlays.createHeatmap(scene, component, file, place)
+        for component, file in zip(components.components, components.heatmaps, strict=True)
+    )
+    if heatmaps:
+        putIntoFolder(heatmaps, reference, f"{title}: components")
     return ResultNodes(
         segments.createSegmentation(scene, labelmap, result.model.labels, place, title),
-        tuple(overlays.createHeatmaps(scene, found, place, f"{title}: components")),
+        heatmaps,
         tables.createLesionTable(scene, result.lesions, f"{title}: lesions"),
     )
 

@@ -43,7 +43,7 @@ def take_screenshot(path: Path) -> None:
         host.process_events(0.5)
         _run(host, widget, widget.segmentPanel.ui.applyButton)
         _run(host, widget, widget.componentsPanel.ui.explainButton)
-        widget.segmentPanel.ui.show3DButton.click()
+        widget.reviewPanel.ui.show3DButton.click()
         slicer.util.resetThreeDViews()
         _show_heatmap(widget)
         host.process_events(1.0)

@@ -113,7 +113,8 @@ def fake_python(tmp_path):
 
     def make(behaviour: str, gate: Path | None = None, launcher: bool = False) -> str:
         program = tmp_path / f"python-{behaviour}"
-        variables = f"FAKE_ENGINE={behaviour} FAKE_GATE='{gate or ''}'"
+        models = os.environ.get("FACTORIZER_MODELS", tmp_path)  # the host's environment is older
+        variables = f"FAKE_ENGINE={behaviour} FAKE_GATE='{gate or ''}' FACTORIZER_MODELS='{models}'"
         run = f"{'' if launcher else 'exec '}'{sys.executable}' '{FAKE_ENGINE}'"
         program.write_text(f"#!/bin/sh\nexport {variables}\n{run}\nexit $?\n")
         program.chmod(0o755)

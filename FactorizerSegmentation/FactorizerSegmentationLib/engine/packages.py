@@ -20,7 +20,6 @@ TORCH = "torch>=2.4"
 REQUIREMENTS = (
     "numpy>=1.26",
     "scipy>=1.11",
-    "numba>=0.60",
     "SimpleITK>=2.3",
     "pydicom>=2.4",
     "monai>=1.4",
@@ -30,8 +29,20 @@ REQUIREMENTS = (
     "PyYAML>=6.0",
     "pydantic>=2.6",
     "psutil>=5.9",
+    "requests>=2.28",
 )
-SLICERS_OWN = ("numpy", "scipy", "SimpleITK", "pydicom", "requests", "packaging", "setuptools")
+FASTER = ("numba>=0.60",)
+"""The engine runs without these, only more slowly."""
+SLICERS_OWN = (
+    "numpy",
+    "scipy",
+    "SimpleITK",
+    "pydicom",
+    "highdicom",
+    "requests",
+    "packaging",
+    "setuptools",
+)
 
 
 class InstallationError(Exception):
@@ -43,27 +54,33 @@ def missingPackages(requirements: Iterable[str] = (TORCH, *REQUIREMENTS)) -> lis
     return [requirement for requirement in requirements if not _isMet(requirement)]
 
 
-def ensurePackages() -> str:
-    """Install what is missing, if the user agrees; returns one sentence on failure, else ""."""
-    missing = missingPackages()
+def ensurePackages(additional: Iterable[str] = ()) -> str:
+    """Install what is missing, if the user agrees; returns one sentence on failure, else "".
+
+    Args:
+        additional: Requirements beside those that every run has.
+    """
+    wanted = (TORCH, *REQUIREMENTS, *additional)
+    missing = missingPackages(wanted)
     if not missing:
         return ""
     question = _(
         "The segmentation engine needs Python packages that are not installed yet: {names}. "
         "Download and install them now? This may take several minutes and up to 3 GB of disk."
-    ).format(names=", ".join(_name(requirement) for requirement in missing))
+    ).format(names=", ".join(map(_name, (*missing, *missingPackages(FASTER)))))
     if not slicer.util.confirmOkCancelDisplay(question, _("Install packages")):
         return _("Nothing was installed; the engine cannot run without its Python packages.")
     try:
         if TORCH in missing:
             _installTorch()
         _install([requirement for requirement in missing if requirement != TORCH])
+        _installFaster()
     except InstallationError as error:
         return str(error)
     except Exception:
         logging.exception("Installing the Python packages of the Factorizer engine failed.")
         return _("The Python packages could not be installed; the application log says why.")
-    still = missingPackages()
+    still = missingPackages(wanted)
     if still:
         names = ", ".join(_name(requirement) for requirement in still)
         return _("After the installation {names} is still missing; restart Slicer.").format(
@@ -85,6 +102,19 @@ def _installTorch() -> None:
     )
     if torch is None:
         raise InstallationError(_("PyTorch was not installed; the engine cannot run without it."))
+
+
+def _installFaster() -> None:
+    """Apart from the others, for numba does not take every numpy that Slicer may have."""
+    for requirement in missingPackages(FASTER):
+        try:
+            _install([requirement])
+        except Exception as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            logging.warning(
+                f"{_name(requirement)} could not be installed ({reason}); "
+                "the Factorizer engine works without it, but more slowly."
+            )
 
 
 def _install(requirements: list[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from html import escape
 from typing import Any
 
 import qt
@@ -15,21 +17,30 @@ from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene.matching import matchVolumes
 from FactorizerSegmentationLib.scene.volumes import isScan
 
+MARKS = {
+    "green": ("\u2713", "#3d9a50"),
+    "amber": ("\u26a0", "#d08a00"),
+    "red": ("\u2715", "#d9534f"),
+}
+"""Sign and colour by severity; the sign alone says it to those who do not tell colours apart."""
+
 
 class ChannelSelectors:
     """The selectors of the current model, stacked in `layout`.
 
     Args:
         layout: Box layout that takes the selectors.
-        onChanged: Called after the user or a match has chosen a volume.
+        onChosen: Called with the channel's name after the user has chosen or emptied its row.
     """
 
-    def __init__(self, layout, onChanged: Callable[[], None]) -> None:
+    def __init__(self, layout, onChosen: Callable[[str], None]) -> None:
         self._layout = layout
-        self._onChanged = onChanged
+        self._onChosen = onChosen
+        self._optional = False
         self._form = None
         self._channels: tuple[Channel, ...] = ()
         self._selectors: dict[str, Any] = {}
+        self._labels: dict[str, Any] = {}
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -40,19 +51,27 @@ class ChannelSelectors:
         """The qMRMLNodeComboBox of a channel."""
         return self._selectors[channel]
 
-    def build(self, channels: Sequence[Channel]) -> None:
-        """Replace the selectors by one for each of `channels`; equal ones stay as they are."""
-        if self._form is not None and tuple(channels) == self._channels:
+    def build(self, channels: Sequence[Channel], optional: bool = False) -> None:
+        """Replace the selectors by one for each of `channels`; equal ones stay as they are.
+
+        Args:
+            optional: Whether rows may stay empty, which then leave a channel out.
+        """
+        if self._form is not None and (tuple(channels), optional) == (
+            self._channels,
+            self._optional,
+        ):
             return
         if self._form is not None:
             self.release()
             self._layout.removeWidget(self._form)
             self._form.setParent(None)
             self._form.deleteLater()
-        self._channels = tuple(channels)
+        self._channels, self._optional = tuple(channels), optional
         self._form = qt.QWidget()
         layout = qt.QFormLayout(self._form)
         layout.setContentsMargins(0, 0, 0, 0)
+        self._labels = {}
         self._selectors = {channel.name: self._addRow(layout, channel) for channel in channels}
         self._layout.addWidget(self._form)
 
@@ -65,10 +84,22 @@ class ChannelSelectors:
         return {name: selector.currentNode() for name, selector in self._selectors.items()}
 
     def setVolumes(self, volumes: dict[str, Any]) -> None:
-        """Choose volumes without calling `onChanged`."""
+        """Choose volumes without calling `onChosen`."""
         for name, node in volumes.items():
             with signalsBlocked(self._selectors[name]):
                 self._selectors[name].setCurrentNode(node)
+
+    def mark(self, channel: str, severity: str, sentences: Sequence[str]) -> None:
+        """Mark a row as green, amber or red and say why; the empty string takes the mark away."""
+        tip = _tip(next(known for known in self._channels if known.name == channel))
+        label, text = self._labels[channel], f"{channel}:"
+        if severity:
+            sign, colour = MARKS[severity]
+            text = f'<span style="color:{colour}">{sign}</span>&nbsp;{escape(text)}'
+        label.text = text
+        whole = "<br>".join(escape(sentence) for sentence in (*sentences, tip))
+        for widget in (label, self._selectors[channel]):
+            widget.toolTip = whole if sentences else tip
 
     def forget(self, node) -> None:
         """Leave the rows empty in which a volume is chosen that is about to go."""
@@ -79,12 +110,18 @@ class ChannelSelectors:
         volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
         hide(self._selectors.values(), [node for node in volumes if not isScan(node)])
 
-    def fillEmpty(self, scene) -> bool:
-        """Choose volumes by their names where none is chosen; returns whether any was."""
+    def fillEmpty(self, scene, leftOut: Collection[str] = ()) -> bool:
+        """Choose volumes by their names where none is chosen; returns whether any was.
+
+        Args:
+            leftOut: Names of channels whose rows stay empty if they may.
+        """
         chosen = self.volumes()
         if all(node is not None for node in chosen.values()):
             return False
-        matches = matchVolumes(scene, self._channels, chosen)
+        found = matchVolumes(scene, self._channels, chosen)
+        kept = leftOut if self._optional else ()
+        matches = {name: node for name, node in found.items() if name not in kept}
         self.setVolumes(matches)
         return bool(matches)
 
@@ -92,8 +129,9 @@ class ChannelSelectors:
         """One sentence on what is missing or wrong, or the empty string."""
         volumes = self.volumes()
         missing = [name for name, node in volumes.items() if node is None]
-        if missing:
+        if missing and not (self._optional and len(missing) < len(volumes)):
             return _("Choose the volume for {names}.").format(names=", ".join(missing))
+        volumes = {name: node for name, node in volumes.items() if node is not None}
         for name, node in volumes.items():
             if not isScan(node):
                 sentence = _("'{volume}' is not a scan but a result; choose another for {name}.")
@@ -115,15 +153,19 @@ class ChannelSelectors:
         selector.addEnabled = False
         selector.removeEnabled = False
         selector.renameEnabled = False
-        selector.noneDisplay = _("Select the {name} volume").format(name=channel.name)
+        empty = _("Left out: no {name}") if self._optional else _("Select the {name} volume")
+        selector.noneDisplay = empty.format(name=channel.name)
         selector.toolTip = _tip(channel)
         selector.setMRMLScene(slicer.mrmlScene)
-        selector.connect("currentNodeChanged(vtkMRMLNode*)", self._onNodeChanged)
-        layout.addRow(f"{channel.name}:", selector)
+        selector.connect(
+            "currentNodeChanged(vtkMRMLNode*)", partial(self._onNodeChanged, channel.name)
+        )
+        label = self._labels[channel.name] = qt.QLabel(f"{channel.name}:")
+        layout.addRow(label, selector)
         return selector
 
-    def _onNodeChanged(self, *ignored) -> None:
-        self._onChanged()
+    def _onNodeChanged(self, name: str, *ignored) -> None:
+        self._onChosen(name)
 
 
 def _tip(channel: Channel) -> str:

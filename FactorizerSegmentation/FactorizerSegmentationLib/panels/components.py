@@ -60,6 +60,13 @@ class ComponentsPanel(Panel):
             "heatmapShownPart": self.ui.shownPartSlider,
         }
 
+    def forget(self) -> None:
+        if slicer.mrmlScene.IsClosing():
+            self.overlay.forget()
+
+    def leave(self) -> None:
+        self.hideHeatmap()
+
     def show(self) -> None:
         self._showRegions()
         heatmaps = self._logic.heatmaps()
@@ -81,7 +88,7 @@ class ComponentsPanel(Panel):
         self.update()
 
     def showHeatmaps(self, nodes: list) -> None:
-        """List heatmap volume nodes that `overlays.createHeatmaps` made."""
+        """List heatmap volume nodes that `overlays.createHeatmap` made."""
         keys = [node.GetID() for node in nodes]
         self.ui.heatmapsBox.visible = bool(nodes)
         if keys == self._listed:

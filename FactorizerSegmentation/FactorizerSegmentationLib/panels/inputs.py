@@ -1,27 +1,48 @@
-"""The panel that says what to run on what: model, scans, box, device."""
+"""The panel that says what to run on what: model, scans, box."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.description import WITHOUT_CHECKSUMS
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription
-from factorizer_engine.protocol.tasks.hello import HelloResult
+from factorizer_engine.protocol.subsets import accepts_fewer, cost, reduced, subset_of
+from FactorizerSegmentationLib.engine.settings import enginePython
 from FactorizerSegmentationLib.events import Event
 from FactorizerSegmentationLib.panels.box_controls import BoxControls
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
-from FactorizerSegmentationLib.panels.durations import describeModel
+from FactorizerSegmentationLib.panels.input_checks import InputChecks
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
-from FactorizerSegmentationLib.parameters import channelVolume, setChannelVolume
+from FactorizerSegmentationLib.parameters import (
+    channelVolume,
+    chosenQuality,
+    isLeftOut,
+    setChannelVolume,
+    setLeftOut,
+)
 from FactorizerSegmentationLib.scene.tables import lesionsOf
+from FactorizerSegmentationLib.scene.updates import holdsOther
 from FactorizerSegmentationLib.tasks.run import RunSettings
 
-PYTHON_SETTING = "FactorizerSegmentation/Python"
+
+@dataclass(frozen=True)
+class _Subset:
+    """What a model says of the scans that are chosen.
+
+    Attributes:
+        cost: What it costs that others are left out, or "".
+        problem: Why these are not enough, or "".
+    """
+
+    cost: str = ""
+    problem: str = ""
 
 
 class InputsPanel(Panel):
@@ -38,20 +59,23 @@ class InputsPanel(Panel):
         self.changed = Event()
         self._models: list[ModelDescription] = []
         self._shownModel: ModelDescription | None = None
-        self.channels = ChannelSelectors(self.ui.scansBox.layout(), self._onVolumesChanged)
+        self.channels = ChannelSelectors(self.ui.channelsWidget.layout(), self._onVolumeChosen)
+        self.checks = InputChecks(
+            logic, self.channels, self.ui.checkLabel, self._checkedSettings, logic.notify
+        )
         self.box = BoxControls(self.ui, logic.notify, self._boxPlace)
-        self._fillDevices([("auto", _("Automatic")), ("cpu", _("Processor (CPU)"))])
-        self.ui.pythonLineEdit.text = slicer.util.settingsValue(PYTHON_SETTING, "")
         self.ui.modelComboBox.connect("currentIndexChanged(int)", self._onModelChanged)
-        self.ui.deviceComboBox.connect("currentIndexChanged(int)", self._onDeviceChanged)
-        self.ui.pythonLineEdit.connect("editingFinished()", self._onPythonChanged)
-        logic.helloed.connect(self.showDevices)
 
     @property
     def model(self) -> ModelDescription | None:
         """The chosen model."""
         index = self.ui.modelComboBox.currentIndex
         return self._models[index] if 0 <= index < len(self._models) else None
+
+    @property
+    def python(self) -> str:
+        """The Python program that runs the engine; "" for Slicer's own."""
+        return enginePython()
 
     def settings(self) -> RunSettings | None:
         """What is asked for, or None while something is missing."""
@@ -61,24 +85,26 @@ class InputsPanel(Panel):
         box, target = self.box.box, self.box.target
         return RunSettings(
             model=model,
-            volumeIds={name: node.GetID() for name, node in self.channels.volumes().items()},
-            device=self.ui.deviceComboBox.itemData(self.ui.deviceComboBox.currentIndex),
-            mirroring=True if self.ui.mirroringCheckBox.checked else None,
+            volumeIds={
+                name: node.GetID()
+                for name, node in self.channels.volumes().items()
+                if node is not None
+            },
+            device=self._own.device,
+            quality=chosenQuality(self._own),
             boxId=box.GetID() if box is not None else None,
             quick=self.box.quick,
             targetId=target.GetID() if target is not None else None,
-            python=self.ui.pythonLineEdit.text.strip(),
+            python=self.python,
         )
 
     def problem(self) -> str:
         """One sentence on why nothing can be run now, or the empty string."""
         if self.model is None:
-            return _("No model is installed; put a model folder into {folder}.").format(
-                folder=self._logic.modelFolder
-            )
+            return _("No model is installed; install one under Models, below.")
         if self._logic.busy:
             return _("Wait until the running computation has ended.")
-        return self._choiceProblem()
+        return self._choiceProblem() or self.checks.problem()
 
     def startText(self) -> tuple[str, str]:
         """What a button that segments says, and its tooltip."""
@@ -89,7 +115,7 @@ class InputsPanel(Panel):
         return [node for node in self.channels.volumes().values() if node is not None]
 
     def boundWidgets(self) -> dict[str, object]:
-        return {"mirroring": self.ui.mirroringCheckBox, **self.box.widgets()}
+        return self.box.widgets()
 
     def forget(self) -> None:
         self.box.setParameters(None)
@@ -97,44 +123,37 @@ class InputsPanel(Panel):
     def show(self) -> None:
         self.box.setParameters(self._parameters)
         self._showModels()
-        self._showDevice()
 
     def update(self) -> None:
         self.channels.offerScansOnly(slicer.mrmlScene)
+        self._showSubset()
         idle = not self._logic.busy
-        for widget in (self.ui.modelComboBox, self.ui.scansBox, self.ui.advancedButton):
+        for widget in (self.ui.modelComboBox, self.ui.scansBox):
             widget.enabled = idle
         self.box.setEnabled(idle)
+        if self._parameters is not None:
+            self.checks.lookAgain()
 
     def fillEmptyChannels(self) -> None:
         """Choose volumes by their names for the channels that have none."""
         if self._parameters is not None and not self._logic.busy:
-            if self.channels.fillEmpty(slicer.mrmlScene):
+            names = [channel.name for channel in self.channels.channels]
+            leftOut = [name for name in names if isLeftOut(self._own, name)]
+            if self.channels.fillEmpty(slicer.mrmlScene, leftOut):
                 self._onVolumesChanged()
 
     def onNodeAboutToBeRemoved(self, node) -> None:
         """Nothing may take the place of what was chosen."""
         if self._parameters is not None:
+            emptied = [name for name, old in self.channels.volumes().items() if old is node]
             self.channels.forget(node)
+            for name in emptied:
+                setLeftOut(self._own, name, False)
             self.box.forget(node)
-
-    def showDevices(self, hello: HelloResult) -> None:
-        """Offer the devices that the engine has found."""
-        if self._parameters is None:
-            return
-        devices = [(device.name, device.title) for device in hello.devices]
-        self._fillDevices([("auto", _("Automatic")), *devices])
-        self._showDevice()
-
-    def showDescription(self) -> None:
-        """What the model does, and how long it takes on the chosen device."""
-        label, model = self.ui.modelDescriptionLabel, self.model
-        label.text = describeModel(model, self._own.device) if model else ""
-        label.visible = bool(label.text)
 
     def release(self) -> None:
         super().release()
-        self._logic.helloed.disconnect(self.showDevices)
+        self.checks.release()
         self.channels.release()
         self.box.release()
 
@@ -153,37 +172,53 @@ class InputsPanel(Panel):
 
     def _showModel(self) -> None:
         model = self.model
-        self.showDescription()
+        label = self.ui.modelDescriptionLabel
+        label.text = _describe(model) if model else ""
+        label.visible = bool(label.text)
         if self._shownModel != model or model is None:
             self._shownModel = model
             self.ui.modelCardBrowser.setMarkdown(model.card if model else "")
             self.ui.aboutModelButton.visible = bool(model and model.card)
-            self.channels.build(model.channels if model else ())
+            optional = model is not None and accepts_fewer(model)
+            self.channels.build(model.channels if model else (), optional)
         names = [channel.name for channel in self.channels.channels]
         self.channels.setVolumes({name: channelVolume(self._own, name) for name in names})
         self.fillEmptyChannels()
         self.update()
 
-    def _fillDevices(self, devices: list[tuple[str, str]]) -> None:
-        combo = self.ui.deviceComboBox
-        with signalsBlocked(combo):
-            combo.clear()
-            for name, title in devices:
-                combo.addItem(title, name)
-
-    def _showDevice(self) -> None:
-        combo, device = self.ui.deviceComboBox, self._own.device
-        with signalsBlocked(combo):
-            if combo.findData(device) < 0:
-                combo.addItem(device, device)
-            combo.currentIndex = combo.findData(device)
+    def _checkedSettings(self) -> RunSettings | None:
+        """What is looked at, as soon as every row has its scan."""
+        return self.settings() if self._parameters is not None else None
 
     def _choiceProblem(self) -> str:
-        return self.channels.problem() or self.box.problem(next(iter(self.volumes()), None))
+        reference = next(iter(self.volumes()), None)
+        return self.channels.problem() or self._subset().problem or self.box.problem(reference)
+
+    def _subset(self) -> _Subset:
+        """What the model can do with the scans that are chosen."""
+        chosen = [name for name, node in self.channels.volumes().items() if node is not None]
+        if self.model is None or not chosen or not accepts_fewer(self.model):
+            return _Subset()
+        try:
+            subset = subset_of(self.model, chosen)
+        except BadInputError as error:
+            return _Subset(problem=str(error))
+        target = self.box.target
+        if target is not None and holdsOther(target, self.model, reduced(self.model, subset)):
+            sentence = _(
+                "'{name}' was made of other scans; choose a new segmentation as the result."
+            )
+            return _Subset(problem=sentence.format(name=target.GetName()))
+        return _Subset(cost=cost(self.model, subset))
+
+    def _showSubset(self) -> None:
+        subset = self._subset()
+        self.ui.subsetLabel.text = subset.problem or subset.cost
+        self.ui.subsetLabel.visible = bool(self.ui.subsetLabel.text)
 
     def _boxPlace(self) -> tuple[Any, Lesion | None]:
         """Where a new box goes: the reference volume, and the selected or largest lesion."""
-        reference = next(iter(self.channels.volumes().values()), None)
+        reference = next(iter(self.volumes()), None)
         table = self._parameters.segment.lesionTable if self._parameters is not None else None
         lesions = lesionsOf(table) if table is not None else []
         selected = self._logic.selectedLesion
@@ -196,10 +231,10 @@ class InputsPanel(Panel):
             self._showModel()
             self._logic.notify()
 
-    def _onDeviceChanged(self, index: int) -> None:
-        if self._parameters is not None and index >= 0:
-            self._own.device = self.ui.deviceComboBox.itemData(index)
-            self.showDescription()
+    def _onVolumeChosen(self, channel: str) -> None:
+        if self._parameters is not None:
+            setLeftOut(self._own, channel, self.channels.volumes()[channel] is None)
+            self._onVolumesChanged()
 
     def _onVolumesChanged(self) -> None:
         if self._parameters is None:
@@ -209,8 +244,7 @@ class InputsPanel(Panel):
         self.changed.emit()
         self._logic.notify()
 
-    def _onPythonChanged(self) -> None:
-        python = self.ui.pythonLineEdit.text.strip()
-        qt.QSettings().setValue(PYTHON_SETTING, python)
-        if not self._logic.busy:
-            self._logic.setPython(python)
+
+def _describe(model: ModelDescription) -> str:
+    without = WITHOUT_CHECKSUMS if WITHOUT_CHECKSUMS in model.notes else ""
+    return f"{model.summary} {without}".strip()

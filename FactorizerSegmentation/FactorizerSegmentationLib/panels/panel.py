@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import slicer
 
+from FactorizerSegmentationLib.panels.text_colors import SUBDUED, TextColor
 from FactorizerSegmentationLib.parameters import Parameters
 
 
@@ -12,7 +13,8 @@ class Panel:
 
     Args:
         logic: The FactorizerSegmentationLogic; when it has changed, the panel is updated.
-        uiPath: The .ui file, whose top widget is a qMRMLWidget.
+        uiPath: The .ui file, whose top widget is a qMRMLWidget. Labels with the dynamic property
+            "subdued" stand back.
 
     Attributes:
         widget: The top widget.
@@ -29,6 +31,8 @@ class Panel:
         self.widget = slicer.util.loadUI(uiPath)
         self.widget.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(self.widget)
+        labels = slicer.util.findChildren(self.widget, className="QLabel")
+        self._colors = [TextColor(label, SUBDUED) for label in labels if label.property(SUBDUED)]
         logic.changed.connect(self.update)
 
     def setParameters(self, parameters: Parameters | None) -> None:
@@ -63,6 +67,9 @@ class Panel:
 
     def onNodesRemoved(self) -> None:
         """What was shown may have been deleted in the scene."""
+
+    def leave(self) -> None:
+        """Another module is shown: take away what is only drawn for this one."""
 
     def release(self) -> None:
         """Let go of scene, logic and parameters before the widget is deleted."""

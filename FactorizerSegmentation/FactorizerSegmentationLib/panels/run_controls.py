@@ -8,8 +8,7 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.errors import CancelledError, EngineError
 from factorizer_engine.protocol.progress import Progress
-
-ERROR_STYLE = "color: #d9534f"
+from FactorizerSegmentationLib.panels.text_colors import WARNING, TextColor
 
 
 class RunControls:
@@ -35,6 +34,7 @@ class RunControls:
         self._progressBar = progressBar
         self._stageLabel = stageLabel
         self._statusLabel = statusLabel
+        self._statusColor = TextColor(statusLabel)
         self._onStart = onStart
         self._onCancel = onCancel
         self._startText = button.text
@@ -48,6 +48,16 @@ class RunControls:
     def running(self) -> bool:
         """Whether the run of these controls is on."""
         return self._state != "idle"
+
+    @property
+    def status(self) -> str:
+        """The sentence below the button."""
+        return self._statusLabel.text
+
+    @property
+    def failedLast(self) -> bool:
+        """Whether the last run ended with an error."""
+        return self._statusColor.kind == WARNING
 
     def setProblem(self, sentence: str) -> None:
         """Say why a run cannot start now; the empty string means that it can."""
@@ -88,7 +98,7 @@ class RunControls:
     def setStatus(self, sentence: str, isError: bool = False) -> None:
         """Show one sentence below the button; the empty string hides the line."""
         self._statusLabel.text = sentence
-        self._statusLabel.styleSheet = ERROR_STYLE if isError else ""
+        self._statusColor.setKind(WARNING if isError else "")
         self._statusLabel.visible = bool(sentence)
 
     def _end(self) -> None:

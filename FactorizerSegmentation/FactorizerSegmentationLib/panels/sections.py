@@ -16,7 +16,7 @@ class Section(qt.QObject):
         button: The ctkCollapsibleButton, to be put into a layout.
     """
 
-    def __init__(self, title: str, *widgets) -> None:
+    def __init__(self, title: str, *widgets, folded: bool = False) -> None:
         super().__init__()
         self.button = ctk.ctkCollapsibleButton()
         self.button.text = title
@@ -25,6 +25,7 @@ class Section(qt.QObject):
             self._layout.addWidget(widget)
         self.button.installEventFilter(self)
         self.button.connect("contentsCollapsed(bool)", self._stateHeight)
+        self.button.collapsed = folded
 
     def release(self) -> None:
         """Stop watching, as before the widgets are deleted."""

@@ -1,35 +1,35 @@
-"""The panel that turns scans into segments, and lists the lesions."""
+"""The panel that turns scans into segments."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
-from factorizer_engine.protocol.lesions import Lesion, volume_by_class
-from FactorizerSegmentationLib.panels.durations import rememberDuration
+from factorizer_engine.protocol.lesions import volume_by_class
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.run_choices import RunChoices
 from FactorizerSegmentationLib.panels.run_controls import RunControls
-from FactorizerSegmentationLib.panels.signals import signalsBlocked
-from FactorizerSegmentationLib.panels.tables import currentKey, fillTable
+from FactorizerSegmentationLib.panels.run_log import RunLog
 from FactorizerSegmentationLib.scene import layers
 from FactorizerSegmentationLib.scene.errors import SceneError
-from FactorizerSegmentationLib.scene.segments import segmentIdOf
+from FactorizerSegmentationLib.scene.history import Step
 from FactorizerSegmentationLib.scene.tables import isBoxed, lesionsOf
-from FactorizerSegmentationLib.scene.updates import Patch
 
 if TYPE_CHECKING:
+    from FactorizerSegmentationLib.scene.updates import Patch
     from FactorizerSegmentationLib.tasks.run import RunSettings
     from FactorizerSegmentationLib.tasks.segment import Segmented
 
 
 class SegmentPanel(Panel):
-    """Segment/Cancel; progress; the lesions found.
+    """How to run; Segment/Cancel; progress; the outcome in one sentence; the log.
 
     Args:
         logic: The FactorizerSegmentationLogic.
@@ -42,10 +42,8 @@ class SegmentPanel(Panel):
     def __init__(self, logic, uiPath: str, inputs: InputsPanel) -> None:
         super().__init__(logic, uiPath)
         self.inputs = inputs
-        self._shown: tuple = ()
-        self._lesions: list[Lesion] = []
-        self._patch: Patch | None = None
-        self._tableBefore: Any = None
+        self.choices = RunChoices(self.ui, logic, lambda: inputs.model)
+        self._log = RunLog(self.ui.logTextEdit, self.ui.copyLogButton)
         self.controls = RunControls(
             self.ui.applyButton,
             self.ui.progressBar,
@@ -56,58 +54,26 @@ class SegmentPanel(Panel):
             "",
         )
         inputs.changed.connect(self._onInputsChanged)
-        self.ui.lesionsTable.connect("itemSelectionChanged()", self._onLesionSelected)
-        self.ui.show3DButton.connect("toggled(bool)", self._onShow3D)
-        self.ui.editButton.connect("clicked()", self._onEdit)
-        self.ui.undoButton.connect("clicked()", self._onUndo)
+        logic.logged.connect(self._log.add)
 
     def forget(self) -> None:
-        self._shown = ()
-        self._patch = None
+        self.choices.setParameters(None)
 
     def show(self) -> None:
-        self._showResult()
+        if self._parameters is not None:
+            self.choices.setParameters(self._parameters.inputs)
 
     def update(self) -> None:
+        self.choices.setEnabled(not self._logic.busy)
+        self.choices.show()
         self.controls.setStart(*self.inputs.startText())
         self.controls.setProblem(self.inputs.problem())
-        self.ui.undoButton.enabled = not self.controls.running
-
-    def onNodesRemoved(self) -> None:
-        """A result may have been deleted in the scene."""
-        if self._patch is not None and self._patch.segmentationNode.GetScene() is None:
-            self._patch = None
-        if self._parameters is not None:
-            self._showResult()
 
     def release(self) -> None:
         super().release()
         self.inputs.changed.disconnect(self._onInputsChanged)
-
-    def _showResult(self) -> None:
-        tableNode, segmentationNode = self._own.lesionTable, self._own.segmentation
-        self.ui.undoButton.visible = self._patch is not None
-        shown = (tableNode, segmentationNode)
-        self.ui.lesionsBox.visible = tableNode is not None
-        if tableNode is None or shown == self._shown:
-            return
-        self._shown = shown
-        boxed = isBoxed(tableNode)
-        self.ui.lesionsBox.title = _("Lesions inside the box") if boxed else _("Lesions")
-        self._lesions = lesionsOf(tableNode)
-        self._logic.selectedLesion = None
-        fillTable(
-            self.ui.lesionsTable,
-            (_("Lesion"), _("mL"), _("mm"), _("Probability")),
-            [_row(lesion) for lesion in self._lesions],
-            [lesion.id for lesion in self._lesions],
-            [_colorOf(segmentationNode, lesion.label) for lesion in self._lesions],
-        )
-        for button in (self.ui.show3DButton, self.ui.editButton):
-            button.enabled = segmentationNode is not None
-        display = segmentationNode.GetDisplayNode() if segmentationNode is not None else None
-        with signalsBlocked(self.ui.show3DButton):
-            self.ui.show3DButton.checked = bool(display is not None and display.GetVisibility3D())
+        self._logic.logged.disconnect(self._log.add)
+        self.choices.release()
 
     def _onInputsChanged(self) -> None:
         if not self.controls.running:
@@ -131,14 +97,16 @@ class SegmentPanel(Panel):
 
     def _onFinished(self, settings: RunSettings, outcome: Segmented) -> None:
         self.controls.ended(_summary(outcome))
-        rememberDuration(settings, outcome.seconds)
-        self._patch = outcome.patch
+        if settings.boxId is None:
+            seconds = sum(outcome.seconds.values())
+            stages = ", ".join(f"{name} {time:.1f} s" for name, time in outcome.seconds.items())
+            self._log.add(f"{outcome.device}: {stages}")
+            self.choices.remember(settings.quality, outcome.device, seconds)
         if self._parameters is not None:
-            self._tableBefore = self._own.lesionTable
+            if outcome.patch is not None:
+                self._logic.history.add(self._updateStep(outcome.patch, outcome))
             self._own.segmentation = outcome.segmentationNode
             self._own.lesionTable = outcome.lesionTableNode
-            self.inputs.showDescription()
-            self._showResult()
             if self._logic.inFront:
                 self._lookAtResult()
         self._logic.notify()
@@ -147,46 +115,31 @@ class SegmentPanel(Panel):
         self.controls.failed(error)
         self._logic.notify()
 
-    def _onUndo(self) -> None:
-        if self._patch is None:
-            return
-        self._patch.undo()
-        self._patch = None
-        gone = self._tableBefore is None or self._tableBefore.GetScene() is None
-        self._own.lesionTable = None if gone else self._tableBefore
-        self.controls.setStatus(_("The update was taken back."))
-        self._showResult()
-        self._logic.notify()
-
     def _lookAtResult(self) -> None:
         """Show the scan below the segments, and move to the largest lesion; not to one in a box."""
         volumes = self.inputs.volumes()
         if volumes and not layers.backgroundIsOneOf(slicer.mrmlScene, volumes):
             slicer.util.setSliceViewerLayers(background=volumes[0], fit=True)
-        if self._lesions and not isBoxed(self._own.lesionTable):
-            layers.jumpSlices(slicer.mrmlScene, self._lesions[0].centroid_ras)
+        lesions = lesionsOf(self._own.lesionTable)
+        if lesions and not isBoxed(self._own.lesionTable):
+            layers.jumpSlices(slicer.mrmlScene, lesions[0].long_axis.middle)
 
-    def _onLesionSelected(self) -> None:
-        key = currentKey(self.ui.lesionsTable)
-        lesion = next((lesion for lesion in self._lesions if lesion.id == key), None)
-        self._logic.selectedLesion = lesion
-        if lesion is not None:
-            layers.jumpSlices(slicer.mrmlScene, lesion.centroid_ras)
+    def _updateStep(self, patch: Patch, outcome: Segmented) -> Step:
+        """An update of a segmentation, which has another list of lesions before and after."""
+        own = self._own
+        tableBefore, tableAfter = own.lesionTable, outcome.lesionTableNode
 
-    def _onShow3D(self, shown: bool) -> None:
-        node = self._own.segmentation if self._parameters is not None else None
-        if node is None:
-            return
-        if shown:
-            node.CreateClosedSurfaceRepresentation()
-        node.GetDisplayNode().SetVisibility3D(bool(shown))
-        if shown:
-            slicer.util.resetThreeDViews()
+        def change(segment: Callable[[], None], tableNode) -> None:
+            segment()
+            gone = tableNode is None or tableNode.GetScene() is None
+            own.lesionTable = None if gone else tableNode
 
-    def _onEdit(self) -> None:
-        node = self._own.segmentation if self._parameters is not None else None
-        if node is not None:
-            self._logic.openSegmentEditor(node)
+        return Step(
+            _("update inside the box"),
+            lambda: change(patch.undo, tableBefore),
+            lambda: change(patch.apply, tableAfter),
+            (outcome.segmentationNode,),
+        )
 
 
 def _summary(outcome: Segmented) -> str:
@@ -201,19 +154,3 @@ def _summary(outcome: Segmented) -> str:
         seconds=round(sum(outcome.seconds.values())),
         device=outcome.device,
     )
-
-
-def _row(lesion: Lesion) -> tuple[str, ...]:
-    return (
-        lesion.name,
-        f"{lesion.volume_ml:.2f}",
-        f"{lesion.max_diameter_mm:.1f}",
-        f"{round(100 * lesion.mean_probability)} %",
-    )
-
-
-def _colorOf(segmentationNode, label: int) -> tuple[float, float, float] | None:
-    if segmentationNode is None:
-        return None
-    segment = segmentationNode.GetSegmentation().GetSegment(segmentIdOf(label))
-    return segment.GetColor() if segment is not None else None

@@ -34,11 +34,12 @@ def fillTable(
             table.item(row, 0).setData(qt.Qt.UserRole, keys[row])
             color = colors[row] if colors is not None else None
             if color is not None:
-                table.item(row, 0).setIcon(_swatch(color))
+                table.item(row, 0).setIcon(swatch(color))
         header = table.horizontalHeader()
         for column in range(len(titles)):
             stretch = qt.QHeaderView.Stretch if column == 0 else qt.QHeaderView.ResizeToContents
             header.setSectionResizeMode(column, stretch)
+        table.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         table.clearSelection()
         table.setCurrentItem(None)
 
@@ -65,7 +66,8 @@ def _item(value: object, alignRight: bool):
     return item
 
 
-def _swatch(color: tuple[float, float, float]):
+def swatch(color: tuple[float, float, float]):
+    """An icon of one colour, red, green and blue 0 to 1."""
     pixmap = qt.QPixmap(14, 14)
     pixmap.fill(qt.QColor.fromRgbF(*color))
     return qt.QIcon(pixmap)

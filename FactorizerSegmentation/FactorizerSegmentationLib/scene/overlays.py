@@ -15,7 +15,6 @@ from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.messages import ProtocolError
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.layers import ForegroundLayer, SegmentOutlines, compositeNodes
-from FactorizerSegmentationLib.scene.subjects import putIntoFolder
 from FactorizerSegmentationLib.scene.volumes import (
     ROLE_ATTRIBUTE,
     Place,
@@ -59,39 +58,29 @@ class Heatmap:
     percentiles: tuple[float, ...]
 
 
-def createHeatmaps(
-    scene,
-    components: Iterable[tuple[Component, ScanFile]],
-    place: Place,
-    folderName: str,
-) -> list:
-    """New volume nodes, one per component, that share a colour map, and within a block a window.
+def createHeatmap(scene, component: Component, file: ScanFile, place: Place):
+    """A new volume node that shows where a component is active.
 
-    Of each, the `DEFAULT_SHOWN_PART` of the head where the component is most active is drawn.
+    All share a colour map, and within a block a window. The `DEFAULT_SHOWN_PART` of the head where
+    the component is most active is drawn. Values are rounded to a 255th of the window, which no
+    colour map resolves, and are 0 outside the head; so a saved scene stays small.
 
     Args:
-        components: Each with the file of its heatmap, on the grid of `place`.
-        folderName: Subject hierarchy folder that takes the nodes, beside the reference volume.
+        file: The heatmap, on the grid of `place`.
     """
-    colors = perceptualColorNode(scene)
-    scan = voxelsOf(place.volumeNode)
-    nodes = []
-    for component, file in components:
-        heatmap = file.load()
-        node = createVolume(scene, heatmap, place, component.name)
-        node.SetAttribute(ROLE_ATTRIBUTE, HEATMAP_ROLE)
-        percentiles = _percentilesInHead(heatmap, scan)
-        content = {"component": component.to_dict(), "percentiles": percentiles}
-        node.SetAttribute(COMPONENT_ATTRIBUTE, json.dumps(content))
-        _setDisplay(node, colors, component.window)
-        nodes.append(node)
-    if nodes:
-        putIntoFolder(nodes, place.volumeNode, folderName)
-    return nodes
+    heatmap, scan = file.load(), voxelsOf(place.volumeNode) if place.volumeNode else None
+    percentiles = _percentilesInHead(heatmap, scan)
+    compact = _compact(heatmap, scan, component.window)
+    node = createVolume(scene, compact, place, component.name)
+    node.SetAttribute(ROLE_ATTRIBUTE, HEATMAP_ROLE)
+    content = {"component": component.to_dict(), "percentiles": percentiles}
+    node.SetAttribute(COMPONENT_ATTRIBUTE, json.dumps(content))
+    _setDisplay(node, perceptualColorNode(scene), component.window)
+    return node
 
 
 def heatmapOf(node) -> Heatmap | None:
-    """What a node that `createHeatmaps` made shows; None for other nodes."""
+    """What a node that `createHeatmap` made shows; None for other nodes."""
     if node.GetAttribute(ROLE_ATTRIBUTE) != HEATMAP_ROLE:
         return None
     try:
@@ -104,7 +93,7 @@ def heatmapOf(node) -> Heatmap | None:
 
 
 def isHeatmap(node) -> bool:
-    """Whether `createHeatmaps` made the node."""
+    """Whether `createHeatmap` made the node."""
     return heatmapOf(node) is not None
 
 
@@ -201,25 +190,43 @@ def drawPeaks(node, shownPart: float) -> None:
     level = max(level, float(np.finfo(np.float32).tiny))
     display = node.GetDisplayNode()
     # The whole range has to be set: values above the window are still to be drawn.
-    top = max(heatmap.component.window[1], level, node.GetImageData().GetScalarRange()[1])
+    top = max(heatmap.component.window[1], level, float(voxelsOf(node).max()))
     display.SetThreshold(level, top)
     display.SetApplyThreshold(True)
 
 
-def _percentilesInHead(heatmap: np.ndarray, scan: np.ndarray) -> list[float]:
+def _percentilesInHead(heatmap: np.ndarray, scan: np.ndarray | None) -> list[float]:
     """The 0th to 100th percentile of a heatmap where the scan on the same grid is not zero."""
-    values = heatmap[scan != 0] if scan.any() else heatmap.ravel()
-    few = values[:: 1 + values.size // _PERCENTILE_VOXELS]
-    return np.percentile(few, range(101)).tolist()
+    every = max(1, round((heatmap.size / _PERCENTILE_VOXELS) ** (1 / 3)))
+    few = (slice(None, None, every),) * 3
+    values = heatmap[few]
+    inHead = scan[few] != 0 if scan is not None else np.ones(values.shape, bool)
+    return np.percentile(values[inHead] if inHead.any() else values, range(101)).tolist()
+
+
+def _compact(
+    heatmap: np.ndarray, scan: np.ndarray | None, window: tuple[float, float]
+) -> np.ndarray:
+    """The heatmap inside the head, in few different values; see `createHeatmap`."""
+    rounded = np.array(heatmap, order="F")  # as Slicer has its voxels, see `volumes`
+    step = np.float32((window[1] - window[0]) / 255)
+    if step > 0:
+        rounded /= step
+        np.rint(rounded, out=rounded)
+        rounded *= step
+    if scan is not None and scan.any():
+        rounded *= scan != 0
+    return rounded
 
 
 def _setDisplay(node, colors, window: tuple[float, float]) -> None:
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(colors.GetID())
-    display.SetAutoWindowLevel(False)
+    display = slicer.vtkMRMLScalarVolumeDisplayNode()
+    display.SetAutoWindowLevel(False)  # it would look at every voxel
     display.SetWindowLevelMinMax(*window)
     display.SetAutoThreshold(False)
+    display.SetAndObserveColorNodeID(colors.GetID())
+    node.GetScene().AddNode(display)
+    node.SetAndObserveDisplayNodeID(display.GetID())
     drawPeaks(node, DEFAULT_SHOWN_PART)
 
 

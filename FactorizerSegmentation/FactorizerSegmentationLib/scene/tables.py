@@ -1,33 +1,49 @@
-"""Lesions as a table node."""
+"""Lesions as a table node: for people in columns, for this module in an attribute."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 
 import vtk
+from slicer.i18n import tr as _
 
-from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.lesions import Lesion, Measures
+from factorizer_engine.protocol.messages import ProtocolError
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE
 
-ID, LABEL, CLASS = "Lesion", "Label", "Class"
-VOLUME, DIAMETER, PROBABILITY = "Volume [mL]", "Largest diameter [mm]", "Mean probability"
+ID, PLACE, VERDICT = "Lesion", "Place", "Review"
 CENTROID = ("R [mm]", "A [mm]", "S [mm]")
+MEASURES = (
+    "Volume [mL]",
+    "Largest diameter [mm]",
+    "Longest in slice [mm]",
+    "Perpendicular [mm]",
+    "Product [mm2]",
+    "Mean probability",
+)
 BOX_ATTRIBUTE = "FactorizerSegmentation.InsideBox"
+LESIONS_ATTRIBUTE = "FactorizerSegmentation.Lesions"
+
+UNDECIDED, ACCEPTED, REJECTED = "", "accepted", "rejected"
+"""What a user may have said about a lesion."""
 
 
 def createLesionTable(scene, lesions: Iterable[Lesion], name: str):
-    """A new vtkMRMLTableNode with one row per lesion; column titles carry the units."""
+    """A new vtkMRMLTableNode with one row per lesion, its parts in columns that carry the units."""
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(name))
     node.SetAttribute(ROLE_ATTRIBUTE, "Lesions")
     lesions = list(lesions)
+    node.SetAttribute(LESIONS_ATTRIBUTE, json.dumps([lesion.to_dict() for lesion in lesions]))
     _addColumn(node, vtk.vtkIntArray(), ID, [lesion.id for lesion in lesions])
-    _addColumn(node, vtk.vtkIntArray(), LABEL, [lesion.label for lesion in lesions])
-    _addColumn(node, vtk.vtkStringArray(), CLASS, [lesion.name for lesion in lesions])
-    _addColumn(node, vtk.vtkDoubleArray(), VOLUME, [lesion.volume_ml for lesion in lesions])
-    _addColumn(node, vtk.vtkDoubleArray(), DIAMETER, [item.max_diameter_mm for item in lesions])
-    _addColumn(node, vtk.vtkDoubleArray(), PROBABILITY, [item.mean_probability for item in lesions])
+    _addColumn(node, vtk.vtkStringArray(), VERDICT, [UNDECIDED] * len(lesions))
+    _addColumn(node, vtk.vtkStringArray(), PLACE, [", ".join(item.place) for item in lesions])
     for axis, title in enumerate(CENTROID):
         _addColumn(node, vtk.vtkDoubleArray(), title, [item.centroid_ras[axis] for item in lesions])
+    _addMeasures(node, "", lesions)
+    for label, title in _classes(lesions).items():
+        parts = [_partOf(lesion, label) for lesion in lesions]
+        _addMeasures(node, f"{title}: ", parts)
     node.SetUseColumnTitleAsColumnHeader(True)
     return node
 
@@ -43,26 +59,76 @@ def isBoxed(tableNode) -> bool:
 
 
 def lesionsOf(tableNode) -> list[Lesion]:
-    """The lesions of a table that `createLesionTable` made, largest first."""
-    table = tableNode.GetTable()
-    lesions = []
-    for row in range(table.GetNumberOfRows()):
-        get = {title: table.GetValueByName(row, title) for title in _TITLES}
-        lesions.append(
-            Lesion(
-                id=get[ID].ToInt(),
-                label=get[LABEL].ToInt(),
-                name=get[CLASS].ToString(),
-                volume_ml=get[VOLUME].ToDouble(),
-                max_diameter_mm=get[DIAMETER].ToDouble(),
-                centroid_ras=tuple(get[title].ToDouble() for title in CENTROID),
-                mean_probability=get[PROBABILITY].ToDouble(),
-            )
-        )
+    """The lesions of a table that `createLesionTable` made, largest first; none of other tables."""
+    try:
+        lesions = [
+            Lesion.from_dict(item)
+            for item in json.loads(tableNode.GetAttribute(LESIONS_ATTRIBUTE) or "[]")
+        ]
+    except (TypeError, ValueError, ProtocolError):  # a scene file can hold anything
+        return []
     return sorted(lesions, key=lambda lesion: -lesion.volume_ml)
 
 
-_TITLES = (ID, LABEL, CLASS, VOLUME, DIAMETER, PROBABILITY, *CENTROID)
+def verdictsOf(tableNode) -> dict[int, str]:
+    """What the user has said about each lesion, by its id."""
+    table = tableNode.GetTable()
+    verdicts = {}
+    for row in range(table.GetNumberOfRows()):
+        number, verdict = (table.GetValueByName(row, title) for title in (ID, VERDICT))
+        verdicts[number.ToInt()] = verdict.ToString()
+    return verdicts
+
+
+def setVerdict(tableNode, lesionId: int, verdict: str) -> None:
+    """Write down what the user says about a lesion."""
+    table = tableNode.GetTable()
+    for row in range(table.GetNumberOfRows()):
+        if table.GetValueByName(row, ID).ToInt() == lesionId:
+            table.SetValueByName(row, VERDICT, vtk.vtkVariant(verdict))
+    tableNode.Modified()
+
+
+def placeText(lesion: Lesion) -> str:
+    """Where a lesion lies, in the user's language."""
+    words = {
+        "right": _("right"),
+        "left": _("left"),
+        "both sides": _("both sides"),
+        "anterior": _("anterior"),
+        "posterior": _("posterior"),
+        "superior": _("superior"),
+        "inferior": _("inferior"),
+    }
+    return ", ".join(words.get(word, word) for word in lesion.place)
+
+
+def _classes(lesions: Sequence[Lesion]) -> dict[int, str]:
+    return {part.label: part.name for lesion in lesions for part in lesion.parts}
+
+
+def _partOf(lesion: Lesion, label: int) -> Measures | None:
+    return next((part for part in lesion.parts if part.label == label), None)
+
+
+def _addMeasures(node, prefix: str, items: Sequence[Measures | None]) -> None:
+    columns = zip(*(_measures(item) for item in items), strict=True) if items else [()] * 6
+    for title, values in zip(MEASURES, columns, strict=True):
+        _addColumn(node, vtk.vtkDoubleArray(), prefix + title, values)
+
+
+def _measures(item: Measures | None) -> tuple[float, ...]:
+    """In the order of `MEASURES`; a class that is not there has no volume, and no size."""
+    if item is None:
+        return (0.0, *[float("nan")] * 5)
+    return (
+        item.volume_ml,
+        item.max_diameter_mm,
+        item.long_axis.length_mm,
+        item.short_axis.length_mm,
+        item.product_mm2,
+        item.mean_probability,
+    )
 
 
 def _addColumn(node, array, title: str, values) -> None:

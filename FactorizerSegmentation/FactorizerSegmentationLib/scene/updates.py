@@ -10,18 +10,19 @@ import numpy as np
 import slicer
 
 from factorizer_engine.protocol.boxes import WorldBox
-from factorizer_engine.protocol.models import Label
+from factorizer_engine.protocol.models import Label, ModelDescription
+from FactorizerSegmentationLib.scene.masses import maskOf
 from FactorizerSegmentationLib.scene.segments import addSegment, orientedImage, segmentIdOf
 from FactorizerSegmentationLib.scene.volumes import Place, localAffine
 
 
 @dataclass(frozen=True)
 class Patch:
-    """What an update changed in a segmentation.
+    """A change of a segmentation.
 
     Attributes:
         segmentationNode: The segmentation.
-        added, removed: By segment id, the voxels that it gained and lost, shape (I, J, K).
+        added, removed: By segment id, the voxels that it gains and loses, shape (I, J, K).
         affine: 4x4 matrix from the voxels to the segmentation's own coordinates.
     """
 
@@ -29,6 +30,11 @@ class Patch:
     added: dict[str, np.ndarray]
     removed: dict[str, np.ndarray]
     affine: np.ndarray
+
+    def apply(self) -> None:
+        """Make the changes."""
+        _saveEditorState(self.segmentationNode)
+        _modify(self.segmentationNode, self.removed, self.added, self.affine)
 
     def undo(self) -> None:
         """Take the changes back, and nothing that was edited since elsewhere."""
@@ -41,6 +47,27 @@ def belongsTo(segmentationNode, volumeNode) -> bool:
     role = segmentationNode.GetReferenceImageGeometryReferenceRole()
     sameVoxels = segmentationNode.GetNodeReference(role) is volumeNode
     return sameVoxels and segmentationNode.GetTransformNodeID() == volumeNode.GetTransformNodeID()
+
+
+def holdsOther(segmentationNode, model: ModelDescription, applied: ModelDescription) -> bool:
+    """Whether a segment stands for something else than an update would put into it.
+
+    Without some of its scans a model paints, for example, the whole tumour with the value of the
+    oedema, see `protocol.subsets.reduced`. Names that the user has given say nothing.
+
+    Args:
+        segmentationNode: What would be updated.
+        model: The model.
+        applied: The same as it would be applied.
+    """
+    names = {label.value: {label.name} for label in model.labels}
+    for region in model.regions:
+        names.setdefault(region.label, set()).add(region.title)
+    for label in applied.labels:
+        segment = segmentationNode.GetSegmentation().GetSegment(segmentIdOf(label.value))
+        if segment is not None and segment.GetName() in names[label.value] - {label.name}:
+            return True
+    return False
 
 
 def updateInside(
@@ -76,17 +103,12 @@ def updateInside(
             if not found.any():
                 continue
             addSegment(segmentationNode, label, np.zeros_like(labelmap), place.affine)
-        before = _maskOf(segmentationNode, segmentId, place.volumeNode)
+        before = maskOf(segmentationNode, segmentId, place.volumeNode)
         added[segmentId] = found & ~before
         removed[segmentId] = before & inside & ~found
     affine = localAffine(place.volumeNode)
     _modify(segmentationNode, removed, added, affine)
     return Patch(segmentationNode, added, removed, affine)
-
-
-def _maskOf(segmentationNode, segmentId: str, volumeNode) -> np.ndarray:
-    mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentationNode, segmentId, volumeNode)
-    return mask.transpose(2, 1, 0) != 0
 
 
 def _modify(node, removed: dict, added: dict, affine: np.ndarray) -> None:

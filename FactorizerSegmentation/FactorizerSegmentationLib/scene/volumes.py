@@ -129,9 +129,17 @@ class Place:
         node.SetAndObserveTransformNodeID(self.transformId)
 
 
-def createVolume(scene, voxels: np.ndarray, place: Place, name: str):
-    """A new scalar volume node with `voxels` (I, J, K) at `place`."""
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+def createVolume(scene, voxels: np.ndarray, place: Place, name: str, hidden: bool = False):
+    """A new scalar volume node with `voxels` (I, J, K) at `place`.
+
+    Args:
+        hidden: No module offers it, and it is not saved with the scene.
+    """
+    node = slicer.vtkMRMLScalarVolumeNode()
+    node.SetName(scene.GenerateUniqueName(name))
+    node.SetHideFromEditors(hidden)
+    node.SetSaveWithScene(not hidden)
+    scene.AddNode(node)
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(place.affine))
     slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(voxels.transpose(2, 1, 0)))
     place.applyTo(node)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsResult
 from FactorizerSegmentationLib.scene import overlays
+from FactorizerSegmentationLib.scene.subjects import putIntoFolder
 from FactorizerSegmentationLib.tasks.run import Run
 
 
@@ -44,14 +46,18 @@ class ComponentsRun(Run[ComponentsResult]):
     def _particular(self) -> dict[str, object]:
         return {"count": self._count, "region": self._region or None}
 
-    def _createNodes(self, result: ComponentsResult) -> Explained:
-        if not result.components:
-            return Explained(note=result.note)
-        scan = result.heatmaps[0]
-        nodes = overlays.createHeatmaps(
-            self._scene,
-            list(zip(result.components, result.heatmaps, strict=True)),
-            self._place(scan, scan.load(mapped=True).shape),
-            self._name(_("{name} components")),
-        )
+    def _createNodes(self, result: ComponentsResult) -> Generator[None, None, Explained]:
+        nodes: list = []
+        try:
+            for component, file in zip(result.components, result.heatmaps, strict=True):
+                place = self._place(file, file.load(mapped=True).shape)
+                nodes.append(overlays.createHeatmap(self._scene, component, file, place))
+                yield
+        except BaseException:  # cancelled perhaps
+            for node in nodes:
+                self._scene.RemoveNode(node)
+            raise
+        nodes = [node for node in nodes if node.GetScene() is not None]
+        if nodes:
+            putIntoFolder(nodes, self._reference(), self._name(_("{name} components")))
         return Explained(nodes, result.note)

@@ -6,20 +6,21 @@ import logging
 import math
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.conversation import Callbacks, Result
-from factorizer_engine.protocol.errors import EngineError, InternalError
+from factorizer_engine.protocol.errors import CancelledError, EngineError, InternalError
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import ModelDescription
-from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
+from factorizer_engine.protocol.runs import ModelChoice, Quality, RunOptions, Study
 from factorizer_engine.protocol.tasks.task import Task
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.engine.process import EngineProcess
@@ -34,9 +35,9 @@ class RunSettings:
 
     Attributes:
         model: The model.
-        volumeIds: Node id of the volume of each channel, by channel name.
+        volumeIds: Node id of the volume of each channel that is given, by channel name.
         device: "auto", "cpu", "cuda", ...
-        mirroring: Average over mirrored copies; None leaves it to the model.
+        quality: How much work goes into the result.
         boxId: Node id of the box to look in; None looks everywhere.
         quick: Lay the windows around the box.
         targetId: Node id of the segmentation to update inside the box; None makes a new one.
@@ -46,16 +47,21 @@ class RunSettings:
     model: ModelDescription
     volumeIds: Mapping[str, str]
     device: str = "auto"
-    mirroring: bool | None = None
+    quality: Quality = Quality.balanced
     boxId: str | None = None
     quick: bool = False
     targetId: str | None = None
     python: str = ""
 
     @property
+    def referenceChannel(self) -> str:
+        """The channel on whose grid results are given: the model's first of those given."""
+        return next(c.name for c in self.model.channels if c.name in self.volumeIds)
+
+    @property
     def referenceId(self) -> str:
         """Node id of the volume on whose grid results are given."""
-        return self.volumeIds[self.model.channels[0].name]
+        return self.volumeIds[self.referenceChannel]
 
 
 class Run(Generic[Result]):
@@ -83,6 +89,17 @@ class Run(Generic[Result]):
         self._requestId: int | None = None
         self._box: WorldBox | None = None
         self._folder: Path | None = None
+        self._creation: Generator[None, None, object] | None = None
+
+    @property
+    def summary(self) -> str:
+        """What is run on what, for the log."""
+        settings = self._settings
+        nodes = {name: self._scene.GetNodeByID(i) for name, i in settings.volumeIds.items()}
+        scans = ", ".join(f"{name}={node.GetName()}" for name, node in nodes.items() if node)
+        model = f"{settings.model.name} {settings.model.version}"
+        quality = settings.quality.value
+        return f"{self.task.name}: {model}, {settings.device}, {quality}; {scans}"
 
     def start(self) -> None:
         """Hand the volumes to the engine and return; the callbacks tell the rest.
@@ -94,32 +111,40 @@ class Run(Generic[Result]):
             self._folder = _temporaryFolder()
             params = self._params(self._folder)
         except BaseException:
-            self._removeFiles()
+            self._end()
             raise
         callbacks = Callbacks(self._onResult, self._onFailed, self._callbacks.progress)
         self._requestId = self._engine.request(self.task, params, callbacks)
 
     def cancel(self) -> None:
         """Ask to stop; `failed` is called as cancelled within about two seconds."""
-        if self._requestId is not None:
+        if self._creation is not None:
+            self._creation.close()
+            self._onFailed(CancelledError())
+        elif self._requestId is not None:
             self._engine.cancel(self._requestId)
 
     def _particular(self) -> dict[str, Any]:
         """The parameters that only this task has."""
         return {}
 
-    def _createNodes(self, result: Result) -> object:
+    def _createNodes(self, result: Result) -> Generator[None, None, object]:
+        """Make the nodes of a result, and return them.
+
+        The window is alive at every `yield`. If the generator is closed there, or fails, it takes
+        back what it has made.
+        """
         raise NotImplementedError
 
     def _params(self, folder: Path) -> Message:
         settings = self._settings
         self._box = self._currentBox()
-        quick = settings.quick and self._box is not None
+        quick, quality = settings.quick and self._box is not None, settings.quality
         return self.task.params(
-            ModelChoice(str(settings.model.path), settings.device),
-            Study(self._saveChannels(folder), settings.model.channels[0].name),
+            ModelChoice(str(settings.model.path), settings.device, members=quality.members),
+            Study(self._saveChannels(folder), settings.referenceChannel),
             str(folder),
-            RunOptions(mirroring=settings.mirroring, box=self._box, quick=quick),
+            RunOptions(quality.mirroring, quality.overlap, self._box, quick),
             **self._particular(),
         )
 
@@ -149,35 +174,47 @@ class Run(Generic[Result]):
             for index, (name, node) in enumerate(nodes.items())
         }
 
+    def _reference(self):
+        """The volume node on whose grid results are given, or None if it was deleted."""
+        return self._scene.GetNodeByID(self._settings.referenceId)
+
     def _place(self, scan: ScanFile, shape: tuple[int, ...]) -> Place:
-        reference = self._scene.GetNodeByID(self._settings.referenceId)
-        return Place.of(reference, shape, scan.matrix)
+        return Place.of(self._reference(), shape, scan.matrix)
 
     def _name(self, text: str) -> str:
-        reference = self._scene.GetNodeByID(self._settings.referenceId)
+        reference = self._reference()
         name = reference.GetName() if reference is not None else self._settings.model.title
         return text.format(name=name)
 
     def _onResult(self, result: Result) -> None:
+        self._creation = self._createNodes(result)
+        self._goOn()
+
+    def _goOn(self) -> None:
+        """Make the next nodes, and come back when the window has had its turn."""
+        if self._creation is None:  # cancelled
+            return
         try:
             with slicer.util.RenderBlocker():
-                outcome = self._createNodes(result)
+                next(self._creation)
+        except StopIteration as ended:
+            self._end()
+            self._callbacks.finished(ended.value)
         except EngineError as error:
             self._onFailed(error)
-            return
         except Exception:
             logging.exception("The result of the Factorizer engine could not be shown.")
             sentence = _("The result could not be added to the scene; the log says more.")
             self._onFailed(InternalError(sentence))
-            return
-        self._removeFiles()
-        self._callbacks.finished(outcome)
+        else:
+            qt.QTimer.singleShot(0, self._goOn)
 
     def _onFailed(self, error: EngineError) -> None:
-        self._removeFiles()
+        self._end()
         self._callbacks.failed(error)
 
-    def _removeFiles(self) -> None:
+    def _end(self) -> None:
+        self._creation = None
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
-from FactorizerSegmentationLib.scene import segments, tables
+from FactorizerSegmentationLib.scene import probabilities, segments, tables
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.updates import Patch, belongsTo, updateInside
 from FactorizerSegmentationLib.scene.volumes import Place
@@ -44,10 +44,11 @@ class SegmentRun(Run[SegmentResult]):
     task = SEGMENT
 
     def _particular(self) -> dict[str, object]:
-        return {"probabilities": False}
+        return {"probabilities": self._box is None, "compact": True}
 
-    def _createNodes(self, result: SegmentResult) -> Segmented:
+    def _createNodes(self, result: SegmentResult) -> Generator[None, None, Segmented]:
         labelmap = result.labelmap.load()
+        yield  # what follows belongs together
         place = self._place(result.labelmap, labelmap.shape)
         target, patch = self._target(place), None
         if target is not None and self._box is not None:
@@ -55,11 +56,22 @@ class SegmentRun(Run[SegmentResult]):
             patch = updateInside(target, labelmap, labels, place, self._box, world)
         else:
             target = self._create(result, labelmap, place)
+            self._addMaps(target, result, place)
         title = _("{name} lesions") if self._box is None else _("{name} lesions inside the box")
         tableNode = tables.createLesionTable(self._scene, result.lesions, self._name(title))
         tables.markBoxed(tableNode, self._box is not None)
         putBeside(tableNode, place.volumeNode)
         return Segmented(target, tableNode, result.timings, result.device, patch)
+
+    def _addMaps(self, segmentationNode, result: SegmentResult, place: Place) -> None:
+        """Keep the probability maps, if the result has them and lies where its scan is."""
+        if not result.probabilities or place.volumeNode is None:
+            return
+        regions = result.model.regions
+        for region, file in zip(regions, result.probabilities, strict=True):
+            probabilities.createMap(segmentationNode, region, file.load(), place)
+        values = (result.threshold,) * len(regions)
+        probabilities.setThresholds(segmentationNode, probabilities.Thresholds(regions, values))
 
     def _target(self, place: Place):
         """The segmentation to update, if it is still there and still fits."""

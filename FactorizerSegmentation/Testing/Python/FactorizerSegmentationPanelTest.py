@@ -46,7 +46,7 @@ class FactorizerSegmentationPanelTest(unittest.TestCase):
         node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
         self.assertIsNotNone(node, self.panel.ui.statusLabel.text)
         self.assertGreater(selftest.dice(node, volumes["FLAIR"]), selftest.LOWEST_DICE)
-        self.assertGreater(self.panel.ui.lesionsTable.rowCount, 0)
+        self.assertGreater(self.widget.reviewPanel.ui.lesionsTree.topLevelItemCount, 0)
 
     def loadSample(self) -> dict[str, object]:
         from FactorizerSegmentationLib import selftest

@@ -15,7 +15,7 @@ from factorizer_engine.bundles.published.legacy import convert_legacy_state
 from factorizer_engine.bundles.reading.expressions import CLASS_NAMES, class_name
 from factorizer_engine.bundles.reading.weights import part_of_network, read_checkpoint
 from factorizer_engine.bundles.settings import NetworkSpec
-from factorizer_engine.protocol.errors import BadModelError
+from factorizer_engine.protocol.errors import BadModelError, EngineError
 
 FACTORIZER = "Factorizer"
 MONAI_NETWORKS = frozenset({"SegResNet", "DynUNet"})
@@ -37,12 +37,14 @@ def build_network(spec: NetworkSpec) -> nn.Module:
     """
     target = _network_class(spec.target)
     arguments = dict(spec.arguments)
-    if target is networks.Factorizer:
-        for name in CLASS_ARGUMENTS & arguments.keys():
-            arguments[name] = _component(arguments[name])
     try:
+        if target is networks.Factorizer:
+            for name in CLASS_ARGUMENTS & arguments.keys():
+                arguments[name] = _component(arguments[name])
         return target(**arguments)
-    except (TypeError, ValueError, RuntimeError, AttributeError, ZeroDivisionError) as error:
+    except (MemoryError, EngineError):
+        raise
+    except Exception as error:  # settings out of a file can provoke any error
         raise BadModelError(
             f"The network {spec.target} cannot be built with the model's settings: "
             f"{_first_sentence(error)}.",
@@ -50,24 +52,34 @@ def build_network(spec: NetworkSpec) -> nn.Module:
         ) from error
 
 
+def outline(spec: NetworkSpec) -> nn.Module:
+    """The network that `spec` describes, on the meta device: shapes without numbers or memory.
+
+    Raises:
+        BadModelError: If the description is not one of a known network.
+    """
+    with torch.device("meta"), _NoRandomNumbers():
+        return build_network(spec)
+
+
 def build_networks(bundle: Bundle, device: str = "cpu") -> list[nn.Module]:
     """One network per weights file of `bundle`, in evaluation mode, on `device`.
 
     Raises:
-        BadModelError: If weights are missing, damaged or do not fit the network.
+        BadModelError: If weights are missing, damaged, not finite or do not fit the network.
     """
     if not bundle.weights:
         raise BadModelError(
             f"The model {bundle.description.name} has no weights; install it again."
         )
-    with torch.device("meta"), _NoRandomNumbers():
-        # Shapes are compared before memory is allocated, so absurd sizes cannot exhaust it.
-        outline = build_network(bundle.network)
+    # Shapes are compared before memory is allocated, so absurd sizes cannot exhaust it.
+    shapes = outline(bundle.network)
     ensemble = []
     for path in bundle.weights:
-        state = part_of_network(read_checkpoint(path).state, outline.state_dict(), path.name)
-        state = fit_state(state, outline)
-        check_fit(state, outline, path.name)
+        state = part_of_network(read_checkpoint(path).state, shapes.state_dict(), path.name)
+        state = fit_state(state, shapes)
+        check_fit(state, shapes, path.name)
+        check_numbers(state, path.name)
         network = build_network(bundle.network)
         network.load_state_dict(state)
         ensemble.append(network.to(device).eval())
@@ -127,6 +139,20 @@ def check_fit(state: Mapping[str, Tensor], network: nn.Module, source: str) -> N
             + (f", and {rest} more differences." if rest > 0 else "."),
             details="\n".join(differences),
         )
+
+
+def check_numbers(state: Mapping[str, Tensor], source: str) -> None:
+    """Make sure that weights are finite, also where the network computes: in float32.
+
+    Raises:
+        BadModelError: If a tensor holds NaN or infinity; the message names the first one.
+    """
+    for key, tensor in state.items():
+        if not torch.isfinite(tensor.float()).all():
+            raise BadModelError(
+                f"The weights {source} hold numbers that are not finite (NaN, infinity) in {key}; "
+                "their training went wrong or the file is damaged, so they are of no use."
+            )
 
 
 class _NoRandomNumbers(TorchFunctionMode):

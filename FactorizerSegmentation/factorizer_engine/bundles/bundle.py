@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from factorizer_engine.bundles.settings import (
     InferenceSettings,
@@ -37,4 +38,4 @@ class Bundle:
     postprocessing: PostprocessingSettings
     network: NetworkSpec
     weights: tuple[Path, ...] = ()
-    storage: object = field(default=None, repr=False, compare=False)
+    storage: TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)

@@ -9,12 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.reading.archive import copy_bundle
 from factorizer_engine.bundles.reading.loading import load_bundle
-from factorizer_engine.protocol.description import slug
+from factorizer_engine.protocol.description import by_name
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.files import written_folder
 from factorizer_engine.protocol.locations import model_folders, user_models_dirs
 
+_HOW_TO_REPLACE = "remove it first, or replace it by the command with --replace"
 _log = logging.getLogger(__name__)
 
 
@@ -22,10 +24,10 @@ def find_bundles(extra_dirs: Iterable[str | Path] = ()) -> list[Bundle]:
     """All installed bundles, by name.
 
     Looked for in `extra_dirs`, the user's folders and the shipped one, in this order; of bundles
-    with one name the first is taken. Folders that hold no readable bundle are logged and left out;
-    files are not compared with their checksums here.
+    with one name that of `by_name` is taken. Folders that hold no readable bundle are logged and
+    left out; files are not compared with their checksums here.
     """
-    found: dict[str, Bundle] = {}
+    found: list[Bundle] = []
     for folder in (*map(Path, extra_dirs), *model_folders()):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if not (path / "configs").is_dir():
@@ -35,8 +37,10 @@ def find_bundles(extra_dirs: Iterable[str | Path] = ()) -> list[Bundle]:
             except BadModelError as error:
                 _log.warning("%s is left out: %s", path, error)
                 continue
-            found.setdefault(bundle.description.name, bundle)
-    return [found[name] for name in sorted(found)]
+            found.append(bundle)
+    meant = by_name(bundle.description for bundle in found)
+    shown = [b for b in found if b.description is meant[b.description.name]]
+    return sorted(shown, key=lambda bundle: bundle.description.name)
 
 
 def resolve_model(
@@ -53,23 +57,30 @@ def resolve_model(
     Raises:
         BadModelError: If there is no such model, or it is incomplete or damaged.
     """
+    if _is_path(model):
+        return load_bundle(model)
+    meant = bundles_called(model, extra_dirs)
+    return load_bundle(min(meant, key=lambda b: _unsuitability(b, device)).description.path)
+
+
+def bundles_called(model: str | Path, extra_dirs: Iterable[str | Path] = ()) -> list[Bundle]:
+    """All bundles that a user may mean, unverified: several if it is a family.
+
+    Raises:
+        BadModelError: If there is none.
+    """
     text = str(model)
-    path = Path(text).expanduser()
-    if os.sep in text or "/" in text or path.suffix.lower() == ".zip":
-        return load_bundle(path)
+    if _is_path(model):
+        return [load_bundle(model, verify=False)]
     installed = find_bundles(extra_dirs)
     named = [bundle for bundle in installed if bundle.description.name == text]
     family = [bundle for bundle in installed if bundle.description.family.lower() == text.lower()]
-    if named:
-        chosen = named[0]
-    elif family:
-        chosen = min(family, key=lambda bundle: _unsuitability(bundle, device))
-    elif path.exists():
-        return load_bundle(path)
-    else:
-        names = ", ".join(bundle.description.name for bundle in installed) or "none"
-        raise BadModelError(f"There is no model called {text}; installed models: {names}.")
-    return load_bundle(chosen.description.path)
+    if named or family:
+        return named or family
+    if Path(text).expanduser().exists():
+        return [load_bundle(text, verify=False)]
+    names = ", ".join(bundle.description.name for bundle in installed) or "none"
+    raise BadModelError(f"There is no model called {text}; installed models: {names}.")
 
 
 def install_bundle(source: str | Path, replace: bool = False) -> Bundle:
@@ -77,29 +88,50 @@ def install_bundle(source: str | Path, replace: bool = False) -> Bundle:
 
     Args:
         source: The .zip file or folder.
-        replace: Whether an installed bundle of the same name may be replaced.
+        replace: Whether it may take the place of an installed bundle of the same name; one that
+            comes with the software stays and comes back when this one is removed.
 
     Raises:
-        BadModelError: If the source is not a sound bundle, or its weights do not fit its network.
+        BadModelError: If the source is not a sound bundle, its weights do not fit its network, or
+            links lead out of its folder.
         BadInputError: If a bundle of that name is installed already, or nothing can be written.
     """
+    bundle = load_bundle(source)
+    check_name_is_free(bundle.description.name, replace)
     from factorizer_engine.bundles.architecture import build_networks  # needs torch
 
-    bundle = load_bundle(source)
     build_networks(bundle)
     folder = user_models_dirs()[0]
-    name = bundle.description.name
-    target = folder / slug(name)
-    if target.exists() and not replace:
-        raise BadInputError(f"The model {name} is installed already; remove it first.")
+    target = folder / bundle.description.name
     try:
         with written_folder(target) as copy:
-            shutil.copytree(bundle.description.path, copy)
+            copy_bundle(bundle.description.path, copy)
     except OSError as error:
         raise BadInputError(
             f"The model cannot be installed in {folder}: {error.strerror or error}."
         ) from error
     return load_bundle(target)
+
+
+def check_name_is_free(name: str, replace: bool) -> None:
+    """Make sure that a new model of this name hides none.
+
+    Args:
+        name: The new model's.
+        replace: Whether the user wants it to take the place of another.
+
+    Raises:
+        BadInputError: If a model of that name is installed or comes with the software.
+    """
+    if replace:
+        return
+    if (user_models_dirs()[0] / name).exists():
+        raise BadInputError(f"The model {name} is installed already; {_HOW_TO_REPLACE}.")
+    if any(bundle.description.name == name for bundle in find_bundles()):
+        raise BadInputError(
+            f"A model called {name} comes with the software or lies in another folder of models; "
+            "to use the new one in its place, install it by the command with --replace."
+        )
 
 
 def remove_bundle(name: str) -> None:
@@ -124,6 +156,12 @@ def remove_bundle(name: str) -> None:
         if shipped
         else f"There is no installed model called {name}."
     )
+
+
+def _is_path(model: str | Path) -> bool:
+    """Whether a model is named by its place, whatever lies there."""
+    text = str(model)
+    return os.sep in text or "/" in text or text.lower().endswith(".zip")
 
 
 def _bundle_name(path: Path) -> str:

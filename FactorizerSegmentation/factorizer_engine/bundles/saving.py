@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from factorizer_engine.bundles.architecture import (
     CLASS_ARGUMENTS,
-    build_network,
     check_fit,
+    check_numbers,
     fit_state,
+    outline,
 )
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.reading.checksums import write_checksums
@@ -25,10 +26,11 @@ from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.reading.metadata import bundle_section
 from factorizer_engine.bundles.reading.validation import check_bundle
 from factorizer_engine.bundles.settings import NetworkSpec
-from factorizer_engine.protocol.description import SECTION, slug
+from factorizer_engine.protocol.description import SECTION
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.files import written_folder
 from factorizer_engine.protocol.messages import plain
+from factorizer_engine.protocol.names import slug
 
 _SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
@@ -80,16 +82,12 @@ def save_bundle(
     """
     path = Path(path)
     name = bundle.description.name
-    if slug(name) != name:
-        raise BadInputError(
-            f"The model name {name!r} may only hold lower-case letters, digits and hyphens."
-        )
+    check_target(path, name, overwrite)
     check_bundle(bundle)
     states = [_stored_state(member, bundle.network, dtype) for member in members]
     if not states:
         raise BadModelError("A model needs the weights of at least one network.")
     try:
-        _check_room(path, overwrite)
         with written_folder(path) as written:
             _write_files(written, bundle, states, metadata or {})
     except OSError as error:
@@ -99,7 +97,19 @@ def save_bundle(
     return load_bundle(path)
 
 
-def _check_room(path: Path, overwrite: bool) -> None:
+def check_target(path: Path, name: str, overwrite: bool) -> None:
+    """Make sure that a bundle of this name may be written to `path`; costs nothing.
+
+    Raises:
+        BadInputError: If the name is none for a model, or something is there that has to stay.
+    """
+    if slug(name) != name:
+        raise BadInputError(
+            f"The model's name '{name}' may only hold lower-case letters, digits and hyphens, such "
+            f"as '{slug(name)}'."
+        )
+    if path.is_file():
+        raise BadInputError(f"{path} is a file; choose the name of a new folder.")
     if not path.exists() or not any(path.iterdir()):
         return
     if not overwrite:
@@ -131,10 +141,10 @@ def _weights_names(count: int) -> list[str]:
 def _stored_state(
     member: nn.Module | Mapping[str, Tensor], spec: NetworkSpec, dtype: str
 ) -> dict[str, Tensor]:
-    with torch.device("meta"):
-        outline = build_network(spec)
-    state = fit_state(member.state_dict() if isinstance(member, nn.Module) else member, outline)
-    check_fit(state, outline, "given")
+    shapes = outline(spec)
+    state = fit_state(member.state_dict() if isinstance(member, nn.Module) else member, shapes)
+    check_fit(state, shapes, "given")
+    check_numbers(state, "given")
     stored = {}
     for key, tensor in state.items():
         tensor = tensor.detach().cpu()

@@ -26,11 +26,6 @@ class Preprocessing:
     crop_margin: int = 0
     normalization: Normalization = "zscore_nonzero"
 
-    @property
-    def expects_stripped(self) -> bool:
-        """Whether the model expects brains in black, without a skull: only those are normalised."""
-        return self.normalization == "zscore_nonzero"
-
 
 @dataclass(frozen=True)
 class InferenceSettings:

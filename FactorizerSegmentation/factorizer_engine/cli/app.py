@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
 import typer
 
 from factorizer_engine import __version__
 from factorizer_engine.cli.bench import PASSED_ON, bench
+from factorizer_engine.cli.check import check
 from factorizer_engine.cli.components import components
 from factorizer_engine.cli.evaluation import evaluate
+from factorizer_engine.cli.export_dicom import export_dicom
 from factorizer_engine.cli.inspect import inspect
+from factorizer_engine.cli.messages_of_libraries import libraries_logged
 from factorizer_engine.cli.models import models
 from factorizer_engine.cli.prepare import prepare
 from factorizer_engine.cli.segment import segment
@@ -32,8 +39,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(segment)
+app.command()(check)
 app.command()(components)
 app.command()(prepare)
+app.command()(export_dicom)
 app.add_typer(models, name="models")
 app.command()(inspect)
 app.command()(train)
@@ -63,12 +72,26 @@ def _common(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with 0, with 2 for bad usage or input, or 1 for failures."""
     try:
-        code = app(args=arguments, prog_name="factorizer", standalone_mode=False)
+        with _terminated_as_interrupted(), libraries_logged(TERMINAL.log):
+            code = app(args=arguments, prog_name="factorizer", standalone_mode=False)
         if code == TYPER_INTERRUPTED:
             code = TERMINAL.complain(CancelledError())
     except BaseException as error:
         code = _report(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does, so that no engine or folder is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _report(error: BaseException) -> int:

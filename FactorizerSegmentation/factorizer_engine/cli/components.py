@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 from factorizer_engine.cli import options
+from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
 from factorizer_engine.cli.session import open_session, run_options
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_table
 from factorizer_engine.protocol.components import Component
-from factorizer_engine.protocol.files import prepare_output_folder, written_at_once
+from factorizer_engine.protocol.files import prepare_output_folder
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsResult
 
@@ -26,23 +27,32 @@ def components(
     reference: options.Reference = None,
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.float32,
+    quality: options.QualityOption = options.Quality.balanced,
     mirroring: options.Mirroring = None,
     overlap: options.Overlap = None,
     box: options.Bounds = None,
     quick: options.Quick = False,
+    overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show what drove the result: writes component_1.nii.gz and so on, and components.json."""
-    choice = ModelChoice(model, device, precision.value)
-    applied = run_options(mirroring, overlap, box, quick)
-    folder = prepare_output_folder(output)
-    with open_session(choice, inputs, input_dir) as session:
+    """Show what drove the result: component_1.nii.gz and so on, components.json and run.json."""
+    choice = ModelChoice(model, device, precision.value, members=quality.members)
+    applied = run_options(mirroring, overlap, box, quick, quality)
+    with (
+        folder_of_one_run(output, overwrite) as folder,
+        open_session(choice, inputs, input_dir, reference, region) as session,
+    ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, count * scan.array.size * BYTES_PER_VOXEL)
+        session.check(channel, applied, strict)
         result = session.run(COMPONENTS, channel, applied, count=count, region=region)
-        with written_at_once(folder) as unfinished:
+        record = session.record("components", channel, applied)
+        with results_written_at_once(folder, overwrite) as unfinished:
             _write(result, unfinished)
+            record.write(unfinished, count=count, region=region)
+    TERMINAL.print(record.table())
     _show(result, folder)
 
 

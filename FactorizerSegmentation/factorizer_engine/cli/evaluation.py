@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ from factorizer_engine.cli import options
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
 from factorizer_engine.inference.allocator import keep_freed_memory
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import prepare_output_folder
+from factorizer_engine.protocol.files import output_folder
 from factorizer_engine.protocol.progress import Monitor
 
 if TYPE_CHECKING:
@@ -60,6 +61,22 @@ def evaluate(
             "--robustness", help="Measure Dice on changed scans instead (bias field, skull, ...)."
         ),
     ] = False,
+    subsets: Annotated[
+        bool,
+        typer.Option(
+            "--subsets", help="Measure Dice with every part of the model's channels instead."
+        ),
+    ] = False,
+    calibration: Annotated[
+        bool,
+        typer.Option("--calibration", help="Measure whether probabilities are right instead."),
+    ] = False,
+    channel: Annotated[
+        list[str],
+        typer.Option(
+            "--channel", help="Give the model only this channel; repeat for more than one."
+        ),
+    ] = [],  # noqa: B006 (typer copies it)
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option("--compare", help="Folders of two evaluations to compare instead."),
@@ -76,9 +93,8 @@ def evaluate(
         return
     if data is None:
         raise BadInputError("Say which cases to evaluate: a configuration, a run or a dataset.")
-    folder = prepare_output_folder(output)
     keep_freed_memory()
-    with TERMINAL.progress() as move:
+    with output_folder(output) as folder, TERMINAL.progress() as move:
         result = evaluation.evaluate(
             data,
             folder,
@@ -91,9 +107,17 @@ def evaluate(
             mirroring=mirroring,
             keep=keep,
             robustness=robustness,
+            subsets=subsets,
+            calibration=calibration,
+            channels=channel,
             monitor=Monitor(move),
         )
-    table = robustness_table if robustness else results_table
+    asked = (
+        (subsets, subsets_table),
+        (robustness, robustness_table),
+        (calibration, calibration_table),
+    )
+    table = next((table for is_asked, table in asked if is_asked), results_table)
     TERMINAL.print(table(result))
     TERMINAL.print(f"Results are in {folder}")
 
@@ -103,8 +127,8 @@ def results_table(result: dict[str, Any]) -> Table:
     from factorizer_engine.training.evaluation.metrics import METRICS
 
     table = Table(title=result["note"] or None)
-    table.add_column("case")
-    table.add_column("region")
+    table.add_column("case", no_wrap=True)
+    table.add_column("region", no_wrap=True)
     for title in METRICS.values():
         table.add_column(title, justify="right")
     for case, regions in result["cases"].items():
@@ -122,7 +146,7 @@ def robustness_table(result: dict[str, Any]) -> Table:
     from factorizer_engine.training.evaluation.robustness import LOSSLESS_DICE, mean_of_label
 
     table = Table(title=f"Dice over {len(result['cases'])} cases ({result['note']})")
-    table.add_column("scans")
+    table.add_column("scans", no_wrap=True)
     for region in result["regions"]:
         table.add_column(region, justify="right")
     table.add_column("label itself", justify="right")
@@ -132,6 +156,45 @@ def robustness_table(result: dict[str, Any]) -> Table:
         loses = min(of_labels) < LOSSLESS_DICE
         limit = " ".join(f"{value:.2f}" for value in of_labels) if loses else ""
         table.add_row(entry["title"], *cells, limit)
+    return table
+
+
+def subsets_table(result: dict[str, Any]) -> Table:
+    """Mean Dice with every part of the channels, and what that is less than with all."""
+    table = Table(title=f"Dice over {len(result['cases'])} cases ({result['note']})")
+    table.add_column("channels")
+    for region in result["regions"]:
+        table.add_column(region, justify="right")
+    for entry in result["subsets"]:
+        table.add_row(" + ".join(entry["channels"]), *map(partial(_cell, entry), result["regions"]))
+    return table
+
+
+def _cell(entry: dict[str, Any], region: str) -> str:
+    if region not in entry["mean"]:
+        return "-"
+    return f"{entry['mean'][region]:.3f} ({entry['difference'][region]['mean']:+.3f})"
+
+
+def calibration_table(result: dict[str, Any]) -> Table:
+    """The share of voxels that belong to each region, by their probability."""
+    regions = result["regions"]
+    note = f"{len(result['cases'])} cases ({result['note']})"
+    table = Table(title=f"Share of voxels that belong to a region, of {note}")
+    table.add_column("probability")
+    for region in regions:
+        table.add_column(region, justify="right")
+    for entries in zip(*(summary["bins"] for summary in regions.values()), strict=True):
+        low = max(entries[0]["from"], result["doubted_from"])
+        shares = ("-" if e["belonging"] is None else f"{e['belonging']:.2f}" for e in entries)
+        table.add_row(f"{low:.2f} to {entries[0]['to']:.2f}", *shares)
+    table.add_section()
+    for key, title in (
+        ("error", "calibration error"),
+        ("temperature", "best temperature"),
+        ("error_with_temperature", "error with it"),
+    ):
+        table.add_row(title, *(f"{summary[key]:.3f}" for summary in regions.values()))
     return table
 
 

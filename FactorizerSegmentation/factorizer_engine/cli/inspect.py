@@ -9,7 +9,7 @@ import typer
 
 from factorizer_engine.cli.models import describe_bundle
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_facts
-from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
 
 WEIGHTS_SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 
@@ -19,8 +19,8 @@ def inspect(
         str,
         typer.Argument(
             metavar="PATH",
-            help="A scan, a DICOM folder (FOLDER::SERIES if it holds several), a model or a "
-            "checkpoint.",
+            help="A scan, a DICOM folder (FOLDER::SERIES if it holds several), a model (also by "
+            "its name) or a checkpoint.",
         ),
     ],
     quiet: Quiet = False,
@@ -33,13 +33,23 @@ def inspect(
     if SERIES_MARK in given and not path.exists():
         return _inspect_scan(given)
     if not path.exists():
-        raise BadInputError(f"'{path}' does not exist.")
+        path = _installed(given)
     if path.suffix.lower() in WEIGHTS_SUFFIXES:
         _inspect_checkpoint(path)
     elif path.suffix.lower() == ".zip" or (path / "configs").is_dir():
         _inspect_model(path)
     else:
         _inspect_scan(path)
+
+
+def _installed(name: str) -> Path:
+    """The folder of the model that is called so, or of the best of a family."""
+    from factorizer_engine.bundles.registry import resolve_model
+
+    try:
+        return resolve_model(name).description.path
+    except BadModelError as error:
+        raise BadInputError(f"'{name}' does not exist, and no model is called so.") from error
 
 
 def _inspect_scan(path: Path | str) -> None:

@@ -15,11 +15,14 @@ from factorizer_engine.cli.terminal import (
     make_facts,
     make_table,
 )
+from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.tasks.install_model import InstallModelParams
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from factorizer_engine.bundles.bundle import Bundle
+    from factorizer_engine.protocol.models import ModelDescription
 
 models = typer.Typer(help="List, describe, install, import and remove models.")
 
@@ -67,19 +70,46 @@ def info(
         TERMINAL.print(Markdown(bundle.description.card))
 
 
+@models.command("available")
+def available(quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """List published models that 'install' can download."""
+    from factorizer_engine.protocol.catalogue import published_models
+
+    table = make_table("", "Name", "Family", "What it finds", "Licence", "Read about it")
+    for model in published_models():
+        table.add_row(model.name, model.family, model.title, model.licence, model.page)
+    TERMINAL.print(table)
+
+
 @models.command("install")
 def install(
-    source: Annotated[Path, typer.Argument(help="A model as a .zip file or a folder.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A model as a .zip file, a folder, a checkpoint, an https address of one of "
+            "these, or a name that 'available' lists."
+        ),
+    ],
+    sha256: Annotated[
+        str, typer.Option("--sha256", help="What a download must add up to; checked if given.")
+    ] = "",
     replace: Replace = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Copy a model into the user's models folder, after checking it."""
-    from factorizer_engine.bundles.registry import install_bundle
+    """Put a model into the user's models folder, after checking it."""
+    from factorizer_engine.bundles.published.installing import install_model
+    from factorizer_engine.protocol.description import WITHOUT_CHECKSUMS
 
-    bundle = install_bundle(source, replace=replace)
+    params = InstallModelParams(source, sha256, replace)
+    with TERMINAL.progress() as move:
+        bundle, found = install_model(params.source, params.sha256, replace, Monitor(move))
+    if found:
+        TERMINAL.print(f"The download's SHA-256 is {found}")
     model = bundle.description
     TERMINAL.print(f"Installed {model.name} {model.version} in {model.path}")
+    if WITHOUT_CHECKSUMS in model.notes:
+        TERMINAL.print(WITHOUT_CHECKSUMS)
 
 
 @models.command("import")
@@ -134,6 +164,14 @@ def remove(name: Name, quiet: Quiet = False, verbose: Verbose = False) -> None:
     TERMINAL.print(f"Removed {name}")
 
 
+def _may_lack(model: ModelDescription) -> str:
+    """The scans that the model can do without, one alone or several together; "" if none."""
+    names = [channel.name for channel in model.channels]
+    enough = [subset for subset in model.subsets if subset.regions]
+    missing = [[n for n in names if n not in subset.channels] for subset in enough]
+    return "; ".join(", ".join(some) for some in sorted(missing, key=len) if some)
+
+
 def describe_bundle(bundle: Bundle) -> Table:
     """What a model is, as a table of facts."""
     model = bundle.description
@@ -144,6 +182,7 @@ def describe_bundle(bundle: Bundle) -> Table:
             "What it does": model.summary,
             "Family": model.family,
             "Scans": ", ".join(channel.name for channel in model.channels),
+            "May lack": _may_lack(model),
             "Regions": ", ".join(f"{region.title} ({region.name})" for region in model.regions),
             "Labels": ", ".join(f"{label.value} {label.name}" for label in model.labels),
             "Network": bundle.network.target,

@@ -1,4 +1,4 @@
-"""Options that `segment` and `components` share."""
+"""Options that commands share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from factorizer_engine.protocol.preparation import BrainMode, RegistrationMode
-from factorizer_engine.protocol.runs import Precision
+from factorizer_engine.protocol.runs import Precision, Quality
+
+
+def given_path(text: str | Path) -> Path:
+    """A path that was typed; nothing, which would mean the current folder, is none."""
+    if not str(text).strip():
+        raise typer.BadParameter("the path is empty; give a folder or file.")
+    return Path(text)
+
 
 Model = Annotated[
     str,
@@ -24,27 +32,54 @@ Inputs = Annotated[
         "--input",
         "-i",
         metavar="CHANNEL=FILE",
-        help="A scan and the channel it is, once per channel: a file, or a DICOM folder. Of a "
-        "folder with several series, FOLDER::SERIES names one by description, number or UID. "
-        "A file alone is matched by its name; the only one that is left needs none.",
+        help="A scan and the channel it is, once per channel; some models do with fewer. A "
+        "file, or a DICOM folder; of a folder with several series, FOLDER::SERIES names one by "
+        "description, number or UID. A file alone is matched by its name; the only one that is "
+        "left needs none.",
     ),
 ]
 InputFolder = Annotated[
     Path | None,
-    typer.Option("--input-dir", help="Folder with the scans, matched to channels by their names."),
+    typer.Option(
+        "--input-dir",
+        metavar="PATH",
+        parser=given_path,
+        help="Folder with the scans, matched to channels by their names.",
+    ),
 ]
 Output = Annotated[
-    Path, typer.Option("--output", "-o", help="Folder for the results; made if it is missing.")
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        parser=given_path,
+        help="Folder for the results; made if it is missing.",
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace the results of an earlier run in that folder."),
 ]
 Reference = Annotated[
     str | None,
-    typer.Option("--reference", help="Channel on whose grid to write; the model's first if unset."),
+    typer.Option(
+        "--reference", help="Channel on whose grid to write; the first that is given if unset."
+    ),
 ]
 Device = Annotated[
     str, typer.Option("--device", "-d", help='"auto", "cpu", "cuda", "cuda:1" or "mps".')
 ]
 PrecisionOption = Annotated[
     Precision, typer.Option("--precision", help="Number format of the computation.")
+]
+QualityOption = Annotated[
+    Quality,
+    typer.Option(
+        "--quality",
+        help="fast: little overlap, no mirrored copies, one network of an ensemble; balanced: as "
+        "the model was made; best: mirrored copies, too. Other options go before it.",
+    ),
 ]
 Mirroring = Annotated[
     bool | None,
@@ -74,6 +109,12 @@ Quick = Annotated[
         "--quick",
         help="With --box: as few windows as possible, laid around the box; outlines may differ a "
         "little from those of the whole scan.",
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Refuse scans that look wrong, instead of saying so and going on."
     ),
 ]
 Compile = Annotated[
@@ -116,4 +157,32 @@ Prepare = Annotated[
         help="Prepare raw scans first: choose DICOM series, register, cut out the brain. "
         "See 'factorizer prepare --help'.",
     ),
+]
+Result = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RESULT",
+        parser=given_path,
+        show_default=False,
+        help="Folder that 'factorizer segment' wrote, or a .seg.nrrd file, as corrected in Slicer.",
+    ),
+]
+Studies = Annotated[
+    Path | None,
+    typer.Option(
+        "--studies",
+        metavar="FOLDER_OR_CSV",
+        help="Instead of one study: a folder with a subfolder for each, or a table with the column "
+        "'study' and a column with the files of each channel. What is done is not done again.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="Studies at once on this computer; unset, as many as fit."
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="Address of a Dask scheduler that spreads the studies."),
 ]

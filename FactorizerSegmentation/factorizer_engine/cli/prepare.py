@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from factorizer_engine.cli import options
-from factorizer_engine.cli.session import Session, assign_inputs, open_session
+from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
+from factorizer_engine.cli.session import Session, assign_inputs, assign_study, open_session
 from factorizer_engine.cli.terminal import (
     TERMINAL,
     Quiet,
@@ -17,15 +18,17 @@ from factorizer_engine.cli.terminal import (
     format_seconds,
     make_table,
 )
-from factorizer_engine.protocol.files import prepare_output_folder, write_json, written_at_once
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import write_json
 from factorizer_engine.protocol.messages import plain
-from factorizer_engine.protocol.models import Channel
+from factorizer_engine.protocol.models import Channel, ModelDescription
 from factorizer_engine.protocol.preparation import (
     BrainMode,
     PreparationOptions,
     RegistrationMode,
 )
-from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.runs import ModelChoice, RunOptions
+from factorizer_engine.protocol.subsets import enumerated
 from factorizer_engine.protocol.tasks.prepare import PrepareResult
 
 Scans = Annotated[
@@ -46,41 +49,68 @@ def prepare(
     register: options.Register = RegistrationMode.rigid,
     brain: options.Brain = BrainMode.auto,
     n4: options.BiasField = False,
+    overwrite: options.Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Prepare raw scans for a model: writes every channel, the brain mask and what was done."""
     applied = PreparationOptions(register.value, brain.value, n4)
-    folder = prepare_output_folder(output)
-    with open_session(ModelChoice(model, "cpu"), inputs, None, assign_study) as session:
+    choice = ModelChoice(model, "cpu")
+    with (
+        folder_of_one_run(output, overwrite) as folder,
+        open_session(choice, inputs, None, reference, assign=_assign_any) as session,
+    ):
+        _check_sources_stay(session, folder)
         channel, _ = session.reference(reference)
         result = session.prepare(channel, applied)
-        with written_at_once(folder) as unfinished:
+        record = session.record("prepare", channel, RunOptions())
+        with results_written_at_once(folder, overwrite) as unfinished:
             _write_scans(result, unfinished)
             write_preparation(session, result, channel, unfinished)
+            record.write(unfinished)
         missing = [c.name for c in session.model.channels if c.name not in session.scans]
     show_steps(result)
     if missing:
-        TERMINAL.print(f"No scan was given for {', '.join(missing)}, which the model expects.")
+        TERMINAL.print(f"No scan was given for {enumerated(missing)}, which the model expects.")
     seconds = format_seconds(sum(result.timings.values()))
     TERMINAL.print(f"Prepared in {seconds}. The scans are in {folder}")
 
 
-def assign_study(
-    inputs: Sequence[str], channels: Sequence[Channel], complete: bool = False
-) -> dict[str, Path | str]:
-    """The file of each channel, not necessarily of all; series of a DICOM study are chosen.
-
-    Args:
-        inputs: Folders, "CHANNEL=FILE" or "FILE".
-        channels: What the model takes.
-        complete: Whether every channel must be found.
+def assign_raw_study(inputs: Sequence[str], model: ModelDescription) -> dict[str, Path | str]:
+    """As `assign_study`, but folders may be given, too; series of a DICOM study are chosen.
 
     Raises:
-        BadInputError: If nothing can be used, or it is not clear what is what.
+        BadInputError: If it is not clear what is what, or not enough for the model.
     """
-    named = [found for text in inputs for found in _expanded(text, channels)]
-    return assign_inputs(named, channels, complete)
+    return assign_study(_all_expanded(inputs, model.channels), model)
+
+
+def _assign_any(inputs: Sequence[str], model: ModelDescription) -> dict[str, Path | str]:
+    """As `assign_raw_study`, whether or not the model could do with what there is."""
+    return assign_inputs(_all_expanded(inputs, model.channels), model.channels, optional=True)
+
+
+def _all_expanded(inputs: Sequence[str], channels: Sequence[Channel]) -> list[str]:
+    return [found for text in inputs for found in _expanded(text, channels)]
+
+
+def _check_sources_stay(session: Session, folder: Path) -> None:
+    """Make sure that no scan that is read will be replaced by what is written.
+
+    Raises:
+        BadInputError: If one would be.
+    """
+    written = {(folder / _file_name(channel)).resolve() for channel in session.scans}
+    for source in session.sources.values():
+        if Path(source).resolve() in written:
+            raise BadInputError(
+                f"{Path(source).name} would be replaced by what is made of it; choose another "
+                "folder for the results."
+            )
+
+
+def _file_name(channel: str) -> str:
+    return f"prepared_{channel}.nii.gz"
 
 
 def _expanded(text: str, channels: Sequence[Channel]) -> list[str]:
@@ -142,7 +172,7 @@ def _write_scans(result: PrepareResult, folder: Path) -> None:
     from factorizer_engine.images.scan import Scan
 
     for channel, file in result.channels.items():
-        write_nifti(Scan.of(file.load(), file.matrix, channel), folder / f"{channel}.nii.gz")
+        write_nifti(Scan.of(file.load(), file.matrix, channel), folder / _file_name(channel))
     if result.brain:
         mask = Scan.of(result.brain.load(), result.brain.matrix, "Brain")
         write_nifti(mask, folder / "brain_mask.nii.gz")

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from factorizer_engine.cli import options
-from factorizer_engine.cli.prepare import assign_study, show_steps, write_preparation
-from factorizer_engine.cli.session import Session, open_session, run_options
+from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
+from factorizer_engine.cli.prepare import assign_raw_study, show_steps, write_preparation
+from factorizer_engine.cli.results import write_results
+from factorizer_engine.cli.session import Session, assign_study, open_session, run_options
+from factorizer_engine.cli.studies.command import segment_studies
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seconds, make_table
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import prepare_output_folder, written_at_once
-from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.files import output_folder, prepare_output_folder
+from factorizer_engine.protocol.lesions import Lesion, Measures
 from factorizer_engine.protocol.preparation import PreparationOptions
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
@@ -38,27 +38,51 @@ def segment(
     reference: options.Reference = None,
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.float32,
+    quality: options.QualityOption = options.Quality.balanced,
     mirroring: options.Mirroring = None,
     overlap: options.Overlap = None,
     box: options.Bounds = None,
     quick: options.Quick = False,
+    strict: options.Strict = False,
     compile: options.Compile = False,
     probabilities: options.Probabilities = False,
     prepare: options.Prepare = False,
     n4: options.BiasField = False,
+    overwrite: options.Overwrite = False,
+    studies: options.Studies = None,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Find lesions: writes segmentation.nii.gz, segmentation.seg.nrrd and lesions.csv."""
-    choice = ModelChoice(model, device, precision.value, compile)
-    applied = run_options(mirroring, overlap, box, quick)
-    folder = prepare_output_folder(output)
+    """Find lesions: writes segmentation.nii.gz, segmentation.seg.nrrd, lesions.csv and run.json.
+
+    With --studies every study gets a folder with these, and studies.csv tells of all.
+    """
+    choice = ModelChoice(model, device, precision.value, compile, quality.members)
+    applied = run_options(mirroring, overlap, box, quick, quality)
     if n4 and not prepare:
         raise BadInputError("--n4 is a part of the preparation; give --prepare, too.")
+    if studies is not None:
+        if inputs or input_dir is not None or box is not None or overwrite or prepare:
+            raise BadInputError(
+                "--studies names all scans and keeps what is done; leave out --input, --input-dir, "
+                "--box, --prepare and --overwrite."
+            )
+        with output_folder(output) as folder:
+            return segment_studies(
+                *(studies, choice, applied, reference, probabilities, strict, folder),
+                *(workers, scheduler),
+            )
+    if workers is not None or scheduler is not None:
+        raise BadInputError("--workers and --scheduler are for many studies; give --studies.")
     if prepare and input_dir is not None and not inputs:
-        inputs, input_dir = [str(input_dir)], None
-    assign = partial(assign_study, complete=True) if prepare else None
-    with open_session(choice, inputs, input_dir, assign) as session:
+        inputs, input_dir = [str(input_dir)], None  # whose series are chosen, not matched by name
+    assign = assign_raw_study if prepare else assign_study
+    with (
+        folder_of_one_run(output, overwrite) as folder,
+        open_session(choice, inputs, input_dir, reference, assign=assign) as session,
+    ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
         prepared = None
@@ -66,11 +90,14 @@ def segment(
             prepared = session.prepare(channel, PreparationOptions(bias_field=n4))
             show_steps(prepared)
             session = session.with_prepared(prepared)
+        session.check(channel, applied, strict)
         result = session.run(SEGMENT, channel, applied, probabilities=probabilities)
-        with written_at_once(folder) as unfinished:
-            _write(result, scan, unfinished)
-            if prepared:
+        record = session.record("segment", channel, applied)
+        with results_written_at_once(folder, overwrite) as unfinished:
+            if prepared is not None:
                 write_preparation(session, prepared, channel, unfinished)
+            write_results(result, record, unfinished)
+    TERMINAL.print(record.table())
     _show(result, folder)
 
 
@@ -80,22 +107,9 @@ def _space_needed(session: Session, scan: Scan, probabilities: bool) -> int:
     return scan.array.size * (BYTES_PER_VOXEL + maps)
 
 
-def _write(result: SegmentResult, reference: Scan, folder: Path) -> None:
-    from factorizer_engine.images.files import write_nifti, write_seg_nrrd
-    from factorizer_engine.images.scan import Scan
-    from factorizer_engine.lesions.tables import write_lesions_csv
-
-    labelmap = Scan.of(result.labelmap.load(), result.labelmap.matrix, "Segmentation")
-    write_nifti(labelmap, folder / "segmentation.nii.gz")
-    write_seg_nrrd(labelmap, result.model.labels, folder / "segmentation.seg.nrrd", reference.name)
-    write_lesions_csv(result.lesions, folder / "lesions.csv")
-    if result.probabilities:
-        volumes = np.stack([item.load() for item in result.probabilities], axis=-1)
-        stack = Scan.of(volumes, labelmap.affine, "Probabilities")
-        write_nifti(stack, folder / "probabilities.nii.gz")
-
-
 def _show(result: SegmentResult, folder: Path) -> None:
+    if result.note:
+        TERMINAL.print(result.note)
     if result.lesions:
         TERMINAL.print(_lesion_table(result.lesions))
     else:
@@ -111,17 +125,21 @@ def _show(result: SegmentResult, folder: Path) -> None:
 
 
 def _lesion_table(lesions: Sequence[Lesion]) -> Table:
-    """The largest lesions, in the order of their numbers."""
-    largest = sorted(lesions, key=lambda lesion: -lesion.volume_ml)[:SHOWN_LESIONS]
+    """The largest lesions, each with its parts below it."""
     table = make_table(
-        "Lesions", "##", "Class", "Volume (mL)", "Diameter (mm)", "Probability (mean)"
+        "Lesions", "##", "Part", "Volume (mL)", "In a slice (mm)", "Probability (mean)", "Place"
     )
-    for lesion in sorted(largest, key=lambda lesion: lesion.id):
-        table.add_row(
-            str(lesion.id),
-            lesion.name,
-            f"{lesion.volume_ml:.2f}",
-            f"{lesion.max_diameter_mm:.1f}",
-            f"{lesion.mean_probability:.2f}",
-        )
+    for lesion in lesions[:SHOWN_LESIONS]:
+        table.add_row(str(lesion.id), "whole", *_cells(lesion), " ".join(lesion.place))
+        for part in lesion.parts:
+            table.add_row("", part.name, *_cells(part), "")
     return table
+
+
+def _cells(measures: Measures) -> tuple[str, str, str]:
+    long_axis, short_axis = measures.long_axis.length_mm, measures.short_axis.length_mm
+    return (
+        f"{measures.volume_ml:.2f}",
+        f"{long_axis:.1f} x {short_axis:.1f}",
+        f"{measures.mean_probability:.2f}",
+    )

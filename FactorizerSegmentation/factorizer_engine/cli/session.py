@@ -9,13 +9,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from factorizer_engine.cli.early_checks import (
+    check_files,
+    check_names,
+    check_one_study,
+    doubts_about,
+    put_together_by_name,
+)
+from factorizer_engine.cli.records import RunRecord
 from factorizer_engine.cli.terminal import TERMINAL
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.conversation import Result
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.models import Channel, ModelDescription
 from factorizer_engine.protocol.preparation import PreparationOptions
-from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
+from factorizer_engine.protocol.progress import Progress
+from factorizer_engine.protocol.runs import ModelChoice, Quality, RunOptions, Study
+from factorizer_engine.protocol.subsets import accepts_fewer, enumerated, subset_of
+from factorizer_engine.protocol.tasks.check import CHECK
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsParams
 from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareParams, PrepareResult
@@ -35,7 +46,8 @@ class Session:
         engine: The engine process.
         choice: The model that is loaded, and where.
         model: Its description.
-        scans: The scan of each channel, as read from the user's files.
+        scans: The scan of each channel that is given, as read from the user's files.
+        sources: File, DICOM folder or "FOLDER::SERIES" that each came from.
         files: The same scans, as the engine reads them.
         folder: For the files that engine and command line exchange; vanishes with the session.
     """
@@ -44,6 +56,7 @@ class Session:
     choice: ModelChoice
     model: ModelDescription
     scans: dict[str, Scan]
+    sources: Mapping[str, Path | str]
     files: dict[str, ScanFile]
     folder: Path
 
@@ -61,10 +74,21 @@ class Session:
         Raises:
             EngineError: If the work cannot be done.
         """
+        with TERMINAL.progress() as move:
+            return self.request(task, reference, options, move, **particular)
+
+    def request(
+        self,
+        task: Task[Any, Result],
+        reference: str,
+        options: RunOptions,
+        on_progress: Callable[[Progress], None],
+        **particular: object,
+    ) -> Result:
+        """As `run`, but it is told how far it has come, rather than showing it."""
         study = Study(self.files, reference)
         params = task.params(self.choice, study, str(self.folder), options, **particular)
-        with TERMINAL.progress() as move:
-            return self.engine.request(task, params, move)
+        return self.engine.request(task, params, on_progress)
 
     def prepare(self, reference: str, options: PreparationOptions) -> PrepareResult:
         """Have the engine prepare the scans, and show how far it has come.
@@ -85,25 +109,46 @@ class Session:
         """The same session, whose further runs work on the prepared scans."""
         return replace(self, files=result.channels)
 
+    def check(self, reference: str, options: RunOptions, strict: bool = False) -> None:
+        """Say what looks wrong about the scans before anything is computed.
+
+        Args:
+            reference: Channel on whose grid the result is to be given.
+            options: How the model is to be applied.
+            strict: Refuse what is only doubtful, too.
+
+        Raises:
+            BadInputError: If the scans cannot be used, or with `strict` if they are doubtful.
+        """
+        for sentence in doubts_about(self.run(CHECK, reference, options).findings, strict):
+            TERMINAL.warn(sentence)
+
     def reference(self, name: str | None) -> tuple[str, Scan]:
         """The channel called `name` (the first that is given if None) and its scan.
 
         Raises:
-            BadInputError: If the model has no such channel, or it is not given.
+            BadInputError: If the model has no such channel, or it is left out.
         """
-        from factorizer_engine.images.checks import channel_named
+        from factorizer_engine.images.checks import reference_among
 
-        channels = self.model.channels
-        channel = next(iter(self.scans)) if name is None else channel_named(name, channels)
-        if channel not in self.scans:
-            raise BadInputError(f"The reference {channel} is not among the scans that were given.")
+        channel = reference_among(self.scans, self.model.channels, name)
         return channel, self.scans[channel]
+
+    def record(self, command: str, reference: str, options: RunOptions) -> RunRecord:
+        """What a run in this session is of."""
+        return RunRecord(
+            *(command, self.model, self.choice, options, reference, self.sources, self.scans)
+        )
 
 
 def run_options(
-    mirroring: bool | None, overlap: float | None, bounds: Sequence[float] | None, quick: bool
+    mirroring: bool | None,
+    overlap: float | None,
+    bounds: Sequence[float] | None,
+    quick: bool,
+    quality: Quality,
 ) -> RunOptions:
-    """How a model is applied, from the options of the command line.
+    """How a model is applied, from the options of the command line; quality fills what is unset.
 
     Raises:
         BadInputError: If one of them is out of range, or they contradict each other.
@@ -111,10 +156,14 @@ def run_options(
     if quick and bounds is None:
         raise BadInputError("--quick is for a box only; give one with --box, or leave it out.")
     box = None if bounds is None else WorldBox.of_bounds(bounds)
-    return RunOptions(mirroring, overlap, box, quick)
+    return RunOptions(
+        quality.mirroring if mirroring is None else mirroring,
+        quality.overlap if overlap is None else overlap,
+        *(box, quick),
+    )
 
 
-Assignment = Callable[[Sequence[str], Sequence[Channel]], "dict[str, Path | str]"]
+Assignment = Callable[[Sequence[str], ModelDescription], "dict[str, Path | str]"]
 """Finds the file of each channel among what the user gave."""
 
 
@@ -123,49 +172,93 @@ def open_session(
     choice: ModelChoice,
     inputs: Sequence[str],
     input_folder: Path | None,
+    reference: str | None = None,
+    region: str | None = None,
     assign: Assignment | None = None,
 ) -> Iterator[Session]:
     """Start the engine, load the model, read the scans that it needs.
+
+    What shows without the engine, such as a mistyped path, is refused before it starts.
 
     Args:
         choice: The model and where it runs; with the name "" the only family that is installed.
         inputs: "CHANNEL=FILE" or "FILE", see `assign_inputs`.
         input_folder: Folder whose files are matched by name, instead of `inputs`.
-        assign: Finds the file of each channel; `assign_inputs` by default.
+        reference: Channel that is going to be asked for, or None.
+        region: Region that is going to be asked for, or None.
+        assign: Finds the file of each channel; `assign_study` by default.
 
     Raises:
         EngineError: If the model or a scan cannot be used.
     """
     candidates = _candidates(inputs, input_folder)
+    check_files(candidates)
+    check_names(choice.model, reference, region)
     with (
         tempfile.TemporaryDirectory(prefix="factorizer-") as folder,
         EngineClient(on_log=TERMINAL.log) as engine,
     ):
-        with TERMINAL.progress() as move:
-            choice = replace(choice, model=choice.model or _only_family(engine))
-            model = engine.request(LOAD_MODEL, choice, move).model
-        paths = (assign or assign_inputs)(candidates, model.channels)
-        scans = _read_scans(paths)
-        files = {
-            channel: ScanFile.save(
-                scan.array, scan.affine, Path(folder) / f"channel_{number}.npy", scan.name
-            )
-            for number, (channel, scan) in enumerate(scans.items(), start=1)
-        }
-        choice = replace(choice, model=str(model.path))
-        yield Session(engine, choice, model, scans, files, Path(folder))
+        choice, model = load_model(engine, choice)
+        paths = (assign or assign_study)(candidates, model)
+        session = read_study(engine, choice, model, paths, Path(folder))
+        if put_together_by_name(candidates):
+            check_one_study(session.scans)
+        yield session
+
+
+def load_model(engine: EngineClient, choice: ModelChoice) -> tuple[ModelChoice, ModelDescription]:
+    """Load a model, and show how far that has come; returns the choice by its folder, and itself.
+
+    Raises:
+        EngineError: If the model cannot be used.
+    """
+    with TERMINAL.progress() as move:
+        choice = replace(choice, model=choice.model or _only_family(engine))
+        model = engine.request(LOAD_MODEL, choice, move).model
+    return replace(choice, model=str(model.path)), model
+
+
+def read_study(
+    engine: EngineClient,
+    choice: ModelChoice,
+    model: ModelDescription,
+    paths: Mapping[str, Path | str],
+    folder: Path,
+) -> Session:
+    """Read the scans of a study and hand them to the engine in files in `folder`.
+
+    Raises:
+        BadInputError: If a scan cannot be used.
+    """
+    scans = _read_scans(paths)
+    files = {
+        channel: ScanFile.save(scan.array, scan.affine, folder / f"channel_{number}.npy", scan.name)
+        for number, (channel, scan) in enumerate(scans.items(), start=1)
+    }
+    return Session(engine, choice, model, scans, paths, files, folder)
+
+
+def assign_study(inputs: Sequence[str], model: ModelDescription) -> dict[str, Path | str]:
+    """The file of each channel that is given, see `assign_inputs`; nothing is read.
+
+    Raises:
+        BadInputError: If they are not what the model needs, or not enough for it.
+    """
+    paths = assign_inputs(inputs, model.channels, optional=accepts_fewer(model))
+    subset_of(model, paths)
+    return paths
 
 
 def assign_inputs(
-    inputs: Sequence[str], channels: Sequence[Channel], complete: bool = True
+    inputs: Sequence[str], channels: Sequence[Channel], optional: bool = False
 ) -> dict[str, Path | str]:
     """The file of each channel, or "FOLDER::SERIES" where one series of a folder is named.
 
     Args:
         inputs: Each "CHANNEL=FILE", with the channel's name or alias, or a "FILE" that is matched
             to the channels that are left by its name; for FILE also FOLDER::SERIES.
-        channels: What the model needs.
-        complete: Whether every channel must be given.
+        channels: What the model takes.
+        optional: Whether channels may be left out.
 
     Raises:
         BadInputError: If a channel is unknown, given twice or missing, or a name is ambiguous.
@@ -194,24 +287,17 @@ def assign_inputs(
             f"'{Path(unnamed[0]).name}' is left over."
         )
     if unnamed:
-        wanted = left if complete else _spoken_of(unnamed, left)
-        matched = match_channels(unnamed, wanted)
+        matched = match_channels(unnamed, left, optional)
         assigned.update({name: _location(text) for name, text in matched.items()})
     missing = [channel.name for channel in channels if channel.name not in assigned]
-    if missing and (complete or not assigned):
+    if missing and not optional:
         raise BadInputError(
-            f"No scan is given for {_enumerate(missing)}; "
-            f"the model needs {_enumerate([channel.name for channel in channels])}."
+            f"No scan is given for {enumerated(missing)}; "
+            f"the model needs {enumerated([channel.name for channel in channels])}."
         )
-    return {c.name: assigned[c.name] for c in channels if c.name in assigned}
-
-
-def _spoken_of(inputs: Sequence[str], channels: Sequence[Channel]) -> list[Channel]:
-    """The channels that the names of inputs speak of; all where they speak of none."""
-    from factorizer_engine.protocol.matching import channel_candidates
-
-    found = channel_candidates(inputs, channels)
-    return [channel for channel in channels if found[channel.name]] or list(channels)
+    return {
+        channel.name: assigned[channel.name] for channel in channels if channel.name in assigned
+    }
 
 
 def _location(text: str) -> Path | str:
@@ -223,12 +309,16 @@ def _location(text: str) -> Path | str:
 
 
 def _candidates(inputs: Sequence[str], folder: Path | None) -> list[str]:
+    from factorizer_engine.images.files import series_in
+
     if bool(inputs) == (folder is not None):
         raise BadInputError("Give the scans either with --input or with --input-dir.")
     if folder is None:
         return list(inputs)
     if not folder.is_dir():
         raise BadInputError(f"The input folder '{folder}' does not exist.")
+    if series := series_in(folder):
+        return series
     files = sorted(str(path) for path in folder.iterdir() if not path.name.startswith("."))
     if not files:
         raise BadInputError(f"The input folder '{folder}' is empty.")
@@ -241,7 +331,7 @@ def _only_family(engine: EngineClient) -> str:
     if not families:
         raise BadModelError("No model is installed; see 'factorizer models install --help'.")
     if len(families) > 1:
-        raise BadInputError(f"Choose with --model what to segment: {_enumerate(families, 'or')}.")
+        raise BadInputError(f"Choose with --model what to segment: {enumerated(families, 'or')}.")
     return families[0]
 
 
@@ -253,9 +343,3 @@ def _read_scans(paths: Mapping[str, Path | str]) -> dict[str, Scan]:
     for scan in scans.values():
         check_scan(scan)
     return scans
-
-
-def _enumerate(names: Sequence[str], conjunction: str = "and") -> str:
-    """Such as "A, B and C"."""
-    *first, last = names
-    return f"{', '.join(first)} {conjunction} {last}" if first else last

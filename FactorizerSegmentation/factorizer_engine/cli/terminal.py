@@ -18,6 +18,7 @@ from factorizer_engine.protocol.progress import Progress as EngineProgress
 
 USER_ERRORS = ("bad_input", "bad_model")
 EXIT_FAILURE, EXIT_USAGE = 1, 2
+WIDEST = 1000
 
 
 class Terminal:
@@ -34,18 +35,32 @@ class Terminal:
         if isinstance(result, str):
             Console().print(Text(result), soft_wrap=True)
         else:
-            Console().print(result)
+            console = Console()
+            if isinstance(result, Table) and not console.is_terminal:
+                # Files and pipes have no width in which it must fit.
+                console.width = max(console.width, Console(width=WIDEST).measure(result).maximum)
+            console.print(result)
 
     def log(self, text: str) -> None:
         """Print a line of the engine's log, if the user asked for it."""
         if self.verbose and text:
             self._errors().print(Text(text, style="dim"), soft_wrap=True)
 
+    def warn(self, sentence: str) -> None:
+        """Print what the user has to know, unless they asked for quiet."""
+        if not self.quiet:
+            self._errors().print(Text(f"Note: {sentence}"), soft_wrap=True)
+
     def complain(self, error: EngineError) -> int:
         """Print the error's sentence, and its details if asked for; returns the exit code."""
         self._errors().print(Text(f"factorizer: {error}"), soft_wrap=True)
         self.log(error.details.strip())
         return EXIT_USAGE if error.kind in USER_ERRORS else EXIT_FAILURE
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether there is a terminal for a progress bar, and the user wants it."""
+        return not self.quiet and not self.verbose and self._errors().is_terminal
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[EngineProgress], None]]:
@@ -56,9 +71,8 @@ class Terminal:
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[remaining]}"),
         )
-        console = self._errors()
-        hidden = self.quiet or self.verbose or not console.is_terminal
-        with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+        hidden = not self.shows_progress
+        with Progress(*columns, console=self._errors(), transient=True, disable=hidden) as bar:
             task = bar.add_task("Starting", total=1.0, remaining="")
             yield lambda progress: _move(bar, task, progress)
 
@@ -95,11 +109,18 @@ Verbose = Annotated[
 
 
 def make_table(title: str, *columns: str) -> Table:
-    """An empty table; columns whose header ends in a unit or a "#" are aligned to the right."""
+    """An empty table; columns whose header ends in a unit or a "#" are aligned to the right.
+
+    What the first column says, such as a name, is never cut.
+    """
     table = Table(title=title or None, title_justify="left")
-    for column in columns:
+    for number, column in enumerate(columns):
         numeric = column.endswith((")", "#"))
-        table.add_column(column.removesuffix("#").strip(), justify="right" if numeric else "left")
+        table.add_column(
+            column.removesuffix("#").strip(),
+            justify="right" if numeric else "left",
+            no_wrap=number == 0,
+        )
     return table
 
 

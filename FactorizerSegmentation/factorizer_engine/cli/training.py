@@ -61,7 +61,9 @@ def _print_findings(config: TrainingConfig) -> None:
         ) from error
     for remark in report.remarks:
         typer.echo(remark)
-    typer.echo(f"{len(report.volumes)} cases are fit for training.")
+    count = len(report.volumes)
+    fit = "1 case is" if count == 1 else f"{count} cases are"
+    typer.echo(f"{fit} fit for training.")
 
 
 class Weights(str, Enum):

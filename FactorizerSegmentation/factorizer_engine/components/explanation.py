@@ -113,16 +113,15 @@ def explain(
     ]
     names = [r.name for r in result.model.regions]
     if region is not None and region not in names:
-        raise BadInputError(
-            f"The model has no region '{region}'; its regions are {', '.join(names)}."
-        )
+        raise BadInputError(_not_among(segmenter.bundle.description, region, names))
     monitor.report("measuring components", 0.0)
     with memory_errors(segmenter.device):
         sites = lesion_sites(result, segmenter.bundle.inference.threshold)
-        probes = place_probes(result.plan, result.prepared.array, sites.masks, segmenter.device)
+        masks = among_outputs(segmenter, result, sites.masks)
+        probes = place_probes(result.plan, result.prepared.array, masks, segmenter.device)
         contributions = _measured(
             segmenter, result, probes, candidates, monitor.span(0.0, _MEASURED)
-        )
+        )[:, result.outputs]
         ranked = rank_by_contribution(contributions, _decisive(names, region, sites))[:count]
         terms = [candidates[i] for i in ranked]
         drawn = _drawn(segmenter, result, terms, monitor.span(_MEASURED, _DRAWN))
@@ -138,7 +137,8 @@ def explain(
         driven = dict(zip(names, contributions[index].tolist(), strict=True))
         component = Component(term, name, driven, window)
         maps.append(ComponentMap(component, Scan(heatmap, result.labelmap.grid, name)))
-    return Explanation(tuple(maps), _note(result.model, sites))
+    notes = filter(None, (result.note, _note(result.model, sites)))
+    return Explanation(tuple(maps), " ".join(notes))
 
 
 def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
@@ -167,6 +167,18 @@ def lesion_sites(result: SegmentationResult, threshold: float) -> LesionSites:
         masks.append(mask)
     found = tuple(bool((p >= threshold).any()) for p in result.probabilities)
     return LesionSites(np.stack(masks), found)
+
+
+def among_outputs(
+    segmenter: Segmenter, result: SegmentationResult, masks: np.ndarray
+) -> np.ndarray:
+    """Masks (R, X, Y, Z) of the result's regions among those of all outputs of the network.
+
+    Those of outputs that could not be seen are empty.
+    """
+    every = np.zeros((len(segmenter.bundle.description.regions), *masks.shape[1:]), dtype=bool)
+    every[result.outputs] = masks
+    return every
 
 
 def rank_by_contribution(contributions: np.ndarray, regions: Sequence[int]) -> list[int]:
@@ -259,6 +271,13 @@ def _decisive(names: Sequence[str], region: str | None, sites: LesionSites) -> l
         return [names.index(region)]
     found = [index for index, is_found in enumerate(sites.found) if is_found]
     return found or list(range(len(names)))
+
+
+def _not_among(model: ModelDescription, region: str, seen: Sequence[str]) -> str:
+    if region in [r.name for r in model.regions]:
+        among = ", ".join(seen)
+        return f"The model cannot see the region '{region}' in these scans; choose among {among}."
+    return f"The model has no region '{region}'; its regions are {', '.join(seen)}."
 
 
 def _note(model: ModelDescription, sites: LesionSites) -> str:

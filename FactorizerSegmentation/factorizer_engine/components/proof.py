@@ -22,6 +22,7 @@ from factorizer_engine.components.definition import (
     without_all,
 )
 from factorizer_engine.components.explanation import (
+    among_outputs,
     default_blocks,
     lesion_sites,
     rank_by_contribution,
@@ -94,6 +95,7 @@ def prove(
     with memory_errors(segmenter.device):
         masks = lesion_sites(result, segmenter.bundle.inference.threshold).masks
         masks[np.arange(len(masks)) != index] = False
+        masks, index = among_outputs(segmenter, result, masks), result.outputs[index]
         probes = place_probes(plan, result.prepared.array, masks, segmenter.device, limit=1)
         contributions = measure_contributions(
             network,

@@ -1,6 +1,7 @@
 """Rank-1 mixing of whole maps: ReLU, matricise, rank-1 NMF, put back, average over the shifts.
 
-On a GPU with Triton this is the work of `triton_mixing`. Elsewhere maps are read channels-last.
+On a GPU with Triton this is the work of `triton_mixing`, on a CPU with Numba that of `compiled`.
+Elsewhere maps are read channels-last.
 Blocks of windows are cut from them, small enough to stay in the processor's cache, and everything
 between is matrix products over groups of heads at once. With a window X (P x channels here),
 G = X^T X, s = X^T 1, a = X^T v_0 and K = (dY)^T X, of which only the heads' own blocks matter, the
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from factorizer_engine.factorization import triton_mixing
+from factorizer_engine.factorization import compiled, triton_mixing
 from factorizer_engine.factorization.matricize import Matricize
 from factorizer_engine.factorization.rank_one import left_factor
 from factorizer_engine.factorization.shifted_windows import Block, ShiftedWindows
@@ -57,6 +58,8 @@ def mix_rank_one(x: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: fl
         )
     if triton_mixing.is_available(x, reshape):
         return triton_mixing.mix_rank_one_fused(x, reshape, v0, sweeps, eps, plain=mix_in_blocks)
+    if compiled.mixes(x, reshape, v0):
+        return compiled.mix_rank_one_compiled(x, reshape, v0, sweeps, eps, plain=mix_in_blocks)
     return mix_in_blocks(x, reshape, v0, sweeps, eps)
 
 

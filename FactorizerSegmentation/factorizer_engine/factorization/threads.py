@@ -16,11 +16,21 @@ from typing import TypeVar
 
 import torch
 
+LARGEST_PART = 2**18
+"""Values of a part of a map that stays in a core's cache."""
+_SMALLEST_PART = 2**13  # less is not worth a call
+
 Part = TypeVar("Part")
 _starting = Lock()
 
 
-def run_in_threads(function: Callable[[Part], None], parts: Iterable[Part]) -> None:
+def part_values(values: int) -> int:
+    """How many of a map's values to put into a part, so that no thread is left without one."""
+    share = -(-values // (2 * torch.get_num_threads()))
+    return min(max(share, _SMALLEST_PART), LARGEST_PART)
+
+
+def run_in_threads(function: Callable[[Part], object], parts: Iterable[Part]) -> None:
     """`function` of every part, without gradients, in `torch.get_num_threads()` threads.
 
     Where something observes or changes the operations of the calling thread (autocast, a profiler,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -122,33 +122,38 @@ def check_finite(name: str, array: np.ndarray) -> None:
         return
     count = int(array.size - np.isfinite(array).sum())
     if count:
+        which = "1 voxel that is" if count == 1 else f"{count} voxels that are"
         raise BadInputError(
-            f"{name} has {count} voxels that are no finite number (NaN or infinite); "
-            "replace them, for example by 0, and try again."
+            f"{name} has {which} no finite number (NaN or infinite); "
+            "give it another value, for example 0, and try again."
         )
 
 
 def check_channels(
     scans: Mapping[str, Scan], channels: Sequence[Channel], reference: str | None = None
-) -> list[Scan]:
-    """Make sure that scans are the channels that a model needs, in one place, each given once.
+) -> dict[str, Scan]:
+    """Make sure that scans are channels of a model, in one place, each given once.
 
     Args:
         scans: Scan by channel name; aliases and other capitals are understood.
         channels: The model's channels, in network order.
-        reference: Name of the channel on whose grid results are written; by default the first.
+        reference: Name of the channel on whose grid results are written; by default the first of
+            those that are given.
 
     Returns:
-        The scans in network order.
+        The scans by the model's own channel names, in network order.
 
     Raises:
-        BadInputError: If a channel is missing, unknown or given twice, or if a scan is unusable in
-            itself, does not overlap the reference, or is the very image of another channel.
+        BadInputError: If a channel is unknown or given twice, the reference is not given, or if a
+            scan is unusable in itself, does not overlap the reference, or is the very image of
+            another channel.
     """
     by_name = _by_channel(scans, channels)
     for scan in by_name.values():
         check_scan(scan)
-    reference_name = channels[0].name if reference is None else channel_named(reference, channels)
+    if not by_name:
+        raise BadInputError("No scan is given; give at least one.")
+    reference_name = reference_among(by_name, channels, reference)
     grid = by_name[reference_name].grid
     for name, scan in by_name.items():
         covered = overlap_fraction(grid, scan.grid)
@@ -163,7 +168,30 @@ def check_channels(
             raise BadInputError(
                 f"The {first} and {second} scans are the same image; choose the right one for each."
             )
-    return [by_name[channel.name] for channel in channels]
+    return by_name
+
+
+def reference_among(
+    given: Collection[str], channels: Sequence[Channel], name: str | None = None
+) -> str:
+    """The channel on whose grid results are written: the one called `name`, else the first given.
+
+    Args:
+        given: Names of the channels that are given, at least one.
+        channels: The model's channels, in network order.
+
+    Raises:
+        BadInputError: If there is no such channel, or it is not given.
+    """
+    if name is None:
+        return next(channel.name for channel in channels if channel.name in given)
+    found = channel_named(name, channels)
+    if found not in given:
+        raise BadInputError(
+            f"Results cannot be written on the grid of {found}, which is left out; "
+            f"choose {' or '.join(c.name for c in channels if c.name in given)} as the reference."
+        )
+    return found
 
 
 def channel_named(name: str, channels: Sequence[Channel]) -> str:
@@ -191,14 +219,7 @@ def _by_channel(scans: Mapping[str, Scan], channels: Sequence[Channel]) -> dict[
         if name in given:
             raise BadInputError(f"The {name} scan is given twice; give one scan for each channel.")
         given[name] = scan
-    missing = [channel.name for channel in channels if channel.name not in given]
-    if missing:
-        scan_word = "scan is" if len(missing) == 1 else "scans are"
-        raise BadInputError(
-            f"The {' and '.join(missing)} {scan_word} missing; "
-            f"the model needs {', '.join(channel.name for channel in channels)}."
-        )
-    return {channel.name: given[channel.name] for channel in channels}
+    return {channel.name: given[channel.name] for channel in channels if channel.name in given}
 
 
 def _same_image(first: Scan, second: Scan) -> bool:

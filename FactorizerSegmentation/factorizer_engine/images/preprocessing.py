@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from factorizer_engine.images.geometry import Grid, common_part
+from factorizer_engine.images.intensities import mended
 from factorizer_engine.images.resampling import only_changes_place, resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
@@ -54,10 +55,12 @@ class Prepared:
 class Preprocessor:
     """Brings scans into a model's space, and probabilities back.
 
-    In this order: axes of the reference grid are permuted and flipped to the model's orientation (a
-    sheared grid is straightened); it is cropped to the foreground, where any channel is nonzero,
-    plus a margin; every channel is normalised by its own voxels there; and these are resampled in
-    physical space to the model's spacing, smoothed first along axes that become coarser (see
+    In this order: a background that is not zero becomes zero, and single voxels far beyond all
+    others are clipped where a model counts nonzero voxels only (see `images.intensities`); axes of
+    the reference grid are permuted and flipped to the model's orientation (a sheared grid is
+    straightened); it is cropped to the foreground, where any channel is nonzero, plus a margin;
+    every channel is normalised by its own voxels there; and these are resampled in physical space
+    to the model's spacing, smoothed first along axes that become coarser (see
     `images.resampling.resample`). So voxels are interpolated once. Oblique scans keep their axes.
 
     Args:
@@ -68,20 +71,25 @@ class Preprocessor:
     def __init__(self, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing
 
-    def prepare(self, scans: Sequence[Scan], reference: Scan) -> Prepared:
+    def prepare(self, scans: Sequence[Scan | None], reference: Scan) -> Prepared:
         """Bring `scans`, in the model's channel order, into model space.
 
         Args:
-            scans: One scan per channel, on any grids.
+            scans: One scan per channel, on any grids; None where a channel was not taken, which
+                is zero then and decides nothing.
             reference: The scan whose grid results will be written on; usually one of `scans`.
 
         Raises:
-            BadInputError: If no scan has a nonzero voxel on the reference grid.
+            BadInputError: If no scan has a nonzero voxel on the reference grid, or one holds
+                numbers too large to compute with.
         """
         settings = self.preprocessing
         grid = reference.grid.oriented(settings.orientation).straightened()
-        placed = [resample(scan, grid, "nearest") for scan in scans]
-        box = foreground_box([scan.array for scan in placed], settings.crop_margin)
+        given = {index: scan for index, scan in enumerate(scans) if scan is not None}
+        if settings.normalization == "zscore_nonzero":  # others do not tell background from image
+            given = {index: mended(scan) for index, scan in given.items()}
+        placed = {index: resample(scan, grid, "nearest") for index, scan in given.items()}
+        box = foreground_box([scan.array for scan in placed.values()], settings.crop_margin)
         if box is None:
             raise BadInputError(
                 f"The scans hold no image where {reference.name or 'the reference scan'} lies; "
@@ -89,13 +97,19 @@ class Preprocessor:
             )
         cropped = grid.crop(box)
         target = cropped.respaced(settings.spacing) if settings.spacing else cropped
-        array = np.empty((len(scans), *target.shape), dtype=np.float32)
-        for index, (scan, moved) in enumerate(zip(scans, placed, strict=True)):
-            exact = only_changes_place(scan.grid, grid)
-            source, part = (moved, box) if exact else (scan, _box_around(scan.grid, cropped))
+        array = np.zeros((len(scans), *target.shape), dtype=np.float32)
+        for index, scan in given.items():
+            source, part = scan, _box_around(scan.grid, cropped)
+            if only_changes_place(scan.grid, grid):
+                source, part = placed[index], box
             volume = normalize(source.array[part], settings.normalization)
             channel = Scan(volume, source.grid.crop(part))
             array[index] = resample(channel, target, antialias=True).array
+            if not np.isfinite(array[index].sum(dtype=np.float64)):
+                raise BadInputError(
+                    f"{scan.name or 'A scan'} holds numbers too large to compute with; "
+                    "export it again, in units of 0 to some thousands."
+                )
         return Prepared(array, target, reference.grid, cropped)
 
     def restore(
@@ -182,7 +196,8 @@ def normalize(volume: np.ndarray, method: str) -> np.ndarray:
     Returns:
         float32, the same shape. Where all voxels that count are equal, they become 0.
     """
-    volume = volume.astype(np.float32)
+    with np.errstate(over="ignore"):  # `prepare` refuses what becomes infinite
+        volume = volume.astype(np.float32)
     if method == "none":
         return volume
     if method not in ("zscore", "zscore_nonzero"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,11 +17,13 @@ class Scan:
         array: Voxels, shape (I, J, K).
         grid: Where they lie.
         name: What to call the scan in messages.
+        study: Patient and day, as far as the file names them ("" if it does not).
     """
 
     array: np.ndarray
     grid: Grid
     name: str = ""
+    study: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
         if self.array.shape != self.grid.shape:
@@ -54,4 +56,4 @@ class Scan:
 
     def with_array(self, array: np.ndarray) -> Scan:
         """Other voxels from the same corner on, under the same name."""
-        return Scan.of(array, self.affine, self.name)
+        return replace(Scan.of(array, self.affine, self.name), study=self.study)

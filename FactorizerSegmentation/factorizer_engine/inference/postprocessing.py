@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import cc3d
@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from factorizer_engine.images.preprocessing import foreground_box
+from factorizer_engine.protocol.painting import region_masks
 
 if TYPE_CHECKING:
     from factorizer_engine.bundles.settings import PostprocessingSettings
@@ -26,9 +27,7 @@ def paint_regions(
 ) -> np.ndarray:
     """Threshold every region, clean it, and paint it over those before it.
 
-    Regions are painted in ascending `order`, so that an inner region covers the one around it.
-    Those of equal order exclude each other: they hold together where the sum of their probabilities
-    reaches the threshold, and each voxel belongs to the likeliest of them. Of a region, connected
+    How regions cover and exclude each other is told by `region_masks`. Of a region, connected
     pieces (26 neighbours) below its `min_volume_ml` are dropped; then all of it is, if together it
     is below its `replace_small`, and what lies around it shows in its place. Last, pieces of a
     label below `min_fragment_ml` join the label that they touch most.
@@ -44,7 +43,7 @@ def paint_regions(
         uint8, (I, J, K), i fastest in memory.
     """
     labelmap = np.zeros(probabilities.shape[1:], dtype=np.uint8, order="F")  # as in files
-    for region, mask in _masks(probabilities, regions, threshold):
+    for region, mask in region_masks(probabilities, regions, [threshold] * len(regions)):
         box = foreground_box([mask], margin=0)
         if box is None:
             continue
@@ -59,21 +58,6 @@ def paint_regions(
     if smallest_fragment > 1:
         _join_fragments(labelmap, smallest_fragment)
     return labelmap
-
-
-def _masks(
-    probabilities: np.ndarray, regions: Sequence[Region], threshold: float
-) -> Iterator[tuple[Region, np.ndarray]]:
-    """Where every region holds, in the order of painting."""
-    for order in sorted({region.order for region in regions}):
-        group = [index for index, region in enumerate(regions) if region.order == order]
-        if len(group) == 1:
-            yield regions[group[0]], probabilities[group[0]] >= threshold
-            continue
-        together = sum(probabilities[index] for index in group) >= threshold
-        likeliest = probabilities[group].argmax(axis=0)
-        for position, index in enumerate(group):
-            yield regions[index], together & (likeliest == position)
 
 
 def _join_fragments(labelmap: np.ndarray, smallest: int) -> None:

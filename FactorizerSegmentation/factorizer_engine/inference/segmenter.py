@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.settings import InferenceSettings
-from factorizer_engine.images.checks import channel_named, check_channels
+from factorizer_engine.images.checks import check_channels, reference_among
 from factorizer_engine.images.geometry import Grid, in_all_channels
 from factorizer_engine.images.preprocessing import Prepared, Preprocessor
 from factorizer_engine.images.scan import Scan
@@ -26,16 +27,18 @@ from factorizer_engine.inference.device import (
     window_bytes,
     windows_at_once,
 )
+from factorizer_engine.inference.kernels import prepare_kernels
 from factorizer_engine.inference.postprocessing import paint_regions
 from factorizer_engine.inference.sliding_window import Ensemble, predict_windows, sigmoid_
 from factorizer_engine.inference.windows import Box, WindowPlan, plan_windows
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.protocol.boxes import WorldBox
-from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError, InternalError
 from factorizer_engine.protocol.lesions import Lesion
-from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.models import ModelDescription, Subset
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import RunOptions
+from factorizer_engine.protocol.subsets import cost, reduced, subset_of
 
 ALL_AXES = (0, 1, 2)
 
@@ -48,14 +51,17 @@ class SegmentationResult:
     """What a model found, on the grid of the reference scan, and how.
 
     Attributes:
-        model: The model.
+        model: The model as it was applied: with the channels that were given, and the regions that
+            can be seen with them.
         labelmap: uint8, the values of the model's labels, 0 where there is nothing.
-        probabilities: float32, (R, I, J, K), in the order of the model's regions.
+        probabilities: float32, (R, I, J, K), in the order of these regions.
         lesions: The connected pieces, measured.
         timings: Seconds by stage.
         device: Where the network ran.
         prepared: The scans in model space, for explaining the result without preparing them again.
         plan: The windows that were run over them.
+        outputs: The numbers of these regions among the outputs of the network.
+        note: What it costs that channels were left out, for people, or "".
     """
 
     model: ModelDescription
@@ -66,6 +72,8 @@ class SegmentationResult:
     device: str
     prepared: Prepared
     plan: WindowPlan
+    outputs: list[int]
+    note: str = ""
 
 
 class Segmenter:
@@ -118,27 +126,38 @@ class Segmenter:
         against experts to 0.01, and 0.91 to 0.99 against the whole run. The model's rules on small
         pieces see only what lies in the box.
 
+        Channels may be left out where the model says what it can do without them
+        (`protocol.subsets`); regions that cannot be seen then are not looked for.
+
         Args:
             scans: One scan per channel, by the channel's name or alias, on any grids.
-            reference: Channel on whose grid the result is given; the model's first by default.
+            reference: Channel on whose grid the result is given; by default the model's first of
+                those that are given.
             options: How the model is applied; by default everywhere, as the model says.
             monitor: Told of the progress, and asked whether to stop.
 
         Raises:
             BadInputError: If the scans are not what the model needs, or the box lies outside.
             EngineMemoryError: If memory does not suffice.
+            InternalError: If the network gives NaN or infinity.
             CancelledError: If the monitor was cancelled.
         """
         monitor, options = monitor or Monitor(), options or RunOptions()
-        model, settings = self.bundle.description, self._settings(options)
+        whole, settings = self.bundle.description, self._settings(options)
         timings: dict[str, float] = {}
         with memory_errors(self.device):
             monitor.report("preparing", 0.0)
             with _timed(timings, "preparing"):
-                prepared = self.prepare(scans, reference, options.box)
+                given = check_channels(scans, whole.channels, reference)
+                subset = subset_of(whole, given)
+                prepared = self._prepare(given, reference, options.box)
                 chosen = _Chosen.of(options.box, prepared)
             if not all(network.ready for network in self._compiled):
                 monitor.report(COMPILING, _PREPARED)
+            prepare_kernels(
+                self.networks, self.device, self.dtype, monitor.span(_PREPARED, _PREPARED)
+            )
+            model, outputs = reduced(whole, subset), _outputs(whole, subset)
             with _timed(timings, "segmenting"):
                 plan = plan_windows(prepared.array, settings, chosen.in_model, options.quick)
                 logits = predict_windows(
@@ -148,19 +167,23 @@ class Segmenter:
                     windows_at_once(self.networks[0], settings.roi_size, self.device),
                     monitor.span(_PREPARED, _PREDICTED),
                 )
+                self._check_numbers(logits)
             monitor.report("restoring", _PREDICTED)
             with _timed(timings, "restoring"):
                 probabilities = self.preprocessor.restore(
-                    sigmoid_(logits), prepared, chosen.in_reference
+                    sigmoid_(_only(logits, outputs)), prepared, chosen.in_reference
                 )
                 del logits
                 chosen.clear_around(probabilities)
             monitor.report("painting", _RESTORED)
             with _timed(timings, "painting"):
-                labelmap = self._paint(probabilities, prepared.reference)
+                labelmap = self._paint(probabilities, model, prepared.reference)
             monitor.report("measuring", _PAINTED)
             with _timed(timings, "measuring"):
-                lesions = find_lesions(labelmap, model.regions, model.labels, probabilities)
+                some_scan = next(iter(scans.values()))  # the head is the same in all
+                lesions = find_lesions(
+                    labelmap, model.regions, model.labels, probabilities, some_scan
+                )
         monitor.report("measuring", 1.0)
         return SegmentationResult(
             model=model,
@@ -171,29 +194,20 @@ class Segmenter:
             device=str(self.device),
             prepared=prepared,
             plan=plan,
+            outputs=outputs,
+            note=cost(whole, subset),
         )
 
-    def prepare(
-        self,
-        scans: Mapping[str, Scan],
-        reference: str | None = None,
-        box: WorldBox | None = None,
+    def _prepare(
+        self, given: Mapping[str, Scan], reference: str | None, box: WorldBox | None
     ) -> Prepared:
-        """Check the scans and bring them into model space, as a whole also for a box.
-
-        Raises:
-            BadInputError: If the scans are not what the model needs, or the box lies outside.
-            EngineMemoryError: If they would exhaust the memory.
-        """
+        """The scans by channel name in model space, as a whole also for a box."""
         channels = self.bundle.description.channels
-        ordered = check_channels(scans, channels, reference)
-        wanted = channels[0].name if reference is None else channel_named(reference, channels)
-        names = [channel.name for channel in channels]
-        reference_scan = ordered[names.index(wanted)]
+        reference_scan = given[reference_among(given, channels, reference)]
         if box is not None:
             _check_box(box, reference_scan)
         self._check_memory(reference_scan)
-        return self.preprocessor.prepare(ordered, reference_scan)
+        return self.preprocessor.prepare([given.get(c.name) for c in channels], reference_scan)
 
     def _check_memory(self, reference: Scan) -> None:
         settings = self.bundle.preprocessing
@@ -206,6 +220,20 @@ class Segmenter:
             reference_voxels=math.prod(reference.shape),
             model_voxels=math.prod(target.shape),
             window=window_bytes(self.networks[0], self.bundle.inference.roi_size) * on_host,
+        )
+
+    def _check_numbers(self, logits: np.ndarray) -> None:
+        """Refuse logits that are NaN or infinite, which a threshold would turn into "nothing"."""
+        if np.isfinite(logits.sum(dtype=np.float64)):
+            return
+        remedy = (
+            "use another model or check the scans"
+            if self.dtype == torch.float32
+            else "use the number format float32"
+        )
+        raise InternalError(
+            f"The network of {self.bundle.description.name} gave numbers that are not finite (NaN "
+            f"or infinite), so there is no result; {remedy}."
         )
 
     def _settings(self, options: RunOptions) -> InferenceSettings:
@@ -222,15 +250,25 @@ class Segmenter:
         networks = self._compiled or self.networks
         return Ensemble(networks, len(self.bundle.description.regions), self.device, self.dtype)
 
-    def _paint(self, probabilities: np.ndarray, reference: Grid) -> Scan:
+    def _paint(self, probabilities: np.ndarray, model: ModelDescription, reference: Grid) -> Scan:
         painted = paint_regions(
             probabilities,
-            self.bundle.description.regions,
+            model.regions,
             self.bundle.inference.threshold,
             self.bundle.postprocessing,
             voxel_ml=reference.voxel_ml,
         )
         return Scan(painted, reference, "segmentation")
+
+
+def _outputs(model: ModelDescription, subset: Subset) -> list[int]:
+    """The numbers of the network's outputs that can be seen with a subset."""
+    return [i for i, region in enumerate(model.regions) if region.name in subset.regions]
+
+
+def _only(logits: np.ndarray, outputs: list[int]) -> np.ndarray:
+    """These of all outputs (R, X, Y, Z); without a copy if they are all."""
+    return logits if len(outputs) == len(logits) else logits[outputs]
 
 
 @dataclass(frozen=True)

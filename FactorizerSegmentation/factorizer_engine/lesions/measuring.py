@@ -1,133 +1,115 @@
-"""Lesions as the connected pieces of each class in a label map, and their measures."""
+"""Lesions as the connected masses in a label map, and their measures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import cc3d
 import numpy as np
-from scipy.spatial import ConvexHull, QhullError
-from scipy.spatial.distance import pdist
 
 from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.preprocessing import foreground_box
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.lesions.diameters import axes_in_slice, largest_diameter
+from factorizer_engine.lesions.places import Head, find_head
+from factorizer_engine.protocol.lesions import Lesion, LesionPart
 from factorizer_engine.protocol.triples import triple
 
 if TYPE_CHECKING:
     from factorizer_engine.protocol.models import Label, Region
-
-#: Centres of the six faces of a voxel around its centre, in voxels.
-_FACES = np.concatenate([np.eye(3), -np.eye(3)]) / 2
-
-#: Up to this size trying all pairs of points is quicker than finding the hull.
-_FEW_VOXELS = 12
 
 
 def find_lesions(
     labelmap: Scan,
     regions: Sequence[Region],
     labels: Sequence[Label],
-    probabilities: np.ndarray,
+    probabilities: np.ndarray | None,
+    scan: Scan | None = None,
 ) -> list[Lesion]:
-    """Measure the connected pieces (26 neighbours) of every class.
+    """Measure the connected masses (26 neighbours) of all classes together, and their parts.
 
     Args:
         labelmap: Integer voxels, shape (I, J, K).
         regions: The network's regions, in the order of `probabilities`.
         labels: The classes; values that none of them names are passed over.
-        probabilities: Shape (R, I, J, K), on the grid of the label map.
+        probabilities: Shape (R, I, J, K), on the grid of the label map; None, without regions,
+            where nobody computed any, as for segments drawn by hand.
+        scan: Tells where in the head a lesion lies; None leaves that open.
 
     Returns:
-        All lesions, classes in the order of `labels`, each from large to small.
+        All lesions, from large to small.
     """
-    box = foreground_box([labelmap.array], margin=0)
-    if box is None:
-        return []
-    values = np.ascontiguousarray(labelmap.array[box])
-    pieces, count = cc3d.connected_components(values, connectivity=26, return_N=True)
-    where = np.stack(np.nonzero(pieces))
-    piece_of = pieces[tuple(where)]
-    sizes = np.bincount(piece_of, minlength=count + 1)[1:]
-    order = np.argsort(piece_of, kind="stable")
-    members = np.split(where[:, order].T, np.cumsum(sizes)[:-1])
-    offset = np.array([s.start for s in box])
-    sources = {region.label: index for index, region in enumerate(regions)}
-    class_order = {label.value: rank for rank, label in enumerate(labels)}
-    by_value = {label.value: label for label in labels}
-
-    found = []
-    for voxels in members:
-        value = int(values[tuple(voxels[0])])
-        if value in by_value:
-            found.append((class_order[value], -len(voxels), value, voxels + offset))
-    found.sort(key=lambda item: item[:2])
+    members = sorted(_masses(labelmap.array, labels), key=len, reverse=True)
+    head = find_head(scan) if scan is not None and members else None
     return [
-        _measure(number, by_value[value], voxels, labelmap.grid, probabilities, sources)
-        for number, (_, _, value, voxels) in enumerate(found, start=1)
+        _lesion(number, voxels, labelmap, regions, labels, probabilities, head)
+        for number, voxels in enumerate(members, start=1)
     ]
 
 
-def largest_diameter(voxels: np.ndarray, affine: np.ndarray) -> float:
-    """Largest distance in mm between two points on the surface of a set of voxels.
-
-    The surface is represented by the centres of voxel faces, so a single voxel is as long as its
-    longest edge. The two points farthest apart are vertices of the convex hull.
-
-    Args:
-        voxels: Indices, shape (N, 3), in the order in which `numpy.argwhere` gives them.
-        affine: 4x4, voxel to world.
-    """
-    few = len(voxels) <= _FEW_VOXELS
-    # Faces of voxels inside the hull of all centres are inside the hull of all faces.
-    centres = voxels if few else _outermost(_line_ends(voxels))
-    points = (centres[:, None] + _FACES).reshape(-1, 3) @ affine[:3, :3].T
-    return float(pdist(points if few else _outermost(points)).max())
-
-
-def _outermost(points: np.ndarray) -> np.ndarray:
-    """The vertices of the convex hull; all points (N, 3) where they lie in one plane."""
-    try:
-        return points[ConvexHull(points).vertices]
-    except QhullError:
-        return points
+def _masses(labelmap: np.ndarray, labels: Sequence[Label]) -> Iterator[np.ndarray]:
+    """The voxels of every connected mass, (N, 3) each, in the order of `numpy.argwhere`."""
+    box = foreground_box([labelmap], margin=0)
+    if box is None:
+        return
+    known = np.isin(labelmap[box], [label.value for label in labels])
+    masses, count = cc3d.connected_components(
+        np.ascontiguousarray(known), connectivity=26, return_N=True
+    )
+    where = np.argwhere(masses)
+    mass_of = masses[tuple(where.T)]
+    order = np.argsort(mass_of, kind="stable")
+    sizes = np.bincount(mass_of, minlength=count + 1)[1:]
+    offset = np.array([s.start for s in box])
+    yield from np.split(where[order] + offset, np.cumsum(sizes)[:-1]) if count else ()
 
 
-def _measure(
+def _lesion(
     number: int,
-    label: Label,
     voxels: np.ndarray,
-    grid: Grid,
-    probabilities: np.ndarray,
-    sources: dict[int, int],
+    labelmap: Scan,
+    regions: Sequence[Region],
+    labels: Sequence[Label],
+    probabilities: np.ndarray | None,
+    head: Head | None,
 ) -> Lesion:
-    centre = grid.affine[:3, :3] @ voxels.mean(axis=0) + grid.affine[:3, 3]
-    probability = float("nan")
-    if label.value in sources:
-        values = probabilities[sources[label.value]][tuple(voxels.T)]
-        probability = float(values.mean(dtype=np.float64))
+    values = labelmap.array[tuple(voxels.T)]
+    sources = {region.label: [index] for index, region in enumerate(regions)}
+    parts = []
+    for label in labels:
+        own = voxels[values == label.value]
+        if len(own):
+            measures = _measures(own, labelmap.grid, probabilities, sources.get(label.value, ()))
+            parts.append(LesionPart(label=label.value, name=label.name, **measures))
+    points = voxels @ labelmap.affine[:3, :3].T + labelmap.affine[:3, 3]
     return Lesion(
         id=number,
-        label=label.value,
-        name=label.name,
-        volume_ml=grid.volume_ml(len(voxels)),
-        max_diameter_mm=largest_diameter(voxels, grid.affine),
-        centroid_ras=triple(float(c) for c in centre),
-        mean_probability=probability,
+        centroid_ras=triple(map(float, points.mean(axis=0))),
+        place=head.place_of(points) if head is not None else (),
+        parts=tuple(parts),
+        **_measures(voxels, labelmap.grid, probabilities, _outermost(regions)),
     )
 
 
-def _line_ends(voxels: np.ndarray) -> np.ndarray:
-    """Those voxels that are first or last in their row along every axis; all hull vertices are."""
-    for axis in (2, 1, 0):
-        others = [a for a in range(3) if a != axis]
-        if axis < 2:  # they come in the order of rows along the last axis
-            order = np.lexsort((voxels[:, axis], voxels[:, others[0]], voxels[:, others[1]]))
-            voxels = voxels[order]
-        new_row = (np.diff(voxels[:, others], axis=0) != 0).any(axis=1)
-        first = np.concatenate([[True], new_row])
-        last = np.concatenate([new_row, [True]])
-        voxels = voxels[first | last]
-    return voxels
+def _outermost(regions: Sequence[Region]) -> list[int]:
+    """Which regions hold wherever any does: those that are painted first, taken together."""
+    first = min((region.order for region in regions), default=0)
+    return [index for index, region in enumerate(regions) if region.order == first]
+
+
+def _measures(
+    voxels: np.ndarray, grid: Grid, probabilities: np.ndarray | None, sources: Sequence[int]
+) -> Mapping[str, Any]:
+    """The fields of `Measures`; the probability is the sum over the regions `sources`."""
+    long_axis, short_axis = axes_in_slice(voxels, grid.affine)
+    where = tuple(voxels.T)
+    maps = [probabilities[source] for source in sources] if probabilities is not None else []
+    values = [volume[where].astype(np.float64) for volume in maps]
+    return {
+        "volume_ml": grid.volume_ml(len(voxels)),
+        "max_diameter_mm": largest_diameter(voxels, grid.affine),
+        "long_axis": long_axis,
+        "short_axis": short_axis,
+        "mean_probability": float(np.minimum(sum(values), 1).mean()) if values else float("nan"),
+    }

@@ -1,42 +1,69 @@
-"""Lesions as a CSV table."""
+"""Lesions as a CSV table: one row a lesion, its parts in columns."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from factorizer_engine.protocol.files import write_csv
-from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.lesions import Lesion, Measures
+from factorizer_engine.protocol.models import Label
 
-LESION_COLUMNS = (
-    "lesion",
-    "label",
-    "class",
+LESION_COLUMNS = ("lesion", "centroid_r_mm", "centroid_a_mm", "centroid_s_mm", "place")
+MEASURE_COLUMNS = (
     "volume_ml",
     "max_diameter_mm",
-    "centroid_r_mm",
-    "centroid_a_mm",
-    "centroid_s_mm",
+    "long_axis_mm",
+    "short_axis_mm",
+    "product_mm2",
     "mean_probability",
 )
 
 
-def write_lesions_csv(lesions: Sequence[Lesion], path: str | Path) -> None:
-    """Write one row per lesion: class, mL, largest diameter, centroid (RAS) in mm, probability.
+def lesion_columns(labels: Sequence[Label]) -> list[str]:
+    """The titles: of the lesion, of its measures, and of those of each class, such as
+    "enhancing_tumour_volume_ml"."""
+    parts = [f"{_word(label.name)}_{column}" for label in labels for column in MEASURE_COLUMNS]
+    return [*LESION_COLUMNS, *MEASURE_COLUMNS, *parts]
+
+
+def write_lesions_csv(lesions: Sequence[Lesion], labels: Sequence[Label], path: str | Path) -> None:
+    """Write one row per lesion: mL, mm (centroid in RAS), mm2, probability, place.
+
+    Classes that a lesion has no voxel of have empty cells.
+
+    Args:
+        labels: The classes of the model.
 
     Raises:
         BadInputError: If the file cannot be written.
     """
-    write_csv(path, (LESION_COLUMNS, *map(_row, lesions)), line_end="\n")
+    rows = (_row(lesion, labels) for lesion in lesions)
+    write_csv(path, (lesion_columns(labels), *rows), line_end="\n")
 
 
-def _row(lesion: Lesion) -> tuple[object, ...]:
-    return (
-        lesion.id,
-        lesion.label,
-        lesion.name,
-        f"{lesion.volume_ml:.4f}",
-        f"{lesion.max_diameter_mm:.2f}",
-        *(f"{coordinate:.2f}" for coordinate in lesion.centroid_ras),
-        f"{lesion.mean_probability:.4f}",
-    )
+def _row(lesion: Lesion, labels: Sequence[Label]) -> list[object]:
+    parts = {part.label: part for part in lesion.parts}
+    row: list[object] = [lesion.id, *(f"{mm:.2f}" for mm in lesion.centroid_ras)]
+    row += [" ".join(lesion.place), *_cells(lesion)]
+    for label in labels:
+        row += _cells(parts.get(label.value))
+    return row
+
+
+def _cells(measures: Measures | None) -> list[str]:
+    if measures is None:
+        return [""] * len(MEASURE_COLUMNS)
+    return [
+        f"{measures.volume_ml:.4f}",
+        f"{measures.max_diameter_mm:.2f}",
+        f"{measures.long_axis.length_mm:.2f}",
+        f"{measures.short_axis.length_mm:.2f}",
+        f"{measures.product_mm2:.1f}",
+        f"{measures.mean_probability:.4f}",
+    ]
+
+
+def _word(name: str) -> str:
+    return re.sub(r"\W+", "_", name.lower()).strip("_")

@@ -12,8 +12,10 @@ from factorizer_engine.factorization import NMF, Matricize, MatrixFactorization,
 from factorizer_engine.factorization.compiled import (
     Expansion,
     Factors,
+    KernelError,
     find_factors,
     is_available,
+    layer_norm,
 )
 from factorizer_engine.factorization.mixing import mix_rank_one
 from factorizer_engine.factorization.rank_one import rank_one_factors
@@ -23,9 +25,9 @@ from factorizer_engine.networks.layers import (
     LayerNorm,
     Linear,
     NeighborhoodConvolution,
-    by_parts,
     project,
 )
+from factorizer_engine.networks.parts import by_parts
 
 ComponentFilter = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Reshape = Callable[..., Matricize] | tuple[Callable[..., Matricize], dict[str, Any]]
@@ -82,17 +84,23 @@ class FactMixer(nn.Module):
             and hasattr(self.factorize.init, "v0")
         )
 
+    @property
+    def drops(self) -> bool:
+        """Whether dropout is active, so that results depend on the order of random draws."""
+        return self.dropout.training and self.dropout.p > 0
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, *S) to (B, C, *S)."""
         return self.project(self.mix(self.in_proj(x)))
 
-    def factors(self, x: Tensor) -> Factors | None:
-        """The factors of what `in_proj` gives, where all that follows can be computed from them."""
-        drops = self.dropout.training and self.dropout.p > 0
-        if self.component_filter is not None or drops or not self.has_fast_path:
-            return None
-        if not is_available(x, self.reshape):
-            return None
+    def has_factors(self, x: Tensor) -> bool:
+        """Whether all that follows `in_proj` can be computed from the factors of such a map."""
+        if self.component_filter is not None or self.drops or not self.has_fast_path:
+            return False
+        return is_available(x, self.reshape)
+
+    def factors(self, x: Tensor) -> Factors:
+        """The factors of what `in_proj` gives, where `has_factors`."""
         return find_factors(x, self.reshape, *self._rank_one_settings())
 
     def mix(self, x: Tensor) -> Tensor:
@@ -153,20 +161,28 @@ class FactorizerBlock(nn.Module):
         self.mlp = MLP(channels, mlp_ratio, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        if {type(self.norm1), type(self.norm2)} == {LayerNorm} and self.fact.has_factors(x):
+            try:
+                return self._by_factors(x)
+            except KernelError:
+                pass  # torch's form serves, here and from now on
         projected = by_parts(lambda part: self.fact.in_proj(self.norm1(part)), x)
-        factors = self.fact.factors(projected) if type(self.norm2) is LayerNorm else None
-        if factors is not None:
-            return self._expand(x, factors, projected)
         mixed = self.fact.mix(projected)
         del projected
         # A component filter may have turned the sample into a batch.
-        return by_parts(self._add, x.expand(len(mixed), *x.shape[1:]), mixed)
+        maps = x.expand(len(mixed), *x.shape[1:]), mixed
+        # Threads do not keep the order of parts, in which dropout would draw.
+        return self._add(*maps) if self.fact.drops else by_parts(self._add, *maps)
 
-    def _expand(self, x: Tensor, factors: Factors, result: Tensor) -> Tensor:
-        """What `_add` gives, without the mixed map; the result takes the place of a map."""
-        layer, norm = self.fact.out_proj.linear, cast(LayerNorm, self.norm2).norm
+    def _by_factors(self, x: Tensor) -> Tensor:
+        """What `forward` gives, without the mixed map."""
+        norm1, norm2 = (cast(LayerNorm, norm).norm for norm in (self.norm1, self.norm2))
+        result = by_parts(lambda part: self.fact.in_proj(layer_norm(part, norm1)), x)
+        factors = self.fact.factors(result)
+        layer = self.fact.out_proj.linear
         bias = cast(Tensor, layer.bias)
-        expansion = Expansion(x, factors, layer.weight.squeeze(-1), bias, norm)
+        expansion = Expansion(x, factors, layer.weight.squeeze(-1), bias, norm2)
+        # The result takes the place of what was projected.
         tokens = result.movedim(1, -1).view(-1, result.shape[1])
 
         def compute(lines: range) -> None:

@@ -12,11 +12,12 @@ from factorizer_engine.factorization import NMF, MatrixFactorization, SWMatriciz
 from factorizer_engine.networks.blocks import FactMixer, FactorizerStage, Reshape
 from factorizer_engine.networks.layers import (
     LayerNorm,
+    Linear,
+    NeighborhoodConvolution,
     PatchConvolution,
     TransposedPatchConvolution,
-    channels_last,
-    stem_convolution,
 )
+from factorizer_engine.networks.parts import is_plain
 from factorizer_engine.networks.position import PositionalEmbedding
 
 
@@ -53,6 +54,9 @@ class DecoderStage(nn.Module):
 
     def merge(self, x: Tensor, skip: Tensor) -> Tensor:
         """What goes into the blocks."""
+        adapter = self.block.adapter
+        if type(adapter) is Linear and is_plain(x):
+            return self.upsample.join(skip, x, adapter)
         return self.block.join(skip, self.upsample(x))
 
 
@@ -141,7 +145,7 @@ class Factorizer(nn.Module):
         bottleneck = len(encoder_width) - 1
         embedding = PositionalEmbedding if pos_embed is True else (pos_embed or None)
 
-        self.stem = stem_convolution(dims, in_channels, encoder_width[0])
+        self.stem = NeighborhoodConvolution(dims, in_channels, encoder_width[0], kernel_size=3)
         self.encoder = Stages(
             EncoderStage(
                 encoder_width[max(i - 1, 0)],
@@ -189,7 +193,7 @@ class Factorizer(nn.Module):
                 f"The network takes {self.spatial_size} voxels, "
                 f"but the input has {tuple(x.shape[2:])}."
             )
-        x = channels_last(self.stem(x))
+        x = self.stem(x)
         skips = []
         for stage in self.encoder.blocks:
             x = stage(x)

@@ -6,25 +6,27 @@ through without being copied.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from factorizer_engine.factorization.threads import run_in_threads
+from factorizer_engine.networks.gradients import (
+    differentiable_convolution,
+    differentiable_linear,
+)
+from factorizer_engine.networks.parts import by_parts, fill_by_parts, is_plain
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED_CONVOLUTIONS = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
-# Values of a part of a map in `by_parts`: on a CPU what stays in a core's cache, elsewhere enough
-# to keep the device busy.
-_CPU_PART, _PART = 2**18, 2**26
-
 # oneDNN's linear map with an activation or a sum fused to it. In float32 torch itself prefers MKL,
 # which takes more than twice as long on processors that are not Intel's.
 _ONEDNN_LINEAR: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+
+# oneDNN's convolution. torch itself gives small maps to code that takes many times as long.
+_ONEDNN_CONVOLUTION: Any = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -47,50 +49,21 @@ def linear(
             return _ONEDNN_LINEAR(tokens, weight, bias, "gelu" if gelu else "none", [], "none")
         if not gelu:
             return _ONEDNN_LINEAR.binary(tokens, add.contiguous(), weight, bias, "add")
-    result = F.linear(tokens, weight, bias)
+    result = differentiable_linear(tokens, weight, bias)
     result = F.gelu(result) if gelu else result
     return result if add is None else result + add
 
 
 def _onednn_serves(tokens: Tensor) -> bool:
-    return (
-        _ONEDNN_LINEAR is not None
-        and tokens.device.type == "cpu"
-        and tokens.dtype == torch.float32
-        and not torch.is_grad_enabled()
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-    )
+    return _ONEDNN_LINEAR is not None and is_plain(tokens)
 
 
-def by_parts(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
-    """`function` of maps (B, C, *S), for functions that take every voxel by itself.
-
-    Without gradients the voxels go through it in parts, as maps (voxels, C), so that what it
-    computes on the way is never whole in memory and stays in the processor's cache.
-    """
-    if torch.is_grad_enabled():
-        return function(*maps)
-    tokens = [x.movedim(1, -1).reshape(-1, x.shape[1]) for x in maps]
-    limit = _CPU_PART if maps[0].device.type == "cpu" else _PART
-    count = max(1, limit // maps[0].shape[1])
-    parts = [
-        slice(first, first + count) for first in range(0, max(1, len(tokens[0])), count)
-    ]  # even no voxels are one part
-    values = function(*(t[parts[0]] for t in tokens))
-    result = values.new_empty(len(tokens[0]), values.shape[1])
-    result[parts[0]] = values
-
-    def compute(part: slice) -> None:
-        result[part] = function(*(t[part] for t in tokens))
-
-    if maps[0].device.type == "cpu":
-        run_in_threads(compute, parts[1:])
-    else:
-        for part in parts[1:]:
-            compute(part)
-    size = maps[0].shape
-    return result.view(size[0], *size[2:], -1).movedim(-1, 1)
+def patches(tokens: Tensor, stride: int) -> Tensor:
+    """A view (B, *grid, *patch, C) of tokens (B, *S, C), patches of `stride` voxels an axis."""
+    dims = tokens.ndim - 2
+    for axis in range(1, 2 * dims, 2):
+        tokens = tokens.unflatten(axis, (tokens.shape[axis] // stride, stride))
+    return tokens.permute(0, *range(1, 2 * dims, 2), *range(2, 2 * dims + 1, 2), -1)
 
 
 class Linear(nn.Module):
@@ -132,7 +105,8 @@ class NeighborhoodConvolution(nn.Module):
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"A kernel of {kernel_size} voxels has none in its middle")
-        self.weight = _CONVOLUTIONS[dims - 1](in_channels, out_channels, kernel_size).weight
+        convolution = _CONVOLUTIONS[dims - 1](in_channels, out_channels, kernel_size, bias=False)
+        self.weight = convolution.weight
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, *S) to (B, C_out, *S)."""
@@ -144,8 +118,15 @@ class NeighborhoodConvolution(nn.Module):
         return self._convolve(x, left) + self._convolve(y, right)
 
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        convolve = (F.conv1d, F.conv2d, F.conv3d)[weight.dim() - 3]
-        return channels_last(convolve(x, weight, padding="same"))
+        dims = weight.dim() - 2
+        if dims > 1 and _ONEDNN_CONVOLUTION is not None and is_plain(x):
+            layout = torch.channels_last if dims == 2 else torch.channels_last_3d
+            x, weight = (t.contiguous(memory_format=layout) for t in (x, weight))
+            padding, ones = [n // 2 for n in weight.shape[2:]], [1] * dims
+            return channels_last(
+                _ONEDNN_CONVOLUTION(x, weight, None, padding, ones, ones, 1, "none", [], None)
+            )
+        return channels_last(differentiable_convolution(x, weight))
 
 
 class LayerNorm(nn.Module):
@@ -194,11 +175,6 @@ def project(x: Tensor, layer: Linear, dropout: nn.Dropout, add: Tensor | None) -
     return layer(x, add=add)
 
 
-def stem_convolution(dims: int, in_channels: int, out_channels: int) -> nn.Module:
-    """A convolution with kernel 3 and no bias that keeps the resolution."""
-    return _CONVOLUTIONS[dims - 1](in_channels, out_channels, 3, padding=1, bias=False)
-
-
 class PatchConvolution(nn.Module):
     """A convolution whose kernel is as large as its stride: a linear map of disjoint patches.
 
@@ -220,15 +196,17 @@ class PatchConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, *S) to (B, C_out, *(S / stride))."""
-        tokens = x.movedim(1, -1)
-        batch, *size, channels = tokens.shape
-        dims, stride = len(size), self.stride
-        tokens = tokens.reshape(batch, *_interleave(size, stride), channels)
-        grid, patch = range(1, 2 * dims, 2), range(2, 2 * dims + 1, 2)
-        tokens = tokens.permute(0, *grid, *patch, 2 * dims + 1)
-        tokens = tokens.reshape(batch, *(s // stride for s in size), stride**dims * channels)
-        weight = self.weight.movedim(1, -1).flatten(1)
-        return linear(tokens, weight, self.bias).movedim(-1, 1)
+        cells = patches(x.movedim(1, -1), self.stride)
+        if not is_plain(x):
+            return self._map(cells).movedim(-1, 1)
+        result = x.new_empty(*cells.shape[: x.ndim - 1], len(self.weight))
+        fill_by_parts(result, self._map, cells)
+        return result.movedim(-1, 1)
+
+    def _map(self, cells: Tensor) -> Tensor:
+        """Patches (..., *patch, C_in) to (..., C_out)."""
+        weight = self.weight.movedim(1, -1)
+        return linear(cells.flatten(-weight.dim() + 1), weight.flatten(1), self.bias)
 
 
 class TransposedPatchConvolution(nn.Module):
@@ -250,15 +228,52 @@ class TransposedPatchConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, *S) to (B, C_out, *(S * stride))."""
         tokens = x.movedim(1, -1)
-        batch, *size, _ = tokens.shape
-        dims, stride = len(size), self.stride
-        weight = self.weight.movedim(1, -1).flatten(1).t()
-        tokens = linear(tokens, weight, self.bias.repeat(stride**dims))
-        tokens = tokens.reshape(batch, *size, *[stride] * dims, -1)
+        if is_plain(x):
+            result = self._empty(tokens)
+            fill_by_parts(patches(result, self.stride), self._map, tokens)
+            return result.movedim(-1, 1)
+        dims, size = tokens.ndim - 2, [n * self.stride for n in tokens.shape[1:-1]]
+        cells = self._map(tokens).unflatten(-1, (*[self.stride] * dims, -1))
         pairs = [axis for d in range(dims) for axis in (1 + d, 1 + dims + d)]
-        tokens = tokens.permute(0, *pairs, 2 * dims + 1)
-        return tokens.reshape(batch, *(s * stride for s in size), -1).movedim(-1, 1)
+        cells = cells.permute(0, *pairs, 2 * dims + 1)
+        return cells.reshape(len(cells), *size, -1).movedim(-1, 1)
 
+    def join(self, skip: Tensor, x: Tensor, adapter: Linear) -> Tensor:
+        """`adapter.join(skip, self(x))` of plain maps; the upsampled map is never whole in memory.
 
-def _interleave(size: list[int], stride: int) -> list[int]:
-    return [n for s in size for n in (s // stride, stride)]
+        A linear map behind a linear map is one: where that takes fewer operations, the adapter's
+        columns for what is upsampled go into the weights of the convolution.
+        """
+        weight, bias = self._matrices()
+        left, right = adapter.linear.weight.squeeze(-1).split(self.weight.shape[1], dim=1)
+        composes = x[:, 0].numel() > len(self.weight)
+        if composes:
+            weight, bias = right @ weight, right @ bias
+        weight, bias = weight.flatten(0, 1), bias.repeat(len(weight))
+
+        def compute(tokens: Tensor, cells: Tensor) -> Tensor:
+            upsampled = linear(tokens, weight, bias).view(-1, len(right))
+            if not composes:
+                upsampled = linear(upsampled, right)
+            cells = cells.reshape(-1, cells.shape[-1])
+            return linear(cells, left, adapter.linear.bias, add=upsampled)
+
+        tokens = x.movedim(1, -1)
+        result = self._empty(tokens)
+        places, cells = (patches(t, self.stride) for t in (result, skip.movedim(1, -1)))
+        fill_by_parts(places, compute, tokens, cells)
+        return result.movedim(-1, 1)
+
+    def _map(self, tokens: Tensor) -> Tensor:
+        """Tokens (..., C_in) to patches (..., stride ** dims * C_out)."""
+        weight, bias = self._matrices()
+        return linear(tokens, weight.flatten(0, 1), bias.repeat(len(weight)))
+
+    def _matrices(self) -> tuple[Tensor, Tensor]:
+        """What every voxel of a patch is, (stride ** dims, C_out, C_in), and the bias (C_out,)."""
+        return self.weight.flatten(2).permute(2, 1, 0), self.bias
+
+    def _empty(self, tokens: Tensor) -> Tensor:
+        """Memory for the map that tokens (B, *S, C_in) become, channels last."""
+        size = [n * self.stride for n in tokens.shape[1:-1]]
+        return tokens.new_empty(len(tokens), *size, self.weight.shape[1])

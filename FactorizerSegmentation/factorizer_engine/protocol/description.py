@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,17 @@ from factorizer_engine.protocol.errors import BadModelError
 from factorizer_engine.protocol.locations import model_folders
 from factorizer_engine.protocol.messages import UnfitValueError, parse, plain
 from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.names import model_name_problem, slug
 
 SECTION = "factorizer"
 FORMAT_VERSION = 1
+CHECKSUM_FILE = "SHA256SUMS"
+WITHOUT_CHECKSUMS = (
+    "The model came without checksums, so nobody can tell whether its files are as its makers left "
+    "them."
+)
 _MAX_BYTES = 4_000_000
+_SHOWN_LETTERS = 40
 _ELSEWHERE = ("version", "summary", "path", "card")
 """What metadata.json itself or another file says, not the section."""
 
@@ -32,9 +38,9 @@ def installed_models(folders: Iterable[Path] | None = None) -> list[ModelDescrip
 
     Args:
         folders: Where models are looked for, one folder a model; by default the usual ones. Of
-            models with one name the first is taken.
+            models with one name that of `by_name` is taken.
     """
-    found: dict[str, ModelDescription] = {}
+    found: list[ModelDescription] = []
     for folder in model_folders() if folders is None else folders:
         for file in sorted(folder.glob("*/configs/metadata.json")):
             root = file.parents[1]
@@ -43,8 +49,20 @@ def installed_models(folders: Iterable[Path] | None = None) -> list[ModelDescrip
             except BadModelError as error:
                 logging.getLogger(__name__).warning("%s is left out: %s", root, error)
                 continue
-            found.setdefault(model.name, model)
-    return sorted(found.values(), key=lambda model: model.title.lower())
+            found.append(model)
+    return sorted(by_name(found).values(), key=lambda model: model.title.lower())
+
+
+def by_name(models: Iterable[ModelDescription]) -> dict[str, ModelDescription]:
+    """The model that each name means.
+
+    Installed models lie in folders of their names. One that lies elsewhere and calls itself like
+    another is not what its name means, or any folder could pass for a verified model; otherwise
+    the first of a name counts.
+    """
+    models = list(models)
+    installed = {model.name: model for model in reversed(models) if model.path.name == model.name}
+    return {**{model.name: model for model in reversed(models)}, **installed}
 
 
 def describe_model(root: Path, metadata: Mapping[str, Any], shown_name: str) -> ModelDescription:
@@ -61,20 +79,24 @@ def describe_model(root: Path, metadata: Mapping[str, Any], shown_name: str) -> 
     """
     section = metadata.get(SECTION)
     told = _of_outputs(metadata, shown_name) if section is None else _of_section(section)
-    card = root / "docs" / "README.md"
     values = {
         **told,
         "version": str(metadata.get("version", "0.0.0")),
         "summary": str(metadata.get("description", "")),
         "path": root,
-        "card": card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "",
+        "card": _read_card(root / "docs" / "README.md"),
     }
     try:
-        return parse(ModelDescription, values, "")
+        model = parse(ModelDescription, values, "")
     except UnfitValueError as error:
         raise BadModelError(
             f"The model's metadata.json is not valid: {str(error).lstrip('.')}."
         ) from error
+    if problem := model_name_problem(model.name):
+        raise BadModelError(f"The model's name '{_shortened(model.name)}' {problem}.")
+    if not (root / CHECKSUM_FILE).is_file():
+        model = replace(model, notes=(*model.notes, WITHOUT_CHECKSUMS))
+    return model
 
 
 def read_metadata(root: Path, shown_name: str) -> dict[str, Any]:
@@ -120,9 +142,15 @@ def section_of(description: ModelDescription) -> dict[str, Any]:
     return {name: value for name, value in plain(description).items() if name not in _ELSEWHERE}
 
 
-def slug(text: str) -> str:
-    """`text` as a model's name: lower case, digits, hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "model"
+def _read_card(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(_MAX_BYTES)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _SHOWN_LETTERS else f"{name[:_SHOWN_LETTERS]}..."
 
 
 def _of_section(section: Any) -> dict[str, Any]:

@@ -50,6 +50,25 @@ def prepare_output_folder(path: str | Path, needed_bytes: int = MEGABYTE) -> Pat
 
 
 @contextmanager
+def output_folder(path: str | Path) -> Iterator[Path]:
+    """As `prepare_output_folder`, but folders made for it vanish if the block fails.
+
+    Those that hold something by then stay.
+    """
+    folder = Path(path).expanduser().absolute()
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        yield prepare_output_folder(folder)
+    except BaseException:
+        for place in missing:
+            try:
+                place.rmdir()
+            except OSError:
+                break
+        raise
+
+
+@contextmanager
 def written_at_once(folder: Path) -> Iterator[Path]:
     """A new folder inside `folder` whose files move up into it when the block ends well.
 

@@ -2,39 +2,100 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.triples import triple
+
+RIGHT, LEFT, BOTH_SIDES = "right", "left", "both sides"
+ANTERIOR, POSTERIOR, SUPERIOR, INFERIOR = "anterior", "posterior", "superior", "inferior"
 
 
 @dataclass(frozen=True)
-class Lesion(Message):
-    """One connected piece of one class.
+class Ruler(Message):
+    """A straight line.
 
     Attributes:
-        id: 1, 2, ... in order of class and, within it, of falling volume.
-        label: Value of its class in the label map.
-        name: Name of its class.
+        start, end: RAS in mm.
+    """
+
+    start: tuple[float, float, float]
+    end: tuple[float, float, float]
+
+    @property
+    def length_mm(self) -> float:
+        """From one end to the other."""
+        return math.dist(self.start, self.end)
+
+    @property
+    def middle(self) -> tuple[float, float, float]:
+        """RAS in mm."""
+        return triple((a + b) / 2 for a, b in zip(self.start, self.end, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures(Message):
+    """How large a lesion or a part of one is, and how likely.
+
+    Attributes:
         volume_ml: Volume in mL.
         max_diameter_mm: Largest distance in mm between any two points of its surface, taken at the
-            centres of voxel faces.
+            centres of voxel faces; in any direction, across slices too.
+        long_axis: Its longest diameter within one slice.
+        short_axis: The longest line through it in that slice at a right angle to `long_axis`.
+        mean_probability: Mean over its voxels; not a number where no region of the model speaks of
+            it.
+    """
+
+    volume_ml: float
+    max_diameter_mm: float
+    long_axis: Ruler
+    short_axis: Ruler
+    mean_probability: float
+
+    @property
+    def product_mm2(self) -> float:
+        """The bidimensional product, as RANO sums it up: long times short axis."""
+        return self.long_axis.length_mm * self.short_axis.length_mm
+
+
+@dataclass(frozen=True, kw_only=True)
+class LesionPart(Measures):
+    """All voxels of one class in a lesion; `mean_probability` is that of the class's own region.
+
+    Attributes:
+        label: Value of the class in the label map.
+        name: Name of the class.
+    """
+
+    label: int
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesion(Measures):
+    """One connected mass, of whatever classes; `mean_probability` is that of any class.
+
+    Attributes:
+        id: 1, 2, ... in order of falling volume.
         centroid_ras: Centre of mass in mm, RAS.
-        mean_probability: Mean probability, over its voxels, of the region that painted its class.
+        place: Where in the head it lies, in words: side, front or back, top or bottom, as far as
+            the image tells; see the constants of this file.
+        parts: By class, in the order of the model's labels.
     """
 
     id: int
-    label: int
-    name: str
-    volume_ml: float
-    max_diameter_mm: float
     centroid_ras: tuple[float, float, float]
-    mean_probability: float
+    place: tuple[str, ...] = ()
+    parts: tuple[LesionPart, ...] = ()
 
 
 def volume_by_class(lesions: Iterable[Lesion]) -> dict[str, float]:
-    """Total volume in mL of every class that was found, in the order of `lesions`."""
+    """Total volume in mL of every class that was found, the largest first."""
     totals: dict[str, float] = {}
     for lesion in lesions:
-        totals[lesion.name] = totals.get(lesion.name, 0.0) + lesion.volume_ml
-    return totals
+        for part in lesion.parts:
+            totals[part.name] = totals.get(part.name, 0.0) + part.volume_ml
+    return dict(sorted(totals.items(), key=lambda item: -item[1]))

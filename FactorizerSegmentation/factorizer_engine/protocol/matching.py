@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from factorizer_engine.protocol.cases import mixed_cases
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.sequences import SEQUENCES
 
@@ -34,7 +35,25 @@ _CONTRAST = {
 }
 
 #: Words that turn one of these around, standing before it or alone.
-_NO_CONTRAST = {"no", "non", "pre", "without", "ohne", "precontrast", "noncontrast", "native"}
+_NO_CONTRAST = {
+    *("no", "non", "pre", "without", "wo", "ohne", "precontrast", "noncontrast", "native"),
+}
+
+#: "Post" that speaks of a treatment, not of contrast agent.
+_POST_TREATMENT = re.compile(
+    r"(pre|post)[\W_]*(operati(on|v|ve)|op|surg(ery|ical)|resection|biopsy|treatment|therapy|rtx?|"
+    r"radiation|radiotherapy|chemo|crt)(?![a-z0-9])"
+)
+
+#: Sequences and maps, beside the usual ones, whose names hold or accompany those of others.
+_OTHERS = {
+    *("swi", "swan", "t2star", "t2starw", "t2gre", "t1map", "t2map", "t1mapping", "t2mapping"),
+    *("pd", "pdw", "dti", "dsc", "dce", "pwi", "perfusion", "perf", "asl", "cbf", "cbv", "mtt"),
+    *("tmax", "qsm", "mra", "mrv", "tof", "fmri", "bold", "b0", "pet", "ct", "localizer", "scout"),
+}
+
+#: Words that mark the difference of two scans.
+_DIFFERENCES = {"sub", "subtr", "subtraction", "subtracted", "difference"}
 
 #: Words that mark results rather than scans.
 _NOT_SCANS = {
@@ -50,7 +69,9 @@ _SHOWN = 6
 _NNUNET_SUFFIX = re.compile(r"_(\d{4})$")
 
 
-def match_channels(items: Sequence[Item], channels: Sequence[Channel]) -> dict[str, Item]:
+def match_channels(
+    items: Sequence[Item], channels: Sequence[Channel], optional: bool = False
+) -> dict[str, Item]:
     """Find the item for every channel by its name.
 
     A complete set of nnU-Net suffixes (`_0000`, `_0001`, ... in channel order) decides. Otherwise
@@ -62,28 +83,41 @@ def match_channels(items: Sequence[Item], channels: Sequence[Channel]) -> dict[s
     Args:
         items: Paths, or names of volumes.
         channels: What is wanted, in network order.
+        optional: Whether channels may be left out, which they are unless the name of an item that
+            is left over may mean them.
 
     Returns:
         The item by channel name, in network order.
 
     Raises:
-        BadInputError: If a channel fits none of the items, or several; lists the candidates.
+        BadInputError: If a channel fits several of the items, or none, or if names speak of
+            different patients or dates; lists the candidates.
     """
     candidates = channel_candidates(items, channels)
+    if optional and not any(candidates.values()):
+        numbered = _by_suffix(items, channels, partly=True) or {}
+        candidates = {name: (numbered[name],) if name in numbered else () for name in candidates}
     problems = []
     for name, found in candidates.items():
         if len(found) > 1:
             problems.append(f"{name} could be {' or '.join(_shown(item) for item in found)}")
-    missing = [name for name, found in candidates.items() if not found]
+    taken = {id(item) for found in candidates.values() for item in found}
+    left_over = [item for item in items if id(item) not in taken]
+    missing = [
+        channel.name
+        for channel in channels
+        if not candidates[channel.name]
+        and (not optional or any(_may_be(item, channel) for item in filter(_is_scan, left_over)))
+    ]
     if missing:
-        taken = {id(item) for found in candidates.values() for item in found}
-        rest = [_shown(item) for item in items if id(item) not in taken]
+        rest = [_shown(item) for item in left_over]
         more = f" and {len(rest) - _SHOWN} more" if len(rest) > _SHOWN else ""
         seen = f" among {', '.join(rest[:_SHOWN])}{more}" if rest else ""
         problems.append(f"nothing{seen} looks like {' or '.join(missing)}")
     if problems:
         raise BadInputError(f"Please say which scan is which: {'; '.join(problems)}.")
-    return {name: found[0] for name, found in candidates.items()}
+    _check_one_case([found[0] for found in candidates.values() if found])
+    return {name: found[0] for name, found in candidates.items() if found}
 
 
 def channel_candidates(
@@ -108,9 +142,9 @@ def channel_candidates(
 
 def guess_channel(item: str | Path, channels: Sequence[Channel]) -> str | None:
     """The channel that a name speaks of, or None if it speaks of none or of several."""
-    path = Path(item)
+    path = _path(item)
     words = _words(path.name)
-    if _NOT_SCANS.intersection(words):
+    if _NOT_SCANS.intersection(words) or _is_difference(words):
         return None
     found = _channels_in(words, channels)
     if not found and path.parent.name:
@@ -129,8 +163,20 @@ def _may_be(item: str | Path, channel: Channel) -> bool:
     return kind is None or bool(spoken & own) or not spoken & others
 
 
-def _by_suffix(items: Sequence[Item], channels: Sequence[Channel]) -> dict[str, Item] | None:
-    """Items by nnU-Net suffix, if every channel has exactly one and all are of one case."""
+def _is_scan(item: str | Path) -> bool:
+    """Whether a name is not that of another kind of file; volumes and DICOM need no ending."""
+    name = Path(item).name
+    return name.lower().endswith(_ENDINGS) or not Path(name).suffix
+
+
+def _by_suffix(
+    items: Sequence[Item], channels: Sequence[Channel], partly: bool = False
+) -> dict[str, Item] | None:
+    """Items by nnU-Net suffix, if every channel has exactly one and all are of one case.
+
+    Args:
+        partly: Channels may be left out.
+    """
     numbered: dict[int, Item] = {}
     cases = set()
     for item in items:
@@ -143,9 +189,10 @@ def _by_suffix(items: Sequence[Item], channels: Sequence[Channel]) -> dict[str, 
             return None
         numbered[number] = item
         cases.add(stem[: suffix.start()])
-    if len(cases) != 1 or set(numbered) != set(range(len(channels))):
+    every = set(range(len(channels)))
+    if len(cases) != 1 or not (set(numbered) == every or (partly and set(numbered) < every)):
         return None
-    return {channel.name: numbered[index] for index, channel in enumerate(channels)}
+    return {channels[index].name: numbered[index] for index in sorted(numbered)}
 
 
 def _channels_in(words: Sequence[str], channels: Sequence[Channel]) -> set[str]:
@@ -156,6 +203,8 @@ def _channels_in(words: Sequence[str], channels: Sequence[Channel]) -> set[str]:
         for start, stop, text in _runs(words):
             if text in spellings:
                 matches.append((start, stop, channel.name))
+    if _speaks_of_others(words, channels):
+        return set()
     found = {
         name
         for start, stop, name in matches
@@ -178,8 +227,8 @@ def _with_contrast(found: set[str], words: Sequence[str], channels: Sequence[Cha
     """Read "T1 ... contrast" as T1 with contrast agent, and "T2 ... FLAIR" as FLAIR."""
     kinds = {_kind(channel): channel.name for channel in channels}
     plain, enhanced = kinds.get("t1"), kinds.get("t1ce")
-    if plain in found and enhanced is not None and _contrast_in(words):
-        found = (found - {plain}) | {enhanced}
+    if plain in found and _contrast_in(words):
+        found = (found - {plain}) | ({enhanced} if enhanced is not None else set())
     if kinds.get("flair") in found:
         found = found - {kinds.get("t2")}
     return found
@@ -197,6 +246,44 @@ def _contrast_in(words: Sequence[str]) -> bool:
     return any(
         word in _CONTRAST and not (index and words[index - 1] in _NO_CONTRAST)
         for index, word in enumerate(words)
+    )
+
+
+def _is_difference(words: Sequence[str]) -> bool:
+    """Whether a name marks a difference of scans; "sub" before a number or first is a subject."""
+    for index, word in enumerate(words):
+        following = words[index + 1] if index + 1 < len(words) else ""
+        is_subject = following and (following[0].isdigit() or not (index or _names(following)))
+        if word in _DIFFERENCES and not (word == "sub" and is_subject):
+            return True
+    return False
+
+
+def _check_one_case(items: Sequence[str | Path]) -> None:
+    """Refuse items whose names speak of different patients or dates."""
+    names = {str(item): [*_words(_path(item).parent.name), *_words(_shown(item))] for item in items}
+    mixed = mixed_cases(names, _names)
+    if mixed is not None:
+        first, second, what = mixed
+        raise BadInputError(
+            f"Please say which scan is which, by CHANNEL=FILE: {_shown(first)} and "
+            f"{_shown(second)} look like scans of different {what}."
+        )
+
+
+def _names(word: str) -> bool:
+    """Whether a word is the name of a usual sequence."""
+    return any(word in spellings for spellings in _SPELLINGS.values())
+
+
+def _speaks_of_others(words: Sequence[str], channels: Sequence[Channel]) -> bool:
+    """Whether words name a sequence that is none of the channels, and not inside one of theirs."""
+    own = {text for channel in channels for text in _spellings(channel)}
+    others = _OTHERS.union(*_SPELLINGS.values()) - own
+    ours = [(start, stop) for start, stop, text in _runs(words) if text in own]
+    return any(
+        text in others and not any(a <= start and stop <= b for a, b in ours)
+        for start, stop, text in _runs(words)
     )
 
 
@@ -221,11 +308,21 @@ def _compact(text: str) -> str:
 def _words(name: str) -> list[str]:
     """Lower-case runs of letters and digits; a capital after a small letter starts a new one.
 
-    "+C", the scanners' mark for contrast agent, becomes a word of its own.
+    "+C" and "-C", the scanners' marks for contrast agent and none, "w/o", "post-op" and the star of
+    "T2*" become words of their own.
     """
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", _stem(name)).lower()
     parted = re.sub(r"\+ ?c(?![a-z0-9])", " contrast ", parted)
+    parted = re.sub(r"(t1w?) ?- ?c(?![a-z0-9])", r"\1 without contrast ", parted)
+    parted = re.sub(r"\bw[/ ]o\b", " without ", parted)
+    parted = _POST_TREATMENT.sub(" treated ", parted)
+    parted = re.sub(r"t2w? ?\*", " t2star ", parted)
     return re.findall(r"[a-z0-9]+", parted)
+
+
+def _path(item: str | Path) -> Path:
+    """The item as a path; the slash of "w/o" parts no folders."""
+    return Path(re.sub(r"(?i)\bw/o\b", "without", str(item)))
 
 
 def _stem(name: str) -> str:
@@ -236,4 +333,4 @@ def _stem(name: str) -> str:
 
 
 def _shown(item: str | Path) -> str:
-    return Path(item).name
+    return _path(item).name

@@ -57,6 +57,43 @@ class Label(Message):
 
 
 @dataclass(frozen=True)
+class Subset(Message):
+    """A part of a model's channels, and what the model can do with it alone.
+
+    Attributes:
+        channels: Names of the channels, in network order.
+        regions: Names of the regions that can be seen; without any, the part is not enough.
+        dice: Mean Dice of regions on unseen cases, where it was measured.
+        cases: How many these were.
+    """
+
+    channels: tuple[str, ...]
+    regions: tuple[str, ...]
+    dice: dict[str, float] = field(default_factory=dict)
+    cases: int = 0
+
+
+@dataclass(frozen=True)
+class Expectations(Message):
+    """What scans a model was made for, so that others can be told apart before a run.
+
+    Attributes:
+        modality: As in DICOM, such as "MR"; "" leaves it open.
+        anatomy: Such as "brain"; "" leaves it open.
+        skull: "stripped" or "present" for heads; "" if both will do.
+    """
+
+    modality: str = ""
+    anatomy: str = ""
+    skull: str = ""
+
+    @property
+    def brain_mr(self) -> bool:
+        """Whether what is known of MR scans of the brain holds."""
+        return self.modality == "MR" and self.anatomy == "brain"
+
+
+@dataclass(frozen=True)
 class ModelDescription(Message):
     """A model, as everybody speaks of it: panel, command line, engine, card and report.
 
@@ -72,8 +109,11 @@ class ModelDescription(Message):
         path: Its folder.
         expected_seconds: Kind of device ("cpu", "cuda", "mps") to typical seconds for one case.
         devices: Kinds of device on which the model is a good choice; empty means all.
+        expects: What scans it was made for.
         notes: What had to be assumed because the model's files do not say it.
         card: The model card, Markdown.
+        subsets: Parts of the channels that are told of, all channels included; a model without any
+            needs all of its channels.
     """
 
     name: str
@@ -87,5 +127,7 @@ class ModelDescription(Message):
     path: Path = Path()
     expected_seconds: dict[str, float] = field(default_factory=dict)
     devices: tuple[str, ...] = ()
+    expects: Expectations = Expectations()
     notes: tuple[str, ...] = ()
     card: str = ""
+    subsets: tuple[Subset, ...] = ()

@@ -36,3 +36,12 @@ SEQUENCES = {
     "ADC": Spellings(("adc-map", "adcmap")),
 }
 """The common sequences, by their usual name."""
+
+
+def sequence_named(name: str) -> str | None:
+    """The usual name of the sequence that a channel's name spells, or None."""
+    wanted = name.lower()
+    for usual, known in SEQUENCES.items():
+        if wanted in (usual.lower(), *known.aliases, *known.more):
+            return usual
+    return None

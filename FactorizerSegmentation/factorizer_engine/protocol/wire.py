@@ -35,7 +35,7 @@ from factorizer_engine.protocol.errors import (
 from factorizer_engine.protocol.messages import Message, ProtocolError, is_integer, plain
 from factorizer_engine.protocol.progress import Progress
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 ERROR_TYPES: dict[str, type[EngineError]] = {
     error.kind: error

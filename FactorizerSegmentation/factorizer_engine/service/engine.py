@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -52,6 +52,7 @@ class Engine:
 
         device = resolve_device(choice.device)
         bundle = resolve_model(choice.model, device.type)
+        bundle = replace(bundle, weights=bundle.weights[: choice.members])
         key = (_fingerprint(bundle), str(device), choice.precision, choice.compiled)
         if key != self._segmenter_key or self._segmenter is None:
             self._forget()
@@ -76,6 +77,11 @@ class Engine:
         """The result of the last run, if it was one of the same scans with the same options."""
         last = self._last_run
         return last.result if last is not None and last.key == self._run_key(params) else None
+
+    def close(self) -> None:
+        """Delete the folder of a model that was unpacked from an archive."""
+        if self._segmenter is not None and self._segmenter.bundle.storage is not None:
+            self._segmenter.bundle.storage.cleanup()
 
     def _forget(self) -> None:
         """Free the model before the next one is loaded."""

@@ -8,24 +8,34 @@ from pathlib import Path
 import numpy as np
 
 from factorizer_engine.images.checks import check_shape
+from factorizer_engine.images.nan_background import without_nan_background
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.files import prepare_output_folder
 from factorizer_engine.protocol.volumes import ScanFile
 
 
 def load_scans(channels: Mapping[str, ScanFile]) -> dict[str, Scan]:
-    """The scans of a study, by channel, in memory.
+    """The scans of a study, by channel, in memory; NaN around an image is zero.
 
     Raises:
         BadInputError: If a file is missing or damaged, or is no volume that can be used.
     """
-    scans = {}
-    for channel, file in channels.items():
-        name = file.name or channel
-        voxels = file.load(mapped=True)
-        check_shape(name, voxels.shape)  # before they are read into memory
-        scans[channel] = Scan.of(np.array(voxels), file.matrix, name)
-    return scans
+    return {channel: load_scan(file, channel) for channel, file in channels.items()}
+
+
+def load_scan(file: ScanFile, name: str = "") -> Scan:
+    """One scan, in memory; NaN around an image is zero.
+
+    Args:
+        name: What to call it where the file does not say.
+
+    Raises:
+        BadInputError: If the file is missing or damaged, or is no volume that can be used.
+    """
+    name = file.name or name
+    voxels = file.load(mapped=True)
+    check_shape(name, voxels.shape)  # before they are read into memory
+    return without_nan_background(Scan.of(np.array(voxels), file.matrix, name))
 
 
 def save_scan(scan: Scan, path: Path) -> ScanFile:

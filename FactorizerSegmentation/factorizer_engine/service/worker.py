@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import BinaryIO
 
 from factorizer_engine import __version__
@@ -101,7 +102,7 @@ class Worker:
                     self._receive(line)
         except OSError as error:
             print(f"The request stream failed: {error}", file=sys.stderr)
-        self._stop()
+        self.stop()
 
     def _receive(self, line: bytes) -> None:
         request_id = None
@@ -123,7 +124,7 @@ class Worker:
             self._reply(request.id, CancelResult(self._cancel(params.id)))
         elif task is SHUTDOWN:
             self._reply(request.id, Nothing())
-            self._stop()
+            self.stop()
         else:
             self._enqueue(Job(request, params))
 
@@ -142,8 +143,8 @@ class Worker:
         job.cancelled.set()
         return True
 
-    def _stop(self) -> None:
-        """Cancel everything and make sure that the process ends soon."""
+    def stop(self) -> None:
+        """Cancel everything and make sure that the process ends soon; from any thread."""
         with self._jobs_lock:
             if self._stopping:
                 return
@@ -187,7 +188,7 @@ class Worker:
                 self._sink.write(line)
                 self._sink.flush()
         except (OSError, ValueError):  # nobody listens any more
-            self._stop()
+            self.stop()
 
 
 class _ProgressSender:
@@ -246,9 +247,19 @@ def main() -> None:
 
     from factorizer_engine.service.engine import Engine
 
-    Worker(Engine().handlers, source, sink, after_job=release_freed_memory).serve()
-    sys.stderr.flush()
-    os._exit(0)  # skips the slow and at times stuck clean-up of native libraries
+    engine = Engine()
+
+    def leave(code: int) -> None:
+        engine.close()
+        sys.stderr.flush()
+        os._exit(code)  # skips the slow and at times stuck clean-up of native libraries
+
+    worker = Worker(engine.handlers, source, sink, release_freed_memory, leave)
+    # Not in the handler itself, which may have interrupted whoever holds a lock.
+    stopping = partial(threading.Thread, target=worker.stop, daemon=True)
+    signal.signal(signal.SIGTERM, lambda *_: stopping().start())
+    worker.serve()
+    leave(0)
 
 
 if __name__ == "__main__":

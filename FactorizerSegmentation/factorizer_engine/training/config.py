@@ -8,12 +8,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from factorizer_engine.bundles.settings import Blending, Normalization
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.training.sentences import sentence_about
 
 Axis = Annotated[int, Field(ge=0, le=2)]
+Millimetres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Shade = Annotated[int, Field(ge=0, le=255)]
 
 
@@ -32,7 +41,11 @@ class DataSection(_Section):
     `channels`, `labels` and `regions` may be left out when the folder has a `dataset.json`.
     `regions` are unions of label values; each is one sigmoid output, in this order. Voxels of the
     value `ignore` (or of a label of that name, as in nnU-Net) count neither in the loss nor in
-    scores.
+    scores. `needs` names the channels without each of which a region cannot be seen.
+
+    Not all cases need have everything. They may lack the channels `may_lack`, which are zero then,
+    and regions that need one of these are unknown. `unlabelled` names, by region, cases whose label
+    does not tell of it, with * and ? as in a shell. What is unknown does not count in the loss.
     """
 
     root: str
@@ -41,6 +54,9 @@ class DataSection(_Section):
     regions: dict[str, tuple[int, ...]] | None = None
     exclude: tuple[str, ...] = ()
     ignore: int | None = None
+    needs: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    may_lack: tuple[str, ...] = ()
+    unlabelled: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class SplitSection(_Section):
@@ -66,7 +82,7 @@ class SplitSection(_Section):
 class PreprocessingSection(_Section):
     """What happens to a scan before the network sees it, in training and in use."""
 
-    spacing: tuple[float, float, float] | None = None
+    spacing: tuple[Millimetres, Millimetres, Millimetres] | None = None
     orientation: str = "RAS"
     crop_margin: int = Field(10, ge=0)
     normalization: Normalization = "zscore_nonzero"
@@ -89,7 +105,8 @@ class AugmentationSection(_Section):
     so many mm and degrees. `head` puts a random head around stripped brains and normalises anew, as
     scans with a skull would be; windows then also lie further out. `lesions_of_others` puts the
     lesions of another training case into the window; `lesion_contrast` multiplies how much lesions
-    differ from healthy tissue.
+    differ from healthy tissue. `sequence_dropout` leaves a random part of the channels, see
+    `sequences.random_absence`.
     """
 
     flip: float = Field(0.5, ge=0, le=1)
@@ -121,6 +138,7 @@ class AugmentationSection(_Section):
     lesions_of_others: float = Field(0.0, ge=0, le=1)
     lesion_contrast: float = Field(0.0, ge=0, le=1)
     lesion_contrast_range: tuple[float, float] = (0.4, 1.2)
+    sequence_dropout: float = Field(0.0, ge=0, le=1)
 
 
 class OptimizationSection(_Section):
@@ -165,7 +183,11 @@ class OptimizationSection(_Section):
 
 
 class RunSection(_Section):
-    """What surrounds the loop."""
+    """What surrounds the loop.
+
+    With `validation_subsets` of the channels, weights are chosen by the mean of the Dice with all
+    channels and of that with each of these parts alone.
+    """
 
     output: str = "runs/{name}"
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
@@ -176,6 +198,7 @@ class RunSection(_Section):
     first_validation: int = Field(50, ge=1)
     validate_every: int = Field(500, ge=1)
     validation_overlap: float = Field(0.5, ge=0, lt=1)
+    validation_subsets: tuple[tuple[str, ...], ...] = ()
     checkpoint_every: int = Field(100, ge=1)
     log_every: int = Field(20, ge=1)
 
@@ -216,6 +239,7 @@ class BundleSection(_Section):
     """What `export` writes about the model besides what the run itself knows.
 
     `changelog` says for this and earlier versions what was new; unset, this is the first version.
+    A region counts as seen with a part of the channels from a mean Dice of `seen_from` on.
     """
 
     family: str = "custom"
@@ -233,13 +257,14 @@ class BundleSection(_Section):
     devices: tuple[str, ...] = ()
     inference: InferenceSection = InferenceSection()
     postprocessing: PostprocessingSection = PostprocessingSection()
+    seen_from: float = Field(0.6, ge=0, le=1)
 
 
 class TrainingConfig(_Section):
     """Everything that defines a run; a copy is kept beside its results."""
 
     name: str
-    window: tuple[int, int, int]
+    window: tuple[PositiveInt, PositiveInt, PositiveInt]
     data: DataSection
     split: SplitSection = SplitSection()
     preprocessing: PreprocessingSection = PreprocessingSection()
@@ -285,7 +310,7 @@ def load_config(
     try:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:
-        raise BadInputError(_sentence(path.name, error), str(error)) from error
+        raise BadInputError(sentence_about(path.name, error), str(error)) from error
 
 
 def _read(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -368,20 +393,3 @@ def _fill_in_variables(values: dict) -> None:
                 f"The environment variable in {section}.{key} ('{text}') is not set."
             )
         values[section][key] = filled_in
-
-
-def _sentence(name: str, error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        reason = f"does not know the key '{key}'"
-    elif first["type"] == "missing":
-        reason = f"lacks the key '{key}'"
-    else:
-        text = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "string_pattern_mismatch":
-            text = f"'{first['input']}' is unknown"
-        reason = f"has a wrong value for '{key}': {text[0].lower()}{text[1:]}"
-    more = error.error_count() - 1
-    suffix = f" (and {more} more)" if more else ""
-    return f"The configuration {name} {reason}{suffix}."

@@ -10,10 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
-from factorizer_engine.bundles import registry
+from factorizer_engine.bundles import architecture, registry
 from factorizer_engine.bundles.architecture import build_networks
+from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.saving import save_bundle
+from factorizer_engine.protocol.description import (
+    CHECKSUM_FILE,
+    WITHOUT_CHECKSUMS,
+    installed_models,
+)
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.locations import model_folders, user_models_dirs
 
@@ -180,3 +187,90 @@ def test_shipped_models_cannot_be_removed(install, home, monkeypatch, tmp_path):
     with pytest.raises(BadInputError, match="comes with the software"):
         registry.remove_bundle("tiny-s")
     assert (shipped / "tiny-s").exists()
+
+
+@pytest.fixture
+def shipped(install, monkeypatch, tmp_path):
+    """A model that comes with the software."""
+    folder = tmp_path / "shipped"
+    monkeypatch.setattr("factorizer_engine.protocol.locations._SHIPPED", folder)
+    return install("tiny-s", folder, summary="Shipped.")
+
+
+def test_a_model_does_not_take_the_name_of_a_shipped_one_unless_asked(install, shipped, tmp_path):
+    impostor = install("tiny-s", tmp_path / "download", summary="Somebody else's.")
+    with pytest.raises(BadInputError, match="comes with the software"):
+        registry.install_bundle(impostor.description.path)
+    assert registry.resolve_model("tiny-s").description.summary == "Shipped."
+    registry.install_bundle(impostor.description.path, replace=True)
+    assert registry.resolve_model("tiny-s").description.summary == "Somebody else's."
+    registry.remove_bundle("tiny-s")
+    assert registry.resolve_model("tiny-s").description.summary == "Shipped."
+
+
+def test_a_folder_of_another_name_cannot_pass_for_a_shipped_model(install, shipped, home):
+    impostor = install("tiny-s", home, summary="Somebody else's.")
+    impostor.description.path.rename(home / "something")
+    assert registry.resolve_model("tiny-s").description.summary == "Shipped."
+    (panel,) = installed_models([home, shipped.description.path.parent])
+    assert panel.summary == "Shipped."
+
+
+def test_a_name_that_is_taken_is_noticed_before_weights_are_read(install, home, monkeypatch):
+    source = install("tiny-a").description.path
+    monkeypatch.setattr(architecture, "build_networks", lambda bundle: pytest.fail("too late"))
+    with pytest.raises(BadInputError, match="installed already"):
+        registry.install_bundle(source)
+
+
+def test_what_came_without_checksums_is_marked_for_good(bundle, home):
+    (bundle.description.path / CHECKSUM_FILE).unlink()
+    installed = registry.install_bundle(bundle.description.path)
+    assert WITHOUT_CHECKSUMS in installed.description.notes
+    assert WITHOUT_CHECKSUMS in installed_models([home])[0].notes
+
+
+def test_models_with_checksums_carry_no_such_mark(install):
+    assert WITHOUT_CHECKSUMS not in install("tiny-a").description.notes
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_not_installed(bundle, home, number):
+    (bundle.description.path / CHECKSUM_FILE).unlink()
+    state = load_file(bundle.weights[0])
+    state["stem.weight"].flatten()[5] = number
+    save_file(state, bundle.weights[0])
+    with pytest.raises(BadModelError, match=r"not finite.*stem\.weight"):
+        registry.install_bundle(bundle.description.path)
+    assert not home.exists()
+    with pytest.raises(BadModelError, match="not finite"):
+        build_networks(load_bundle(bundle.description.path))
+
+
+def test_a_link_within_a_bundle_is_copied_as_the_file_that_it_means(bundle, home):
+    weights = bundle.weights[0]
+    (bundle.description.path / "blobs").mkdir()
+    weights.rename(bundle.description.path / "blobs" / "1234")
+    weights.symlink_to("../blobs/1234")
+    installed = registry.install_bundle(bundle.description.path)
+    assert not installed.weights[0].is_symlink()
+    assert build_networks(installed)
+
+
+@pytest.mark.parametrize("link", ["file", "folder", "loop", "nowhere"])
+def test_a_link_out_of_a_bundle_is_not_followed(bundle, home, tmp_path, link):
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key").write_text("private")
+    target = {"file": secret / "key", "folder": secret, "loop": "..", "nowhere": "nothing"}[link]
+    (bundle.description.path / "docs" / "more").symlink_to(target)
+    with pytest.raises(BadModelError, match=r"docs.more is a link that leads out"):
+        registry.install_bundle(bundle.description.path)
+    assert not (home / "glioma-tiny").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_a_bundle_does_not_block_its_installation(bundle, home):
+    os.mkfifo(bundle.description.path / "docs" / "pipe")
+    with pytest.raises(BadModelError, match="no regular file"):
+        registry.install_bundle(bundle.description.path)

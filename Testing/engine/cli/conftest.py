@@ -8,10 +8,13 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from engine import tiny
 from factorizer_engine.cli import main, session
+from factorizer_engine.protocol.models import Subset
 
 
 @dataclass(frozen=True)
@@ -63,3 +66,14 @@ def cli(engine, environment, monkeypatch, capfd) -> Callable[..., Outcome]:
         return Outcome(caught.value.code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def frugal(tmp_path_factory) -> Path:
+    """A model that sees the core without FLAIR, and nothing without T1."""
+    subsets = (
+        Subset(("FLAIR", "T1"), ("ET", "TC", "WT"), {"TC": 0.9, "WT": 0.9}, 3),
+        Subset(("T1",), ("TC",), {"TC": 0.8, "WT": 0.4}, 3),
+        Subset(("FLAIR",), (), {"TC": 0.1, "WT": 0.2}, 3),
+    )
+    return tiny.bundle(tmp_path_factory.mktemp("frugal"), subsets=subsets).description.path

@@ -294,7 +294,16 @@ def checksums(folder: Path) -> dict[str, str]:
 
 def command(case: Case, name: str = "segment") -> list[object]:
     inputs = [part for n, p in case.scans.items() for part in ("--input", f"{n}={p}")]
-    return [name, "--model", case.model, *inputs, "--output", case.output, *case.options]
+    return [
+        name,
+        "--model",
+        case.model,
+        *inputs,
+        "--output",
+        case.output,
+        "--overwrite",
+        *case.options,
+    ]
 
 
 @pytest.mark.parametrize("spoil", SPOILED, ids=lambda spoil: spoil.__name__)

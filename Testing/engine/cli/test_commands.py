@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -15,10 +17,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from rich.console import Console
 
 from factorizer_engine import __version__
 from factorizer_engine.cli import session
 from factorizer_engine.cli.session import assign_inputs
+from factorizer_engine.cli.terminal import make_table
+from factorizer_engine.images import files
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Channel
 from processes import PATIENCE, is_running, wait_until
@@ -37,6 +42,7 @@ def test_segment_writes_a_label_map_a_segmentation_and_a_table(tmp_path, cli, sc
     assert outcome.errors == ""
     assert sorted(path.name for path in output.iterdir()) == [
         "lesions.csv",
+        "run.json",
         "segmentation.nii.gz",
         "segmentation.seg.nrrd",
     ]
@@ -145,7 +151,7 @@ def test_components_writes_heatmaps_and_what_they_mean(tmp_path, cli, scans):
     output = tmp_path / "o"
     outcome = cli("components", "-m", "tiny", *inputs(scans), "-o", output, "--count", "2")
     assert outcome.code == 0, outcome.errors
-    summary = json.loads((output / "components.json").read_text())
+    summary = json.loads((output / "components.json").read_text(encoding="utf-8"))
     assert summary["model"] == {"name": "tiny", "version": "1.0.0"}
     assert 1 <= len(summary["components"]) <= 2
     for entry in summary["components"]:
@@ -153,16 +159,6 @@ def test_components_writes_heatmaps_and_what_they_mean(tmp_path, cli, scans):
         assert heatmap.shape == nib.load(scans["FLAIR"]).shape
         assert heatmap.get_fdata().min() >= 0
         assert set(entry["contributions"]) <= {"ET", "TC", "WT"}
-
-
-def test_a_second_run_replaces_only_its_own_files(tmp_path, cli, scans):
-    output = tmp_path / "o"
-    output.mkdir()
-    (output / "notes.txt").write_text("mine")
-    for _ in range(2):
-        assert cli("segment", "-m", "tiny", *inputs(scans), "-o", output).code == 0
-    assert (output / "notes.txt").read_text() == "mine"
-    assert len(list(output.iterdir())) == 4
 
 
 def test_the_command_runs_as_a_program_of_its_own(tmp_path, run_cli, scans):
@@ -193,8 +189,8 @@ def wait_for_child(pid: int) -> int:
     children = Path(f"/proc/{pid}/task/{pid}/children")
     if not children.exists():
         pytest.skip("looks into /proc")
-    assert wait_until(lambda: bool(children.read_text().strip()))
-    return int(children.read_text().split()[0])
+    assert wait_until(lambda: bool(children.read_text(encoding="utf-8").strip()))
+    return int(children.read_text(encoding="utf-8").split()[0])
 
 
 def test_ctrl_c_ends_the_command_with_one_sentence_and_no_result(running, tmp_path):
@@ -203,7 +199,7 @@ def test_ctrl_c_ends_the_command_with_one_sentence_and_no_result(running, tmp_pa
     errors = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 1
     assert errors.strip() == "factorizer: The run was cancelled."
-    assert list((tmp_path / "o").iterdir()) == []
+    assert not (tmp_path / "o").exists()
 
 
 def test_an_engine_that_is_killed_is_one_sentence_and_exit_code_1(running, tmp_path):
@@ -213,7 +209,7 @@ def test_an_engine_that_is_killed_is_one_sentence_and_exit_code_1(running, tmp_p
     assert process.returncode == 1
     assert errors.startswith("factorizer: The engine stopped unexpectedly")
     assert len(errors.strip().splitlines()) == 1
-    assert list((tmp_path / "o").iterdir()) == []
+    assert not (tmp_path / "o").exists()
 
 
 def test_the_engine_ends_with_the_command_that_started_it(running):
@@ -283,7 +279,7 @@ def test_a_defect_is_exit_code_1_and_its_traceback_only_shown_when_asked_for(
     def fail(*_arguments):
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr("factorizer_engine.cli.segment.prepare_output_folder", fail)
+    monkeypatch.setattr("factorizer_engine.cli.segment.run_options", fail)
     plain = cli("segment", "-o", tmp_path / "o", "-i", "T1=a")
     assert plain.code == 1
     assert "secret" not in plain.sentence
@@ -326,6 +322,40 @@ def test_inspect_tells_what_a_model_is(cli, tiny_bundle):
     output = cli("inspect", tiny_bundle).output
     assert "tiny 1.0.0" in output
     assert "All weights fit" in output
+
+
+def test_inspect_knows_installed_models_by_name_and_family(cli):
+    for name in ("tiny", "test-lesion"):
+        assert "All weights fit the network" in cli("inspect", name).output
+    outcome = cli("inspect", "nothing")
+    assert outcome.code == 2
+    assert outcome.sentence == "'nothing' does not exist, and no model is called so."
+
+
+def test_warnings_of_libraries_are_for_the_log(cli, monkeypatch, scans):
+    def noisy(path):
+        warnings.warn("a tensor is not writable", UserWarning, stacklevel=2)
+        logging.getLogger("nibabel.global").warning("pixdim should be positive")
+        logging.getLogger("monai.data").warning("something is slow")
+        logging.getLogger("factorizer_engine.x").warning("a model is left out")
+        return read(path)
+
+    read = files.read_scan
+    monkeypatch.setattr(files, "read_scan", noisy)
+    assert cli("inspect", scans["T1"]).errors == "factorizer: a model is left out\n"
+    logged = cli("inspect", scans["T1"], "--verbose").errors
+    for words in ("not writable", "should be positive", "something is slow"):
+        assert logged.count(words) == 1
+
+
+def test_names_are_whole_in_narrow_tables():
+    name = "Brats18_CBICA_AVG_1_with_a_long_name"
+    table = make_table("", "Study", *(f"Measure number {i} (mm)" for i in range(6)))
+    table.add_row(name, *"123456")
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(table)
+    assert name in capture.get()
 
 
 def test_inspect_tells_what_a_checkpoint_is(cli, tiny_bundle):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pydicom
@@ -59,7 +60,36 @@ def test_a_series_of_a_folder_is_assigned_as_it_is_named(tmp_path):
     assert assign_inputs([str(marked)], CHANNELS[:1]) == {"FLAIR": marked}
 
 
-def save_series(scan: Scan, folder: Path, description: str, number: int) -> None:
+def test_the_series_of_a_folder_are_matched_by_their_descriptions(cli, study, tmp_path):
+    outcome = cli("segment", "-m", "tiny", "--input-dir", study, "-o", tmp_path / "out")
+    assert outcome.code == 0, outcome.errors
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["channels"]["T1"]["source"] == f"{study}::AX T1"
+    assert "AX FLAIR" in outcome.output
+
+
+def test_series_that_cannot_be_told_apart_are_offered_by_name(cli, study, scans, tmp_path):
+    save_series(read_scan(scans["T1"]), study, "AX T1 MPR", 9)
+    outcome = cli("segment", "-m", "tiny", "--input-dir", study, "-o", tmp_path / "out")
+    assert outcome.code == 2
+    assert "T1 could be study::AX T1 or study::AX T1 MPR" in outcome.sentence
+
+
+@pytest.mark.parametrize(
+    ("tag", "words"), [("PatientID", "different patients"), ("StudyDate", "different dates")]
+)
+def test_series_of_two_patients_or_dates_are_not_mixed(cli, scans, tmp_path, tag, words):
+    for number, (name, path) in enumerate(scans.items(), start=1):
+        about = {tag: f"2020010{number}"}
+        save_series(read_scan(path), tmp_path / "study", f"AX {name}", number, **about)
+    outcome = cli("segment", "-m", "tiny", "--input-dir", tmp_path / "study", "-o", tmp_path / "o")
+    assert outcome.code == 2
+    assert words in outcome.sentence
+    named = [f"--input={name}={tmp_path / 'study'}::AX {name}" for name in scans]
+    assert cli("segment", "-m", "tiny", *named, "-o", tmp_path / "o").code == 0
+
+
+def save_series(scan: Scan, folder: Path, description: str, number: int, **more: str) -> None:
     """Write a scan as a DICOM series into a folder that may hold others."""
     folder.mkdir(exist_ok=True)
     uid = generate_uid()
@@ -70,6 +100,8 @@ def save_series(scan: Scan, folder: Path, description: str, number: int) -> None
         data.SOPClassUID, data.SOPInstanceUID = MRImageStorage, generate_uid()
         data.SeriesInstanceUID, data.SeriesNumber, data.Modality = uid, number, "MR"
         data.SeriesDescription, data.InstanceNumber = description, index + 1
+        for keyword, value in more.items():
+            setattr(data, keyword, value)
         data.Columns, data.Rows = scan.shape[:2]
         data.ImageOrientationPatient, data.PixelSpacing = [1, 0, 0, 0, 1, 0], [1, 1]
         data.ImagePositionPatient = [0, 0, index]

@@ -12,7 +12,8 @@ import torch
 from engine import reference
 from factorizer_engine.bundles.published.presets import PRESETS
 from factorizer_engine.factorization import Matricize, SWMatricize
-from factorizer_engine.factorization.compiled import Expansion, find_factors, trust
+from factorizer_engine.factorization import threads as parts_in_threads
+from factorizer_engine.factorization.compiled import Expansion, failure, find_factors, trust
 from factorizer_engine.factorization.compiled import factors as compiled_factors
 from factorizer_engine.factorization.mixing import mix_in_blocks
 from factorizer_engine.factorization.rank_one import rank_one_factors
@@ -23,10 +24,10 @@ KERNELS = "factorizer_engine.factorization.compiled.kernels"
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    monkeypatch.setattr(trust, "_failed", False)
+    monkeypatch.setattr(failure, "_failed", False)
     monkeypatch.setattr(trust, "_verdicts", {})
     # Tools that configure logging in this process (import-linter does) may have silenced it.
-    monkeypatch.setattr(trust._log, "disabled", False)
+    monkeypatch.setattr(failure._log, "disabled", False)
 
 
 def _block(channels: int, size: tuple[int, ...], reshape, **settings) -> FactorizerBlock:
@@ -46,7 +47,7 @@ def _assert_same(block: FactorizerBlock, x: torch.Tensor, monkeypatch) -> None:
         found = block(x)
     assert served
     with torch.no_grad(), monkeypatch.context() as patch:
-        patch.setattr(trust, "_failed", True)
+        patch.setattr(failure, "_failed", True)
         expected = block(x)
     assert reference.relative(found, expected) < 1e-5
 
@@ -84,7 +85,7 @@ def test_other_axes_shifts_and_windows_are_the_same_as_with_torch(size, reshape,
 
 
 def test_parts_of_a_map_in_threads_are_the_same(monkeypatch):
-    monkeypatch.setattr(compiled_factors, "_PART_VALUES", 1000)
+    monkeypatch.setattr(parts_in_threads, "LARGEST_PART", 1000)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
@@ -183,6 +184,36 @@ def test_a_kernel_that_fails_is_not_used(block, monkeypatch, caplog):
     assert "second line" not in caplog.text
 
 
+@pytest.mark.parametrize("name", ["factors_kernel", "normalise", "expand"])
+def test_a_kernel_that_fails_later_is_not_used_any_more(name, block, monkeypatch, caplog):
+    monkeypatch.setattr(parts_in_threads, "LARGEST_PART", 100)
+    with torch.no_grad():
+        block(torch.randn(1, 8, 8, 8))  # compared, and found right
+    kernels, calls = compiled_factors.kernels(), []
+    right = getattr(kernels, name)
+
+    def fail(*arguments):
+        calls.append(arguments)
+        if name == "factors_kernel" or len(calls) > 2:
+            raise RuntimeError("illegal instruction")
+        right(*arguments)
+
+    monkeypatch.setattr(kernels, name, (lambda *_: fail) if name == "factors_kernel" else fail)
+    _assert_torch_serves(block, caplog, "illegal instruction")
+
+
+def test_a_lack_of_memory_is_not_taken_for_a_failing_kernel(block, monkeypatch, caplog):
+    def fail(*_):
+        raise MemoryError
+
+    with torch.no_grad():
+        block(torch.randn(1, 8, 8, 8))
+        monkeypatch.setattr(compiled_factors.kernels(), "expand", fail)
+        with pytest.raises(MemoryError):
+            block(torch.randn(1, 8, 8, 8))
+    assert not caplog.records and not failure.have_failed()
+
+
 def test_without_a_folder_for_the_cache_kernels_are_compiled_all_the_same(monkeypatch, tmp_path):
     kernels = compiled_factors.kernels()
     (tmp_path / "file").write_text("")
@@ -192,5 +223,5 @@ def test_without_a_folder_for_the_cache_kernels_are_compiled_all_the_same(monkey
     def double(x):
         return 2 * x
 
-    assert kernels._compiled(double)(3) == 6
+    assert kernels.compiled(double)(3) == 6
     assert kernels.numba.config.CACHE_DIR == before

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from factorizer_engine.images import checks
-from factorizer_engine.images.checks import check_channels, check_scan, check_shape
+from factorizer_engine.images.checks import (
+    check_channels,
+    check_scan,
+    check_shape,
+    reference_among,
+)
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Channel
@@ -88,17 +93,20 @@ def test_a_volume_that_does_not_fit_into_the_free_memory_is_refused(monkeypatch)
 def test_channels_come_back_in_network_order_and_by_alias():
     scans = study()
     given = {"t1gd": scans["T1ce"], "t1": scans["T1"], "flair": scans["FLAIR"]}
-    assert check_channels(given, CHANNELS) == list(scans.values())
+    assert check_channels(given, CHANNELS) == scans
 
 
-def test_missing_channels_are_named():
+def test_the_reference_is_the_first_of_the_channels_that_are_given():
     scans = study()
-    del scans["T1ce"]
-    with pytest.raises(BadInputError, match="The T1ce scan is missing") as caught:
-        check_channels(scans, CHANNELS)
+    del scans["FLAIR"]
+    assert list(check_channels(scans, CHANNELS)) == ["T1", "T1ce"]
+    assert reference_among(scans, CHANNELS) == "T1"
+    assert reference_among(scans, CHANNELS, "t1gd") == "T1ce"
+    with pytest.raises(
+        BadInputError, match="FLAIR, which is left out; choose T1 or T1ce"
+    ) as caught:
+        check_channels(scans, CHANNELS, "FLAIR")
     assert_one_sentence(caught.value)
-    with pytest.raises(BadInputError, match="FLAIR and T1ce scans are missing"):
-        check_channels({"T1": scans["T1"]}, CHANNELS)
 
 
 def test_unknown_and_repeated_channels_are_named():

@@ -12,7 +12,12 @@ from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference import device as devices
 from factorizer_engine.inference.segmenter import Segmenter
-from factorizer_engine.protocol.errors import BadInputError, CancelledError, EngineMemoryError
+from factorizer_engine.protocol.errors import (
+    BadInputError,
+    CancelledError,
+    EngineMemoryError,
+    InternalError,
+)
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import RunOptions
 
@@ -51,7 +56,12 @@ def test_the_label_map_follows_from_the_probabilities(result):
 def test_lesions_add_up_to_the_label_map(result):
     voxel_ml = abs(np.linalg.det(result.labelmap.affine[:3, :3])) / 1000
     for label in result.model.labels:
-        found = sum(lesion.volume_ml for lesion in result.lesions if lesion.label == label.value)
+        found = sum(
+            part.volume_ml
+            for lesion in result.lesions
+            for part in lesion.parts
+            if part.label == label.value
+        )
         expected = np.count_nonzero(result.labelmap.array == label.value) * voxel_ml
         assert found == pytest.approx(expected)
 
@@ -106,6 +116,22 @@ def test_names_of_channels_may_be_aliases(segmenter, result):
     scans = tiny.scans()
     again = segmenter.segment({"flair": scans["FLAIR"], "T1w": scans["T1"]})
     np.testing.assert_array_equal(again.probabilities, result.probabilities)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_network_that_gives_no_numbers_is_an_error_and_no_empty_result(tmp_path, number):
+    broken = Segmenter(tiny.bundle(tmp_path), device="cpu")
+    with torch.no_grad():
+        broken.networks[0].head.bias[1] = float(number)
+    with pytest.raises(InternalError, match="numbers that are not finite"):
+        broken.segment(tiny.scans())
+
+
+def test_scans_with_numbers_beyond_float32_are_refused(segmenter):
+    scans = tiny.scans()
+    scans["T1"] = scans["T1"].with_array(scans["T1"].array.astype(np.float64) * 1e300)
+    with pytest.raises(BadInputError, match="T1 holds numbers too large"):
+        segmenter.segment(scans)
 
 
 def test_an_ensemble_lies_between_its_members(tmp_path):

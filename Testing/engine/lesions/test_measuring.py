@@ -8,7 +8,8 @@ from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.lesions.measuring import find_lesions, largest_diameter
+from factorizer_engine.lesions.diameters import largest_diameter
+from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.protocol.models import Label, Region
 
 REGIONS = (Region("ET", 4, "Enhancing"), Region("TC", 1, "Core"), Region("WT", 2, "Whole"))
@@ -34,28 +35,47 @@ def random_affine(seed: int) -> np.ndarray:
     return affine
 
 
-def test_pieces_of_each_class_are_found_in_order_of_class_and_size():
+def test_one_mass_is_one_lesion_with_its_parts_in_the_order_of_the_labels():
     array = np.zeros((20, 20, 20), np.uint8)
     array[1:3, 1:3, 1:3] = 4
+    array[6:14, 6:14, 6:14] = 2
     array[8:12, 8:12, 8:12] = 4
-    array[15:17, 2:4, 2:4] = 1
-    array[12, 8:12, 8:12] = 2
-    found = lesions_of(array)
-    assert [(x.id, x.label, x.name) for x in found] == [
-        (1, 1, "Core"),
-        (2, 2, "Oedema"),
-        (3, 4, "Enhancing"),
-        (4, 4, "Enhancing"),
+    array[9:11, 9:11, 9:11] = 1
+    whole, small = lesions_of(array)
+    assert [(x.id, round(x.volume_ml * 1000)) for x in (whole, small)] == [(1, 512), (2, 8)]
+    assert [(part.label, part.name) for part in whole.parts] == [
+        (1, "Core"),
+        (2, "Oedema"),
+        (4, "Enhancing"),
     ]
-    assert [round(x.volume_ml * 1000) for x in found] == [8, 16, 64, 8]
+    assert [round(part.volume_ml * 1000) for part in whole.parts] == [8, 448, 56]
+    assert [part.label for part in small.parts] == [4]
 
 
-def test_voxels_that_touch_at_a_corner_are_one_lesion_and_other_classes_do_not_join():
+def test_voxels_that_touch_at_a_corner_are_one_lesion_whatever_their_class():
     array = np.zeros((8, 8, 8), np.uint8)
     array[2, 2, 2] = array[3, 3, 3] = 1
     array[4, 4, 4] = 2
     array[6, 4, 4] = 1
-    assert [x.label for x in lesions_of(array)] == [1, 1, 2]
+    touching, apart = lesions_of(array)
+    assert [part.label for part in touching.parts] == [1, 2]
+    assert [part.label for part in apart.parts] == [1]
+
+
+def test_the_probability_of_a_lesion_is_that_of_any_class():
+    """Nested regions: that of the outermost; regions that exclude each other: their sum."""
+    array = np.zeros((4, 4, 4), np.uint8)
+    array[1, 1, 1], array[1, 1, 2] = 4, 2
+    probabilities = np.zeros((3, 4, 4, 4), np.float32)
+    probabilities[:, 1, 1, 1] = 0.7, 0.0, 0.9
+    probabilities[:, 1, 1, 2] = 0.1, 0.0, 0.8
+    nested = [Region(r.name, r.label, r.title, 2 - i) for i, r in enumerate(REGIONS)]
+    labelmap = Scan.of(array, np.eye(4))
+    (lesion,) = find_lesions(labelmap, nested, LABELS, probabilities)
+    assert lesion.mean_probability == pytest.approx(0.85)
+    (lesion,) = find_lesions(labelmap, REGIONS, LABELS, probabilities)
+    assert lesion.mean_probability == pytest.approx((1.0 + 0.9) / 2)
+    assert [part.mean_probability for part in lesion.parts] == pytest.approx([0.8, 0.7])
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -109,7 +129,7 @@ def test_the_mean_probability_is_that_of_the_region_which_painted_the_class():
     probabilities = np.zeros((3, 6, 6, 6), np.float16)
     probabilities[0, 1, 1, 1:5] = [0.5, 0.75, 1.0, 0.75]
     probabilities[1, 4, 4, 4] = 0.625
-    core, enhancing = lesions_of(array, probabilities=probabilities)
+    enhancing, core = (lesion.parts[0] for lesion in lesions_of(array, probabilities=probabilities))
     assert core.mean_probability == pytest.approx(0.625)
     assert enhancing.mean_probability == pytest.approx(0.75)
 

@@ -6,18 +6,41 @@ import csv
 
 import pytest
 
-from factorizer_engine.lesions.tables import LESION_COLUMNS, write_lesions_csv
-from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.lesions.tables import lesion_columns, write_lesions_csv
+from factorizer_engine.protocol.lesions import Lesion, LesionPart, Ruler
+from factorizer_engine.protocol.models import Label
+
+LABELS = (Label(4, "Enhancing tumour", (240, 200, 60)), Label(2, "Oedema (FLAIR)", (0, 200, 0)))
+MEASURES = {
+    "max_diameter_mm": 20.5,
+    "long_axis": Ruler((0.0, 0.0, 0.0), (18.0, 0.0, 0.0)),
+    "short_axis": Ruler((9.0, -5.0, 0.0), (9.0, 5.0, 0.0)),
+    "mean_probability": 0.91234,
+}
 
 
-def test_lesions_are_written_one_per_row(tmp_path):
-    lesion = Lesion(1, 4, "Enhancing tumour", 1.23456, 20.5, (1.0, -2.345, 3.0), 0.91234)
-    write_lesions_csv([lesion], tmp_path / "lesions.csv")
+def test_lesions_are_written_one_per_row_with_their_parts_in_columns(tmp_path):
+    part = LesionPart(label=4, name="Enhancing tumour", volume_ml=0.5, **MEASURES)
+    lesion = Lesion(
+        id=1,
+        volume_ml=1.23456,
+        centroid_ras=(1.0, -2.345, 3.0),
+        place=("left", "anterior"),
+        parts=(part,),
+        **MEASURES,
+    )
+    write_lesions_csv([lesion], LABELS, tmp_path / "lesions.csv")
     with open(tmp_path / "lesions.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert list(rows[0]) == list(LESION_COLUMNS)
-    assert rows[0]["class"] == "Enhancing tumour"
-    assert float(rows[0]["volume_ml"]) == pytest.approx(1.2346)
-    assert float(rows[0]["centroid_a_mm"]) == pytest.approx(-2.345, abs=0.01)
-    write_lesions_csv([], tmp_path / "none.csv")
-    assert (tmp_path / "none.csv").read_text() == ",".join(LESION_COLUMNS) + "\n"
+        (row,) = csv.DictReader(file)
+    assert list(row) == lesion_columns(LABELS)
+    assert float(row["volume_ml"]) == pytest.approx(1.2346)
+    assert float(row["centroid_a_mm"]) == pytest.approx(-2.345, abs=0.01)
+    assert float(row["product_mm2"]) == pytest.approx(180.0)
+    assert row["place"] == "left anterior"
+    assert float(row["enhancing_tumour_volume_ml"]) == 0.5
+    assert row["oedema_flair_volume_ml"] == ""
+
+
+def test_without_lesions_there_are_titles_only(tmp_path):
+    write_lesions_csv([], LABELS, tmp_path / "none.csv")
+    assert (tmp_path / "none.csv").read_text() == ",".join(lesion_columns(LABELS)) + "\n"

@@ -48,6 +48,32 @@ GLIOMA = (
         ("study/T2/image.nii.gz", "T2"),
         ("T2/flair.nii.gz", "FLAIR"),
         ("5: AX T1/POST", "T1ce"),
+        ("T1 w/o contrast", "T1"),
+        ("T1 w o contrast", "T1"),
+        ("T1 wo Gd", "T1"),
+        ("T1 w/ contrast", "T1ce"),
+        ("T1-C", "T1"),
+        ("Ax T1 -C", "T1"),
+        ("Ax T1 +C", "T1ce"),
+        ("T1 post-op pre contrast", "T1"),
+        ("T1 post op", "T1"),
+        ("T1 post-op post contrast", "T1ce"),
+        ("post treatment T1 Gd", "T1ce"),
+        ("T1_SUB", None),
+        ("T1 post subtraction", None),
+        ("sub-01_T1w", "T1"),
+        ("sub_01_T1", "T1"),
+        ("sub-abc/anat/sub-abc_FLAIR.nii.gz", "FLAIR"),
+        ("T2_SWI", None),
+        ("SWI", None),
+        ("T2*", None),
+        ("T2* GRE", None),
+        ("T2 star", None),
+        ("T2 map", None),
+        ("T1map.nii", None),
+        ("DWI_T2", None),
+        ("T2_b0", None),
+        ("ADC_T2", None),
         ("T1_and_T2_average", None),
         ("t2star", None),
         ("brain", None),
@@ -147,3 +173,67 @@ def test_matching_needs_only_the_standard_library():
         "sys.exit(bool({'numpy', 'torch', 'nibabel', 'SimpleITK'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        (["t1gd.nii", "flair.nii"], {"FLAIR": "flair.nii", "T1ce": "t1gd.nii"}),
+        (["t2.nii", "t2_seg.nii", "info.json", "dwi.nii"], {"T2": "t2.nii"}),
+        (["x_0000.nii", "x_0002.nii"], {"FLAIR": "x_0000.nii", "T1ce": "x_0002.nii"}),
+        (["info.json"], {}),
+    ],
+)
+def test_channels_may_be_left_out(files, found):
+    assert match_channels(files, GLIOMA, optional=True) == found
+
+
+def test_a_channel_is_not_left_out_where_an_unknown_scan_may_be_it():
+    with pytest.raises(BadInputError, match="nothing among scan4.nii looks like T1 or T1ce or T2"):
+        match_channels(["flair.nii", "scan4.nii"], GLIOMA, optional=True)
+    with pytest.raises(BadInputError, match="FLAIR could be flair.nii or old_flair.nii"):
+        match_channels(["flair.nii", "old_flair.nii"], GLIOMA, optional=True)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["a_flair.nii", "a_t1.nii", "b_t1ce.nii", "b_t2.nii"],
+        ["Brats18_X_AAM_1_flair.nii", "Brats18_X_AAM_1_t1.nii"]
+        + ["Brats18_X_ABC_1_t1ce.nii", "Brats18_X_ABC_1_t2.nii"],
+        ["case_7_flair", "case_7_t1", "case_7_t1ce", "case_8_t2"],
+        ["sub-01_FLAIR", "sub-01_T1w", "sub-02_ce-gd_T1w", "sub-02_T2w"],
+        ["sub-01_ses-1_FLAIR", "sub-01_ses-1_T1w", "sub-01_ses-2_ce-gd_T1w", "sub-01_ses-1_T2w"],
+        ["FLAIR 2020-01-05", "T1 2020-01-05", "T1ce 2021-03-01", "T2 2020-01-05"],
+        ["20200105_FLAIR", "20200105_T1", "20200106_T1ce", "20200105_T2"],
+        ["patient1/FLAIR.nii", "patient1/T1.nii", "patient2/T1ce.nii", "patient1/T2.nii"],
+    ],
+)
+def test_scans_of_two_patients_or_dates_are_not_mixed(files):
+    with pytest.raises(BadInputError, match=r"different (patients|dates)"):
+        match_channels(files, GLIOMA)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["3_ax_flair", "4_t1_mprage_sag", "12_t1_mprage_sag_gd", "7_ax_t2_tse"],
+        ["sag_3d_flair", "ax_t1", "ax_t1ce", "brain_t2"],
+        ["x_FLAIR_20200105101112_3", "x_T1_20200105111213_4", "x_T1ce_20200105_9", "x_T2"],
+        ["FLAIR/im.nii", "T1/im.nii", "T1ce/im.nii", "T2/im.nii"],
+        ["sub-01_FLAIR", "sub-01_T1w", "sub-01_ce-gd_T1w", "sub-01_T2w"],
+        ["BraTS-GLI-00001-000-t2f", "BraTS-GLI-00001-000-t1n"]
+        + ["BraTS-GLI-00001-000-t1c", "BraTS-GLI-00001-000-t2w"],
+        ["study_3_flair", "study_4_t1", "study_5_t1ce", "study_6_t2"],
+        ["tirm_flair", "mprage_t1", "postcontrast t1ce", "Localizer2_t2"][:3] + ["tse_t2"],
+    ],
+)
+def test_scans_of_one_study_are_matched_whatever_else_their_names_say(files):
+    assert list(match_channels(files, GLIOMA).values()) == files
+
+
+def test_two_scans_of_two_patients_are_told_by_their_numbers():
+    channels = (Channel("DWI"), Channel("ADC"))
+    with pytest.raises(BadInputError, match="different patients"):
+        match_channels(["p0012x_dwi.nii", "p0013x_adc.nii"], channels)
+    assert match_channels(["1_dwi.nii", "2_adc.nii"], channels)

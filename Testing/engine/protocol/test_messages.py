@@ -10,7 +10,7 @@ import pytest
 
 from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
-from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.lesions import Lesion, Ruler
 from factorizer_engine.protocol.messages import ProtocolError
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Progress
@@ -50,7 +50,16 @@ def test_a_volume_comes_back_with_its_place(tmp_path, order):
 
 
 def test_numpy_numbers_can_be_sent():
-    lesion = Lesion(np.int64(1), 4, "Core", np.float32(2.5), 3.0, (1.0, 2.0, 3.0), 0.5)
+    ruler = Ruler((0.0, 0.0, 0.0), (3.0, 0.0, 0.0))
+    lesion = Lesion(
+        id=np.int64(1),
+        volume_ml=np.float32(2.5),
+        max_diameter_mm=3.0,
+        long_axis=ruler,
+        short_axis=ruler,
+        mean_probability=0.5,
+        centroid_ras=(1.0, 2.0, 3.0),
+    )
     reply = decode_answer(Reply(1, {"lesion": lesion.to_dict()}).encode())
     assert Lesion.from_dict(reply.result["lesion"]).volume_ml == 2.5
 

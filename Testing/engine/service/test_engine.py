@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from engine import tiny
 from factorizer_engine.protocol.errors import (
     BadInputError,
     BadModelError,
@@ -82,6 +83,25 @@ def test_a_model_is_found_by_its_name_and_by_its_family(engine, name):
     assert engine.request(LOAD_MODEL, ModelChoice(name, "cpu")).model.name == "tiny"
 
 
+def test_of_an_ensemble_fewer_networks_are_taken_if_that_is_wanted(engine, params, tmp_path):
+    folder = tiny.bundle(tmp_path / "pair", [tiny.network(0), tiny.network(1)])
+    alone = tiny.bundle(tmp_path / "alone", [tiny.network(0)])
+
+    def probability(path, members=None):
+        choice = ModelChoice(str(path), "cpu", members=members)
+        return engine.request(SEGMENT, replace(params, choice=choice)).probabilities[0].load()
+
+    both = probability(folder.description.path)
+    first = probability(folder.description.path, members=1)
+    np.testing.assert_array_equal(first, probability(alone.description.path))
+    assert not np.array_equal(first, both)
+
+
+def test_a_run_of_no_network_is_refused():
+    with pytest.raises(BadInputError, match="At least one network"):
+        ModelChoice("tiny", members=0)
+
+
 def test_a_result_lies_on_the_grid_of_the_reference(engine, params):
     result = engine.request(SEGMENT, params)
     labelmap = result.labelmap.load()
@@ -100,6 +120,15 @@ def test_a_result_lies_on_the_grid_of_the_reference(engine, params):
     assert result.device == "cpu"
     volume = np.count_nonzero(labelmap) / 1000
     assert sum(lesion.volume_ml for lesion in result.lesions) == pytest.approx(volume, abs=1e-6)
+
+
+def test_probabilities_can_come_with_eight_bits(engine, params):
+    exact = [item.load() for item in engine.request(SEGMENT, params).probabilities]
+    small = engine.request(SEGMENT, replace(params, compact=True))
+    assert small.threshold == 0.5
+    for floats, levels in zip(exact, small.probabilities, strict=True):
+        assert levels.load().dtype == np.uint8
+        np.testing.assert_allclose(levels.load() / 255, floats, atol=0.5 / 255 + 1e-6)
 
 
 def test_another_channel_can_be_the_reference(engine, params):

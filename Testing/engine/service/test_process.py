@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -320,3 +321,17 @@ engine.request(HELLO, Nothing())
 print(engine.greeting.pid, flush=True)
 engine.request(LOAD_MODEL, ModelChoice({job!r}))
 """
+
+
+@pytest.mark.parametrize("terminated", [False, True])
+def test_an_unpacked_model_is_deleted_with_its_engine(tmp_path, tiny_bundle, terminated):
+    packed = shutil.make_archive(str(tmp_path / "tiny"), "zip", tiny_bundle)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with EngineClient(environment={"TMPDIR": str(temporary)}) as engine:
+        engine.request(LOAD_MODEL, ModelChoice(packed))
+        assert any(temporary.iterdir())
+        if terminated:
+            os.kill(engine.pid, signal.SIGTERM)
+            assert wait_until(lambda: engine.pid is None)
+    assert not any(temporary.iterdir())

@@ -66,7 +66,7 @@ def test_segmenting_gives_a_visible_segmentation_on_the_scans_grid(host, module,
 def test_the_segments_open_in_3d_and_in_the_segment_editor(host, module, tiny_case):
     run(host, module)
     (segmentation,) = nodes("vtkMRMLSegmentationNode")
-    ui = module.segmentPanel.ui
+    ui = module.reviewPanel.ui
 
     ui.show3DButton.click()
     assert segmentation.GetDisplayNode().GetVisibility3D()

@@ -32,8 +32,8 @@ def test_reload_and_test_passes(host, module):
 
     slicer.selfTests["FactorizerSegmentation"]()
 
-    panel = slicer.util.getModuleWidget(slicer.modules.factorizersegmentation).segmentPanel
-    assert panel.ui.lesionsTable.rowCount > 0, "it was not the button that was pressed"
+    review = slicer.util.getModuleWidget(slicer.modules.factorizersegmentation).reviewPanel
+    assert review.ui.lesionsTree.topLevelItemCount > 0, "it was not the button that was pressed"
 
 
 def test_the_self_test_fails_when_the_panel_cannot_open(host, module, monkeypatch):

@@ -16,18 +16,28 @@ def add_model(tmp_path, monkeypatch):
     models = tmp_path / "models"
     monkeypatch.setenv("FACTORIZER_MODELS", str(models))
 
-    def add(name, channels=NAMES, regions=("ET", "WT"), seconds=None) -> None:
+    def add(
+        name,
+        channels=NAMES,
+        regions=("ET", "WT"),
+        seconds=None,
+        labels=(),
+        subsets=(),
+        expects=None,
+    ) -> None:
         section = {
             "name": name,
             "family": name,
             "title": f"Model {name}",
             "channels": [{"name": channel, "aliases": []} for channel in channels],
             "regions": [
-                {"name": region, "label": number, "title": f"The {region}"}
+                {"name": region, "label": number, "title": f"The {region}", "order": -number}
                 for number, region in enumerate(regions, start=1)
             ],
-            "labels": [],
+            "labels": list(labels),
+            "subsets": list(subsets),
             "expected_seconds": {"cpu": seconds} if seconds else {},
+            "expects": expects or {},
         }
         metadata = {"version": "1", "description": "For tests.", "factorizer": section}
         configs = models / name / "configs"
@@ -52,7 +62,7 @@ def widget(host, scene, monkeypatch, add_model):
     widget.logic.engine.stop()
     scene.Clear(False)
     host.process_events()
-    widget.segmentPanel.inputs.ui.pythonLineEdit.text = ""
+    widget.segmentPanel.ui.pythonLineEdit.text = ""
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 import slicer
 
 from FactorizerSegmentationLib.scene.boxes import createBox
+from FactorizerSegmentationLib.scene.editor import openSegmentEditor
 from module.geometry import apply
 from module.panels.user import AFFINE, run, segmentations
 
@@ -78,13 +79,14 @@ def test_the_box_is_seen_while_it_is_used(panel, volumes):
     assert display.GetVisibility()
 
 
-def test_a_new_box_lies_around_the_selected_lesion(panel, result):
-    panel.ui.lesionsTable.setCurrentItem(panel.ui.lesionsTable.item(1, 0))
+def test_a_new_box_lies_around_the_selected_lesion(widget, panel, result):
+    tree = widget.reviewPanel.ui.lesionsTree
+    tree.setCurrentItem(tree.topLevelItem(1))
 
     panel.inputs.ui.boxCheckBox.click()
 
     node = panel.inputs.ui.boxSelector.currentNode()
-    assert node.GetCenter() == pytest.approx(apply(AFFINE, (2.0, 2.5, 1.5)), abs=1e-3)
+    assert node.GetCenter() == pytest.approx(apply(AFFINE, (1.0, 2.5, 1.5)), abs=1e-3)
     assert node.GetSize() == pytest.approx((29.0, 29.0, 29.0))
 
 
@@ -116,7 +118,7 @@ def test_a_box_or_target_that_is_deleted_is_not_replaced_by_another(
 
 
 def test_a_new_segmentation_holds_what_lies_in_the_box(
-    host, scene, panel, volumes, box, fake_python
+    host, scene, widget, panel, volumes, box, fake_python
 ):
     choose(panel, box)
 
@@ -126,9 +128,9 @@ def test_a_new_segmentation_holds_what_lies_in_the_box(
     assert mask_of(node, "Label_4", volumes["FLAIR"])[ENHANCING].all()
     assert not mask_of(node, "Label_1", volumes["FLAIR"]).any()
     assert "Inside the box: " in panel.ui.statusLabel.text
-    assert panel.ui.lesionsBox.title == "Lesions inside the box"
+    assert widget.reviewPanel.ui.lesionsBox.title == "Lesions inside the box"
     assert slicer.util.getNode("FLAIR lesions inside the box") is not None
-    assert not panel.ui.undoButton.isVisibleTo(panel.widget)
+    assert not widget.reviewPanel.ui.undoButton.enabled
 
 
 def test_the_last_result_is_proposed_for_the_update_and_the_button_says_so(panel, result):
@@ -152,7 +154,7 @@ def test_a_run_in_a_box_is_quick_unless_switched_off(panel, volumes, box):
 
 
 def test_an_update_replaces_what_is_in_the_box_and_nothing_outside(
-    host, scene, panel, volumes, result, box, fake_python
+    host, scene, widget, panel, volumes, result, box, fake_python
 ):
     flair = volumes["FLAIR"]
     paint(result, "Label_4", ENHANCING, flair, 0)
@@ -202,7 +204,7 @@ def test_an_update_leaves_segments_of_the_user_whole(
 
 
 def test_an_update_can_be_taken_back_and_keeps_what_was_edited_since(
-    host, scene, panel, volumes, result, box, fake_python
+    host, scene, widget, panel, volumes, result, box, fake_python
 ):
     flair = volumes["FLAIR"]
     paint(result, "Label_4", ENHANCING, flair, 0)
@@ -210,17 +212,22 @@ def test_an_update_can_be_taken_back_and_keeps_what_was_edited_since(
     before = {name: mask_of(result, name, flair) for name in ("Label_1", "Label_4")}
     choose(panel, box, result)
     run(host, panel, fake_python("answer"))
-    assert panel.ui.undoButton.isVisibleTo(panel.widget)
+    undo = widget.reviewPanel.ui.undoButton
+    assert undo.enabled
     paint(result, "Label_1", (0, 0, 0), flair)
 
-    panel.ui.undoButton.click()
+    undo.click()
 
     before["Label_1"][0, 0, 0] = True
     for name, mask in before.items():
         np.testing.assert_array_equal(mask_of(result, name, flair), mask)
-    assert not panel.ui.undoButton.isVisibleTo(panel.widget)
-    assert panel.ui.statusLabel.text == "The update was taken back."
-    assert panel.ui.lesionsBox.title == "Lesions"
+    assert not undo.enabled
+    assert widget.reviewPanel.ui.lesionsBox.title == "Lesions"
+
+    widget.reviewPanel.ui.redoButton.click()
+
+    assert mask_of(result, "Label_4", flair)[ENHANCING].all()
+    assert widget.reviewPanel.ui.lesionsBox.title == "Lesions inside the box"
 
 
 def test_an_update_is_one_step_of_the_segment_editors_undo(
@@ -228,7 +235,7 @@ def test_an_update_is_one_step_of_the_segment_editors_undo(
 ):
     flair = volumes["FLAIR"]
     paint(result, "Label_4", ENHANCING, flair, 0)
-    widget.logic.openSegmentEditor(result)
+    openSegmentEditor(result)
     host.select_module("FactorizerSegmentation")
     choose(panel, box, result)
     run(host, panel, fake_python("answer"))
@@ -264,7 +271,7 @@ def test_the_segmentation_of_another_scan_is_not_updated(panel, add_volume, resu
 
 def test_the_choices_cannot_be_changed_during_a_run(host, panel, volumes, box, fake_python):
     choose(panel, box)
-    panel.inputs.ui.pythonLineEdit.text = fake_python("obey")
+    panel.ui.pythonLineEdit.text = fake_python("obey")
     panel.ui.applyButton.click()
     assert host.wait_until(lambda: panel.ui.progressBar.value > 0)
 

@@ -11,10 +11,7 @@ LEGEND_OF = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode
 @pytest.fixture
 def explained(host, widget, volumes, fake_python):
     """The components panel after a run with three components."""
-    components = widget.componentsPanel
-    widget.segmentPanel.inputs.ui.pythonLineEdit.text = fake_python("answer")
-    components.ui.componentCountSpinBox.value = 3
-    components.ui.explainButton.click()
+    components = start(widget, fake_python("answer"))
     assert host.wait_until(lambda: not components.controls.running)
     return components
 
@@ -128,3 +125,65 @@ def test_a_heatmap_that_a_scene_brings_into_the_foreground_can_be_hidden(widget,
     explained.ui.hideHeatmapButton.click()
     assert {node.GetForegroundVolumeID() for node in composites()} == {None}
     assert not LEGEND_OF(heatmap(1)).GetVisibility()
+
+
+def test_heatmaps_stand_in_a_folder_beside_the_scan(
+    host, widget, volumes, hierarchy, put_under, fake_python
+):
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Patient")
+    put_under(volumes["FLAIR"], patient)
+    components = start(widget, fake_python("answer"))
+    assert host.wait_until(lambda: not components.controls.running)
+    items = [hierarchy.GetItemByDataNode(heatmap(number)) for number in (1, 2, 3)]
+
+    (folder,) = {hierarchy.GetItemParent(item) for item in items}
+    assert hierarchy.GetItemName(folder) == "FLAIR components"
+    assert hierarchy.GetItemParent(folder) == patient
+
+
+def test_the_window_has_its_turn_between_two_heatmaps(host, scene, widget, volumes, fake_python):
+    import qt
+
+    turns: list[int] = []
+    timer = qt.QTimer()
+    timer.connect("timeout()", lambda: turns.append(len(widget.logic.heatmaps())))
+    timer.start(0)
+    components = start(widget, fake_python("answer"))
+    assert host.wait_until(lambda: not components.controls.running)
+    timer.stop()
+
+    assert set(turns) >= {0, 1, 2, 3}
+
+
+def test_cancelling_between_two_heatmaps_takes_back_those_that_have_come(
+    host, scene, widget, volumes, fake_python
+):
+    components = start(widget, fake_python("answer"))
+    before = scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
+    tag = scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, cancelSoon(widget))
+
+    assert host.wait_until(lambda: not components.controls.running)
+    scene.RemoveObserver(tag)
+
+    assert components.ui.explainStatusLabel.text == "The run was cancelled."
+    assert scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == before
+    assert not widget.logic.busy
+
+
+def start(widget, python: str):
+    """Ask for three components; gives the panel."""
+    widget.segmentPanel.ui.pythonLineEdit.text = python
+    widget.componentsPanel.ui.componentCountSpinBox.value = 3
+    widget.componentsPanel.ui.explainButton.click()
+    return widget.componentsPanel
+
+
+def cancelSoon(widget):
+    """An observer that cancels the run once a heatmap is there and the window has its turn."""
+    import qt
+
+    def onNodeAdded(caller, event) -> None:
+        if widget.logic.heatmaps():
+            qt.QTimer.singleShot(0, widget.logic.cancel)
+
+    return onNodeAdded

@@ -5,21 +5,36 @@ from __future__ import annotations
 import pytest
 import slicer
 
+from factorizer_engine.protocol.errors import BadInputError
 from module.panels.user import run
 
-WIDTH = 400
+WIDTHS = (380, 400, 500)
+FONT_SIZES = (9, 14)
 
 
-@pytest.fixture
-def narrow(host):
-    """A dock of `WIDTH` pixels."""
+@pytest.fixture(params=WIDTHS)
+def narrow(host, request):
+    """A dock of few pixels."""
     dock = slicer.util.findChild(slicer.util.mainWindow(), "ModulePanel")
     before = dock.minimumWidth
-    dock.setFixedWidth(WIDTH)
+    dock.setFixedWidth(request.param)
     host.process_events()
     yield
     dock.maximumWidth = 16777215
     dock.minimumWidth = before
+    host.process_events()
+
+
+@pytest.fixture(params=FONT_SIZES)
+def font_size(host, request):
+    """The size that the user has chosen for the whole application, in points."""
+    before = host.app.font()
+    font = host.app.font()
+    font.setPointSize(request.param)
+    host.app.setFont(font)
+    host.process_events()
+    yield request.param
+    host.app.setFont(before)
     host.process_events()
 
 
@@ -53,7 +68,7 @@ def squeezed(widget) -> list[str]:
 
 def squeezed_at_last(host, widget) -> list[str]:
     """The same when the window has had the time to lay itself out."""
-    host.wait_until(lambda: not squeezed(widget), 10)
+    host.wait_until(lambda: not squeezed(widget), 4)
     return squeezed(widget)
 
 
@@ -64,7 +79,7 @@ def explain(host, widget) -> None:
 
 
 def test_nothing_is_squeezed_when_results_make_the_panel_longer(
-    host, widget, panel, volumes, narrow, fake_python
+    host, widget, panel, volumes, narrow, font_size, fake_python
 ):  # fmt: skip
     assert squeezed_at_last(host, widget) == []
 
@@ -78,30 +93,74 @@ def test_nothing_is_squeezed_when_results_make_the_panel_longer(
 
 
 def test_nothing_is_squeezed_when_everything_is_open(
-    host, widget, panel, volumes, narrow, fake_python
+    host, widget, panel, volumes, narrow, font_size, fake_python
 ):  # fmt: skip
     run(host, panel, fake_python("refuse"))
     for button in (
         panel.inputs.ui.boxCheckBox,
-        panel.inputs.ui.advancedButton,
+        panel.ui.advancedButton,
+        panel.ui.logButton,
         panel.inputs.ui.aboutModelButton,
+        widget.workbench.sections[-1].button,
     ):
         button.click()
         host.process_events()
         assert squeezed_at_last(host, widget) == []
 
 
+def test_all_texts_grow_with_the_font(host, widget, font_size):
+    labels = slicer.util.findChildren(widget.parent, className="QLabel")
+
+    assert labels
+    assert {label.font.pointSize() for label in labels} == {font_size}
+
+
+@pytest.mark.parametrize("window, text", [("#efefef", "#000000"), ("#353535", "#ffffff")])
+def test_texts_that_stand_back_or_warn_have_contrast_in_every_style(host, panel, window, text):
+    import qt
+
+    palette = qt.QPalette(host.app.palette())
+    before = qt.QPalette(palette)
+    for role, color in ((qt.QPalette.Window, window), (qt.QPalette.WindowText, text)):
+        palette.setColor(qt.QPalette.All, role, qt.QColor(color))
+    host.app.setPalette(palette)
+    host.process_events()
+    panel.controls.failed(BadInputError("Wrong."))
+    subdued, warning = panel.inputs.ui.modelDescriptionLabel, panel.ui.statusLabel
+    colors = [
+        label.palette.color(qt.QPalette.Active, qt.QPalette.WindowText)
+        for label in (subdued, warning)
+    ]
+    host.app.setPalette(before)
+    panel.controls.setStatus("")
+
+    assert all(contrast(color, qt.QColor(window)) > 4.5 for color in colors)
+    assert len({color.name() for color in (*colors, qt.QColor(text))}) == 3
+
+
+def contrast(first, second) -> float:
+    """By the rules of the WCAG 2.1, 1 to 21."""
+    lighter, darker = sorted((luminance(first), luminance(second)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(color) -> float:
+    channels = [part / 255 for part in (color.red(), color.green(), color.blue())]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 def test_a_folded_section_takes_no_more_than_its_title(host, widget, narrow):
-    first, second = (section.button for section in widget._sections)
+    first, second, *_ = (section.button for section in widget.workbench.sections)
     height = first.height
 
     first.click()
     host.process_events()
-    assert first.height < 40
+    assert host.wait_until(lambda: first.height < 40)
     assert second.y < height
     assert squeezed_at_last(host, widget) == []
 
     first.click()
     host.process_events()
-    assert first.height == height
+    assert host.wait_until(lambda: first.height == height)
     assert squeezed_at_last(host, widget) == []

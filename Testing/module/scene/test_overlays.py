@@ -9,7 +9,7 @@ from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene import layers
 from FactorizerSegmentationLib.scene.overlays import (
     HeatmapOverlay,
-    createHeatmaps,
+    createHeatmap,
     heatmapOf,
     isHeatmap,
     perceptualColorNode,
@@ -35,7 +35,7 @@ def heatmaps(scene, reference, tmp_path):
         contributions = {"ET": 1.5 / number, "WT": 0.25}
         components.append((info(f"Component {number}", contributions), scan))
     place = Place.of(reference, SHAPE, worldAffine(reference))
-    return createHeatmaps(scene, components, place, "FLAIR components")
+    return [createHeatmap(scene, component, scan, place) for component, scan in components]
 
 
 def info(name="Component 1", contributions=()) -> Component:
@@ -147,14 +147,36 @@ def test_activation_outside_the_head_does_not_decide_what_is_drawn(scene, add_vo
     voxelsOf(reference)[...] = np.where(head, 100, 0)
     activation = np.where(head, np.arange(head.size).reshape(SHAPE), 1e6).astype(np.float32)
     scan = ScanFile.save(activation, np.eye(4), tmp_path / "map.npy")
-    component = (info(), scan)
 
-    (node,) = createHeatmaps(
-        scene, [component], Place.of(reference, SHAPE, np.eye(4)), "FLAIR components"
-    )
+    node = createHeatmap(scene, info(), scan, Place.of(reference, SHAPE, np.eye(4)))
 
     drawn = voxelsOf(node) >= node.GetDisplayNode().GetLowerThreshold()
     assert drawn[head].mean() == pytest.approx(0.05, abs=0.02)
+    assert not voxelsOf(node)[~head].any()
+
+
+def test_values_are_few_and_differ_less_than_colours_can_show(scene, reference, tmp_path):
+    activation = np.random.default_rng(0).uniform(0, 6, SHAPE).astype(np.float32)
+    scan = ScanFile.save(activation, np.eye(4), tmp_path / "map.npy")
+    voxelsOf(reference)[...] = 1
+
+    node = createHeatmap(scene, info(), scan, Place.of(reference, SHAPE, np.eye(4)))
+
+    step = WINDOW[1] / 255
+    assert np.abs(voxelsOf(node) - activation).max() <= step / 2 * 1.001
+    assert np.unique(voxelsOf(node)).size < activation.size
+    assert voxelsOf(node) / step == pytest.approx(np.rint(voxelsOf(node) / step), abs=1e-3)
+
+
+@pytest.mark.parametrize("window", [(0.0, 0.0), WINDOW])
+def test_a_silent_component_and_a_scan_that_is_gone_give_a_heatmap(scene, tmp_path, window):
+    scan = ScanFile.save(np.zeros(SHAPE, np.float32), np.eye(4), tmp_path / "map.npy")
+    component = Component(Term(0, "decoder.3.0", 0, 0), "Silent", {}, window)
+
+    node = createHeatmap(scene, component, scan, Place.of(None, SHAPE, np.eye(4)))
+
+    assert isHeatmap(node)
+    assert not voxelsOf(node).any()
 
 
 def test_the_heatmap_is_the_foreground_of_every_view(scene, heatmaps, views):
@@ -227,25 +249,6 @@ def test_only_the_heatmap_that_is_shown_has_a_legend(scene, heatmaps, views):
 
     overlay.hide(scene)
     assert not legend_of(heatmaps[1]).GetVisibility()
-
-
-def test_heatmaps_stand_in_a_folder_beside_the_scan(
-    scene, add_volume, hierarchy, put_under, tmp_path
-):
-    reference = add_volume()
-    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Patient")
-    put_under(reference, patient)
-    scan = ScanFile.save(np.ones(SHAPE, np.float32), np.eye(4), tmp_path / "map.npy")
-    component = (info(), scan)
-    place = Place.of(reference, SHAPE, np.eye(4))
-
-    heatmaps = createHeatmaps(scene, [component], place, "FLAIR components")
-
-    parents = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) for node in heatmaps}
-
-    (folder,) = parents
-    assert hierarchy.GetItemName(folder) == "FLAIR components"
-    assert hierarchy.GetItemParent(folder) == patient
 
 
 def test_all_slice_views_go_through_the_point(scene, add_view):

@@ -12,7 +12,8 @@ from factorizer_engine.bundles.published.inspection import Inspection, inspect_s
 from factorizer_engine.bundles.published.presets import PRESETS, Preset
 from factorizer_engine.bundles.reading.members import WEIGHTS_SUFFIXES
 from factorizer_engine.bundles.reading.weights import Checkpoint, read_checkpoint
-from factorizer_engine.bundles.saving import save_bundle
+from factorizer_engine.bundles.registry import check_name_is_free
+from factorizer_engine.bundles.saving import check_target, save_bundle
 from factorizer_engine.bundles.settings import (
     InferenceSettings,
     NetworkSpec,
@@ -20,10 +21,10 @@ from factorizer_engine.bundles.settings import (
     Preprocessing,
 )
 from factorizer_engine.protocol import conventions
-from factorizer_engine.protocol.description import slug
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.locations import user_models_dirs
 from factorizer_engine.protocol.models import Channel, ModelDescription
+from factorizer_engine.protocol.names import slug
 from factorizer_engine.protocol.triples import triple
 
 
@@ -87,10 +88,13 @@ def import_checkpoint(
     Raises:
         BadModelError: If a checkpoint is damaged, hostile or not a Factorizer's, or if the members
             differ in architecture.
-        BadInputError: If there is no such preset, or `output` cannot be written.
+        BadInputError: If there is no such preset, the name is that of an installed model, or
+            `output` cannot be written.
     """
     if isinstance(paths, (str, Path)):
         paths = [paths]
+    if output:
+        _check_place(Path(output), overwrite)
     members, skipped = _read_members(paths, preset)
     first = members[0]
     for other in members[1:]:
@@ -101,6 +105,7 @@ def import_checkpoint(
             )
     default_name = first.preset.name if first.preset else first.checkpoint.path.stem
     folder = Path(output) if output else user_models_dirs()[0] / slug(default_name)
+    _check_place(folder, overwrite)
     notes = (
         *_recognition_note(first, asked=preset is not None),
         *first.inspection.report,
@@ -112,6 +117,13 @@ def import_checkpoint(
     return save_bundle(
         bundle, [m.checkpoint.state for m in members], folder, dtype, overwrite=overwrite
     )
+
+
+def _check_place(folder: Path, overwrite: bool) -> None:
+    name = slug(folder.name)
+    check_target(folder, name, overwrite)
+    if folder.absolute().parent in [place.absolute() for place in user_models_dirs()]:
+        check_name_is_free(name, overwrite)
 
 
 def _recognised(found: Inspection) -> Preset | None:

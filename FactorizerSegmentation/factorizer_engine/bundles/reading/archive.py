@@ -1,17 +1,21 @@
-"""Unpacks a zipped bundle without trusting it."""
+"""Takes over a bundle from an archive or a folder without trusting it."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from factorizer_engine.protocol.errors import BadModelError
+from factorizer_engine.protocol.names import is_portable
 
 MAX_FILES = 2_000
 MAX_BYTES = 8 * 1024**3
 _CHUNK = 1 << 20
+_SHOWN_LETTERS = 40
 
 
 def extract_bundle(archive: Path, folder: Path, max_bytes: int = MAX_BYTES) -> Path:
@@ -26,8 +30,7 @@ def extract_bundle(archive: Path, folder: Path, max_bytes: int = MAX_BYTES) -> P
     try:
         with zipfile.ZipFile(archive) as source:
             entries = [entry for entry in source.infolist() if not entry.is_dir()]
-            if len(entries) > MAX_FILES:
-                raise BadModelError(f"The archive {archive.name} holds too many files for a model.")
+            _check_count(len(entries), f"The archive {archive.name}")
             budget = max_bytes
             for entry in entries:
                 target = folder / _safe_path(entry, archive.name)
@@ -42,6 +45,50 @@ def extract_bundle(archive: Path, folder: Path, max_bytes: int = MAX_BYTES) -> P
             f"The archive {archive.name} cannot be unpacked: {error.strerror or error}."
         ) from error
     return bundle_root(folder, archive.name)
+
+
+def copy_bundle(root: Path, target: Path) -> None:
+    """Copy the files of a bundle's folder into the folder `target`, which is made.
+
+    A link to a file within the folder becomes a copy of that file.
+
+    Raises:
+        BadModelError: If a link leads elsewhere, or there is more in the folder than a model has.
+        OSError: If something cannot be read or written.
+    """
+    files = list(_files_within(root.resolve()))
+    if sum(file.stat().st_size for file in files) > MAX_BYTES:
+        raise BadModelError(f"The folder {root.name} holds more than a model needs.")
+    for file in files:
+        copy = target / file.relative_to(root.resolve())
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
+
+
+def _files_within(root: Path) -> Iterator[Path]:
+    """The files of a folder and its subfolders."""
+    count = 0
+    for folder, subfolders, names in os.walk(root):
+        paths = [Path(folder, name) for name in (*subfolders, *names)]
+        count += len(paths)
+        _check_count(count, f"The folder {root.name}")
+        for path in paths:
+            if path.is_symlink() and not (path.is_file() and path.resolve().is_relative_to(root)):
+                raise BadModelError(
+                    f"The model was refused: {path.relative_to(root)} is a link that leads out of "
+                    "its folder or to no file; put the file itself there."
+                )
+            if not (path.is_file() or path.is_dir()):
+                raise BadModelError(
+                    f"The model was refused: {path.relative_to(root)} is no regular file."
+                )
+            if path.is_file():
+                yield path
+
+
+def _check_count(count: int, shown_name: str) -> None:
+    if count > MAX_FILES:
+        raise BadModelError(f"{shown_name} holds too many files for a model.")
 
 
 def bundle_root(folder: Path, shown_name: str) -> Path:
@@ -63,6 +110,11 @@ def _safe_path(entry: zipfile.ZipInfo, archive_name: str) -> Path:
     if path.is_absolute() or ".." in path.parts or ":" in entry.filename or is_link:
         raise BadModelError(
             f"The archive {archive_name} was refused: it tries to write outside its own folder."
+        )
+    if not all(map(is_portable, path.parts)):
+        raise BadModelError(
+            f"The archive {archive_name} was refused: some systems cannot keep a file of the name "
+            f"{entry.filename[:_SHOWN_LETTERS]!r}."
         )
     return Path(*path.parts)
 

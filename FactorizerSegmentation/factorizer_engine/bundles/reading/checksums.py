@@ -8,13 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from factorizer_engine.protocol.description import CHECKSUM_FILE
 from factorizer_engine.protocol.errors import BadModelError
 from factorizer_engine.protocol.files import file_digest
 
 if TYPE_CHECKING:
     from factorizer_engine.bundles.bundle import Bundle
 
-CHECKSUM_FILE = "SHA256SUMS"
+_MOST_LETTERS = 4_000_000
 _COVERED = ("configs", "models")
 """Folders whose files are covered; the model card may be edited freely."""
 
@@ -39,7 +40,9 @@ def verify_checksums(bundle: Path, shown_name: str) -> None:
     if not listing.is_file():
         return
     expected: dict[str, str] = {}
-    for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():
+    with listing.open(encoding="utf-8", errors="replace") as file:
+        lines = file.read(_MOST_LETTERS).splitlines()
+    for line in lines:
         digest, _, name = line.partition("  ")
         expected[name.strip()] = digest
     present = {path.relative_to(bundle).as_posix(): path for path in _files(bundle)}

@@ -62,8 +62,8 @@ def bundle_section(bundle: Bundle) -> dict[str, Any]:
 
 
 _ORDER = (
-    *("name", "family", "title", "channels", "regions", "labels"),
+    *("name", "family", "title", "channels", "regions", "labels", "subsets"),
     *("preprocessing", "inference", "postprocessing"),
-    *("expected_seconds", "devices", "notes", "format"),
+    *("expected_seconds", "devices", "expects", "notes", "format"),
 )
 """From what people look for to what only programs read."""

@@ -20,6 +20,7 @@ def check_bundle(bundle: Bundle) -> None:
         _counts_problem(bundle),
         _window_problem(bundle),
         _labels_problem(bundle),
+        _subsets_problem(bundle),
         _preprocessing_problem(bundle),
     ):
         if problem:
@@ -64,6 +65,22 @@ def _labels_problem(bundle: Bundle) -> str | None:
     for region in bundle.description.regions:
         if region.label not in values:
             return f"paints {region.name} with the value {region.label}, which has no label"
+    return None
+
+
+def _subsets_problem(bundle: Bundle) -> str | None:
+    channels = {channel.name for channel in bundle.description.channels}
+    regions = {region.name for region in bundle.description.regions}
+    told: set[frozenset[str]] = set()
+    for subset in bundle.description.subsets:
+        title = " + ".join(subset.channels)
+        if not subset.channels or not set(subset.channels) <= channels:
+            return f"tells of the scans {title or 'none'}, which are not among its channels"
+        if not {*subset.regions, *subset.dice} <= regions:
+            return f"tells of regions with {title} that are not among its own"
+        if frozenset(subset.channels) in told:
+            return f"tells twice of {title}"
+        told.add(frozenset(subset.channels))
     return None
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from factorizer_engine.factorization.compiled.failure import guarded
 from factorizer_engine.factorization.matricize import Matricize
-from factorizer_engine.factorization.threads import run_in_threads
+from factorizer_engine.factorization.threads import part_values, run_in_threads
 
 _RANGES_A_THREAD = 4  # so that threads end at about the same time
-_PART_VALUES = 2**18  # of a part of a map, which stays in a core's cache
 
 
 def kernels() -> ModuleType:
@@ -26,6 +26,18 @@ def kernels() -> ModuleType:
         Exception: Whatever importing Numba raises.
     """
     return importlib.import_module("factorizer_engine.factorization.compiled.kernels")
+
+
+def mixing_kernels() -> ModuleType:
+    """The module of the kernels of whole layers; raises what `kernels` raises."""
+    return importlib.import_module("factorizer_engine.factorization.compiled.mixing_kernels")
+
+
+def rows_of_windows(batch: int, reshape: Matricize) -> list[range]:
+    """The rows of windows of a grid, in parts for threads."""
+    grid = three(reshape.grid_size)
+    rows = batch * grid[0] * grid[1]
+    return _split(rows, max(1, rows // (_RANGES_A_THREAD * torch.get_num_threads())))
 
 
 @dataclass(frozen=True)
@@ -54,12 +66,15 @@ def find_factors(x: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: fl
         v0: The starting right factor (P,), positive.
         sweeps: Number of HALS sweeps T, at least 1.
         eps: The solver's guard.
+
+    Raises:
+        KernelError: If a kernel fails.
     """
     maps = _tokens(x)
     batch, *size, _ = maps.shape
-    patch, grid = _three(reshape.patch_size), _three(reshape.grid_size)
+    patch, grid = three(reshape.patch_size), three(reshape.grid_size)
     grids, heads = len(reshape.shifts), reshape.num_heads
-    shifts = np.array([np.mod(_three(s, 0), size) for s in reshape.shifts], np.int64)
+    shifts = np.array([np.mod(three(s, 0), size) for s in reshape.shifts], np.int64)
     u = torch.empty(grids, batch, *grid, heads, reshape.head_dim)
     v = torch.empty(grids, batch, *size, heads)
     settings = (
@@ -68,7 +83,8 @@ def find_factors(x: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: fl
         np.float32(eps),
         np.float32(1 / grids),
     )
-    factors = kernels().factors_kernel(reshape.head_dim, patch)
+    with guarded():
+        factors = kernels().factors_kernel(reshape.head_dim, patch)
 
     def compute(part: tuple[int, range]) -> None:
         number, rows = part
@@ -76,9 +92,9 @@ def find_factors(x: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: fl
         target = u[number].numpy(), v[number].numpy()
         factors(maps, rows.start, rows.stop, offset, *settings, *target)
 
-    rows = batch * grid[0] * grid[1]
-    step = max(1, rows // (_RANGES_A_THREAD * torch.get_num_threads()))
-    run_in_threads(compute, [(n, part) for n in range(grids) for part in _split(rows, step)])
+    parts = rows_of_windows(batch, reshape)
+    with guarded():
+        run_in_threads(compute, [(n, part) for n in range(grids) for part in parts])
     return Factors(u, v, patch, shifts)
 
 
@@ -113,7 +129,7 @@ class Expansion:
     def parts(self) -> list[range]:
         """Lines of voxels, in parts that stay in a core's cache."""
         batch, *size, channels = self._maps.shape
-        lines = max(1, _PART_VALUES // (size[2] * channels))
+        lines = max(1, part_values(self._maps.size) // (size[2] * channels))
         return _split(batch * size[0] * size[1], lines)
 
     def voxels(self, lines: range) -> slice:
@@ -122,21 +138,39 @@ class Expansion:
         return slice(lines.start * length, lines.stop * length)
 
     def __call__(self, lines: range) -> tuple[Tensor, Tensor]:
-        """The sum and its layer norm, (voxels, C) each."""
+        """The sum and its layer norm, (voxels, C) each.
+
+        Raises:
+            KernelError: If a kernel fails.
+        """
         length, channels = self._maps.shape[3:]
         y, normed = np.empty((2, len(lines), length, channels), np.float32)
-        kernels().expand(self._maps, lines.start, lines.stop, *self._arguments, y, normed)
+        with guarded():
+            kernels().expand(self._maps, lines.start, lines.stop, *self._arguments, y, normed)
         result = torch.from_numpy(y), torch.from_numpy(normed)
         return result[0].view(-1, channels), result[1].view(-1, channels)
+
+
+def layer_norm(x: Tensor, norm: torch.nn.LayerNorm) -> Tensor:
+    """The layer norm of rows (N, C), float32 on the CPU.
+
+    Raises:
+        KernelError: If the kernel fails.
+    """
+    result = torch.empty(x.shape)
+    weights = norm.weight.detach().numpy(), norm.bias.detach().numpy(), np.float32(norm.eps)
+    with guarded():
+        kernels().normalise(x.contiguous().numpy(), *weights, result.numpy())
+    return result
 
 
 def _tokens(x: Tensor) -> np.ndarray:
     """A map (B, C, *S) as (B, X, Y, Z, C)."""
     tokens = x.detach().movedim(1, -1).contiguous()
-    return tokens.view(len(tokens), *_three(tokens.shape[1:-1]), tokens.shape[-1]).numpy()
+    return tokens.view(len(tokens), *three(tokens.shape[1:-1]), tokens.shape[-1]).numpy()
 
 
-def _three(values: Sequence[int], missing: int = 1) -> tuple[int, ...]:
+def three(values: Sequence[int], missing: int = 1) -> tuple[int, ...]:
     """Numbers of axes as if there were three."""
     return (missing,) * (3 - len(values)) + tuple(values)
 

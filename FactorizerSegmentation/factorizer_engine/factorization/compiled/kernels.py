@@ -30,7 +30,7 @@ def _cache_folder() -> Path:
     return user_cache_dir() / "factorizer-engine" / "numba"
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
+def compiled(function: Callable[..., Any]) -> Any:
     """`function` compiled at its first call, and kept for other processes where that is possible.
 
     Numba writes its files under other names and renames them, so that processes that compile at
@@ -48,8 +48,19 @@ def _compiled(function: Callable[..., Any]) -> Any:
 
 
 @numba.njit(inline="always")
-def _cut(x, batch, place, inside, channel, d, window):
-    """ReLU of one head of a window, its channels apart: window (d, P)."""
+def first_voxel(number, w2, grid, patch, offset, size):
+    """Batch entry and first voxel of window w2 of the row of windows `number`."""
+    place = (
+        (number // grid[1] % grid[0] * patch[0] + offset[0]) % size[0],
+        (number % grid[1] * patch[1] + offset[1]) % size[1],
+        (w2 * patch[2] + offset[2]) % size[2],
+    )
+    return number // (grid[0] * grid[1]), place
+
+
+@numba.njit(inline="always")
+def cut(x, batch, place, inside, channel, d, rectified, window):
+    """One head of a window, perhaps its ReLU, its channels apart: window (d, P)."""
     _, size0, size1, size2, _ = x.shape
     n0, n1, n2 = inside
     for i in range(n0):
@@ -61,19 +72,22 @@ def _cut(x, batch, place, inside, channel, d, window):
                 q = q - size2 if q >= size2 else q
                 for c in range(d):
                     value = row[q, channel + c]
-                    window[c, at + k] = _ZERO if value < _ZERO else value
+                    window[c, at + k] = _ZERO if rectified and value < _ZERO else value
 
 
 @numba.njit(inline="always")
-def _gram(x, d, columns, gram):
-    """x x^T of x (d, P), d a multiple of 4: 16 sums at once stay in registers."""
+def products(x, y, d, columns, lower, result):
+    """x y^T of x and y (d, P), or the blocks up to its diagonal; d a multiple of 4.
+
+    16 sums at once stay in registers.
+    """
     for i in range(0, d, 4):
-        for j in range(0, i + 4, 4):
+        for j in range(0, i + 4 if lower else d, 4):
             g00 = g01 = g02 = g03 = g10 = g11 = g12 = g13 = _ZERO
             g20 = g21 = g22 = g23 = g30 = g31 = g32 = g33 = _ZERO
             for p in range(columns):
                 a0, a1, a2, a3 = x[i, p], x[i + 1, p], x[i + 2, p], x[i + 3, p]
-                b0, b1, b2, b3 = x[j, p], x[j + 1, p], x[j + 2, p], x[j + 3, p]
+                b0, b1, b2, b3 = y[j, p], y[j + 1, p], y[j + 2, p], y[j + 3, p]
                 g00 += a0 * b0
                 g01 += a0 * b1
                 g02 += a0 * b2
@@ -90,51 +104,88 @@ def _gram(x, d, columns, gram):
                 g31 += a3 * b1
                 g32 += a3 * b2
                 g33 += a3 * b3
-            gram[i + 0, j + 0] = g00
-            gram[i + 0, j + 1] = g01
-            gram[i + 0, j + 2] = g02
-            gram[i + 0, j + 3] = g03
-            gram[i + 1, j + 0] = g10
-            gram[i + 1, j + 1] = g11
-            gram[i + 1, j + 2] = g12
-            gram[i + 1, j + 3] = g13
-            gram[i + 2, j + 0] = g20
-            gram[i + 2, j + 1] = g21
-            gram[i + 2, j + 2] = g22
-            gram[i + 2, j + 3] = g23
-            gram[i + 3, j + 0] = g30
-            gram[i + 3, j + 1] = g31
-            gram[i + 3, j + 2] = g32
-            gram[i + 3, j + 3] = g33
-    for i in range(d):
-        for j in range(i + 1, d):
-            gram[i, j] = gram[j, i]
+            result[i + 0, j + 0] = g00
+            result[i + 0, j + 1] = g01
+            result[i + 0, j + 2] = g02
+            result[i + 0, j + 3] = g03
+            result[i + 1, j + 0] = g10
+            result[i + 1, j + 1] = g11
+            result[i + 1, j + 2] = g12
+            result[i + 1, j + 3] = g13
+            result[i + 2, j + 0] = g20
+            result[i + 2, j + 1] = g21
+            result[i + 2, j + 2] = g22
+            result[i + 2, j + 3] = g23
+            result[i + 3, j + 0] = g30
+            result[i + 3, j + 1] = g31
+            result[i + 3, j + 2] = g32
+            result[i + 3, j + 3] = g33
 
 
 @numba.njit(inline="always")
-def _left_factor(gram, row_sum, start, u, gram_u, start_norm, columns, sweeps, eps):
-    """`rank_one.left_factor` of one matrix, into u (d,); returns u^T u + eps."""
-    d = len(u)
+def statistics(window, v0, d, columns, gram, row_sum, start):
+    """G = X X^T (d, d), s = X 1 and a = X v_0 (d,) of X (d, P)."""
+    products(window, window, d, columns, True, gram)
     for i in range(d):
-        u[i] = (start[i] + eps) / (start_norm + eps)
-    for _ in range(sweeps - 1):
-        c, norm, total = eps, _ZERO, _ZERO
-        for i in range(d):
-            product = _ZERO
-            for j in range(d):
-                product += gram[i, j] * u[j]
-            gram_u[i] = product
-        for i in range(d):
-            c += u[i] * u[i]
-            norm += u[i] * gram_u[i]
-            total += row_sum[i] * u[i]
-        norm = (norm + eps * total + eps * total + eps * eps * columns) / c / c
-        for i in range(d):
-            u[i] = ((gram_u[i] + eps * row_sum[i]) / c + eps) / (norm + eps)
-    c = eps
+        for j in range(i + 1, d):
+            gram[i, j] = gram[j, i]
     for i in range(d):
-        c += u[i] * u[i]
-    return c
+        total, product = _ZERO, _ZERO
+        for p in range(columns):
+            total += window[i, p]
+            product += window[i, p] * v0[p]
+        row_sum[i], start[i] = total, product
+
+
+@numba.njit(inline="always")
+def squared_norm(x, d):
+    """x^T x of x (d,)."""
+    total = _ZERO
+    for i in range(d):
+        total += x[i] * x[i]
+    return total
+
+
+@numba.njit(inline="always")
+def right_norm(gram, row_sum, u, d, columns, eps, gram_u):
+    """c = u^T u + eps and v^T v of the v that belongs to u; writes G u."""
+    norm, total = _ZERO, _ZERO
+    for i in range(d):
+        product = _ZERO
+        for j in range(d):
+            product += gram[i, j] * u[j]
+        gram_u[i] = product
+    c = squared_norm(u, d) + eps
+    for i in range(d):
+        norm += u[i] * gram_u[i]
+        total += row_sum[i] * u[i]
+    return c, (norm + eps * total + eps * total + eps * eps * columns) / c / c
+
+
+@numba.njit(inline="always")
+def left_factors(gram, row_sum, start, start_norm, d, columns, sweeps, eps, gram_u, history):
+    """`rank_one.left_factor` of one matrix: u_t of every sweep t, into history (sweeps, d)."""
+    for i in range(d):
+        history[0, i] = (start[i] + eps) / (start_norm + eps)
+    for t in range(1, sweeps):
+        c, norm = right_norm(gram, row_sum, history[t - 1], d, columns, eps, gram_u)
+        for i in range(d):
+            history[t, i] = ((gram_u[i] + eps * row_sum[i]) / c + eps) / (norm + eps)
+
+
+@numba.njit(inline="always")
+def right_factor(window, u, d, columns, eps, v):
+    """c v = X^T u + eps of X (d, P), d a multiple of 4, into v (P,)."""
+    v[:] = eps
+    for i in range(0, d, 4):
+        u0, u1, u2, u3 = u[i], u[i + 1], u[i + 2], u[i + 3]
+        for p in range(columns):
+            v[p] += (
+                window[i, p] * u0
+                + window[i + 1, p] * u1
+                + window[i + 2, p] * u2
+                + window[i + 3, p] * u3
+            )
 
 
 @lru_cache
@@ -143,7 +194,7 @@ def factors_kernel(d: int, patch: tuple[int, int, int]) -> Any:
     n0, n1, n2 = patch
     columns = n0 * n1 * n2
 
-    @_compiled
+    @compiled
     def factors(x, first, stop, offset, v0, sweeps, eps, weight, u, v):
         """The factors of rank 1 of ReLU(x) in the windows of one shifted grid.
 
@@ -164,53 +215,26 @@ def factors_kernel(d: int, patch: tuple[int, int, int]) -> Any:
         _, size0, size1, size2, _ = x.shape
         _, grid0, grid1, grid2, heads, _ = u.shape
         window, column = np.empty((d, columns), np.float32), np.empty(columns, np.float32)
-        gram = np.empty((d, d), np.float32)
+        gram, history = np.empty((d, d), np.float32), np.empty((sweeps, d), np.float32)
         row_sum, start = np.empty(d, np.float32), np.empty(d, np.float32)
-        left, gram_u = np.empty(d, np.float32), np.empty(d, np.float32)
-        start_norm, n = _ZERO, np.float32(columns)
-        for p in range(columns):
-            start_norm += v0[p] * v0[p]
+        gram_u, n = np.empty(d, np.float32), np.float32(columns)
+        start_norm = squared_norm(v0, columns)
         for number in range(first, stop):
-            batch = number // (grid0 * grid1)
             w0, w1 = number // grid1 % grid0, number % grid1
             for w2 in range(grid2):
-                place = (
-                    (w0 * n0 + offset[0]) % size0,
-                    (w1 * n1 + offset[1]) % size1,
-                    (w2 * n2 + offset[2]) % size2,
+                batch, place = first_voxel(
+                    number, w2, (grid0, grid1), patch, offset, (size0, size1, size2)
                 )
                 for h in range(heads):
-                    _cut(x, batch, place, (n0, n1, n2), h * d, d, window)
-                    _gram(window, d, columns, gram)
-                    for i in range(d):
-                        total, product = _ZERO, _ZERO
-                        for p in range(columns):
-                            total += window[i, p]
-                            product += window[i, p] * v0[p]
-                        row_sum[i], start[i] = total, product
-                    c = _left_factor(
-                        gram,
-                        row_sum,
-                        start,
-                        left,
-                        gram_u,
-                        start_norm,
-                        n,
-                        sweeps,
-                        eps,
+                    cut(x, batch, place, patch, h * d, d, True, window)
+                    statistics(window, v0, d, columns, gram, row_sum, start)
+                    left_factors(
+                        gram, row_sum, start, start_norm, d, n, sweeps, eps, gram_u, history
                     )
-                    scale = weight / c
+                    left = history[sweeps - 1]
+                    scale = weight / (squared_norm(left, d) + eps)
                     u[batch, w0, w1, w2, h, :] = left
-                    column[:] = eps
-                    for i in range(0, d, 4):
-                        u0, u1, u2, u3 = left[i], left[i + 1], left[i + 2], left[i + 3]
-                        for p in range(columns):
-                            column[p] += (
-                                window[i, p] * u0
-                                + window[i + 1, p] * u1
-                                + window[i + 2, p] * u2
-                                + window[i + 3, p] * u3
-                            )
+                    right_factor(window, left, d, columns, eps, column)
                     for i in range(n0):
                         for j in range(n1):
                             row = v[batch, (place[0] + i) % size0, (place[1] + j) % size1]
@@ -223,7 +247,62 @@ def factors_kernel(d: int, patch: tuple[int, int, int]) -> Any:
     return factors
 
 
-@_compiled
+@numba.njit(inline="always")
+def _add_window(total, activity, vector):
+    """total (n, C) += activity (n, heads) times vector (heads, C), four of each at once."""
+    voxels, heads = activity.shape
+    channels = total.shape[1]
+    fours, head_fours = voxels - voxels % 4, heads - heads % 4
+    for k in range(0, fours, 4):
+        t0, t1, t2, t3 = total[k], total[k + 1], total[k + 2], total[k + 3]
+        a0, a1, a2, a3 = activity[k], activity[k + 1], activity[k + 2], activity[k + 3]
+        for h in range(0, head_fours, 4):
+            v0, v1, v2, v3 = vector[h], vector[h + 1], vector[h + 2], vector[h + 3]
+            a00, a01, a02, a03 = a0[h], a0[h + 1], a0[h + 2], a0[h + 3]
+            a10, a11, a12, a13 = a1[h], a1[h + 1], a1[h + 2], a1[h + 3]
+            a20, a21, a22, a23 = a2[h], a2[h + 1], a2[h + 2], a2[h + 3]
+            a30, a31, a32, a33 = a3[h], a3[h + 1], a3[h + 2], a3[h + 3]
+            for c in range(channels):
+                t0[c] += a00 * v0[c] + a01 * v1[c] + a02 * v2[c] + a03 * v3[c]
+                t1[c] += a10 * v0[c] + a11 * v1[c] + a12 * v2[c] + a13 * v3[c]
+                t2[c] += a20 * v0[c] + a21 * v1[c] + a22 * v2[c] + a23 * v3[c]
+                t3[c] += a30 * v0[c] + a31 * v1[c] + a32 * v2[c] + a33 * v3[c]
+        for h in range(head_fours, heads):
+            v0 = vector[h]
+            for c in range(channels):
+                t0[c] += a0[h] * v0[c]
+                t1[c] += a1[h] * v0[c]
+                t2[c] += a2[h] * v0[c]
+                t3[c] += a3[h] * v0[c]
+    for k in range(fours, voxels):
+        for h in range(heads):
+            for c in range(channels):
+                total[k, c] += activity[k, h] * vector[h, c]
+
+
+@numba.njit(inline="always")
+def _layer_norm(x, gain, offset, eps, result):
+    """The layer norm of one voxel's channels."""
+    channels = len(x)
+    mean, square = _ZERO, _ZERO
+    for c in range(channels):
+        mean += x[c]
+    mean /= np.float32(channels)
+    for c in range(channels):
+        square += (x[c] - mean) * (x[c] - mean)
+    scale = _ONE / np.sqrt(square / np.float32(channels) + eps)
+    for c in range(channels):
+        result[c] = (x[c] - mean) * scale * gain[c] + offset[c]
+
+
+@compiled
+def normalise(x, gain, offset, eps, result):
+    """The layer norm of every row of x (N, C), with weight and bias (C,) and a float32 guard."""
+    for k in range(len(x)):
+        _layer_norm(x[k], gain, offset, eps, result[k])
+
+
+@compiled
 def expand(x, first, stop, patch, shifts, projected, v, bias, gain, offset, eps, y, normed):
     """The sum of a map and of the linear map of what was mixed, and its layer norm.
 
@@ -246,44 +325,23 @@ def expand(x, first, stop, patch, shifts, projected, v, bias, gain, offset, eps,
         normed: Its layer norm to write, of the same shape.
     """
     _, size0, size1, size2, channels = x.shape
-    grids, heads = v.shape[0], v.shape[5]
     n0, n1, n2 = patch
     for number in range(first, stop):
         batch = number // (size0 * size1)
         i, j = number // size1 % size0, number % size1
+        line, total, result = x[batch, i, j], y[number - first], normed[number - first]
         for k in range(size2):
-            total, result = y[number - first, k], normed[number - first, k]
             for c in range(channels):
-                total[c] = x[batch, i, j, k, c] + bias[c]
-            for g in range(grids):
-                w0 = (i + shifts[g, 0]) % size0 // n0
-                w1 = (j + shifts[g, 1]) % size1 // n1
-                w2 = (k + shifts[g, 2]) % size2 // n2
-                vector, activity = projected[g, batch, w0, w1, w2], v[g, batch, i, j, k]
-                fours = heads - heads % 4
-                for h in range(0, fours, 4):
-                    a0, a1, a2, a3 = (
-                        activity[h],
-                        activity[h + 1],
-                        activity[h + 2],
-                        activity[h + 3],
-                    )
-                    for c in range(channels):
-                        total[c] += (
-                            a0 * vector[h, c]
-                            + a1 * vector[h + 1, c]
-                            + a2 * vector[h + 2, c]
-                            + a3 * vector[h + 3, c]
-                        )
-                for h in range(fours, heads):
-                    for c in range(channels):
-                        total[c] += activity[h] * vector[h, c]
-            mean, square = _ZERO, _ZERO
-            for c in range(channels):
-                mean += total[c]
-            mean /= np.float32(channels)
-            for c in range(channels):
-                square += (total[c] - mean) * (total[c] - mean)
-            scale = _ONE / np.sqrt(square / np.float32(channels) + eps)
-            for c in range(channels):
-                result[c] = (total[c] - mean) * scale * gain[c] + offset[c]
+                total[k, c] = line[k, c] + bias[c]
+        for g in range(len(v)):
+            w0 = (i + shifts[g, 0]) % size0 // n0
+            w1 = (j + shifts[g, 1]) % size1 // n1
+            k = 0
+            while k < size2:
+                place = (k + shifts[g, 2]) % size2
+                end = min(k + n2 - place % n2, size2)
+                vector = projected[g, batch, w0, w1, place // n2]
+                _add_window(total[k:end], v[g, batch, i, j, k:end], vector)
+                k = end
+        for k in range(size2):
+            _layer_norm(total[k], gain, offset, eps, result[k])

@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from factorizer_engine.images.checks import check_affine, check_shape, check_type
+from factorizer_engine.images.files.native_output import native_output_discarded
 from factorizer_engine.images.files.recognition import (
     damaged,
     first_bytes,
@@ -36,7 +37,8 @@ def read_itk(path: Path) -> Scan:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
+        with native_output_discarded():  # MetaImage's reader prints what it thinks of a file
+            reader.ReadImageInformation()
     except RuntimeError as error:
         raise _read_error(path, error) from error
     size = reader.GetSize()
@@ -45,10 +47,11 @@ def read_itk(path: Path) -> Scan:
     if reader.GetNumberOfComponents() > 1:
         check_type(path.name, np.dtype("V3"))
     check_shape(path.name, size)
-    affine = _affine(reader)
+    affine = itk_affine(reader)
     check_affine(path.name, affine)
     try:
-        image = reader.Execute()
+        with native_output_discarded():
+            image = reader.Execute()
     except RuntimeError as error:
         raise _read_error(path, error) from error
     array = sitk.GetArrayFromImage(image).reshape(size[::-1])
@@ -68,7 +71,7 @@ def itk_image(scan: Scan) -> sitk.Image:
     return image
 
 
-def _affine(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
+def itk_affine(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
     """Voxel to RAS mm of the first three axes of an ITK image."""
     count = image.GetDimension()
     direction = np.asarray(image.GetDirection()).reshape(count, count)[:3, :3]

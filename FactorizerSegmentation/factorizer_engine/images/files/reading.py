@@ -11,18 +11,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from factorizer_engine.images.checks import check_finite
-from factorizer_engine.images.files.dicom import is_dicom_file, read_dicom_file, read_dicom_folder
+from factorizer_engine.images.files.dicom import (
+    SERIES_MARK,
+    is_dicom_file,
+    read_dicom_file,
+    read_dicom_folder,
+)
 from factorizer_engine.images.files.itk import read_itk
 from factorizer_engine.images.files.nifti import read_nifti, read_nifti_volumes
 from factorizer_engine.images.files.recognition import ITK_SUFFIXES, NIFTI_SUFFIXES, content
+from factorizer_engine.images.nan_background import without_nan_background
 from factorizer_engine.images.parallel import in_parallel
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 
 FORMATS = "NIfTI, NRRD, MetaImage or DICOM"
-
-SERIES_MARK = "::"
-"""Between a DICOM folder and one of its series; no path of Windows holds it."""
 
 
 def read_scan(path: str | Path, series: str | None = None) -> Scan:
@@ -36,6 +39,7 @@ def read_scan(path: str | Path, series: str | None = None) -> Scan:
 
     Returns:
         The scan in RAS mm, named after the file or series; voxels in the type that the file stores.
+        NaN that surrounds the image, as FSL and SPM write it, is zero.
 
     Raises:
         BadInputError: If there is nothing to read, it is damaged, no single volume of grey values,
@@ -51,6 +55,7 @@ def read_scan(path: str | Path, series: str | None = None) -> Scan:
         )
     with _permitted(path):
         scan = read_dicom_folder(path, series) if path.is_dir() else _read_file(path)
+    scan = without_nan_background(scan)
     check_finite(path.name, scan.array)
     return scan
 
@@ -66,7 +71,7 @@ def read_volumes(path: str | Path) -> list[Scan]:
         return [read_scan(path)]
     with _permitted(path):
         _check_content(path)
-        volumes = read_nifti_volumes(path)
+        volumes = [without_nan_background(volume) for volume in read_nifti_volumes(path)]
     for volume in volumes:
         check_finite(path.name, volume.array)
     return volumes
@@ -102,6 +107,13 @@ def split_series(path: str | Path) -> tuple[str | Path, str | None]:
         if Path(folder).expanduser().exists():
             return folder, SERIES_MARK.join(parts[count:])
     return parts[0], SERIES_MARK.join(parts[1:])
+
+
+def absolute_location(location: str | Path) -> str:
+    """A file, a folder or "FOLDER::SERIES", with an absolute path."""
+    place, series = split_series(location)
+    absolute = str(Path(place).expanduser().absolute())
+    return absolute if series is None else f"{absolute}{SERIES_MARK}{series}"
 
 
 def _existing(path: str | Path) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 
 
 def write_seg_nrrd(
-    labelmap: Scan, labels: Sequence[Label], path: str | Path, reference_name: str = ""
+    labelmap: Scan,
+    labels: Sequence[Label],
+    path: str | Path,
+    reference_name: str = "",
+    remarks: Mapping[str, str] | None = None,
 ) -> None:
     """Write a label map as a Slicer segmentation: names, colours and coded terminology.
 
@@ -32,6 +37,7 @@ def write_seg_nrrd(
         labels: What the values mean.
         path: Where to write; must end with .seg.nrrd.
         reference_name: The scan that was segmented; kept as a remark.
+        remarks: More of them by name, kept as "Factorizer_NAME".
 
     Raises:
         BadInputError: If the name ends otherwise or the file cannot be written.
@@ -44,6 +50,8 @@ def write_seg_nrrd(
     image = itk_image(labelmap.with_array(array.astype(kind, copy=False)))
     for key, value in _segmentation_fields(labelmap, reference_name).items():
         image.SetMetaData(key, value)
+    for key, value in (remarks or {}).items():
+        image.SetMetaData(f"Factorizer_{re.sub(r'[^A-Za-z0-9]+', '_', key)}", _one_line(value))
     extents = _extents(array, [label.value for label in labels])
     for index, label in enumerate(labels):
         for key, value in _segment_fields(label, extents[label.value]).items():

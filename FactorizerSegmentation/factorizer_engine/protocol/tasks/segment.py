@@ -18,9 +18,11 @@ class SegmentParams(RunParams):
 
     Attributes:
         probabilities: Whether to write the probability maps too.
+        compact: Write them with 8 bits.
     """
 
     probabilities: bool = True
+    compact: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,15 @@ class SegmentResult(Message):
     """What a run found, on the grid of the reference scan.
 
     Attributes:
-        model: The model; its labels are the values of the label map.
+        model: The model as it was applied; its labels are the values of the label map.
         labelmap: uint8, 0 where there is nothing.
-        probabilities: float32 map of every region of the model, in its order; empty if they were
-            not asked for.
+        probabilities: float32 map of every region of the model, in its order, or uint8 with
+            `painting.FULL_LEVEL` for 1; empty if they were not asked for.
         lesions: The connected pieces, measured.
         timings: Seconds by stage.
         device: Where it was computed.
+        note: What it costs that scans were left out, for people, or "".
+        threshold: Probability from which a region holds in the label map.
     """
 
     model: ModelDescription
@@ -43,6 +47,8 @@ class SegmentResult(Message):
     lesions: tuple[Lesion, ...]
     timings: dict[str, float]
     device: str
+    note: str = ""
+    threshold: float = 0.5
 
 
 SEGMENT = Task("segment", SegmentParams, SegmentResult)

@@ -23,8 +23,8 @@ def run(_engine: Engine, params: PrepareParams, monitor: Monitor) -> PrepareResu
     from factorizer_engine.preparation.versions import versions
     from factorizer_engine.service.exchange import check_space, load_scans, save_scan
 
-    bundle = resolve_model(params.model, "cpu")
-    channels = bundle.description.channels
+    model = resolve_model(params.model, "cpu").description
+    channels = model.channels
     scans = load_scans(params.study.channels)
     check_space(folder, scans, len(scans))
     named = {channel_named(name, channels): scan for name, scan in scans.items()}
@@ -35,7 +35,7 @@ def run(_engine: Engine, params: PrepareParams, monitor: Monitor) -> PrepareResu
         named,
         reference,
         params.options,
-        bundle.preprocessing.expects_stripped,
+        model.expects.skull == "stripped",
         monitor=monitor.span(0.0, PREPARED),
     )
     monitor.report("writing", PREPARED)

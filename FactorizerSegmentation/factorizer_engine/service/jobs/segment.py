@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factorizer_engine.protocol.files import prepare_output_folder
+from factorizer_engine.protocol.painting import compact
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.tasks.segment import SegmentParams, SegmentResult
 from factorizer_engine.protocol.volumes import ScanFile
@@ -31,17 +32,28 @@ def run(engine: Engine, params: SegmentParams, monitor: Monitor) -> SegmentResul
     return SegmentResult(
         model=result.model,
         labelmap=save_scan(result.labelmap, folder / "labelmap.npy"),
-        probabilities=_save_probabilities(result, folder) if params.probabilities else (),
+        probabilities=_save_probabilities(result, params, folder),
         lesions=tuple(result.lesions),
         timings=dict(result.timings),
         device=str(result.device),
+        note=result.note,
+        threshold=segmenter.bundle.inference.threshold,
     )
 
 
-def _save_probabilities(result: SegmentationResult, folder: Path) -> tuple[ScanFile, ...]:
+def _save_probabilities(
+    result: SegmentationResult, params: SegmentParams, folder: Path
+) -> tuple[ScanFile, ...]:
+    if not params.probabilities:
+        return ()
     affine = result.labelmap.affine
     pairs = zip(result.model.regions, result.probabilities, strict=True)
     return tuple(
-        ScanFile.save(volume, affine, folder / f"probability_{number}.npy", region.title)
+        ScanFile.save(
+            compact(volume) if params.compact else volume,
+            affine,
+            folder / f"probability_{number}.npy",
+            region.title,
+        )
         for number, (region, volume) in enumerate(pairs, start=1)
     )

@@ -23,6 +23,11 @@ from factorizer_engine.training.data.augmentation import (
 from factorizer_engine.training.data.cases import UNKNOWN, CaseCache, PreparedCase
 from factorizer_engine.training.data.heads import HEAD_MM, add_head
 from factorizer_engine.training.data.lesions import change_lesion_contrast, put_lesions
+from factorizer_engine.training.data.sequences import (
+    random_absence,
+    unseen_without,
+    without_sequences,
+)
 
 
 class WindowDataset(Dataset):
@@ -34,6 +39,7 @@ class WindowDataset(Dataset):
         cache: Prepared cases.
         names: Cases to draw from.
         foreground: Part of the windows that are centred in a region (each region equally often).
+        needed: Per region the channels without each of which it cannot be seen.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class WindowDataset(Dataset):
         augmentation: AugmentationSection,
         foreground: float,
         seed: int,
+        needed: Sequence[Sequence[int]] = (),
     ) -> None:
         self._cache = cache
         self._names = sorted(names)
@@ -51,11 +58,13 @@ class WindowDataset(Dataset):
         self._augmentation = augmentation
         self._foreground = foreground
         self._seed = seed
+        self._needed = needed
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         """Image (C, *window) and region masks (R, *window) of window `number`, float32.
 
-        Masks are 1 and 0, and `UNKNOWN` in voxels to be ignored.
+        Masks are 1 and 0, and `UNKNOWN` in voxels to be ignored and in regions that the window
+        does not show.
         """
         case = self._cache.get(self._name(number))
         generator = np.random.default_rng([self._seed, 1, number])
@@ -65,8 +74,9 @@ class WindowDataset(Dataset):
         image, target = self._cut(case, generator, self._foreground, margin)
         if happens(settings.lesions_of_others, generator):
             donor = self._cache.get(self._names[int(generator.integers(len(self._names)))])
-            lesions = self._cut(donor, generator, foreground=1.0)
-            image, target = put_lesions(image, target, lesions, case.spacing, generator)
+            if not (donor.absent or donor.unknown):
+                lesions = self._cut(donor, generator, foreground=1.0)
+                image, target = put_lesions(image, target, lesions, case.spacing, generator)
         if happens(settings.lesion_contrast, generator):
             limits = settings.lesion_contrast_range
             image = change_lesion_contrast(image, target, limits, case.spacing, generator)
@@ -74,7 +84,14 @@ class WindowDataset(Dataset):
             image = misregister(image, settings, case.spacing, generator)
         if with_head:
             image = add_head(image, case.spacing, generator)
-        return change_intensities(image, settings, generator), target
+        image = change_intensities(image, settings, generator)
+        absent = case.absent
+        if happens(settings.sequence_dropout, generator):
+            absent = random_absence(len(image), generator, absent)
+        if absent or case.unknown:
+            unknown = {*case.unknown, *unseen_without(absent, self._needed)}
+            image, target = without_sequences(image, target, absent, sorted(unknown))
+        return image, target
 
     def _name(self, number: int) -> str:
         count = len(self._names)

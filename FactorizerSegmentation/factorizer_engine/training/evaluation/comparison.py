@@ -49,7 +49,6 @@ def compare(
     regions = [r for r in first["summary"] if r in second["summary"]]
     if len(common) < 2 or not regions:
         raise BadInputError("The two evaluations have fewer than two cases or no region in common.")
-    draws = np.random.default_rng(seed).integers(len(common), size=(resamples, len(common)))
     groups = {region: [region] for region in regions}
     if len(regions) > 1:
         groups["mean"] = regions
@@ -57,16 +56,22 @@ def compare(
     for name, members in groups.items():
         for metric in METRICS:
             a, b = (_scores(result, common, members, metric) for result in (first, second))
-            low, high = np.percentile((b - a)[draws].mean(axis=1), [2.5, 97.5])
+            first_mean, second_mean, mean = (float(x.mean()) for x in (a, b, b - a))
+            low, high = interval_of_mean(b - a, resamples, seed)
             differences.append(
-                Difference(
-                    name,
-                    metric,
-                    len(common),
-                    *(float(x) for x in (a.mean(), b.mean(), (b - a).mean(), low, high)),
-                )
+                Difference(name, metric, len(common), first_mean, second_mean, mean, low, high)
             )
     return differences
+
+
+def interval_of_mean(
+    differences: np.ndarray, resamples: int = 10_000, seed: int = 42
+) -> tuple[float, float]:
+    """95 % percentile-bootstrap interval of the mean of paired differences (cases,)."""
+    count = len(differences)
+    draws = np.random.default_rng(seed).integers(count, size=(resamples, count))
+    low, high = np.percentile(differences[draws].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _scores(

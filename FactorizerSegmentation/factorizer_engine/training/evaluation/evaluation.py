@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.subsets import subset_of
 from factorizer_engine.training.config import DataSection, load_config
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import Split, read_split
-from factorizer_engine.training.evaluation.predictors import FolderPredictor, open_model
+from factorizer_engine.training.evaluation.calibration import measure_calibration
+from factorizer_engine.training.evaluation.predictors import (
+    FolderPredictor,
+    ModelPredictor,
+    open_model,
+)
 from factorizer_engine.training.evaluation.robustness import measure_robustness
 from factorizer_engine.training.evaluation.scoring import score_cases
+from factorizer_engine.training.evaluation.subsets import measure_subsets
 from factorizer_engine.training.records.records import open_run
 
 Use = Literal["held_out", "validation", "train", "all"]
@@ -32,6 +40,9 @@ def evaluate(
     mirroring: bool | None = None,
     keep: bool = False,
     robustness: bool = False,
+    subsets: bool = False,
+    calibration: bool = False,
+    channels: Sequence[str] = (),
     monitor: Monitor | None = None,
 ) -> dict[str, Any]:
     """Score a model, or label maps made elsewhere, on labelled cases.
@@ -48,28 +59,74 @@ def evaluate(
         mirroring: Mirror at test time; None as the model says.
         keep: Whether label maps are written.
         robustness: Measure Dice on changed scans instead (see `robustness.measure_robustness`).
+        subsets: Measure Dice with every part of the channels instead (see
+            `subsets.measure_subsets`).
+        calibration: Measure whether probabilities are what they say instead (see
+            `calibration.measure_calibration`).
+        channels: Give the model only these, as in studies without the others; what cannot be seen
+            with them is not scored. All without any.
         monitor: Told about every case.
 
     Returns:
-        See `score_cases`, or `measure_robustness`.
+        See `score_cases`, `measure_robustness`, `measure_subsets` or `measure_calibration`.
 
     Raises:
         BadInputError: If the request is contradictory or there is nothing to evaluate.
     """
     if (model is None) == (predictions is None):
         raise BadInputError("Give either a model or a folder of predictions to evaluate.")
-    if robustness and model is None:
-        raise BadInputError("Robustness can only be measured of a model, not of label maps.")
+    if model is None and (robustness or subsets or calibration or channels):
+        raise BadInputError(
+            "Robustness, missing channels and calibration can only be measured of a model, not of "
+            "label maps."
+        )
+    if robustness + subsets + calibration > 1:
+        raise BadInputError("Give one of --robustness, --subsets and --calibration at a time.")
+    if subsets and channels:
+        raise BadInputError("Give --subsets without --channel; it tries every part of them.")
     dataset, split = open_cases(data)
-    dataset = dataset.only(list(cases) or _names(dataset, split, use))
+    dataset = _only_known(dataset.only(list(cases) or _names(dataset, split, use)))
     if predictions is not None:
         return score_cases(FolderPredictor(Path(predictions)), dataset, output, monitor=monitor)
     assert model is not None  # as seen above
-    predictor = open_model(model, device, precision, mirroring)
+    needs = dataset.needs if subsets else None
+    predictor = open_model(model, device, precision, mirroring, channels, needs)
+    dataset = _only_seen(dataset, predictor)
+    if subsets:
+        return measure_subsets(predictor, dataset, output, monitor=monitor)
     if robustness:
         return measure_robustness(predictor, dataset, output, monitor=monitor)
+    if calibration:
+        return measure_calibration(predictor, dataset, output, monitor=monitor)
     folder = Path(output) / "segmentations" if keep else None
     return score_cases(replace(predictor, keep=folder), dataset, output, monitor=monitor)
+
+
+def _only_seen(dataset: Dataset, predictor: ModelPredictor) -> Dataset:
+    """The dataset without the regions that the model cannot see with the channels it is given."""
+    model = predictor.segmenter.bundle.description
+    if not predictor.channels:
+        return dataset
+    seen = subset_of(model, predictor.channels).regions
+    return _without(dataset, {region.name for region in model.regions} - {*seen})
+
+
+def _only_known(dataset: Dataset) -> Dataset:
+    """The dataset without the regions of which any of its cases knows nothing.
+
+    Raises:
+        BadInputError: If there are no others.
+    """
+    names = list(dataset.regions)
+    known = _without(dataset, {names[n] for case in dataset.cases for n in dataset.unknown(case)})
+    if not known.regions:
+        raise BadInputError("There is no region of which all cases know; evaluate fewer of them.")
+    return known
+
+
+def _without(dataset: Dataset, unknown: AbstractSet[str]) -> Dataset:
+    regions = {name: values for name, values in dataset.regions.items() if name not in unknown}
+    return replace(dataset, regions=regions)
 
 
 def open_cases(data: str | Path) -> tuple[Dataset, Split | None]:

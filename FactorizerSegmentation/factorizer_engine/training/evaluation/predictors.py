@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from factorizer_engine.images.checks import channel_named
 from factorizer_engine.images.files import read_scan, write_nifti
 from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.models import ModelDescription, Subset
 from factorizer_engine.protocol.runs import RunOptions
+from factorizer_engine.protocol.subsets import enumerated, subset_of
 from factorizer_engine.training.data.cases import read_channels
 from factorizer_engine.training.data.dataset import SUFFIXES, Case
 
 if TYPE_CHECKING:
-    from factorizer_engine.inference.segmenter import Segmenter
+    from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+
+
+_MOST_CHANNELS = 6  # whose 63 parts are tried
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class ModelPredictor:
         model: Its fingerprint.
         mirroring: Mirror at test time; None as the model says.
         keep: Folder for the label maps.
+        channels: The channels that are given to the model; all without any.
     """
 
     segmenter: Segmenter
@@ -60,6 +69,7 @@ class ModelPredictor:
     model: str | None = None
     mirroring: bool | None = None
     keep: Path | None = None
+    channels: tuple[str, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -74,9 +84,11 @@ class ModelPredictor:
 
     def segment(self, scans: dict[str, Scan], reference: str) -> Scan:
         """The label map of scans by channel name, on the grid of one of them."""
-        return self.segmenter.segment(
-            scans, reference, RunOptions(mirroring=self.mirroring)
-        ).labelmap
+        return self.result(scans, reference).labelmap
+
+    def result(self, scans: dict[str, Scan], reference: str) -> SegmentationResult:
+        """What the model finds in scans by channel name, on the grid of one of them."""
+        return self.segmenter.segment(scans, reference, RunOptions(mirroring=self.mirroring))
 
     def inputs(self, case: Case) -> tuple[dict[str, Scan], Scan]:
         """A case's scans by the model's channel names, and its label.
@@ -85,7 +97,8 @@ class ModelPredictor:
         lies on it.
 
         Raises:
-            BadInputError: If the case has another number of channels than the model.
+            BadInputError: If the case has another number of channels than the model, or lacks one
+                that the model is to be given.
         """
         model = self.segmenter.bundle.description
         names = [channel.name for channel in model.channels]
@@ -95,8 +108,21 @@ class ModelPredictor:
                 f"The case {case.name} has {len(found)} channels, but the model "
                 f"{model.name} takes {len(names)}."
             )
-        scans, label = dict(zip(names, found, strict=True)), read_scan(case.label)
-        first = next((n for n in names if same_grid(scans[n].grid, label.grid)), names[0])
+        given = self.channels or tuple(names)
+        scans = {
+            name: scan
+            for name, scan in zip(names, found, strict=True)
+            if name in given and scan is not None
+        }
+        lacking = [name for name in given if name not in scans]
+        if lacking:
+            raise BadInputError(
+                f"The case {case.name} lacks {enumerated(lacking)}; name by --channel what all "
+                "cases have, or leave it out."
+            )
+        label = read_scan(case.label)
+        alike = (name for name, scan in scans.items() if same_grid(scan.grid, label.grid))
+        first = next(alike, next(iter(scans)))
         return {first: scans.pop(first), **scans}, label
 
 
@@ -105,19 +131,61 @@ Predictor = FolderPredictor | ModelPredictor
 
 
 def open_model(
-    name: str, device: str = "auto", precision: str = "float32", mirroring: bool | None = None
+    name: str,
+    device: str = "auto",
+    precision: str = "float32",
+    mirroring: bool | None = None,
+    channels: Sequence[str] = (),
+    needs: Mapping[str, Sequence[str]] | None = None,
 ) -> ModelPredictor:
     """Load a model by its name, family or path.
 
+    Args:
+        name: Name, family or path.
+        device: Where it computes.
+        precision: In which type it computes.
+        mirroring: Mirror at test time; None as the model says.
+        channels: The channels that it is given; all without any.
+        needs: Let it take every part of its channels, whatever it says itself; of each region the
+            channels without each of which it cannot be seen.
+
     Raises:
-        EngineError: If it cannot be found, loaded or run on the device.
+        EngineError: If it cannot be found, loaded or run on the device, or does not take the
+            channels.
     """
     from factorizer_engine.bundles.reading.checksums import fingerprint
     from factorizer_engine.bundles.registry import resolve_model
     from factorizer_engine.inference.segmenter import Segmenter
 
-    segmenter = Segmenter(resolve_model(name, device), device=device, precision=precision)
-    model = segmenter.bundle.description
+    bundle = resolve_model(name, device)
+    model = bundle.description
+    if needs is not None:
+        model = replace(model, subsets=every_subset(model, needs))
+    given = tuple(channel_named(channel, model.channels) for channel in channels)
+    if given:
+        subset_of(model, given)
+    segmenter = Segmenter(replace(bundle, description=model), device, precision)
     mirrored = {None: "", True: ", mirrored", False: ", not mirrored"}[mirroring]
-    note = f"{model.name} {model.version}, {precision}{mirrored}"
-    return ModelPredictor(segmenter, note, fingerprint(segmenter.bundle), mirroring)
+    only = f", {' + '.join(given)} only" if given else ""
+    note = f"{model.name} {model.version}, {precision}{mirrored}{only}"
+    return ModelPredictor(segmenter, note, fingerprint(bundle), mirroring, channels=given)
+
+
+def every_subset(model: ModelDescription, needs: Mapping[str, Sequence[str]]) -> tuple[Subset, ...]:
+    """Every part of a model's channels with which a region may be seen, the largest first.
+
+    Args:
+        needs: Region to the channels without each of which it cannot be seen; others need none.
+    """
+    names = [channel.name for channel in model.channels]
+    if len(names) > _MOST_CHANNELS:
+        raise BadInputError(
+            f"The model {model.name} has {len(names)} channels, whose parts are too many to try."
+        )
+    subsets = []
+    for size in range(len(names), 0, -1):
+        for part in combinations(names, size):
+            seen = [r.name for r in model.regions if {*needs.get(r.name, ())} <= {*part}]
+            if seen:
+                subsets.append(Subset(part, tuple(seen)))
+    return tuple(subsets)

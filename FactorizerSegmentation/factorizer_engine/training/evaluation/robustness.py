@@ -10,18 +10,16 @@ from typing import Any
 import numpy as np
 
 from factorizer_engine.images.resampling import resample
-from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.files import write_csv, write_json
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.training.data.dataset import Dataset
-from factorizer_engine.training.evaluation.metrics import region_dice
 from factorizer_engine.training.evaluation.perturbations import (
     PERTURBATIONS,
     Perturbation,
     is_stripped,
 )
 from factorizer_engine.training.evaluation.predictors import ModelPredictor
-from factorizer_engine.training.evaluation.scoring import without_unknown
+from factorizer_engine.training.evaluation.scoring import dice_on, mean_and_deviation
 
 #: From this mean Dice on, which reads 1.000, a label loses nothing where it is sampled like scans.
 LOSSLESS_DICE = 0.9995
@@ -75,9 +73,9 @@ def measure_robustness(
             key = zlib.crc32(f"{name}/{perturbation.name}".encode())
             changed = perturbation.change(scans, np.random.default_rng([seed, key]))
             found = predictor.segment(changed, reference)
-            scores[perturbation.name][name] = _dice(found, label, dataset)
+            scores[perturbation.name][name] = dice_on(found, label, dataset)
             there = resample(label, changed[reference].grid, "nearest")
-            of_labels[perturbation.name][name] = _dice(there, label, dataset)
+            of_labels[perturbation.name][name] = dice_on(there, label, dataset)
     result = {
         "note": predictor.note,
         "model": predictor.model,
@@ -90,7 +88,7 @@ def measure_robustness(
                 "description": p.description,
                 "dice": scores[p.name],
                 "label": of_labels[p.name],
-                **_statistics(scores[p.name], dataset.regions),
+                **mean_and_deviation(scores[p.name]),
             }
             for p in perturbations
             if scores[p.name]
@@ -103,27 +101,6 @@ def measure_robustness(
 def mean_of_label(entry: Mapping[str, Any], region: str) -> float:
     """Mean Dice over the cases of the label itself, sampled like the changed scans."""
     return float(np.mean([values[region] for values in entry["label"].values()]))
-
-
-def _dice(found: Scan, label: Scan, dataset: Dataset) -> dict[str, float]:
-    resampled = resample(found, label.grid, "nearest")
-    there = without_unknown(resampled, label, dataset.ignore).array
-    return {
-        region: region_dice(np.isin(there, values), np.isin(label.array, values))
-        for region, values in dataset.regions.items()
-    }
-
-
-def _statistics(
-    scores: Mapping[str, Mapping[str, float]], regions: Mapping[str, Sequence[int]]
-) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {"mean": {}, "sd": {}}
-    for region in regions:
-        values = np.array([case[region] for case in scores.values()])
-        if len(values):
-            found["mean"][region] = float(values.mean())
-            found["sd"][region] = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    return found
 
 
 def _write(result: Mapping[str, Any], folder: Path) -> None:

@@ -12,12 +12,13 @@ import numpy as np
 
 from factorizer_engine.images.files import read_scan
 from factorizer_engine.images.geometry import same_grid
+from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import write_csv, write_json
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.training.data.dataset import Dataset
-from factorizer_engine.training.evaluation.metrics import METRICS, score_region
+from factorizer_engine.training.evaluation.metrics import METRICS, region_dice, score_region
 from factorizer_engine.training.evaluation.predictors import Predictor
 from factorizer_engine.training.records.machine import describe_machine
 
@@ -115,6 +116,28 @@ def without_unknown(prediction: Scan, reference: Scan, ignore: int | None) -> Sc
     if ignore is None:
         return prediction
     return prediction.with_array(np.where(reference.array == ignore, 0, prediction.array))
+
+
+def dice_on(found: Scan, reference: Scan, dataset: Dataset) -> dict[str, float]:
+    """Dice of every region of a label map on any grid, brought onto that of the reference."""
+    resampled = resample(found, reference.grid, "nearest")
+    there = without_unknown(resampled, reference, dataset.ignore).array
+    return {
+        region: region_dice(np.isin(there, values), np.isin(reference.array, values))
+        for region, values in dataset.regions.items()
+    }
+
+
+def mean_and_deviation(
+    scores: Mapping[str, Mapping[str, float]],
+) -> dict[str, dict[str, float]]:
+    """{"mean": {region: value}, "sd": {region: value}} over cases with a value per region."""
+    found: dict[str, dict[str, float]] = {"mean": {}, "sd": {}}
+    for region in next(iter(scores.values()), {}):
+        values = np.array([case[region] for case in scores.values()])
+        found["mean"][region] = float(values.mean())
+        found["sd"][region] = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return found
 
 
 def summarize(cases: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:

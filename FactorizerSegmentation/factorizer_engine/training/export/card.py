@@ -12,6 +12,7 @@ from jinja2 import Environment
 from factorizer_engine.training.data.splits import Split, together
 from factorizer_engine.training.evaluation.metrics import METRICS
 from factorizer_engine.training.evaluation.robustness import LOSSLESS_DICE, mean_of_label
+from factorizer_engine.training.evaluation.subsets import told_by
 from factorizer_engine.training.records.records import Run
 
 _FORMS = {"hd95_mm": "{:.1f}", "volume_error_ml": "{:+.1f}"}
@@ -125,6 +126,26 @@ On {{ evaluation_cases }}, at the native resolution ({{ evaluation.note }}):
 {% else %}
 Not evaluated on held-out cases yet.
 {% endif %}
+{% if calibration %}
+
+## What a probability means
+
+Share of the voxels with a probability that do belong to the region, on {{ calibration_cases }} \
+({{ calibration.note }}), and the expected calibration error (Guo et al., 2017):
+
+{{ calibration_table }}
+{% endif %}
+{% if subsets %}
+
+## With fewer sequences
+
+A sequence that was not taken is zero for the network. Mean Dice on {{ subsets_cases }} \
+({{ subsets.note }}), and in brackets the paired difference to all sequences with its 95 % interval:
+
+{{ subsets_table }}
+
+{{ subsets_rule }}
+{% endif %}
 {% if robustness %}
 
 ## On scans that differ from these
@@ -161,7 +182,8 @@ def write_card(runs: Sequence[Run], weights: str, measured: Run) -> str:
         measured: The first run, with what was measured of this model.
     """
     config, record, evaluation = measured.config, measured.record, measured.evaluation
-    cleaning, robustness = config.bundle.postprocessing, measured.robustness
+    cleaning = config.bundle.postprocessing
+    robustness, calibration = measured.robustness, measured.calibration
     split = together(run.seen for run in runs)
     own = {case for run in runs for use in asdict(run.split).values() for case in use}
     elsewhere = {*split.train, *split.validation} - own
@@ -198,6 +220,15 @@ def write_card(runs: Sequence[Run], weights: str, measured: Run) -> str:
         "robustness_cases": _cases(split, robustness["cases"]) if robustness else "",
         "machine": (evaluation or {}).get("machine"),
         "case_seconds": next(iter(measured.measured_seconds.values()), 0.0),
+        "subsets": measured.subsets,
+        "subsets_cases": _cases(split, measured.subsets["cases"]) if measured.subsets else "",
+        "subsets_table": (
+            subsets_table(measured.subsets, config.bundle.seen_from) if measured.subsets else ""
+        ),
+        "subsets_rule": subsets_rule(config.data.needs, config.bundle.seen_from),
+        "calibration": calibration,
+        "calibration_cases": _cases(split, calibration["cases"]) if calibration else "",
+        "calibration_table": calibration_table(calibration) if calibration else "",
         "robustness": robustness,
         "robustness_table": robustness_table(robustness) if robustness else "",
     }
@@ -270,6 +301,48 @@ def robustness_table(robustness: dict[str, Any]) -> str:
             row.append(f"{entry['mean'][region]:.3f} ± {entry['sd'][region]:.3f}{limit}")
         rows.append(row)
     return _table(["scans", *(f"Dice {r}" for r in regions)], rows)
+
+
+def subsets_table(subsets: dict[str, Any], seen_from: float) -> str:
+    """Dice with every part of the channels, as a Markdown table."""
+    told = told_by(subsets, seen_from)
+    rows = []
+    for entry, subset in zip(subsets["subsets"], told, strict=True):
+        row = [" + ".join(entry["channels"])]
+        for region in subsets["regions"]:
+            if region not in entry["mean"]:
+                row.append("cannot be seen")
+                continue
+            text = f"{entry['mean'][region]:.3f}"
+            change = entry["difference"][region]
+            if len(entry["channels"]) < len(subsets["channels"]):
+                text += f" ({change['mean']:+.3f}, {change['low']:+.3f} to {change['high']:+.3f})"
+            row.append(text if region in subset.regions else f"{text}, not enough")
+        rows.append(row)
+    return _table(["sequences", *(f"Dice {r}" for r in subsets["regions"])], rows)
+
+
+def calibration_table(calibration: dict[str, Any]) -> str:
+    """The share of voxels that belong, by their probability, as a Markdown table."""
+    regions, rows = calibration["regions"], []
+    for entries in zip(*(summary["bins"] for summary in regions.values()), strict=True):
+        low = max(entries[0]["from"], calibration["doubted_from"])
+        shares = ("" if e["belonging"] is None else f"{e['belonging']:.2f}" for e in entries)
+        rows.append([f"{low:g} to {entries[0]['to']:g}", *shares])
+    errors = (f"{summary['error']:.3f}" for summary in regions.values())
+    return _table(["probability", *regions], [*rows, ["calibration error", *errors]])
+
+
+def subsets_rule(needs: Mapping[str, Sequence[str]], seen_from: float) -> str:
+    """What is done with regions that cannot be seen."""
+    sentences = [f"{region} needs {' and '.join(names)}." for region, names in needs.items()]
+    return " ".join(
+        [
+            *sentences,
+            f"What cannot be seen, or has a mean Dice below {seen_from:g}, is not looked for, and "
+            "sequences with which nothing is seen are refused.",
+        ]
+    )
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

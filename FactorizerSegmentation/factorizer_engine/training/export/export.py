@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.reading.checksums import fingerprint
-from factorizer_engine.bundles.saving import save_bundle
+from factorizer_engine.bundles.saving import check_target, save_bundle
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import load_config
+from factorizer_engine.training.evaluation.subsets import told_by
 from factorizer_engine.training.export.card import write_card
 from factorizer_engine.training.records.records import Run, open_run
 from factorizer_engine.training.run.model import model_of
@@ -43,6 +44,8 @@ def export(
     Raises:
         BadInputError: If there is no such run, the runs differ, or nothing can be written.
     """
+    name = Path(output).name
+    check_target(Path(output), name, overwrite)
     folders = [run] if isinstance(run, str | Path) else list(run)
     runs = [open_run(folder) for folder in folders]
     if config is not None:
@@ -50,7 +53,6 @@ def export(
         runs = [replace(r, config=r.config.model_copy(update={"bundle": section})) for r in runs]
     _check_alike(runs)
     members = [load_checkpoint(r.weights(weights))["network"] for r in runs]
-    name = Path(output).name
     with tempfile.TemporaryDirectory() as folder:
         draft = save_bundle(_bundle(runs[0], name), members, Path(folder) / name, dtype=dtype)
         model = fingerprint(draft)
@@ -77,7 +79,8 @@ def _bundle(run: Run, name: str, card: str = "") -> Bundle:
     record = run.record
     bundle = model_of(run.config, name, record["channels"], run.regions, record["labels"])
     seconds = {**run.config.bundle.expected_seconds, **run.measured_seconds}
-    description = replace(bundle.description, expected_seconds=seconds, card=card)
+    subsets = told_by(run.subsets, run.config.bundle.seen_from) if run.subsets else ()
+    description = replace(bundle.description, subsets=subsets, expected_seconds=seconds, card=card)
     return replace(bundle, description=description)
 
 
@@ -88,6 +91,8 @@ def _measured(runs: Sequence[Run], model: str) -> Run:
         runs[0],
         evaluation=next((r.evaluation for r in found if r.evaluation), None),
         robustness=next((r.robustness for r in found if r.robustness), None),
+        subsets=next((r.subsets for r in found if r.subsets), None),
+        calibration=next((r.calibration for r in found if r.calibration), None),
     )
 
 

@@ -35,6 +35,8 @@ class Run:
         history: All records, oldest first.
         evaluation: `evaluation/metrics.json` if the run was evaluated, else None.
         robustness: `evaluation/robustness.json` if that was measured, else None.
+        subsets: `evaluation/subsets.json` if that was measured, else None.
+        calibration: `evaluation/calibration.json` if that was measured, else None.
     """
 
     folder: Path
@@ -44,6 +46,8 @@ class Run:
     history: list[dict[str, Any]]
     evaluation: dict[str, Any] | None
     robustness: dict[str, Any] | None
+    subsets: dict[str, Any] | None
+    calibration: dict[str, Any] | None
 
     @property
     def regions(self) -> dict[str, tuple[int, ...]]:
@@ -59,7 +63,7 @@ class Run:
     def best_validation(self) -> dict[str, Any] | None:
         """The validation record of `best.pt`."""
         found = [r for r in self.history if r["kind"] == "validation"]
-        return max(found, key=lambda r: r["dice"], default=None)
+        return max(found, key=lambda r: r.get("score", r["dice"]), default=None)
 
     @property
     def last_validation(self) -> dict[str, Any] | None:
@@ -82,7 +86,13 @@ class Run:
         def own(results: dict[str, Any] | None) -> dict[str, Any] | None:
             return results if results and results.get("model") == model else None
 
-        return replace(self, evaluation=own(self.evaluation), robustness=own(self.robustness))
+        return replace(
+            self,
+            evaluation=own(self.evaluation),
+            robustness=own(self.robustness),
+            subsets=own(self.subsets),
+            calibration=own(self.calibration),
+        )
 
     def weights(self, which: str) -> Path:
         """The file of the "best" (on validation) or "final" weights."""
@@ -134,13 +144,13 @@ def open_run(folder: str | Path) -> Run:
         config = TrainingConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
         split = Split.of(_read(folder / "split.json"))
         record = _read(folder / "run.json")
-        evaluation, robustness = (
+        measured = (
             _read(path) if (path := folder / "evaluation" / name).is_file() else None
-            for name in ("metrics.json", "robustness.json")
+            for name in ("metrics.json", "robustness.json", "subsets.json", "calibration.json")
         )
     except (OSError, ValueError, TypeError) as error:
         raise BadInputError(f"The folder {folder} holds no training run.", str(error)) from error
-    return Run(folder, config, split, record, read_history(folder), evaluation, robustness)
+    return Run(folder, config, split, record, read_history(folder), *measured)
 
 
 def _read(path: Path) -> dict[str, Any]:

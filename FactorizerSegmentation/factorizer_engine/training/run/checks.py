@@ -11,22 +11,24 @@ import numpy as np
 from factorizer_engine.bundles.reading.validation import check_bundle
 from factorizer_engine.images.files import read_scan
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.subsets import enumerated
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.data.checks import CheckReport, UnfitDataError, check_dataset
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
-from factorizer_engine.training.data.splits import make_split
+from factorizer_engine.training.data.splits import Split, make_split
 from factorizer_engine.training.run.model import model_of
 from factorizer_engine.training.run.networks import (
     build_network,
     load_matching_weights,
     network_spec,
 )
+from factorizer_engine.training.run.validation import subsets_of
 
 # last.pt holds network, average and two moments, and exists twice while it is replaced; best.pt and
 # final.pt hold the average.
 _BYTES_PER_WEIGHT = (2 * 4 + 2) * 4
 
-_NAMES_IN_RECORDS = frozenset({"kind", "step", "dice", "cases"})
+_NAMES_IN_RECORDS = frozenset({"kind", "step", "dice", "cases", "score", "subsets"})
 
 
 def check_training(config: TrainingConfig) -> CheckReport:
@@ -46,7 +48,7 @@ def check_training(config: TrainingConfig) -> CheckReport:
     report = check_dataset(dataset)
     if report.problems:
         raise UnfitDataError(report)
-    make_split(config.split, report.volumes, write=False)
+    check_validation(make_split(config.split, report.volumes, write=False), dataset)
     spec = network_spec(config.network, len(dataset.channels), len(dataset.regions), config.window)
     network = build_network(spec, config.window)
     if config.network.pretrained:
@@ -54,6 +56,23 @@ def check_training(config: TrainingConfig) -> CheckReport:
     weights = sum(p.numel() for p in network.parameters())
     check_room(config, dataset, weights)
     return report
+
+
+def check_validation(split: Split, dataset: Dataset) -> None:
+    """Make sure that weights are chosen on cases of which everything is known.
+
+    Raises:
+        BadInputError: If one lacks a channel, or its label does not tell of a region.
+    """
+    for name in split.validation:
+        case = dataset.case(name)
+        if case.absent or dataset.unknown(case):
+            lacks = [dataset.channels[channel] for channel in case.absent]
+            what = f"lacks {enumerated(lacks)}" if lacks else "has a label without all regions"
+            raise BadInputError(
+                f"The case {name} {what} and cannot be validated on; name complete cases under "
+                "split.validation."
+            )
 
 
 def check_model(config: TrainingConfig, dataset: Dataset) -> None:
@@ -70,6 +89,7 @@ def check_model(config: TrainingConfig, dataset: Dataset) -> None:
             "name it otherwise."
         )
     check_bundle(model_of(config, config.name, dataset.channels, dataset.regions, dataset.labels))
+    subsets_of(dataset, config.run.validation_subsets)
 
 
 def check_room(config: TrainingConfig, dataset: Dataset, weights: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -10,6 +12,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+MOST_SILENT_SECONDS = 60.0
 
 
 class RunDisplay:
@@ -35,6 +39,7 @@ class RunDisplay:
         )
         self._task = self._bar.add_task("preparing", total=1.0)
         self._losses: list[float] = []
+        self._said_at = -math.inf
 
     def __enter__(self) -> RunDisplay:
         self._bar.start()
@@ -51,14 +56,21 @@ class RunDisplay:
         self._bar.update(self._task, description=f"preparing {name}", completed=number / count)
 
     def stepped(self, step: int, progress: float, loss: float, rate: float, seconds: float) -> None:
-        """Called after every step, with the done fraction of the run and the seconds so far."""
+        """Called after every step, with the done fraction of the run and the seconds so far.
+
+        Without a terminal the first step is told, then one in `log_every` or in a minute.
+        """
         self._losses = [*self._losses[-99:], loss]
         mean = sum(self._losses) / len(self._losses)
         text = f"step {step}  loss {mean:.3f}"
         self._bar.update(self._task, description=text, completed=progress)
-        if not self._console.is_terminal and step % self._log_every == 0:
+        is_due = step % self._log_every == 0 or seconds - self._said_at >= MOST_SILENT_SECONDS
+        if is_due and not self._console.is_terminal:
+            self._said_at = seconds
             self.say(f"{text}  rate {rate:.2e}  {100 * progress:.1f} %  {seconds:.0f} s")
 
-    def validated(self, step: int, mean: float, regions: dict[str, float]) -> None:
-        parts = "  ".join(f"{name} {value:.3f}" for name, value in regions.items())
+    def validated(
+        self, step: int, mean: float, regions: dict[str, float], subsets: dict[str, float]
+    ) -> None:
+        parts = "  ".join(f"{name} {value:.3f}" for name, value in (regions | subsets).items())
         self.say(f"step {step}  validation Dice {mean:.3f}  {parts}")

@@ -41,7 +41,7 @@ from factorizer_engine.training.run.state import (
     seed_everything,
 )
 from factorizer_engine.training.run.stopping import stop_signals
-from factorizer_engine.training.run.validation import Validator
+from factorizer_engine.training.run.validation import Validator, subsets_of
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class Trainer:
     ) -> None:
         self.config, self.folder, self.team = config, config.output, team
         self.regions = tuple(dataset.regions)
+        self._subsets = subsets_of(dataset, config.run.validation_subsets)
         self._split, self._device, self._display = split, device, display
         self.seen_before = seen_before(config.network.pretrained)
         self._seen = together([split, self.seen_before])
@@ -98,6 +99,7 @@ class Trainer:
             config.augmentation,
             self._settings.foreground,
             config.run.seed,
+            dataset.needed,
         )
         self._validator = Validator(
             self._cache, config.window, config.run.validation_overlap, device, self._dtype
@@ -114,7 +116,9 @@ class Trainer:
         if self._settings.gradient_checkpointing:
             checkpoint_blocks(self._network)
         self._loss = DeepSupervisionLoss(
-            RegionLoss(), self._settings.deep_supervision, dataset.ignore is not None
+            RegionLoss(),
+            self._settings.deep_supervision,
+            partly_known=dataset.is_partly_known or config.augmentation.sequence_dropout > 0,
         )
         self._optimizer = build_optimizer(self._network.parameters(), self._settings)
         self._scaler = torch.amp.GradScaler(
@@ -260,17 +264,33 @@ class Trainer:
         return ends or self.step == run.first_validation or self.step % run.validate_every == 0
 
     def _validate(self, history: History | None) -> None:
-        scores = self._validator.scores(self._average.network, self._split.validation, self.team)
+        network, names = self._average.network, self._split.validation
+        scores = self._validator.scores(network, names, self.team)
+        subsets = {
+            subset.name: subset.mean_of(
+                self._validator.scores(network, names, self.team, subset.absent)
+            )
+            for subset in self._subsets
+        }
         if history is None:
             return
         values = np.asarray(list(scores.values()))
         mean = float(values.mean())
+        score = float(np.mean([mean, np.mean(list(subsets.values()))])) if subsets else mean
         per_region = dict(zip(self.regions, values.mean(axis=0).tolist(), strict=True))
-        history.add("validation", self.step, dice=mean, **per_region, cases=scores)
-        self._display.validated(self.step, mean, per_region)
-        if mean > self._best:
-            self._best = mean
-            self._save_weights("best.pt", mean)
+        history.add(
+            "validation",
+            self.step,
+            dice=mean,
+            **per_region,
+            cases=scores,
+            score=score,
+            subsets=subsets,
+        )
+        self._display.validated(self.step, mean, per_region, subsets)
+        if score > self._best:
+            self._best = score
+            self._save_weights("best.pt", score)
 
     def _note(self, history: History, step: Step, budget: Budget, took: float) -> None:
         done = budget.progress(self.step)

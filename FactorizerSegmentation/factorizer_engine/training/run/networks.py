@@ -12,6 +12,8 @@ from torch.utils.checkpoint import checkpoint
 
 from factorizer_engine.bundles import architecture
 from factorizer_engine.bundles.settings import NetworkSpec
+from factorizer_engine.images.memory import available_memory
+from factorizer_engine.inference.device import window_bytes
 from factorizer_engine.networks import FactorizerBlock
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import NetworkSection
@@ -64,8 +66,9 @@ def build_network(spec: NetworkSpec, window: Sequence[int]) -> nn.Module:
 
     Raises:
         BadModelError: If the arguments do not fit the class.
-        BadInputError: If the window does not fit the network.
+        BadInputError: If the window does not fit the network, or both do not fit into memory.
     """
+    _check_memory(architecture.outline(spec), window)
     network = architecture.build_network(spec)
     try:
         with torch.no_grad():
@@ -77,6 +80,26 @@ def build_network(spec: NetworkSpec, window: Sequence[int]) -> nn.Module:
             repr(error),
         ) from error
     return network.train()
+
+
+def _check_memory(shapes: nn.Module, window: Sequence[int]) -> None:
+    """Refuse a network and a window that would exhaust the memory, before they do.
+
+    Args:
+        shapes: The network on the meta device.
+        window: Its input, in voxels.
+
+    Raises:
+        BadInputError: If so.
+    """
+    weights = sum(p.numel() * p.element_size() for p in shapes.parameters())
+    needed, free = weights + window_bytes(shapes, window), available_memory()
+    if needed > free:
+        size = " x ".join(map(str, window))
+        raise BadInputError(
+            f"The network needs about {needed / 1e9:.1f} GB of memory for windows of {size} voxels "
+            f"but {free / 1e9:.1f} GB are free; choose a smaller window or network."
+        )
 
 
 def load_matching_weights(network: nn.Module, path: Path) -> None:

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.reading.archive import extract_bundle
-from factorizer_engine.bundles.reading.checksums import CHECKSUM_FILE
 from factorizer_engine.bundles.reading.loading import load_bundle
+from factorizer_engine.protocol.description import CHECKSUM_FILE
 from factorizer_engine.protocol.errors import BadModelError
 
 
@@ -60,6 +60,22 @@ def test_a_bundle_of_another_architecture(open_bundle):
     assert "head.bias is missing" in sentence
     assert "surprise is not part of the network" in sentence
     assert "stem.weight is 8x2x3x3x3 instead of 8x4x3x3x3" in sentence
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"reshape": ["$SWMatricize", None]},
+        {"reshape": ["$SWMatricize", ["head_dim"]]},
+        {"encoder_depth": []},
+        {"encoder_width": [8]},
+        {"strides": [[[]]]},
+    ],
+)
+def test_networks_that_cannot_be_built(open_bundle, changes):
+    path = open_bundle.description.path / "configs" / "inference.json"
+    edit_json(path, lambda content: content["network_def"].update(changes))
+    assert refusal(open_bundle.description.path, build=True)
 
 
 def test_many_differences_are_counted_not_listed(open_bundle):
@@ -202,6 +218,39 @@ def test_an_archive_that_reaches_outside_its_folder(tmp_path, name):
     with pytest.raises(BadModelError, match="outside its own folder"):
         extract_bundle(archive, target)
     assert not list(tmp_path.rglob("escaped*"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["CON", "docs/NUL.txt", "docs/com1.json", "docs/ending.", "docs/blank ", "a\tb", 300 * "x"],
+)
+def test_an_archive_with_names_that_some_systems_cannot_keep(tmp_path, name):
+    archive = archive_of(tmp_path, ("configs/metadata.json", "{}"), (name, "x"))
+    assert "some systems cannot keep" in refusal(archive)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "/x", "a/b", "a\\b", "con", "NUL.txt", "x.", "x ", 300 * "x"],
+)
+def test_names_that_no_folder_should_have(open_bundle, name):
+    metadata = open_bundle.description.path / "configs" / "metadata.json"
+    edit_json(metadata, lambda content: content["factorizer"].update(name=name))
+    sentence = refusal(open_bundle.description.path)
+    assert "The model's name" in sentence
+    assert len(sentence) < 250
+
+
+def test_a_bundle_of_deeply_nested_settings(open_bundle):
+    deep = 100_000 * "[" + 100_000 * "]"
+    path = open_bundle.description.path / "configs" / "inference.json"
+    path.write_text(f'{{"network_def": {deep}}}')
+    assert "cannot be read" in refusal(open_bundle.description.path)
+
+
+def test_weights_whose_header_claims_to_be_huge(open_bundle):
+    open_bundle.weights[0].write_bytes((2**60).to_bytes(8, "little") + b"{}")
+    assert "damaged" in refusal(open_bundle.description.path, build=True)
 
 
 def test_an_archive_with_a_link(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.uid import generate_uid
@@ -21,6 +22,37 @@ def test_a_series_is_read_with_its_place_whatever_the_order_of_its_files(
     assert scan.name == "AX FLAIR"
     np.testing.assert_array_equal(scan.array, oblique_scan.array)
     np.testing.assert_allclose(scan.affine, oblique_scan.affine, atol=1e-6)
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_files_without_the_prefix_are_read(tmp_path, oblique_scan, write_dicom, implicit):
+    write_dicom(tmp_path, oblique_scan, description="AX FLAIR")
+    for path in tmp_path.iterdir():
+        data = pydicom.dcmread(path)
+        del data.file_meta, data.preamble
+        path.unlink()
+        bare = path.with_suffix("")
+        data.save_as(bare, implicit_vr=implicit, little_endian=True)
+        assert bare.read_bytes()[128:132] != b"DICM"
+    scan = read_scan(tmp_path)
+    assert scan.name == "AX FLAIR"
+    np.testing.assert_array_equal(scan.array, oblique_scan.array)
+    np.testing.assert_allclose(scan.affine, oblique_scan.affine, atol=1e-6)
+
+
+def test_files_that_only_begin_like_dicom_are_passed_over(tmp_path, oblique_scan, write_dicom):
+    write_dicom(tmp_path, oblique_scan)
+    start = b"\x08\x00\x05\x00CS\x0a\x00"
+    (tmp_path / "notes.txt").write_bytes(start + bytes(500))
+    (tmp_path / "more.txt").write_bytes(start + b"ISO_IR 100" + 40 * b"\xff\xfe\x01")
+    np.testing.assert_array_equal(read_scan(tmp_path).array, oblique_scan.array)
+
+
+def test_an_element_of_unknown_kind_is_a_damaged_file(tmp_path, oblique_scan, write_dicom, refused):
+    write_dicom(tmp_path, oblique_scan)
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"\x08\x00\x60\x00CS", b"\x08\x00\x60\x00C\xf0"))
+    assert "damaged DICOM file" in refused(read_scan, tmp_path)
 
 
 def test_geometry_agrees_with_itks_own_series_reader(tmp_path, oblique_scan, write_dicom):

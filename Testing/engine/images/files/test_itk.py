@@ -27,3 +27,13 @@ def test_nrrd_in_ras_space_is_placed_right(tmp_path):
         scan.affine, [[2, 0, 0, 7], [0, 3, 0, 8], [0, 0, 4, 9], [0, 0, 0, 1]]
     )
     assert scan.array[1, 0, 0] == 1
+
+
+def test_what_itk_prints_of_a_broken_file_is_not_seen(tmp_path, oblique_scan, refused, capfd):
+    save_itk(oblique_scan, tmp_path / "a.mha")
+    content = (tmp_path / "a.mha").read_bytes()
+    (tmp_path / "a.mha").write_bytes(content.replace(b"DimSize", b"DimSiez"))
+    assert refused(read_scan, tmp_path / "a.mha")
+    (tmp_path / "a.mha").write_bytes(content[:-50])
+    assert refused(read_scan, tmp_path / "a.mha")
+    assert capfd.readouterr() == ("", "")

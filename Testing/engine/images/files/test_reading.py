@@ -70,7 +70,23 @@ def test_voxels_that_are_not_finite_are_refused(tmp_path, oblique_scan, refused)
         array = oblique_scan.array.astype(np.float32)
         array[2, 3, 4] = value
         save_nifti(oblique_scan.with_array(array), tmp_path / "a.nii.gz")
-        assert "1 voxels that are no finite number" in refused(read_scan, tmp_path / "a.nii.gz")
+        assert "1 voxel that is no finite number" in refused(read_scan, tmp_path / "a.nii.gz")
+
+
+def test_nan_around_the_image_is_background(tmp_path, oblique_scan):
+    array = oblique_scan.array.astype(np.float32)
+    array[[0, -1]] = array[:, [0, -1]] = array[:, :, [0, -1]] = np.nan
+    array[2, 3, 2] = np.nan  # a hole in a mask is as empty as its outside
+    save_nifti(oblique_scan.with_array(array), tmp_path / "a.nii.gz")
+    read = read_scan(tmp_path / "a.nii.gz").array
+    np.testing.assert_array_equal(read, np.nan_to_num(array, nan=0.0))
+
+
+def test_infinity_is_no_background(tmp_path, oblique_scan, refused):
+    array = oblique_scan.array.astype(np.float32)
+    array[0] = array[-1] = np.inf
+    save_nifti(oblique_scan.with_array(array), tmp_path / "a.nii.gz")
+    assert "no finite number" in refused(read_scan, tmp_path / "a.nii.gz")
 
 
 def test_a_voxel_size_of_zero_is_refused_in_every_format(tmp_path, refused):

@@ -35,4 +35,4 @@ def write(labelmap: Scan, path: Path) -> None:
     elif path.name.endswith(".seg.nrrd"):
         write_seg_nrrd(labelmap, LABELS, path)
     else:
-        write_lesions_csv([], path)
+        write_lesions_csv([], [], path)

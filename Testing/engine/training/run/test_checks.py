@@ -25,6 +25,22 @@ def test_a_device_that_does_not_exist_is_refused(settings, write_config):
     refused(settings, write_config, "wrong value for 'run.device': 'gpu0' is unknown")
 
 
+@pytest.mark.parametrize("size", [0, -1, float("inf"), float("nan")])
+def test_voxels_without_a_size_are_refused(settings, write_config, size):
+    settings["preprocessing"] = {"spacing": [1, size, 1]}
+    refused(settings, write_config, r"preprocessing\.spacing")
+
+
+def test_an_empty_window_is_refused(settings, write_config):
+    settings["window"] = [16, 0, 16]
+    refused(settings, write_config, "window")
+
+
+def test_a_window_that_exceeds_the_memory_is_refused_before_it_is_tried(settings, write_config):
+    settings["window"] = [2**13] * 3
+    refused(settings, write_config, "GB of memory for windows of 8192 x 8192 x 8192 voxels")
+
+
 def test_weights_to_start_from_are_looked_at(settings, write_config, tmp_path):
     settings["network"]["pretrained"] = "nowhere.pt"
     refused(settings, write_config, "no checkpoint .*nowhere.pt")
@@ -120,7 +136,6 @@ def test_what_no_model_can_be_made_of_is_refused_before_training(
     ("changes", "match"),
     [
         ({"orientation": "XYZ"}, "expects the orientation 'XYZ'"),
-        ({"spacing": [1, 1, 0]}, "expects voxels of"),
     ],
 )
 def test_pre_processing_that_no_model_may_have_is_refused_before_training(

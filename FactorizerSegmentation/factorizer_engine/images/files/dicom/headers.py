@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
+import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, MediaStorageDirectoryStorage
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+)
 
 from factorizer_engine.images.files.recognition import UNKNOWN, content
 from factorizer_engine.protocol.errors import BadInputError
@@ -26,6 +33,9 @@ _TAGS = [
     "SeriesDescription",
     "SeriesNumber",
     "Modality",
+    "PatientID",
+    "PatientName",
+    "StudyDate",
     "Rows",
     "Columns",
     "SamplesPerPixel",
@@ -39,6 +49,13 @@ _TAGS = [
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 ]
+
+
+_SHORTEST = 132
+_FIRST_KINDS = (b"UL", b"SH", b"CS", b"UI", b"LO")
+_LAST_FIRST_ELEMENT = 0x0018
+_LONGEST_FIRST_VALUE = 128
+"""Of the first element in files without a prefix: up to the SOP Instance UID, and short."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +107,49 @@ class Header:
 
 
 def is_dicom_file(path: Path) -> bool:
-    """Whether the file carries the DICOM prefix."""
+    """Whether the file carries the DICOM prefix, or begins with the elements that follow it."""
     with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        start = file.read(132)
+    return start[128:] == b"DICM" or _is_without_prefix(start)
+
+
+def read_elements(file: BinaryIO, **options: Any) -> pydicom.Dataset:
+    """The elements of a DICOM file, also of one without the prefix, as old archives write them.
+
+    Args:
+        file: From its begin on.
+        options: Of `pydicom.dcmread`.
+
+    Raises:
+        InvalidDicomError: If it is no DICOM file.
+    """
+    start = file.read(132)
+    file.seek(0)
+    bare = start[128:] != b"DICM" and _is_without_prefix(start)
+    data = pydicom.dcmread(file, force=bare, **options)
+    if bare and "SOPClassUID" not in data:
+        raise InvalidDicomError("it only begins like a DICOM file")
+    if bare and "TransferSyntaxUID" not in data.file_meta:
+        is_implicit = data.original_encoding[0]
+        syntax = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
+        data.file_meta.TransferSyntaxUID = syntax
+    return data
+
+
+def _is_without_prefix(start: bytes) -> bool:
+    """Whether bytes are the first element of a data set: of group 8, or 2 for the file's own.
+
+    Its length, in the four bytes after the tag or behind two letters for its kind, must be one that
+    such elements have.
+    """
+    if len(start) < _SHORTEST:
+        return False
+    group, element, length = struct.unpack("<HHI", start[:8])
+    if start[4:6] in _FIRST_KINDS:
+        length = int.from_bytes(start[6:8], "little")
+    return (
+        (group == 8 and element <= _LAST_FIRST_ELEMENT) or (group, element) == (2, 0)
+    ) and length <= _LONGEST_FIRST_VALUE
 
 
 def read_header(path: Path) -> Header | None:
@@ -103,8 +160,10 @@ def read_header(path: Path) -> Header | None:
     """
     try:
         with path.open("rb") as file:
-            data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+            data = read_elements(file, stop_before_pixels=True, specific_tags=_TAGS)
             rest = path.stat().st_size - file.tell()
+        for _ in data:  # pydicom decodes values when they are looked at, and fails then
+            pass
         if not data.get("Rows") or not data.get("Columns"):
             if _should_hold_image(data):
                 raise EOFError("the header ends before the size of the image")
@@ -114,7 +173,7 @@ def read_header(path: Path) -> Header | None:
         return None
     except PermissionError:
         raise
-    except Exception as error:  # pydicom decodes late, and fails in many ways on broken values
+    except Exception as error:  # pydicom fails in many ways on broken values
         raise BadInputError(
             f"{path.name} is a damaged DICOM file; copy or export the series again.", repr(error)
         ) from error

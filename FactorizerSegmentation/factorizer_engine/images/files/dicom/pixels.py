@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from pydicom.pixels import apply_modality_lut
 from pydicom.uid import UID, MRImageStorage
 
-from factorizer_engine.images.files.dicom.headers import Slice
+from factorizer_engine.images.files.dicom.headers import Slice, read_elements
 from factorizer_engine.protocol.errors import BadInputError
 
 #: What says how stored values are packed; enough to decode them.
@@ -73,7 +73,8 @@ def same_pixels(title: str, first: Slice, second: Slice) -> bool:
 def _read_frames(title: str, file: Path, frames: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Values (frames, rows, columns) and where they are padding."""
     try:
-        data = pydicom.dcmread(file)
+        with file.open("rb") as opened:
+            data = read_elements(opened)
         stored = _stored_values(data)[list(frames)]
         values = [_rescaled(data, frame, own) for frame, own in zip(frames, stored, strict=True)]
         return np.stack(values), _padding(data, stored)

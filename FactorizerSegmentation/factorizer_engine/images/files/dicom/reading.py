@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from factorizer_engine.images.files.dicom.headers import is_dicom_file
 from factorizer_engine.images.files.dicom.pixels import read_voxels
 from factorizer_engine.images.files.dicom.series import (
     Series,
@@ -17,6 +19,9 @@ from factorizer_engine.images.files.dicom.stack import stack
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 
+SERIES_MARK = "::"
+"""Between a DICOM folder and one of its series; no path of Windows holds it."""
+
 
 def read_dicom_folder(folder: Path, wanted: str | None = None) -> Scan:
     """Read the one volume in a folder, or the series `wanted` (UID, number or description).
@@ -24,6 +29,11 @@ def read_dicom_folder(folder: Path, wanted: str | None = None) -> Scan:
     Raises:
         BadInputError: If there is none or a choice of several, or if it is no proper volume.
     """
+    return _read_series(chosen_series(folder, wanted))
+
+
+def chosen_series(folder: Path, wanted: str | None = None) -> Series:
+    """The one volume in a folder, or the series `wanted`; see `read_dicom_folder`."""
     found = list_series(folder)
     if not found:
         raise BadInputError(
@@ -31,16 +41,17 @@ def read_dicom_folder(folder: Path, wanted: str | None = None) -> Scan:
             "give a folder with a DICOM series, or an image file."
         )
     if wanted is not None:
-        return _read_series(named_series(folder.name, found, wanted))
+        return named_series(folder.name, found, wanted)
     chosen = [s for s in found if s.count > 1] or found
     if len(chosen) > 1:
-        example = own_name(max(chosen, key=lambda s: s.count), found)
+        largest = max(chosen, key=lambda s: s.count)
+        example = f"{folder.name}{SERIES_MARK}{own_name(largest, found)}"
         raise BadInputError(
             f"{folder.name} holds {len(chosen)} series to choose from "
-            f"({enumerate_series(found)}); name one, such as '{folder.name}::{example}', "
+            f"({enumerate_series(found)}); name one, such as '{example}', "
             "or give a folder with one."
         )
-    return _read_series(chosen[0])
+    return chosen[0]
 
 
 def read_dicom_file(path: Path) -> Scan:
@@ -59,9 +70,22 @@ def read_dicom_file(path: Path) -> Scan:
     return _read_series(series[0])
 
 
+def series_in(folder: Path) -> list[str]:
+    """The series of more than one image that lie in a folder itself, as "FOLDER::SERIES".
+
+    Raises:
+        BadInputError: If the folder holds damaged DICOM files only.
+    """
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    if not any(map(is_dicom_file, files)):
+        return []
+    found = series_of(files)
+    return [f"{folder}{SERIES_MARK}{own_name(s, found)}" for s in found if s.count > 1]
+
+
 def _read_series(series: Series) -> Scan:
     if series.problems:
         raise series.problems[0]
     slices, affine = stack(series)
     voxels = read_voxels(series.title, series.modality, slices)
-    return Scan.of(voxels, affine, series.title)
+    return replace(Scan.of(voxels, affine, series.title), study=(series.patient, series.date))

@@ -28,6 +28,8 @@ class Series:
         modality: Such as "MR".
         slices: Its images; copies of a file count again.
         problems: What is wrong with files beside its own, which may have been part of it.
+        patient: Whose it is, "" if it does not say.
+        date: The day of its study, "" if it does not say.
     """
 
     uid: str
@@ -36,6 +38,8 @@ class Series:
     modality: str
     slices: tuple[Slice, ...]
     problems: tuple[BadInputError, ...] = ()
+    patient: str = ""
+    date: str = ""
 
     @property
     def title(self) -> str:
@@ -174,6 +178,8 @@ def _series(uid: str, headers: Sequence[Header], problems: Sequence[BadInputErro
         modality=str(first.get("Modality") or ""),
         slices=tuple(item for header in headers for item in header.slices),
         problems=(*problems, *_missing_parts(headers)),
+        patient=str(first.get("PatientID") or first.get("PatientName") or ""),
+        date=str(first.get("StudyDate") or ""),
     )
 
 

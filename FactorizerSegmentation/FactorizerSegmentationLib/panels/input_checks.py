@@ -1,0 +1,134 @@
+"""Looks at the chosen scans in the background, and marks the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from factorizer_engine.protocol.checks import GREEN, RED, Finding, gravest, of_severity
+from factorizer_engine.protocol.conversation import Callbacks
+from factorizer_engine.protocol.errors import EngineError
+from factorizer_engine.protocol.models import Expectations
+from FactorizerSegmentationLib.engine import packages
+from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
+from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.tasks.check import CheckRun
+from FactorizerSegmentationLib.tasks.run import RunSettings
+
+DELAY_MS = 300
+"""How long the choice has to stay as it is before it is looked at."""
+
+
+class InputChecks:
+    """What the engine finds odd about the scans that are chosen now.
+
+    A model that does not say what it expects is not checked, and nothing is installed for a check.
+
+    Args:
+        logic: The FactorizerSegmentationLogic.
+        channels: The rows that are marked.
+        label: Shows the gravest sentence.
+        settings: Gives what would be run now, or None.
+        onChanged: Called when the findings have changed.
+    """
+
+    def __init__(
+        self,
+        logic,
+        channels: ChannelSelectors,
+        label,
+        settings: Callable[[], RunSettings | None],
+        onChanged: Callable[[], None],
+    ) -> None:
+        self._logic = logic
+        self._channels = channels
+        self._label = label
+        self._settings = settings
+        self._onChanged = onChanged
+        self._asked: tuple = ()
+        self._findings: tuple[Finding, ...] | None = None
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DELAY_MS)
+        self._timer.connect("timeout()", self._ask)
+
+    def problem(self) -> str:
+        """Why the scans cannot be run, or the empty string."""
+        return " ".join(finding.sentence for finding in of_severity(self._findings or (), RED))
+
+    def lookAgain(self) -> None:
+        """Other scans may be chosen: what was found holds no more if so."""
+        settings = self._settings()
+        wanted = _identity(settings)
+        if wanted == self._asked:
+            return
+        self._asked = wanted
+        self._show(None)
+        self._timer.stop()
+        if settings is not None and settings.model.expects != Expectations():
+            self._timer.start()
+
+    def release(self) -> None:
+        """Look no more, as before the widgets are deleted."""
+        self._timer.stop()
+        self._asked = ()
+
+    def _ask(self) -> None:
+        settings = self._settings()
+        if settings is None:
+            return
+        if self._logic.busy:
+            self._timer.start()
+            return
+        callbacks: Callbacks[tuple[Finding, ...]] = Callbacks(
+            lambda findings: self._found(_identity(settings), findings), self._failed
+        )
+        self._logic.setPython(settings.python)
+        if not settings.python and packages.missingPackages():
+            return
+        try:
+            CheckRun(slicer.mrmlScene, self._logic.engine, settings, callbacks).start()
+        except SceneError:
+            self._show(None)  # a run says the same, when it is asked for
+
+    def _found(self, identity: tuple, findings: tuple[Finding, ...]) -> None:
+        if identity == self._asked:
+            self._show(findings)
+            self._onChanged()
+
+    def _failed(self, error: EngineError) -> None:
+        """Without an engine there is no check; a run says why, when it is asked for."""
+
+    def _show(self, findings: tuple[Finding, ...] | None) -> None:
+        self._findings = findings
+        known = findings or ()
+        for channel in self._channels.channels:
+            own = [finding for finding in known if finding.concerns(channel.name)]
+            severity = "" if findings is None else gravest(own)
+            self._channels.mark(channel.name, severity, [finding.sentence for finding in own])
+        grave = [finding for finding in known if finding.severity == gravest(known)]
+        shown = [finding for finding in grave if finding.severity != GREEN]
+        self._label.text = _line(shown)
+        self._label.toolTip = "<br>".join(escape(finding.sentence) for finding in known)
+        self._label.visible = bool(shown)
+
+
+def _line(findings: list[Finding]) -> str:
+    """The first sentence, and how many more there are."""
+    if not findings:
+        return ""
+    rest = len(findings) - 1
+    more = " " + _("({count} more)").format(count=rest) if rest else ""
+    return findings[0].sentence + more
+
+
+def _identity(settings: RunSettings | None) -> tuple[Any, ...]:
+    """Equal while the same volumes are chosen for the same model."""
+    if settings is None:
+        return ()
+    return (str(settings.model.path), *settings.volumeIds.items())

@@ -1,0 +1,203 @@
+"""The panel in which lesions are looked at, measured, accepted and rejected."""
+
+from __future__ import annotations
+
+import slicer
+from slicer.i18n import tr as _
+
+from FactorizerSegmentationLib.panels.lesion_list import LesionList
+from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.signals import signalsBlocked
+from FactorizerSegmentationLib.scene import layers, tables
+from FactorizerSegmentationLib.scene.editor import openSegmentEditor
+from FactorizerSegmentationLib.scene.rulers import LesionRulers
+from FactorizerSegmentationLib.scene.segments import segmentIdOf
+from FactorizerSegmentationLib.scene.verdicts import decide, problem
+
+
+class ReviewPanel(Panel):
+    """The lesions with their parts; what the user says about them; undo and redo.
+
+    Args:
+        logic: The FactorizerSegmentationLogic.
+        uiPath: The .ui file.
+    """
+
+    pack = "segment"
+
+    def __init__(self, logic, uiPath: str) -> None:
+        super().__init__(logic, uiPath)
+        self._shown: tuple = ()
+        self._rulers = LesionRulers()
+        self.lesions = LesionList(self.ui.lesionsTree, self._onSelected, self._decide)
+        self.ui.acceptButton.connect("clicked()", lambda: self._decideSelected(tables.ACCEPTED))
+        self.ui.rejectButton.connect("clicked()", lambda: self._decideSelected(tables.REJECTED))
+        self.ui.undoButton.connect("clicked()", self._onUndo)
+        self.ui.redoButton.connect("clicked()", self._onRedo)
+        self.ui.show3DButton.connect("toggled(bool)", self._onShow3D)
+        self.ui.editButton.connect("clicked()", self._onEdit)
+
+    def forget(self) -> None:
+        self._shown = ()
+        self._rulers.forget()
+        self._logic.history.clear()
+
+    def show(self) -> None:
+        self.update()
+        lesion = self.lesions.current
+        if lesion is not None and self._own.lesionTable is not None and self._logic.inFront:
+            self._rulers.show(slicer.mrmlScene, lesion)
+
+    def update(self) -> None:
+        if self._parameters is None:
+            return
+        self._showResult()
+        self._showButtons()
+
+    def onNodesRemoved(self) -> None:
+        """A result may have been deleted in the scene."""
+        self._logic.history.forgetRemoved()
+        if self._parameters is None or self._own.lesionTable is None:
+            self.leave()
+
+    def leave(self) -> None:
+        """Take away what is only drawn for the review."""
+        self._rulers.hide(slicer.mrmlScene)
+
+    def release(self) -> None:
+        self.leave()
+        self.lesions.release()
+        super().release()
+
+    def _showResult(self) -> None:
+        tableNode, segmentationNode = self._own.lesionTable, self._own.segmentation
+        self.ui.lesionsBox.visible = tableNode is not None
+        self.ui.noLesionsLabel.visible = tableNode is None
+        shown = (tableNode, segmentationNode)
+        if tableNode is None or shown == self._shown:
+            return
+        self._shown = shown
+        self.leave()
+        boxed = tables.isBoxed(tableNode)
+        self.ui.lesionsBox.title = _("Lesions inside the box") if boxed else _("Lesions")
+        self._logic.selectedLesion = None
+        self.lesions.fill(
+            tables.lesionsOf(tableNode),
+            tables.verdictsOf(tableNode),
+            lambda label: _colorOf(segmentationNode, label),
+        )
+        self._describe(None)
+        display = segmentationNode.GetDisplayNode() if segmentationNode is not None else None
+        with signalsBlocked(self.ui.show3DButton):
+            self.ui.show3DButton.checked = bool(display is not None and display.GetVisibility3D())
+
+    def _showButtons(self) -> None:
+        ui, history, busy = self.ui, self._logic.history, self._logic.busy
+        segmentationNode = self._own.segmentation
+        for button in (ui.show3DButton, ui.editButton):
+            button.enabled = segmentationNode is not None
+        reason = problem(segmentationNode) or (
+            "" if self.lesions.current else _("Choose a lesion.")
+        )
+        self.lesions.setCheckable(not problem(segmentationNode))
+        for button, tip in (
+            (ui.acceptButton, _("The lesion is right (key A); goes on to the next one.")),
+            (
+                ui.rejectButton,
+                _(
+                    "The lesion is wrong (key R): it leaves the segments, and comes "
+                    "back when it is ticked again."
+                ),
+            ),
+        ):
+            button.enabled = not reason
+            button.toolTip = reason or tip
+        for button, step, text in (
+            (ui.undoButton, history.last, _("Take back: {step}")),
+            (ui.redoButton, history.next, _("Do again: {step}")),
+        ):
+            button.enabled = step is not None and not busy
+            button.toolTip = text.format(step=step.title if step is not None else _("nothing"))
+
+    def _onSelected(self, lesion) -> None:
+        if lesion is self._logic.selectedLesion:
+            return
+        self._logic.selectedLesion = lesion
+        self._describe(lesion)
+        if lesion is None:
+            self.leave()
+        else:
+            layers.jumpSlices(slicer.mrmlScene, lesion.long_axis.middle)
+            self._rulers.show(slicer.mrmlScene, lesion)
+        self._showButtons()
+
+    def _describe(self, lesion) -> None:
+        self.ui.lesionLabel.text = _sentence(lesion) if lesion is not None else ""
+        self.ui.lesionLabel.visible = lesion is not None
+
+    def _decideSelected(self, verdict: str) -> None:
+        lesion = self.lesions.current
+        if lesion is not None and self.ui.acceptButton.enabled:
+            self._decide(lesion, verdict)
+            self.lesions.selectNext()
+
+    def _decide(self, lesion, verdict: str) -> None:
+        decide(
+            self._own.segmentation,
+            self._own.lesionTable,
+            lesion,
+            verdict,
+            self._logic.history,
+        )
+        self._showVerdicts()
+
+    def _onUndo(self) -> None:
+        self._logic.history.undo()
+        self._showVerdicts()
+
+    def _onRedo(self) -> None:
+        self._logic.history.redo()
+        self._showVerdicts()
+
+    def _showVerdicts(self) -> None:
+        if self._own.lesionTable is not None:
+            self.lesions.setVerdicts(tables.verdictsOf(self._own.lesionTable))
+        self._logic.notify()
+
+    def _onShow3D(self, shown: bool) -> None:
+        node = self._own.segmentation if self._parameters is not None else None
+        if node is None:
+            return
+        if shown:
+            node.CreateClosedSurfaceRepresentation()
+        node.GetDisplayNode().SetVisibility3D(bool(shown))
+        if shown:
+            slicer.util.resetThreeDViews()
+
+    def _onEdit(self) -> None:
+        node = self._own.segmentation if self._parameters is not None else None
+        if node is not None:
+            openSegmentEditor(node)
+
+
+def _sentence(lesion) -> str:
+    text = _(
+        "Lesion {number}: {volume} mL, {long} \u00d7 {short} mm in the slice ({product} mm\u00b2), "
+        "{diameter} mm across in space"
+    ).format(
+        number=lesion.id,
+        volume=f"{lesion.volume_ml:.2f}",
+        long=f"{lesion.long_axis.length_mm:.1f}",
+        short=f"{lesion.short_axis.length_mm:.1f}",
+        product=f"{lesion.product_mm2:.0f}",
+        diameter=f"{lesion.max_diameter_mm:.1f}",
+    )
+    place = tables.placeText(lesion)
+    return f"{text}; {place}." if place else f"{text}."
+
+
+def _colorOf(segmentationNode, label: int) -> tuple[float, float, float] | None:
+    if segmentationNode is None:
+        return None
+    segment = segmentationNode.GetSegmentation().GetSegment(segmentIdOf(label))
+    return segment.GetColor() if segment is not None else None

@@ -1,0 +1,105 @@
+"""Other thresholds for a result, without a new run; what was edited by hand stays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from FactorizerSegmentationLib.scene.live_labels import LiveLabels
+from FactorizerSegmentationLib.scene.masses import packed, referenceVolumeOf, unpacked
+from FactorizerSegmentationLib.scene.probabilities import (
+    ProbabilityMaps,
+    Thresholds,
+    mapsOf,
+    setThresholds,
+    thresholdsOf,
+)
+
+KEPT_ATTRIBUTE = "FactorizerSegmentation.Kept"
+
+
+class Adjustment:
+    """Brings the segments of a result to other thresholds.
+
+    Voxels that differ from what the maps say at the thresholds so far are not touched: the clean
+    contours of the model's own post-processing, and all that was edited by hand since.
+
+    Args:
+        segmentationNode: A segmentation with maps and its scan, see `problem`.
+
+    Attributes:
+        thresholds: Those of the segments as they are now.
+    """
+
+    def __init__(self, segmentationNode) -> None:
+        thresholds = thresholdsOf(segmentationNode)
+        if thresholds is None:
+            raise ValueError("a segmentation without probability maps")
+        self._node = segmentationNode
+        self.thresholds: Thresholds = thresholds
+        self._maps = ProbabilityMaps(mapsOf(segmentationNode), self.thresholds.regions)
+        self._labelValues = [region.label for region in self.thresholds.regions]
+        self._live = LiveLabels(segmentationNode, sorted(set(self._labelValues)))
+        spacing = referenceVolumeOf(segmentationNode).GetSpacing()
+        self._voxelMl = float(np.prod(spacing)) / 1000
+        self._labels = self._maps.labelmap(self.thresholds, self._voxelMl)
+        self._kept = _keptOf(segmentationNode, self._labels.shape)
+        self._edited = np.zeros(self._labels.shape, bool)
+        self._around = np.zeros(256, np.int64)
+        self._seen = -1
+        self._look(atFirst=True)
+
+    def apply(self, thresholds: Thresholds) -> None:
+        """Change the segments."""
+        self._look()
+        wanted = self._maps.labelmap(thresholds, self._voxelMl)
+        wanted = np.where(self._kept, self._labels, wanted)
+        self._live.write(self._maps.box, self._labels, wanted)
+        self._labels = wanted
+        self.thresholds = thresholds
+        setThresholds(self._node, thresholds)
+        self._seen = self._live.modifiedTime()
+
+    def remember(self) -> None:
+        """Write down in the scene which voxels are kept."""
+        kept = packed(self._kept) if self._kept.any() else None
+        self._node.SetAttribute(KEPT_ATTRIBUTE, kept)
+
+    def volumes(self) -> dict[int, float]:
+        """Volume in mL by label value."""
+        counts = np.bincount(self._labels.ravel(), minlength=256) + self._around
+        return {label: float(counts[label]) * self._voxelMl for label in set(self._labelValues)}
+
+    @property
+    def editedMl(self) -> float:
+        """Volume in mL of the voxels that were edited by hand since the result was opened."""
+        return float(np.count_nonzero(self._edited)) * self._voxelMl
+
+    def _look(self, atFirst: bool = False) -> None:
+        """Find out what was edited since we looked last."""
+        if self._live.modifiedTime() == self._seen:
+            return
+        everything = self._live.read()
+        current = everything[self._maps.box]
+        edited = current != self._labels
+        self._kept |= edited
+        if not atFirst:
+            self._edited |= edited
+        self._labels = current.copy()
+        inside = np.bincount(current.ravel(), minlength=256)
+        self._around = np.bincount(everything.ravel(), minlength=256) - inside
+        self._seen = self._live.modifiedTime()
+
+
+def canAdjust(segmentationNode) -> bool:
+    """Whether a segmentation has its maps, and its scan, on whose grid they lie."""
+    if segmentationNode is None:
+        return False
+    maps, scan = mapsOf(segmentationNode), referenceVolumeOf(segmentationNode)
+    if not maps or scan is None or scan.GetImageData() is None:
+        return False
+    return maps[0].GetImageData().GetDimensions() == scan.GetImageData().GetDimensions()
+
+
+def _keptOf(segmentationNode, shape: tuple[int, ...]) -> np.ndarray:
+    kept = unpacked(segmentationNode.GetAttribute(KEPT_ATTRIBUTE))
+    return kept if kept is not None and kept.shape == shape else np.zeros(shape, bool)

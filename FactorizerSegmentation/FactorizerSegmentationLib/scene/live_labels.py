@@ -1,0 +1,106 @@
+"""The segments of a model's labels as one label map that can be changed while a slider moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import slicer
+from vtk.util import numpy_support
+
+from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
+from FactorizerSegmentationLib.scene.segments import segmentIdOf
+from FactorizerSegmentationLib.scene.updates import Patch
+from FactorizerSegmentationLib.scene.volumes import localAffine, voxelsOf
+
+
+class LiveLabels:
+    """Reads and writes label values, (k, j, i), on the grid of the segmentation's scan.
+
+    As long as the segments share one label map, as those do that this module makes, it is changed
+    in place; otherwise through the Segment Editor's logic, which takes longer.
+
+    Args:
+        segmentationNode: Its scan is in the scene.
+        labels: Label values.
+    """
+
+    def __init__(self, segmentationNode, labels: Sequence[int]) -> None:
+        self._node = segmentationNode
+        self._labels = tuple(labels)
+
+    def read(self) -> np.ndarray:
+        """All label values, a copy; segments of others are not seen."""
+        shared = self._shared()
+        if shared is not None:
+            own = np.zeros(256, np.uint8)
+            own[list(self._labels)] = self._labels
+            return own[_arrayOf(shared)]
+        labels = np.zeros(voxelsOf(referenceVolumeOf(self._node)).shape[::-1], np.uint8)
+        for label, segmentId in self._segments():
+            mask = maskOf(self._node, segmentId, referenceVolumeOf(self._node))
+            labels[mask.transpose(2, 1, 0)] = label
+        return labels
+
+    def write(self, box: tuple[slice, ...], before: np.ndarray, after: np.ndarray) -> None:
+        """Change the labels inside a box; voxels that segments of others have stay theirs.
+
+        Args:
+            before: What `read` gave there.
+            after: The values wanted.
+        """
+        shared = self._shared()
+        if shared is not None:
+            part = _arrayOf(shared)[box]
+            changed = (before != after) & (part == before)
+            part[changed] = after[changed]
+            shared.GetPointData().GetScalars().Modified()
+            shared.Modified()
+            return
+        added, removed = {}, {}
+        for label, segmentId in self._segments():
+            added[segmentId] = self._whole(box, (after == label) & (before != label))
+            removed[segmentId] = self._whole(box, (after != label) & (before == label))
+        Patch(self._node, added, removed, localAffine(referenceVolumeOf(self._node))).apply()
+
+    def modifiedTime(self) -> int:
+        """Grows when a segment is changed."""
+        images = [_imageOf(self._node, segmentId) for _, segmentId in self._segments()]
+        return max((image.GetMTime() for image in images if image is not None), default=0)
+
+    def _segments(self) -> list[tuple[int, str]]:
+        segmentation = self._node.GetSegmentation()
+        pairs = [(label, segmentIdOf(label)) for label in self._labels]
+        return [pair for pair in pairs if segmentation.GetSegment(pair[1]) is not None]
+
+    def _shared(self):
+        """The label map that all segments of the labels share, or None."""
+        segments = self._segments()
+        images = [_imageOf(self._node, segmentId) for _, segmentId in segments]
+        if len(images) != len(self._labels) or any(image is not images[0] for image in images):
+            return None
+        size = referenceVolumeOf(self._node).GetImageData().GetDimensions()
+        whole = tuple(edge for count in size for edge in (0, count - 1))
+        same = (
+            images[0].GetExtent() == whole and images[0].GetScalarTypeAsString() == "unsigned char"
+        )
+        segmentation = self._node.GetSegmentation()
+        values = [segmentation.GetSegment(name).GetLabelValue() for _, name in segments]
+        return images[0] if same and values == [label for label, _ in segments] else None
+
+    def _whole(self, box: tuple[slice, ...], part: np.ndarray) -> np.ndarray:
+        """A mask (I, J, K) of the whole scan from that of a box (k, j, i)."""
+        mask = np.zeros(voxelsOf(referenceVolumeOf(self._node)).shape[::-1], bool)
+        mask[box] = part
+        return mask.transpose(2, 1, 0)
+
+
+def _imageOf(segmentationNode, segmentId: str):
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    return segmentationNode.GetSegmentation().GetSegment(segmentId).GetRepresentation(name)
+
+
+def _arrayOf(image) -> np.ndarray:
+    """The voxels as a view, (k, j, i)."""
+    scalars = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
+    return scalars.reshape(image.GetDimensions()[::-1])

@@ -1,0 +1,87 @@
+"""Folders for results: of one run each, nothing of the user's replaced without being asked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import output_folder, written_at_once
+
+RECORD = "run.json"
+_OURS = re.compile(
+    r"segmentation\.nii\.gz|segmentation\.seg\.nrrd|lesions\.csv|probabilities\.nii\.gz|"
+    r"components\.json|component_\d+\.nii\.gz|preparation\.(json|html)|brain_mask\.nii\.gz|"
+    r"prepared_.+\.nii\.gz|" + re.escape(RECORD)
+)
+"""What `segment`, `components` and `prepare` write; nothing else is ever replaced or removed."""
+
+_SHOWN = 3
+
+
+@contextmanager
+def folder_of_one_run(path: Path, overwrite: bool) -> Iterator[Path]:
+    """The absolute path of a folder for the results of a run that is about to begin.
+
+    Raises:
+        BadInputError: If it cannot be written to, or holds earlier results that may not go.
+    """
+    check_earlier_results(path, overwrite)
+    with output_folder(path) as folder:
+        yield folder
+
+
+def check_earlier_results(folder: Path, overwrite: bool) -> None:
+    """Make sure that results in `folder` may go, if there are any.
+
+    Raises:
+        BadInputError: If not.
+    """
+    earlier = sorted(_earlier_results(folder))
+    if earlier and not overwrite:
+        shown = ", ".join(earlier[:_SHOWN]) + (", ..." if len(earlier) > _SHOWN else "")
+        raise BadInputError(
+            f"The folder '{folder}' holds results of an earlier run ({shown}), which may have been "
+            "corrected since; choose another folder, or replace them with --overwrite."
+        )
+
+
+@contextmanager
+def results_written_at_once(folder: Path, overwrite: bool) -> Iterator[Path]:
+    """An empty folder whose files take the place of earlier results when the block ends well.
+
+    Raises:
+        BadInputError: If results came into `folder` since the run began, and may not go.
+    """
+    with written_at_once(folder) as unfinished:
+        yield unfinished
+        check_earlier_results(folder, overwrite)
+        new = {file.name for file in unfinished.iterdir()}
+        earlier = _earlier_results(folder)
+    for name in earlier - new:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _earlier_results(folder: Path) -> set[str]:
+    """Names of files that an earlier run wrote.
+
+    As its record says; without a record, which older versions did not write, by their names.
+    """
+    try:
+        present = {p.name for p in folder.expanduser().iterdir() if _OURS.fullmatch(p.name)}
+    except OSError:
+        return set()
+    if RECORD not in present:
+        return present
+    try:
+        record = json.loads((folder.expanduser() / RECORD).read_text(encoding="utf-8"))
+        return present & {RECORD, *record["files"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInputError(
+            f"The folder '{folder}' holds a {RECORD} of something else, such as a training; "
+            "choose another folder.",
+            repr(error),
+        ) from error

@@ -1,0 +1,74 @@
+"""What scans give away beside each other, whatever they show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+
+from factorizer_engine.images.plausibility.sketch import Sketch
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.checks import AMBER, RED, Finding
+
+#: Scans that correlate this well are one image; two sequences stay below 0.99.
+SAME = 0.9995
+
+#: Part of what the scans show together that each has to show.
+ENOUGH, ALMOST_NOTHING = 0.85, 0.3
+
+#: Ratio of voxel volumes from which a scan is much coarser than another.
+COARSER = 30.0
+
+
+def given_twice(sketches: Mapping[str, Sketch]) -> list[Finding]:
+    """Scans that are one image, also where one is the other times a factor."""
+    found = []
+    for first, second in combinations(sketches, 2):
+        one, other = sketches[first], sketches[second]
+        both = (one.mask | other.mask) & one.covered & other.covered
+        if both.sum() < 100:
+            continue
+        a, b = one.array[both], other.array[both]
+        if a.std() > 0 and b.std() > 0 and np.corrcoef(a, b)[0, 1] > SAME:
+            sentence = f"{first} and {second} are the same image; choose the right scan for each."
+            found.append(Finding((first, second), RED, sentence))
+    return found
+
+
+def left_out(scans: Mapping[str, Scan], sketches: Mapping[str, Sketch]) -> list[Finding]:
+    """Scans that show little of what the others show, or show it much more coarsely."""
+    return [*_partial(sketches), *_coarse(scans)]
+
+
+def _partial(sketches: Mapping[str, Sketch]) -> list[Finding]:
+    """What a scan leaves out of that which any other shows."""
+    shown = np.any([sketch.mask for sketch in sketches.values()], axis=0)
+    found = []
+    for name, sketch in sketches.items():
+        part = (sketch.mask & shown).sum() / max(1, shown.sum())
+        seen = (sketch.covered & shown).sum() / max(1, shown.sum())
+        if min(part + 0.15, seen) >= ENOUGH:
+            continue
+        covered = min(part, seen)
+        sentence = (
+            f"{name} shows only {100 * covered:.0f} % of what the other scans show; what it "
+            "leaves out is segmented badly: choose a scan of the whole, or run inside a box."
+        )
+        found.append(Finding((name,), RED if covered < ALMOST_NOTHING else AMBER, sentence))
+    return found
+
+
+def _coarse(scans: Mapping[str, Scan]) -> list[Finding]:
+    volumes = {name: scan.grid.voxel_ml for name, scan in scans.items()}
+    finest = min(volumes, key=lambda name: volumes[name])
+    return [
+        Finding(
+            (name,),
+            AMBER,
+            f"The voxels of {name} are {volume / volumes[finest]:.0f} times as large as those of "
+            f"{finest}; choose a finer {name} if there is one.",
+        )
+        for name, volume in volumes.items()
+        if volume > COARSER * volumes[finest]
+    ]

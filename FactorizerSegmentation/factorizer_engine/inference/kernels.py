@@ -1,0 +1,38 @@
+"""Compiling the mixing kernels before a network needs them, as a stage of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from factorizer_engine.factorization import compiled
+from factorizer_engine.networks import named_mixers
+from factorizer_engine.protocol.progress import Monitor
+
+PREPARING_KERNELS = "preparing the fast kernels"
+
+
+def prepare_kernels(
+    networks: Iterable[nn.Module], device: torch.device, dtype: torch.dtype, monitor: Monitor
+) -> None:
+    """Compile the kernels that these networks take on a processor, or load them from the cache.
+
+    Says so only where kernels are not ready; does nothing from the second call on.
+
+    Args:
+        networks: Of any kind; only those with mixers matter.
+        device, dtype: Where and in which precision they run.
+        monitor: Told of the stage, at its beginning.
+
+    Raises:
+        CancelledError: If the monitor was cancelled.
+    """
+    if device.type != "cpu" or dtype != torch.float32:
+        return
+    mixers = (mixer for network in networks for _, mixer in named_mixers(network))
+    for mixer in mixers:
+        if mixer.has_fast_path and compiled.is_waiting(mixer.reshape):
+            monitor.report(PREPARING_KERNELS, 0.0)
+            compiled.prepare(mixer.reshape)

@@ -1,0 +1,160 @@
+"""Diameters of sets of voxels, in space and within a slice.
+
+The surface of a set of voxels is represented by the centres of their faces, so a single voxel is as
+long as its longest edge.
+"""
+
+from __future__ import annotations
+
+from operator import itemgetter
+
+import numpy as np
+from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial.distance import pdist, squareform
+
+from factorizer_engine.images.orientation import axis_directions
+from factorizer_engine.protocol.lesions import Ruler
+from factorizer_engine.protocol.triples import triple
+
+#: Centres of the faces of a voxel around its centre, in voxels.
+_FACES = np.concatenate([np.eye(3), -np.eye(3)]) / 2
+_EDGES = np.concatenate([np.eye(2), -np.eye(2)]) / 2
+
+#: Up to this size trying all pairs of points is quicker than finding the hull.
+_FEW_VOXELS = 12
+
+#: So much coarser than the others an axis must be for its slices to be those that were acquired.
+_ANISOTROPY = 1.5
+
+#: Samples along the edge of a pixel, where lines through a slice are measured.
+_FINENESS = 4
+
+
+def largest_diameter(voxels: np.ndarray, affine: np.ndarray) -> float:
+    """Largest distance in mm between two points on the surface of a set of voxels.
+
+    The two points farthest apart are vertices of the convex hull.
+
+    Args:
+        voxels: Indices, shape (N, 3), in the order in which `numpy.argwhere` gives them.
+        affine: 4x4, voxel to world.
+    """
+    few = len(voxels) <= _FEW_VOXELS
+    # Faces of voxels inside the hull of all centres are inside the hull of all faces.
+    centres = voxels if few else _outermost(_line_ends(voxels))
+    points = (centres[:, None] + _FACES).reshape(-1, 3) @ affine[:3, :3].T
+    return float(pdist(points if few else _outermost(points)).max())
+
+
+def axes_in_slice(voxels: np.ndarray, affine: np.ndarray) -> tuple[Ruler, Ruler]:
+    """The longest diameter within a slice, and the longest line there at a right angle to it.
+
+    As RANO measures enhancing lesions (Wen et al., J Clin Oncol 28:1963, 2010): the slice is the
+    one in which the diameter is longest, and the line at a right angle lies inside the lesion.
+    Slices are the axial ones, or those in which the scan was acquired where they are thick.
+
+    Args:
+        voxels: Indices, shape (N, 3).
+        affine: 4x4, voxel to world.
+
+    Returns:
+        Long and short axis, RAS in mm.
+    """
+    across = slice_axis(affine)
+    within = [axis for axis in range(3) if axis != across]
+    plane, basis = _plane(affine[:3, within])
+    best = (-1.0, 0, np.zeros((2, 2)))
+    for number in np.unique(voxels[:, across]):
+        pixels = voxels[voxels[:, across] == number][:, within]
+        reach = np.linalg.norm(plane, axis=0) @ (np.ptp(pixels, axis=0) + 1)
+        if reach > best[0]:
+            ends = _farthest(pixels, plane)
+            length = float(np.linalg.norm(ends[1] - ends[0]))
+            best = max(best, (length, int(number), ends), key=itemgetter(0))
+    _, number, ends = best
+    pixels = voxels[voxels[:, across] == number][:, within]
+    height = affine[:3, across] * number + affine[:3, 3]
+
+    def ruler(points: np.ndarray) -> Ruler:
+        first, second = points @ basis.T + height
+        return Ruler(triple(map(float, first)), triple(map(float, second)))
+
+    return ruler(ends), ruler(_longest_across(pixels, plane, ends))
+
+
+def slice_axis(affine: np.ndarray) -> int:
+    """The voxel axis across the slices in which lesions are measured."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    thickest = int(np.argmax(spacing))
+    if spacing[thickest] > _ANISOTROPY * np.median(spacing):
+        return thickest
+    return [world for world, _ in axis_directions(affine)].index(2)
+
+
+def _plane(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """From pixel indices to mm in the plane (2x2), and from there to the world (3x2)."""
+    basis, plane = np.linalg.qr(columns)
+    return plane, basis
+
+
+def _farthest(pixels: np.ndarray, plane: np.ndarray) -> np.ndarray:
+    """The two points of the border of some pixels that are farthest apart, (2, 2) in mm."""
+    points = _outermost((pixels[:, None] + _EDGES).reshape(-1, 2) @ plane.T)
+    distances = squareform(pdist(points))
+    return points[list(np.unravel_index(np.argmax(distances), distances.shape))]
+
+
+def _longest_across(pixels: np.ndarray, plane: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The longest line inside some pixels at a right angle to the one between `ends`, in mm."""
+    along = (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
+    across = np.array([-along[1], along[0]])
+    step = float(np.linalg.norm(plane, axis=0).min()) / _FINENESS
+    border = (pixels[:, None] + _EDGES * 2).reshape(-1, 2) @ plane.T - ends[0]
+    u = np.arange((border @ along).min(), (border @ along).max() + step, step)
+    v = np.arange((border @ across).min(), (border @ across).max() + step, step)
+    points = ends[0] + u[:, None, None] * along + v[None, :, None] * across
+    inside = _inside(pixels, np.rint(points @ np.linalg.inv(plane).T).astype(int))
+    row, start, length = _longest_run(inside)
+    line = ends[0] + u[row] * along
+    low = v[start] - step / 2
+    return np.stack([line + low * across, line + (low + length * step) * across])
+
+
+def _inside(pixels: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Which of the indices (..., 2) are among the pixels (N, 2)."""
+    low = pixels.min(axis=0) - 1
+    image = np.zeros(pixels.max(axis=0) - low + 2, dtype=bool)
+    image[tuple((pixels - low).T)] = True
+    places = np.clip(indices - low, 0, np.array(image.shape) - 1)
+    return image[tuple(np.moveaxis(places, -1, 0))]
+
+
+def _longest_run(rows: np.ndarray) -> tuple[int, int, int]:
+    """Row, start and length of the longest run of true values in the rows of (N, M)."""
+    padded = np.pad(rows, ((0, 0), (1, 1))).astype(np.int8)
+    changes = np.diff(padded, axis=1)
+    (in_row, starts), (_, stops) = np.nonzero(changes == 1), np.nonzero(changes == -1)
+    longest = int(np.argmax(stops - starts))
+    return int(in_row[longest]), int(starts[longest]), int(stops[longest] - starts[longest])
+
+
+def _outermost(points: np.ndarray) -> np.ndarray:
+    """The vertices of the convex hull; all points (N, D) where it is flat."""
+    try:
+        return points[ConvexHull(points).vertices]
+    except QhullError:
+        return points
+
+
+def _line_ends(voxels: np.ndarray) -> np.ndarray:
+    """Those voxels that are first or last in their row along every axis; all hull vertices are."""
+    for axis in (2, 1, 0):
+        others = [a for a in range(3) if a != axis]
+        if axis < 2:  # they come in the order of rows along the last axis
+            order = np.lexsort((voxels[:, axis], voxels[:, others[0]], voxels[:, others[1]]))
+            voxels = voxels[order]
+        new_row = (np.diff(voxels[:, others], axis=0) != 0).any(axis=1)
+        first = np.concatenate([[True], new_row])
+        last = np.concatenate([new_row, [True]])
+        voxels = voxels[first | last]
+    return voxels

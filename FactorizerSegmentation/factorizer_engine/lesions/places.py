@@ -1,0 +1,111 @@
+"""Where in the head a lesion lies, in words.
+
+Left and right are told by the plane in which the head is its own mirror image, and not by the sign
+of a coordinate: heads are seldom upright in the middle of the scanner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.optimize import minimize
+
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.lesions import (
+    ANTERIOR,
+    BOTH_SIDES,
+    INFERIOR,
+    LEFT,
+    POSTERIOR,
+    RIGHT,
+    SUPERIOR,
+)
+
+_SAMPLE_MM = 6.0
+"""Distance of the samples by which the mirror plane is found."""
+_LEAST_SYMMETRY = 0.93
+"""Overlap of a mask with its mirror image; heads have more than 0.96, parts of heads much less."""
+_FEWEST_SAMPLES = 100
+_NARROWEST_MM = 90.0
+"""A head is at least as wide; in a smaller field of view the middle cannot be told."""
+_BRAIN_MM = 150.0
+"""No brain is higher; what lies deeper below the top of the head is neck."""
+_ONE_SIDED = 0.85
+"""Part of a lesion on one side that makes it a lesion of that side."""
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """Where the head lies in the world.
+
+    Attributes:
+        normal: Unit vector to the patient's right, at a right angle to the mirror plane.
+        offset: Of the mirror plane along `normal`, in mm.
+        low, high: Of what is seen of the head, along R, A and S, in mm.
+    """
+
+    normal: np.ndarray
+    offset: float
+    low: np.ndarray
+    high: np.ndarray
+
+    def place_of(self, points: np.ndarray) -> tuple[str, ...]:
+        """Side and thirds of the head in which points (N, 3), RAS in mm, lie."""
+        right = float((points @ self.normal > self.offset).mean())
+        words = [BOTH_SIDES]
+        if right >= _ONE_SIDED:
+            words = [RIGHT]
+        elif right <= 1 - _ONE_SIDED:
+            words = [LEFT]
+        parts = (points.mean(axis=0) - self.low) / (self.high - self.low)
+        for part, back, front in ((parts[1], POSTERIOR, ANTERIOR), (parts[2], INFERIOR, SUPERIOR)):
+            if part < 1 / 3 or part > 2 / 3:
+                words.append(back if part < 0.5 else front)
+        return tuple(words)
+
+
+def find_head(scan: Scan) -> Head | None:
+    """The head in a scan, or None if what is seen is no whole head.
+
+    The mask of what is brighter than the mean, blurred a little, is mirrored at planes near the
+    sagittal one through its centre, and the plane that brings most of it upon itself is taken.
+    """
+    every = [max(1, round(_SAMPLE_MM / size)) for size in scan.spacing]
+    coarse = scan.array[:: every[0], :: every[1], :: every[2]].astype(np.float32)
+    affine = scan.affine.copy()
+    affine[:3, :3] *= every
+    bright = coarse > coarse.mean()
+    if np.count_nonzero(bright) < _FEWEST_SAMPLES:
+        return None
+    mask = gaussian_filter(bright.astype(np.float32), 1.0)  # so that its edges have no steps
+    points = np.argwhere(bright) @ affine[:3, :3].T + affine[:3, 3]
+    weights = mask[bright]
+    to_index = np.linalg.inv(affine)
+    centre = points.mean(axis=0)
+
+    def asymmetry(plane: np.ndarray) -> float:
+        normal = _normal(plane)
+        away = (points - centre) @ normal - plane[2]
+        mirrored = points - 2 * away[:, None] * normal
+        indices = mirrored @ to_index[:3, :3].T + to_index[:3, 3]
+        values = map_coordinates(mask, indices.T, order=1, prefilter=False)
+        return -float(values @ weights / (weights @ weights))
+
+    step = np.array([[0.0, 0.0, 0.0], [0.15, 0.0, 0.0], [0.0, 0.15, 0.0], [0.0, 0.0, 8.0]])
+    options = {"initial_simplex": step, "xatol": 0.01, "fatol": 1e-4, "maxfev": 200}
+    found = minimize(asymmetry, np.zeros(3), method="Nelder-Mead", options=options)
+    low, high = np.percentile(points, (1, 99), axis=0)
+    if -found.fun < _LEAST_SYMMETRY or high[0] - low[0] < _NARROWEST_MM:
+        return None
+    low[2] = max(low[2], high[2] - _BRAIN_MM)
+    normal = _normal(found.x)
+    return Head(normal, float(centre @ normal + found.x[2]), low, high)
+
+
+def _normal(plane: np.ndarray) -> np.ndarray:
+    """The unit vector to the right of a plane that is turned by some radians about S and A."""
+    yaw, roll = plane[:2]
+    normal = np.array([1.0, np.tan(yaw), np.tan(roll)])
+    return normal / np.linalg.norm(normal)

@@ -1,0 +1,155 @@
+"""The compiled mixing layer and its gradient against torch's form, and the way around them."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from engine import reference
+from factorizer_engine.factorization import Matricize, SWMatricize, mixing
+from factorizer_engine.factorization.compiled import factors as compiled_factors
+from factorizer_engine.factorization.compiled import failure, mixes, trust
+from factorizer_engine.factorization.mixing import mix_in_blocks, mix_rank_one
+
+SETTINGS = 5, 1e-16
+SMALL = SWMatricize((8, 4, 8, 4), head_dim=4, patch_size=4)
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    monkeypatch.setattr(failure, "_failed", False)
+    monkeypatch.setattr(failure._log, "disabled", False)
+    monkeypatch.setattr(trust, "_verdicts", {})
+    monkeypatch.setattr(trust, "_FEWEST_VALUES", 1)
+
+
+def _data(reshape: Matricize, batch: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    """A map, a gradient of what it becomes, and the start."""
+    torch.manual_seed(0)
+    channels = reshape.num_heads * reshape.head_dim
+    x, gradient = torch.randn(2, batch, channels, *reshape.spatial_size)
+    return x, gradient, torch.rand(reshape.output_size[-1]) + 0.1
+
+
+def _run(mix, reshape, x: Tensor, gradient: Tensor, v0: Tensor) -> tuple[Tensor, Tensor]:
+    leaf = x.clone().requires_grad_()
+    mixed = mix(leaf, reshape, v0, *SETTINGS)
+    return mixed.detach(), *torch.autograd.grad(mixed, leaf, gradient)
+
+
+@pytest.mark.parametrize(
+    "reshape",
+    [
+        SWMatricize((12, 2, 6, 4), head_dim=4, patch_size=2),
+        SWMatricize((24, 8, 4, 12), head_dim=8, patch_size=4),
+        SWMatricize((16, 8, 16, 8), head_dim=16, patch_size=8),
+        SWMatricize((16, 8, 12), head_dim=4, patch_size=4, shifts=(None, 1, (-2, 7))),
+        Matricize((16, 4, 4, 4), head_dim=8, grid_size=1),
+    ],
+    ids=str,
+)
+def test_the_layer_and_its_gradient_are_those_of_torch(reshape, monkeypatch):
+    x, gradient, v0 = _data(reshape)
+    assert mixes(x, reshape, v0)
+    expected = _run(mix_in_blocks, reshape, x.double(), gradient.double(), v0.double())
+    monkeypatch.setattr(mixing, "mix_in_blocks", None)
+    found = _run(mix_rank_one, reshape, x, gradient, v0)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert reference.relative(ours.double(), theirs) < 1e-5
+    with torch.inference_mode():
+        assert torch.equal(mix_rank_one(x, reshape, v0, *SETTINGS), found[0])
+
+
+def test_the_result_does_not_depend_on_the_threads():
+    reshape = SWMatricize((8, 16, 8, 4), head_dim=4, patch_size=4)
+    x, gradient, v0 = _data(reshape)
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append(_run(mix_rank_one, reshape, x, gradient, v0))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
+
+
+def test_half_precision_is_computed_in_float32():
+    x, gradient, v0 = _data(SMALL)
+    halves = x.bfloat16(), gradient.bfloat16()
+    with torch.autocast("cpu"):
+        found = _run(mix_rank_one, SMALL, *halves, v0)
+    expected = _run(mix_in_blocks, SMALL, *(h.float() for h in halves), v0)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == torch.bfloat16
+        assert reference.relative(ours.float(), theirs) < 0.01
+
+
+def test_an_empty_window_has_no_gradient_and_what_is_not_a_number_stays_so():
+    reshape = Matricize((8, 4, 4, 12), head_dim=8, patch_size=4)
+    x, gradient, v0 = _data(reshape, batch=1)
+    x[..., :4] = -1.0
+    x[0, 0, 0, 0, 4] = torch.nan
+    mixed, found = _run(mix_rank_one, reshape, x, gradient, v0)
+    assert (found[..., :4] == 0).all() and mixed[..., :4].abs().max() < 1e-12
+    assert mixed[..., 4:8].isnan().all() and found[..., 4:8].isnan().any()
+    assert mixed[..., 8:].isfinite().all() and found[..., 8:].isfinite().all()
+
+
+def test_a_second_gradient_is_refused():
+    x, gradient, v0 = _data(SMALL)
+    leaf = x.requires_grad_()
+    mixed = mix_rank_one(leaf, SMALL, v0, *SETTINGS)
+    (first,) = torch.autograd.grad(mixed, leaf, gradient.requires_grad_(), create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+
+
+def test_small_and_double_maps_and_other_heads_are_left_to_torch(monkeypatch):
+    x, _, v0 = _data(SMALL)
+    assert mixes(x, SMALL, v0)
+    assert not mixes(x.double(), SMALL, v0.double())
+    assert not mixes(x[:, :4], SMALL, v0)
+    assert not mixes(x, SMALL, v0[1:])
+    monkeypatch.setattr(trust, "_FEWEST_VALUES", x.numel() + 1)
+    assert not mixes(x, SMALL, v0)
+
+
+@pytest.mark.parametrize("name", ["mixing_kernel", "gradient_kernel"])
+def test_a_kernel_that_fails_later_is_replaced_and_the_log_says_so_once(name, monkeypatch, caplog):
+    data = _data(SMALL)
+    expected = _run(mix_in_blocks, SMALL, *data)
+    _run(mix_rank_one, SMALL, *data)  # compared, and found right
+
+    def fail(*_):
+        raise RuntimeError("illegal instruction")
+
+    monkeypatch.setattr(compiled_factors.mixing_kernels(), name, lambda *_: fail)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            found = _run(mix_rank_one, SMALL, *data)
+            assert all(
+                reference.relative(*pair) < 1e-5 for pair in zip(found, expected, strict=True)
+            )
+    assert len(caplog.records) == 1 and "illegal instruction" in caplog.text
+
+
+def test_a_gradient_that_differs_is_not_used(monkeypatch, caplog):
+    kernels = compiled_factors.mixing_kernels()
+    right = kernels.gradient_kernel
+
+    def wrong(d, patch):
+        def compute(*arguments):
+            right(d, patch)(*arguments)
+            arguments[-1][...] *= np.float32(1.01)
+
+        return compute
+
+    monkeypatch.setattr(kernels, "gradient_kernel", wrong)
+    x, _, v0 = _data(SMALL)
+    with caplog.at_level(logging.WARNING):
+        assert not mixes(x, SMALL, v0)
+    assert len(caplog.records) == 1 and "do not compute" in caplog.text

@@ -1,0 +1,85 @@
+"""Linear maps and convolutions with gradients by oneDNN against torch's own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from engine import reference
+from factorizer_engine.networks import gradients
+from factorizer_engine.networks.gradients import differentiable_convolution, differentiable_linear
+
+
+def _assert_same(function, plain, inputs, tolerance: float) -> None:
+    """The same values and gradients, the plain form in double precision."""
+    leaves = [t.clone().requires_grad_() for t in inputs]
+    exact = [t.double().requires_grad_() for t in inputs]
+    found, expected = function(*leaves), plain(*exact)
+    upstream = torch.randn(found.shape)
+    pairs = [(found, expected)]
+    pairs += zip(
+        torch.autograd.grad(found, leaves, upstream),
+        torch.autograd.grad(expected, exact, upstream.double()),
+        strict=True,
+    )
+    for ours, theirs in pairs:
+        assert ours.dtype == torch.float32 and ours.shape == theirs.shape
+        assert reference.relative(ours.double(), theirs) < tolerance
+
+
+@pytest.mark.parametrize("shape", [(40, 6), (2, 5, 3, 6), (1, 6)])
+@pytest.mark.parametrize("biased", [True, False])
+def test_a_linear_map(shape, biased):
+    torch.manual_seed(0)
+    inputs = [torch.randn(shape), torch.randn(10, 6), *[torch.randn(10)] * biased]
+    _assert_same(
+        lambda x, w, b=None: differentiable_linear(x, w, b),
+        lambda x, w, b=None: x @ w.t() + (0 if b is None else b),
+        inputs,
+        1e-6,
+    )
+
+
+def test_a_linear_map_of_strided_tokens_and_of_no_tokens():
+    weight = torch.randn(10, 6)
+    _assert_same(
+        lambda x, w: differentiable_linear(x.t(), w.t(), None),
+        lambda x, w: x.t() @ w,
+        [torch.randn(6, 40), weight.t().contiguous()],
+        1e-6,
+    )
+    assert differentiable_linear(torch.empty(0, 6), weight, None).shape == (0, 10)
+
+
+def test_a_linear_map_has_one_gradient_and_double_precision_has_more():
+    x, weight = torch.randn(4, 6, requires_grad=True), torch.randn(10, 6)
+    (first,) = torch.autograd.grad(
+        differentiable_linear(x, weight, None).square().sum(), x, create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+    exact = x.detach().double().requires_grad_(), weight.double().requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda *t: differentiable_linear(*t, None), exact)
+
+
+@pytest.mark.parametrize("size", [(8, 5, 6), (2, 3, 4), (7, 5, 6), (6, 5)])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_a_convolution(size, batch, kernel):
+    torch.manual_seed(0)
+    convolve = (F.conv2d, F.conv3d)[len(size) - 2]
+    inputs = [torch.randn(batch, 3, *size), torch.randn(4, 3, *[kernel] * len(size))]
+    _assert_same(
+        differentiable_convolution,
+        lambda x, w: convolve(x, w, padding="same"),
+        inputs,
+        1e-5,
+    )
+
+
+def test_under_autocast_torchs_own_form_serves(monkeypatch):
+    monkeypatch.setattr(gradients._Linear, "apply", None)
+    with torch.autocast("cpu"):
+        found = differentiable_linear(torch.randn(4, 6), torch.randn(10, 6), None)
+    assert found.dtype == torch.bfloat16
