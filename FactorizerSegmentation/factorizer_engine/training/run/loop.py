@@ -125,7 +125,7 @@ class Trainer:
         self._loss = DeepSupervisionLoss(
             RegionLoss(),
             self._settings.deep_supervision,
-            partly_known=dataset.ignore is not None
+            partly_known=dataset.is_partly_known
             or config.augmentation.sequence_dropout > 0
             or config.interaction.clicks > 0,
         )
