@@ -39,6 +39,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,7 @@ from factorizer_engine.protocol.tasks.install_model import (
     InstallModelResult,
 )
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL, LoadModelResult
+from factorizer_engine.protocol.tasks.measure import MEASURE
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsResult
 from factorizer_engine.protocol.tasks.remove_model import REMOVE_MODEL, RemoveModelParams
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams, SegmentResult
@@ -73,6 +75,7 @@ from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.protocol.triples import triple
 from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service import worker
+from factorizer_engine.service.jobs import measure
 
 BEHAVIOUR = os.environ.get("FAKE_ENGINE", "")
 LABELS = (Label(1, "Core", (200, 60, 50)), Label(4, "Enhancing", (240, 200, 60)))
@@ -331,6 +334,7 @@ def main() -> None:
         LOAD_MODEL.name: load_model,
         CHECK.name: check,
         SEGMENT.name: segment,
+        MEASURE.name: partial(measure.run, None),
         COMPONENTS.name: components,
     }
     worker.Worker(

@@ -17,7 +17,8 @@ def test_a_fine_channel_keeps_its_detail_beside_a_thick_reference():
     affine = np.eye(4)
     affine[2, 3] = -2.5
     fine = Scan.of(stripes.copy(), affine, "fine")
-    prepared = Preprocessor(Preprocessing((1.0, 1.0, 1.0), "RAS")).prepare([thick, fine], thick)
+    settings = Preprocessing((1.0, 1.0, 1.0), "RAS", normalization="zscore")
+    prepared = Preprocessor(settings).prepare([thick, fine], thick)
     seen = prepared.array[1, 10, 10]
     assert seen.std() > 0.9
     np.testing.assert_allclose(np.abs(seen), 1.0, atol=1e-5)
