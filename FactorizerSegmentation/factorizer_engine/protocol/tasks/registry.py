@@ -11,6 +11,7 @@ from factorizer_engine.protocol.tasks.install_model import INSTALL_MODEL
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.measure import MEASURE
 from factorizer_engine.protocol.tasks.models import MODELS
+from factorizer_engine.protocol.tasks.prepare import PREPARE
 from factorizer_engine.protocol.tasks.refine import REFINE
 from factorizer_engine.protocol.tasks.remove_model import REMOVE_MODEL
 from factorizer_engine.protocol.tasks.segment import SEGMENT
@@ -24,6 +25,7 @@ JOBS: tuple[Task, ...] = (
     REMOVE_MODEL,
     LOAD_MODEL,
     CHECK,
+    PREPARE,
     SEGMENT,
     REFINE,
     MEASURE,
