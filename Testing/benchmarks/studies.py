@@ -49,6 +49,7 @@ def _seconds(bundle: Bundle, folder: Path, workers: int, setting: Setting) -> fl
             options=RunOptions(),
             reference=model.channels[0].name,
             probabilities=False,
+            strict=False,
             output=Path(output),
         )
         start = time.perf_counter()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from factorizer_engine.protocol.checks import AMBER, RED, Finding, of_severity
 from factorizer_engine.protocol.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -55,6 +56,23 @@ def check_one_study(scans: Mapping[str, Scan]) -> None:
                     f"The scans for {first} and {other} are of different {what}; say by "
                     "--input CHANNEL=FILE which ones belong together."
                 )
+
+
+def doubts_about(findings: Sequence[Finding], strict: bool) -> list[str]:
+    """The sentences that are to be said about scans before the model runs on them.
+
+    Args:
+        findings: What the engine's check noticed.
+        strict: Refuse what is only doubtful, too.
+
+    Raises:
+        BadInputError: If the scans cannot be used, or with `strict` if they are doubtful.
+    """
+    refused = of_severity(findings, RED)
+    doubtful = of_severity(findings, AMBER)
+    if refused or (strict and doubtful):
+        raise BadInputError(" ".join(finding.sentence for finding in refused or doubtful))
+    return [finding.sentence for finding in doubtful]
 
 
 def check_names(model: str, reference: str | None, region: str | None) -> None:

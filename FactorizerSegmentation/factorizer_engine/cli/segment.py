@@ -64,7 +64,8 @@ def segment(
             )
         with output_folder(output) as folder:
             return segment_studies(
-                *(studies, choice, applied, reference, probabilities, folder, workers, scheduler)
+                *(studies, choice, applied, reference, probabilities, strict, folder),
+                *(workers, scheduler),
             )
     if workers is not None or scheduler is not None:
         raise BadInputError("--workers and --scheduler are for many studies; give --studies.")

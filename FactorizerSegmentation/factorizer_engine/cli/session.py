@@ -9,11 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factorizer_engine.cli.early_checks import check_files, check_names, check_one_study
+from factorizer_engine.cli.early_checks import (
+    check_files,
+    check_names,
+    check_one_study,
+    doubts_about,
+)
 from factorizer_engine.cli.records import RunRecord
 from factorizer_engine.cli.terminal import TERMINAL
 from factorizer_engine.protocol.boxes import WorldBox
-from factorizer_engine.protocol.checks import AMBER, RED, of_severity
 from factorizer_engine.protocol.conversation import Result
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.models import Channel, ModelDescription
@@ -94,15 +98,8 @@ class Session:
         Raises:
             BadInputError: If the scans cannot be used, or with `strict` if they are doubtful.
         """
-        findings = self.run(CHECK, reference, options).findings
-        refused = of_severity(findings, RED)
-        doubtful = of_severity(findings, AMBER)
-        for finding in doubtful if not (refused or strict) else ():
-            TERMINAL.warn(finding.sentence)
-        if refused:
-            raise BadInputError(" ".join(finding.sentence for finding in refused))
-        if strict and doubtful:
-            raise BadInputError(" ".join(finding.sentence for finding in doubtful))
+        for sentence in doubts_about(self.run(CHECK, reference, options).findings, strict):
+            TERMINAL.warn(sentence)
 
     def reference(self, name: str | None) -> tuple[str, Scan]:
         """The channel called `name` (the first that is given if None) and its scan.

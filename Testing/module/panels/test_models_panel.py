@@ -19,7 +19,7 @@ def qt(host):
 @pytest.fixture
 def models(widget):
     """The panel, opened."""
-    widget._sections[-1].button.collapsed = False
+    widget.workbench.sections[-1].button.collapsed = False
     return widget.modelsPanel
 
 

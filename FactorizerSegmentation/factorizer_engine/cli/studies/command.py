@@ -28,6 +28,7 @@ def segment_studies(
     options: RunOptions,
     reference: str | None,
     probabilities: bool,
+    strict: bool,
     output: Path,
     workers: int | None,
     scheduler: str | None,
@@ -41,6 +42,7 @@ def segment_studies(
         reference: Channel on whose grid the results are given; None takes the first of
             the model's channels that a study has.
         probabilities: Whether to write probability maps, too.
+        strict: Whether studies whose scans look doubtful fail.
         output: Folder for the results; each study gets a subfolder, when it is done.
         workers: How many studies at once on this computer; None as many as fit.
         scheduler: Address of a Dask scheduler that spreads the work; None works here.
@@ -57,7 +59,7 @@ def segment_studies(
         from factorizer_engine.images.checks import channel_named
 
         reference = channel_named(reference, model.channels)
-    batch = Batch(choice, model, options, reference, probabilities, folder)
+    batch = Batch(choice, model, options, reference, probabilities, strict, folder)
     remaining, outcomes = _plan(batch, studies)
     done = sum(outcome.is_done for outcome in outcomes.values())
     if done:

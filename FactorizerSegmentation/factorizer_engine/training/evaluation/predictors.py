@@ -22,7 +22,7 @@ from factorizer_engine.training.data.cases import read_channels
 from factorizer_engine.training.data.dataset import SUFFIXES, Case
 
 if TYPE_CHECKING:
-    from factorizer_engine.inference.segmenter import Segmenter
+    from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 
 
 _MOST_CHANNELS = 6  # whose 63 parts are tried
@@ -84,9 +84,11 @@ class ModelPredictor:
 
     def segment(self, scans: dict[str, Scan], reference: str) -> Scan:
         """The label map of scans by channel name, on the grid of one of them."""
-        return self.segmenter.segment(
-            scans, reference, RunOptions(mirroring=self.mirroring)
-        ).labelmap
+        return self.result(scans, reference).labelmap
+
+    def result(self, scans: dict[str, Scan], reference: str) -> SegmentationResult:
+        """What the model finds in scans by channel name, on the grid of one of them."""
+        return self.segmenter.segment(scans, reference, RunOptions(mirroring=self.mirroring))
 
     def inputs(self, case: Case) -> tuple[dict[str, Scan], Scan]:
         """A case's scans by the model's channel names, and its label.

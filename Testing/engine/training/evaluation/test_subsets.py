@@ -101,7 +101,7 @@ def test_a_model_is_scored_with_some_channels_for_what_it_sees(needy, model, tmp
 
 
 def test_what_cannot_be_measured_together_is_refused(needy, model, predictions, tmp_path):
-    with pytest.raises(BadInputError, match="Give --subsets alone"):
+    with pytest.raises(BadInputError, match="Give --subsets without"):
         evaluate(needy, tmp_path, model=model, subsets=True, channels=["A"])
     with pytest.raises(BadInputError, match="only be measured of a model"):
         evaluate(needy, tmp_path, predictions=predictions, subsets=True)
