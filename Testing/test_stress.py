@@ -1,4 +1,4 @@
-"""The quick part of the stress: whatever is broken is read, refused in one sentence, or answered."""
+"""The quick part of the stress: what is broken is read, refused in a sentence, or answered."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Scenario:
         widget.enter()
         host.process_events()
         self._engine, self._panel = widget.logic.engine, widget.segmentPanel
-        self._panel.inputs.ui.pythonLineEdit.text = str(self._program)
+        self._panel.ui.pythonLineEdit.text = str(self._program)
         before = set(_nodes())
         self._run("", 0)
         self._expected = self._take_result_away(before)
@@ -97,7 +97,7 @@ class Scenario:
     def close(self) -> str:
         """End the engine; returns what is left behind, or ""."""
         self._engine.stop()
-        self._panel.inputs.ui.pythonLineEdit.text = ""
+        self._panel.ui.pythonLineEdit.text = ""
         slicer.mrmlScene.Clear(False)
         return self._left_behind()
 

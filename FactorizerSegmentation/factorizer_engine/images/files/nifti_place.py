@@ -42,7 +42,8 @@ def voxel_to_world(name: str, header: nib.Nifti1Header, shape: tuple[int, ...]) 
     The sform counts where it is the only place that is coded, and where its code is 1 (scanner),
     if its axes are at right angles; otherwise the qform does. The size of voxels is that of
     `pixdim` in any case, and one below zero turns its axis around. Where neither has a code, i, j
-    and k run to the left, to the back and up from the origin. A sheared sform without a qform, which ITK refuses, is taken as it is.
+    and k run to the left, to the back and up from the origin. A sheared sform without a qform,
+    which ITK refuses, is taken as it is.
 
     Args:
         name: What to call the scan in messages.
