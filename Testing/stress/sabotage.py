@@ -45,7 +45,7 @@ class Saboteur:
 
     def begin(self) -> None:
         """A job begins: read what shall go wrong in it."""
-        self._order = json.loads(Path(os.environ["STRESS_ORDER"]).read_text())
+        self._order = json.loads(Path(os.environ["STRESS_ORDER"]).read_text(encoding="utf-8"))
         self._lines = 0
         _limit_files(None)
 
