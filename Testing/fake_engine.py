@@ -305,6 +305,20 @@ def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
     return ComponentsResult(describe(), tuple(found), tuple(heatmaps), note)
 
 
+HANDLERS = {
+    HELLO.name: hello,
+    MODELS.name: models,
+    INSTALL_MODEL.name: install_model,
+    REMOVE_MODEL.name: remove_model,
+    LOAD_MODEL.name: load_model,
+    CHECK.name: check,
+    SEGMENT.name: segment,
+    MEASURE.name: partial(measure.run, None),
+    COMPONENTS.name: components,
+}
+"""The jobs by the names of their tasks."""
+
+
 class Babble:
     """A stream in which lines come among others that are no protocol, every byte by itself."""
 
@@ -326,19 +340,8 @@ def main() -> None:
         worker.PROTOCOL_VERSION += 1
         worker.__version__ = "9.9"
     source, sink = worker.claim_standard_streams()
-    handlers = {
-        HELLO.name: hello,
-        MODELS.name: models,
-        INSTALL_MODEL.name: install_model,
-        REMOVE_MODEL.name: remove_model,
-        LOAD_MODEL.name: load_model,
-        CHECK.name: check,
-        SEGMENT.name: segment,
-        MEASURE.name: partial(measure.run, None),
-        COMPONENTS.name: components,
-    }
     worker.Worker(
-        handlers,
+        HANDLERS,
         source,
         Babble(sink) if BEHAVIOUR == "babble" else sink,
         exit_process=(lambda code: None) if BEHAVIOUR else os._exit,
