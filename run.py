@@ -35,6 +35,9 @@ INSTALL_STEPS = (
     ("PyTorch (about 200 MB)", ("torch==2.13.0",)),
     ("the engine, Slicer's core and Qt", ("--editable", ".[host,test,training,docs]")),
 )
+OPTIONAL_STEPS = (("brain extraction (10 MB)", ("--no-deps", "deepbet==1.0.2")),)
+"""What everything but a part of the preparation does without."""
+
 TEST_PROCESSES = ("--numprocesses", "2", "--dist", "loadfile")
 """Two processes of one thread each use two cores better than one process of two threads."""
 
@@ -168,6 +171,11 @@ def prepare_environment() -> Path:
     for title, requirements in INSTALL_STEPS:
         print(f"Installing {title} ...", flush=True)
         _pip_install(title, requirements)
+    for title, requirements in OPTIONAL_STEPS:
+        try:
+            _pip_install(title, requirements)
+        except SetupError as error:
+            print(f"Going on without {title}: {error}", flush=True)
     STAMP.write_text(wanted + "\n")
     print(f"Environment ready after {time.monotonic() - began:.0f} s.", flush=True)
     return _environment_python()
@@ -247,7 +255,11 @@ def _pip_install(title: str, requirements: tuple[str, ...]) -> None:
 
 def _requirements_digest() -> str:
     """Changes when the requirements change, or when the repository is moved."""
-    parts = ((ROOT / "pyproject.toml").read_text(encoding="utf-8"), repr(INSTALL_STEPS), str(ROOT))
+    parts = (
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
+        repr((INSTALL_STEPS, OPTIONAL_STEPS)),
+        str(ROOT),
+    )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

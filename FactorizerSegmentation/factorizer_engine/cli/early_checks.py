@@ -36,6 +36,15 @@ def check_files(inputs: Sequence[str]) -> None:
             raise BadInputError(f"{path} does not exist; check the path.")
 
 
+def put_together_by_name(inputs: Sequence[str]) -> bool:
+    """Whether nobody has said of some scans which channel they are.
+
+    Args:
+        inputs: Each "CHANNEL=FILE" or "FILE".
+    """
+    return not all("=" in text for text in inputs)
+
+
 def check_one_study(scans: Mapping[str, Scan]) -> None:
     """Make sure that scans which were put together by their names are of one patient and one day.
 

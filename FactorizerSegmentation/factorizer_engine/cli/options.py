@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from factorizer_engine.protocol.preparation import BrainMode, RegistrationMode
 from factorizer_engine.protocol.runs import Precision, Quality
 
 
@@ -134,6 +135,28 @@ Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many compo
 Region = Annotated[
     str | None,
     typer.Option("--region", help="Region whose drivers to show first; unset, any that was found."),
+]
+Register = Annotated[
+    RegistrationMode,
+    typer.Option("--register", help="How sequences are brought to the reference."),
+]
+Brain = Annotated[
+    BrainMode,
+    typer.Option(
+        "--brain",
+        help="Cut the brain out; auto does where the model expects it and the scans have a skull.",
+    ),
+]
+BiasField = Annotated[
+    bool, typer.Option("--n4", help="Correct slow changes of brightness (N4 bias field).")
+]
+Prepare = Annotated[
+    bool,
+    typer.Option(
+        "--prepare",
+        help="Prepare raw scans first: choose DICOM series, register, cut out the brain. "
+        "See 'factorizer prepare --help'.",
+    ),
 ]
 Result = Annotated[
     Path,
