@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import slicer
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.models import Label, ModelDescription
 from FactorizerSegmentationLib.scene.masses import maskOf
+from FactorizerSegmentationLib.scene.own_changes import ownChange
 from FactorizerSegmentationLib.scene.segments import addSegment, orientedImage, segmentIdOf
 from FactorizerSegmentationLib.scene.volumes import Place, localAffine
 
@@ -24,22 +26,28 @@ class Patch:
         segmentationNode: The segmentation.
         added, removed: By segment id, the voxels that it gains and loses, shape (I, J, K).
         affine: 4x4 matrix from the voxels to the segmentation's own coordinates.
+        byHand: Whether it counts as an edit of the user.
     """
 
     segmentationNode: Any
     added: dict[str, np.ndarray]
     removed: dict[str, np.ndarray]
     affine: np.ndarray
+    byHand: bool = False
 
     def apply(self) -> None:
         """Make the changes."""
-        _saveEditorState(self.segmentationNode)
-        _modify(self.segmentationNode, self.removed, self.added, self.affine)
+        self._change(self.removed, self.added)
 
     def undo(self) -> None:
         """Take the changes back, and nothing that was edited since elsewhere."""
-        _saveEditorState(self.segmentationNode)
-        _modify(self.segmentationNode, self.added, self.removed, self.affine)
+        self._change(self.added, self.removed)
+
+    def _change(self, removed: dict[str, np.ndarray], added: dict[str, np.ndarray]) -> None:
+        node = self.segmentationNode
+        with nullcontext() if self.byHand else ownChange(node):
+            _saveEditorState(node)
+            _modify(node, removed, added, self.affine)
 
 
 def belongsTo(segmentationNode, volumeNode) -> bool:
@@ -95,7 +103,6 @@ def updateInside(
     inside = np.zeros(labelmap.shape, dtype=bool)
     inside[part] = box.mask(part, world)
     added, removed = {}, {}
-    _saveEditorState(segmentationNode)
     for label in labels:
         segmentId = segmentIdOf(label.value)
         found = (labelmap == label.value) & inside
@@ -106,9 +113,9 @@ def updateInside(
         before = maskOf(segmentationNode, segmentId, place.volumeNode)
         added[segmentId] = found & ~before
         removed[segmentId] = before & inside & ~found
-    affine = localAffine(place.volumeNode)
-    _modify(segmentationNode, removed, added, affine)
-    return Patch(segmentationNode, added, removed, affine)
+    patch = Patch(segmentationNode, added, removed, localAffine(place.volumeNode))
+    patch.apply()
+    return patch
 
 
 def _modify(node, removed: dict, added: dict, affine: np.ndarray) -> None:

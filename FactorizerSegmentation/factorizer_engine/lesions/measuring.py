@@ -41,7 +41,7 @@ def find_lesions(
     Returns:
         All lesions, from large to small.
     """
-    members = _from_large_to_small(labelmap.array, labels)
+    members = lesion_voxels(labelmap.array, labels)
     head = find_head(scan) if scan is not None and members else None
     return [
         _lesion(number, voxels, labelmap, regions, labels, probabilities, head)
@@ -55,7 +55,7 @@ def lesion_mask(labelmap: Scan, labels: Sequence[Label], number: int) -> np.ndar
     Raises:
         BadInputError: If there is no such lesion.
     """
-    members = _from_large_to_small(labelmap.array, labels)
+    members = lesion_voxels(labelmap.array, labels)
     if not 1 <= number <= len(members):
         known = f"numbers 1 to {len(members)}" if members else "no lesion"
         raise BadInputError(f"There is no lesion {number}; the result has {known}.")
@@ -64,7 +64,8 @@ def lesion_mask(labelmap: Scan, labels: Sequence[Label], number: int) -> np.ndar
     return mask
 
 
-def _from_large_to_small(labelmap: np.ndarray, labels: Sequence[Label]) -> list[np.ndarray]:
+def lesion_voxels(labelmap: np.ndarray, labels: Sequence[Label]) -> list[np.ndarray]:
+    """The voxels (N, 3) of every lesion, in the order of `find_lesions`."""
     return sorted(_masses(labelmap, labels), key=len, reverse=True)
 
 
