@@ -52,8 +52,9 @@ demo   segments the brain tumour of the sample case, shows what drove the networ
        Takes --output FOLDER, --model NAME, --device DEVICE and --count N.
 test   checks the code's style and types and runs the whole test suite; arguments after it go to
        pytest, for instance: python3 run.py test Testing/test_demo.py -x
-stress breaks a thousand scans and models each, which must be read, or refused in a sentence, and
-       keeps those that go wrong in stress-output/. Takes --trials N, and --seed N to repeat a run.
+stress breaks scans, models, messages and the engine itself thousands of times and keeps the files
+       that go wrong in stress-output/. Takes what to break (all of it if unset; --help lists it),
+       --trials N, and --seed N to repeat a run.
 docs   draws the picture of the architecture anew and builds the documentation into site/;
        arguments after it go to mkdocs, for instance: python3 run.py docs serve
 lists  writes the files that Slicer's build installs into FactorizerSegmentation/CMakeLists.txt;
@@ -109,7 +110,7 @@ def run_tests(python: Path, arguments: list[str]) -> int:
 
 
 def run_stress(python: Path, arguments: list[str]) -> int:
-    """Read a thousand broken scans and models each; returns 0 if all went as it should."""
+    """Break what can be broken, thousands of times; returns 0 if all went as it should."""
     return _run([python, "-m", "stress", *arguments], OMP_NUM_THREADS="1")
 
 

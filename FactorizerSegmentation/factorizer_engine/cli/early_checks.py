@@ -25,6 +25,8 @@ def check_files(inputs: Sequence[str]) -> None:
     from factorizer_engine.images.files import SERIES_MARK, split_series
 
     for text in inputs:
+        if not text.strip():
+            raise BadInputError("A scan is given without a file; give one, or leave it out.")
         if Path(text).expanduser().exists():
             continue
         name, separator, file = text.partition("=")

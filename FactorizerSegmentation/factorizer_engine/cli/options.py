@@ -11,6 +11,13 @@ from factorizer_engine.protocol.preparation import BrainMode, RegistrationMode
 from factorizer_engine.protocol.runs import Precision, Quality
 
 
+def given(text: str) -> str:
+    """What was typed; nothing, as of an unset variable of a script, is refused."""
+    if not text.strip():
+        raise typer.BadParameter("it is empty; give a name or a path.")
+    return text
+
+
 def given_path(text: str | Path) -> Path:
     """A path that was typed; nothing, which would mean the current folder, is none."""
     if not str(text).strip():
@@ -172,6 +179,7 @@ Studies = Annotated[
     typer.Option(
         "--studies",
         metavar="FOLDER_OR_CSV",
+        parser=given_path,
         help="Instead of one study: a folder with a subfolder for each, or a table with the column "
         "'study' and a column with the files of each channel. What is done is not done again.",
     ),
