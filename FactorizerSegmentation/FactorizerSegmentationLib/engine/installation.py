@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,9 @@ class Installation:
             needed.remove(TORCH)
             self._steps.append(self._installTorch)
         if needed:
-            self._steps.append(lambda: self._pip(needed, mayFail=False))
+            self._steps.append(partial(self._pip, needed, mayFail=False))
         # Apart from the others, for numba does not take every numpy that Slicer may have.
-        self._steps += [lambda item=item: self._pip([item], mayFail=True) for item in optional]
+        self._steps += [partial(self._pip, [item], mayFail=True) for item in optional]
         qt.QTimer.singleShot(0, self._next)
 
     def cancel(self) -> None:
