@@ -34,8 +34,8 @@ def measure_load(window: Window, setting: Setting) -> list[Row]:
     )
     over = {QUIET: ratio(times[BUSY], times[QUIET])}
     return [
-        Row(SECTION, f"{window.title}, {QUIET}", times[QUIET]),
-        Row(SECTION, f"{window.title}, {BUSY}", times[BUSY], ratios=over),
+        Row(SECTION, QUIET, times[QUIET]),
+        Row(SECTION, BUSY, times[BUSY], ratios=over),
     ]
 
 
