@@ -251,11 +251,11 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         return installed_models()
 
     def heatmaps(self) -> list:
-        """The heatmap volumes in the scene, oldest first."""
-        from FactorizerSegmentationLib.scene.overlays import isHeatmap
+        """The heatmap volumes in the scene, one a component, oldest first."""
+        from FactorizerSegmentationLib.scene.overlays import isLeading
 
         volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-        return [node for node in volumes if isHeatmap(node)]
+        return [node for node in volumes if isLeading(node)]
 
     def setPython(self, program: str) -> None:
         """Run the engine in another Python; the empty string means Slicer's own."""
@@ -263,12 +263,12 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def prepareEngine(self, program: str = "", additional: tuple[str, ...] = ()) -> bool:
         """Make sure that the engine can start, asking before anything is installed for it."""
-        from FactorizerSegmentationLib.engine import packages
+        from FactorizerSegmentationLib.panels.install_dialog import ensurePackages
 
         self.setPython(program)
         if program:
             return True
-        problem = packages.ensurePackages(additional)
+        problem = ensurePackages(additional)
         if problem:
             slicer.util.errorDisplay(problem)
         return not problem
@@ -287,16 +287,17 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self._start(SegmentRun, settings, callbacks)
 
-    def explain(self, settings, callbacks, count: int = 6, region: str = "") -> None:
+    def explain(self, settings, callbacks, count: int = 6, region: str = "", lesion=None) -> None:
         """Start to look for the `count` components that drove the result; see `segment`.
 
         Args:
             callbacks: `finished` gets a `tasks.components.Explained`.
             region: Name of the region for which they are ranked; "" for any that was found.
+            lesion: The protocol's `Lesion` that is explained; None for all that was found.
         """
         from FactorizerSegmentationLib.tasks.components import ComponentsRun
 
-        self._start(ComponentsRun, settings, callbacks, count, region)
+        self._start(ComponentsRun, settings, callbacks, count, region, lesion)
 
     def changeModels(self, params, callbacks) -> None:
         """Start to install or remove a model, as the task's `params` say; returns at once."""
@@ -324,8 +325,8 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         def finished(outcome) -> None:
             self._run = None
-            self.logged.emit(_("Done."))
             callbacks.finished(outcome)
+            self.logged.emit(_("Done."))
             self.engine.hello()
 
         def failed(error) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from functools import partial
 
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsResult
 from FactorizerSegmentationLib.scene import overlays
 from FactorizerSegmentationLib.scene.subjects import putIntoFolder
@@ -18,7 +20,7 @@ class Explained:
     """The nodes of a run and what it said.
 
     Attributes:
-        heatmapNodes: One volume per component, most influential first.
+        heatmapNodes: One volume per component, most influential first: its evidence.
         note: What to know about the heatmaps, or "".
     """
 
@@ -32,32 +34,51 @@ class ComponentsRun(Run[ComponentsResult]):
     Args:
         count: How many components to ask for.
         region: Region for which they are ranked; "" for any that was found.
+        lesion: The lesion that is explained; None for all that was found.
     """
 
     task = COMPONENTS
 
     def __init__(
-        self, scene, engine, settings, callbacks, count: int = 6, region: str = ""
+        self,
+        scene,
+        engine,
+        settings,
+        callbacks,
+        count: int = 6,
+        region: str = "",
+        lesion: Lesion | None = None,
     ) -> None:
         super().__init__(scene, engine, settings, callbacks)
         self._count = count
         self._region = region
+        self._lesion = lesion
 
     def _particular(self) -> dict[str, object]:
-        return {"count": self._count, "region": self._region or None}
+        # By its place: the run may be one with other settings than that which numbered it.
+        near = self._lesion.centroid_ras if self._lesion is not None else None
+        return {"count": self._count, "region": self._region or None, "near": near}
 
     def _createNodes(self, result: ComponentsResult) -> Generator[None, None, Explained]:
+        leading: list = []
         nodes: list = []
         try:
-            for component, file in zip(result.components, result.heatmaps, strict=True):
-                place = self._place(file, file.load(mapped=True).shape)
-                nodes.append(overlays.createHeatmap(self._scene, component, file, place))
+            for component, activity, evidence in zip(
+                result.components, result.heatmaps, result.evidence, strict=True
+            ):
+                place = self._place(activity, activity.load(mapped=True).shape)
+                create = partial(overlays.createHeatmap, self._scene, component, place=place)
+                leading.append(create(evidence, kind=overlays.EVIDENCE))
+                nodes.append(leading[-1])
+                yield
+                nodes.append(create(activity, evidence=leading[-1]))
                 yield
         except BaseException:  # cancelled perhaps
             for node in nodes:
                 self._scene.RemoveNode(node)
             raise
         nodes = [node for node in nodes if node.GetScene() is not None]
+        leading = [node for node in leading if node.GetScene() is not None]
         if nodes:
             putIntoFolder(nodes, self._reference(), self._name(_("{name} components")))
-        return Explained(nodes, result.note)
+        return Explained(leading, result.note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from factorizer_engine.protocol.components import Component
+from factorizer_engine.protocol.components import Component, Reliance
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import ModelDescription
@@ -21,12 +21,17 @@ class ComponentsParams(RunParams):
         count: How many components at most.
         blocks: Names of the blocks to look into, such as "decoder.3.0"; None chooses.
         region: Region by whose contribution components are ranked; None ranks by the largest
-            contribution to any region that was found.
+            contribution to any region that was found, or to the region of the lesion.
+        lesion: Number of the lesion, as in `SegmentResult.lesions`, that is explained; None
+            explains all of the result.
+        near: In place of its number, about where the lesion has its centre: RAS in mm.
     """
 
     count: int = 6
     blocks: tuple[str, ...] | None = None
     region: str | None = None
+    lesion: int | None = None
+    near: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -42,13 +47,18 @@ class ComponentsResult(Message):
         components: What they are and what they drive.
         heatmaps: Of every component, where it is active: float32, nonnegative, on the grid of the
             reference scan.
+        evidence: Of every component, what it contributes where, for its `region`: float32, signed
+            logits per mL, whose sum over the volume is the contribution to first order.
         note: What to know about the contributions, for people, or "".
+        reliance: Of a lesion that was asked for, on which of the components it rests.
     """
 
     model: ModelDescription
     components: tuple[Component, ...]
     heatmaps: tuple[ScanFile, ...]
+    evidence: tuple[ScanFile, ...] = ()
     note: str = ""
+    reliance: Reliance | None = None
 
 
 COMPONENTS = Task("components", ComponentsParams, ComponentsResult)
