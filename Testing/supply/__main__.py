@@ -25,7 +25,8 @@ TOOLS = ROOT / ".venv-supply"
 TOOL_PACKAGES = ("cyclonedx-bom>=7,<8", "pip-audit>=2.9,<3")
 ENGINE = "factorizer-engine"
 BINDING = re.compile(r"\b(?:A|Affero )?GPL|General Public License", re.IGNORECASE)
-"""Licences that would bind what they are shipped with; those of libraries (LGPL) do not."""
+OF_LIBRARIES = re.compile(r"LGPL|Lesser")
+"""Licences that would bind what they are shipped with, and those among them that do not."""
 
 
 def main() -> int:
@@ -138,9 +139,7 @@ def licence_of(package: metadata.Distribution) -> str:
 def is_binding(licence: str) -> bool:
     """Whether a licence binds what it is shipped with; not if there is a choice of another one."""
     choices = re.split(r"\bOR\b", licence)
-    return all(
-        BINDING.search(part) and "Lesser" not in part and "LGPL" not in part for part in parts
-    )
+    return all(BINDING.search(text) and not OF_LIBRARIES.search(text) for text in choices)
 
 
 def canonical(name: str) -> str:
