@@ -45,5 +45,6 @@ KINDS = (
     Kind("large", "studies larger than memory", 1, "stress.large:large_trials"),
     Kind("threads", "numbers of threads", 8, "stress.threads:thread_trials"),
     Kind("engine", "engines that fail in the window", 100, "stress.engine:real_engine_trials"),
+    Kind("storms", "hundreds of sequences of clicks", 5, "stress.storms:storm_trials"),
     Kind("messages", "broken messages", 10_000, "stress.messages:message_trials"),
 )
