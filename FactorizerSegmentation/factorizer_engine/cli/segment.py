@@ -75,11 +75,11 @@ def segment(
     ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
-        session.check(channel, applied, strict)
+        doubts = session.check(channel, applied, strict)
         result = session.run(SEGMENT, channel, applied, probabilities=probabilities)
         record = session.record("segment", channel, applied)
         with results_written_at_once(folder, overwrite) as unfinished:
-            write_results(result, record, unfinished)
+            write_results(result, record, unfinished, doubts)
     TERMINAL.print(record.table())
     _show(result, folder)
 

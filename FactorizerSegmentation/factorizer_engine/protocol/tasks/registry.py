@@ -11,13 +11,14 @@ from factorizer_engine.protocol.tasks.install_model import INSTALL_MODEL
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.models import MODELS
 from factorizer_engine.protocol.tasks.remove_model import REMOVE_MODEL
+from factorizer_engine.protocol.tasks.report import REPORT
 from factorizer_engine.protocol.tasks.segment import SEGMENT
 from factorizer_engine.protocol.tasks.shutdown import SHUTDOWN
 from factorizer_engine.protocol.tasks.task import Task
 
 JOBS: tuple[Task, ...] = (
     *(HELLO, MODELS, INSTALL_MODEL, REMOVE_MODEL),
-    *(LOAD_MODEL, CHECK, SEGMENT, COMPONENTS, EXPORT_DICOM),
+    *(LOAD_MODEL, CHECK, SEGMENT, COMPONENTS, EXPORT_DICOM, REPORT),
 )
 """Those for which the engine has a job."""
 
