@@ -59,6 +59,13 @@ from factorizer_engine.protocol.tasks.components import (
     ComponentsParams,
     ComponentsResult,
 )
+from factorizer_engine.protocol.tasks.export_dicom import (
+    EXPORT_DICOM,
+    REPORT_FILE,
+    SEGMENTATION_FILE,
+    ExportDicomParams,
+    ExportDicomResult,
+)
 from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
 from factorizer_engine.protocol.tasks.install_model import (
     INSTALL_MODEL,
@@ -68,6 +75,7 @@ from factorizer_engine.protocol.tasks.install_model import (
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL, LoadModelResult
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsResult
 from factorizer_engine.protocol.tasks.remove_model import REMOVE_MODEL, RemoveModelParams
+from factorizer_engine.protocol.tasks.report import REPORT, ReportParams, ReportResult
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams, SegmentResult
 from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.protocol.triples import triple
@@ -300,6 +308,27 @@ def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
     return ComponentsResult(describe(), tuple(found), tuple(heatmaps), note)
 
 
+def export_dicom(params: ExportDicomParams, monitor: Monitor) -> ExportDicomResult:
+    """Files that tell what they are of."""
+    behave(monitor)
+    folder = Path(params.output_dir)
+    paths = [folder / name for name in (SEGMENTATION_FILE, REPORT_FILE)]
+    for path in paths:
+        path.write_text(f"{params.series_dir} {params.segmentation.model}", encoding="utf-8")
+    return ExportDicomResult(*map(str, paths))
+
+
+def report(params: ReportParams, monitor: Monitor) -> ReportResult:
+    """A page that is what was asked, and the lesions of the result."""
+    behave(monitor)
+    page = Path(params.page)
+    page.write_text(json.dumps(params.to_dict()), encoding="utf-8")
+    table = page.with_suffix(".csv")
+    table.touch()
+    reference = next(iter(params.scans.values()))
+    return ReportResult(str(page), str(table), (lesion(1, LABELS[1], 4.0, reference, ENHANCING),))
+
+
 class Babble:
     """A stream in which lines come among others that are no protocol, every byte by itself."""
 
@@ -330,6 +359,8 @@ def main() -> None:
         CHECK.name: check,
         SEGMENT.name: segment,
         COMPONENTS.name: components,
+        EXPORT_DICOM.name: export_dicom,
+        REPORT.name: report,
     }
     worker.Worker(
         handlers,

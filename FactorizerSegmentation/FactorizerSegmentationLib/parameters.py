@@ -65,12 +65,27 @@ class ComponentsParameters:
     heatmapShownPart: Annotated[float, WithinRange(1, 100)] = 5
 
 
+@parameterNodeWrapper
+class ReportParameters:
+    """What the report tells beside the measures.
+
+    Attributes:
+        words: The radiologist's own.
+        explained: Whether it shows the components that are in the scene.
+        seriesFolder: Where the DICOM series of the scan lies.
+    """
+
+    words: str = ""
+    explained: bool = True
+    seriesFolder: str = ""
+
+
 class Parameters:
     """The packs of a parameter node.
 
     Attributes:
         node: The vtkMRMLScriptedModuleNode.
-        inputs, segment, components: The packs, by the names of their panels.
+        inputs, segment, components, report: The packs, by the names of their panels.
     """
 
     def __init__(self, node) -> None:
@@ -78,6 +93,7 @@ class Parameters:
         self.inputs = InputParameters(node)
         self.segment = SegmentParameters(node)
         self.components = ComponentsParameters(node)
+        self.report = ReportParameters(node)
 
 
 def channelVolume(parameters: InputParameters, channel: str):

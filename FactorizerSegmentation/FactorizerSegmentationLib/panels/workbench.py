@@ -11,6 +11,7 @@ from FactorizerSegmentationLib.panels.components import ComponentsPanel
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.models import ModelsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.report import ReportPanel
 from FactorizerSegmentationLib.panels.review import ReviewPanel
 from FactorizerSegmentationLib.panels.sections import Section
 from FactorizerSegmentationLib.panels.segment import SegmentPanel
@@ -39,11 +40,13 @@ class Workbench:
         self.reviewPanel = self._add(ReviewPanel)
         self.adjustPanel = self._add(AdjustPanel)
         self.componentsPanel = self._add(ComponentsPanel, self.inputsPanel)
+        self.reportPanel = self._add(ReportPanel, self.inputsPanel)
         self.modelsPanel = self._add(ModelsPanel, self.inputsPanel)
         self.sections = [
             Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
             Section(_("Review"), self.reviewPanel.widget, self.adjustPanel.widget),
             Section(_("Look inside the network"), self.componentsPanel.widget),
+            Section(_("Report"), self.reportPanel.widget, folded=True),
             Section(_("Models"), self.modelsPanel.widget, folded=True),
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -51,6 +52,13 @@ def createSegmentation(
 def segmentIdOf(label: int) -> str:
     """The id of the segment of a label value."""
     return f"Label_{label}"
+
+
+def labelOf(segmentId: str) -> int | None:
+    """The label value that `segmentIdOf` made an id of; None for segments of others."""
+    match = re.fullmatch(r"Label_([1-9]\d{0,2})", segmentId)
+    value = int(match[1]) if match else 0
+    return value if 0 < value < 256 else None
 
 
 def addSegment(node, label: Label, labelmap: np.ndarray, affine: np.ndarray) -> None:

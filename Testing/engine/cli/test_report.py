@@ -30,7 +30,7 @@ def test_a_result_becomes_a_page_and_a_table(cli, result):
     page = page_of(result)
     for text in ("Case 7", "tiny 1.0.0", "As &lt;before&gt;.", "case_FLAIR", "20 × 18 × 16 voxels"):
         assert text in page
-    assert "Changed by hand" not in page
+    assert "Changed since" not in page
     assert "<svg" in page
     with (result / "report.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -52,7 +52,7 @@ def test_what_looked_wrong_and_was_changed_by_hand_is_told(cli, result):
     assert cli("report", result).code == 0
     page = page_of(result)
     assert "FLAIR looks like T1." in page
-    assert f"Changed by hand since: {name}" in page
+    assert f"Changed since the model drew them: {name}" in page
 
 
 def test_scans_that_were_moved_are_asked_for(cli, result, scans, tmp_path):

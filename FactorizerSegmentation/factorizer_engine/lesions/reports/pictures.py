@@ -21,7 +21,7 @@ from factorizer_engine.protocol.lesions import Ruler
 
 WINDOW = (1.0, 99.7)
 """Percentiles of a scan's bright voxels that are black and white."""
-HEAT = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)])
+HEAT = np.array([(64, 12, 100), (130, 33, 107), (200, 66, 62), (249, 142, 9), (252, 255, 164)])
 """Colours of rising activation."""
 SHOWN_PART = 0.05
 """Part of the head in which a component's activation is drawn: where it is largest."""

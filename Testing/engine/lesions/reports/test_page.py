@@ -75,7 +75,11 @@ def test_the_page_needs_no_other_file_and_tells_everything(report, tmp_path):
     assert not re.search(r"<(?:script|link)\b", page)
     for text in (
         *("Case &lt;1&gt;", "glioma 1.0", "Two lines\nof &lt;my&gt; words"),
-        *("T1ce has thick slices.", "Changed by hand since: Oedema", "not a medical device"),
+        *(
+            "T1ce has thick slices.",
+            "Changed since the model drew them: Oedema",
+            "not a medical device",
+        ),
         *("Oedema over FLAIR", "Enhancing tumour over T1ce", "Decoder 4, component 2"),
         *("A note.", "2.7 times lower for enhancing tumour", "Axial, S "),
     ):
