@@ -199,7 +199,8 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
     Attributes:
         changed: Emitted when a run begins or ends, and when buttons have to look anew.
-        helloed: Emitted with the `HelloResult` of a freshly started engine.
+        helloed: Emitted with the `HelloResult` of a freshly started engine, and after each run.
+        logged: Emitted with what was run, what came of it, and what the engine writes.
         selectedLesion: The `Lesion` that the user has selected in a table, or None.
         history: What can be undone and redone in the results.
         inFront: Whether the user looks at the module; elsewhere the views are not ours to change.
@@ -213,11 +214,12 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self.changed = Event()
         self.helloed = Event()
+        self.logged = Event()
         self.inFront = False
         self.selectedLesion = None
         self.history = History()
         self.closed = False
-        self.engine = EngineProcess(onHello=self.helloed.emit)
+        self.engine = EngineProcess(None, self.helloed.emit, self.logged.emit)
         self._parameters: Parameters | None = None
         self._run: Run | None = None
 
@@ -334,16 +336,20 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         def finished(outcome) -> None:
             self._run = None
+            self.logged.emit(_("Done."))
             callbacks.finished(outcome)
+            self.engine.hello()
 
         def failed(error) -> None:
             self._run = None
+            self.logged.emit(f"{error}\n{error.details}".strip())
             callbacks.failed(error)
 
         wrapped = Callbacks(finished, failed, callbacks.progress)
         run = runClass(slicer.mrmlScene, self.engine, settings, wrapped, *arguments)
         run.start()
         self._run = run
+        self.logged.emit(run.summary)
         self.notify()
 
 

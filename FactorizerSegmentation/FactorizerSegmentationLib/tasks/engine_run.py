@@ -43,6 +43,11 @@ class EngineRun(Generic[Result]):
         self._folder: Path | None = None
         self._creation: Generator[None, None, object] | None = None
 
+    @property
+    def summary(self) -> str:
+        """What is asked for, for the log."""
+        return self.task.name
+
     def start(self) -> None:
         """Hand the volumes to the engine and return; the callbacks tell the rest.
 

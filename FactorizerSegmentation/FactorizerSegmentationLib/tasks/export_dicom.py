@@ -50,6 +50,11 @@ class ExportDicomRun(EngineRun[ExportDicomResult]):
         super().__init__(scene, engine, callbacks)
         self._order = order
 
+    @property
+    def summary(self) -> str:
+        order = self._order
+        return f"{self.task.name}: {order.segmentationNode.GetName()}, {order.outputFolder}"
+
     def _params(self, folder: Path) -> ExportDicomParams:
         order = self._order
         segmentation = saveSegmentation(order.segmentationNode, folder / "segments.npy")

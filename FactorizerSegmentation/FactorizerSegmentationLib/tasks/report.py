@@ -78,6 +78,10 @@ class ReportRun(EngineRun[ReportResult]):
         self._order = order
         self._name = order.segmentationNode.GetName()
 
+    @property
+    def summary(self) -> str:
+        return f"{self.task.name}: {self._name}, {self._order.page}"
+
     def _params(self, folder: Path) -> ReportParams:
         order = self._order
         segmentation = saveSegmentation(order.segmentationNode, folder / "segments.npy")

@@ -27,6 +27,7 @@ def components(
     reference: options.Reference = None,
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.float32,
+    quality: options.QualityOption = options.Quality.balanced,
     mirroring: options.Mirroring = None,
     overlap: options.Overlap = None,
     box: options.Bounds = None,
@@ -37,8 +38,8 @@ def components(
     verbose: Verbose = False,
 ) -> None:
     """Show what drove the result: component_1.nii.gz and so on, components.json and run.json."""
-    choice = ModelChoice(model, device, precision.value)
-    applied = run_options(mirroring, overlap, box, quick)
+    choice = ModelChoice(model, device, precision.value, members=quality.members)
+    applied = run_options(mirroring, overlap, box, quick, quality)
     with (
         folder_of_one_run(output, overwrite) as folder,
         open_session(choice, inputs, input_dir, reference, region) as session,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from factorizer_engine.protocol.runs import Precision
+from factorizer_engine.protocol.runs import Precision, Quality
 
 
 def given_path(text: str | Path) -> Path:
@@ -71,6 +71,14 @@ Device = Annotated[
 ]
 PrecisionOption = Annotated[
     Precision, typer.Option("--precision", help="Number format of the computation.")
+]
+QualityOption = Annotated[
+    Quality,
+    typer.Option(
+        "--quality",
+        help="fast: little overlap, no mirrored copies, one network of an ensemble; balanced: as "
+        "the model was made; best: mirrored copies, too. Other options go before it.",
+    ),
 ]
 Mirroring = Annotated[
     bool | None,

@@ -36,6 +36,7 @@ def segment(
     reference: options.Reference = None,
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.float32,
+    quality: options.QualityOption = options.Quality.balanced,
     mirroring: options.Mirroring = None,
     overlap: options.Overlap = None,
     box: options.Bounds = None,
@@ -54,8 +55,8 @@ def segment(
 
     With --studies every study gets a folder with these, and studies.csv tells of all.
     """
-    choice = ModelChoice(model, device, precision.value, compile)
-    applied = run_options(mirroring, overlap, box, quick)
+    choice = ModelChoice(model, device, precision.value, compile, quality.members)
+    applied = run_options(mirroring, overlap, box, quick, quality)
     if studies is not None:
         if inputs or input_dir is not None or box is not None or overwrite:
             raise BadInputError(

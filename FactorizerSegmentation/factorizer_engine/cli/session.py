@@ -22,7 +22,7 @@ from factorizer_engine.protocol.conversation import Result
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.models import Channel, ModelDescription
 from factorizer_engine.protocol.progress import Progress
-from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
+from factorizer_engine.protocol.runs import ModelChoice, Quality, RunOptions, Study
 from factorizer_engine.protocol.subsets import accepts_fewer, enumerated, subset_of
 from factorizer_engine.protocol.tasks.check import CHECK
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
@@ -122,9 +122,13 @@ class Session:
 
 
 def run_options(
-    mirroring: bool | None, overlap: float | None, bounds: Sequence[float] | None, quick: bool
+    mirroring: bool | None,
+    overlap: float | None,
+    bounds: Sequence[float] | None,
+    quick: bool,
+    quality: Quality,
 ) -> RunOptions:
-    """How a model is applied, from the options of the command line.
+    """How a model is applied, from the options of the command line; quality fills what is unset.
 
     Raises:
         BadInputError: If one of them is out of range, or they contradict each other.
@@ -132,7 +136,11 @@ def run_options(
     if quick and bounds is None:
         raise BadInputError("--quick is for a box only; give one with --box, or leave it out.")
     box = None if bounds is None else WorldBox.of_bounds(bounds)
-    return RunOptions(mirroring, overlap, box, quick)
+    return RunOptions(
+        quality.mirroring if mirroring is None else mirroring,
+        quality.overlap if overlap is None else overlap,
+        *(box, quick),
+    )
 
 
 @contextmanager

@@ -98,7 +98,8 @@ def test_nothing_is_squeezed_when_everything_is_open(
     run(host, panel, fake_python("refuse"))
     for button in (
         panel.inputs.ui.boxCheckBox,
-        panel.inputs.ui.advancedButton,
+        panel.ui.advancedButton,
+        panel.ui.logButton,
         panel.inputs.ui.aboutModelButton,
         widget.workbench.sections[-1].button,
     ):

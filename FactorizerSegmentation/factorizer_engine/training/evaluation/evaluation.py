@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -84,7 +85,7 @@ def evaluate(
     if subsets and channels:
         raise BadInputError("Give --subsets without --channel; it tries every part of them.")
     dataset, split = open_cases(data)
-    dataset = dataset.only(list(cases) or _names(dataset, split, use))
+    dataset = _only_known(dataset.only(list(cases) or _names(dataset, split, use)))
     if predictions is not None:
         return score_cases(FolderPredictor(Path(predictions)), dataset, output, monitor=monitor)
     assert model is not None  # as seen above
@@ -107,8 +108,24 @@ def _only_seen(dataset: Dataset, predictor: ModelPredictor) -> Dataset:
     if not predictor.channels:
         return dataset
     seen = subset_of(model, predictor.channels).regions
-    unseen = {region.name for region in model.regions} - {*seen}
-    regions = {name: values for name, values in dataset.regions.items() if name not in unseen}
+    return _without(dataset, {region.name for region in model.regions} - {*seen})
+
+
+def _only_known(dataset: Dataset) -> Dataset:
+    """The dataset without the regions of which any of its cases knows nothing.
+
+    Raises:
+        BadInputError: If there are no others.
+    """
+    names = list(dataset.regions)
+    known = _without(dataset, {names[n] for case in dataset.cases for n in dataset.unknown(case)})
+    if not known.regions:
+        raise BadInputError("There is no region of which all cases know; evaluate fewer of them.")
+    return known
+
+
+def _without(dataset: Dataset, unknown: AbstractSet[str]) -> Dataset:
+    regions = {name: values for name, values in dataset.regions.items() if name not in unknown}
     return replace(dataset, regions=regions)
 
 

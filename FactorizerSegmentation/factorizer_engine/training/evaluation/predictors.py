@@ -17,7 +17,7 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import ModelDescription, Subset
 from factorizer_engine.protocol.runs import RunOptions
-from factorizer_engine.protocol.subsets import subset_of
+from factorizer_engine.protocol.subsets import enumerated, subset_of
 from factorizer_engine.training.data.cases import read_channels
 from factorizer_engine.training.data.dataset import SUFFIXES, Case
 
@@ -97,7 +97,8 @@ class ModelPredictor:
         lies on it.
 
         Raises:
-            BadInputError: If the case has another number of channels than the model.
+            BadInputError: If the case has another number of channels than the model, or lacks one
+                that the model is to be given.
         """
         model = self.segmenter.bundle.description
         names = [channel.name for channel in model.channels]
@@ -107,10 +108,21 @@ class ModelPredictor:
                 f"The case {case.name} has {len(found)} channels, but the model "
                 f"{model.name} takes {len(names)}."
             )
-        given = [name for name in names if name in (self.channels or names)]
-        scans, label = dict(zip(names, found, strict=True)), read_scan(case.label)
-        scans = {name: scans[name] for name in given}
-        first = next((n for n in given if same_grid(scans[n].grid, label.grid)), given[0])
+        given = self.channels or tuple(names)
+        scans = {
+            name: scan
+            for name, scan in zip(names, found, strict=True)
+            if name in given and scan is not None
+        }
+        lacking = [name for name in given if name not in scans]
+        if lacking:
+            raise BadInputError(
+                f"The case {case.name} lacks {enumerated(lacking)}; name by --channel what all "
+                "cases have, or leave it out."
+            )
+        label = read_scan(case.label)
+        alike = (name for name, scan in scans.items() if same_grid(scan.grid, label.grid))
+        first = next(alike, next(iter(scans)))
         return {first: scans.pop(first), **scans}, label
 
 
