@@ -131,7 +131,7 @@ def test_a_dialog_that_is_cancelled_changes_nothing(qt, host, report, result, mo
 def test_a_failure_is_one_sentence_and_a_run_can_be_cancelled(
     host, widget, report, result, fake_python
 ):
-    python = widget.inputsPanel.ui.pythonLineEdit
+    python = widget.segmentPanel.ui.pythonLineEdit
     python.text = fake_python("refuse")
     report.ui.reportButton.click()
     assert host.wait_until(lambda: not report.controls.running)
