@@ -40,12 +40,24 @@ def find_lesions(
     Returns:
         All lesions, from large to small.
     """
-    members = sorted(_masses(labelmap.array, labels), key=len, reverse=True)
+    members = _from_large_to_small(labelmap, labels)
     head = find_head(scan) if scan is not None and members else None
     return [
         _lesion(number, voxels, labelmap, regions, labels, probabilities, head)
         for number, voxels in enumerate(members, start=1)
     ]
+
+
+def lesion_numbers(labelmap: Scan, labels: Sequence[Label]) -> Scan:
+    """The voxels of every lesion, as the id that `find_lesions` gives it; uint32."""
+    numbers = np.zeros(labelmap.shape, np.uint32)
+    for number, voxels in enumerate(_from_large_to_small(labelmap, labels), start=1):
+        numbers[tuple(voxels.T)] = number
+    return labelmap.with_array(numbers)
+
+
+def _from_large_to_small(labelmap: Scan, labels: Sequence[Label]) -> list[np.ndarray]:
+    return sorted(_masses(labelmap.array, labels), key=len, reverse=True)
 
 
 def _masses(labelmap: np.ndarray, labels: Sequence[Label]) -> Iterator[np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.diameters import slice_axis
+from factorizer_engine.lesions.enhancement import enhances
 from factorizer_engine.lesions.reports.content import Report
 from factorizer_engine.lesions.reports.pictures import (
     WHITE,
@@ -46,10 +47,9 @@ class _Rule:
     sequences: tuple[str, ...]
 
 
-_ENHANCING = "enhanc"
 _RULES = (
     _Rule(("79654002",), ("oedema", "edema"), ("FLAIR", "T2")),
-    _Rule(("C113842", "6574001"), (_ENHANCING, "necro"), ("T1ce", "T1")),
+    _Rule(("C113842", "6574001"), ("enhanc", "necro"), ("T1ce", "T1")),
     _Rule(("55641003",), ("infarct", "stroke", "isch"), ("DWI", "ADC", "FLAIR")),
 )
 
@@ -129,7 +129,7 @@ class KeyImages:
         self, lesion: Lesion, name: str, labels: Sequence[Label], parts: Sequence[LesionPart]
     ) -> Picture:
         """Parts of a lesion over one scan, where the lesion is longest, or what enhances in it."""
-        enhancing = next((part for part in parts if _enhances(part)), None)
+        enhancing = next((part for part in parts if enhances(part.name)), None)
         measured: Measures = enhancing or lesion
         axis = slice_axis(self._grid.affine)
         picture = draw(
@@ -157,11 +157,6 @@ class KeyImages:
 
 def _names(labels: Sequence[Label]) -> str:
     return ", ".join(label.name for label in labels)
-
-
-def _enhances(part: LesionPart) -> bool:
-    name = part.name.lower()
-    return _ENHANCING in name and f"non-{_ENHANCING}" not in name
 
 
 def best_channel(label: Label, channels: Mapping[str, Scan]) -> str:

@@ -15,8 +15,6 @@ from factorizer_engine.lesions.reports.pictures import css
 from factorizer_engine.protocol.files import write_text
 from factorizer_engine.protocol.lesions import volume_by_class
 
-TEMPLATE = Path(__file__).with_name("page.html.jinja")
-
 
 def write_report(report: Report, path: str | Path) -> None:
     """Write the page.
@@ -29,17 +27,11 @@ def write_report(report: Report, path: str | Path) -> None:
 
 def render_report(report: Report) -> str:
     """The page as text."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     images = KeyImages(report)
     lesions = report.lesions
     volumes = volume_by_class(lesions)
-    return environment.get_template(TEMPLATE.name).render(
+    return fill_template(
+        "page.html.jinja",
         report=report,
         overview=images.overview(),
         pictured=list(images.of_lesions()),
@@ -55,6 +47,18 @@ def render_report(report: Report) -> str:
         version=__version__,
         isnan=math.isnan,
     )
+
+
+def fill_template(name: str, **values: object) -> str:
+    """A page of this folder, filled; what is missing is a mistake, and text is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name).render(values)
 
 
 def _sums_of_products(report: Report) -> dict[int, float]:

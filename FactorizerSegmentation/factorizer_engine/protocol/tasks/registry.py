@@ -6,6 +6,7 @@ from factorizer_engine.protocol.tasks.cancel import CANCEL
 from factorizer_engine.protocol.tasks.check import CHECK
 from factorizer_engine.protocol.tasks.components import COMPONENTS
 from factorizer_engine.protocol.tasks.export_dicom import EXPORT_DICOM
+from factorizer_engine.protocol.tasks.follow_up import FOLLOW_UP
 from factorizer_engine.protocol.tasks.hello import HELLO
 from factorizer_engine.protocol.tasks.install_model import INSTALL_MODEL
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
@@ -18,7 +19,7 @@ from factorizer_engine.protocol.tasks.task import Task
 
 JOBS: tuple[Task, ...] = (
     *(HELLO, MODELS, INSTALL_MODEL, REMOVE_MODEL),
-    *(LOAD_MODEL, CHECK, SEGMENT, COMPONENTS, EXPORT_DICOM, REPORT),
+    *(LOAD_MODEL, CHECK, SEGMENT, COMPONENTS, EXPORT_DICOM, REPORT, FOLLOW_UP),
 )
 """Those for which the engine has a job."""
 
