@@ -310,6 +310,12 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self._start(ExportDicomRun, order, callbacks)
 
+    def followUp(self, order, callbacks) -> None:
+        """Start to compare, as a `tasks.follow_up.FollowUpOrder` says; see `segment`."""
+        from FactorizerSegmentationLib.tasks.follow_up import FollowUpRun
+
+        self._start(FollowUpRun, order, callbacks)
+
     def changeModels(self, params, callbacks) -> None:
         """Start to install or remove a model, as the task's `params` say; returns at once."""
         from FactorizerSegmentationLib.tasks.models import ModelChange

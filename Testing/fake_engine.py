@@ -48,6 +48,7 @@ from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.description import section_of
 from factorizer_engine.protocol.devices import Device
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
+from factorizer_engine.protocol.follow_up import LesionChange, Response, TimePoint
 from factorizer_engine.protocol.lesions import Lesion, LesionPart, Ruler
 from factorizer_engine.protocol.locations import user_models_dirs
 from factorizer_engine.protocol.models import Label, ModelDescription, Region
@@ -65,6 +66,11 @@ from factorizer_engine.protocol.tasks.export_dicom import (
     SEGMENTATION_FILE,
     ExportDicomParams,
     ExportDicomResult,
+)
+from factorizer_engine.protocol.tasks.follow_up import (
+    FOLLOW_UP,
+    FollowUpParams,
+    FollowUpResult,
 )
 from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
 from factorizer_engine.protocol.tasks.install_model import (
@@ -320,6 +326,32 @@ def export_dicom(params: ExportDicomParams, monitor: Monitor) -> ExportDicomResu
     return ExportDicomResult(*map(str, paths))
 
 
+def follow_up(params: FollowUpParams, monitor: Monitor) -> FollowUpResult:
+    """The first lesion has grown, and another is new; earlier scans lie 10 mm to the left."""
+    behave(monitor)
+    if params.page:
+        Path(params.page).write_text(json.dumps(params.to_dict()), encoding="utf-8")
+    points = tuple(
+        TimePoint(study.name, 1, {LABELS[0].name: 1.0 + number, LABELS[1].name: 2.0}, 100.0, 1)
+        for number, study in enumerate(params.studies)
+    )
+    grown = LesionChange("grown", (1,), (1,), 1.0, 2.0, (1.0, 2.0, 3.0), ("right",), {}, {})
+    new = LesionChange("new", (), (2,), 0.0, 0.5, (4.0, 5.0, 6.0), (), {}, {})
+    shift = (
+        (1.0, 0.0, 0.0, 10.0),
+        (0.0, 1.0, 0.0, 0.0),
+        (0.0, 0.0, 1.0, 0.0),
+        (0.0, 0.0, 0.0, 1.0),
+    )
+    return FollowUpResult(
+        points,
+        (grown, new),
+        Response("progressive disease", "A reason."),
+        (shift,) * (len(params.studies) - 1),
+        ("A doubt.",),
+    )
+
+
 def report(params: ReportParams, monitor: Monitor) -> ReportResult:
     """A page that is what was asked, and the lesions of the result."""
     behave(monitor)
@@ -362,6 +394,7 @@ def main() -> None:
         SEGMENT.name: segment,
         COMPONENTS.name: components,
         EXPORT_DICOM.name: export_dicom,
+        FOLLOW_UP.name: follow_up,
         REPORT.name: report,
     }
     worker.Worker(

@@ -23,7 +23,6 @@ from FactorizerSegmentationLib.tasks.export_dicom import ExportOrder
 from FactorizerSegmentationLib.tasks.report import Reported, ReportOrder
 
 FOLDER_SETTING = "FactorizerSegmentation/ReportFolder"
-"""Where the user has put files last."""
 
 
 class ReportPanel(Panel):
@@ -120,7 +119,7 @@ class ReportPanel(Panel):
 
     def _onBrowse(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(
-            self.widget, _("Folder with the DICOM series"), self._own.seriesFolder or _lastFolder()
+            self.widget, _("Folder with the DICOM series"), self._own.seriesFolder or lastFolder()
         )
         if folder:
             self.ui.seriesFolderLineEdit.text = folder
@@ -129,12 +128,12 @@ class ReportPanel(Panel):
         name = f"{self._segmentation.GetName()}.html"
         path = qt.QFileDialog.getSaveFileName(
             self.widget,
-            *(_("Write the report"), str(Path(_lastFolder()) / name), _("Page (*.html)")),
+            *(_("Write the report"), str(Path(lastFolder()) / name), _("Page (*.html)")),
         )
         if not path or not self._logic.prepareEngine(self._inputs.python, (JINJA,)):
             return
         page = Path(path).with_suffix(".html")
-        qt.QSettings().setValue(FOLDER_SETTING, str(page.parent))
+        rememberFolder(page.parent)
         callbacks = Callbacks(self._onReported, self._onFailed, self.controls.progressed)
         self.controls.started()
         try:
@@ -181,11 +180,11 @@ class ReportPanel(Panel):
 
     def _onExport(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(
-            self.widget, _("Folder for the DICOM objects"), _lastFolder()
+            self.widget, _("Folder for the DICOM objects"), lastFolder()
         )
         if not folder or not self._logic.prepareEngine(self._inputs.python, (HIGHDICOM,)):
             return
-        qt.QSettings().setValue(FOLDER_SETTING, folder)
+        rememberFolder(Path(folder))
         order = ExportOrder(self._segmentation, Path(self._own.seriesFolder), Path(folder))
         callbacks = Callbacks(
             self._onExported, self._onExportFailed, self.exportControls.progressed
@@ -207,5 +206,11 @@ class ReportPanel(Panel):
         self._logic.notify()
 
 
-def _lastFolder() -> str:
+def lastFolder() -> str:
+    """Where the user has put files last."""
     return str(slicer.util.settingsValue(FOLDER_SETTING, str(Path.home())))
+
+
+def rememberFolder(folder: Path) -> None:
+    """Offer a folder first the next time."""
+    qt.QSettings().setValue(FOLDER_SETTING, str(folder))

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.panels.adjust import AdjustPanel
 from FactorizerSegmentationLib.panels.components import ComponentsPanel
+from FactorizerSegmentationLib.panels.follow_up import FollowUpPanel
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.models import ModelsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
@@ -40,12 +41,14 @@ class Workbench:
         self.reviewPanel = self._add(ReviewPanel)
         self.adjustPanel = self._add(AdjustPanel)
         self.componentsPanel = self._add(ComponentsPanel, self.inputsPanel)
+        self.followUpPanel = self._add(FollowUpPanel, self.inputsPanel)
         self.reportPanel = self._add(ReportPanel, self.inputsPanel)
         self.modelsPanel = self._add(ModelsPanel, self.inputsPanel)
         self.sections = [
             Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
             Section(_("Review"), self.reviewPanel.widget, self.adjustPanel.widget),
             Section(_("Look inside the network"), self.componentsPanel.widget),
+            Section(_("Follow-up"), self.followUpPanel.widget, folded=True),
             Section(_("Report"), self.reportPanel.widget, folded=True),
             Section(_("Models"), self.modelsPanel.widget, folded=True),
         ]
