@@ -39,6 +39,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,7 @@ from factorizer_engine.protocol.tasks.install_model import (
     InstallModelResult,
 )
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL, LoadModelResult
+from factorizer_engine.protocol.tasks.measure import MEASURE
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsResult
 from factorizer_engine.protocol.tasks.remove_model import REMOVE_MODEL, RemoveModelParams
 from factorizer_engine.protocol.tasks.report import REPORT, ReportParams, ReportResult
@@ -87,6 +89,7 @@ from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.protocol.triples import triple
 from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service import worker
+from factorizer_engine.service.jobs import measure
 
 BEHAVIOUR = os.environ.get("FAKE_ENGINE", "")
 LABELS = (Label(1, "Core", (200, 60, 50)), Label(4, "Enhancing", (240, 200, 60)))
@@ -302,7 +305,7 @@ def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
     """As many components as asked for, each weaker than the one before."""
     behave(monitor)
     reference = params.study.channels[params.study.reference or ""]
-    found, heatmaps = [], []
+    found, heatmaps, evidence = [], [], []
     for number in range(params.count):
         heatmap = np.zeros(reference.load().shape, np.float32)
         heatmap[CORE] = np.linspace(0.5, 1.0, heatmap[CORE].size).reshape(heatmap[CORE].shape)
@@ -311,9 +314,12 @@ def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
         heatmaps.append(ScanFile.save(heatmap, reference.matrix, path))
         contributions = {"ET": 2.0 / (number + 1), "WT": 0.5}
         term = Term(0, "decoder.3.0", number, 0)
-        found.append(Component(term, f"Component {number + 1}", contributions, (0.0, 4.0)))
+        name = f"Component {number + 1}"
+        found.append(Component(term, name, contributions, (0.0, 4.0), "ET", (-2.0, 2.0)))
+        path = Path(params.output_dir) / f"evidence{number}.npy"
+        evidence.append(ScanFile.save(heatmap / 2, reference.matrix, path))
     note = f"Ranked for {params.region}." if params.region else ""
-    return ComponentsResult(describe(), tuple(found), tuple(heatmaps), note)
+    return ComponentsResult(describe(), tuple(found), tuple(heatmaps), tuple(evidence), note)
 
 
 def export_dicom(params: ExportDicomParams, monitor: Monitor) -> ExportDicomResult:
@@ -363,6 +369,23 @@ def report(params: ReportParams, monitor: Monitor) -> ReportResult:
     return ReportResult(str(page), str(table), (lesion(1, LABELS[1], 4.0, reference, ENHANCING),))
 
 
+HANDLERS = {
+    HELLO.name: hello,
+    MODELS.name: models,
+    INSTALL_MODEL.name: install_model,
+    REMOVE_MODEL.name: remove_model,
+    LOAD_MODEL.name: load_model,
+    CHECK.name: check,
+    SEGMENT.name: segment,
+    MEASURE.name: partial(measure.run, None),
+    COMPONENTS.name: components,
+    EXPORT_DICOM.name: export_dicom,
+    FOLLOW_UP.name: follow_up,
+    REPORT.name: report,
+}
+"""The jobs by the names of their tasks."""
+
+
 class Babble:
     """A stream in which lines come among others that are no protocol, every byte by itself."""
 
@@ -384,21 +407,8 @@ def main() -> None:
         worker.PROTOCOL_VERSION += 1
         worker.__version__ = "9.9"
     source, sink = worker.claim_standard_streams()
-    handlers = {
-        HELLO.name: hello,
-        MODELS.name: models,
-        INSTALL_MODEL.name: install_model,
-        REMOVE_MODEL.name: remove_model,
-        LOAD_MODEL.name: load_model,
-        CHECK.name: check,
-        SEGMENT.name: segment,
-        COMPONENTS.name: components,
-        EXPORT_DICOM.name: export_dicom,
-        FOLLOW_UP.name: follow_up,
-        REPORT.name: report,
-    }
     worker.Worker(
-        handlers,
+        HANDLERS,
         source,
         Babble(sink) if BEHAVIOUR == "babble" else sink,
         exit_process=(lambda code: None) if BEHAVIOUR else os._exit,

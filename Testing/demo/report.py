@@ -60,7 +60,7 @@ def write_run(run: Run, path: Path) -> None:
             scans=read_scans(run.sample.channels),
             explanation=Explanation(
                 explained.components,
-                [scan_of(file) for file in explained.heatmaps],
+                [scan_of(file) for file in explained.evidence],
                 model.regions,
                 explained.note,
             ),

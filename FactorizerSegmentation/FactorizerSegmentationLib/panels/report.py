@@ -17,7 +17,8 @@ from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene.errors import SceneError
-from FactorizerSegmentationLib.scene.overlays import heatmapOf
+from FactorizerSegmentationLib.scene.overlays import EVIDENCE, heatmapOf
+from FactorizerSegmentationLib.scene.tables import lesionsOf
 from FactorizerSegmentationLib.scene.verdicts import problem
 from FactorizerSegmentationLib.tasks.export_dicom import ExportOrder
 from FactorizerSegmentationLib.tasks.report import Reported, ReportOrder
@@ -79,7 +80,7 @@ class ReportPanel(Panel):
             reason = _("Say in which folder the DICOM series of the scan lies.")
         self.exportControls.setProblem(reason)
         self.ui.openReportButton.visible = self._page is not None
-        explained = bool(self._heatmaps())
+        explained = bool(self._evidence())
         self.ui.explainedCheckBox.enabled = explained
         self.ui.explainedCheckBox.toolTip = (
             _("Tell which components drove the result, with their heatmaps.")
@@ -96,6 +97,11 @@ class ReportPanel(Panel):
         """The last result, or None."""
         return self._parameters.segment.segmentation if self._parameters is not None else None
 
+    @property
+    def _lesionTable(self):
+        """The lesions of the last result, or None."""
+        return self._parameters.segment.lesionTable if self._parameters is not None else None
+
     def _problem(self) -> str:
         """Why nothing can be written now, or the empty string."""
         if self._segmentation is None:
@@ -104,9 +110,10 @@ class ReportPanel(Panel):
             return _("Wait until the running computation has ended.")
         return problem(self._segmentation)
 
-    def _heatmaps(self) -> list:
-        """The heatmaps of components in the scene."""
-        return [node for node in self._logic.heatmaps() if heatmapOf(node) is not None]
+    def _evidence(self) -> list:
+        """The maps in the scene that show what components contribute where."""
+        found = {node: heatmapOf(node) for node in self._logic.heatmaps()}
+        return [node for node, it in found.items() if it is not None and it.kind == EVIDENCE]
 
     def _onWords(self) -> None:
         if self._parameters is not None:
@@ -143,7 +150,7 @@ class ReportPanel(Panel):
 
     def _order(self, page: Path) -> ReportOrder:
         explained = self._own.explained and self.ui.explainedCheckBox.enabled
-        model = self._inputs.model
+        model, tableNode = self._inputs.model, self._lesionTable
         return ReportOrder(
             segmentationNode=self._segmentation,
             volumeNodes={
@@ -154,7 +161,8 @@ class ReportPanel(Panel):
             page=page,
             words=self._own.words,
             warnings=self._inputs.checks.doubts(),
-            heatmapNodes=tuple(self._heatmaps()) if explained else (),
+            evidenceNodes=tuple(self._evidence()) if explained else (),
+            lesions=tuple(lesionsOf(tableNode)) if tableNode is not None else (),
             regions=model.regions if model is not None else (),
             facts={
                 _("How it was made"): {

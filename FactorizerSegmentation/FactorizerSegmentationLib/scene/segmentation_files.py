@@ -9,7 +9,6 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
-import vtk
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.models import Label
@@ -17,7 +16,7 @@ from factorizer_engine.protocol.segmentations import SegmentationFile
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
-from FactorizerSegmentationLib.scene.segments import labelOf
+from FactorizerSegmentationLib.scene.segments import describe, labelOf
 from FactorizerSegmentationLib.scene.volumes import worldAffine
 
 MODEL_ATTRIBUTE = "FactorizerSegmentation.Model"
@@ -81,15 +80,10 @@ def _labels(segmentationNode) -> Iterator[tuple[str, Label]]:
     own = {segmentId: value for segmentId in ids if (value := labelOf(segmentId)) is not None}
     free = (value for value in count(1) if value not in own.values())
     for segmentId in ids:
-        segment = segmentation.GetSegment(segmentId)
         value = own[segmentId] if segmentId in own else next(free)
         if value > _MOST_LABELS:
             raise SceneError(_("There are too many segments; delete those that are not needed."))
-        red, green, blue = (round(255 * part) for part in segment.GetColor())
-        text = vtk.reference("")
-        segment.GetTag(segment.GetTerminologyEntryTagName(), text)
-        label = Label(value, segment.GetName(), (red, green, blue), str(text))
-        yield segmentId, label
+        yield segmentId, describe(segmentation.GetSegment(segmentId), value)
 
 
 def _changed(segmentationNode, labelmap: np.ndarray, labels: Sequence[Label]) -> Iterator[str]:

@@ -14,6 +14,8 @@ from factorizer_engine.protocol.models import Label
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, Place
 
+_SEGMENT_ID = re.compile(r"Label_([1-9][0-9]{0,2})")
+
 
 def createSegmentation(
     scene, labelmap: np.ndarray, labels: Iterable[Label], place: Place, name: str
@@ -56,9 +58,27 @@ def segmentIdOf(label: int) -> str:
 
 def labelOf(segmentId: str) -> int | None:
     """The label value that `segmentIdOf` made an id of; None for segments of others."""
-    match = re.fullmatch(r"Label_([1-9]\d{0,2})", segmentId)
-    value = int(match[1]) if match else 0
-    return value if 0 < value < 256 else None
+    match = _SEGMENT_ID.fullmatch(segmentId)
+    return int(match[1]) if match else None
+
+
+def labelsOf(segmentationNode) -> tuple[Label, ...]:
+    """The classes of a model that a segmentation has, as they are called and coloured now."""
+    segmentation = segmentationNode.GetSegmentation()
+    labels = []
+    for index in range(segmentation.GetNumberOfSegments()):
+        value = labelOf(segmentation.GetNthSegmentID(index))
+        if value is not None:
+            labels.append(describe(segmentation.GetNthSegment(index), value))
+    return tuple(labels)
+
+
+def describe(segment, value: int) -> Label:
+    """What a segment is called, coloured and coded, as the label of a value."""
+    red, green, blue = (round(255 * part) for part in segment.GetColor())
+    terminology = vtk.reference("")
+    segment.GetTag(segment.GetTerminologyEntryTagName(), terminology)
+    return Label(value, segment.GetName(), (red, green, blue), str(terminology))
 
 
 def addSegment(node, label: Label, labelmap: np.ndarray, affine: np.ndarray) -> None:

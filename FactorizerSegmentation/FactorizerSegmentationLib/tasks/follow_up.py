@@ -21,6 +21,7 @@ from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene import alignment, changes
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
+from FactorizerSegmentationLib.scene.rollback import takenBackIfItFails
 from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.volumes import saveScan
@@ -100,7 +101,11 @@ class FollowUpRun(EngineRun[FollowUpResult]):
         nodes = [self._scene.GetNodeByID(nodeId) for nodeId in self._ids]
         if any(node is None for node in nodes):
             raise SceneError(_("A segmentation that was compared is no longer there."))
-        yield  # what follows belongs together
+        yield
+        with takenBackIfItFails(self._scene):
+            return self._addNodes(result, nodes)
+
+    def _addNodes(self, result: FollowUpResult, nodes: list) -> FollowedUp:
         *earlier, last = nodes
         isLaidOnto = self._order.laidOnto
         for node, rows in zip(earlier, result.to_last, strict=True):

@@ -11,12 +11,14 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.conversation import Callbacks
+from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import Region
 from factorizer_engine.protocol.segmentations import SegmentationFile
 from factorizer_engine.protocol.tasks.report import REPORT, ReportParams, ReportResult
 from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene import overlays, tables
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
+from FactorizerSegmentationLib.scene.rollback import takenBackIfItFails
 from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.volumes import saveScan
@@ -33,7 +35,8 @@ class ReportOrder:
         page: The HTML file to write.
         words: The radiologist's own.
         warnings: What was noticed about the scans.
-        heatmapNodes: Those of the components to tell of.
+        evidenceNodes: Evidence maps of the components to tell of.
+        lesions: What is known of the lesions from before.
         regions: The model's, of which components speak.
         facts: By heading, what else is to be told.
     """
@@ -43,7 +46,8 @@ class ReportOrder:
     page: Path
     words: str = ""
     warnings: tuple[str, ...] = ()
-    heatmapNodes: tuple[Any, ...] = ()
+    evidenceNodes: tuple[Any, ...] = ()
+    lesions: tuple[Lesion, ...] = ()
     regions: tuple[Region, ...] = ()
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -85,8 +89,8 @@ class ReportRun(EngineRun[ReportResult]):
     def _params(self, folder: Path) -> ReportParams:
         order = self._order
         segmentation = saveSegmentation(order.segmentationNode, folder / "segments.npy")
-        heatmaps = {node: overlays.heatmapOf(node) for node in order.heatmapNodes}
-        known = {node: found.component for node, found in heatmaps.items() if found is not None}
+        maps = {node: overlays.heatmapOf(node) for node in order.evidenceNodes}
+        known = {node: found.component for node, found in maps.items() if found is not None}
         return ReportParams(
             segmentation=segmentation,
             scans={
@@ -99,10 +103,12 @@ class ReportRun(EngineRun[ReportResult]):
             words=order.words,
             warnings=order.warnings,
             components=tuple(known.values()),
-            heatmaps=tuple(
-                saveScan(node, folder / f"heatmap{number}.npy") for number, node in enumerate(known)
+            evidence=tuple(
+                saveScan(node, folder / f"evidence{number}.npy")
+                for number, node in enumerate(known)
             ),
             regions=order.regions,
+            known=order.lesions,
             facts={heading: dict(facts) for heading, facts in order.facts.items()},
         )
 
@@ -117,9 +123,10 @@ class ReportRun(EngineRun[ReportResult]):
 
     def _createNodes(self, result: ReportResult) -> Generator[None, None, Reported]:
         yield
-        name = _("{name}: lesions reported").format(name=self._name)
-        tableNode = tables.createLesionTable(self._scene, result.lesions, name)
-        putBeside(tableNode, self._order.segmentationNode)
+        with takenBackIfItFails(self._scene):
+            name = _("{name}: lesions reported").format(name=self._name)
+            tableNode = tables.createLesionTable(self._scene, result.lesions, name)
+            putBeside(tableNode, self._order.segmentationNode)
         return Reported(Path(result.page), Path(result.table), tableNode)
 
 

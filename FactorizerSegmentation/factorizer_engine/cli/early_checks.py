@@ -25,6 +25,8 @@ def check_files(inputs: Sequence[str]) -> None:
     from factorizer_engine.images.files import SERIES_MARK, split_series
 
     for text in inputs:
+        if not text.strip():
+            raise BadInputError("A scan is given without a file; give one, or leave it out.")
         if Path(text).expanduser().exists():
             continue
         name, separator, file = text.partition("=")
@@ -34,6 +36,15 @@ def check_files(inputs: Sequence[str]) -> None:
         path = Path(split_series(file.strip() if named else text)[0]).expanduser()
         if not path.exists():
             raise BadInputError(f"{path} does not exist; check the path.")
+
+
+def put_together_by_name(inputs: Sequence[str]) -> bool:
+    """Whether nobody has said of some scans which channel they are.
+
+    Args:
+        inputs: Each "CHANNEL=FILE" or "FILE".
+    """
+    return not all("=" in text for text in inputs)
 
 
 def check_one_study(scans: Mapping[str, Scan]) -> None:

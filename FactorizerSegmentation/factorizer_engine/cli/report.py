@@ -166,7 +166,7 @@ def _explanation(folder: Path, found: EarlierResult) -> Explanation:
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
         model = " ".join(summary["model"].values())
-        entries = [(_component(entry), str(entry["file"])) for entry in summary["components"]]
+        entries = [(_component(entry), str(entry["evidence"])) for entry in summary["components"]]
     except FileNotFoundError as error:
         raise BadInputError(
             f"The folder {folder} holds no components.json; give one that "
@@ -179,18 +179,25 @@ def _explanation(folder: Path, found: EarlierResult) -> Explanation:
     if model != " ".join(found.model):
         raise BadInputError(f"The components are of {model}, which did not make this result.")
     grid = found.labelmap.grid
-    heatmaps = [resample(read_scan(path.parent / file), grid) for _, file in entries]
+    evidence = [resample(read_scan(path.parent / file), grid) for _, file in entries]
     kept = [component for component, _ in entries]
     names = dict.fromkeys(name for component in kept for name in component.contributions)
     regions = _regions(found.model[0], list(names))
-    return Explanation(kept, heatmaps, regions, str(summary.get("note", "")))
+    return Explanation(kept, evidence, regions, str(summary.get("note", "")))
 
 
 def _component(entry: Mapping[str, Any]) -> Component:
     term = Term.from_dict({key: entry[key] for key in ("network", "block", "head", "rank")})
-    low, high = entry["window"]
+    low, high = entry["evidence_window"]
     contributions = {name: float(value) for name, value in entry["contributions"].items()}
-    return Component(term, str(entry["name"]), contributions, (float(low), float(high)))
+    return Component(
+        term,
+        str(entry["name"]),
+        contributions,
+        region=str(entry["region"]),
+        evidence_window=(float(low), float(high)),
+        level=float(entry["level"]),
+    )
 
 
 def _regions(model: str, names: Sequence[str]) -> tuple[Region, ...]:

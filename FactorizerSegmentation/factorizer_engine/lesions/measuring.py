@@ -13,6 +13,7 @@ from factorizer_engine.images.preprocessing import foreground_box
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.diameters import axes_in_slice, largest_diameter
 from factorizer_engine.lesions.places import Head, find_head
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.lesions import Lesion, LesionPart
 from factorizer_engine.protocol.triples import triple
 
@@ -40,7 +41,7 @@ def find_lesions(
     Returns:
         All lesions, from large to small.
     """
-    members = _from_large_to_small(labelmap, labels)
+    members = lesion_voxels(labelmap.array, labels)
     head = find_head(scan) if scan is not None and members else None
     return [
         _lesion(number, voxels, labelmap, regions, labels, probabilities, head)
@@ -48,16 +49,32 @@ def find_lesions(
     ]
 
 
+def lesion_mask(labelmap: Scan, labels: Sequence[Label], number: int) -> np.ndarray:
+    """Where the lesion is that `find_lesions` gave this number (its `id`), boolean (I, J, K).
+
+    Raises:
+        BadInputError: If there is no such lesion.
+    """
+    members = lesion_voxels(labelmap.array, labels)
+    if not 1 <= number <= len(members):
+        known = f"numbers 1 to {len(members)}" if members else "no lesion"
+        raise BadInputError(f"There is no lesion {number}; the result has {known}.")
+    mask = np.zeros(labelmap.shape, dtype=bool)
+    mask[tuple(members[number - 1].T)] = True
+    return mask
+
+
 def lesion_numbers(labelmap: Scan, labels: Sequence[Label]) -> Scan:
     """The voxels of every lesion, as the id that `find_lesions` gives it; uint32."""
     numbers = np.zeros(labelmap.shape, np.uint32)
-    for number, voxels in enumerate(_from_large_to_small(labelmap, labels), start=1):
+    for number, voxels in enumerate(lesion_voxels(labelmap.array, labels), start=1):
         numbers[tuple(voxels.T)] = number
     return labelmap.with_array(numbers)
 
 
-def _from_large_to_small(labelmap: Scan, labels: Sequence[Label]) -> list[np.ndarray]:
-    return sorted(_masses(labelmap.array, labels), key=len, reverse=True)
+def lesion_voxels(labelmap: np.ndarray, labels: Sequence[Label]) -> list[np.ndarray]:
+    """The voxels (N, 3) of every lesion, in the order of `find_lesions`."""
+    return sorted(_masses(labelmap, labels), key=len, reverse=True)
 
 
 def _masses(labelmap: np.ndarray, labels: Sequence[Label]) -> Iterator[np.ndarray]:

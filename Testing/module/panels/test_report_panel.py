@@ -66,6 +66,8 @@ def test_a_report_tells_of_the_segments_as_they_are_now(host, widget, report, re
         if "reported" in node.GetName()
     ]
     assert len(lesionsOf(table)) == 1
+    known = [lesion["mean_probability"] for lesion in asked["known"]]
+    assert known == [0.8, 0.8]
 
     segmentId = result.GetSegmentation().GetNthSegmentID(0)
     mask = slicer.util.arrayFromSegmentBinaryLabelmap(result, segmentId).copy()
@@ -83,7 +85,7 @@ def test_components_are_told_if_there_are_any_and_they_are_wanted(host, widget, 
     assert host.wait_until(lambda: not widget.componentsPanel.controls.running)
     assert report.ui.explainedCheckBox.enabled
     asked = write(host, report)
-    assert len(asked["components"]) == len(asked["heatmaps"]) == 6
+    assert len(asked["components"]) == len(asked["evidence"]) == 6
     assert [region["name"] for region in asked["regions"]] == ["ET", "WT"]
     report.ui.explainedCheckBox.checked = False
     assert write(host, report)["components"] == []

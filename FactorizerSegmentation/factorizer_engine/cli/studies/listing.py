@@ -25,11 +25,6 @@ class StudyFiles:
     name: str
     inputs: tuple[str, ...]
 
-    @property
-    def is_put_together_by_name(self) -> bool:
-        """Whether nobody has said which file is of which channel."""
-        return not all("=" in text for text in self.inputs)
-
 
 def list_studies(source: Path) -> list[StudyFiles]:
     """The studies of a folder, one a subfolder, or of a table, one a row, in their order.

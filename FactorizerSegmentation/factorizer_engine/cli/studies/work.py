@@ -10,7 +10,11 @@ from pathlib import Path
 
 import psutil
 
-from factorizer_engine.cli.early_checks import check_one_study, doubts_about
+from factorizer_engine.cli.early_checks import (
+    check_one_study,
+    doubts_about,
+    put_together_by_name,
+)
 from factorizer_engine.cli.results import write_results
 from factorizer_engine.cli.session import assign_study, read_study
 from factorizer_engine.cli.studies.listing import StudyFiles
@@ -120,7 +124,7 @@ class StudyWorker:
         paths = {channel: state.path for channel, state in request.scans.items()}
         with tempfile.TemporaryDirectory(prefix="factorizer-") as folder:
             session = read_study(self._engine, batch.choice, batch.model, paths, Path(folder))
-            if study.is_put_together_by_name:
+            if put_together_by_name(study.inputs):
                 check_one_study(session.scans)
             if self._is_cancelled:
                 raise CancelledError()

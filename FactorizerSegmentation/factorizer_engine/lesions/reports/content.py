@@ -20,13 +20,13 @@ class Explanation:
 
     Attributes:
         components: The components, most influential first.
-        heatmaps: Of each, where it is active, on the grid of the label map.
+        evidence: Of each, what it contributes where, in logits per mL, on the label map's grid.
         regions: Those that the contributions speak of.
         note: What to know about the contributions, or "".
     """
 
     components: Sequence[Component]
-    heatmaps: Sequence[Scan]
+    evidence: Sequence[Scan]
     regions: Sequence[Region]
     note: str = ""
 

@@ -14,6 +14,7 @@ from factorizer_engine.lesions.reports.content import Report
 from factorizer_engine.lesions.reports.pictures import (
     WHITE,
     Backdrop,
+    Heat,
     Outline,
     Picture,
     backdrops,
@@ -103,7 +104,7 @@ class KeyImages:
             yield LesionPictures(lesion, tuple(pictures))
 
     def of_components(self) -> list[Picture]:
-        """Each component in the slice in which it is most active, inside the lesions if it is."""
+        """Each component in the slice in which it contributes most, inside lesions if it does."""
         explanation = self._report.explanation
         if explanation is None or not self._backdrops:
             return []
@@ -111,12 +112,14 @@ class KeyImages:
         head, lesions = backdrop.head(self._grid), self._report.labelmap.array > 0
         across = tuple(other for other in range(3) if other != axis)
         pictures = []
-        for component, heatmap in zip(explanation.components, explanation.heatmaps, strict=True):
-            peaks = peaks_only(heatmap.array, head)
+        for component, evidence in zip(explanation.components, explanation.evidence, strict=True):
+            contribution = component.contributions.get(component.region, 0.0)
+            sign = -1 if contribution < 0 else 1
+            peaks = peaks_only(np.maximum(sign * evidence.array, 0.0), head)
             inside = peaks * lesions
             activity = (inside if inside.any() else peaks).sum(axis=across)
             view = SliceView(self._grid, axis, int(np.argmax(activity)))
-            heat = (peaks, component.window)
+            heat = Heat(peaks, component.evidence_window[1], against=sign < 0)
             outlines = [Outline(lesions, WHITE)]
             pictures.append(draw(view, backdrop, outlines, component.name, heat=heat))
         return pictures

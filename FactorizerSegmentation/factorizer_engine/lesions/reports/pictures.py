@@ -21,10 +21,11 @@ from factorizer_engine.protocol.lesions import Ruler
 
 WINDOW = (1.0, 99.7)
 """Percentiles of a scan's bright voxels that are black and white."""
-HEAT = np.array([(64, 12, 100), (130, 33, 107), (200, 66, 62), (249, 142, 9), (252, 255, 164)])
-"""Colours of rising activation."""
+WARM = np.array([(64, 12, 100), (130, 33, 107), (200, 66, 62), (249, 142, 9), (252, 255, 164)])
+COLD = np.array([(12, 40, 90), (20, 80, 150), (40, 130, 200), (110, 180, 225), (205, 235, 250)])
+"""Colours of rising evidence for a region, and against it."""
 SHOWN_PART = 0.05
-"""Part of the head in which a component's activation is drawn: where it is largest."""
+"""Part of the head in which a component's evidence is drawn: where it is largest."""
 LONG_BAR, SHORT_BAR = 50, 20
 """Lengths of the scale bar in mm."""
 MARGIN_MM = 12.0
@@ -42,6 +43,26 @@ class Outline:
 
     mask: np.ndarray
     color: str
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Evidence that is drawn in colours.
+
+    Attributes:
+        values: In logits per mL, (I, J, K), on the grid of the view; zero where nothing is drawn.
+        high: The value that has the lightest colour.
+        against: Whether it speaks against the region, and not for it.
+    """
+
+    values: np.ndarray
+    high: float
+    against: bool = False
+
+    @property
+    def colors(self) -> np.ndarray:
+        """From little to much, (N, 3)."""
+        return COLD if self.against else WARM
 
 
 @dataclass(frozen=True)
@@ -100,7 +121,7 @@ def draw(
     outlines: Sequence[Outline],
     title: str,
     rulers: Sequence[Ruler] = (),
-    heat: tuple[np.ndarray, tuple[float, float]] | None = None,
+    heat: Heat | None = None,
 ) -> Picture:
     """Draw one slice.
 
@@ -110,14 +131,13 @@ def draw(
         outlines: What to outline.
         title: What the picture shows.
         rulers: Lines in the slice; their lengths are written beside them.
-        heat: An activation (I, J, K), zero where it is not to be drawn, and the values that are
-            coldest and hottest.
+        heat: Evidence to colour, if any.
     """
     gray = backdrop.gray(view)
     pixels = np.repeat((255 * gray).astype(np.uint8)[..., None], 3, axis=2)
     parts = []
     if heat is not None:
-        _paint_heat(pixels, view.picture(heat[0]), heat[1])
+        _paint_heat(pixels, view.picture(heat.values), heat)
     masks = [(view.picture(outline.mask), outline.color) for outline in outlines]
     frame = _Frame.around(view, [gray > 0.1, *(mask for mask, _ in masks)])
     parts.append(_image(pixels, view.size))
@@ -126,7 +146,7 @@ def draw(
         parts.append(_ruler(view.place(np.array([ruler.start, ruler.end])), ruler, frame))
     parts += frame.annotations(view, backdrop.name)
     if heat is not None:
-        parts.append(frame.legend(heat[1]))
+        parts.append(frame.legend(heat))
     place = f"{view.plane}, {view.position}"
     return Picture(frame.svg(parts, f"{title}, {place}"), title, place)
 
@@ -194,22 +214,21 @@ class _Frame:
             _text(f"{bar} mm", end - bar / 2, level - pad, "middle", 0.8 * self.letter),
         ]
 
-    def legend(self, window: tuple[float, float]) -> Markup:
-        """What the colours of a heatmap mean."""
-        width, height = 0.7 * self.letter, 0.4 * self.height
+    def legend(self, heat: Heat) -> Markup:
+        """What the colours of evidence mean."""
+        width, height, size = 0.7 * self.letter, 0.4 * self.height, 0.7 * self.letter
         x, y = self.x + self.width - 2.2 * self.letter, self.y + 0.12 * self.height
-        steps = []
-        for number, color in enumerate(HEAT[::-1]):
-            top = y + height * number / len(HEAT)
-            steps.append(
-                Markup('<rect x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}" fill="{}"/>')
-                .format(x, top, width, height / len(HEAT), css(color))
-            )  # fmt: skip
+        part = height / len(heat.colors)
+        bar = Markup('<rect x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}" fill="{}"/>')
+        steps = [
+            bar.format(x, y + number * part, width, part, css(color))
+            for number, color in enumerate(heat.colors[::-1])
+        ]
+        top = f"{'-' if heat.against else ''}{heat.high:.2g}"
         labels = [
-            _text(f"{window[1]:.2g}", x + width, y - 0.3 * self.letter, "end", 0.7 * self.letter),
-            _text(f"{window[0]:.2g}", x + width, y + height + 0.9 * self.letter, "end",
-                  0.7 * self.letter),
-        ]  # fmt: skip
+            _text(top, x + width, y - 0.3 * self.letter, "end", size),
+            _text("0", x + width, y + height + 0.9 * self.letter, "end", size),
+        ]
         return Markup("").join([*steps, *labels])
 
 
@@ -219,18 +238,17 @@ def css(color: Sequence[int]) -> str:
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def peaks_only(heatmap: np.ndarray, head: np.ndarray) -> np.ndarray:
-    """An activation where it is among the largest `SHOWN_PART` of the head, zero elsewhere."""
-    inside = heatmap[head] if head.any() else heatmap.ravel()
-    return np.where(head & (heatmap >= np.quantile(inside, 1 - SHOWN_PART)), heatmap, 0.0)
+def peaks_only(evidence: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """Evidence where it is among the largest `SHOWN_PART` of the head, zero elsewhere."""
+    inside = evidence[head] if head.any() else evidence.ravel()
+    return np.where(head & (evidence >= np.quantile(inside, 1 - SHOWN_PART)), evidence, 0.0)
 
 
-def _paint_heat(pixels: np.ndarray, heat: np.ndarray, window: tuple[float, float]) -> None:
-    low, high = window
-    part = np.clip((heat - low) / max(high - low, 1e-9), 0, 1) * (len(HEAT) - 1)
-    levels = np.arange(len(HEAT))
-    colors = np.stack([np.interp(part, levels, HEAT[:, band]) for band in range(3)], axis=-1)
-    shown = heat > 0
+def _paint_heat(pixels: np.ndarray, values: np.ndarray, heat: Heat) -> None:
+    part = np.clip(values / max(heat.high, 1e-9), 0, 1) * (len(heat.colors) - 1)
+    levels = np.arange(len(heat.colors))
+    colors = np.stack([np.interp(part, levels, heat.colors[:, band]) for band in range(3)], axis=-1)
+    shown = values > 0
     pixels[shown] = (0.4 * pixels[shown] + 0.6 * colors[shown]).astype(np.uint8)
 
 

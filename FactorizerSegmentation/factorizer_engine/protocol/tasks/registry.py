@@ -10,7 +10,10 @@ from factorizer_engine.protocol.tasks.follow_up import FOLLOW_UP
 from factorizer_engine.protocol.tasks.hello import HELLO
 from factorizer_engine.protocol.tasks.install_model import INSTALL_MODEL
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
+from factorizer_engine.protocol.tasks.measure import MEASURE
 from factorizer_engine.protocol.tasks.models import MODELS
+from factorizer_engine.protocol.tasks.prepare import PREPARE
+from factorizer_engine.protocol.tasks.refine import REFINE
 from factorizer_engine.protocol.tasks.remove_model import REMOVE_MODEL
 from factorizer_engine.protocol.tasks.report import REPORT
 from factorizer_engine.protocol.tasks.segment import SEGMENT
@@ -18,8 +21,20 @@ from factorizer_engine.protocol.tasks.shutdown import SHUTDOWN
 from factorizer_engine.protocol.tasks.task import Task
 
 JOBS: tuple[Task, ...] = (
-    *(HELLO, MODELS, INSTALL_MODEL, REMOVE_MODEL),
-    *(LOAD_MODEL, CHECK, SEGMENT, COMPONENTS, EXPORT_DICOM, REPORT, FOLLOW_UP),
+    HELLO,
+    MODELS,
+    INSTALL_MODEL,
+    REMOVE_MODEL,
+    LOAD_MODEL,
+    CHECK,
+    PREPARE,
+    SEGMENT,
+    REFINE,
+    MEASURE,
+    COMPONENTS,
+    EXPORT_DICOM,
+    REPORT,
+    FOLLOW_UP,
 )
 """Those for which the engine has a job."""
 

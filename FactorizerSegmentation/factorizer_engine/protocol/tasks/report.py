@@ -30,8 +30,10 @@ class ReportParams(Message):
         words: The radiologist's own.
         warnings: What was noticed about the scans, sentences.
         components: What drove the result, most influential first; empty if nobody asked.
-        heatmaps: Of every component, where it is active, on the grid of the segments.
+        evidence: Of every component, what it contributes where, on the grid of the segments.
         regions: Those that the components' contributions speak of.
+        known: The lesions as they were measured before; those found again keep their numbers, and
+            those that are as they were also what only a run can tell.
         facts: By heading, what else is to be told, by name.
     """
 
@@ -43,13 +45,14 @@ class ReportParams(Message):
     words: str = ""
     warnings: tuple[str, ...] = ()
     components: tuple[Component, ...] = ()
-    heatmaps: tuple[ScanFile, ...] = ()
+    evidence: tuple[ScanFile, ...] = ()
     regions: tuple[Region, ...] = ()
+    known: tuple[Lesion, ...] = ()
     facts: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self.components) != len(self.heatmaps):
-            raise BadInputError("There is not one heatmap for each component.")
+        if len(self.components) != len(self.evidence):
+            raise BadInputError("There is not one map for each component.")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,12 +61,19 @@ def report() -> Report:
 
 
 def explained(report: Report) -> Report:
-    heatmap = np.random.default_rng(1).random(SHAPE).astype(np.float32)
-    component = Component(
-        Term(0, "decoder.3.0", 1, 0), "Decoder 4, component 2", {"ET": 1.0, "TC": -0.5}, (0.0, 1.0)
+    values = np.random.default_rng(1).normal(0, 1, SHAPE).astype(np.float32)
+    for_it = Component(
+        Term(0, "decoder.3.0", 1, 0),
+        "Decoder 4, component 2",
+        {"ET": 1.0, "TC": -0.5},
+        region="ET",
+        evidence_window=(-3.0, 3.0),
+        level=0.8,
     )
-    heatmaps = [report.labelmap.with_array(heatmap)]
-    return replace(report, explanation=Explanation([component], heatmaps, REGIONS, "A note."))
+    against = replace(for_it, name="Decoder 4, component 3", region="TC", level=0.1)
+    evidence = [report.labelmap.with_array(values)] * 2
+    explanation = Explanation([for_it, against], evidence, REGIONS, "A note.")
+    return replace(report, explanation=explanation)
 
 
 def test_the_page_needs_no_other_file_and_tells_everything(report, tmp_path):
@@ -111,7 +120,7 @@ def test_a_class_has_one_colour_everywhere(report):
 def test_every_picture_has_letters_a_bar_and_its_place(report):
     page = render_report(explained(report))
     pictures = re.findall(r"<svg .*?</svg>", page, re.DOTALL)
-    assert len(pictures) == 6 + 2 + 1
+    assert len(pictures) == 6 + 2 + 2
     for picture in pictures:
         words = re.findall(r">([^<>]+)</text>", picture)
         assert {"R", "L"} <= set(words) or {"A", "P"} <= set(words)
@@ -172,6 +181,25 @@ def test_outlines_are_the_edges_of_pixels():
     }
     assert outline_path(np.ones((2, 2), bool), (1.0, 1.0)).count("M") == 4
     assert outline_path(np.zeros((2, 2), bool), (1.0, 1.0)) == ""
+
+
+def test_evidence_against_a_region_is_blue_and_a_level_is_called_one(report):
+    page = render_report(explained(report))
+    first, second = re.findall(r'<article class="card component">.*?</article>', page, re.DOTALL)
+    assert ">3</text>" in first and ">-3</text>" in second
+    assert "as a level over the whole head" in first and "as a level" not in second
+
+    def colours(article: str) -> np.ndarray:
+        data = re.search(r'base64,([^"]+)"', article)[1]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "a.png"
+            path.write_bytes(base64.b64decode(data))
+            return sitk.GetArrayFromImage(sitk.ReadImage(str(path))).astype(int)
+
+    warm, cold = colours(first), colours(second)
+    tinted = [np.ptp(pixels, axis=-1) > 20 for pixels in (warm, cold)]
+    assert (warm[tinted[0]][:, 0] > warm[tinted[0]][:, 2]).mean() > 0.8
+    assert (cold[tinted[1]][:, 2] > cold[tinted[1]][:, 0]).all()
 
 
 def test_only_the_peaks_inside_the_head_are_coloured():
