@@ -44,12 +44,12 @@ from pathlib import Path
 
 import numpy as np
 
+import fake_reports
 from factorizer_engine.protocol.checks import SEVERITIES, Finding
 from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.description import section_of
 from factorizer_engine.protocol.devices import Device
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
-from factorizer_engine.protocol.follow_up import LesionChange, Response, TimePoint
 from factorizer_engine.protocol.lesions import Lesion, LesionPart, Ruler
 from factorizer_engine.protocol.locations import user_models_dirs
 from factorizer_engine.protocol.models import Label, ModelDescription, Region
@@ -61,18 +61,8 @@ from factorizer_engine.protocol.tasks.components import (
     ComponentsParams,
     ComponentsResult,
 )
-from factorizer_engine.protocol.tasks.export_dicom import (
-    EXPORT_DICOM,
-    REPORT_FILE,
-    SEGMENTATION_FILE,
-    ExportDicomParams,
-    ExportDicomResult,
-)
-from factorizer_engine.protocol.tasks.follow_up import (
-    FOLLOW_UP,
-    FollowUpParams,
-    FollowUpResult,
-)
+from factorizer_engine.protocol.tasks.export_dicom import EXPORT_DICOM
+from factorizer_engine.protocol.tasks.follow_up import FOLLOW_UP
 from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
 from factorizer_engine.protocol.tasks.install_model import (
     INSTALL_MODEL,
@@ -83,7 +73,7 @@ from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL, LoadModelRes
 from factorizer_engine.protocol.tasks.measure import MEASURE
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsResult
 from factorizer_engine.protocol.tasks.remove_model import REMOVE_MODEL, RemoveModelParams
-from factorizer_engine.protocol.tasks.report import REPORT, ReportParams, ReportResult
+from factorizer_engine.protocol.tasks.report import REPORT
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams, SegmentResult
 from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.protocol.triples import triple
@@ -322,51 +312,14 @@ def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
     return ComponentsResult(describe(), tuple(found), tuple(heatmaps), tuple(evidence), note)
 
 
-def export_dicom(params: ExportDicomParams, monitor: Monitor) -> ExportDicomResult:
-    """Files that tell what they are of."""
-    behave(monitor)
-    folder = Path(params.output_dir)
-    paths = [folder / name for name in (SEGMENTATION_FILE, REPORT_FILE)]
-    for path in paths:
-        path.write_text(f"{params.series_dir} {params.segmentation.model}", encoding="utf-8")
-    return ExportDicomResult(*map(str, paths))
+def behaving(job):
+    """A job that behaves as told before it does its work."""
 
+    def run(params, monitor: Monitor):
+        behave(monitor)
+        return job(params)
 
-def follow_up(params: FollowUpParams, monitor: Monitor) -> FollowUpResult:
-    """The first lesion has grown, and another is new; earlier scans lie 10 mm to the left."""
-    behave(monitor)
-    if params.page:
-        Path(params.page).write_text(json.dumps(params.to_dict()), encoding="utf-8")
-    points = tuple(
-        TimePoint(study.name, 1, {LABELS[0].name: 1.0 + number, LABELS[1].name: 2.0}, 100.0, 1)
-        for number, study in enumerate(params.studies)
-    )
-    grown = LesionChange("grown", (1,), (1,), 1.0, 2.0, (1.0, 2.0, 3.0), ("right",), {}, {})
-    new = LesionChange("new", (), (2,), 0.0, 0.5, (4.0, 5.0, 6.0), (), {}, {})
-    shift = (
-        (1.0, 0.0, 0.0, 10.0),
-        (0.0, 1.0, 0.0, 0.0),
-        (0.0, 0.0, 1.0, 0.0),
-        (0.0, 0.0, 0.0, 1.0),
-    )
-    return FollowUpResult(
-        points,
-        (grown, new),
-        Response("progressive disease", "A reason."),
-        (shift,) * (len(params.studies) - 1),
-        ("A doubt.",),
-    )
-
-
-def report(params: ReportParams, monitor: Monitor) -> ReportResult:
-    """A page that is what was asked, and the lesions of the result."""
-    behave(monitor)
-    page = Path(params.page)
-    page.write_text(json.dumps(params.to_dict()), encoding="utf-8")
-    table = page.with_suffix(".csv")
-    table.touch()
-    reference = next(iter(params.scans.values()))
-    return ReportResult(str(page), str(table), (lesion(1, LABELS[1], 4.0, reference, ENHANCING),))
+    return run
 
 
 HANDLERS = {
@@ -379,9 +332,9 @@ HANDLERS = {
     SEGMENT.name: segment,
     MEASURE.name: partial(measure.run, None),
     COMPONENTS.name: components,
-    EXPORT_DICOM.name: export_dicom,
-    FOLLOW_UP.name: follow_up,
-    REPORT.name: report,
+    EXPORT_DICOM.name: behaving(fake_reports.export_dicom),
+    FOLLOW_UP.name: behaving(fake_reports.follow_up),
+    REPORT.name: behaving(fake_reports.report),
 }
 """The jobs by the names of their tasks."""
 
