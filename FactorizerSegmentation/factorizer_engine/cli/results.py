@@ -12,7 +12,11 @@ from factorizer_engine.protocol.tasks.segment import SegmentResult
 
 
 def write_results(
-    result: SegmentResult, record: RunRecord, folder: Path, doubts: Sequence[str]
+    result: SegmentResult,
+    record: RunRecord,
+    folder: Path,
+    doubts: Sequence[str] = (),
+    **noted: object,
 ) -> None:
     """Write segmentation.nii.gz, segmentation.seg.nrrd, lesions.csv, run.json, and what else is.
 
@@ -21,6 +25,7 @@ def write_results(
         record: Of what, and how.
         folder: Where to write.
         doubts: What looked wrong about the scans.
+        noted: More entries for run.json.
 
     Raises:
         BadInputError: If a file cannot be written.
@@ -45,4 +50,5 @@ def write_results(
         write_nifti(stack, folder / "probabilities.nii.gz")
     seconds = {stage: round(spent, 3) for stage, spent in result.timings.items()}
     remarks = [*doubts, *filter(None, [result.note])]
-    record.write(folder, computed_on=result.device, seconds=seconds, remarks=remarks)
+    found = {"computed_on": result.device, "seconds": seconds, "remarks": remarks}
+    record.write(folder, **noted, **found)
