@@ -175,7 +175,7 @@ class ReportPanel(Panel):
     def _onReported(self, outcome: Reported) -> None:
         self._page = outcome.page
         sentence = _("The report is {page}, with all lesions in {table}.")
-        self.controls.ended(sentence.format(page=outcome.page, table=outcome.table.name))
+        self.controls.ended(sentence.format(page=outcome.page.name, table=outcome.table.name))
         self._logic.notify()
 
     def _onFailed(self, error: EngineError) -> None:
@@ -205,7 +205,7 @@ class ReportPanel(Panel):
 
     def _onExported(self, result: ExportDicomResult) -> None:
         names = ", ".join(Path(path).name for path in (result.segmentation, result.report))
-        folder = Path(result.report).parent
+        folder = Path(result.report).parent.name  # a whole path would widen the panel
         self.exportControls.ended(_("{names} are in {folder}.").format(names=names, folder=folder))
         self._logic.notify()
 
