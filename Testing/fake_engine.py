@@ -309,6 +309,8 @@ def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
         path = Path(params.output_dir) / f"evidence{number}.npy"
         evidence.append(ScanFile.save(heatmap / 2, reference.matrix, path))
     note = f"Ranked for {params.region}." if params.region else ""
+    if params.near is not None:
+        note += f"Explained near {params.near}."
     return ComponentsResult(describe(), tuple(found), tuple(heatmaps), tuple(evidence), note)
 
 
