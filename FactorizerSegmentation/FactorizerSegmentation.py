@@ -299,6 +299,24 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self._start(ComponentsRun, settings, callbacks, count, region, lesion)
 
+    def writeReport(self, order, callbacks) -> None:
+        """Start to report, as a `tasks.report.ReportOrder` says; see `segment`."""
+        from FactorizerSegmentationLib.tasks.report import ReportRun
+
+        self._start(ReportRun, order, callbacks)
+
+    def exportDicom(self, order, callbacks) -> None:
+        """Start to export, as a `tasks.export_dicom.ExportOrder` says; see `segment`."""
+        from FactorizerSegmentationLib.tasks.export_dicom import ExportDicomRun
+
+        self._start(ExportDicomRun, order, callbacks)
+
+    def followUp(self, order, callbacks) -> None:
+        """Start to compare, as a `tasks.follow_up.FollowUpOrder` says; see `segment`."""
+        from FactorizerSegmentationLib.tasks.follow_up import FollowUpRun
+
+        self._start(FollowUpRun, order, callbacks)
+
     def changeModels(self, params, callbacks) -> None:
         """Start to install or remove a model, as the task's `params` say; returns at once."""
         from FactorizerSegmentationLib.tasks.models import ModelChange
