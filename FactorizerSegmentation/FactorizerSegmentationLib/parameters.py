@@ -2,7 +2,12 @@
 
 from typing import Annotated
 
-from slicer import vtkMRMLMarkupsROINode, vtkMRMLSegmentationNode, vtkMRMLTableNode
+from slicer import (
+    vtkMRMLMarkupsFiducialNode,
+    vtkMRMLMarkupsROINode,
+    vtkMRMLSegmentationNode,
+    vtkMRMLTableNode,
+)
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from factorizer_engine.protocol.runs import Quality
@@ -44,10 +49,13 @@ class SegmentParameters:
     Attributes:
         segmentation: The segments.
         lesionTable: The lesions.
+        addingClicks, removingClicks: What the user has clicked to correct segments.
     """
 
     segmentation: vtkMRMLSegmentationNode
     lesionTable: vtkMRMLTableNode
+    addingClicks: vtkMRMLMarkupsFiducialNode
+    removingClicks: vtkMRMLMarkupsFiducialNode
 
 
 @parameterNodeWrapper

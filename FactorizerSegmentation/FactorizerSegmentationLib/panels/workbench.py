@@ -7,6 +7,7 @@ from typing import TypeVar
 from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.panels.adjust import AdjustPanel
+from FactorizerSegmentationLib.panels.clicks import ClicksPanel
 from FactorizerSegmentationLib.panels.components import ComponentsPanel
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.models import ModelsPanel
@@ -38,11 +39,13 @@ class Workbench:
         self.segmentPanel = self._add(SegmentPanel, self.inputsPanel)
         self.reviewPanel = self._add(ReviewPanel)
         self.adjustPanel = self._add(AdjustPanel)
+        self.clicksPanel = self._add(ClicksPanel, self.inputsPanel)
         self.componentsPanel = self._add(ComponentsPanel, self.inputsPanel)
         self.modelsPanel = self._add(ModelsPanel, self.inputsPanel)
         self.sections = [
             Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
             Section(_("Review"), self.reviewPanel.widget, self.adjustPanel.widget),
+            Section(_("Correct by clicks"), self.clicksPanel.widget),
             Section(_("Look inside the network"), self.componentsPanel.widget),
             Section(_("Models"), self.modelsPanel.widget, folded=True),
         ]
