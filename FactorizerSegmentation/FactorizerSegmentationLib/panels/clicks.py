@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import qt
@@ -50,7 +50,7 @@ class _Asked:
     """
 
     settings: RunSettings
-    segmentationNode: object
+    segmentationNode: Any
     live: LiveLabels
     clicks: tuple[Click, ...]
 
@@ -70,7 +70,7 @@ class ClicksPanel(Panel):
         super().__init__(logic, uiPath)
         self._inputs = inputs
         self._marks: dict[bool, ClickMarks] = {}
-        self._listed: list[tuple[str, str]] = []
+        self._listed: list[tuple[str, str, str]] = []
         self._regions: list[str] = []
         self._color = TextColor(self.ui.clicksStatusLabel)
         self.ui.clickAddButton.connect("clicked()", lambda: self._onButton(True))

@@ -50,7 +50,7 @@ class RefineRun(Run[RefineResult]):
 
     def _particular(self) -> dict[str, object]:
         reference = self._reference()
-        if reference is None:
+        if reference is None or self._folder is None:
             raise SceneError(_("The scan of the segmentation was deleted; load it again."))
         path, affine = self._folder / "start.npy", worldAffine(reference)
         start = ScanFile.save(self._labels, affine, path, _("The segmentation"))
