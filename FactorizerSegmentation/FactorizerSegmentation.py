@@ -263,12 +263,12 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def prepareEngine(self, program: str = "", additional: tuple[str, ...] = ()) -> bool:
         """Make sure that the engine can start, asking before anything is installed for it."""
-        from FactorizerSegmentationLib.engine import packages
+        from FactorizerSegmentationLib.panels.install_dialog import ensurePackages
 
         self.setPython(program)
         if program:
             return True
-        problem = packages.ensurePackages(additional)
+        problem = ensurePackages(additional)
         if problem:
             slicer.util.errorDisplay(problem)
         return not problem
@@ -334,8 +334,8 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         def finished(outcome) -> None:
             self._run = None
-            self.logged.emit(_("Done."))
             callbacks.finished(outcome)
+            self.logged.emit(_("Done."))
             self.engine.hello()
 
         def failed(error) -> None:
