@@ -33,6 +33,7 @@ def components(
     quick: options.Quick = False,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
+    mixed: options.Mixed = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -45,7 +46,7 @@ def components(
     ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, count * scan.array.size * BYTES_PER_VOXEL)
-        session.check(channel, applied, strict)
+        session.check(channel, applied, strict, mixed)
         result = session.run(COMPONENTS, channel, applied, count=count, region=region)
         record = session.record("components", channel, applied)
         with results_written_at_once(folder, overwrite) as unfinished:

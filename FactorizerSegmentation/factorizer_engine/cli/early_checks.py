@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factorizer_engine.protocol.errors import BadInputError
 
 if TYPE_CHECKING:
-    from factorizer_engine.images.scan import Scan
+    pass
 
 
 def check_files(inputs: Sequence[str]) -> None:
@@ -33,26 +33,6 @@ def check_files(inputs: Sequence[str]) -> None:
         path = Path(split_series(file.strip() if named else text)[0]).expanduser()
         if not path.exists():
             raise BadInputError(f"{path} does not exist; check the path.")
-
-
-def check_one_study(scans: Mapping[str, Scan]) -> None:
-    """Make sure that scans which were put together by their names are of one patient and one day.
-
-    Args:
-        scans: The scan of each channel.
-
-    Raises:
-        BadInputError: If their files name several.
-    """
-    for place, what in enumerate(("patients", "dates")):
-        told = {channel: scan.study[place] for channel, scan in scans.items() if scan.study[place]}
-        first, *others = told or [""]
-        for other in others:
-            if told[other] != told[first]:
-                raise BadInputError(
-                    f"The scans for {first} and {other} are of different {what}; say by "
-                    "--input CHANNEL=FILE which ones belong together."
-                )
 
 
 def check_names(model: str, reference: str | None, region: str | None) -> None:

@@ -41,6 +41,7 @@ def segment(
     box: options.Bounds = None,
     quick: options.Quick = False,
     strict: options.Strict = False,
+    mixed: options.Mixed = False,
     compile: options.Compile = False,
     probabilities: options.Probabilities = False,
     overwrite: options.Overwrite = False,
@@ -74,7 +75,7 @@ def segment(
     ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
-        session.check(channel, applied, strict)
+        session.check(channel, applied, strict, mixed)
         result = session.run(SEGMENT, channel, applied, probabilities=probabilities)
         record = session.record("segment", channel, applied)
         with results_written_at_once(folder, overwrite) as unfinished:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factorizer_engine.cli.early_checks import check_files, check_names, check_one_study
+from factorizer_engine.cli.early_checks import check_files, check_names
 from factorizer_engine.cli.records import RunRecord
 from factorizer_engine.cli.terminal import TERMINAL
 from factorizer_engine.protocol.boxes import WorldBox
@@ -83,13 +83,17 @@ class Session:
         params = task.params(self.choice, study, str(self.folder), options, **particular)
         return self.engine.request(task, params, on_progress)
 
-    def check(self, reference: str, options: RunOptions, strict: bool = False) -> None:
+    def check(
+        self, reference: str, options: RunOptions, strict: bool = False, mixed: bool = False
+    ) -> None:
         """Say what looks wrong about the scans before anything is computed.
 
         Args:
             reference: Channel on whose grid the result is to be given.
             options: How the model is to be applied.
             strict: Refuse what is only doubtful, too.
+            mixed: The user has said that scans of several patients, dates or frames of reference
+                are meant.
 
         Raises:
             BadInputError: If the scans cannot be used, or with `strict` if they are doubtful.
@@ -97,10 +101,13 @@ class Session:
         findings = self.run(CHECK, reference, options).findings
         refused = of_severity(findings, RED)
         doubtful = of_severity(findings, AMBER)
-        for finding in doubtful if not (refused or strict) else ():
+        asked = [] if mixed else [finding.sentence for finding in findings if finding.asks]
+        for finding in doubtful if not (refused or strict or asked) else ():
             TERMINAL.warn(finding.sentence)
         if refused:
             raise BadInputError(" ".join(finding.sentence for finding in refused))
+        if asked:
+            raise BadInputError(f"{' '.join(asked)} Give --mixed if they belong together.")
         if strict and doubtful:
             raise BadInputError(" ".join(finding.sentence for finding in doubtful))
 
@@ -167,10 +174,7 @@ def open_session(
     ):
         choice, model = load_model(engine, choice)
         paths = assign_study(candidates, model)
-        session = read_study(engine, choice, model, paths, Path(folder))
-        if input_folder is not None:
-            check_one_study(session.scans)
-        yield session
+        yield read_study(engine, choice, model, paths, Path(folder))
 
 
 def load_model(engine: EngineClient, choice: ModelChoice) -> tuple[ModelChoice, ModelDescription]:
@@ -199,7 +203,9 @@ def read_study(
     """
     scans = _read_scans(paths)
     files = {
-        channel: ScanFile.save(scan.array, scan.affine, folder / f"channel_{number}.npy", scan.name)
+        channel: ScanFile.save(
+            scan.array, scan.affine, folder / f"channel_{number}.npy", scan.name, scan.origin
+        )
         for number, (channel, scan) in enumerate(scans.items(), start=1)
     }
     return Session(engine, choice, model, scans, paths, files, folder)

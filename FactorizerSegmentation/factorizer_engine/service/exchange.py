@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def load_scans(channels: Mapping[str, ScanFile]) -> dict[str, Scan]:
         name = file.name or channel
         voxels = file.load(mapped=True)
         check_shape(name, voxels.shape)  # before they are read into memory
-        scan = Scan.of(np.array(voxels), file.matrix, name)
+        scan = replace(Scan.of(np.array(voxels), file.matrix, name), origin=file.origin)
         scans[channel] = without_nan_background(scan)
     return scans
 
