@@ -236,7 +236,7 @@ def _pip_install(title: str, requirements: tuple[str, ...]) -> None:
         done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     if done.returncode == 0:
         return
-    text = INSTALL_LOG.read_text(errors="replace")
+    text = INSTALL_LOG.read_text(encoding="utf-8", errors="replace")
     if "No matching distribution found" in text or "Could not find a version" in text:
         raise SetupError(
             f"{title} cannot be installed here ({_last_line(text)}): it needs Python 3.10 to 3.13 "
@@ -247,7 +247,7 @@ def _pip_install(title: str, requirements: tuple[str, ...]) -> None:
 
 def _requirements_digest() -> str:
     """Changes when the requirements change, or when the repository is moved."""
-    parts = ((ROOT / "pyproject.toml").read_text(), repr(INSTALL_STEPS), str(ROOT))
+    parts = ((ROOT / "pyproject.toml").read_text(encoding="utf-8"), repr(INSTALL_STEPS), str(ROOT))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -20,14 +20,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 if TYPE_CHECKING:  # imported where they are needed, so that Slicer opens quickly
-    from FactorizerSegmentationLib.panels.adjust import AdjustPanel
-    from FactorizerSegmentationLib.panels.components import ComponentsPanel
-    from FactorizerSegmentationLib.panels.inputs import InputsPanel
-    from FactorizerSegmentationLib.panels.models import ModelsPanel
-    from FactorizerSegmentationLib.panels.panel import Panel
-    from FactorizerSegmentationLib.panels.review import ReviewPanel
-    from FactorizerSegmentationLib.panels.sections import Section
-    from FactorizerSegmentationLib.panels.segment import SegmentPanel
+    from FactorizerSegmentationLib.panels.workbench import Workbench
     from FactorizerSegmentationLib.parameters import Parameters
     from FactorizerSegmentationLib.tasks.run import Run
 
@@ -82,42 +75,25 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic: FactorizerSegmentationLogic | None = None
-        self.inputsPanel: InputsPanel | None = None
-        self.segmentPanel: SegmentPanel | None = None
-        self.reviewPanel: ReviewPanel | None = None
-        self.adjustPanel: AdjustPanel | None = None
-        self.componentsPanel: ComponentsPanel | None = None
-        self.modelsPanel: ModelsPanel | None = None
-        self._panels: list[Panel] = []
-        self._sections: list[Section] = []
+        self.workbench: Workbench | None = None
         self._refreshPending = False
         self._volumesAdded = False
+
+    def __getattr__(self, name: str):
+        """The panels, such as `reviewPanel`, are the workbench's."""
+        workbench = vars(self).get("workbench")
+        if workbench is None or not name.endswith("Panel"):
+            raise AttributeError(name)
+        return getattr(workbench, name)
 
     def setup(self) -> None:
         """Build the panels; called once, when the module is first opened."""
         ScriptedLoadableModuleWidget.setup(self)
-        from FactorizerSegmentationLib.panels.adjust import AdjustPanel
-        from FactorizerSegmentationLib.panels.components import ComponentsPanel
-        from FactorizerSegmentationLib.panels.inputs import InputsPanel
-        from FactorizerSegmentationLib.panels.models import ModelsPanel
-        from FactorizerSegmentationLib.panels.review import ReviewPanel
-        from FactorizerSegmentationLib.panels.sections import Section
-        from FactorizerSegmentationLib.panels.segment import SegmentPanel
+        from FactorizerSegmentationLib.panels.workbench import Workbench
 
         self.logic = FactorizerSegmentationLogic()
-        self.inputsPanel = self._add(InputsPanel, "InputsPanel")
-        self.segmentPanel = self._add(SegmentPanel, "SegmentPanel", self.inputsPanel)
-        self.reviewPanel = self._add(ReviewPanel, "ReviewPanel")
-        self.adjustPanel = self._add(AdjustPanel, "AdjustPanel")
-        self.componentsPanel = self._add(ComponentsPanel, "ComponentsPanel", self.inputsPanel)
-        self.modelsPanel = self._add(ModelsPanel, "ModelsPanel", self.inputsPanel)
-        self._sections = [
-            Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
-            Section(_("Review"), self.reviewPanel.widget, self.adjustPanel.widget),
-            Section(_("Look inside the network"), self.componentsPanel.widget),
-            Section(_("Models"), self.modelsPanel.widget, folded=True),
-        ]
-        for section in self._sections:
+        self.workbench = Workbench(self.logic, self.resourcePath("UI"))
+        for section in self.workbench.sections:
             self.layout.addWidget(section.button)
         self.layout.addStretch(1)
         self._observeScene(slicer.mrmlScene)
@@ -133,23 +109,16 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         """Another module is shown: the slice views become the user's again."""
         if self.logic is not None:
             self.logic.inFront = False
-        if self.componentsPanel is not None:
-            self.componentsPanel.hideHeatmap()
-        if self.reviewPanel is not None:
-            self.reviewPanel.leave()
+        if self.workbench is not None:
+            self.workbench.leave()
 
     def cleanup(self) -> None:
         """The widget goes: nothing of it may stay behind."""
         self.removeObservers()
-        if self.logic is None:
-            return
-        self.logic.close()
-        if self.componentsPanel is not None:
-            self.componentsPanel.overlay.hide(slicer.mrmlScene)
-        for panel in self._panels:
-            panel.release()
-        for section in self._sections:
-            section.release()
+        if self.logic is not None:
+            self.logic.close()
+        if self.workbench is not None:
+            self.workbench.release()
 
     def onReload(self) -> None:
         """Read the library and the protocol anew too; Slicer itself reloads only this file."""
@@ -161,10 +130,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         """A run has no scene to come back to."""
         if self.logic is not None:
             self.logic.cancel()
-        if self.componentsPanel is not None:
-            self.componentsPanel.overlay.forget()
-        for panel in self._panels:
-            panel.setParameters(None)
+        if self.workbench is not None:
+            self.workbench.setParameters(None)
 
     def onSceneEndClose(self, caller, event) -> None:
         """Start afresh in the empty scene."""
@@ -184,20 +151,14 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAboutToBeRemoved(self, caller, event, node) -> None:
         """An input may be about to go."""
-        if not caller.IsClosing():
-            for panel in self._panels:
-                panel.onNodeAboutToBeRemoved(node)
+        if self.workbench is not None and not caller.IsClosing():
+            self.workbench.onNodeAboutToBeRemoved(node)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeRemoved(self, caller, event, node) -> None:
         """An input or a result may be gone."""
         if any(node.IsA(name) for name in WATCHED_CLASSES):
             self._refreshSoon()
-
-    def _add(self, panelClass, uiName: str, *others):
-        panel = panelClass(self.logic, self.resourcePath(f"UI/{uiName}.ui"), *others)
-        self._panels.append(panel)
-        return panel
 
     def _observeScene(self, scene) -> None:
         events = slicer.vtkMRMLScene
@@ -214,9 +175,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         scene = slicer.mrmlScene
         if self.logic is None or scene.IsClosing() or scene.IsBatchProcessing():
             return
-        parameters = self.logic.getParameterNode()
-        for panel in self._panels:
-            panel.setParameters(parameters)
+        if self.workbench is not None:
+            self.workbench.setParameters(self.logic.getParameterNode())
         self.logic.notify()
 
     def _refreshSoon(self) -> None:
@@ -228,12 +188,9 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self._refreshPending = False
         if self.logic is None or self.logic.closed or slicer.mrmlScene.IsClosing():
             return
-        if self._volumesAdded and self.inputsPanel is not None:
-            # Only then, and not in place of a scan that was deleted.
-            self._volumesAdded = False
-            self.inputsPanel.fillEmptyChannels()
-        for panel in self._panels:
-            panel.onNodesRemoved()
+        if self.workbench is not None:
+            self.workbench.onNodesChanged(self._volumesAdded)
+        self._volumesAdded = False
         self.logic.notify()
 
 
@@ -242,7 +199,8 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
     Attributes:
         changed: Emitted when a run begins or ends, and when buttons have to look anew.
-        helloed: Emitted with the `HelloResult` of a freshly started engine.
+        helloed: Emitted with the `HelloResult` of a freshly started engine, and after each run.
+        logged: Emitted with what was run, what came of it, and what the engine writes.
         selectedLesion: The `Lesion` that the user has selected in a table, or None.
         history: What can be undone and redone in the results.
         inFront: Whether the user looks at the module; elsewhere the views are not ours to change.
@@ -256,11 +214,12 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self.changed = Event()
         self.helloed = Event()
+        self.logged = Event()
         self.inFront = False
         self.selectedLesion = None
         self.history = History()
         self.closed = False
-        self.engine = EngineProcess(onHello=self.helloed.emit)
+        self.engine = EngineProcess(None, self.helloed.emit, self.logged.emit)
         self._parameters: Parameters | None = None
         self._run: Run | None = None
 
@@ -365,16 +324,20 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         def finished(outcome) -> None:
             self._run = None
+            self.logged.emit(_("Done."))
             callbacks.finished(outcome)
+            self.engine.hello()
 
         def failed(error) -> None:
             self._run = None
+            self.logged.emit(f"{error}\n{error.details}".strip())
             callbacks.failed(error)
 
         wrapped = Callbacks(finished, failed, callbacks.progress)
         run = runClass(slicer.mrmlScene, self.engine, settings, wrapped, *arguments)
         run.start()
         self._run = run
+        self.logged.emit(run.summary)
         self.notify()
 
 

@@ -177,7 +177,7 @@ def describe(name: str = "fake") -> ModelDescription:
 
 
 def hello(params: object, monitor: Monitor) -> HelloResult:
-    return HelloResult("fake", {}, (Device("cpu", "Processor (fake)"),))
+    return HelloResult("fake", {}, (Device("cpu", "Processor (fake)", memory_free=3 * 10**9),))
 
 
 def models(params: object, monitor: Monitor) -> ModelsResult:
@@ -223,6 +223,8 @@ def check(params: CheckParams, monitor: Monitor) -> CheckResult:
 def segment(params: SegmentParams, monitor: Monitor) -> SegmentResult:
     """An enhancing and a core block, a lesion each; in a box only what lies there."""
     behave(monitor)
+    asked, options = params.choice.members, params.options
+    print(f"members {asked}, mirroring {options.mirroring}, overlap {options.overlap}")
     reference = params.study.channels[params.study.reference or ""]
     labelmap = np.zeros(reference.load().shape, np.uint8)
     labelmap[CORE], labelmap[ENHANCING] = 1, 4

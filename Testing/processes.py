@@ -13,7 +13,8 @@ PATIENCE = 120
 def is_running(pid: int) -> bool:
     """Whether the process exists and is no zombie."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        return state.rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 

@@ -5,6 +5,8 @@ from typing import Annotated
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLSegmentationNode, vtkMRMLTableNode
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
+from factorizer_engine.protocol.runs import Quality
+
 CHANNEL_ROLE = "Channel."
 """Volumes are node references of the parameter node, with the channel's name after this."""
 
@@ -19,7 +21,7 @@ class InputParameters:
     Attributes:
         modelName: The chosen model.
         device: Where to compute: "auto", "cpu", "cuda", ...
-        mirroring: Whether to average over mirrored copies.
+        quality: How much work goes into a result, by the name of a `Quality`.
         boxed: Whether to look only inside `box`.
         box: Where to look.
         quickBox: Whether to lay the windows around the box.
@@ -28,7 +30,7 @@ class InputParameters:
 
     modelName: str = ""
     device: str = "auto"
-    mirroring: bool = False
+    quality: str = "balanced"
     boxed: bool = False
     box: vtkMRMLMarkupsROINode
     quickBox: bool = True
@@ -78,6 +80,12 @@ class Parameters:
         self.inputs = InputParameters(node)
         self.segment = SegmentParameters(node)
         self.components = ComponentsParameters(node)
+
+
+def chosenQuality(parameters: InputParameters) -> Quality:
+    """How much work goes into a result; a scene file can hold anything."""
+    name = parameters.quality
+    return Quality(name) if name in tuple(Quality) else Quality.balanced
 
 
 def channelVolume(parameters: InputParameters, channel: str):

@@ -38,7 +38,7 @@ def openedWidget():
     if slicer.util.mainWindow() is not None:
         slicer.util.selectModule(MODULE)
     widget = slicer.util.getModuleWidget(getattr(slicer.modules, MODULE.lower()))
-    if None in (widget.inputsPanel, widget.segmentPanel, widget.componentsPanel):
+    if widget.workbench is None:
         raise RuntimeError("The module's panel could not be opened; the application log says why.")
     return widget
 

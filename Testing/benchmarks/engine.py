@@ -88,5 +88,5 @@ def _peak_memory(pid: int | None) -> int | None:
     status = Path(f"/proc/{pid}/status")
     if os.name != "posix" or not status.is_file():
         return None
-    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
     return int(lines["VmHWM"].split()[0]) * 1024

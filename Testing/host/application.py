@@ -89,6 +89,7 @@ class qSlicerApplication(QtWidgets.QApplication):  # noqa: N801
 
     temporaryPath = property(lambda self: str(self._folder / "temporary"))
     slicerHome = property(lambda self: sys.prefix)
+    slicerUserSettingsFilePath = property(lambda self: QtCore.QSettings().fileName())
     applicationName = property(lambda self: "Slicer")
     applicationVersion = property(lambda self: "5.12.4")
     majorVersion = property(lambda self: 5)

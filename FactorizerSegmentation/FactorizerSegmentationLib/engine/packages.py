@@ -33,7 +33,16 @@ REQUIREMENTS = (
 )
 FASTER = ("numba>=0.60",)
 """The engine runs without these, only more slowly."""
-SLICERS_OWN = ("numpy", "scipy", "SimpleITK", "pydicom", "requests", "packaging", "setuptools")
+SLICERS_OWN = (
+    "numpy",
+    "scipy",
+    "SimpleITK",
+    "pydicom",
+    "highdicom",
+    "requests",
+    "packaging",
+    "setuptools",
+)
 
 
 class InstallationError(Exception):

@@ -28,6 +28,7 @@ from factorizer_engine.protocol.conversation import (
 from factorizer_engine.protocol.errors import CancelledError, EngineStartError
 from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
 from factorizer_engine.protocol.tasks.task import Nothing, Params, Task
+from FactorizerSegmentationLib.engine.settings import idleMinutes
 
 MODULE_FOLDER = Path(__file__).resolve().parents[2]
 KILL_AFTER_MS = round(1000 * CANCEL_SECONDS)
@@ -39,16 +40,23 @@ class EngineProcess:
 
     Args:
         python: The Python program that runs the engine; None takes Slicer's own.
-        onHello: Gets the `HelloResult` of every freshly started engine.
+        onHello: Gets the `HelloResult` of every freshly started engine, and see `hello`.
+        onLog: Gets every line that the engine writes to its error output.
     """
 
     def __init__(
         self,
         python: str | None = None,
         onHello: Callable[[HelloResult], None] = lambda hello: None,
+        onLog: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._python = python
         self._onHello = onHello
+        self._onLog = onLog
+        self._idle = qt.QTimer()
+        self._idle.setSingleShot(True)
+        self._idle.connect("timeout()", self._onIdle)
+        self.setIdleMinutes(idleMinutes())
         self._conversation = Conversation(self._write, self._kill)
         self._process: Any = None
         self._retired: list = []
@@ -82,6 +90,17 @@ class EngineProcess:
         """The last lines that the engine wrote to its error output."""
         return self._conversation.log
 
+    def setIdleMinutes(self, minutes: float) -> None:
+        """End the process when it has had nothing to do for so long; 0 never does."""
+        self._idle.setInterval(round(60000 * minutes))
+        self._watchIdleness()
+
+    def hello(self) -> None:
+        """Ask a running engine what it can compute on now."""
+        if self.running:
+            callbacks = Callbacks(self._onHello, lambda error: None)
+            self._conversation.ask(HELLO, Nothing(), callbacks)
+
     def request(
         self, task: Task[Params, Result], params: Params, callbacks: Callbacks[Result]
     ) -> int:
@@ -106,6 +125,7 @@ class EngineProcess:
 
     def close(self) -> None:
         """End the process for good; call before dropping the object."""
+        self._idle.stop()
         self._onQuit()
         slicer.app.disconnect("aboutToQuit()", self._onQuit)
 
@@ -126,8 +146,7 @@ class EngineProcess:
         self._conversation.begin()
         process.start(self.python, ["-m", "factorizer_engine.service.worker"])
         if self._process is process:
-            hello = Callbacks(self._onHello, lambda error: None)
-            self._conversation.ask(HELLO, Nothing(), hello)
+            self.hello()
 
     def _environment(self):
         """The environment from before Slicer's launcher, in which PythonSlicer and others start."""
@@ -150,12 +169,14 @@ class EngineProcess:
         *lines, self._unread = self._unread.split(b"\n")
         for line in lines:
             self._conversation.hear(line)
+        self._watchIdleness()
 
     def _onErrorOutput(self, process, *ignored) -> None:
         for line in process.readAllStandardError().data().splitlines():
             text = self._conversation.hear_log(line) if process is self._process else ""
             if text:
                 logging.debug("Factorizer engine: %s", text)
+                self._onLog(text)
 
     def _onProcessError(self, process, error) -> None:
         if process is self._process and error == qt.QProcess.FailedToStart:
@@ -179,6 +200,24 @@ class EngineProcess:
     def _startError(self) -> EngineStartError:
         sentence = _("The engine could not be started with {python}; choose another Python.")
         return EngineStartError(sentence.format(python=self.python))
+
+    def _watchIdleness(self) -> None:
+        if self._idle.interval > 0:
+            self._idle.start()
+        else:
+            self._idle.stop()
+
+    def _onIdle(self) -> None:
+        """Give the memory back; the next request starts a new process."""
+        process = self._process
+        if process is None:
+            return
+        if self._conversation.waits:
+            self._watchIdleness()
+            return
+        self._retire(process)
+        process.closeWriteChannel()  # it ends in order, and takes its temporary files along
+        self._onLog(_("The engine had nothing to do and gave its memory back."))
 
     def _killIfOpen(self, requestId: int) -> None:
         if self._conversation.is_open(requestId):

@@ -60,6 +60,13 @@ class ComponentsPanel(Panel):
             "heatmapShownPart": self.ui.shownPartSlider,
         }
 
+    def forget(self) -> None:
+        if slicer.mrmlScene.IsClosing():
+            self.overlay.forget()
+
+    def leave(self) -> None:
+        self.hideHeatmap()
+
     def show(self) -> None:
         self._showRegions()
         heatmaps = self._logic.heatmaps()

@@ -1,55 +1,60 @@
-"""How long models take on this computer, as their last runs have shown."""
+"""How long runs take on this computer, as earlier ones have shown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import logging
+from pathlib import Path
+from statistics import median
 
-import qt
 import slicer
-from slicer.i18n import tr as _
 
-from factorizer_engine.protocol.description import WITHOUT_CHECKSUMS
 from factorizer_engine.protocol.models import ModelDescription
-from FactorizerSegmentationLib.panels.run_controls import durationText
-from FactorizerSegmentationLib.tasks.run import RunSettings
+from factorizer_engine.protocol.runs import Quality
 
-SETTING = "FactorizerSegmentation/Seconds"
-
-
-def rememberDuration(settings: RunSettings, secondsByStage: Mapping[str, float]) -> None:
-    """Keep what a run took, if it was one as most are: all of the scan, without mirroring."""
-    if settings.boxId is None and settings.mirroring is None and secondsByStage:
-        seconds = sum(secondsByStage.values())
-        qt.QSettings().setValue(_key(settings.model, settings.device), f"{seconds:.2f}")
+RUNS_KEPT = 5
+"""So many runs of a kind are remembered; the median of their times is expected of the next."""
 
 
-def lastDuration(model: ModelDescription, device: str) -> float | None:
-    """Seconds that the last run of this version of a model took on a device; None before one.
+class Durations:
+    """Seconds of the last runs by model, device and quality, in a file beside Slicer's settings."""
 
-    Args:
-        device: As it was chosen: "auto", "cpu", "cuda:0", ...
-    """
-    try:
-        return float(slicer.util.settingsValue(_key(model, device), "")) or None
-    except ValueError:
-        return None
+    def __init__(self) -> None:
+        settings = Path(slicer.app.slicerUserSettingsFilePath)
+        self._path = settings.parent / "FactorizerSegmentation" / "durations.json"
+
+    def add(self, model: ModelDescription, device: str, quality: Quality, seconds: float) -> None:
+        """Remember what a run took."""
+        known = self._read()
+        key = _key(model, device, quality)
+        known[key] = [*_numbers(known.get(key)), round(seconds, 2)][-RUNS_KEPT:]
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.write_text(json.dumps(known, indent=1), encoding="utf-8")
+        except OSError as error:
+            logging.warning("The duration of the run could not be remembered: %s", error)
+
+    def expected(self, model: ModelDescription, device: str, quality: Quality) -> float | None:
+        """Seconds that a run may take; before the first the card's for the model as it is."""
+        seconds = _numbers(self._read().get(_key(model, device, quality)))
+        if seconds:
+            return median(seconds)
+        stated = model.expected_seconds.get(device.partition(":")[0])
+        return stated if quality is Quality.balanced else None
+
+    def _read(self) -> dict:
+        try:
+            known = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
 
 
-def describeModel(model: ModelDescription, device: str) -> str:
-    """What a model does and how long it takes: here, if it has run here, or by its card."""
-    description = model.summary
-    if WITHOUT_CHECKSUMS in model.notes:
-        description = f"{description} {WITHOUT_CHECKSUMS}".strip()
-    measured, stated = lastDuration(model, device), model.expected_seconds.get("cpu")
-    if measured:
-        text = _("{description} The last scan took {time} on this computer.")
-        return text.format(description=description, time=durationText(measured))
-    if stated:
-        text = _("{description} Takes about {time} without a graphics card, by its model card.")
-        return text.format(description=description, time=durationText(stated))
-    return description
+def _numbers(found: object) -> list[float]:
+    known = found if isinstance(found, list) else []
+    return [float(item) for item in known if isinstance(item, (int, float)) and item > 0]
 
 
-def _key(model: ModelDescription, device: str) -> str:
-    parts = (model.name, model.version, device)
-    return "/".join([SETTING, *(part.replace("/", "-").replace("\\", "-") for part in parts)])
+def _key(model: ModelDescription, device: str, quality: Quality) -> str:
+    device = "cuda:0" if device == "cuda" else device
+    return f"{model.name} {model.version} {device} {quality.value}"

@@ -1,28 +1,28 @@
-"""The panel that says what to run on what: model, scans, box, device."""
+"""The panel that says what to run on what: model, scans, box."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.description import WITHOUT_CHECKSUMS
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.subsets import accepts_fewer, cost, reduced, subset_of
-from factorizer_engine.protocol.tasks.hello import HelloResult
+from FactorizerSegmentationLib.engine.settings import enginePython
 from FactorizerSegmentationLib.events import Event
 from FactorizerSegmentationLib.panels.box_controls import BoxControls
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
-from FactorizerSegmentationLib.panels.durations import describeModel
 from FactorizerSegmentationLib.panels.input_checks import InputChecks
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.parameters import (
     channelVolume,
+    chosenQuality,
     isLeftOut,
     setChannelVolume,
     setLeftOut,
@@ -30,8 +30,6 @@ from FactorizerSegmentationLib.parameters import (
 from FactorizerSegmentationLib.scene.tables import lesionsOf
 from FactorizerSegmentationLib.scene.updates import holdsOther
 from FactorizerSegmentationLib.tasks.run import RunSettings
-
-PYTHON_SETTING = "FactorizerSegmentation/Python"
 
 
 @dataclass(frozen=True)
@@ -66,12 +64,7 @@ class InputsPanel(Panel):
             logic, self.channels, self.ui.checkLabel, self._checkedSettings, logic.notify
         )
         self.box = BoxControls(self.ui, logic.notify, self._boxPlace)
-        self._fillDevices([("auto", _("Automatic")), ("cpu", _("Processor (CPU)"))])
-        self.ui.pythonLineEdit.text = slicer.util.settingsValue(PYTHON_SETTING, "")
         self.ui.modelComboBox.connect("currentIndexChanged(int)", self._onModelChanged)
-        self.ui.deviceComboBox.connect("currentIndexChanged(int)", self._onDeviceChanged)
-        self.ui.pythonLineEdit.connect("editingFinished()", self._onPythonChanged)
-        logic.helloed.connect(self.showDevices)
 
     @property
     def model(self) -> ModelDescription | None:
@@ -82,7 +75,7 @@ class InputsPanel(Panel):
     @property
     def python(self) -> str:
         """The Python program that runs the engine; "" for Slicer's own."""
-        return self.ui.pythonLineEdit.text.strip()
+        return enginePython()
 
     def settings(self) -> RunSettings | None:
         """What is asked for, or None while something is missing."""
@@ -97,8 +90,8 @@ class InputsPanel(Panel):
                 for name, node in self.channels.volumes().items()
                 if node is not None
             },
-            device=self.ui.deviceComboBox.itemData(self.ui.deviceComboBox.currentIndex),
-            mirroring=True if self.ui.mirroringCheckBox.checked else None,
+            device=self._own.device,
+            quality=chosenQuality(self._own),
             boxId=box.GetID() if box is not None else None,
             quick=self.box.quick,
             targetId=target.GetID() if target is not None else None,
@@ -122,7 +115,7 @@ class InputsPanel(Panel):
         return [node for node in self.channels.volumes().values() if node is not None]
 
     def boundWidgets(self) -> dict[str, object]:
-        return {"mirroring": self.ui.mirroringCheckBox, **self.box.widgets()}
+        return self.box.widgets()
 
     def forget(self) -> None:
         self.box.setParameters(None)
@@ -130,13 +123,12 @@ class InputsPanel(Panel):
     def show(self) -> None:
         self.box.setParameters(self._parameters)
         self._showModels()
-        self._showDevice()
 
     def update(self) -> None:
         self.channels.offerScansOnly(slicer.mrmlScene)
         self._showSubset()
         idle = not self._logic.busy
-        for widget in (self.ui.modelComboBox, self.ui.scansBox, self.ui.advancedButton):
+        for widget in (self.ui.modelComboBox, self.ui.scansBox):
             widget.enabled = idle
         self.box.setEnabled(idle)
         if self._parameters is not None:
@@ -159,23 +151,8 @@ class InputsPanel(Panel):
                 setLeftOut(self._own, name, False)
             self.box.forget(node)
 
-    def showDevices(self, hello: HelloResult) -> None:
-        """Offer the devices that the engine has found."""
-        if self._parameters is None:
-            return
-        devices = [(device.name, device.title) for device in hello.devices]
-        self._fillDevices([("auto", _("Automatic")), *devices])
-        self._showDevice()
-
-    def showDescription(self) -> None:
-        """What the model does, and how long it takes on the chosen device."""
-        label, model = self.ui.modelDescriptionLabel, self.model
-        label.text = describeModel(model, self._own.device) if model else ""
-        label.visible = bool(label.text)
-
     def release(self) -> None:
         super().release()
-        self._logic.helloed.disconnect(self.showDevices)
         self.checks.release()
         self.channels.release()
         self.box.release()
@@ -195,7 +172,9 @@ class InputsPanel(Panel):
 
     def _showModel(self) -> None:
         model = self.model
-        self.showDescription()
+        label = self.ui.modelDescriptionLabel
+        label.text = _describe(model) if model else ""
+        label.visible = bool(label.text)
         if self._shownModel != model or model is None:
             self._shownModel = model
             self.ui.modelCardBrowser.setMarkdown(model.card if model else "")
@@ -206,20 +185,6 @@ class InputsPanel(Panel):
         self.channels.setVolumes({name: channelVolume(self._own, name) for name in names})
         self.fillEmptyChannels()
         self.update()
-
-    def _fillDevices(self, devices: list[tuple[str, str]]) -> None:
-        combo = self.ui.deviceComboBox
-        with signalsBlocked(combo):
-            combo.clear()
-            for name, title in devices:
-                combo.addItem(title, name)
-
-    def _showDevice(self) -> None:
-        combo, device = self.ui.deviceComboBox, self._own.device
-        with signalsBlocked(combo):
-            if combo.findData(device) < 0:
-                combo.addItem(device, device)
-            combo.currentIndex = combo.findData(device)
 
     def _checkedSettings(self) -> RunSettings | None:
         """What is looked at, as soon as every row has its scan."""
@@ -266,11 +231,6 @@ class InputsPanel(Panel):
             self._showModel()
             self._logic.notify()
 
-    def _onDeviceChanged(self, index: int) -> None:
-        if self._parameters is not None and index >= 0:
-            self._own.device = self.ui.deviceComboBox.itemData(index)
-            self.showDescription()
-
     def _onVolumeChosen(self, channel: str) -> None:
         if self._parameters is not None:
             setLeftOut(self._own, channel, self.channels.volumes()[channel] is None)
@@ -284,7 +244,7 @@ class InputsPanel(Panel):
         self.changed.emit()
         self._logic.notify()
 
-    def _onPythonChanged(self) -> None:
-        qt.QSettings().setValue(PYTHON_SETTING, self.python)
-        if not self._logic.busy:
-            self._logic.setPython(self.python)
+
+def _describe(model: ModelDescription) -> str:
+    without = WITHOUT_CHECKSUMS if WITHOUT_CHECKSUMS in model.notes else ""
+    return f"{model.summary} {without}".strip()

@@ -68,6 +68,9 @@ class Panel:
     def onNodesRemoved(self) -> None:
         """What was shown may have been deleted in the scene."""
 
+    def leave(self) -> None:
+        """Another module is shown: take away what is only drawn for this one."""
+
     def release(self) -> None:
         """Let go of scene, logic and parameters before the widget is deleted."""
         self._logic.changed.disconnect(self.update)

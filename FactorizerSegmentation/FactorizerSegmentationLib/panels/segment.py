@@ -12,10 +12,11 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.lesions import volume_by_class
-from FactorizerSegmentationLib.panels.durations import rememberDuration
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.run_choices import RunChoices
 from FactorizerSegmentationLib.panels.run_controls import RunControls
+from FactorizerSegmentationLib.panels.run_log import RunLog
 from FactorizerSegmentationLib.scene import layers
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.history import Step
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class SegmentPanel(Panel):
-    """Segment/Cancel; progress; the outcome in one sentence.
+    """How to run; Segment/Cancel; progress; the outcome in one sentence; the log.
 
     Args:
         logic: The FactorizerSegmentationLogic.
@@ -41,6 +42,8 @@ class SegmentPanel(Panel):
     def __init__(self, logic, uiPath: str, inputs: InputsPanel) -> None:
         super().__init__(logic, uiPath)
         self.inputs = inputs
+        self.choices = RunChoices(self.ui, logic, lambda: inputs.model)
+        self._log = RunLog(self.ui.logTextEdit, self.ui.copyLogButton)
         self.controls = RunControls(
             self.ui.applyButton,
             self.ui.progressBar,
@@ -51,14 +54,26 @@ class SegmentPanel(Panel):
             "",
         )
         inputs.changed.connect(self._onInputsChanged)
+        logic.logged.connect(self._log.add)
+
+    def forget(self) -> None:
+        self.choices.setParameters(None)
+
+    def show(self) -> None:
+        if self._parameters is not None:
+            self.choices.setParameters(self._parameters.inputs)
 
     def update(self) -> None:
+        self.choices.setEnabled(not self._logic.busy)
+        self.choices.show()
         self.controls.setStart(*self.inputs.startText())
         self.controls.setProblem(self.inputs.problem())
 
     def release(self) -> None:
         super().release()
         self.inputs.changed.disconnect(self._onInputsChanged)
+        self._logic.logged.disconnect(self._log.add)
+        self.choices.release()
 
     def _onInputsChanged(self) -> None:
         if not self.controls.running:
@@ -82,13 +97,16 @@ class SegmentPanel(Panel):
 
     def _onFinished(self, settings: RunSettings, outcome: Segmented) -> None:
         self.controls.ended(_summary(outcome))
-        rememberDuration(settings, outcome.seconds)
+        if settings.boxId is None:
+            seconds = sum(outcome.seconds.values())
+            stages = ", ".join(f"{name} {time:.1f} s" for name, time in outcome.seconds.items())
+            self._log.add(f"{outcome.device}: {stages}")
+            self.choices.remember(settings.quality, outcome.device, seconds)
         if self._parameters is not None:
             if outcome.patch is not None:
                 self._logic.history.add(self._updateStep(outcome.patch, outcome))
             self._own.segmentation = outcome.segmentationNode
             self._own.lesionTable = outcome.lesionTableNode
-            self.inputs.showDescription()
             if self._logic.inFront:
                 self._lookAtResult()
         self._logic.notify()

@@ -35,6 +35,11 @@ class ModelChange:
         self._callbacks = callbacks
         self._requestId: int | None = None
 
+    @property
+    def summary(self) -> str:
+        """What is changed, for the log."""
+        return f"{_TASKS[type(self._params)].name}: {self._params}"
+
     def start(self) -> None:
         """Send the request and return; the callbacks tell the rest."""
         task = _TASKS[type(self._params)]

@@ -20,7 +20,7 @@ from factorizer_engine.protocol.conversation import Callbacks, Result
 from factorizer_engine.protocol.errors import CancelledError, EngineError, InternalError
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import ModelDescription
-from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
+from factorizer_engine.protocol.runs import ModelChoice, Quality, RunOptions, Study
 from factorizer_engine.protocol.tasks.task import Task
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.engine.process import EngineProcess
@@ -37,7 +37,7 @@ class RunSettings:
         model: The model.
         volumeIds: Node id of the volume of each channel that is given, by channel name.
         device: "auto", "cpu", "cuda", ...
-        mirroring: Average over mirrored copies; None leaves it to the model.
+        quality: How much work goes into the result.
         boxId: Node id of the box to look in; None looks everywhere.
         quick: Lay the windows around the box.
         targetId: Node id of the segmentation to update inside the box; None makes a new one.
@@ -47,7 +47,7 @@ class RunSettings:
     model: ModelDescription
     volumeIds: Mapping[str, str]
     device: str = "auto"
-    mirroring: bool | None = None
+    quality: Quality = Quality.balanced
     boxId: str | None = None
     quick: bool = False
     targetId: str | None = None
@@ -91,6 +91,16 @@ class Run(Generic[Result]):
         self._folder: Path | None = None
         self._creation: Generator[None, None, object] | None = None
 
+    @property
+    def summary(self) -> str:
+        """What is run on what, for the log."""
+        settings = self._settings
+        nodes = {name: self._scene.GetNodeByID(i) for name, i in settings.volumeIds.items()}
+        scans = ", ".join(f"{name}={node.GetName()}" for name, node in nodes.items() if node)
+        model = f"{settings.model.name} {settings.model.version}"
+        quality = settings.quality.value
+        return f"{self.task.name}: {model}, {settings.device}, {quality}; {scans}"
+
     def start(self) -> None:
         """Hand the volumes to the engine and return; the callbacks tell the rest.
 
@@ -129,12 +139,12 @@ class Run(Generic[Result]):
     def _params(self, folder: Path) -> Message:
         settings = self._settings
         self._box = self._currentBox()
-        quick = settings.quick and self._box is not None
+        quick, quality = settings.quick and self._box is not None, settings.quality
         return self.task.params(
-            ModelChoice(str(settings.model.path), settings.device),
+            ModelChoice(str(settings.model.path), settings.device, members=quality.members),
             Study(self._saveChannels(folder), settings.referenceChannel),
             str(folder),
-            RunOptions(mirroring=settings.mirroring, box=self._box, quick=quick),
+            RunOptions(quality.mirroring, quality.overlap, self._box, quick),
             **self._particular(),
         )
 

@@ -17,6 +17,7 @@ from factorizer_engine.cli.bench import PASSED_ON, bench
 from factorizer_engine.cli.check import check
 from factorizer_engine.cli.components import components
 from factorizer_engine.cli.evaluation import evaluate
+from factorizer_engine.cli.export_dicom import export_dicom
 from factorizer_engine.cli.inspect import inspect
 from factorizer_engine.cli.messages_of_libraries import libraries_logged
 from factorizer_engine.cli.models import models
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command()(segment)
 app.command()(check)
 app.command()(components)
+app.command()(export_dicom)
 app.add_typer(models, name="models")
 app.command()(inspect)
 app.command()(train)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from factorizer_engine.cli import options
+from factorizer_engine.cli.early_checks import Caution
 from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
 from factorizer_engine.cli.session import open_session, run_options
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_table
@@ -27,6 +28,7 @@ def components(
     reference: options.Reference = None,
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.float32,
+    quality: options.QualityOption = options.Quality.balanced,
     mirroring: options.Mirroring = None,
     overlap: options.Overlap = None,
     box: options.Bounds = None,
@@ -38,15 +40,15 @@ def components(
     verbose: Verbose = False,
 ) -> None:
     """Show what drove the result: component_1.nii.gz and so on, components.json and run.json."""
-    choice = ModelChoice(model, device, precision.value)
-    applied = run_options(mirroring, overlap, box, quick)
+    choice = ModelChoice(model, device, precision.value, members=quality.members)
+    applied = run_options(mirroring, overlap, box, quick, quality)
     with (
         folder_of_one_run(output, overwrite) as folder,
         open_session(choice, inputs, input_dir, reference, region) as session,
     ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, count * scan.array.size * BYTES_PER_VOXEL)
-        session.check(channel, applied, strict, mixed)
+        session.check(channel, applied, Caution(strict, mixed))
         result = session.run(COMPONENTS, channel, applied, count=count, region=region)
         record = session.record("components", channel, applied)
         with results_written_at_once(folder, overwrite) as unfinished:

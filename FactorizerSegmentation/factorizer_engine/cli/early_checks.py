@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from factorizer_engine.protocol.checks import AMBER, RED, Finding, of_severity
 from factorizer_engine.protocol.errors import BadInputError
-
-if TYPE_CHECKING:
-    pass
 
 
 def check_files(inputs: Sequence[str]) -> None:
@@ -33,6 +31,40 @@ def check_files(inputs: Sequence[str]) -> None:
         path = Path(split_series(file.strip() if named else text)[0]).expanduser()
         if not path.exists():
             raise BadInputError(f"{path} does not exist; check the path.")
+
+
+@dataclass(frozen=True)
+class Caution:
+    """What is done about scans that look doubtful.
+
+    Attributes:
+        strict: They are refused.
+        mixed: The user has said that scans of several patients, dates or frames of reference belong
+            together; else these are refused, too.
+    """
+
+    strict: bool = False
+    mixed: bool = False
+
+
+def doubts_about(findings: Sequence[Finding], caution: Caution) -> list[str]:
+    """The sentences that are to be said about scans before the model runs on them.
+
+    Args:
+        findings: What the engine's check noticed.
+        caution: Whether they may be run.
+
+    Raises:
+        BadInputError: If the scans cannot be used, or may not.
+    """
+    refused = of_severity(findings, RED)
+    doubtful = of_severity(findings, AMBER)
+    if refused or (caution.strict and doubtful):
+        raise BadInputError(" ".join(finding.sentence for finding in refused or doubtful))
+    asked = [] if caution.mixed else [finding.sentence for finding in findings if finding.asks]
+    if asked:
+        raise BadInputError(f"{' '.join(asked)} Give --mixed if they belong together.")
+    return [finding.sentence for finding in doubtful]
 
 
 def check_names(model: str, reference: str | None, region: str | None) -> None:

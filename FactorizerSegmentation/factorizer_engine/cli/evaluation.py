@@ -67,6 +67,10 @@ def evaluate(
             "--subsets", help="Measure Dice with every part of the model's channels instead."
         ),
     ] = False,
+    calibration: Annotated[
+        bool,
+        typer.Option("--calibration", help="Measure whether probabilities are right instead."),
+    ] = False,
     channel: Annotated[
         list[str],
         typer.Option(
@@ -104,10 +108,16 @@ def evaluate(
             keep=keep,
             robustness=robustness,
             subsets=subsets,
+            calibration=calibration,
             channels=channel,
             monitor=Monitor(move),
         )
-    table = subsets_table if subsets else robustness_table if robustness else results_table
+    asked = (
+        (subsets, subsets_table),
+        (robustness, robustness_table),
+        (calibration, calibration_table),
+    )
+    table = next((table for is_asked, table in asked if is_asked), results_table)
     TERMINAL.print(table(result))
     TERMINAL.print(f"Results are in {folder}")
 
@@ -164,6 +174,28 @@ def _cell(entry: dict[str, Any], region: str) -> str:
     if region not in entry["mean"]:
         return "-"
     return f"{entry['mean'][region]:.3f} ({entry['difference'][region]['mean']:+.3f})"
+
+
+def calibration_table(result: dict[str, Any]) -> Table:
+    """The share of voxels that belong to each region, by their probability."""
+    regions = result["regions"]
+    note = f"{len(result['cases'])} cases ({result['note']})"
+    table = Table(title=f"Share of voxels that belong to a region, of {note}")
+    table.add_column("probability")
+    for region in regions:
+        table.add_column(region, justify="right")
+    for entries in zip(*(summary["bins"] for summary in regions.values()), strict=True):
+        low = max(entries[0]["from"], result["doubted_from"])
+        shares = ("-" if e["belonging"] is None else f"{e['belonging']:.2f}" for e in entries)
+        table.add_row(f"{low:.2f} to {entries[0]['to']:.2f}", *shares)
+    table.add_section()
+    for key, title in (
+        ("error", "calibration error"),
+        ("temperature", "best temperature"),
+        ("error_with_temperature", "error with it"),
+    ):
+        table.add_row(title, *(f"{summary[key]:.3f}" for summary in regions.values()))
+    return table
 
 
 def differences_table(differences: Sequence[Difference]) -> Table:

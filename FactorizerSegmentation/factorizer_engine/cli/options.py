@@ -1,4 +1,4 @@
-"""Options that `segment` and `components` share."""
+"""Options that commands share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from factorizer_engine.protocol.runs import Precision
+from factorizer_engine.protocol.runs import Precision, Quality
 
 
 def given_path(text: str | Path) -> Path:
@@ -72,6 +72,14 @@ Device = Annotated[
 PrecisionOption = Annotated[
     Precision, typer.Option("--precision", help="Number format of the computation.")
 ]
+QualityOption = Annotated[
+    Quality,
+    typer.Option(
+        "--quality",
+        help="fast: little overlap, no mirrored copies, one network of an ensemble; balanced: as "
+        "the model was made; best: mirrored copies, too. Other options go before it.",
+    ),
+]
 Mirroring = Annotated[
     bool | None,
     typer.Option(
@@ -133,6 +141,15 @@ Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many compo
 Region = Annotated[
     str | None,
     typer.Option("--region", help="Region whose drivers to show first; unset, any that was found."),
+]
+Result = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RESULT",
+        parser=given_path,
+        show_default=False,
+        help="Folder that 'factorizer segment' wrote, or a .seg.nrrd file, as corrected in Slicer.",
+    ),
 ]
 Studies = Annotated[
     Path | None,

@@ -73,6 +73,7 @@ class RunRecord:
             "settings": {
                 "device": self.choice.device,
                 "precision": self.choice.precision,
+                "members": self.choice.members,
                 "compiled": self.choice.compiled,
                 **plain(self.options),
             },
@@ -84,7 +85,11 @@ class RunRecord:
     @property
     def remarks(self) -> dict[str, str]:
         """The same in short, for files that keep remarks; without folders, which name patients."""
-        settings = {"precision": self.choice.precision, **plain(self.options)}
+        settings = {
+            "precision": self.choice.precision,
+            "members": self.choice.members,
+            **plain(self.options),
+        }
         return {
             "Model": f"{self.model.name} {self.model.version}",
             "Software": f"factorizer {__version__}",

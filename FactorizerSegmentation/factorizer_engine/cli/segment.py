@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factorizer_engine.cli import options
+from factorizer_engine.cli.early_checks import Caution
 from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
 from factorizer_engine.cli.results import write_results
 from factorizer_engine.cli.session import Session, open_session, run_options
@@ -36,6 +37,7 @@ def segment(
     reference: options.Reference = None,
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.float32,
+    quality: options.QualityOption = options.Quality.balanced,
     mirroring: options.Mirroring = None,
     overlap: options.Overlap = None,
     box: options.Bounds = None,
@@ -55,8 +57,9 @@ def segment(
 
     With --studies every study gets a folder with these, and studies.csv tells of all.
     """
-    choice = ModelChoice(model, device, precision.value, compile)
-    applied = run_options(mirroring, overlap, box, quick)
+    choice = ModelChoice(model, device, precision.value, compile, quality.members)
+    applied = run_options(mirroring, overlap, box, quick, quality)
+    caution = Caution(strict, mixed)
     if studies is not None:
         if inputs or input_dir is not None or box is not None or overwrite:
             raise BadInputError(
@@ -65,7 +68,16 @@ def segment(
             )
         with output_folder(output) as folder:
             return segment_studies(
-                *(studies, choice, applied, reference, probabilities, folder, workers, scheduler)
+                *(
+                    studies,
+                    choice,
+                    applied,
+                    reference,
+                    probabilities,
+                    Caution(strict, mixed),
+                    folder,
+                ),
+                *(workers, scheduler),
             )
     if workers is not None or scheduler is not None:
         raise BadInputError("--workers and --scheduler are for many studies; give --studies.")
@@ -75,7 +87,7 @@ def segment(
     ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
-        session.check(channel, applied, strict, mixed)
+        session.check(channel, applied, caution)
         result = session.run(SEGMENT, channel, applied, probabilities=probabilities)
         record = session.record("segment", channel, applied)
         with results_written_at_once(folder, overwrite) as unfinished:

@@ -9,16 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factorizer_engine.cli.early_checks import check_files, check_names
+from factorizer_engine.cli.early_checks import Caution, check_files, check_names, doubts_about
 from factorizer_engine.cli.records import RunRecord
 from factorizer_engine.cli.terminal import TERMINAL
 from factorizer_engine.protocol.boxes import WorldBox
-from factorizer_engine.protocol.checks import AMBER, RED, of_severity
 from factorizer_engine.protocol.conversation import Result
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.models import Channel, ModelDescription
 from factorizer_engine.protocol.progress import Progress
-from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
+from factorizer_engine.protocol.runs import ModelChoice, Quality, RunOptions, Study
 from factorizer_engine.protocol.subsets import accepts_fewer, enumerated, subset_of
 from factorizer_engine.protocol.tasks.check import CHECK
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
@@ -83,33 +82,19 @@ class Session:
         params = task.params(self.choice, study, str(self.folder), options, **particular)
         return self.engine.request(task, params, on_progress)
 
-    def check(
-        self, reference: str, options: RunOptions, strict: bool = False, mixed: bool = False
-    ) -> None:
+    def check(self, reference: str, options: RunOptions, caution: Caution) -> None:
         """Say what looks wrong about the scans before anything is computed.
 
         Args:
             reference: Channel on whose grid the result is to be given.
             options: How the model is to be applied.
-            strict: Refuse what is only doubtful, too.
-            mixed: The user has said that scans of several patients, dates or frames of reference
-                are meant.
+            caution: What is done about scans that look doubtful.
 
         Raises:
-            BadInputError: If the scans cannot be used, or with `strict` if they are doubtful.
+            BadInputError: If the scans cannot be used, or may not.
         """
-        findings = self.run(CHECK, reference, options).findings
-        refused = of_severity(findings, RED)
-        doubtful = of_severity(findings, AMBER)
-        asked = [] if mixed else [finding.sentence for finding in findings if finding.asks]
-        for finding in doubtful if not (refused or strict or asked) else ():
-            TERMINAL.warn(finding.sentence)
-        if refused:
-            raise BadInputError(" ".join(finding.sentence for finding in refused))
-        if asked:
-            raise BadInputError(f"{' '.join(asked)} Give --mixed if they belong together.")
-        if strict and doubtful:
-            raise BadInputError(" ".join(finding.sentence for finding in doubtful))
+        for sentence in doubts_about(self.run(CHECK, reference, options).findings, caution):
+            TERMINAL.warn(sentence)
 
     def reference(self, name: str | None) -> tuple[str, Scan]:
         """The channel called `name` (the first that is given if None) and its scan.
@@ -130,9 +115,13 @@ class Session:
 
 
 def run_options(
-    mirroring: bool | None, overlap: float | None, bounds: Sequence[float] | None, quick: bool
+    mirroring: bool | None,
+    overlap: float | None,
+    bounds: Sequence[float] | None,
+    quick: bool,
+    quality: Quality,
 ) -> RunOptions:
-    """How a model is applied, from the options of the command line.
+    """How a model is applied, from the options of the command line; quality fills what is unset.
 
     Raises:
         BadInputError: If one of them is out of range, or they contradict each other.
@@ -140,7 +129,11 @@ def run_options(
     if quick and bounds is None:
         raise BadInputError("--quick is for a box only; give one with --box, or leave it out.")
     box = None if bounds is None else WorldBox.of_bounds(bounds)
-    return RunOptions(mirroring, overlap, box, quick)
+    return RunOptions(
+        quality.mirroring if mirroring is None else mirroring,
+        quality.overlap if overlap is None else overlap,
+        *(box, quick),
+    )
 
 
 @contextmanager

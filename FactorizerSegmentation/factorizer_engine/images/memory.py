@@ -28,8 +28,8 @@ def available_memory() -> int:
 
 def _left_in_container(limit_file: str, usage_file: str) -> int | None:
     try:
-        limit = int(Path(limit_file).read_text())
-        usage = int(Path(usage_file).read_text())
+        limit = int(Path(limit_file).read_text(encoding="utf-8"))
+        usage = int(Path(usage_file).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     cache = min(_page_cache(Path(usage_file).with_name("memory.stat")), usage)
@@ -42,7 +42,8 @@ def _page_cache(file: Path) -> int:
     The first version of control groups counts those of the groups inside apart, under `total_`.
     """
     try:
-        counts = dict(line.split(maxsplit=1) for line in file.read_text().splitlines())
+        lines = file.read_text(encoding="utf-8").splitlines()
+        counts = dict(line.split(maxsplit=1) for line in lines)
         return sum(int(counts.get(f"total_{name}", counts.get(name, 0))) for name in _FILE_LISTS)
     except (OSError, ValueError):
         return 0

@@ -24,7 +24,7 @@ def find_lesions(
     labelmap: Scan,
     regions: Sequence[Region],
     labels: Sequence[Label],
-    probabilities: np.ndarray,
+    probabilities: np.ndarray | None,
     scan: Scan | None = None,
 ) -> list[Lesion]:
     """Measure the connected masses (26 neighbours) of all classes together, and their parts.
@@ -33,7 +33,8 @@ def find_lesions(
         labelmap: Integer voxels, shape (I, J, K).
         regions: The network's regions, in the order of `probabilities`.
         labels: The classes; values that none of them names are passed over.
-        probabilities: Shape (R, I, J, K), on the grid of the label map.
+        probabilities: Shape (R, I, J, K), on the grid of the label map; None, without regions,
+            where nobody computed any, as for segments drawn by hand.
         scan: Tells where in the head a lesion lies; None leaves that open.
 
     Returns:
@@ -70,7 +71,7 @@ def _lesion(
     labelmap: Scan,
     regions: Sequence[Region],
     labels: Sequence[Label],
-    probabilities: np.ndarray,
+    probabilities: np.ndarray | None,
     head: Head | None,
 ) -> Lesion:
     values = labelmap.array[tuple(voxels.T)]
@@ -98,12 +99,13 @@ def _outermost(regions: Sequence[Region]) -> list[int]:
 
 
 def _measures(
-    voxels: np.ndarray, grid: Grid, probabilities: np.ndarray, sources: Sequence[int]
+    voxels: np.ndarray, grid: Grid, probabilities: np.ndarray | None, sources: Sequence[int]
 ) -> Mapping[str, Any]:
     """The fields of `Measures`; the probability is the sum over the regions `sources`."""
     long_axis, short_axis = axes_in_slice(voxels, grid.affine)
     where = tuple(voxels.T)
-    values = [probabilities[source][where].astype(np.float64) for source in sources]
+    maps = [probabilities[source] for source in sources] if probabilities is not None else []
+    values = [volume[where].astype(np.float64) for volume in maps]
     return {
         "volume_ml": grid.volume_ml(len(voxels)),
         "max_diameter_mm": largest_diameter(voxels, grid.affine),

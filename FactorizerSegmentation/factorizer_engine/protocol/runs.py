@@ -19,6 +19,33 @@ class Precision(str, Enum):
     float16 = "float16"
 
 
+class Quality(str, Enum):
+    """How much work goes into a result.
+
+    *fast* lets windows overlap little, mirrors nothing and takes one network of an ensemble;
+    *balanced* leaves all of that to the model; *best* averages over mirrored copies, too.
+    """
+
+    fast = "fast"
+    balanced = "balanced"
+    best = "best"
+
+    @property
+    def mirroring(self) -> bool | None:
+        """See `RunOptions`."""
+        return {Quality.fast: False, Quality.best: True}.get(self)
+
+    @property
+    def overlap(self) -> float | None:
+        """See `RunOptions`."""
+        return 0.25 if self is Quality.fast else None
+
+    @property
+    def members(self) -> int | None:
+        """See `ModelChoice`."""
+        return 1 if self is Quality.fast else None
+
+
 @dataclass(frozen=True)
 class ModelChoice(Message):
     """A model on a device. Runs with the same choice find it warm.
@@ -28,14 +55,18 @@ class ModelChoice(Message):
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         precision: One of `Precision`.
         compiled: Translate the model by torch.compile, which makes its first run take long.
+        members: Take only so many networks of an ensemble; None takes all.
     """
 
     model: str
     device: str = "auto"
     precision: str = "float32"
     compiled: bool = False
+    members: int | None = None
 
     def __post_init__(self) -> None:
+        if self.members is not None and self.members < 1:
+            raise BadInputError(f"At least one network of a model is needed, not {self.members}.")
         if self.precision not in tuple(Precision):
             known = ", ".join(Precision)
             raise BadInputError(f"The precision '{self.precision}' is not one of {known}.")

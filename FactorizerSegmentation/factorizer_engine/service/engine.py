@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -52,6 +52,7 @@ class Engine:
 
         device = resolve_device(choice.device)
         bundle = resolve_model(choice.model, device.type)
+        bundle = replace(bundle, weights=bundle.weights[: choice.members])
         key = (_fingerprint(bundle), str(device), choice.precision, choice.compiled)
         if key != self._segmenter_key or self._segmenter is None:
             self._forget()

@@ -21,14 +21,23 @@ def load_scans(channels: Mapping[str, ScanFile]) -> dict[str, Scan]:
     Raises:
         BadInputError: If a file is missing or damaged, or is no volume that can be used.
     """
-    scans = {}
-    for channel, file in channels.items():
-        name = file.name or channel
-        voxels = file.load(mapped=True)
-        check_shape(name, voxels.shape)  # before they are read into memory
-        scan = replace(Scan.of(np.array(voxels), file.matrix, name), origin=file.origin)
-        scans[channel] = without_nan_background(scan)
-    return scans
+    return {channel: load_scan(file, channel) for channel, file in channels.items()}
+
+
+def load_scan(file: ScanFile, name: str = "") -> Scan:
+    """One scan, in memory; NaN around an image is zero.
+
+    Args:
+        name: What to call it where the file does not say.
+
+    Raises:
+        BadInputError: If the file is missing or damaged, or is no volume that can be used.
+    """
+    name = file.name or name
+    voxels = file.load(mapped=True)
+    check_shape(name, voxels.shape)  # before they are read into memory
+    scan = Scan.of(np.array(voxels), file.matrix, name)
+    return without_nan_background(replace(scan, origin=file.origin))
 
 
 def save_scan(scan: Scan, path: Path) -> ScanFile:

@@ -42,6 +42,10 @@ class DataSection(_Section):
     `regions` are unions of label values; each is one sigmoid output, in this order. Voxels of the
     value `ignore` (or of a label of that name, as in nnU-Net) count neither in the loss nor in
     scores. `needs` names the channels without each of which a region cannot be seen.
+
+    Not all cases need have everything. They may lack the channels `may_lack`, which are zero then,
+    and regions that need one of these are unknown. `unlabelled` names, by region, cases whose label
+    does not tell of it, with * and ? as in a shell. What is unknown does not count in the loss.
     """
 
     root: str
@@ -51,6 +55,8 @@ class DataSection(_Section):
     exclude: tuple[str, ...] = ()
     ignore: int | None = None
     needs: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    may_lack: tuple[str, ...] = ()
+    unlabelled: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class SplitSection(_Section):
@@ -100,7 +106,7 @@ class AugmentationSection(_Section):
     scans with a skull would be; windows then also lie further out. `lesions_of_others` puts the
     lesions of another training case into the window; `lesion_contrast` multiplies how much lesions
     differ from healthy tissue. `sequence_dropout` leaves a random part of the channels, see
-    `sequences.drop_sequences`.
+    `sequences.random_absence`.
     """
 
     flip: float = Field(0.5, ge=0, le=1)

@@ -151,7 +151,7 @@ def test_components_writes_heatmaps_and_what_they_mean(tmp_path, cli, scans):
     output = tmp_path / "o"
     outcome = cli("components", "-m", "tiny", *inputs(scans), "-o", output, "--count", "2")
     assert outcome.code == 0, outcome.errors
-    summary = json.loads((output / "components.json").read_text())
+    summary = json.loads((output / "components.json").read_text(encoding="utf-8"))
     assert summary["model"] == {"name": "tiny", "version": "1.0.0"}
     assert 1 <= len(summary["components"]) <= 2
     for entry in summary["components"]:
@@ -189,8 +189,8 @@ def wait_for_child(pid: int) -> int:
     children = Path(f"/proc/{pid}/task/{pid}/children")
     if not children.exists():
         pytest.skip("looks into /proc")
-    assert wait_until(lambda: bool(children.read_text().strip()))
-    return int(children.read_text().split()[0])
+    assert wait_until(lambda: bool(children.read_text(encoding="utf-8").strip()))
+    return int(children.read_text(encoding="utf-8").split()[0])
 
 
 def test_ctrl_c_ends_the_command_with_one_sentence_and_no_result(running, tmp_path):

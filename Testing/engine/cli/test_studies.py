@@ -16,8 +16,11 @@ import numpy as np
 import pytest
 
 from engine.conftest import make_array, save_scan
+from factorizer_engine.cli.session import Session
 from factorizer_engine.cli.studies import command, local, work
 from factorizer_engine.cli.studies.local import affordable_workers
+from factorizer_engine.protocol.checks import AMBER, Finding
+from factorizer_engine.protocol.tasks.check import CHECK, CheckResult
 from processes import PATIENCE, wait_until
 
 
@@ -268,3 +271,26 @@ def test_studies_may_lack_scans_if_the_model_says_so(tmp_path, cli, studies, fru
     # Without the enhancing part the core is called by its region; oedema was not looked for.
     assert rows["björn"]["Oedema (mL)"] == "" and rows["anna"]["Tumour core (mL)"] == ""
     assert float(rows["björn"]["Tumour core (mL)"]) > 0
+
+
+def test_scans_that_cannot_be_used_fail_with_the_sentence_of_the_check(tmp_path, cli, studies):
+    save_scan(studies / "anna" / "T1.nii.gz", make_array(0))  # the FLAIR again
+    assert segment(cli, studies, tmp_path / "out").code == 1
+    rows = table(tmp_path / "out")
+    assert [row["state"] for row in rows.values()] == ["failed", "done", "done"]
+    assert "are the same image" in rows["anna"]["reason"]
+
+
+def test_doubts_are_told_in_the_table_or_refused_on_request(tmp_path, cli, studies, monkeypatch):
+    request = Session.request
+
+    def doubt(own, task, *arguments, **particular):
+        if task is CHECK:
+            return CheckResult((Finding(("T1",), AMBER, "T1 looks like T2."),))
+        return request(own, task, *arguments, **particular)
+
+    monkeypatch.setattr(Session, "request", doubt)
+    assert segment(cli, studies, tmp_path / "out").code == 0
+    assert {row["note"] for row in table(tmp_path / "out").values()} == {"T1 looks like T2."}
+    assert segment(cli, studies, tmp_path / "strict", "--strict").code == 1
+    assert {row["reason"] for row in table(tmp_path / "strict").values()} == {"T1 looks like T2."}

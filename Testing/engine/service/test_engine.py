@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from engine import tiny
 from factorizer_engine.protocol.errors import (
     BadInputError,
     BadModelError,
@@ -80,6 +81,25 @@ def test_the_installed_model_is_listed_with_its_channels(engine):
 @pytest.mark.parametrize("name", ["tiny", "test-lesion"])
 def test_a_model_is_found_by_its_name_and_by_its_family(engine, name):
     assert engine.request(LOAD_MODEL, ModelChoice(name, "cpu")).model.name == "tiny"
+
+
+def test_of_an_ensemble_fewer_networks_are_taken_if_that_is_wanted(engine, params, tmp_path):
+    folder = tiny.bundle(tmp_path / "pair", [tiny.network(0), tiny.network(1)])
+    alone = tiny.bundle(tmp_path / "alone", [tiny.network(0)])
+
+    def probability(path, members=None):
+        choice = ModelChoice(str(path), "cpu", members=members)
+        return engine.request(SEGMENT, replace(params, choice=choice)).probabilities[0].load()
+
+    both = probability(folder.description.path)
+    first = probability(folder.description.path, members=1)
+    np.testing.assert_array_equal(first, probability(alone.description.path))
+    assert not np.array_equal(first, both)
+
+
+def test_a_run_of_no_network_is_refused():
+    with pytest.raises(BadInputError, match="At least one network"):
+        ModelChoice("tiny", members=0)
 
 
 def test_a_result_lies_on_the_grid_of_the_reference(engine, params):

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import slicer
 
+from factorizer_engine.protocol.tasks.export_dicom import HIGHDICOM
 from FactorizerSegmentationLib.engine import packages
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ONLY_FOR_THE_COMMAND_LINE = {"typer", "rich", "jinja2"}
+ASKED_FOR_WHEN_NEEDED = {"highdicom"}
 
 
 def declared() -> dict[str, str]:
@@ -25,9 +27,14 @@ def declared() -> dict[str, str]:
 
 def test_slicer_gets_what_the_engine_needs_and_no_more():
     requirements = (packages.TORCH, *packages.REQUIREMENTS, *packages.FASTER)
-    wanted = {name: v for name, v in declared().items() if name not in ONLY_FOR_THE_COMMAND_LINE}
+    others = ONLY_FOR_THE_COMMAND_LINE | ASKED_FOR_WHEN_NEEDED
+    wanted = {name: v for name, v in declared().items() if name not in others}
 
     assert dict(re.findall(r"([\w-]+)(>=[\d.]+)", " ".join(requirements))) == wanted
+
+
+def test_what_is_asked_for_when_needed_is_what_the_engine_declares():
+    assert HIGHDICOM == f"highdicom{declared()['highdicom']}"
 
 
 def test_missing_packages_are_found_without_importing_them(monkeypatch):

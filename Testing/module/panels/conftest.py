@@ -62,7 +62,7 @@ def widget(host, scene, monkeypatch, add_model):
     widget.logic.engine.stop()
     scene.Clear(False)
     host.process_events()
-    widget.segmentPanel.inputs.ui.pythonLineEdit.text = ""
+    widget.segmentPanel.ui.pythonLineEdit.text = ""
 
 
 @pytest.fixture

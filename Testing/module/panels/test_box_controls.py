@@ -271,7 +271,7 @@ def test_the_segmentation_of_another_scan_is_not_updated(panel, add_volume, resu
 
 def test_the_choices_cannot_be_changed_during_a_run(host, panel, volumes, box, fake_python):
     choose(panel, box)
-    panel.inputs.ui.pythonLineEdit.text = fake_python("obey")
+    panel.ui.pythonLineEdit.text = fake_python("obey")
     panel.ui.applyButton.click()
     assert host.wait_until(lambda: panel.ui.progressBar.value > 0)
 

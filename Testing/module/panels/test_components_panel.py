@@ -172,7 +172,7 @@ def test_cancelling_between_two_heatmaps_takes_back_those_that_have_come(
 
 def start(widget, python: str):
     """Ask for three components; gives the panel."""
-    widget.segmentPanel.inputs.ui.pythonLineEdit.text = python
+    widget.segmentPanel.ui.pythonLineEdit.text = python
     widget.componentsPanel.ui.componentCountSpinBox.value = 3
     widget.componentsPanel.ui.explainButton.click()
     return widget.componentsPanel

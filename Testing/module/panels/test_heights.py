@@ -98,9 +98,10 @@ def test_nothing_is_squeezed_when_everything_is_open(
     run(host, panel, fake_python("refuse"))
     for button in (
         panel.inputs.ui.boxCheckBox,
-        panel.inputs.ui.advancedButton,
+        panel.ui.advancedButton,
+        panel.ui.logButton,
         panel.inputs.ui.aboutModelButton,
-        widget._sections[-1].button,
+        widget.workbench.sections[-1].button,
     ):
         button.click()
         host.process_events()
@@ -150,7 +151,7 @@ def luminance(color) -> float:
 
 
 def test_a_folded_section_takes_no_more_than_its_title(host, widget, narrow):
-    first, second, *_ = (section.button for section in widget._sections)
+    first, second, *_ = (section.button for section in widget.workbench.sections)
     height = first.height
 
     first.click()

@@ -13,7 +13,7 @@ def checked(host, widget, panel, add_model, add_volume, fake_python):
 
     def choose(**names: str):
         add_model("picky", expects={"modality": "MR", "anatomy": "brain"})
-        panel.inputs.ui.pythonLineEdit.text = fake_python("answer")
+        panel.ui.pythonLineEdit.text = fake_python("answer")
         widget.logic.getParameterNode().inputs.modelName = "picky"
         widget.enter()
         for name in NAMES:

@@ -19,13 +19,13 @@ def qt(host):
 @pytest.fixture
 def models(widget):
     """The panel, opened."""
-    widget._sections[-1].button.collapsed = False
+    widget.workbench.sections[-1].button.collapsed = False
     return widget.modelsPanel
 
 
 def install(host, widget, source: str, python: str) -> None:
     panel = widget.modelsPanel
-    widget.inputsPanel.ui.pythonLineEdit.text = python
+    widget.segmentPanel.ui.pythonLineEdit.text = python
     panel.ui.sourceComboBox.setEditText(source)
     panel.ui.installButton.click()
     assert host.wait_until(lambda: not panel.controls.running)
@@ -133,7 +133,7 @@ def test_files_and_folders_are_chosen_in_a_dialog(qt, models, monkeypatch, butto
 def test_an_installation_can_be_cancelled_and_blocks_runs_meanwhile(
     host, widget, models, fake_python
 ):
-    widget.inputsPanel.ui.pythonLineEdit.text = fake_python("obey")
+    widget.segmentPanel.ui.pythonLineEdit.text = fake_python("obey")
     models.ui.sourceComboBox.setEditText("/data/model.zip")
     models.ui.installButton.click()
     assert host.wait_until(lambda: models.ui.installProgressBar.value > 0)

@@ -102,29 +102,10 @@ def test_another_model_brings_its_own_scans_and_regions(host, widget, panel, add
 
     assert list(panel.inputs.channels.volumes()) == ["DWI", "ADC"]
     assert "DWI, ADC" in panel.ui.applyButton.toolTip
-    assert "about 3 min" in panel.inputs.ui.modelDescriptionLabel.text
+    assert "about 3 min" in panel.ui.qualityComboBox.currentText
     assert "without checksums" in panel.inputs.ui.modelDescriptionLabel.text
     regions = widget.componentsPanel.ui.regionComboBox
     assert [regions.itemData(index) for index in range(regions.count)] == ["", "Infarct"]
-
-
-def test_the_time_is_the_cards_until_a_scan_has_been_segmented_on_this_device(
-    host, widget, panel, volumes, fake_python, add_model
-):
-    add_model("timed", seconds=200.0)
-    widget.enter()
-    panel.inputs.ui.modelComboBox.currentIndex = panel.inputs.ui.modelComboBox.findText(
-        "Model timed"
-    )
-    description, devices = panel.inputs.ui.modelDescriptionLabel, panel.inputs.ui.deviceComboBox
-    devices.currentIndex = devices.findData("auto")
-    assert "about 3 min without a graphics card, by its model card" in description.text
-
-    run(host, panel, fake_python("answer"))
-
-    assert "The last scan took 2 s on this computer" in description.text
-    devices.currentIndex = devices.findData("cpu")
-    assert "by its model card" in description.text
 
 
 def test_without_a_model_the_button_says_so(panel, widget, volumes, monkeypatch):
@@ -320,11 +301,11 @@ def test_reloading_the_module_ends_the_run_and_its_engine(
 def test_choices_are_kept_with_the_scene(host, widget, panel, volumes, fake_python):
     from FactorizerSegmentationLib.parameters import channelVolume
 
-    panel.inputs.ui.mirroringCheckBox.checked = True
+    panel.ui.qualityComboBox.currentIndex = panel.ui.qualityComboBox.findData("best")
     run(host, panel, fake_python("answer"))
 
     parameters = widget.logic.getParameterNode()
-    assert parameters.inputs.mirroring is True
+    assert parameters.inputs.quality == "best"
     assert channelVolume(parameters.inputs, "T2") is volumes["T2"]
     assert parameters.inputs.modelName == panel.inputs.model.name
     assert parameters.segment.segmentation.GetAttribute("FactorizerSegmentation.Model") == "fake 1"

@@ -19,13 +19,13 @@ def current_widget():
 
 def run(host, panel, python: str) -> None:
     """Click Segment and wait for the end."""
-    panel.inputs.ui.pythonLineEdit.text = python
+    panel.ui.pythonLineEdit.text = python
     panel.ui.applyButton.click()
     assert host.wait_until(lambda: not panel.controls.running)
 
 
 def start_and_wait_for_progress(host, panel, python: str) -> None:
-    panel.inputs.ui.pythonLineEdit.text = python
+    panel.ui.pythonLineEdit.text = python
     panel.ui.applyButton.click()
     assert host.wait_until(lambda: panel.ui.progressBar.value > 0)
 

@@ -17,6 +17,7 @@ import requests
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import MEGABYTE, file_digest, prepare_output_folder
 from factorizer_engine.protocol.locations import user_cache_dir
+from factorizer_engine.protocol.names import is_portable
 from factorizer_engine.protocol.progress import Monitor
 
 ATTEMPTS = 4
@@ -53,7 +54,7 @@ def find_file(location: str, file: str = "") -> RemoteFile:
     _check_address(location)
     if not file:
         name = PurePosixPath(unquote(urlsplit(location).path)).name
-        return RemoteFile(location, name or "model.zip", 0, {})
+        return RemoteFile(location, name if is_portable(name) else "model.zip", 0, {})
     with _plain_errors(location):
         response = requests.get(location, timeout=_TIMEOUT)
         response.raise_for_status()

@@ -82,7 +82,7 @@ class Outcome(Message):
         seconds: How long it took.
         lesions: How many lesions were found.
         volumes_ml: Their volume by label, in mL; of every label that was looked for.
-        note: What it costs that scans were left out, for people, or "".
+        note: What it costs that scans were left out and what looks wrong about them, for people.
         request: What was asked for; None if it did not come so far.
     """
 

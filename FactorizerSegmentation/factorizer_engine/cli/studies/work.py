@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from factorizer_engine.cli.early_checks import Caution, doubts_about
 from factorizer_engine.cli.results import write_results
 from factorizer_engine.cli.session import assign_study, read_study
 from factorizer_engine.cli.studies.listing import StudyFiles
@@ -21,6 +22,7 @@ from factorizer_engine.protocol.lesions import volume_by_class
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions
+from factorizer_engine.protocol.tasks.check import CHECK
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
 from factorizer_engine.service.client import EngineClient
 
@@ -36,6 +38,7 @@ class Batch:
         reference: Channel on whose grid the results are given; None takes the first of the
             model's channels that a study has.
         probabilities: Whether probability maps are written, too.
+        caution: Whether a study whose scans look doubtful fails.
         output: Folder for the results, one subfolder a study.
     """
 
@@ -44,6 +47,7 @@ class Batch:
     options: RunOptions
     reference: str | None
     probabilities: bool
+    caution: Caution
     output: Path
 
     def request(self, study: StudyFiles) -> StudyRequest:
@@ -118,6 +122,8 @@ class StudyWorker:
             session = read_study(self._engine, batch.choice, batch.model, paths, Path(folder))
             if self._is_cancelled:
                 raise CancelledError()
+            findings = session.request(CHECK, request.reference, batch.options, self._watch)
+            doubts = doubts_about(findings.findings, batch.caution)
             result = session.request(
                 *(SEGMENT, request.reference, batch.options, self._watch),
                 probabilities=batch.probabilities,
@@ -127,7 +133,7 @@ class StudyWorker:
                 study.name,
                 lesions=len(result.lesions),
                 volumes_ml=_volumes(result),
-                note=result.note,
+                note=" ".join(filter(None, [result.note, *doubts])),
                 request=request,
             )
             with written_folder(batch.output / study.name) as unfinished:

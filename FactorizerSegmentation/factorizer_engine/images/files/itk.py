@@ -47,7 +47,7 @@ def read_itk(path: Path) -> Scan:
     if reader.GetNumberOfComponents() > 1:
         check_type(path.name, np.dtype("V3"))
     check_shape(path.name, size)
-    affine = _affine(reader)
+    affine = itk_affine(reader)
     check_affine(path.name, affine)
     try:
         with native_output_discarded():
@@ -71,7 +71,7 @@ def itk_image(scan: Scan) -> sitk.Image:
     return image
 
 
-def _affine(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
+def itk_affine(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
     """Voxel to RAS mm of the first three axes of an ITK image."""
     count = image.GetDimension()
     direction = np.asarray(image.GetDirection()).reshape(count, count)[:3, :3]

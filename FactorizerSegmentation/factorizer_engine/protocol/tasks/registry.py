@@ -5,6 +5,7 @@ from __future__ import annotations
 from factorizer_engine.protocol.tasks.cancel import CANCEL
 from factorizer_engine.protocol.tasks.check import CHECK
 from factorizer_engine.protocol.tasks.components import COMPONENTS
+from factorizer_engine.protocol.tasks.export_dicom import EXPORT_DICOM
 from factorizer_engine.protocol.tasks.hello import HELLO
 from factorizer_engine.protocol.tasks.install_model import INSTALL_MODEL
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
@@ -16,7 +17,7 @@ from factorizer_engine.protocol.tasks.task import Task
 
 JOBS: tuple[Task, ...] = (
     *(HELLO, MODELS, INSTALL_MODEL, REMOVE_MODEL),
-    *(LOAD_MODEL, CHECK, SEGMENT, COMPONENTS),
+    *(LOAD_MODEL, CHECK, SEGMENT, COMPONENTS, EXPORT_DICOM),
 )
 """Those for which the engine has a job."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,8 @@ class PreparedCase:
         points: Per region, voxel indices (N, 3) where it holds; N may be 0.
         spacing: Voxel size in mm.
         ignored: (1, X, Y, Z) uint8: where nothing is known; None if the dataset has no such value.
+        absent: Numbers of the channels that the case lacks, which are zero.
+        unknown: Numbers of the regions of which nothing is known; they have no points.
     """
 
     name: str
@@ -47,6 +49,17 @@ class PreparedCase:
     points: tuple[np.ndarray, ...]
     spacing: tuple[float, float, float]
     ignored: Tensor | None = None
+    absent: tuple[int, ...] = ()
+    unknown: tuple[int, ...] = ()
+
+    def as_known(self, dataset: Dataset) -> PreparedCase:
+        """The case with what the dataset says of what it lacks."""
+        case = dataset.case(self.name)
+        unknown = dataset.unknown(case)
+        points = tuple(
+            found[:0] if region in unknown else found for region, found in enumerate(self.points)
+        )
+        return replace(self, points=points, absent=case.absent, unknown=unknown)
 
 
 def preprocessing_of(section: PreprocessingSection) -> Preprocessing:
@@ -59,15 +72,17 @@ def preprocessing_of(section: PreprocessingSection) -> Preprocessing:
     )
 
 
-def read_channels(case: Case) -> list[Scan]:
-    """The case's channels in network order; a single four-dimensional NIfTI file (MSD) is split.
+def read_channels(case: Case) -> list[Scan | None]:
+    """The case's channels in network order, None for those that it lacks.
+
+    A single four-dimensional NIfTI file (MSD) is split.
 
     Raises:
         BadInputError: If a file cannot be read.
     """
     if len(case.images) > 1:
-        return [read_scan(path) for path in case.images]
-    return read_volumes(case.images[0])
+        return [None if path is None else read_scan(path) for path in case.images]
+    return [*read_volumes(case.files[0])]
 
 
 def region_masks(label: np.ndarray, regions: dict[str, tuple[int, ...]]) -> np.ndarray:
@@ -83,7 +98,8 @@ def prepare_case(case: Case, dataset: Dataset, section: PreprocessingSection) ->
     """
     scans = read_channels(case)
     label = read_scan(case.label)
-    prepared = Preprocessor(preprocessing_of(section)).prepare(scans, scans[0])
+    first = next(scan for scan in scans if scan is not None)
+    prepared = Preprocessor(preprocessing_of(section)).prepare(scans, first)
 
     def share_of(mask: np.ndarray) -> np.ndarray:
         scan = label.with_array(mask.astype(np.float32))
@@ -159,7 +175,7 @@ class CaseCache:
             source = _fingerprint(case)
             if _source_of(path) != source:
                 self._write(path, prepare_case(case, self._dataset, self._section), source)
-            self._memory[name] = self._read(path)
+            self._memory[name] = self._read(path).as_known(self._dataset)
         return self._memory[name]
 
     @staticmethod
@@ -188,7 +204,7 @@ class CaseCache:
 def _fingerprint(case: Case) -> str:
     """A sum over the content of the case's files, in their order."""
     digest = hashlib.sha256()
-    for path in (*case.images, case.label):
+    for path in (*case.files, case.label):
         try:
             digest.update(file_digest(path))
         except OSError as error:

@@ -83,7 +83,7 @@ def check_dataset(dataset: Dataset) -> CheckReport:
     volumes: dict[str, float] = {}
     seen = dict.fromkeys(dataset.regions, False)
     for case in dataset.cases:
-        scans: list[Scan] = []
+        scans: list[Scan | None] = []
         findings += _check_images(case, dataset, scans)
         try:
             label = _read_wholly(case.label)
@@ -91,8 +91,9 @@ def check_dataset(dataset: Dataset) -> CheckReport:
             findings.append(Finding(_short(case.label), str(error)))
             continue
         findings += _check_label(case, label, dataset)
-        if scans and not same_grid(scans[0].grid, label.grid):
-            message = _grids_differ(label, scans[0])
+        first = next((scan for scan in scans if scan is not None), None)
+        if first is not None and not same_grid(first.grid, label.grid):
+            message = _grids_differ(label, first)
             findings.append(Finding(_short(case.label), message))
         for name, values in dataset.regions.items():
             seen[name] |= bool(np.isin(label.array, values).any())
@@ -117,37 +118,38 @@ def lesion_volume(label: Scan, dataset: Dataset) -> float:
     return label.grid.volume_ml(int(np.isin(label.array, values).sum()))
 
 
-def _check_images(case: Case, dataset: Dataset, scans: list[Scan]) -> Iterator[Finding]:
+def _check_images(case: Case, dataset: Dataset, scans: list[Scan | None]) -> Iterator[Finding]:
     """Findings about the images; those that can be read are left in `scans`, one per channel."""
     try:
         scans += read_channels(case)
-        for path in case.images:
+        for path in case.files:
             _check_compression(path)
     except EngineError as error:
         yield from _damaged_files(case, error)
         return
     if len(scans) != len(dataset.channels):
         yield Finding(
-            _short(case.images[0]),
+            _short(case.files[0]),
             f"The image has {len(scans)} channels, but {len(dataset.channels)} are configured.",
         )
         return
-    files = case.images if len(case.images) > 1 else case.images * len(scans)
-    for file, scan in zip(files, scans, strict=True):
+    given = [scan for scan in scans if scan is not None]
+    files = case.files if len(case.images) > 1 else case.files * len(given)
+    for file, scan in zip(files, given, strict=True):
         try:
             check_scan(scan)
         except EngineError as error:
             yield Finding(_short(file), str(error))
-        if overlap_fraction(scans[0].grid, scan.grid) < MIN_OVERLAP:
+        if overlap_fraction(given[0].grid, scan.grid) < MIN_OVERLAP:
             yield Finding(_short(file), "The image does not overlap the first channel in space.")
 
 
 def _damaged_files(case: Case, error: EngineError) -> Iterator[Finding]:
     """Which of the case's files cannot be read."""
-    if len(case.images) == 1:
-        yield Finding(_short(case.images[0]), str(error))
+    if len(case.files) == 1:
+        yield Finding(_short(case.files[0]), str(error))
         return
-    for path in case.images:
+    for path in case.files:
         try:
             _read_wholly(path)
         except EngineError as own:

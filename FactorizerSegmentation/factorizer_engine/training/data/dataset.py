@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,22 @@ class Case:
     """One examination: an image file per channel, in network order, and its label map.
 
     An MSD case has all channels in one four-dimensional file; `images` then holds that file once.
+    Of a channel that the case lacks there is None.
     """
 
     name: str
-    images: tuple[Path, ...]
+    images: tuple[Path | None, ...]
     label: Path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The image files that there are."""
+        return tuple(path for path in self.images if path is not None)
+
+    @property
+    def absent(self) -> tuple[int, ...]:
+        """Numbers of the channels that the case lacks."""
+        return tuple(number for number, path in enumerate(self.images) if path is None)
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,7 @@ class Dataset:
         ignore: Value of voxels of which nothing is known (nnU-Net's label "ignore"): no region
             holds or does not hold there, neither in training nor in scores.
         needs: Region to the channels without each of which it cannot be seen.
+        unlabelled_regions: Region to patterns of names of cases whose label does not tell of it.
     """
 
     root: Path
@@ -51,6 +64,7 @@ class Dataset:
     unlabelled: tuple[Path, ...] = ()
     ignore: int | None = None
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unlabelled_regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def needed(self) -> tuple[tuple[int, ...], ...]:
@@ -59,6 +73,26 @@ class Dataset:
             tuple(self.channels.index(channel) for channel in self.needs.get(region, ()))
             for region in self.regions
         )
+
+    def unknown(self, case: Case) -> tuple[int, ...]:
+        """Numbers of the regions of which nothing is known in a case.
+
+        Those that cannot be seen in the channels that it has, or that its label does not tell of.
+        """
+        return tuple(
+            number
+            for number, (region, channels) in enumerate(zip(self.regions, self.needed, strict=True))
+            if {*channels} & {*case.absent} or self._is_unlabelled(case, region)
+        )
+
+    @property
+    def is_partly_known(self) -> bool:
+        """Whether there is anything of which nothing is known."""
+        return self.ignore is not None or any(map(self.unknown, self.cases))
+
+    def _is_unlabelled(self, case: Case, region: str) -> bool:
+        patterns = self.unlabelled_regions.get(region, ())
+        return any(fnmatchcase(case.name, pattern) for pattern in patterns)
 
     def case(self, name: str) -> Case:
         for case in self.cases:
@@ -110,7 +144,11 @@ def open_dataset(section: DataSection) -> Dataset:
             )
     labels = labels or {f"label {v}": v for v in sorted({v for r in regions.values() for v in r})}
     exclude = frozenset(section.exclude)
-    found = _bids_cases(root, channels) if is_bids else _msd_cases(root, len(channels))
+    for channel in section.may_lack:
+        if channel not in channels:
+            raise BadInputError(f"data.may_lack names the channel {channel}, which is unknown.")
+    list_cases = _bids_cases if is_bids else _msd_cases
+    found = list_cases(root, channels, frozenset(section.may_lack))
     unknown = sorted(exclude - {case.name for case in found})
     if unknown:
         raise BadInputError(f"The excluded case '{unknown[0]}' is not in {root.name}.")
@@ -119,9 +157,23 @@ def open_dataset(section: DataSection) -> Dataset:
         raise BadInputError(f"The dataset {root} has no labelled cases.")
     unlabelled = () if is_bids else _unlabelled(root, cases, exclude)
     _check_needs(section.needs, regions, channels)
+    _check_unlabelled(section.unlabelled, regions, cases)
     return Dataset(
-        root, tuple(channels), labels, regions, cases, unlabelled, ignore, dict(section.needs)
+        *(root, tuple(channels), labels, regions, cases, unlabelled, ignore),
+        needs=dict(section.needs),
+        unlabelled_regions=dict(section.unlabelled),
     )
+
+
+def _check_unlabelled(
+    unlabelled: Mapping[str, Sequence[str]], regions: Mapping[str, Any], cases: Sequence[Case]
+) -> None:
+    for region, patterns in unlabelled.items():
+        if region not in regions:
+            raise BadInputError(f"data.unlabelled names the region {region}, which is unknown.")
+        for pattern in patterns:
+            if not any(fnmatchcase(case.name, pattern) for case in cases):
+                raise BadInputError(f"data.unlabelled: no case is called {pattern}.")
 
 
 def _check_needs(
@@ -160,7 +212,7 @@ def _is_ignore(name: str) -> bool:
 
 
 def _unlabelled(root: Path, cases: tuple[Case, ...], exclude: frozenset[str]) -> tuple[Path, ...]:
-    used = {path for case in cases for path in case.images}
+    used = {path for case in cases for path in case.files}
     return tuple(
         path
         for path in sorted((root / "imagesTr").iterdir())
@@ -218,7 +270,7 @@ def _whole(value: Any) -> int:
     return number
 
 
-def _bids_cases(root: Path, channels: tuple[str, ...]) -> list[Case]:
+def _bids_cases(root: Path, channels: Sequence[str], may_lack: frozenset[str]) -> list[Case]:
     files = [p for p in sorted(root.rglob("*")) if _is_image(p)]
     derivatives = root / "derivatives"
     images = {_stem(p).lower(): p for p in files if derivatives not in p.parents}
@@ -229,15 +281,21 @@ def _bids_cases(root: Path, channels: tuple[str, ...]) -> list[Case]:
             continue
         wanted = [f"{name}_{channel}".lower() for channel in channels]
         for channel, key in zip(channels, wanted, strict=True):
-            if key not in images:
+            if key not in images and channel not in may_lack:
                 raise BadInputError(
                     f"The case {name} lacks the channel {channel}: {key}.nii.gz is missing."
                 )
-        cases.append(Case(name, tuple(images[key] for key in wanted), label))
+        cases.append(_case(name, [images.get(key) for key in wanted], label))
     return cases
 
 
-def _msd_cases(root: Path, channel_count: int) -> list[Case]:
+def _case(name: str, images: Sequence[Path | None], label: Path) -> Case:
+    if not any(images):
+        raise BadInputError(f"The case {name} has no image.")
+    return Case(name, tuple(images), label)
+
+
+def _msd_cases(root: Path, channels: Sequence[str], may_lack: frozenset[str]) -> list[Case]:
     labels = {_stem(p): p for p in sorted((root / "labelsTr").iterdir()) if _is_image(p)}
     images: dict[str, dict[int, Path]] = {}
     for path in sorted((root / "imagesTr").iterdir()):
@@ -254,13 +312,13 @@ def _msd_cases(root: Path, channel_count: int) -> list[Case]:
         if set(found) == {-1}:
             cases.append(Case(name, (found[-1],), label))
             continue
-        for number in range(channel_count):
-            if number not in found:
+        for number, channel in enumerate(channels):
+            if number not in found and channel not in may_lack:
                 raise BadInputError(
-                    f"The case {name} lacks channel {number}: "
+                    f"The case {name} lacks channel {number} ({channel}): "
                     f"imagesTr/{name}_{number:04d} is missing."
                 )
-        cases.append(Case(name, tuple(found[n] for n in range(channel_count)), label))
+        cases.append(_case(name, [found.get(n) for n in range(len(channels))], label))
     return cases
 
 

@@ -23,7 +23,11 @@ from factorizer_engine.training.data.augmentation import (
 from factorizer_engine.training.data.cases import UNKNOWN, CaseCache, PreparedCase
 from factorizer_engine.training.data.heads import HEAD_MM, add_head
 from factorizer_engine.training.data.lesions import change_lesion_contrast, put_lesions
-from factorizer_engine.training.data.sequences import drop_sequences
+from factorizer_engine.training.data.sequences import (
+    random_absence,
+    unseen_without,
+    without_sequences,
+)
 
 
 class WindowDataset(Dataset):
@@ -70,8 +74,9 @@ class WindowDataset(Dataset):
         image, target = self._cut(case, generator, self._foreground, margin)
         if happens(settings.lesions_of_others, generator):
             donor = self._cache.get(self._names[int(generator.integers(len(self._names)))])
-            lesions = self._cut(donor, generator, foreground=1.0)
-            image, target = put_lesions(image, target, lesions, case.spacing, generator)
+            if not (donor.absent or donor.unknown):
+                lesions = self._cut(donor, generator, foreground=1.0)
+                image, target = put_lesions(image, target, lesions, case.spacing, generator)
         if happens(settings.lesion_contrast, generator):
             limits = settings.lesion_contrast_range
             image = change_lesion_contrast(image, target, limits, case.spacing, generator)
@@ -80,8 +85,12 @@ class WindowDataset(Dataset):
         if with_head:
             image = add_head(image, case.spacing, generator)
         image = change_intensities(image, settings, generator)
+        absent = case.absent
         if happens(settings.sequence_dropout, generator):
-            image, target = drop_sequences(image, target, self._needed, generator)
+            absent = random_absence(len(image), generator, absent)
+        if absent or case.unknown:
+            unknown = {*case.unknown, *unseen_without(absent, self._needed)}
+            image, target = without_sequences(image, target, absent, sorted(unknown))
         return image, target
 
     def _name(self, number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from factorizer_engine.protocol.subsets import subset_of
 from factorizer_engine.training.config import DataSection, load_config
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import Split, read_split
+from factorizer_engine.training.evaluation.calibration import measure_calibration
 from factorizer_engine.training.evaluation.predictors import (
     FolderPredictor,
     ModelPredictor,
@@ -39,6 +41,7 @@ def evaluate(
     keep: bool = False,
     robustness: bool = False,
     subsets: bool = False,
+    calibration: bool = False,
     channels: Sequence[str] = (),
     monitor: Monitor | None = None,
 ) -> dict[str, Any]:
@@ -58,26 +61,31 @@ def evaluate(
         robustness: Measure Dice on changed scans instead (see `robustness.measure_robustness`).
         subsets: Measure Dice with every part of the channels instead (see
             `subsets.measure_subsets`).
+        calibration: Measure whether probabilities are what they say instead (see
+            `calibration.measure_calibration`).
         channels: Give the model only these, as in studies without the others; what cannot be seen
             with them is not scored. All without any.
         monitor: Told about every case.
 
     Returns:
-        See `score_cases`, `measure_robustness` or `measure_subsets`.
+        See `score_cases`, `measure_robustness`, `measure_subsets` or `measure_calibration`.
 
     Raises:
         BadInputError: If the request is contradictory or there is nothing to evaluate.
     """
     if (model is None) == (predictions is None):
         raise BadInputError("Give either a model or a folder of predictions to evaluate.")
-    if model is None and (robustness or subsets or channels):
+    if model is None and (robustness or subsets or calibration or channels):
         raise BadInputError(
-            "Robustness and missing channels can only be measured of a model, not of label maps."
+            "Robustness, missing channels and calibration can only be measured of a model, not of "
+            "label maps."
         )
-    if subsets and (robustness or channels):
-        raise BadInputError("Give --subsets alone, without --robustness or --channel.")
+    if robustness + subsets + calibration > 1:
+        raise BadInputError("Give one of --robustness, --subsets and --calibration at a time.")
+    if subsets and channels:
+        raise BadInputError("Give --subsets without --channel; it tries every part of them.")
     dataset, split = open_cases(data)
-    dataset = dataset.only(list(cases) or _names(dataset, split, use))
+    dataset = _only_known(dataset.only(list(cases) or _names(dataset, split, use)))
     if predictions is not None:
         return score_cases(FolderPredictor(Path(predictions)), dataset, output, monitor=monitor)
     assert model is not None  # as seen above
@@ -88,6 +96,8 @@ def evaluate(
         return measure_subsets(predictor, dataset, output, monitor=monitor)
     if robustness:
         return measure_robustness(predictor, dataset, output, monitor=monitor)
+    if calibration:
+        return measure_calibration(predictor, dataset, output, monitor=monitor)
     folder = Path(output) / "segmentations" if keep else None
     return score_cases(replace(predictor, keep=folder), dataset, output, monitor=monitor)
 
@@ -98,8 +108,24 @@ def _only_seen(dataset: Dataset, predictor: ModelPredictor) -> Dataset:
     if not predictor.channels:
         return dataset
     seen = subset_of(model, predictor.channels).regions
-    unseen = {region.name for region in model.regions} - {*seen}
-    regions = {name: values for name, values in dataset.regions.items() if name not in unseen}
+    return _without(dataset, {region.name for region in model.regions} - {*seen})
+
+
+def _only_known(dataset: Dataset) -> Dataset:
+    """The dataset without the regions of which any of its cases knows nothing.
+
+    Raises:
+        BadInputError: If there are no others.
+    """
+    names = list(dataset.regions)
+    known = _without(dataset, {names[n] for case in dataset.cases for n in dataset.unknown(case)})
+    if not known.regions:
+        raise BadInputError("There is no region of which all cases know; evaluate fewer of them.")
+    return known
+
+
+def _without(dataset: Dataset, unknown: AbstractSet[str]) -> Dataset:
+    regions = {name: values for name, values in dataset.regions.items() if name not in unknown}
     return replace(dataset, regions=regions)
 
 

@@ -17,12 +17,12 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import ModelDescription, Subset
 from factorizer_engine.protocol.runs import RunOptions
-from factorizer_engine.protocol.subsets import subset_of
+from factorizer_engine.protocol.subsets import enumerated, subset_of
 from factorizer_engine.training.data.cases import read_channels
 from factorizer_engine.training.data.dataset import SUFFIXES, Case
 
 if TYPE_CHECKING:
-    from factorizer_engine.inference.segmenter import Segmenter
+    from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 
 
 _MOST_CHANNELS = 6  # whose 63 parts are tried
@@ -84,9 +84,11 @@ class ModelPredictor:
 
     def segment(self, scans: dict[str, Scan], reference: str) -> Scan:
         """The label map of scans by channel name, on the grid of one of them."""
-        return self.segmenter.segment(
-            scans, reference, RunOptions(mirroring=self.mirroring)
-        ).labelmap
+        return self.result(scans, reference).labelmap
+
+    def result(self, scans: dict[str, Scan], reference: str) -> SegmentationResult:
+        """What the model finds in scans by channel name, on the grid of one of them."""
+        return self.segmenter.segment(scans, reference, RunOptions(mirroring=self.mirroring))
 
     def inputs(self, case: Case) -> tuple[dict[str, Scan], Scan]:
         """A case's scans by the model's channel names, and its label.
@@ -95,7 +97,8 @@ class ModelPredictor:
         lies on it.
 
         Raises:
-            BadInputError: If the case has another number of channels than the model.
+            BadInputError: If the case has another number of channels than the model, or lacks one
+                that the model is to be given.
         """
         model = self.segmenter.bundle.description
         names = [channel.name for channel in model.channels]
@@ -105,10 +108,21 @@ class ModelPredictor:
                 f"The case {case.name} has {len(found)} channels, but the model "
                 f"{model.name} takes {len(names)}."
             )
-        given = [name for name in names if name in (self.channels or names)]
-        scans, label = dict(zip(names, found, strict=True)), read_scan(case.label)
-        scans = {name: scans[name] for name in given}
-        first = next((n for n in given if same_grid(scans[n].grid, label.grid)), given[0])
+        given = self.channels or tuple(names)
+        scans = {
+            name: scan
+            for name, scan in zip(names, found, strict=True)
+            if name in given and scan is not None
+        }
+        lacking = [name for name in given if name not in scans]
+        if lacking:
+            raise BadInputError(
+                f"The case {case.name} lacks {enumerated(lacking)}; name by --channel what all "
+                "cases have, or leave it out."
+            )
+        label = read_scan(case.label)
+        alike = (name for name, scan in scans.items() if same_grid(scan.grid, label.grid))
+        first = next(alike, next(iter(scans)))
         return {first: scans.pop(first), **scans}, label
 
 

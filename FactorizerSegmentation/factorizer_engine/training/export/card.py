@@ -126,6 +126,15 @@ On {{ evaluation_cases }}, at the native resolution ({{ evaluation.note }}):
 {% else %}
 Not evaluated on held-out cases yet.
 {% endif %}
+{% if calibration %}
+
+## What a probability means
+
+Share of the voxels with a probability that do belong to the region, on {{ calibration_cases }} \
+({{ calibration.note }}), and the expected calibration error (Guo et al., 2017):
+
+{{ calibration_table }}
+{% endif %}
 {% if subsets %}
 
 ## With fewer sequences
@@ -173,7 +182,8 @@ def write_card(runs: Sequence[Run], weights: str, measured: Run) -> str:
         measured: The first run, with what was measured of this model.
     """
     config, record, evaluation = measured.config, measured.record, measured.evaluation
-    cleaning, robustness = config.bundle.postprocessing, measured.robustness
+    cleaning = config.bundle.postprocessing
+    robustness, calibration = measured.robustness, measured.calibration
     split = together(run.seen for run in runs)
     own = {case for run in runs for use in asdict(run.split).values() for case in use}
     elsewhere = {*split.train, *split.validation} - own
@@ -216,6 +226,9 @@ def write_card(runs: Sequence[Run], weights: str, measured: Run) -> str:
             subsets_table(measured.subsets, config.bundle.seen_from) if measured.subsets else ""
         ),
         "subsets_rule": subsets_rule(config.data.needs, config.bundle.seen_from),
+        "calibration": calibration,
+        "calibration_cases": _cases(split, calibration["cases"]) if calibration else "",
+        "calibration_table": calibration_table(calibration) if calibration else "",
         "robustness": robustness,
         "robustness_table": robustness_table(robustness) if robustness else "",
     }
@@ -307,6 +320,17 @@ def subsets_table(subsets: dict[str, Any], seen_from: float) -> str:
             row.append(text if region in subset.regions else f"{text}, not enough")
         rows.append(row)
     return _table(["sequences", *(f"Dice {r}" for r in subsets["regions"])], rows)
+
+
+def calibration_table(calibration: dict[str, Any]) -> str:
+    """The share of voxels that belong, by their probability, as a Markdown table."""
+    regions, rows = calibration["regions"], []
+    for entries in zip(*(summary["bins"] for summary in regions.values()), strict=True):
+        low = max(entries[0]["from"], calibration["doubted_from"])
+        shares = ("" if e["belonging"] is None else f"{e['belonging']:.2f}" for e in entries)
+        rows.append([f"{low:g} to {entries[0]['to']:g}", *shares])
+    errors = (f"{summary['error']:.3f}" for summary in regions.values())
+    return _table(["probability", *regions], [*rows, ["calibration error", *errors]])
 
 
 def subsets_rule(needs: Mapping[str, Sequence[str]], seen_from: float) -> str:

@@ -92,6 +92,7 @@ def _measured(runs: Sequence[Run], model: str) -> Run:
         evaluation=next((r.evaluation for r in found if r.evaluation), None),
         robustness=next((r.robustness for r in found if r.robustness), None),
         subsets=next((r.subsets for r in found if r.subsets), None),
+        calibration=next((r.calibration for r in found if r.calibration), None),
     )
 
 

@@ -36,6 +36,7 @@ class Run:
         evaluation: `evaluation/metrics.json` if the run was evaluated, else None.
         robustness: `evaluation/robustness.json` if that was measured, else None.
         subsets: `evaluation/subsets.json` if that was measured, else None.
+        calibration: `evaluation/calibration.json` if that was measured, else None.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class Run:
     evaluation: dict[str, Any] | None
     robustness: dict[str, Any] | None
     subsets: dict[str, Any] | None
+    calibration: dict[str, Any] | None
 
     @property
     def regions(self) -> dict[str, tuple[int, ...]]:
@@ -89,6 +91,7 @@ class Run:
             evaluation=own(self.evaluation),
             robustness=own(self.robustness),
             subsets=own(self.subsets),
+            calibration=own(self.calibration),
         )
 
     def weights(self, which: str) -> Path:
@@ -143,7 +146,7 @@ def open_run(folder: str | Path) -> Run:
         record = _read(folder / "run.json")
         measured = (
             _read(path) if (path := folder / "evaluation" / name).is_file() else None
-            for name in ("metrics.json", "robustness.json", "subsets.json")
+            for name in ("metrics.json", "robustness.json", "subsets.json", "calibration.json")
         )
     except (OSError, ValueError, TypeError) as error:
         raise BadInputError(f"The folder {folder} holds no training run.", str(error)) from error

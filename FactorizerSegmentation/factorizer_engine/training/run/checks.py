@@ -11,10 +11,11 @@ import numpy as np
 from factorizer_engine.bundles.reading.validation import check_bundle
 from factorizer_engine.images.files import read_scan
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.subsets import enumerated
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.data.checks import CheckReport, UnfitDataError, check_dataset
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
-from factorizer_engine.training.data.splits import make_split
+from factorizer_engine.training.data.splits import Split, make_split
 from factorizer_engine.training.run.model import model_of
 from factorizer_engine.training.run.networks import (
     build_network,
@@ -47,7 +48,7 @@ def check_training(config: TrainingConfig) -> CheckReport:
     report = check_dataset(dataset)
     if report.problems:
         raise UnfitDataError(report)
-    make_split(config.split, report.volumes, write=False)
+    check_validation(make_split(config.split, report.volumes, write=False), dataset)
     spec = network_spec(config.network, len(dataset.channels), len(dataset.regions), config.window)
     network = build_network(spec, config.window)
     if config.network.pretrained:
@@ -55,6 +56,23 @@ def check_training(config: TrainingConfig) -> CheckReport:
     weights = sum(p.numel() for p in network.parameters())
     check_room(config, dataset, weights)
     return report
+
+
+def check_validation(split: Split, dataset: Dataset) -> None:
+    """Make sure that weights are chosen on cases of which everything is known.
+
+    Raises:
+        BadInputError: If one lacks a channel, or its label does not tell of a region.
+    """
+    for name in split.validation:
+        case = dataset.case(name)
+        if case.absent or dataset.unknown(case):
+            lacks = [dataset.channels[channel] for channel in case.absent]
+            what = f"lacks {enumerated(lacks)}" if lacks else "has a label without all regions"
+            raise BadInputError(
+                f"The case {name} {what} and cannot be validated on; name complete cases under "
+                "split.validation."
+            )
 
 
 def check_model(config: TrainingConfig, dataset: Dataset) -> None:

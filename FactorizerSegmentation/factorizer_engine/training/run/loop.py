@@ -118,7 +118,7 @@ class Trainer:
         self._loss = DeepSupervisionLoss(
             RegionLoss(),
             self._settings.deep_supervision,
-            partly_known=dataset.ignore is not None or config.augmentation.sequence_dropout > 0,
+            partly_known=dataset.is_partly_known or config.augmentation.sequence_dropout > 0,
         )
         self._optimizer = build_optimizer(self._network.parameters(), self._settings)
         self._scaler = torch.amp.GradScaler(

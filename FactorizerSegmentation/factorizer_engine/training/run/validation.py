@@ -14,6 +14,7 @@ from factorizer_engine.networks import finest
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.data.cases import CaseCache
 from factorizer_engine.training.data.dataset import Dataset
+from factorizer_engine.training.data.sequences import unseen_without
 from factorizer_engine.training.run.distributed import Team
 
 
@@ -57,7 +58,8 @@ def subsets_of(dataset: Dataset, names: Sequence[Sequence[str]]) -> tuple[Subset
         if unknown:
             raise BadInputError(f"run.validation_subsets: there is no channel {unknown[0]}.")
         absent = tuple(n for n, name in enumerate(dataset.channels) if name not in channels)
-        seen = tuple(n for n, needed in enumerate(dataset.needed) if not set(needed) & set(absent))
+        unseen = unseen_without(absent, dataset.needed)
+        seen = tuple(n for n in range(len(dataset.regions)) if n not in unseen)
         if not seen:
             raise BadInputError(f"run.validation_subsets: no region can be seen in {title}.")
         subsets.append(Subset(title, absent, seen))

@@ -139,6 +139,11 @@ def test_a_model_is_installed_from_its_address(server, zipped):
     assert not cached()
 
 
+@pytest.mark.parametrize("last", ["%2e%2e", "C%3Aevil.zip", "a%5C..%5Cb.zip", "NUL", ""])
+def test_the_name_of_a_download_is_one_that_every_system_can_keep(last):
+    assert downloads.find_file(f"https://example.org/models/{last}").name in ("model.zip", "models")
+
+
 def test_a_download_that_breaks_off_goes_on_where_it_was(server, zipped):
     url = server.offer("tiny.zip", zipped)
     server.break_after = [1000, 500]

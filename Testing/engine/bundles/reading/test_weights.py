@@ -127,7 +127,7 @@ def test_a_checkpoint_that_runs_programs_is_refused_without_effect(
 
 def harmless_looking(path):
     """Stands for any function of an installed library that has an effect."""
-    open(path, "w").close()
+    open(path, "wb").close()
 
 
 def test_functions_of_installed_libraries_are_not_called_either(network, tmp_path):

@@ -68,7 +68,7 @@ def test_a_bids_folder_with_derivatives_is_understood(tmp_path):
 
 def test_a_missing_channel_is_named_by_file(dataset_dir):
     (dataset_dir / "imagesTr" / "blob_3_0001.nii.gz").unlink()
-    with pytest.raises(BadInputError, match="blob_3 lacks channel 1: imagesTr/blob_3_0001"):
+    with pytest.raises(BadInputError, match="blob_3 lacks channel 1 .B.: imagesTr/blob_3_0001"):
         open_dataset(DataSection(root=str(dataset_dir)))
 
 

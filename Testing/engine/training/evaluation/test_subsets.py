@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import pytest
 
@@ -12,8 +13,8 @@ from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.cli.evaluation import subsets_table
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.training.evaluation.evaluation import evaluate
-from factorizer_engine.training.evaluation.predictors import every_subset
+from factorizer_engine.training.evaluation.evaluation import evaluate, open_cases
+from factorizer_engine.training.evaluation.predictors import every_subset, open_model
 from factorizer_engine.training.evaluation.subsets import told_by
 from factorizer_engine.training.export.export import export
 
@@ -101,7 +102,7 @@ def test_a_model_is_scored_with_some_channels_for_what_it_sees(needy, model, tmp
 
 
 def test_what_cannot_be_measured_together_is_refused(needy, model, predictions, tmp_path):
-    with pytest.raises(BadInputError, match="Give --subsets alone"):
+    with pytest.raises(BadInputError, match="Give --subsets without"):
         evaluate(needy, tmp_path, model=model, subsets=True, channels=["A"])
     with pytest.raises(BadInputError, match="only be measured of a model"):
         evaluate(needy, tmp_path, predictions=predictions, subsets=True)
@@ -122,3 +123,26 @@ def _told_from(run, tmp_path, seen_from: float):
     path = tmp_path / "told.yaml"
     path.write_text(json.dumps(content))
     return path
+
+
+def test_a_case_that_lacks_a_channel_is_scored_with_the_others(needy, model, tmp_path):
+    def lose_a_channel(config):
+        root = shutil.copytree(config["data"]["root"], tmp_path / "data")
+        (root / "imagesTr" / "blob_4_0001.nii.gz").unlink()
+        config["data"] |= {"root": str(root), "may_lack": ["B"]}
+
+    run = changed_copy(needy, tmp_path / "partial", "config.json", lose_a_channel)
+    with pytest.raises(BadInputError, match="blob_4 lacks B; name by --channel what all cases"):
+        evaluate(run, tmp_path / "out", model=model, cases=["blob_4"])
+    dataset, _split = open_cases(run)
+    predictor = open_model(model, channels=["A"], needs=dataset.needs)
+    assert set(predictor.inputs(dataset.case("blob_4"))[0]) == {"A"}
+
+
+def test_regions_that_a_label_does_not_tell_of_are_not_scored(needy, model, tmp_path):
+    def know_less(config):
+        config["data"]["unlabelled"] = {"core": ["blob_4"]}
+
+    run = changed_copy(needy, tmp_path / "partial", "config.json", know_less)
+    result = evaluate(run, tmp_path / "out", model=model, cases=["blob_4", "blob_5"])
+    assert "core" not in result["summary"] and "whole" in result["summary"]

@@ -30,6 +30,11 @@ def read_dicom_folder(folder: Path, wanted: str | None = None) -> Scan:
     Raises:
         BadInputError: If there is none or a choice of several, or if it is no proper volume.
     """
+    return _read_series(chosen_series(folder, wanted))
+
+
+def chosen_series(folder: Path, wanted: str | None = None) -> Series:
+    """The one volume in a folder, or the series `wanted`; see `read_dicom_folder`."""
     found = list_series(folder)
     if not found:
         raise BadInputError(
@@ -37,7 +42,7 @@ def read_dicom_folder(folder: Path, wanted: str | None = None) -> Scan:
             "give a folder with a DICOM series, or an image file."
         )
     if wanted is not None:
-        return _read_series(named_series(folder.name, found, wanted))
+        return named_series(folder.name, found, wanted)
     chosen = [s for s in found if s.count > 1] or found
     if len(chosen) > 1:
         largest = max(chosen, key=lambda s: s.count)
@@ -47,7 +52,7 @@ def read_dicom_folder(folder: Path, wanted: str | None = None) -> Scan:
             f"({enumerate_series(found)}); name one, such as '{example}', "
             "or give a folder with one."
         )
-    return _read_series(chosen[0])
+    return chosen[0]
 
 
 def read_dicom_file(path: Path) -> Scan:

@@ -1,0 +1,27 @@
+"""What the engine and its runs have said, to be read and copied."""
+
+from __future__ import annotations
+
+import time
+
+import qt
+
+
+class RunLog:
+    """A list of lines with their times, and a button that copies them.
+
+    Args:
+        textEdit: A QPlainTextEdit, read-only.
+        copyButton: Copies everything.
+    """
+
+    def __init__(self, textEdit, copyButton) -> None:
+        self._textEdit = textEdit
+        copyButton.connect("clicked()", self._onCopy)
+
+    def add(self, text: str) -> None:
+        """Note what has happened just now, in one line or more."""
+        self._textEdit.appendPlainText(f"{time.strftime('%H:%M:%S')}  {text}")
+
+    def _onCopy(self) -> None:
+        qt.QApplication.clipboard().setText(self._textEdit.toPlainText())

@@ -1,0 +1,84 @@
+"""All panels of the module, in their sections, from the scans to the models."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from slicer.i18n import tr as _
+
+from FactorizerSegmentationLib.panels.adjust import AdjustPanel
+from FactorizerSegmentationLib.panels.components import ComponentsPanel
+from FactorizerSegmentationLib.panels.inputs import InputsPanel
+from FactorizerSegmentationLib.panels.models import ModelsPanel
+from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.review import ReviewPanel
+from FactorizerSegmentationLib.panels.sections import Section
+from FactorizerSegmentationLib.panels.segment import SegmentPanel
+from FactorizerSegmentationLib.parameters import Parameters
+
+AnyPanel = TypeVar("AnyPanel", bound=Panel)
+
+
+class Workbench:
+    """Makes the panels and passes on to them what happens.
+
+    Args:
+        logic: The FactorizerSegmentationLogic.
+        uiFolder: Folder of the .ui files, each named after the class of its panel.
+
+    Attributes:
+        sections: Those of the module's panel, from top to bottom.
+    """
+
+    def __init__(self, logic, uiFolder: str) -> None:
+        self._logic = logic
+        self._uiFolder = uiFolder
+        self._panels: list[Panel] = []
+        self.inputsPanel = self._add(InputsPanel)
+        self.segmentPanel = self._add(SegmentPanel, self.inputsPanel)
+        self.reviewPanel = self._add(ReviewPanel)
+        self.adjustPanel = self._add(AdjustPanel)
+        self.componentsPanel = self._add(ComponentsPanel, self.inputsPanel)
+        self.modelsPanel = self._add(ModelsPanel, self.inputsPanel)
+        self.sections = [
+            Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
+            Section(_("Review"), self.reviewPanel.widget, self.adjustPanel.widget),
+            Section(_("Look inside the network"), self.componentsPanel.widget),
+            Section(_("Models"), self.modelsPanel.widget, folded=True),
+        ]
+
+    def setParameters(self, parameters: Parameters | None) -> None:
+        """Show and change these parameters; None before the scene goes."""
+        for panel in self._panels:
+            panel.setParameters(parameters)
+
+    def onNodeAboutToBeRemoved(self, node) -> None:
+        """What was chosen may be about to be deleted in the scene."""
+        for panel in self._panels:
+            panel.onNodeAboutToBeRemoved(node)
+
+    def onNodesChanged(self, volumesAdded: bool) -> None:
+        """Nodes have come or gone in the scene."""
+        if volumesAdded:  # only then, and not in place of a scan that was deleted
+            self.inputsPanel.fillEmptyChannels()
+        for panel in self._panels:
+            panel.onNodesRemoved()
+
+    def leave(self) -> None:
+        """Another module is shown: what was only drawn for this one goes."""
+        for panel in self._panels:
+            panel.leave()
+
+    def release(self) -> None:
+        """Let go of scene, logic and parameters before the widgets are deleted."""
+        self.leave()
+        for panel in self._panels:
+            panel.release()
+        for section in self.sections:
+            section.release()
+
+    def _add(self, panelClass: type[AnyPanel], *others: Panel) -> AnyPanel:
+        uiPath = f"{self._uiFolder}/{panelClass.__name__}.ui"
+        panel = panelClass(self._logic, uiPath, *others)
+        self._panels.append(panel)
+        return panel

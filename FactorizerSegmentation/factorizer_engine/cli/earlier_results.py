@@ -1,0 +1,111 @@
+"""Results that are there already: folders of `segment`, and segmentations corrected since."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from factorizer_engine.cli.outputs import RECORD
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.models import Label
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from factorizer_engine.images.scan import Scan
+
+SEGMENTATION, AS_COMPUTED = "segmentation.seg.nrrd", "segmentation.nii.gz"
+
+
+@dataclass(frozen=True, eq=False)
+class EarlierResult:
+    """A segmentation in a file, and what lies beside it.
+
+    Attributes:
+        path: The .seg.nrrd file.
+        labelmap: Its voxels.
+        labels: What they mean.
+        record: What run.json says; empty where there is none.
+    """
+
+    path: Path
+    labelmap: Scan
+    labels: tuple[Label, ...]
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def model(self) -> tuple[str, str]:
+        """Name and version of the model; empty if the record does not say."""
+        model = self.record.get("model", {})
+        return str(model.get("name", "")), str(model.get("version", ""))
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """File, DICOM folder or "FOLDER::SERIES" of each channel."""
+        return {name: item["source"] for name, item in self.record.get("channels", {}).items()}
+
+    @property
+    def reference(self) -> str:
+        """The channel on whose grid it was made; "" if the record does not say."""
+        return str(self.record.get("reference", ""))
+
+    @cached_property
+    def edited(self) -> tuple[str, ...]:
+        """Names of the labels whose voxels are no longer those that were computed."""
+        before = self._computed()
+        if before is None:
+            return ()
+        return tuple(
+            label.name
+            for label in self.labels
+            if ((self.labelmap.array == label.value) != (before == label.value)).any()
+        )
+
+    def _computed(self) -> np.ndarray | None:
+        """The label map as the model left it, on the grid of this one; None if it is gone."""
+        from factorizer_engine.images.files import read_scan
+        from factorizer_engine.images.resampling import resample
+
+        path = self.path.parent / AS_COMPUTED
+        if AS_COMPUTED not in self.record.get("files", ()) or not path.exists():
+            return None
+        return resample(read_scan(path), self.labelmap.grid, "nearest").array
+
+
+def read_result(place: Path) -> EarlierResult:
+    """Read the result of a run, or a segmentation.
+
+    Args:
+        place: A folder that `factorizer segment` wrote, or a .seg.nrrd file.
+
+    Raises:
+        BadInputError: If there is none, or it is damaged.
+    """
+    from factorizer_engine.images.files.seg_reading import read_seg_nrrd
+
+    path = place.expanduser()
+    if path.is_dir():
+        path = path / SEGMENTATION
+        if not path.exists():
+            raise BadInputError(
+                f"The folder {place} holds no {SEGMENTATION}; give the folder of a result of "
+                "'factorizer segment', or a .seg.nrrd file."
+            )
+    labelmap, labels = read_seg_nrrd(path)
+    return EarlierResult(path, labelmap, labels, _record(path.parent / RECORD, path.name))
+
+
+def _record(path: Path, of: str) -> dict[str, Any]:
+    """The record beside a file; empty if there is none, or if it is of something else."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{path} is damaged; remove it, or restore it.", repr(error)) from error
+    known = isinstance(record, dict) and isinstance(record.get("channels"), dict)
+    return record if known and of in record.get("files", ()) else {}

@@ -1,0 +1,67 @@
+"""`factorizer export-dicom`: a segmentation and its measures as DICOM objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from factorizer_engine.cli import options
+from factorizer_engine.cli.earlier_results import EarlierResult, read_result
+from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import output_folder
+from factorizer_engine.protocol.tasks.export_dicom import REPORT_FILE, SEGMENTATION_FILE
+
+Series = Annotated[
+    str,
+    typer.Option(
+        "--series",
+        "-s",
+        metavar="FOLDER",
+        help="The DICOM series that was segmented: a folder, FOLDER::SERIES, or a multi-frame "
+        "file; unset, the one that the result's run.json names.",
+    ),
+]
+
+
+def export_dicom(
+    result: options.Result,
+    output: options.Output,
+    series: Series = "",
+    overwrite: options.Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write segmentation.dcm (SEG) and report.dcm (SR) of the study of the series."""
+    found = read_result(result)
+    from factorizer_engine.images.files import read_scan, split_series
+    from factorizer_engine.images.files.dicom.segmentation import Algorithm
+    from factorizer_engine.images.files.dicom.source import read_source
+    from factorizer_engine.lesions.dicom import write_dicom_objects
+
+    place = series or _recorded_series(found)
+    folder, name = split_series(place)
+    source = read_source(Path(folder).expanduser(), name)
+    with output_folder(output) as target:
+        for file in (SEGMENTATION_FILE, REPORT_FILE):
+            if (target / file).exists() and not overwrite:
+                raise BadInputError(
+                    f"{target / file} exists; choose another folder, or replace it by --overwrite."
+                )
+        algorithm = Algorithm(*found.model, found.edited)
+        scan = read_scan(place)
+        paths = write_dicom_objects(found.labelmap, found.labels, source, algorithm, target, scan)
+    for path in paths:
+        TERMINAL.print(str(path))
+
+
+def _recorded_series(found: EarlierResult) -> str:
+    try:
+        return found.sources[found.reference]
+    except KeyError:
+        raise BadInputError(
+            f"Nothing beside {found.path.name} says on which series it was made; name it by "
+            "--series."
+        ) from None

@@ -1,0 +1,128 @@
+"""DICOM objects from the command line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from engine.cli.test_series import save_series
+from factorizer_engine.images.files import read_scan, write_seg_nrrd
+from factorizer_engine.images.files.seg_reading import read_seg_nrrd
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.models import Label
+from factorizer_engine.protocol.segmentations import SegmentationFile
+from factorizer_engine.protocol.tasks.export_dicom import EXPORT_DICOM, ExportDicomParams
+from factorizer_engine.protocol.volumes import ScanFile
+
+
+@pytest.fixture
+def study(scans, tmp_path) -> Path:
+    """A folder with one series for each channel of the tiny model, as archives keep them."""
+    folder = tmp_path / "study"
+    for number, (name, path) in enumerate(scans.items(), start=1):
+        save_series(read_scan(path), folder, f"AX {name}", number)
+    for path in folder.iterdir():
+        data = pydicom.dcmread(path)
+        data.FrameOfReferenceUID, data.StudyInstanceUID = "1.2.3.4.5", "1.2.3.4"
+        data.save_as(path)
+    return folder
+
+
+@pytest.fixture
+def result(cli, study, tmp_path) -> Path:
+    """A folder that `segment` wrote."""
+    named = [f"--input={name}={study}::AX {name}" for name in ("FLAIR", "T1")]
+    outcome = cli("segment", "--model", "tiny", *named, "-o", tmp_path / "result", "-d", "cpu")
+    assert outcome.code == 0, outcome.errors
+    return tmp_path / "result"
+
+
+def segments_of(path: Path) -> dict[str, pydicom.Dataset]:
+    return {item.SegmentLabel: item for item in pydicom.dcmread(path).SegmentSequence}
+
+
+def test_a_result_is_exported_beside_the_series_that_was_segmented(cli, result, tmp_path):
+    outcome = cli("export-dicom", result, "-o", tmp_path / "dicom")
+    assert outcome.code == 0, outcome.errors
+    segmentation = pydicom.dcmread(tmp_path / "dicom" / "segmentation.dcm")
+    report = pydicom.dcmread(tmp_path / "dicom" / "report.dcm")
+    assert (segmentation.Modality, report.Modality) == ("SEG", "SR")
+    assert segmentation.StudyInstanceUID == report.StudyInstanceUID == "1.2.3.4"
+    labelmap, labels = read_seg_nrrd(result / "segmentation.seg.nrrd")
+    found = [label.name for label in labels if (labelmap.array == label.value).any()]
+    assert list(segments_of(tmp_path / "dicom" / "segmentation.dcm")) == found
+    for segment in segmentation.SegmentSequence:
+        assert segment.SegmentAlgorithmType == "AUTOMATIC"
+        algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
+        assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("tiny", "1.0.0")
+
+    again = cli("export-dicom", result, "-o", tmp_path / "dicom")
+    assert again.code == 2 and "--overwrite" in again.sentence
+    assert cli("export-dicom", result, "-o", tmp_path / "dicom", "--overwrite").code == 0
+
+
+def test_what_was_corrected_by_hand_is_told(cli, result, tmp_path):
+    path = result / "segmentation.seg.nrrd"
+    labelmap, labels = read_seg_nrrd(path)
+    values = [label for label in labels if (labelmap.array == label.value).sum() > 1]
+    changed = labelmap.array.copy()
+    changed[tuple(np.argwhere(changed == values[0].value)[0])] = 0
+    write_seg_nrrd(labelmap.with_array(changed), labels, path)
+    assert cli("export-dicom", result, "-o", tmp_path / "dicom").code == 0
+    kinds = {
+        name: item.SegmentAlgorithmType
+        for name, item in segments_of(tmp_path / "dicom" / "segmentation.dcm").items()
+    }
+    assert kinds.pop(values[0].name) == "SEMIAUTOMATIC"
+    assert set(kinds.values()) <= {"AUTOMATIC"}
+
+
+def test_a_segmentation_drawn_by_people_needs_to_be_told_its_series(cli, study, tmp_path):
+    scan = read_scan(f"{study}::AX T1")
+    mask = np.zeros(scan.shape, np.uint8)
+    mask[5:9, 5:9, 5:9] = 1
+    path = tmp_path / "drawn.seg.nrrd"
+    write_seg_nrrd(Scan(mask, scan.grid), [Label(1, "Lesion", (255, 0, 0))], path)
+    assert "--series" in cli("export-dicom", path, "-o", tmp_path / "dicom").sentence
+    assert not (tmp_path / "dicom").exists()
+    outcome = cli("export-dicom", path, "-s", f"{study}::AX T1", "-o", tmp_path / "dicom")
+    assert outcome.code == 0, outcome.errors
+    (segment,) = segments_of(tmp_path / "dicom" / "segmentation.dcm").values()
+    assert segment.SegmentAlgorithmType == "MANUAL"
+
+
+def test_what_is_no_result_is_refused_in_a_sentence(cli, scans, tmp_path):
+    output = ("-o", tmp_path / "dicom")
+    assert "holds no segmentation.seg.nrrd" in cli("export-dicom", tmp_path, *output).sentence
+    scan = next(iter(scans.values()))
+    assert "no Slicer segmentation" in cli("export-dicom", scan, *output).sentence
+    missing = tmp_path / "x.seg.nrrd"
+    assert "does not exist" in cli("export-dicom", missing, *output).sentence
+
+
+def test_the_engine_finds_the_series_of_a_scan_by_its_voxels(engine, study, tmp_path):
+    scan = read_scan(f"{study}::AX T1")
+    mask = np.zeros(scan.shape, np.uint8)
+    mask[5:9, 5:9, 5:9] = 1
+    given = ScanFile.save(scan.array, scan.affine, tmp_path / "scan.npy", "T1")
+    labelmap = ScanFile.save(mask, scan.affine, tmp_path / "labels.npy")
+    segmentation = SegmentationFile(labelmap, (Label(1, "Lesion", (255, 0, 0)),), "m", "2")
+    params = ExportDicomParams(segmentation, given, str(study), str(tmp_path / "dicom"))
+    written = engine.request(EXPORT_DICOM, params)
+    data = pydicom.dcmread(written.segmentation)
+    (series,) = data.ReferencedSeriesSequence
+    titles = {
+        item.SeriesInstanceUID: item.SeriesDescription
+        for item in map(pydicom.dcmread, study.iterdir())
+    }
+    assert titles[series.SeriesInstanceUID] == "AX T1"
+    assert Path(written.report).is_file()
+
+    other = ScanFile.save(scan.array + 5, scan.affine, tmp_path / "other.npy", "T1 changed")
+    with pytest.raises(BadInputError, match="No DICOM series in study has the voxels of T1 ch"):
+        engine.request(EXPORT_DICOM, replace(params, scan=other))
