@@ -35,6 +35,9 @@ INSTALL_STEPS = (
     ("PyTorch (about 200 MB)", ("torch==2.13.0",)),
     ("the engine, Slicer's core and Qt", ("--editable", ".[host,test,training,docs]")),
 )
+OPTIONAL_STEPS = (("brain extraction (10 MB)", ("--no-deps", "deepbet==1.0.2")),)
+"""What everything but a part of the preparation does without."""
+
 TEST_PROCESSES = ("--numprocesses", "2", "--dist", "loadfile")
 """Two processes of one thread each use two cores better than one process of two threads."""
 
@@ -49,8 +52,9 @@ demo   segments the brain tumour of the sample case, shows what drove the networ
        Takes --output FOLDER, --model NAME, --device DEVICE and --count N.
 test   checks the code's style and types and runs the whole test suite; arguments after it go to
        pytest, for instance: python3 run.py test Testing/test_demo.py -x
-stress breaks a thousand scans and models each, which must be read, or refused in a sentence, and
-       keeps those that go wrong in stress-output/. Takes --trials N, and --seed N to repeat a run.
+stress breaks scans, models, messages and the engine itself thousands of times and keeps the files
+       that go wrong in stress-output/. Takes what to break (all of it if unset; --help lists it),
+       --trials N, and --seed N to repeat a run.
 docs   draws the picture of the architecture anew and builds the documentation into site/;
        arguments after it go to mkdocs, for instance: python3 run.py docs serve
 lists  writes the files that Slicer's build installs into FactorizerSegmentation/CMakeLists.txt;
@@ -106,7 +110,7 @@ def run_tests(python: Path, arguments: list[str]) -> int:
 
 
 def run_stress(python: Path, arguments: list[str]) -> int:
-    """Read a thousand broken scans and models each; returns 0 if all went as it should."""
+    """Break what can be broken, thousands of times; returns 0 if all went as it should."""
     return _run([python, "-m", "stress", *arguments], OMP_NUM_THREADS="1")
 
 
@@ -168,6 +172,11 @@ def prepare_environment() -> Path:
     for title, requirements in INSTALL_STEPS:
         print(f"Installing {title} ...", flush=True)
         _pip_install(title, requirements)
+    for title, requirements in OPTIONAL_STEPS:
+        try:
+            _pip_install(title, requirements)
+        except SetupError as error:
+            print(f"Going on without {title}: {error}", flush=True)
     STAMP.write_text(wanted + "\n")
     print(f"Environment ready after {time.monotonic() - began:.0f} s.", flush=True)
     return _environment_python()
@@ -247,7 +256,11 @@ def _pip_install(title: str, requirements: tuple[str, ...]) -> None:
 
 def _requirements_digest() -> str:
     """Changes when the requirements change, or when the repository is moved."""
-    parts = ((ROOT / "pyproject.toml").read_text(encoding="utf-8"), repr(INSTALL_STEPS), str(ROOT))
+    parts = (
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
+        repr((INSTALL_STEPS, OPTIONAL_STEPS)),
+        str(ROOT),
+    )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

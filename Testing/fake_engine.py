@@ -39,6 +39,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,7 @@ from factorizer_engine.protocol.tasks.install_model import (
     InstallModelResult,
 )
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL, LoadModelResult
+from factorizer_engine.protocol.tasks.measure import MEASURE
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsResult
 from factorizer_engine.protocol.tasks.remove_model import REMOVE_MODEL, RemoveModelParams
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams, SegmentResult
@@ -73,6 +75,7 @@ from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.protocol.triples import triple
 from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service import worker
+from factorizer_engine.service.jobs import measure
 
 BEHAVIOUR = os.environ.get("FAKE_ENGINE", "")
 LABELS = (Label(1, "Core", (200, 60, 50)), Label(4, "Enhancing", (240, 200, 60)))
@@ -302,6 +305,20 @@ def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
     return ComponentsResult(describe(), tuple(found), tuple(heatmaps), note)
 
 
+HANDLERS = {
+    HELLO.name: hello,
+    MODELS.name: models,
+    INSTALL_MODEL.name: install_model,
+    REMOVE_MODEL.name: remove_model,
+    LOAD_MODEL.name: load_model,
+    CHECK.name: check,
+    SEGMENT.name: segment,
+    MEASURE.name: partial(measure.run, None),
+    COMPONENTS.name: components,
+}
+"""The jobs by the names of their tasks."""
+
+
 class Babble:
     """A stream in which lines come among others that are no protocol, every byte by itself."""
 
@@ -323,18 +340,8 @@ def main() -> None:
         worker.PROTOCOL_VERSION += 1
         worker.__version__ = "9.9"
     source, sink = worker.claim_standard_streams()
-    handlers = {
-        HELLO.name: hello,
-        MODELS.name: models,
-        INSTALL_MODEL.name: install_model,
-        REMOVE_MODEL.name: remove_model,
-        LOAD_MODEL.name: load_model,
-        CHECK.name: check,
-        SEGMENT.name: segment,
-        COMPONENTS.name: components,
-    }
     worker.Worker(
-        handlers,
+        HANDLERS,
         source,
         Babble(sink) if BEHAVIOUR == "babble" else sink,
         exit_process=(lambda code: None) if BEHAVIOUR else os._exit,

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,7 @@ from factorizer_engine.protocol.conversation import (
     Result,
 )
 from factorizer_engine.protocol.errors import CancelledError, EngineStartError
+from factorizer_engine.protocol.files import TEMPORARY_VARIABLES
 from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
 from factorizer_engine.protocol.tasks.task import Nothing, Params, Task
 from FactorizerSegmentationLib.engine.settings import idleMinutes
@@ -37,6 +40,8 @@ REAP_MS = 1000
 
 class EngineProcess:
     """One engine process, started at the first request and kept warm for the next ones.
+
+    Its temporary files are in a folder of its own, which goes with it, however it ends.
 
     Args:
         python: The Python program that runs the engine; None takes Slicer's own.
@@ -135,12 +140,12 @@ class EngineProcess:
             process.waitForFinished(REAP_MS)  # killed already, so this returns at once
 
     def _start(self) -> None:
-        process = qt.QProcess()
-        process.setProcessEnvironment(self._environment())
+        process, folder = qt.QProcess(), _temporaryFolder()
+        process.setProcessEnvironment(self._environment(folder))
         process.connect("readyReadStandardOutput()", partial(self._onOutput, process))
         process.connect("readyReadStandardError()", partial(self._onErrorOutput, process))
-        process.errorOccurred.connect(partial(self._onProcessError, process))
-        process.finished.connect(partial(self._onProcessFinished, process))
+        process.errorOccurred.connect(partial(self._onProcessError, process, folder))
+        process.finished.connect(partial(self._onProcessFinished, process, folder))
         self._process = process
         self._unread = b""
         self._conversation.begin()
@@ -148,12 +153,14 @@ class EngineProcess:
         if self._process is process:
             self.hello()
 
-    def _environment(self):
+    def _environment(self, folder: str):
         """The environment from before Slicer's launcher, in which PythonSlicer and others start."""
         environment = slicer.app.startupEnvironment()
         folders = [str(MODULE_FOLDER), environment.value("PYTHONPATH", "")]
         environment.insert("PYTHONPATH", os.pathsep.join(filter(None, folders)))
         environment.insert("PYTHONIOENCODING", "utf-8")
+        for name in TEMPORARY_VARIABLES if folder else ():
+            environment.insert(name, folder)
         if self._python is None:
             environment.insert("PYTHONNOUSERSITE", "1")
         return environment
@@ -178,12 +185,15 @@ class EngineProcess:
                 logging.debug("Factorizer engine: %s", text)
                 self._onLog(text)
 
-    def _onProcessError(self, process, error) -> None:
-        if process is self._process and error == qt.QProcess.FailedToStart:
+    def _onProcessError(self, process, folder: str, error) -> None:
+        if error != qt.QProcess.FailedToStart:
+            return
+        _removeFolder(folder)
+        if process is self._process:
             self._retire(process)
             self._conversation.end(self._startError())
 
-    def _onProcessFinished(self, process, *ignored) -> None:
+    def _onProcessFinished(self, process, folder: str, *ignored) -> None:
         if process is self._process:
             self._onOutput(process)
             self._onErrorOutput(process)
@@ -193,6 +203,7 @@ class EngineProcess:
             if self._conversation.waits:
                 logging.error("The Factorizer engine stopped unexpectedly.\n%s", error.details)
             self._conversation.end(error)
+        _removeFolder(folder)
         if process in self._retired:
             self._retired.remove(process)
             process.deleteLater()
@@ -237,6 +248,21 @@ class EngineProcess:
         """Forget the process; it is kept alive until Qt says that it has ended."""
         self._process = None
         self._retired.append(process)
+
+
+def _temporaryFolder() -> str:
+    """A new folder for the engine's temporary files; "" where there can be none."""
+    base = Path(slicer.app.temporaryPath)
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        return tempfile.mkdtemp(prefix="engine-", dir=base)
+    except OSError:
+        return ""
+
+
+def _removeFolder(folder: str) -> None:
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def killProcesses(pids: Iterable[int]) -> None:

@@ -92,6 +92,14 @@ class LesionList(qt.QObject):
         """Whether something can be decided."""
         self._checkable = checkable
 
+    def select(self, number: int | None) -> None:
+        """Choose the lesion of a number; none if there is no such one."""
+        for row, lesion in enumerate(self._lesions):
+            if lesion.id == number:
+                self._tree.setCurrentItem(self._tree.topLevelItem(row))
+                return
+        self._tree.clearSelection()
+
     def selectNext(self) -> None:
         """Go on to the lesion below the chosen one, if there is one."""
         row = self._currentRow()
@@ -141,6 +149,9 @@ class LesionList(qt.QObject):
 
 def _lesionItem(lesion: Lesion, colorOf: Callable[[int], Color | None]):
     item = _item(_title(lesion, UNDECIDED), lesion)
+    if lesion.edited_ml > 0:
+        edited = _("{volume} mL edited by hand").format(volume=f"{lesion.edited_ml:.2f}")
+        item.setToolTip(0, f"{_title(lesion, UNDECIDED)}: {edited}")
     item.setCheckState(0, qt.Qt.Checked)
     for part in lesion.parts:
         child = _item(part.name, part)
@@ -174,6 +185,8 @@ def _item(title: str, measures: Measures):
 def _title(lesion: Lesion, verdict: str) -> str:
     place = placeText(lesion)
     title = f"{lesion.id}: {place}" if place else str(lesion.id)
+    if lesion.edited_ml > 0:
+        title = f"{title} \u270e"  # a pencil
     return f"\u2713 {title}" if verdict == ACCEPTED else title
 
 

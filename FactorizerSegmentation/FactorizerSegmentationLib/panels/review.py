@@ -5,8 +5,10 @@ from __future__ import annotations
 import slicer
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.lesions import Lesion
 from FactorizerSegmentationLib.panels.lesion_list import LesionList
 from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.remeasuring import Remeasuring
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene import layers, tables
 from FactorizerSegmentationLib.scene.editor import openSegmentEditor
@@ -29,6 +31,7 @@ class ReviewPanel(Panel):
         super().__init__(logic, uiPath)
         self._shown: tuple = ()
         self._rulers = LesionRulers()
+        self._remeasuring = Remeasuring(logic, self._onMeasured, self._showTitle)
         self.lesions = LesionList(self.ui.lesionsTree, self._onSelected, self._decide)
         self.ui.acceptButton.connect("clicked()", lambda: self._decideSelected(tables.ACCEPTED))
         self.ui.rejectButton.connect("clicked()", lambda: self._decideSelected(tables.REJECTED))
@@ -39,6 +42,7 @@ class ReviewPanel(Panel):
 
     def forget(self) -> None:
         self._shown = ()
+        self._remeasuring.forget()
         self._rulers.forget()
         self._logic.history.clear()
 
@@ -66,6 +70,7 @@ class ReviewPanel(Panel):
 
     def release(self) -> None:
         self.leave()
+        self._remeasuring.forget()
         self.lesions.release()
         super().release()
 
@@ -78,18 +83,47 @@ class ReviewPanel(Panel):
             return
         self._shown = shown
         self.leave()
-        boxed = tables.isBoxed(tableNode)
-        self.ui.lesionsBox.title = _("Lesions inside the box") if boxed else _("Lesions")
+        self._remeasuring.watch(segmentationNode, tableNode)
+        self._showTitle()
         self._logic.selectedLesion = None
+        self._fillList()
+        self._describe(None)
+        display = segmentationNode.GetDisplayNode() if segmentationNode is not None else None
+        with signalsBlocked(self.ui.show3DButton):
+            self.ui.show3DButton.checked = bool(display is not None and display.GetVisibility3D())
+
+    def _fillList(self) -> None:
+        tableNode, segmentationNode = self._own.lesionTable, self._own.segmentation
         self.lesions.fill(
             tables.lesionsOf(tableNode),
             tables.verdictsOf(tableNode),
             lambda label: _colorOf(segmentationNode, label),
         )
-        self._describe(None)
-        display = segmentationNode.GetDisplayNode() if segmentationNode is not None else None
-        with signalsBlocked(self.ui.show3DButton):
-            self.ui.show3DButton.checked = bool(display is not None and display.GetVisibility3D())
+
+    def _showTitle(self) -> None:
+        if self._parameters is None or self._own.lesionTable is None:
+            return
+        boxed = tables.isBoxed(self._own.lesionTable)
+        title = _("Lesions inside the box") if boxed else _("Lesions")
+        if self._remeasuring.measuring:
+            title = _("Lesions (being measured)")
+        self.ui.lesionsBox.title = title
+
+    def _onMeasured(self, tableNode, lesions: tuple[Lesion, ...]) -> None:
+        """Segments were changed, and have been measured since."""
+        tables.updateLesions(tableNode, lesions)
+        tables.markBoxed(tableNode, False)
+        chosen = self.lesions.current
+        with signalsBlocked(self.ui.lesionsTree):
+            self._fillList()
+            self.lesions.select(chosen.id if chosen is not None else None)
+        self._logic.selectedLesion = self.lesions.current
+        self._describe(self.lesions.current)
+        if self._logic.inFront and self.lesions.current is not None:
+            self._rulers.show(slicer.mrmlScene, self.lesions.current)
+        else:
+            self.leave()
+        self._logic.notify()
 
     def _showButtons(self) -> None:
         ui, history, busy = self.ui, self._logic.history, self._logic.busy
@@ -192,6 +226,9 @@ def _sentence(lesion) -> str:
         product=f"{lesion.product_mm2:.0f}",
         diameter=f"{lesion.max_diameter_mm:.1f}",
     )
+    if lesion.edited_ml > 0:
+        edited = _("; {volume} mL edited by hand").format(volume=f"{lesion.edited_ml:.2f}")
+        text += edited
     place = tables.placeText(lesion)
     return f"{text}; {place}." if place else f"{text}."
 

@@ -9,6 +9,7 @@ import slicer
 from vtk.util import numpy_support
 
 from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
+from FactorizerSegmentationLib.scene.own_changes import ownChange
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
 from FactorizerSegmentationLib.scene.updates import Patch
 from FactorizerSegmentationLib.scene.volumes import localAffine, voxelsOf
@@ -29,18 +30,19 @@ class LiveLabels:
         self._node = segmentationNode
         self._labels = tuple(labels)
 
-    def read(self) -> np.ndarray:
-        """All label values, a copy; segments of others are not seen."""
+    def read(self, box: tuple[slice, ...] | None = None) -> np.ndarray:
+        """All label values, or those inside a box, a copy; segments of others are not seen."""
+        part = box or (slice(None),) * 3
         shared = self._shared()
         if shared is not None:
             own = np.zeros(256, np.uint8)
             own[list(self._labels)] = self._labels
-            return own[_arrayOf(shared)]
+            return own[_arrayOf(shared)[part]]
         labels = np.zeros(voxelsOf(referenceVolumeOf(self._node)).shape[::-1], np.uint8)
         for label, segmentId in self._segments():
             mask = maskOf(self._node, segmentId, referenceVolumeOf(self._node))
             labels[mask.transpose(2, 1, 0)] = label
-        return labels
+        return labels[part].copy()
 
     def write(self, box: tuple[slice, ...], before: np.ndarray, after: np.ndarray) -> None:
         """Change the labels inside a box; voxels that segments of others have stay theirs.
@@ -51,11 +53,12 @@ class LiveLabels:
         """
         shared = self._shared()
         if shared is not None:
-            part = _arrayOf(shared)[box]
-            changed = (before != after) & (part == before)
-            part[changed] = after[changed]
-            shared.GetPointData().GetScalars().Modified()
-            shared.Modified()
+            with ownChange(self._node, box):
+                part = _arrayOf(shared)[box]
+                changed = (before != after) & (part == before)
+                part[changed] = after[changed]
+                shared.GetPointData().GetScalars().Modified()
+                shared.Modified()
             return
         added, removed = {}, {}
         for label, segmentId in self._segments():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -12,6 +13,8 @@ from vtk.util import numpy_support
 from factorizer_engine.protocol.models import Label
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, Place
+
+_SEGMENT_ID = re.compile(r"Label_([1-9][0-9]{0,2})")
 
 
 def createSegmentation(
@@ -51,6 +54,19 @@ def createSegmentation(
 def segmentIdOf(label: int) -> str:
     """The id of the segment of a label value."""
     return f"Label_{label}"
+
+
+def labelsOf(segmentationNode) -> tuple[Label, ...]:
+    """The classes of a model that a segmentation has, as they are called and coloured now."""
+    segmentation = segmentationNode.GetSegmentation()
+    labels = []
+    for index in range(segmentation.GetNumberOfSegments()):
+        found = _SEGMENT_ID.fullmatch(segmentation.GetNthSegmentID(index))
+        if found is not None:
+            segment = segmentation.GetNthSegment(index)
+            red, green, blue = (round(255 * part) for part in segment.GetColor())
+            labels.append(Label(int(found[1]), segment.GetName(), (red, green, blue)))
+    return tuple(labels)
 
 
 def addSegment(node, label: Label, labelmap: np.ndarray, affine: np.ndarray) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+import slicer
 import vtk
 from slicer.i18n import tr as _
 
@@ -22,6 +23,7 @@ MEASURES = (
     "Product [mm2]",
     "Mean probability",
 )
+EDITED = "Edited by hand [mL]"
 BOX_ATTRIBUTE = "FactorizerSegmentation.InsideBox"
 LESIONS_ATTRIBUTE = "FactorizerSegmentation.Lesions"
 
@@ -33,19 +35,25 @@ def createLesionTable(scene, lesions: Iterable[Lesion], name: str):
     """A new vtkMRMLTableNode with one row per lesion, its parts in columns that carry the units."""
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(name))
     node.SetAttribute(ROLE_ATTRIBUTE, "Lesions")
-    lesions = list(lesions)
-    node.SetAttribute(LESIONS_ATTRIBUTE, json.dumps([lesion.to_dict() for lesion in lesions]))
-    _addColumn(node, vtk.vtkIntArray(), ID, [lesion.id for lesion in lesions])
-    _addColumn(node, vtk.vtkStringArray(), VERDICT, [UNDECIDED] * len(lesions))
-    _addColumn(node, vtk.vtkStringArray(), PLACE, [", ".join(item.place) for item in lesions])
-    for axis, title in enumerate(CENTROID):
-        _addColumn(node, vtk.vtkDoubleArray(), title, [item.centroid_ras[axis] for item in lesions])
-    _addMeasures(node, "", lesions)
-    for label, title in _classes(lesions).items():
-        parts = [_partOf(lesion, label) for lesion in lesions]
-        _addMeasures(node, f"{title}: ", parts)
-    node.SetUseColumnTitleAsColumnHeader(True)
+    _fill(node, list(lesions), {})
     return node
+
+
+def updateLesions(tableNode, measured: Iterable[Lesion]) -> None:
+    """Replace the lesions by others, of which those with numbers from before keep their verdicts.
+
+    Rejected lesions, which are not in the segments, stay in the table.
+    """
+    verdicts, lesions = verdictsOf(tableNode), list(measured)
+    numbers = {lesion.id for lesion in lesions}
+    lesions += [
+        lesion
+        for lesion in lesionsOf(tableNode)
+        if verdicts.get(lesion.id) == REJECTED and lesion.id not in numbers
+    ]
+    with slicer.util.NodeModify(tableNode):
+        tableNode.RemoveAllColumns()
+        _fill(tableNode, lesions, verdicts)
 
 
 def markBoxed(tableNode, boxed: bool) -> None:
@@ -101,6 +109,23 @@ def placeText(lesion: Lesion) -> str:
         "inferior": _("inferior"),
     }
     return ", ".join(words.get(word, word) for word in lesion.place)
+
+
+def _fill(node, lesions: Sequence[Lesion], verdicts: Mapping[int, str]) -> None:
+    node.SetAttribute(LESIONS_ATTRIBUTE, json.dumps([lesion.to_dict() for lesion in lesions]))
+    _addColumn(node, vtk.vtkIntArray(), ID, [lesion.id for lesion in lesions])
+    _addColumn(
+        node, vtk.vtkStringArray(), VERDICT, [verdicts.get(item.id, UNDECIDED) for item in lesions]
+    )
+    _addColumn(node, vtk.vtkStringArray(), PLACE, [", ".join(item.place) for item in lesions])
+    for axis, title in enumerate(CENTROID):
+        _addColumn(node, vtk.vtkDoubleArray(), title, [item.centroid_ras[axis] for item in lesions])
+    _addMeasures(node, "", lesions)
+    for label, title in _classes(lesions).items():
+        parts = [_partOf(lesion, label) for lesion in lesions]
+        _addMeasures(node, f"{title}: ", parts)
+    _addColumn(node, vtk.vtkDoubleArray(), EDITED, [lesion.edited_ml for lesion in lesions])
+    node.SetUseColumnTitleAsColumnHeader(True)
 
 
 def _classes(lesions: Sequence[Lesion]) -> dict[int, str]:

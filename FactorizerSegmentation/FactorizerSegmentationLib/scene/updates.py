@@ -12,6 +12,7 @@ import slicer
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.models import Label, ModelDescription
 from FactorizerSegmentationLib.scene.masses import maskOf
+from FactorizerSegmentationLib.scene.own_changes import ownChange
 from FactorizerSegmentationLib.scene.segments import addSegment, orientedImage, segmentIdOf
 from FactorizerSegmentationLib.scene.volumes import Place, localAffine
 
@@ -33,13 +34,15 @@ class Patch:
 
     def apply(self) -> None:
         """Make the changes."""
-        _saveEditorState(self.segmentationNode)
-        _modify(self.segmentationNode, self.removed, self.added, self.affine)
+        with ownChange(self.segmentationNode):
+            _saveEditorState(self.segmentationNode)
+            _modify(self.segmentationNode, self.removed, self.added, self.affine)
 
     def undo(self) -> None:
         """Take the changes back, and nothing that was edited since elsewhere."""
-        _saveEditorState(self.segmentationNode)
-        _modify(self.segmentationNode, self.added, self.removed, self.affine)
+        with ownChange(self.segmentationNode):
+            _saveEditorState(self.segmentationNode)
+            _modify(self.segmentationNode, self.added, self.removed, self.affine)
 
 
 def belongsTo(segmentationNode, volumeNode) -> bool:
@@ -95,7 +98,6 @@ def updateInside(
     inside = np.zeros(labelmap.shape, dtype=bool)
     inside[part] = box.mask(part, world)
     added, removed = {}, {}
-    _saveEditorState(segmentationNode)
     for label in labels:
         segmentId = segmentIdOf(label.value)
         found = (labelmap == label.value) & inside
@@ -106,9 +108,9 @@ def updateInside(
         before = maskOf(segmentationNode, segmentId, place.volumeNode)
         added[segmentId] = found & ~before
         removed[segmentId] = before & inside & ~found
-    affine = localAffine(place.volumeNode)
-    _modify(segmentationNode, removed, added, affine)
-    return Patch(segmentationNode, added, removed, affine)
+    patch = Patch(segmentationNode, added, removed, localAffine(place.volumeNode))
+    patch.apply()
+    return patch
 
 
 def _modify(node, removed: dict, added: dict, affine: np.ndarray) -> None:

@@ -108,7 +108,7 @@ class Run(Generic[Result]):
             SceneError: If a volume cannot be used; then no callback is called.
         """
         try:
-            self._folder = _temporaryFolder()
+            self._folder = temporaryFolder()
             params = self._params(self._folder)
         except BaseException:
             self._end()
@@ -219,7 +219,7 @@ class Run(Generic[Result]):
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _temporaryFolder() -> Path:
+def temporaryFolder() -> Path:
     """A new folder for one run below Slicer's temporary folder.
 
     Raises:

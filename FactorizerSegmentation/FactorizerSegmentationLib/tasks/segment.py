@@ -6,10 +6,12 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
 from FactorizerSegmentationLib.scene import probabilities, segments, tables
+from FactorizerSegmentationLib.scene.rollback import takenBackIfItFails
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.updates import Patch, belongsTo, updateInside
 from FactorizerSegmentationLib.scene.volumes import Place
@@ -48,7 +50,11 @@ class SegmentRun(Run[SegmentResult]):
 
     def _createNodes(self, result: SegmentResult) -> Generator[None, None, Segmented]:
         labelmap = result.labelmap.load()
-        yield  # what follows belongs together
+        yield
+        with takenBackIfItFails(self._scene):
+            return self._addNodes(result, labelmap)
+
+    def _addNodes(self, result: SegmentResult, labelmap: np.ndarray) -> Segmented:
         place = self._place(result.labelmap, labelmap.shape)
         target, patch = self._target(place), None
         if target is not None and self._box is not None:

@@ -14,6 +14,7 @@ from factorizer_engine.bundles.settings import (
     NetworkSpec,
     PostprocessingSettings,
     Preprocessing,
+    PromptSettings,
 )
 from factorizer_engine.protocol.models import ModelDescription
 
@@ -28,6 +29,7 @@ class Bundle:
         inference: How the network is applied.
         postprocessing: How regions are cleaned.
         network: The architecture.
+        prompts: How its network reads clicks; None if it reads none.
         weights: One file per ensemble member.
         storage: Keeps the temporary folder of an unpacked .zip alive as long as the bundle.
     """
@@ -37,5 +39,6 @@ class Bundle:
     inference: InferenceSettings
     postprocessing: PostprocessingSettings
     network: NetworkSpec
+    prompts: PromptSettings | None = None
     weights: tuple[Path, ...] = ()
     storage: TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)

@@ -64,6 +64,22 @@ class PostprocessingSettings:
 
 
 @dataclass(frozen=True)
+class PromptSettings:
+    """How clicks and scribbles become input channels, of networks that were trained with them.
+
+    Attributes:
+        radius_mm: Of the ball that stands for a point.
+    """
+
+    radius_mm: float = 4.0
+
+    @staticmethod
+    def channels(regions: int) -> int:
+        """Input channels that follow those of the scans: three for every region."""
+        return 3 * regions
+
+
+@dataclass(frozen=True)
 class NetworkSpec:
     """A network as plain data.
 

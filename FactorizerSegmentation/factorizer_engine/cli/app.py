@@ -21,6 +21,7 @@ from factorizer_engine.cli.export_dicom import export_dicom
 from factorizer_engine.cli.inspect import inspect
 from factorizer_engine.cli.messages_of_libraries import libraries_logged
 from factorizer_engine.cli.models import models
+from factorizer_engine.cli.prepare import prepare
 from factorizer_engine.cli.segment import segment
 from factorizer_engine.cli.terminal import EXIT_FAILURE, EXIT_USAGE, TERMINAL
 from factorizer_engine.cli.training import export, train
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command()(segment)
 app.command()(check)
 app.command()(components)
+app.command()(prepare)
 app.command()(export_dicom)
 app.add_typer(models, name="models")
 app.command()(inspect)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from factorizer_engine.protocol.checks import AMBER, RED, Finding, of_severity
 from factorizer_engine.protocol.errors import BadInputError
+
+if TYPE_CHECKING:
+    from factorizer_engine.images.scan import Scan
 
 
 def check_files(inputs: Sequence[str]) -> None:
@@ -22,6 +26,8 @@ def check_files(inputs: Sequence[str]) -> None:
     from factorizer_engine.images.files import SERIES_MARK, split_series
 
     for text in inputs:
+        if not text.strip():
+            raise BadInputError("A scan is given without a file; give one, or leave it out.")
         if Path(text).expanduser().exists():
             continue
         name, separator, file = text.partition("=")
@@ -65,6 +71,24 @@ def doubts_about(findings: Sequence[Finding], caution: Caution) -> list[str]:
     if asked:
         raise BadInputError(f"{' '.join(asked)} Give --mixed if they belong together.")
     return [finding.sentence for finding in doubtful]
+
+
+def check_one_patient(scans: Mapping[str, Scan], mixed: bool) -> None:
+    """Make sure that scans which are going to be registered are of one patient and one day.
+
+    Args:
+        scans: The scan of each channel; frames of reference do not count.
+        mixed: Whether several are meant.
+
+    Raises:
+        BadInputError: If their files name several and these are not meant.
+    """
+    from factorizer_engine.images.plausibility.together import of_several
+
+    unplaced = {
+        name: replace(scan, origin=replace(scan.origin, frame="")) for name, scan in scans.items()
+    }
+    doubts_about(of_several(unplaced), Caution(mixed=mixed))
 
 
 def check_names(model: str, reference: str | None, region: str | None) -> None:

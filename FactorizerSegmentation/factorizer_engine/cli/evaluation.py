@@ -34,16 +34,32 @@ class Use(str, Enum):
 def evaluate(
     data: Annotated[
         Path | None,
-        typer.Argument(help="Training configuration, folder of a run, or folder of a dataset."),
+        typer.Argument(
+            help="Training configuration, folder of a run, or folder of a dataset.",
+            parser=options.given_path,
+        ),
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for metrics.json and metrics.csv.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            parser=options.given_path,
+            help="Folder for metrics.json and metrics.csv.",
+        ),
     ] = Path("evaluation"),
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Name, family or path of the model to run.")
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option("--predictions", help="Folder of label maps to score instead.")
+        Path | None,
+        typer.Option(
+            "--predictions",
+            metavar="PATH",
+            parser=options.given_path,
+            help="Folder of label maps to score instead.",
+        ),
     ] = None,
     case: Annotated[
         list[str], typer.Option("--case", help="Name of a case; repeat for more than one.")
@@ -78,8 +94,12 @@ def evaluate(
         ),
     ] = [],  # noqa: B006 (typer copies it)
     compare: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option("--compare", help="Folders of two evaluations to compare instead."),
+        tuple[str, str] | None,
+        typer.Option(
+            "--compare",
+            metavar="PATH PATH",
+            help="Folders of two evaluations to compare instead.",
+        ),
     ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -88,7 +108,7 @@ def evaluate(
     from factorizer_engine.training.evaluation import comparison, evaluation, scoring
 
     if compare is not None:
-        first, second = map(scoring.read_results, compare)
+        first, second = (scoring.read_results(options.given_path(folder)) for folder in compare)
         TERMINAL.print(differences_table(comparison.compare(first, second)))
         return
     if data is None:

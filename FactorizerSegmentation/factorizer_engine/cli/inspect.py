@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from factorizer_engine.cli import options
 from factorizer_engine.cli.models import describe_bundle
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_facts
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
@@ -19,6 +20,7 @@ def inspect(
         str,
         typer.Argument(
             metavar="PATH",
+            parser=options.given,
             help="A scan, a DICOM folder (FOLDER::SERIES if it holds several), a model (also by "
             "its name) or a checkpoint.",
         ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from factorizer_engine.cli.options import given, given_path
 from factorizer_engine.cli.terminal import (
     TERMINAL,
     Quiet,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 models = typer.Typer(help="List, describe, install, import and remove models.")
 
-Name = Annotated[str, typer.Argument(help="Name of the model.")]
+Name = Annotated[str, typer.Argument(help="Name of the model.", parser=given)]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace an installed model.")]
 
 
@@ -55,7 +56,7 @@ def list_models(quiet: Quiet = False, verbose: Verbose = False) -> None:
 
 @models.command("info")
 def info(
-    model: Annotated[str, typer.Argument(help="Name, family or path of the model.")],
+    model: Annotated[str, typer.Argument(help="Name, family or path of the model.", parser=given)],
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -116,11 +117,20 @@ def install(
 def import_checkpoints(
     checkpoints: Annotated[
         list[Path],
-        typer.Argument(help="Weights files of one network or ensemble, or a folder with them."),
+        typer.Argument(
+            help="Weights files of one network or ensemble, or a folder with them.",
+            parser=given_path,
+        ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of the new model; the user's own if unset."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            parser=given_path,
+            help="Folder of the new model; the user's own if unset.",
+        ),
     ] = None,
     preset: Annotated[
         str | None,

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
+from factorizer_engine.protocol.preparation import BrainMode, RegistrationMode
 from factorizer_engine.protocol.runs import Precision, Quality
+
+
+def given(text: str) -> str:
+    """What was typed; nothing, as of an unset variable of a script, is refused."""
+    if not text.strip():
+        raise typer.BadParameter("it is empty; give a name or a path.")
+    return text
 
 
 def given_path(text: str | Path) -> Path:
@@ -142,6 +150,28 @@ Region = Annotated[
     str | None,
     typer.Option("--region", help="Region whose drivers to show first; unset, any that was found."),
 ]
+Register = Annotated[
+    RegistrationMode,
+    typer.Option("--register", help="How sequences are brought to the reference."),
+]
+Brain = Annotated[
+    BrainMode,
+    typer.Option(
+        "--brain",
+        help="Cut the brain out; auto does where the model expects it and the scans have a skull.",
+    ),
+]
+BiasField = Annotated[
+    bool, typer.Option("--n4", help="Correct slow changes of brightness (N4 bias field).")
+]
+Prepare = Annotated[
+    bool,
+    typer.Option(
+        "--prepare",
+        help="Prepare raw scans first: choose DICOM series, register, cut out the brain. "
+        "See 'factorizer prepare --help'.",
+    ),
+]
 Result = Annotated[
     Path,
     typer.Argument(
@@ -156,6 +186,7 @@ Studies = Annotated[
     typer.Option(
         "--studies",
         metavar="FOLDER_OR_CSV",
+        parser=given_path,
         help="Instead of one study: a folder with a subfolder for each, or a table with the column "
         "'study' and a column with the files of each channel. What is done is not done again.",
     ),

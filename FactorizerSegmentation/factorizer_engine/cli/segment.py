@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 from factorizer_engine.cli import options
 from factorizer_engine.cli.early_checks import Caution
 from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
+from factorizer_engine.cli.prepare import assign_raw_study, show_steps, write_preparation
 from factorizer_engine.cli.results import write_results
-from factorizer_engine.cli.session import Session, open_session, run_options
+from factorizer_engine.cli.session import Session, assign_study, open_session, run_options
 from factorizer_engine.cli.studies.command import segment_studies
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seconds, make_table
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import output_folder, prepare_output_folder
 from factorizer_engine.protocol.lesions import Lesion, Measures
+from factorizer_engine.protocol.preparation import PreparationOptions
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
 
@@ -46,6 +48,8 @@ def segment(
     mixed: options.Mixed = False,
     compile: options.Compile = False,
     probabilities: options.Probabilities = False,
+    prepare: options.Prepare = False,
+    n4: options.BiasField = False,
     overwrite: options.Overwrite = False,
     studies: options.Studies = None,
     workers: options.Workers = None,
@@ -59,12 +63,14 @@ def segment(
     """
     choice = ModelChoice(model, device, precision.value, compile, quality.members)
     applied = run_options(mirroring, overlap, box, quick, quality)
+    if n4 and not prepare:
+        raise BadInputError("--n4 is a part of the preparation; give --prepare, too.")
     caution = Caution(strict, mixed)
     if studies is not None:
-        if inputs or input_dir is not None or box is not None or overwrite:
+        if inputs or input_dir is not None or box is not None or overwrite or prepare:
             raise BadInputError(
                 "--studies names all scans and keeps what is done; leave out --input, --input-dir, "
-                "--box and --overwrite."
+                "--box, --prepare and --overwrite."
             )
         with output_folder(output) as folder:
             return segment_studies(
@@ -81,16 +87,26 @@ def segment(
             )
     if workers is not None or scheduler is not None:
         raise BadInputError("--workers and --scheduler are for many studies; give --studies.")
+    if prepare and input_dir is not None and not inputs:
+        inputs, input_dir = [str(input_dir)], None  # whose series are chosen, not matched by name
+    assign = assign_raw_study if prepare else assign_study
     with (
         folder_of_one_run(output, overwrite) as folder,
-        open_session(choice, inputs, input_dir, reference) as session,
+        open_session(choice, inputs, input_dir, reference, assign=assign) as session,
     ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
+        prepared = None
+        if prepare:
+            prepared = session.prepare(channel, PreparationOptions(bias_field=n4), mixed)
+            show_steps(prepared)
+            session = session.with_prepared(prepared)
         session.check(channel, applied, caution)
         result = session.run(SEGMENT, channel, applied, probabilities=probabilities)
         record = session.record("segment", channel, applied)
         with results_written_at_once(folder, overwrite) as unfinished:
+            if prepared is not None:
+                write_preparation(session, prepared, channel, unfinished)
             write_results(result, record, unfinished)
     TERMINAL.print(record.table())
     _show(result, folder)

@@ -9,19 +9,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factorizer_engine.cli.early_checks import Caution, check_files, check_names, doubts_about
+from factorizer_engine.cli.early_checks import (
+    Caution,
+    check_files,
+    check_names,
+    check_one_patient,
+    doubts_about,
+)
 from factorizer_engine.cli.records import RunRecord
 from factorizer_engine.cli.terminal import TERMINAL
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.conversation import Result
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.models import Channel, ModelDescription
+from factorizer_engine.protocol.preparation import PreparationOptions
 from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.runs import ModelChoice, Quality, RunOptions, Study
 from factorizer_engine.protocol.subsets import accepts_fewer, enumerated, subset_of
 from factorizer_engine.protocol.tasks.check import CHECK
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsParams
+from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareParams, PrepareResult
 from factorizer_engine.protocol.tasks.task import Task
 from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service.client import EngineClient
@@ -82,6 +90,33 @@ class Session:
         params = task.params(self.choice, study, str(self.folder), options, **particular)
         return self.engine.request(task, params, on_progress)
 
+    def prepare(
+        self, reference: str, options: PreparationOptions, mixed: bool = False
+    ) -> PrepareResult:
+        """Have the engine prepare the scans, and show how far it has come.
+
+        Args:
+            reference: Channel whose scan keeps its place.
+            options: What may be done to them.
+            mixed: Whether scans of several patients or dates are meant.
+
+        Raises:
+            EngineError: If they cannot be prepared.
+        """
+        check_one_patient(self.scans, mixed)
+        study = Study(self.files, reference)
+        params = PrepareParams(self.choice.model, study, str(self.folder), options)
+        with TERMINAL.progress() as move:
+            return self.engine.request(PREPARE, params, move)
+
+    def with_prepared(self, result: PrepareResult) -> Session:
+        """The same session, whose further runs work on the prepared scans."""
+        files = {
+            name: replace(file, origin=replace(self.files[name].origin, frame=""))
+            for name, file in result.channels.items()
+        }
+        return replace(self, files=files)
+
     def check(self, reference: str, options: RunOptions, caution: Caution) -> None:
         """Say what looks wrong about the scans before anything is computed.
 
@@ -136,6 +171,10 @@ def run_options(
     )
 
 
+Assignment = Callable[[Sequence[str], ModelDescription], "dict[str, Path | str]"]
+"""Finds the file of each channel among what the user gave."""
+
+
 @contextmanager
 def open_session(
     choice: ModelChoice,
@@ -143,6 +182,7 @@ def open_session(
     input_folder: Path | None,
     reference: str | None = None,
     region: str | None = None,
+    assign: Assignment | None = None,
 ) -> Iterator[Session]:
     """Start the engine, load the model, read the scans that it needs.
 
@@ -154,6 +194,7 @@ def open_session(
         input_folder: Folder whose files are matched by name, instead of `inputs`.
         reference: Channel that is going to be asked for, or None.
         region: Region that is going to be asked for, or None.
+        assign: Finds the file of each channel; `assign_study` by default.
 
     Raises:
         EngineError: If the model or a scan cannot be used.
@@ -166,7 +207,7 @@ def open_session(
         EngineClient(on_log=TERMINAL.log) as engine,
     ):
         choice, model = load_model(engine, choice)
-        paths = assign_study(candidates, model)
+        paths = (assign or assign_study)(candidates, model)
         yield read_study(engine, choice, model, paths, Path(folder))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from factorizer_engine.cli.models import describe_bundle
+from factorizer_engine.cli.options import given_path
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
 from factorizer_engine.inference.allocator import keep_freed_memory
 from factorizer_engine.protocol.errors import BadInputError
@@ -18,12 +19,27 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="Training configuration (YAML).")],
+    config: Annotated[
+        Path, typer.Argument(help="Training configuration (YAML).", parser=given_path)
+    ],
     data: Annotated[
-        Path | None, typer.Option("--data", help="Dataset folder instead of the configuration's.")
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            parser=given_path,
+            help="Dataset folder instead of the configuration's.",
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the run instead of its own.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            parser=given_path,
+            help="Folder of the run instead of its own.",
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in the output folder.")
@@ -75,10 +91,18 @@ class Weights(str, Enum):
 
 def export(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folder of the run; several become an ensemble.")
+        list[Path],
+        typer.Argument(help="Folder of the run; several become an ensemble.", parser=given_path),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the model, named like it.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            parser=given_path,
+            help="Folder of the model, named like it.",
+        ),
     ],
     weights: Annotated[
         Weights, typer.Option("--weights", help="The best on validation, or the last.")
@@ -86,7 +110,10 @@ def export(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", help="YAML whose 'bundle' section (texts, licence, ...) is taken instead."
+            "--config",
+            metavar="PATH",
+            parser=given_path,
+            help="YAML whose 'bundle' section (texts, licence, ...) is taken instead.",
         ),
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model there.")] = False,

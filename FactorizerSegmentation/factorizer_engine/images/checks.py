@@ -91,7 +91,8 @@ def check_affine(name: str, affine: np.ndarray) -> None:
     """Make sure that an affine places voxels in the world.
 
     Raises:
-        BadInputError: If voxels have no size, or the axes do not span space.
+        BadInputError: If voxels have no size, or one beyond a kilometre, or the axes do not span
+            space.
     """
     matrix = np.asarray(affine, dtype=np.float64)
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
@@ -99,7 +100,13 @@ def check_affine(name: str, affine: np.ndarray) -> None:
             f"{name} does not say where its voxels lie (its orientation holds no numbers); "
             "export it again."
         )
-    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+    with np.errstate(over="ignore"):
+        spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+    if np.max(np.abs(matrix[:3])) > 1e6:
+        raise BadInputError(
+            f"{name} lies more than a kilometre away or has voxels of that size; "
+            "correct its header or export it again."
+        )
     if np.min(spacing) < 1e-6:
         raise BadInputError(
             f"{name} has a voxel size of zero; "
@@ -109,6 +116,11 @@ def check_affine(name: str, affine: np.ndarray) -> None:
         raise BadInputError(
             f"{name} has axes that do not span space (its orientation matrix is singular); "
             "export it again."
+        )
+    if not np.array_equal(matrix[3], (0, 0, 0, 1)):
+        raise BadInputError(
+            f"{name} does not say where its voxels lie (the last row of its orientation matrix is "
+            "not 0 0 0 1); export it again."
         )
 
 

@@ -71,6 +71,13 @@ class Grid:
         indices = np.array(list(product(*((-0.5, u) for u in upper))))
         return indices @ self.affine[:3, :3].T + self.affine[:3, 3]
 
+    @property
+    def extent(self) -> str:
+        """Where it lies, for people: "R -90 to 90, A -120 to 95, S -70 to 80 mm"."""
+        corners = self.corners()
+        ranges = zip("RAS", corners.min(axis=0), corners.max(axis=0), strict=True)
+        return ", ".join(f"{axis} {low:.0f} to {high:.0f}" for axis, low, high in ranges) + " mm"
+
     def indices_of(self, points: np.ndarray) -> np.ndarray:
         """Continuous voxel indices of world points, both of shape (N, 3)."""
         inverse = np.linalg.inv(self.affine)

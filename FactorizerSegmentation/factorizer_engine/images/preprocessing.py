@@ -17,7 +17,7 @@ import torch
 
 from factorizer_engine.images.geometry import Grid, common_part
 from factorizer_engine.images.intensities import mended
-from factorizer_engine.images.resampling import resample
+from factorizer_engine.images.resampling import only_changes_place, resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.triples import triple
@@ -56,12 +56,12 @@ class Preprocessor:
     """Brings scans into a model's space, and probabilities back.
 
     In this order: a background that is not zero becomes zero, and single voxels far beyond all
-    others are clipped where a model counts nonzero voxels only (see `images.intensities`); every
-    channel is resampled onto the reference grid in physical space; axes are
-    permuted and flipped to the model's orientation (a sheared grid is straightened); the volume is
-    cropped to the foreground, where any channel is nonzero, plus a margin; every channel is
-    normalised; and the voxels are resampled to the model's spacing, smoothed first along axes that
-    become coarser (see `images.resampling.resample`). Oblique scans keep their axes.
+    others are clipped where a model counts nonzero voxels only (see `images.intensities`); axes of
+    the reference grid are permuted and flipped to the model's orientation (a sheared grid is
+    straightened); it is cropped to the foreground, where any channel is nonzero, plus a margin;
+    every channel is normalised by its own voxels there; and these are resampled in physical space
+    to the model's spacing, smoothed first along axes that become coarser (see
+    `images.resampling.resample`). So voxels are interpolated once. Oblique scans keep their axes.
 
     Args:
         preprocessing: Spacing, orientation, margin (in voxels of the reference scan) and
@@ -88,10 +88,8 @@ class Preprocessor:
         given = {index: scan for index, scan in enumerate(scans) if scan is not None}
         if settings.normalization == "zscore_nonzero":  # others do not tell background from image
             given = {index: mended(scan) for index, scan in given.items()}
-        channels = {
-            index: resample(scan, grid, antialias=True).array for index, scan in given.items()
-        }
-        box = foreground_box(list(channels.values()), settings.crop_margin)
+        placed = {index: resample(scan, grid, "nearest") for index, scan in given.items()}
+        box = foreground_box([scan.array for scan in placed.values()], settings.crop_margin)
         if box is None:
             raise BadInputError(
                 f"The scans hold no image where {reference.name or 'the reference scan'} lies; "
@@ -100,12 +98,16 @@ class Preprocessor:
         cropped = grid.crop(box)
         target = cropped.respaced(settings.spacing) if settings.spacing else cropped
         array = np.zeros((len(scans), *target.shape), dtype=np.float32)
-        for index, channel in channels.items():
-            volume = normalize(channel[box], settings.normalization)
-            array[index] = resample(Scan(volume, cropped), target, antialias=True).array
+        for index, scan in given.items():
+            source, part = scan, _box_around(scan.grid, cropped)
+            if only_changes_place(scan.grid, grid):
+                source, part = placed[index], box
+            volume = normalize(source.array[part], settings.normalization)
+            channel = Scan(volume, source.grid.crop(part))
+            array[index] = resample(channel, target, antialias=True).array
             if not np.isfinite(array[index].sum(dtype=np.float64)):
                 raise BadInputError(
-                    f"{given[index].name or 'A scan'} holds numbers too large to compute with; "
+                    f"{scan.name or 'A scan'} holds numbers too large to compute with; "
                     "export it again, in units of 0 to some thousands."
                 )
         return Prepared(array, target, reference.grid, cropped)
@@ -139,6 +141,15 @@ class Preprocessor:
         for index, volume in enumerate(probabilities):
             restored[index][box] = resample(Scan(volume, prepared.grid), part).array
         return restored
+
+
+def _box_around(grid: Grid, part: Grid) -> tuple[slice, slice, slice]:
+    """The voxels of `grid` from which all of `part` can be interpolated."""
+    box = grid.box_of(part)
+    return triple(
+        slice(max(axis.start - 1, 0), min(axis.stop + 1, count))
+        for axis, count in zip(box, grid.shape, strict=True)
+    )
 
 
 def foreground_box(

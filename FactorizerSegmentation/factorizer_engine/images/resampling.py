@@ -68,6 +68,13 @@ def resample(
     return Scan(array, grid, scan.name)
 
 
+def only_changes_place(source: Grid, target: Grid) -> bool:
+    """Whether bringing voxels from `source` to `target` takes no interpolation."""
+    to_source = np.linalg.inv(source.affine) @ target.affine
+    axes = _parallel_axes(to_source, target.shape)
+    return axes is not None and _is_shift(to_source, axes, target.shape)
+
+
 def _parallel_axes(to_source: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
     """Source axis along which each target axis runs, or None if the axes are not parallel."""
     linear = to_source[:3, :3]

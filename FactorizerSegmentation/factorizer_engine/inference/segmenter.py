@@ -161,7 +161,7 @@ class Segmenter:
             with _timed(timings, "segmenting"):
                 plan = plan_windows(prepared.array, settings, chosen.in_model, options.quick)
                 logits = predict_windows(
-                    self._ensemble(),
+                    self.ensemble(),
                     prepared.array,
                     plan,
                     windows_at_once(self.networks[0], settings.roi_size, self.device),
@@ -207,7 +207,20 @@ class Segmenter:
         if box is not None:
             _check_box(box, reference_scan)
         self._check_memory(reference_scan)
-        return self.preprocessor.prepare([given.get(c.name) for c in channels], reference_scan)
+        prepared = self.preprocessor.prepare([given.get(c.name) for c in channels], reference_scan)
+        return self._without_prompts(prepared)
+
+    def _without_prompts(self, prepared: Prepared) -> Prepared:
+        """The scans with channels of zeros where the network reads clicks."""
+        if not self._prompt_channels:
+            return prepared
+        none = np.zeros((self._prompt_channels, *prepared.array.shape[1:]), dtype=np.float32)
+        return replace(prepared, array=np.concatenate([prepared.array, none]))
+
+    @property
+    def _prompt_channels(self) -> int:
+        prompts, regions = self.bundle.prompts, self.bundle.description.regions
+        return prompts.channels(len(regions)) if prompts is not None else 0
 
     def _check_memory(self, reference: Scan) -> None:
         settings = self.bundle.preprocessing
@@ -215,7 +228,7 @@ class Segmenter:
         target = grid.respaced(settings.spacing) if settings.spacing else grid
         on_host = self.device.type == "cpu"
         check_host_memory(
-            channels=len(self.bundle.description.channels),
+            channels=len(self.bundle.description.channels) + self._prompt_channels,
             regions=len(self.bundle.description.regions),
             reference_voxels=math.prod(reference.shape),
             model_voxels=math.prod(target.shape),
@@ -246,7 +259,8 @@ class Segmenter:
             settings = replace(settings, mirror_axes=axes)
         return settings
 
-    def _ensemble(self) -> Ensemble:
+    def ensemble(self) -> Ensemble:
+        """The networks as they are run, compiled if that was asked for."""
         networks = self._compiled or self.networks
         return Ensemble(networks, len(self.bundle.description.regions), self.device, self.dtype)
 
@@ -304,14 +318,9 @@ def _check_box(box: WorldBox, scan: Scan) -> None:
     part = box.part_of(scan.shape, scan.affine)
     if all(axis.stop > axis.start for axis in part) and box.mask(part, scan.affine).any():
         return
-    corners = scan.grid.corners()
-    extent = ", ".join(
-        f"{axis} {low:.0f} to {high:.0f}"
-        for axis, low, high in zip("RAS", corners.min(axis=0), corners.max(axis=0), strict=True)
-    )
     raise BadInputError(
-        f"The box holds no voxel of {scan.name or 'the reference scan'}, which covers {extent} mm; "
-        "move the box or make it larger."
+        f"The box holds no voxel of {scan.name or 'the reference scan'}, which covers "
+        f"{scan.grid.extent}; move the box or make it larger."
     )
 
 

@@ -40,12 +40,17 @@ def find_lesions(
     Returns:
         All lesions, from large to small.
     """
-    members = sorted(_masses(labelmap.array, labels), key=len, reverse=True)
+    members = lesion_voxels(labelmap.array, labels)
     head = find_head(scan) if scan is not None and members else None
     return [
         _lesion(number, voxels, labelmap, regions, labels, probabilities, head)
         for number, voxels in enumerate(members, start=1)
     ]
+
+
+def lesion_voxels(labelmap: np.ndarray, labels: Sequence[Label]) -> list[np.ndarray]:
+    """The voxels (N, 3) of every lesion, in the order of `find_lesions`."""
+    return sorted(_masses(labelmap, labels), key=len, reverse=True)
 
 
 def _masses(labelmap: np.ndarray, labels: Sequence[Label]) -> Iterator[np.ndarray]:

@@ -22,6 +22,9 @@ from factorizer_engine.protocol.failures import NO_SPACE
 
 MEGABYTE = 2**20
 
+TEMPORARY_VARIABLES = ("TMPDIR", "TEMP", "TMP")
+"""What tells programs where temporary files go, on all systems."""
+
 
 def prepare_output_folder(path: str | Path, needed_bytes: int = MEGABYTE) -> Path:
     """Create the folder if need be and try to write there; returns its absolute path.

@@ -79,17 +79,21 @@ class Lesion(Measures):
     """One connected mass, of whatever classes; `mean_probability` is that of any class.
 
     Attributes:
-        id: 1, 2, ... in order of falling volume.
+        id: Its number: after a run 1, 2, ... in order of falling volume; it keeps that number when
+            it is measured again.
         centroid_ras: Centre of mass in mm, RAS.
         place: Where in the head it lies, in words: side, front or back, top or bottom, as far as
             the image tells; see the constants of this file.
         parts: By class, in the order of the model's labels.
+        edited_ml: Volume in mL of what was painted, erased or relabelled by hand in it or right
+            beside it.
     """
 
     id: int
     centroid_ras: tuple[float, float, float]
     place: tuple[str, ...] = ()
     parts: tuple[LesionPart, ...] = ()
+    edited_ml: float = 0.0
 
 
 def volume_by_class(lesions: Iterable[Lesion]) -> dict[str, float]:

@@ -227,14 +227,22 @@ def _with_contrast(found: set[str], words: Sequence[str], channels: Sequence[Cha
     """Read "T1 ... contrast" as T1 with contrast agent, and "T2 ... FLAIR" as FLAIR."""
     kinds = {_kind(channel): channel.name for channel in channels}
     plain, enhanced = kinds.get("t1"), kinds.get("t1ce")
-    if plain in found and _says_contrast(words):
+    if plain in found and _contrast_in(words):
         found = (found - {plain}) | ({enhanced} if enhanced is not None else set())
     if kinds.get("flair") in found:
         found = found - {kinds.get("t2")}
     return found
 
 
-def _says_contrast(words: Sequence[str]) -> bool:
+def says_contrast(name: str) -> bool | None:
+    """Whether a name says that contrast agent was given (True) or not (False); None if neither."""
+    words = _words(name)
+    if _contrast_in(words):
+        return True
+    return False if _NO_CONTRAST.intersection(words) else None
+
+
+def _contrast_in(words: Sequence[str]) -> bool:
     return any(
         word in _CONTRAST and not (index and words[index - 1] in _NO_CONTRAST)
         for index, word in enumerate(words)

@@ -160,5 +160,7 @@ def decode_line(line: bytes | str) -> dict[str, Any]:
 
 def _parse_error(data: dict[str, Any]) -> EngineError:
     error_type = ERROR_TYPES.get(str(data.get("kind")), InternalError)
-    message = data.get("message") or "The engine failed without saying why."
-    return error_type(str(message), str(data.get("details") or ""))
+    message, details = data.get("message"), data.get("details")
+    if not isinstance(message, str) or not message:
+        message = "The engine failed without saying why."
+    return error_type(message, details if isinstance(details, str) else "")

@@ -9,6 +9,7 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from factorizer_engine.protocol.conversation import (
     Result,
 )
 from factorizer_engine.protocol.errors import CancelledError, EngineError, EngineStartError
+from factorizer_engine.protocol.files import TEMPORARY_VARIABLES
 from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.tasks.task import Params, Task
 from factorizer_engine.protocol.wire import Greeting
@@ -33,7 +35,8 @@ class EngineClient:
     """An engine process and the conversation with it.
 
     The process starts with the first request, stays warm between requests, and is started anew
-    after it stopped. Requests are made by one thread at a time; `cancel` may come from any thread.
+    after it stopped. Its temporary files are in a folder of its own, which goes with it, however it
+    ends. Requests are made by one thread at a time; `cancel` may come from any thread.
 
     Args:
         command: Program and arguments of the engine; None runs this package's worker with the
@@ -53,6 +56,7 @@ class EngineClient:
         self._on_log = on_log
         self._conversation = Conversation(self._write, self._kill)
         self._process: subprocess.Popen[bytes] | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._readers: list[threading.Thread] = []
         self._write_lock = threading.Lock()
@@ -135,6 +139,7 @@ class EngineClient:
         _pipe(process.stdout).close()
         _pipe(process.stderr).close()
         self._process = None
+        self._remove_temporary()
 
     def _start(self) -> None:
         if self.pid is not None:
@@ -146,6 +151,10 @@ class EngineClient:
         environment = {**os.environ, **self._environment}
         paths = [package_parent, environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        self._temporary = tempfile.TemporaryDirectory(
+            prefix="factorizer-engine-", ignore_cleanup_errors=True
+        )
+        environment.update(dict.fromkeys(TEMPORARY_VARIABLES, self._temporary.name))
         try:
             process = self._process = subprocess.Popen(
                 self._command,
@@ -156,6 +165,7 @@ class EngineClient:
                 start_new_session=True,
             )
         except OSError as error:
+            self._remove_temporary()
             message = f"The engine process could not be started with {self._command[0]}."
             raise EngineStartError(message, str(error)) from error
         self._readers = [
@@ -197,6 +207,11 @@ class EngineClient:
             self._kill()
         self._join_readers()
         return self._started.returncode
+
+    def _remove_temporary(self) -> None:
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
 
     def _kill(self) -> None:
         self._started.kill()

@@ -15,11 +15,13 @@ from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import ModelChoice, RunParams
 from factorizer_engine.protocol.tasks.registry import JOBS
+from factorizer_engine.protocol.volumes import ScanFile
 
 if TYPE_CHECKING:
     from factorizer_engine.bundles.bundle import Bundle
     from factorizer_engine.images.scan import Scan
     from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+    from factorizer_engine.interaction.correction import Correction
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,29 @@ class _LastRun:
     result: SegmentationResult
 
 
+@dataclass(frozen=True)
+class _LastCorrection:
+    """A segmentation that is being corrected, kept for the next click.
+
+    Attributes:
+        result: What it began with, or lies on the grid of.
+        start: Content of the label map that it began with instead; None without one.
+        correction: The state so far.
+    """
+
+    result: SegmentationResult
+    start: bytes | None
+    correction: Correction
+
+
 class Engine:
-    """One model, ready on its device, and the last segmentation with it."""
+    """One model, ready on its device, and the last segmentation with it and its corrections."""
 
     def __init__(self) -> None:
         self._segmenter: Segmenter | None = None
         self._segmenter_key: tuple = ()
         self._last_run: _LastRun | None = None
+        self._last_correction: _LastCorrection | None = None
 
     @property
     def handlers(self) -> Mapping[str, Callable[[Message, Monitor], Message]]:
@@ -71,12 +89,32 @@ class Engine:
         """Segment the scans, and keep the result for `known_result`."""
         result = segmenter.segment(scans, params.study.reference, params.options, monitor)
         self._last_run = _LastRun(self._run_key(params), result)
+        self._last_correction = None
         return result
 
     def known_result(self, params: RunParams) -> SegmentationResult | None:
         """The result of the last run, if it was one of the same scans with the same options."""
         last = self._last_run
         return last.result if last is not None and last.key == self._run_key(params) else None
+
+    def correction(
+        self, segmenter: Segmenter, result: SegmentationResult, start: ScanFile | None
+    ) -> Correction:
+        """The corrections of a result, or of another label map; those of before if they are.
+
+        Raises:
+            BadInputError: If the label map cannot be read or does not fit the result.
+        """
+        from factorizer_engine.interaction.correction import Correction
+        from factorizer_engine.service.exchange import load_scan
+
+        scan = load_scan(start, start.name or "The segmentation") if start is not None else None
+        content = file_digest(start.path, "blake2b") if start is not None else None
+        last = self._last_correction
+        if last is None or last.result is not result or last.start != content:
+            correction = Correction(segmenter, result, scan)
+            last = self._last_correction = _LastCorrection(result, content, correction)
+        return last.correction
 
     def close(self) -> None:
         """Delete the folder of a model that was unpacked from an archive."""
@@ -85,7 +123,8 @@ class Engine:
 
     def _forget(self) -> None:
         """Free the model before the next one is loaded."""
-        self._segmenter, self._segmenter_key, self._last_run = None, (), None
+        self._segmenter, self._segmenter_key = None, ()
+        self._last_run = self._last_correction = None
         gc.collect()
 
     def _run_key(self, params: RunParams) -> tuple:

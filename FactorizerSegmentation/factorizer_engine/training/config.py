@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -17,8 +14,9 @@ from pydantic import (
     model_validator,
 )
 
-from factorizer_engine.bundles.settings import Blending, Normalization
+from factorizer_engine.bundles.settings import Blending, Normalization, PromptSettings
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.training.config_files import fill_in_variables, override, read_values
 from factorizer_engine.training.sentences import sentence_about
 
 Axis = Annotated[int, Field(ge=0, le=2)]
@@ -139,6 +137,26 @@ class AugmentationSection(_Section):
     lesion_contrast: float = Field(0.0, ge=0, le=1)
     lesion_contrast_range: tuple[float, float] = (0.4, 1.2)
     sequence_dropout: float = Field(0.0, ge=0, le=1)
+
+
+class InteractionSection(_Section):
+    """Clicks in training, by a simulated user; with `clicks` 0 the network learns none.
+
+    Otherwise the network reads three more channels a region (`interaction.strokes`). A part `plain`
+    of the windows comes without any click or segmentation. In the others a user corrects up to
+    `clicks` errors: of the network's own segmentation, for which it is asked again after some of
+    them, or with probability `rough` of one that somebody else might have made. `scribbles` is the
+    part of lines among the clicks. The loss of what lies within `near_mm` of clicks is added to
+    that of the window, times `near`.
+    """
+
+    clicks: int = Field(0, ge=0)
+    plain: float = Field(0.2, ge=0, le=1)
+    rough: float = Field(0.3, ge=0, le=1)
+    scribbles: float = Field(0.15, ge=0, le=1)
+    radius_mm: float = Field(4.0, gt=0)
+    near: float = Field(0.0, ge=0)
+    near_mm: float = Field(12.0, gt=0)
 
 
 class OptimizationSection(_Section):
@@ -270,9 +288,26 @@ class TrainingConfig(_Section):
     preprocessing: PreprocessingSection = PreprocessingSection()
     network: NetworkSection = NetworkSection()
     augmentation: AugmentationSection = AugmentationSection()
+    interaction: InteractionSection = InteractionSection()
     optimization: OptimizationSection = OptimizationSection()
     run: RunSection = RunSection()
     bundle: BundleSection = BundleSection()
+
+    @model_validator(mode="after")
+    def _clicks_need_a_voxel_size(self) -> TrainingConfig:
+        if self.interaction.clicks and self.preprocessing.spacing is None:
+            raise ValueError("interaction.clicks needs preprocessing.spacing")
+        return self
+
+    @property
+    def prompts(self) -> PromptSettings | None:
+        """How clicks become input of the network; None if it learns none."""
+        section = self.interaction
+        return PromptSettings(section.radius_mm) if section.clicks else None
+
+    def prompt_channels(self, regions: int) -> int:
+        """Channels that the network reads beside those of the scans."""
+        return self.prompts.channels(regions) if self.prompts is not None else 0
 
     @property
     def output(self) -> Path:
@@ -303,93 +338,11 @@ def load_config(
         BadInputError: If the file cannot be read or says something impossible.
     """
     path = Path(path)
-    values = _read(path)
-    _override(values, "data", "root", data)
-    _override(values, "run", "output", output)
-    _fill_in_variables(values)
+    values = read_values(path)
+    override(values, "data", "root", data)
+    override(values, "run", "output", output)
+    fill_in_variables(values)
     try:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:
         raise BadInputError(sentence_about(path.name, error), str(error)) from error
-
-
-def _read(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The values of a file and of those that it extends.
-
-    Args:
-        readers: The files that led here, each extending the next.
-    """
-    values, folder = _parse(path), path.resolve().parent
-    extended = values.pop("extends", None)
-    if extended is None:
-        _name_split(values)
-        return _anchored(values, folder)
-    readers = (*readers, path.resolve())
-    other = (folder / str(extended)).resolve()
-    if other in readers:
-        raise BadInputError(f"The configuration {path.name} extends itself.")
-    return _merged(_read(other, readers), _anchored(values, folder))
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInputError(
-            f"The configuration {path} cannot be read: {error.strerror}."
-        ) from error
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        place = f" near line {line + 1}" if line is not None else ""
-        raise BadInputError(
-            f"The configuration {path.name} is not valid YAML{place}.", str(error)
-        ) from error
-    if not isinstance(values, dict):
-        raise BadInputError(f"The configuration {path.name} must be a list of named sections.")
-    return values
-
-
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """All keys of both, section by section; those of `changes` count."""
-    result = dict(base)
-    for name, value in changes.items():
-        both_are_sections = isinstance(value, dict) and isinstance(base.get(name), dict)
-        result[name] = {**base[name], **value} if both_are_sections else value
-    return result
-
-
-def _override(values: dict, section: str, key: str, value: str | Path | None) -> None:
-    if value is not None and isinstance(values.setdefault(section, {}), dict):
-        values[section][key] = str(value)
-
-
-def _name_split(values: dict) -> None:
-    section = values.setdefault("split", {})
-    if isinstance(section, dict) and not section.get("file"):
-        section["file"] = f"{values.get('name')}-split.json"
-
-
-def _paths(values: dict) -> Iterator[tuple[str, str, str]]:
-    """Section, key and text of every path that is there."""
-    for section, key in (("data", "root"), ("split", "file"), ("network", "pretrained")):
-        part = values.get(section)
-        if isinstance(part, dict) and isinstance(part.get(key), str):
-            yield section, key, part[key]
-
-
-def _anchored(values: dict, folder: Path) -> dict:
-    """The values, with relative paths taken from `folder`."""
-    for section, key, text in _paths(values):
-        if not text.startswith(("$", "%", "~")):
-            values[section][key] = str(folder / text)
-    return values
-
-
-def _fill_in_variables(values: dict) -> None:
-    for section, key, text in _paths(values):
-        filled_in = os.path.expanduser(os.path.expandvars(text))
-        if "$" in filled_in:
-            raise BadInputError(
-                f"The environment variable in {section}.{key} ('{text}') is not set."
-            )
-        values[section][key] = filled_in

@@ -17,7 +17,8 @@ def sentence_about(name: str, error: ValidationError) -> str:
         text = first["msg"].removeprefix("Value error, ")
         if first["type"] == "string_pattern_mismatch":
             text = f"'{first['input']}' is unknown"
-        reason = f"has a wrong value for '{key}': {text[0].lower()}{text[1:]}"
+        what = f"a wrong value for '{key}'" if key else "settings that do not go together"
+        reason = f"has {what}: {text[0].lower()}{text[1:]}"
     more = error.error_count() - 1
     suffix = f" (and {more} more)" if more else ""
     return f"The configuration {name} {reason}{suffix}."

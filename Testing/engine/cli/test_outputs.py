@@ -149,6 +149,40 @@ def test_a_region_that_does_not_exist_is_told_at_once(tmp_path, cli, call, no_en
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["segment", "--studies", "", "-o", "x"],
+        ["segment", "-i", "", "-o", "x"],
+        ["check", "-i", ""],
+        ["inspect", ""],
+        ["models", "info", ""],
+        ["models", "install", ""],
+        ["models", "remove", ""],
+        ["models", "import", "", "-o", "x"],
+        ["models", "import", "weights.pt", "-o", ""],
+        ["train", ""],
+        ["train", "config.yaml", "-o", ""],
+        ["train", "config.yaml", "--data", ""],
+        ["evaluate", "", "-m", "tiny"],
+        ["evaluate", "data", "-m", "tiny", "-o", ""],
+        ["evaluate", "data", "--predictions", ""],
+        ["evaluate", "--compare", "", "other"],
+        ["export", "", "-o", "x"],
+        ["export", "run", "-o", ""],
+        ["export", "run", "-o", "x", "--config", ""],
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_no_name_and_no_path(tmp_path, cli, no_engine, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    outcome = cli(*arguments)
+    assert outcome.code == 2
+    assert any(word in outcome.sentence for word in ("empty", "without a file", "Say which model"))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize("command", ["segment", "components"])
 def test_an_empty_output_is_not_the_current_folder(tmp_path, cli, call, no_engine, command):
     outcome = cli(command, *call, "-o", "")

@@ -68,6 +68,8 @@ def test_voxels_that_are_no_volume_of_grey_values_are_refused(array, words):
         (np.diag([1.0, 0.0, 1.0, 1.0]), "voxel size of zero"),
         (np.array([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]), "singular"),
         (np.diag([1.0, np.nan, 1.0, 1.0]), "where its voxels lie"),
+        (np.diag([1.0, 1.0, 1.0, 0.0]), "last row"),
+        (np.diag([1.0, 1e200, 1.0, 1.0]), "more than a kilometre"),
     ],
 )
 def test_an_affine_that_places_no_voxels_is_refused(affine, words):

@@ -176,6 +176,14 @@ def test_an_error_of_an_unknown_kind_is_still_an_error():
     assert str(answer.error) == "Something."
 
 
+@pytest.mark.parametrize("message", ["", 5, None, ["a", "b"], {"a": 1}])
+def test_an_error_without_a_sentence_gets_one(message):
+    line = json.dumps({"id": 1, "error": {"message": message, "details": message}})
+    answer = decode_answer(line)
+    assert str(answer.error) == "The engine failed without saying why."
+    assert answer.error.details == ""
+
+
 def test_optional_parameters_may_be_left_out():
     minimal = {"choice": {"model": "glioma"}, "study": {"channels": {}}, "output_dir": "/out"}
     segment = SegmentParams.from_dict(minimal)

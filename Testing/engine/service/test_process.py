@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -323,15 +324,17 @@ engine.request(LOAD_MODEL, ModelChoice({job!r}))
 """
 
 
-@pytest.mark.parametrize("terminated", [False, True])
-def test_an_unpacked_model_is_deleted_with_its_engine(tmp_path, tiny_bundle, terminated):
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+@pytest.mark.parametrize("end", [None, signal.SIGTERM, signal.SIGKILL])
+def test_an_unpacked_model_is_deleted_with_its_engine(tmp_path, tiny_bundle, monkeypatch, end):
     packed = shutil.make_archive(str(tmp_path / "tiny"), "zip", tiny_bundle)
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    with EngineClient(environment={"TMPDIR": str(temporary)}) as engine:
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with EngineClient() as engine:
         engine.request(LOAD_MODEL, ModelChoice(packed))
-        assert any(temporary.iterdir())
-        if terminated:
-            os.kill(engine.pid, signal.SIGTERM)
+        assert any(temporary.rglob("inference.json"))
+        if end is not None:
+            os.kill(engine.pid, end)
             assert wait_until(lambda: engine.pid is None)
     assert not any(temporary.iterdir())

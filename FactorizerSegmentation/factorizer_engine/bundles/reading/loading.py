@@ -86,6 +86,7 @@ def _interpret(
         inference=settings.inference,
         postprocessing=settings.postprocessing,
         network=network,
+        prompts=settings.prompts,
         weights=members,
     )
     check_bundle(bundle)

@@ -13,6 +13,7 @@ from factorizer_engine.bundles.settings import (
     InferenceSettings,
     PostprocessingSettings,
     Preprocessing,
+    PromptSettings,
 )
 from factorizer_engine.protocol.description import FORMAT_VERSION, SECTION, section_of
 from factorizer_engine.protocol.errors import BadModelError
@@ -25,6 +26,7 @@ class BundleSettings:
     preprocessing: Preprocessing
     inference: InferenceSettings
     postprocessing: PostprocessingSettings = PostprocessingSettings()
+    prompts: PromptSettings | None = None
 
 
 _SETTINGS = TypeAdapter(BundleSettings)
@@ -52,7 +54,9 @@ def bundle_settings(metadata: Mapping[str, Any]) -> BundleSettings | None:
 
 def bundle_section(bundle: Bundle) -> dict[str, Any]:
     """The section of a bundle's metadata.json: its description, its settings and the format."""
-    settings = BundleSettings(bundle.preprocessing, bundle.inference, bundle.postprocessing)
+    settings = BundleSettings(
+        bundle.preprocessing, bundle.inference, bundle.postprocessing, bundle.prompts
+    )
     content = {
         **section_of(bundle.description),
         **_SETTINGS.dump_python(settings, mode="json"),
@@ -63,7 +67,7 @@ def bundle_section(bundle: Bundle) -> dict[str, Any]:
 
 _ORDER = (
     *("name", "family", "title", "channels", "regions", "labels", "subsets"),
-    *("preprocessing", "inference", "postprocessing"),
+    *("preprocessing", "inference", "postprocessing", "prompts"),
     *("expected_seconds", "devices", "expects", "notes", "format"),
 )
 """From what people look for to what only programs read."""

@@ -28,19 +28,23 @@ def check_bundle(bundle: Bundle) -> None:
 
 
 def _counts_problem(bundle: Bundle) -> str | None:
-    for what, argument, parts in (
-        ("input channels", "in_channels", bundle.description.channels),
-        ("outputs", "out_channels", bundle.description.regions),
+    channels, regions = len(bundle.description.channels), len(bundle.description.regions)
+    prompts = bundle.prompts.channels(regions) if bundle.prompts is not None else 0
+    for what, argument, count in (
+        ("input channels", "in_channels", channels and channels + prompts),
+        ("outputs", "out_channels", regions),
     ):
-        declared = bundle.network.arguments.get(argument, len(parts))
-        if not parts or declared != len(parts):
-            return f"names {len(parts)} {what} but its network has {declared}"
+        declared = bundle.network.arguments.get(argument, count)
+        if not count or declared != count:
+            return f"names {count} {what} but its network has {declared}"
     for what, names in (
         ("channels", [channel.name.lower() for channel in bundle.description.channels]),
         ("regions", [region.name for region in bundle.description.regions]),
     ):
         if len(set(names)) < len(names):
             return f"has two {what} of the same name"
+    if bundle.prompts is not None and not 0 < bundle.prompts.radius_mm < math.inf:
+        return f"draws clicks as balls of {bundle.prompts.radius_mm} mm"
     return None
 
 

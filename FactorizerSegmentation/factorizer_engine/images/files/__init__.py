@@ -9,11 +9,13 @@ from factorizer_engine.images.files.reading import (
     read_volumes,
     split_series,
 )
+from factorizer_engine.images.files.recognition import is_scan_name
 from factorizer_engine.images.files.seg import write_seg_nrrd
 
 __all__ = [
     "SERIES_MARK",
     "absolute_location",
+    "is_scan_name",
     "read_scan",
     "read_scans",
     "read_volumes",

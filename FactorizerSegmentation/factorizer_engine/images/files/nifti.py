@@ -43,9 +43,17 @@ _READ_ERRORS = (
 
 
 def _tolerant(kind: type[nib.Nifti1Pair]) -> type[nib.Nifti1Pair]:
-    """The same kind of image, which nibabel opens even if the quaternion is too long."""
-    endless = {"quaternion_threshold": np.inf}
-    header = type(kind.header_class.__name__, (kind.header_class,), endless)
+    """The same kind of image, opened even if the quaternion is too long or the offset too small.
+
+    Voxels of a single file never begin inside its header, which an offset of 0 would mean.
+    """
+    known = kind.header_class
+    earliest = known.single_vox_offset if known.is_single else 0
+    own = {
+        "quaternion_threshold": np.inf,
+        "get_data_offset": lambda header: max(known.get_data_offset(header), earliest),
+    }
+    header = type(known.__name__, (known,), own)
     return type(kind.__name__, (kind,), {"header_class": header})
 
 

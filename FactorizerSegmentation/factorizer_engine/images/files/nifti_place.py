@@ -41,8 +41,9 @@ def voxel_to_world(name: str, header: nib.Nifti1Header, shape: tuple[int, ...]) 
 
     The sform counts where it is the only place that is coded, and where its code is 1 (scanner),
     if its axes are at right angles; otherwise the qform does. The size of voxels is that of
-    `pixdim` in any case. Where neither has a code, i, j and k run to the left, to the back and up
-    from the origin. A sheared sform without a qform, which ITK refuses, is taken as it is.
+    `pixdim` in any case, and one below zero turns its axis around. Where neither has a code, i, j
+    and k run to the left, to the back and up from the origin. A sheared sform without a qform,
+    which ITK refuses, is taken as it is.
 
     Args:
         name: What to call the scan in messages.
@@ -64,6 +65,7 @@ def voxel_to_world(name: str, header: nib.Nifti1Header, shape: tuple[int, ...]) 
     else:
         affine = LPS_TO_RAS @ np.diag([*sizes, 1.0])
     affine = _with_sizes(name, affine, sizes)
+    affine[:3, :3] *= _signs(name, header)
     check_affine(name, affine)
     return affine
 
@@ -127,6 +129,18 @@ def _with_sizes(name: str, affine: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     changed = affine.copy()
     changed[:3, :3] *= sizes / own
     return changed
+
+
+def _signs(name: str, header: nib.Nifti1Header) -> np.ndarray:
+    """-1 for axes whose voxel size is below zero, 1 for the others; says so if there are any."""
+    negative = np.asarray(header["pixdim"][1:4]) < 0
+    if negative.any():
+        _log.warning(
+            "%s has voxel sizes below zero, which turn their axes around, as in Slicer; many other "
+            "programs ignore the sign.",
+            name,
+        )
+    return np.where(negative, -1.0, 1.0)
 
 
 def _by(sizes: np.ndarray) -> str:

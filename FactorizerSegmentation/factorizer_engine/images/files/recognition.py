@@ -40,6 +40,12 @@ def scan_name(path: str | Path) -> str:
     return name
 
 
+def is_scan_name(path: str | Path) -> bool:
+    """Whether a file is named as scans are that are no DICOM files; hidden files are not."""
+    name = Path(path).name.lower()
+    return name.endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES)) and not name.startswith(".")
+
+
 def first_bytes(path: Path) -> bytes:
     """The first bytes of the file, or of what is compressed in it; as many as can be had."""
     with path.open("rb") as file:

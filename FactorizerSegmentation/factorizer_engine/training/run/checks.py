@@ -49,7 +49,12 @@ def check_training(config: TrainingConfig) -> CheckReport:
     if report.problems:
         raise UnfitDataError(report)
     check_validation(make_split(config.split, report.volumes, write=False), dataset)
-    spec = network_spec(config.network, len(dataset.channels), len(dataset.regions), config.window)
+    spec = network_spec(
+        config.network,
+        len(dataset.channels) + config.prompt_channels(len(dataset.regions)),
+        len(dataset.regions),
+        config.window,
+    )
     network = build_network(spec, config.window)
     if config.network.pretrained:
         load_matching_weights(network, Path(config.network.pretrained))

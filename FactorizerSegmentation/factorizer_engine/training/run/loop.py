@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from factorizer_engine.inference.device import PRECISIONS
+from factorizer_engine.networks import finest
 from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.training.config import TrainingConfig
-from factorizer_engine.training.data.cases import CaseCache
+from factorizer_engine.training.data.cases import UNKNOWN, CaseCache
 from factorizer_engine.training.data.dataset import Dataset
 from factorizer_engine.training.data.sampling import WindowDataset, window_loader
 from factorizer_engine.training.data.splits import Split, together
@@ -32,6 +33,7 @@ from factorizer_engine.training.run.networks import (
     seen_before,
 )
 from factorizer_engine.training.run.optimizers import build_optimizer
+from factorizer_engine.training.run.prompting import Prompter
 from factorizer_engine.training.run.schedule import Budget, learning_rate
 from factorizer_engine.training.run.state import (
     load_checkpoint,
@@ -102,12 +104,17 @@ class Trainer:
             dataset.needed,
         )
         self._validator = Validator(
-            self._cache, config.window, config.run.validation_overlap, device, self._dtype
+            self._cache,
+            config.window,
+            config.run.validation_overlap,
+            device,
+            self._dtype,
+            config.prompt_channels(len(dataset.regions)),
         )
         seed_everything(config.run.seed)
-        spec = network_spec(
-            config.network, len(dataset.channels), len(dataset.regions), config.window
-        )
+        regions = len(dataset.regions)
+        prompts = config.prompt_channels(regions)
+        spec = network_spec(config.network, len(dataset.channels) + prompts, regions, config.window)
         self._network = build_network(spec, config.window).to(device)
         if config.network.pretrained:
             load_matching_weights(self._network, Path(config.network.pretrained))
@@ -118,8 +125,11 @@ class Trainer:
         self._loss = DeepSupervisionLoss(
             RegionLoss(),
             self._settings.deep_supervision,
-            partly_known=dataset.is_partly_known or config.augmentation.sequence_dropout > 0,
+            partly_known=dataset.is_partly_known
+            or config.augmentation.sequence_dropout > 0
+            or config.interaction.clicks > 0,
         )
+        self._prompter = Prompter.of(config)
         self._optimizer = build_optimizer(self._network.parameters(), self._settings)
         self._scaler = torch.amp.GradScaler(
             device.type, enabled=self._settings.precision == "float16" and device.type == "cuda"
@@ -229,9 +239,15 @@ class Trainer:
         model.train()
         image = image.to(self._device, non_blocking=True)
         target = target.to(self._device, non_blocking=True)
+        near = None
+        if self._prompter is not None:
+            image, near = self._prompted(image, target)
         with torch.autocast(self._device.type, self._dtype, self._dtype != torch.float32):
             outputs = model(image)
         loss = self._loss(outputs, target)
+        if near is not None:
+            around_clicks = target.masked_fill(~near[:, None], UNKNOWN)
+            loss = loss + self.config.interaction.near * self._loss(outputs, around_clicks)
         self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
         self._scaler.unscale_(self._optimizer)
@@ -244,6 +260,24 @@ class Trainer:
         self._scaler.update()
         self._average.update(self._network)
         return Step(mean_loss, float(norm), rate)
+
+    def _prompted(self, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch with prompt channels, and where it was clicked (B, X, Y, Z)."""
+        assert self._prompter is not None
+        first = (self.step * self.team.size + self.team.rank) * len(image)
+        self._network.eval()
+        prompted = [
+            self._prompter.with_prompts(*window, first + index, self._probabilities)
+            for index, window in enumerate(zip(image, target, strict=True))
+        ]
+        self._network.train()
+        images, near = zip(*prompted, strict=True)
+        return torch.stack(images), torch.stack(near).to(self._device)
+
+    @torch.no_grad()
+    def _probabilities(self, batch: Tensor) -> Tensor:
+        with torch.autocast(self._device.type, self._dtype, self._dtype != torch.float32):
+            return finest(self._network(batch)).float().sigmoid()
 
     def _stop_if_not_a_number(self, loss: float, norm: float) -> None:
         if math.isfinite(loss) and (math.isfinite(norm) or self._scaler.is_enabled()):

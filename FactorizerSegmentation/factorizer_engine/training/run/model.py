@@ -38,5 +38,11 @@ def model_of(
         preprocessing=preprocessing_of(config.preprocessing),
         inference=InferenceSettings(**inference),
         postprocessing=PostprocessingSettings(**texts.postprocessing.model_dump()),
-        network=network_spec(config.network, len(channels), len(regions), config.window),
+        prompts=config.prompts,
+        network=network_spec(
+            config.network,
+            len(channels) + config.prompt_channels(len(regions)),
+            len(regions),
+            config.window,
+        ),
     )

@@ -20,6 +20,9 @@ from factorizer_engine.training.config import NetworkSection
 from factorizer_engine.training.data.splits import Split
 from factorizer_engine.training.run.state import load_checkpoint
 
+_FIRST_LAYERS = frozenset({"stem.weight", "input_block.conv1.conv.weight", "convInit.conv.weight"})
+"""Weights that see the input: of a Factorizer, a DynUNet and a SegResNet."""
+
 
 def network_spec(
     section: NetworkSection, in_channels: int, out_channels: int, window: tuple[int, int, int]
@@ -106,14 +109,16 @@ def load_matching_weights(network: nn.Module, path: Path) -> None:
     """Start from the weights of another run (`best.pt` or `final.pt`).
 
     Linear adapters fit a network whose adapters are convolutions, too: they become the centres of
-    the kernels, so that the network begins by computing what the other one does.
+    the kernels. A network with more input channels, such as prompts, gets zeros for them. Either
+    way it begins by computing what the other one does.
 
     Raises:
         BadInputError: If there are none or they do not fit.
     """
     try:
         state = load_checkpoint(path)["network"]
-        network.load_state_dict(_with_widened_adapters(state, network.state_dict()))
+        wanted = network.state_dict()
+        network.load_state_dict(_with_more_inputs(_with_widened_adapters(state, wanted), wanted))
     except (KeyError, RuntimeError) as error:
         raise BadInputError(f"The weights {path} do not fit this network.", str(error)) from error
 
@@ -141,6 +146,20 @@ def _with_widened_adapters(
             weight = widened.pop(linear)
             widened[key] = torch.zeros(kernel.shape)
             widened[key].flatten(2)[..., kernel[0, 0].numel() // 2] = weight.squeeze(-1)
+    return widened
+
+
+def _with_more_inputs(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The state with zeros for input channels that the first layer wants and does not have."""
+    widened = dict(state)
+    for key in _FIRST_LAYERS & wanted.keys() & state.keys():
+        own, needed = state[key], wanted[key]
+        same_otherwise = own.shape[:1] + own.shape[2:] == needed.shape[:1] + needed.shape[2:]
+        if same_otherwise and own.shape[1] < needed.shape[1]:
+            widened[key] = torch.zeros(needed.shape)
+            widened[key][:, : own.shape[1]] = own
     return widened
 
 

@@ -76,6 +76,7 @@ class Validator:
         overlap: Part of a window shared with the next.
         device: Where the network is.
         dtype: float32, or the type of autocast.
+        prompts: Channels that the network reads beside the image; zero, as before any click.
     """
 
     cache: CaseCache
@@ -83,10 +84,12 @@ class Validator:
     overlap: float
     device: torch.device
     dtype: torch.dtype
+    prompts: int = 0
 
     @torch.no_grad()
     def predict(self, network: nn.Module, image: Tensor) -> Tensor:
         """Probabilities (R, X, Y, Z), float32 on the CPU, of an image (C, X, Y, Z)."""
+        image = torch.cat([image, image.new_zeros(self.prompts, *image.shape[1:])])
         with torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
             logits = sliding_window_inference(
                 image[None].float().to(self.device),

@@ -180,7 +180,7 @@ def test_unequal_slice_distances_are_refused(tmp_path, oblique_scan, write_dicom
     assert "unequal distances" in refused(read_scan, tmp_path)
 
 
-def test_a_tilted_gantry_is_refused_with_its_angle(tmp_path, oblique_scan, write_dicom, refused):
+def test_slices_of_a_tilted_gantry_are_read_where_they_lie(tmp_path, oblique_scan, write_dicom):
     step = np.tan(np.deg2rad(15)) * oblique_scan.spacing[2]
     along = oblique_scan.affine[:3, 1] * [-1, -1, 1] / oblique_scan.spacing[1]
 
@@ -188,7 +188,22 @@ def test_a_tilted_gantry_is_refused_with_its_angle(tmp_path, oblique_scan, write
         return [p + along * step * index for index, p in enumerate(positions)]
 
     write_dicom(tmp_path, oblique_scan, positions=tilted)
-    assert "tilted gantry (15 degrees)" in refused(read_scan, tmp_path)
+    scan = read_scan(tmp_path)
+    assert scan.grid.is_sheared
+    sheared = oblique_scan.affine.copy()
+    sheared[:3, 2] += along * [-1, -1, 1] * step
+    np.testing.assert_allclose(scan.affine, sheared, atol=1e-4)
+    np.testing.assert_array_equal(scan.array, oblique_scan.array)
+
+
+def test_slices_that_lie_beside_each_other_are_refused(
+    tmp_path, oblique_scan, write_dicom, refused
+):
+    def shaken(positions):
+        return [p + np.array([3.0, 0, 0]) * (index == 4) for index, p in enumerate(positions)]
+
+    write_dicom(tmp_path, oblique_scan, positions=shaken)
+    assert "beside each other" in refused(read_scan, tmp_path)
 
 
 def test_repeated_positions_are_refused(tmp_path, oblique_scan, write_dicom, refused):

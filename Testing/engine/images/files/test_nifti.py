@@ -21,6 +21,12 @@ def test_big_endian_and_scaled_nifti_are_read(tmp_path):
     np.testing.assert_array_equal(scan.array.ravel(order="F"), 2.0 * values + 5)
 
 
+def test_an_offset_of_zero_does_not_make_voxels_of_the_header(tmp_path):
+    (tmp_path / "a.nii").write_bytes(nifti_bytes(vox_offset=0))
+    scan = read_scan(tmp_path / "a.nii")
+    np.testing.assert_array_equal(scan.array.ravel(order="F"), np.arange(120))
+
+
 def test_the_sform_of_the_scanner_counts_before_the_qform_and_the_qform_where_it_is_alone(tmp_path):
     rows = {
         "srow_x": [2, 0, 0, 1],

@@ -105,6 +105,15 @@ def test_sforms_that_are_sheared_scaled_or_empty_count_as_in_itk(tmp_path, sform
     np.testing.assert_allclose(read_scan(path).affine, place_in_itk(path), atol=1e-4)
 
 
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("codes", [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1)])
+def test_a_voxel_size_below_zero_turns_its_axis_as_in_itk(tmp_path, codes, axis):
+    pixdim = np.array([1, *SIZES, 0, 0, 0, 0], np.float32)
+    pixdim[1 + axis] *= -1
+    path = write(tmp_path / "a.nii", FIRST, FIRST, codes, pixdim=pixdim)
+    np.testing.assert_allclose(read_scan(path).affine, place_in_itk(path), atol=1e-4)
+
+
 @pytest.mark.parametrize("codes", [(1, 0), (2, 0)])
 def test_a_sheared_sform_alone_is_taken_as_it_is(tmp_path, codes):
     path = write(tmp_path / "a.nii", SHEARED, SECOND, codes)

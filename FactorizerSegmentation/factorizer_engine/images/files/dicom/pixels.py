@@ -116,7 +116,7 @@ def _rescaled(data: pydicom.Dataset, frame: int, stored: np.ndarray) -> np.ndarr
     rule = _transformation(data, frame)
     if rule.get("ModalityLUTSequence"):
         return apply_modality_lut(stored, rule).astype(np.float32)
-    slope = float(rule.get("RescaleSlope") or 1.0)
+    slope = float(rule.get("RescaleSlope") or 1.0)  # 0 is no slope, though some write it
     intercept = float(rule.get("RescaleIntercept") or 0.0)
     if (slope, intercept) == (1.0, 0.0):
         return stored.astype(np.float32)

@@ -17,12 +17,12 @@ from factorizer_engine.protocol.errors import BadInputError
 #: Slices may be this far (part of their distance) from where even spacing puts them.
 SPACING_TOLERANCE = 0.05
 
-#: Sideways shift of slices, in mm per mm of distance, from which they are tilted (0.6 degrees).
-TILT_TOLERANCE = 0.01
+#: Slices may lie this far (part of their distance) beside the line from the first to the last.
+LINE_TOLERANCE = 0.05
 
 
 def stack(series: Series) -> tuple[list[Slice], np.ndarray]:
-    """The slices in order of position, and the affine to RAS mm.
+    """The slices in order of position, and the affine to RAS mm; a tilted gantry shears it.
 
     Raises:
         BadInputError: If they are no single volume of grey values in an even stack.
@@ -97,7 +97,7 @@ def _without_copies(title: str, placed: Sequence[Placed]) -> list[Placed]:
 
 
 def _check_positions(title: str, positions: np.ndarray, normal: np.ndarray) -> None:
-    """Make sure that slices follow each other evenly, straight along their normal."""
+    """Make sure that slices follow each other evenly, along one straight line."""
     steps = np.diff(positions, axis=0)
     gaps = steps @ normal
     usual = float(np.median(gaps))
@@ -106,14 +106,14 @@ def _check_positions(title: str, positions: np.ndarray, normal: np.ndarray) -> N
             f"{title} holds several images at one place (time points, echoes, b-values or copies); "
             "export one volume only, each image once."
         )
-    sideways = np.linalg.norm(steps - gaps[:, None] * normal, axis=1)
-    if (sideways / gaps).max() > TILT_TOLERANCE:
-        degrees = np.degrees(np.arctan((sideways / gaps).max()))
-        raise BadInputError(
-            f"{title} was taken with a tilted gantry ({degrees:.0f} degrees); load it into Slicer "
-            "with acquisition geometry regularisation and export the straightened volume."
-        )
     places = (positions - positions[0]) @ normal
+    line = (positions[-1] - positions[0]) / places[-1]
+    beside = np.linalg.norm(positions - positions[0] - places[:, None] * line, axis=1).max()
+    if beside > max(LINE_TOLERANCE * usual, 0.01):
+        raise BadInputError(
+            f"{title} has slices that lie up to {beside:.1f} mm beside each other; "
+            "export a series whose slices follow one line."
+        )
     uneven = np.abs(places - np.linspace(0, places[-1], len(places))).max()
     if uneven <= max(SPACING_TOLERANCE * usual, 0.01):
         return

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,23 +17,8 @@ from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.images.files import read_scan
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.protocol.errors import EngineError, InternalError
 from stress.mutations import damaged_bytes, damaged_values
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What became of a broken file.
-
-    Attributes:
-        file: The file, as it was broken.
-        refused: Whether it was refused.
-        fault: What is wrong with how that was done; "" if nothing.
-    """
-
-    file: Path
-    refused: bool
-    fault: str
+from stress.trial import Trial, attempt
 
 
 def scan_trials(folder: Path, chance: random.Random) -> Iterator[Trial]:
@@ -45,7 +28,7 @@ def scan_trials(folder: Path, chance: random.Random) -> Iterator[Trial]:
         whole = chance.choice(wholes)
         broken = folder / f"broken{''.join(whole.suffixes)}"
         broken.write_bytes(damaged_bytes(whole.read_bytes(), chance))
-        yield _try(broken, lambda file=broken: _check_scan(read_scan(file)))
+        yield attempt(broken.name, lambda file=broken: _check_scan(read_scan(file)), broken)
 
 
 def bundle_trials(folder: Path, chance: random.Random) -> Iterator[Trial]:
@@ -64,20 +47,7 @@ def bundle_trials(folder: Path, chance: random.Random) -> Iterator[Trial]:
             broken.write_text(json.dumps(values))
         else:
             broken.write_bytes(damaged_bytes(broken.read_bytes(), chance))
-        yield _try(broken, lambda: build_networks(load_bundle(bundle)))
-
-
-def _try(file: Path, read: Callable[[], object]) -> Trial:
-    try:
-        read()
-    except EngineError as error:
-        sentence = str(error)
-        is_plain = sentence.endswith(".") and "\n" not in sentence
-        fault = "" if is_plain and not isinstance(error, InternalError) else sentence
-        return Trial(file, True, fault)
-    except Exception:
-        return Trial(file, False, traceback.format_exc())
-    return Trial(file, False, "")
+        yield attempt(broken.name, lambda: build_networks(load_bundle(bundle)), broken)
 
 
 def _check_scan(scan: Scan) -> None:

@@ -1,0 +1,118 @@
+"""Keeps the measures of the lesions true when segments are changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+
+from factorizer_engine.protocol.conversation import Callbacks
+from factorizer_engine.protocol.errors import EngineError
+from factorizer_engine.protocol.lesions import Lesion
+from FactorizerSegmentationLib.engine import packages
+from FactorizerSegmentationLib.engine.settings import enginePython
+from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.hand_edits import HandEdits
+from FactorizerSegmentationLib.scene.segments import labelsOf
+from FactorizerSegmentationLib.scene.tables import lesionsOf
+from FactorizerSegmentationLib.scene.verdicts import problem
+from FactorizerSegmentationLib.tasks.measure import MeasureRun
+
+DELAY_MS = 700
+"""How long the segments have to stay as they are before they are measured."""
+
+
+class Remeasuring:
+    """Has the lesions measured in the background after every change, however it was made.
+
+    Args:
+        logic: The FactorizerSegmentationLogic.
+        onMeasured: Called with the table node and the new lesions.
+        onChanged: Called when a measurement begins or ends.
+    """
+
+    def __init__(
+        self,
+        logic,
+        onMeasured: Callable[[object, tuple[Lesion, ...]], None],
+        onChanged: Callable[[], None],
+    ) -> None:
+        self._logic = logic
+        self._onMeasured = onMeasured
+        self._onChanged = onChanged
+        self._edits: HandEdits | None = None
+        self._tableNode: object = None
+        self._segmentation: Any = None
+        self._tag = 0
+        self._asked: object = None
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DELAY_MS)
+        self._timer.connect("timeout()", self._onQuiet)
+
+    @property
+    def measuring(self) -> bool:
+        """Whether the measures are about to change."""
+        return self._asked is not None
+
+    def watch(self, segmentationNode, tableNode) -> None:
+        """Watch this result from now on; it was measured as it is."""
+        self.forget()
+        if tableNode is None or problem(segmentationNode):
+            return
+        self._tableNode = tableNode
+        values = [label.value for label in labelsOf(segmentationNode)]
+        self._edits = HandEdits(segmentationNode, values)
+        self._segmentation = segmentationNode.GetSegmentation()
+        event = slicer.vtkSegmentation.SourceRepresentationModified
+        self._tag = self._segmentation.AddObserver(event, self._onModified)
+
+    def forget(self) -> None:
+        """Watch nothing, as before the scene or the panel goes."""
+        self._timer.stop()
+        self._asked = self._tableNode = None
+        if self._edits is not None:
+            self._edits.release()
+            self._segmentation.RemoveObserver(self._tag)
+        self._edits = self._segmentation = None
+
+    def _onModified(self, caller, event) -> None:
+        self._timer.start()
+
+    def _onQuiet(self) -> None:
+        edits = self._edits
+        if edits is None or problem(edits.segmentationNode):
+            return
+        if self._logic.busy or self._asked is not None:
+            self._timer.start()
+            return
+        edits.look()
+        edits.remember()
+        if not enginePython() and packages.missingPackages():
+            return  # nothing is installed for this
+        self._logic.setPython(enginePython())
+        asked = self._asked = object()
+        callbacks: Callbacks[tuple[Lesion, ...]] = Callbacks(
+            lambda lesions: self._onResult(asked, lesions),
+            lambda error: self._onFailed(asked, error),
+        )
+        try:
+            known = lesionsOf(self._tableNode)
+            MeasureRun(self._logic.engine, edits, known, callbacks).start()
+        except SceneError as error:
+            self._onFailed(asked, error)
+        self._onChanged()
+
+    def _onResult(self, asked: object, lesions: tuple[Lesion, ...]) -> None:
+        if asked is self._asked:
+            self._asked = None
+            self._onMeasured(self._tableNode, lesions)
+            self._onChanged()
+
+    def _onFailed(self, asked: object, error: EngineError) -> None:
+        if asked is self._asked:
+            self._asked = None
+            self._logic.logged.emit(str(error))
+            self._onChanged()

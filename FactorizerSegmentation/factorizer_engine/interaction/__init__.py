@@ -1,0 +1,1 @@
+"""Clicks and scribbles to a better result."""

@@ -1,0 +1,275 @@
+"""A segmentation that is corrected click by click."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+
+from factorizer_engine.images.geometry import Grid, same_grid
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.interaction.prompting import answer_to_prompts
+from factorizer_engine.interaction.thresholding import (
+    Box,
+    LocalThreshold,
+    box_around,
+    moved_by_click,
+)
+from factorizer_engine.protocol.clicks import Click
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.models import Region
+from factorizer_engine.protocol.nesting import mask_of, value_around, values_of
+from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.triples import triple
+
+OF_MAPS = LocalThreshold(margin=1.5, sigma_mm=10.0, reach_mm=25.0)
+"""For the probability maps of a run, which know nothing of the click."""
+
+OF_PROMPTS = LocalThreshold(margin=0.0, sigma_mm=6.0, reach_mm=35.0)
+"""For what a network says that was told of the click; it moves the threshold only if the network
+does not follow."""
+
+_LEAST = 1e-6
+"""Probabilities are held this far from 0 and 1, where their logits are infinite."""
+
+WITHOUT_PROMPTS = (
+    "{title} has not learned from clicks, so each moves the threshold of the probability around it."
+)
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """A click that was answered, and what was there before.
+
+    Attributes:
+        click: The click.
+        voxels: The voxels that were clicked (N, 3).
+        box: The part of the label map that may have changed.
+        before: The label map there, before.
+    """
+
+    click: Click
+    voxels: np.ndarray
+    box: Box
+    before: np.ndarray
+
+
+class Correction:
+    """A label map on the grid of a result, and the clicks that correct it.
+
+    Clicks are answered one after the other, and only in a window around each: voxels further away
+    stay as they are, bit for bit. The clicked voxels are in the region afterwards, or out of it,
+    and no later click changes that; between clicks that want the opposite the nearer one decides.
+    A click changes only what is connected to it, and only as it says, so that outlines which it
+    does not concern keep their detail, as the progressive merge of FocalClick (Chen et al., CVPR
+    2022, arXiv:2204.02574, section 3.3) does.
+
+    Args:
+        segmenter: The model that made the result.
+        result: Of the scans that are looked at.
+        start: Label map to begin with, of the model's values; by default that of the result.
+        ask_network: Whether a network that has learned clicks is asked; else each click moves the
+            threshold of the result's probabilities.
+
+    Attributes:
+        labelmap: The segmentation so far.
+        note: How a model that knows no clicks answers them, for people, or "".
+
+    Raises:
+        BadInputError: If the start lies on another grid or has values that the model does not know.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        result: SegmentationResult,
+        start: Scan | None = None,
+        ask_network: bool = True,
+    ) -> None:
+        self._segmenter, self._result = segmenter, result
+        if start is not None:
+            _check_start(start, result)
+        begin = result.labelmap if start is None else start
+        self.labelmap = replace(result.labelmap, array=begin.array.astype(np.uint8, order="F"))
+        self._answered: list[_Answered] = []
+        self._changed: Box | None = triple(slice(0, n) for n in self.labelmap.shape)
+        self._asks_network = ask_network and segmenter.bundle.prompts is not None
+        self.note = "" if self._asks_network else WITHOUT_PROMPTS.format(title=result.model.title)
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """Those that were answered, oldest first."""
+        return tuple(answered.click for answered in self._answered)
+
+    def changes(self) -> Box:
+        """The part of the label map that may have changed since this was asked last."""
+        changed, self._changed = self._changed, None
+        return changed or (slice(0, 0),) * 3
+
+    def answer(self, click: Click, monitor: Monitor | None = None) -> None:
+        """Change the label map as a click says.
+
+        Raises:
+            BadInputError: If the click lies outside the scan, contradicts an earlier one, or is on
+                a region that is not looked for in these scans.
+            CancelledError: If the monitor was cancelled; the click is not answered then.
+        """
+        regions, grid = self._result.model.regions, self.labelmap.grid
+        region = self._region(click)
+        voxels = _voxels_of(click, grid)
+        for other in self._answered:
+            _check_contradiction(click, voxels, other, regions)
+        points = grid.indices_of(np.asarray(click.points))
+        logits, settings, box = self._logits(click, points, region, monitor or Monitor())
+        part = self.labelmap.array[box]
+        places = voxels - [axis.start for axis in box]
+        distance = _distance(places, part.shape, grid.spacing)
+        mask = mask_of(part, region, regions)
+        nearest = np.ones(part.shape, dtype=bool)
+        for other in self._answered:
+            if _oppose(click, other.click, regions):
+                places_of_other = other.voxels - [axis.start for axis in box]
+                nearest &= _distance(places_of_other, part.shape, grid.spacing) > distance
+        changed = moved_by_click(logits, mask, places, distance, click.add, nearest, settings)
+        self._answered.append(_Answered(click, voxels, box, part.copy(order="F")))
+        part[changed] = region.label if click.add else value_around(region, regions)
+        self._changed = _around(self._changed, box)
+
+    def undo(self) -> None:
+        """Take the last click back."""
+        last = self._answered.pop()
+        self.labelmap.array[last.box] = last.before
+        self._changed = _around(self._changed, last.box)
+
+    def become(self, clicks: Sequence[Click], monitor: Monitor | None = None) -> None:
+        """Undo and answer clicks until these are the ones that were answered.
+
+        Raises:
+            BadInputError: As `answer`; clicks before the one that is refused were answered then.
+        """
+        common = 0
+        for own, wanted in zip(self.clicks, clicks, strict=False):
+            if own != wanted:
+                break
+            common += 1
+        while len(self._answered) > common:
+            self.undo()
+        for click in clicks[common:]:
+            self.answer(click, monitor)
+
+    def _region(self, click: Click) -> Region:
+        for region in self._result.model.regions:
+            if region.name == click.region:
+                return region
+        known = ", ".join(region.name for region in self._result.model.regions)
+        raise BadInputError(
+            f"{click.title} is on a region that {self._result.model.title} does not look for in "
+            f"these scans; choose one of {known}."
+        )
+
+    def _logits(
+        self, click: Click, points: np.ndarray, region: Region, monitor: Monitor
+    ) -> tuple[np.ndarray, LocalThreshold, Box]:
+        """Logits of the region around a click, less that of the threshold, and where they are."""
+        index = self._result.model.regions.index(region)
+        grid, settings = self.labelmap.grid, OF_PROMPTS if self._asks_network else OF_MAPS
+        box = box_around(points, settings.reach_mm, grid.spacing, grid.shape)
+        if not self._asks_network:
+            probabilities = self._result.probabilities[index][box]
+        else:
+            answered = answer_to_prompts(
+                *(self._segmenter, self._result, self.labelmap, (*self.clicks, click)),
+                *(points, box, monitor),
+            )
+            probabilities = answered[index]
+        threshold = self._segmenter.bundle.inference.threshold
+        return _logit(probabilities) - float(_logit(np.float32(threshold))), settings, box
+
+
+def _logit(probabilities: np.ndarray) -> np.ndarray:
+    held = np.clip(probabilities, _LEAST, 1 - _LEAST)
+    return np.log(held / (1 - held))
+
+
+def _distance(
+    places: np.ndarray, shape: Sequence[int], spacing: tuple[float, float, float]
+) -> np.ndarray:
+    """Distance (mm) of the voxels of a block to the nearest of places (N, 3), inside it or not."""
+    inside = ((places >= 0) & (places < shape)).all(axis=1)
+    if inside.all():
+        away = np.ones(shape, dtype=bool)
+        away[tuple(places.T)] = False
+        return ndimage.distance_transform_edt(away, sampling=spacing).astype(np.float32)
+    ticks = np.indices(shape, sparse=True)
+    nearest = np.full(shape, np.inf, dtype=np.float32)
+    for place in places:
+        squares = [((t - p) * s) ** 2 for t, p, s in zip(ticks, place, spacing, strict=True)]
+        np.minimum(nearest, np.sqrt(squares[0] + squares[1] + squares[2]), out=nearest)
+    return nearest
+
+
+def _voxels_of(click: Click, grid: Grid) -> np.ndarray:
+    """The voxels (N, 3) that hold the points of a click.
+
+    Raises:
+        BadInputError: If one of them lies outside the grid.
+    """
+    voxels = np.rint(grid.indices_of(np.asarray(click.points))).astype(int)
+    if ((voxels < 0) | (voxels >= grid.shape)).any():
+        raise BadInputError(
+            f"{click.title} lies outside the scan, which covers {grid.extent}; click inside it."
+        )
+    return np.unique(voxels, axis=0)
+
+
+def _oppose(click: Click, other: Click, regions: Sequence[Region]) -> bool:
+    """Whether no voxel can be as both clicks want it."""
+    by_name = {region.name: region for region in regions}
+    one, two = by_name[click.region], by_name[other.region]
+    if click.add and other.add:
+        return one.name != two.name and one.order == two.order
+    if click.add == other.add:
+        return False
+    inner, outer = (one, two) if click.add else (two, one)  # added to, and removed from
+    return inner.label in values_of(outer, regions)
+
+
+def _check_contradiction(
+    click: Click, voxels: np.ndarray, other: _Answered, regions: Sequence[Region]
+) -> None:
+    shared = {*map(tuple, voxels.tolist())} & {*map(tuple, other.voxels.tolist())}
+    if shared and _oppose(click, other.click, regions):
+        raise BadInputError(
+            f"{click.title} contradicts an earlier one in the same voxel, which "
+            f"{other.click.verb} {other.click.region}; take one "
+            "of them back."
+        )
+
+
+def _check_start(start: Scan, result: SegmentationResult) -> None:
+    if not same_grid(start.grid, result.labelmap.grid):
+        raise BadInputError(
+            f"{start.name or 'The segmentation'} to start from lies on another grid than the scan; "
+            "export or resample it onto that of the reference scan."
+        )
+    known = {label.value for label in result.model.labels}
+    unknown = sorted({*np.unique(start.array).tolist()} - known - {0})
+    if unknown:
+        values = ", ".join(map(str, sorted(known)))
+        raise BadInputError(
+            f"{start.name or 'The segmentation'} to start from holds the value {unknown[0]:g}, "
+            f"which {result.model.title} does not know; its values are {values}."
+        )
+
+
+def _around(first: Box | None, second: Box) -> Box:
+    """The smallest box with both in it."""
+    if first is None:
+        return second
+    return triple(
+        slice(min(a.start, b.start), max(a.stop, b.stop))
+        for a, b in zip(first, second, strict=True)
+    )

@@ -1,0 +1,93 @@
+"""What a network says that is told of clicks, in one window around the last of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from factorizer_engine.bundles.settings import PromptSettings
+from factorizer_engine.images.geometry import Grid, in_all_channels
+from factorizer_engine.images.resampling import resample
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.sliding_window import predict_windows, sigmoid_
+from factorizer_engine.inference.windows import Box, plan_windows
+from factorizer_engine.interaction.strokes import Stroke, prompt_channels
+from factorizer_engine.protocol.clicks import Click
+from factorizer_engine.protocol.models import Region
+from factorizer_engine.protocol.nesting import mask_of
+from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.triples import triple
+
+
+def answer_to_prompts(
+    segmenter: Segmenter,
+    result: SegmentationResult,
+    labelmap: Scan,
+    clicks: Sequence[Click],
+    points: np.ndarray,
+    box: Box,
+    monitor: Monitor,
+) -> np.ndarray:
+    """Probabilities around the last of some clicks, of a network with prompt channels.
+
+    The scans are those that the result was computed from, as they were prepared then.
+
+    Args:
+        segmenter: A model with prompt channels.
+        result: Of the scans.
+        labelmap: The segmentation that is corrected, on the grid of the result.
+        clicks: All of them.
+        points: Of the last one, voxels of the result's grid (N, 3).
+        box: The part of the result's grid that is asked for.
+
+    Returns:
+        float32, (R, *box), in the order of the regions of the result.
+    """
+    bundle, prepared = segmenter.bundle, result.prepared
+    prompts, regions = bundle.prompts, bundle.description.regions
+    assert prompts is not None
+    world = points.mean(axis=0) @ labelmap.affine[:3, :3].T + labelmap.affine[:3, 3]
+    center = prepared.grid.indices_of(world[None])[0]
+    window = _window_at(center, bundle.inference.roi_size, prepared.grid.shape)
+    grid = prepared.grid.crop(window)
+    scans = prepared.array[: len(bundle.description.channels)][in_all_channels(window)]
+    volume = np.concatenate([scans, _prompts(clicks, labelmap, regions, grid, prompts)])
+    plan = plan_windows(volume, bundle.inference)
+    logits = predict_windows(segmenter.ensemble(), volume, plan, monitor=monitor)
+    wanted = labelmap.grid.crop(box)
+    probabilities = sigmoid_(logits[result.outputs])
+    return np.stack([resample(Scan(map_, grid), wanted).array for map_ in probabilities])
+
+
+def _prompts(
+    clicks: Sequence[Click],
+    labelmap: Scan,
+    regions: Sequence[Region],
+    grid: Grid,
+    settings: PromptSettings,
+) -> np.ndarray:
+    """The prompt channels of a window on `grid`."""
+    names = [region.name for region in regions]
+    strokes = [
+        Stroke(names.index(c.region), grid.indices_of(np.asarray(c.points)), c.add) for c in clicks
+    ]
+    part = labelmap.grid.box_of(grid)
+    around = Scan(labelmap.array[part], labelmap.grid.crop(part))
+    masks = [mask_of(around.array, region, regions).astype(np.float32) for region in regions]
+    coarse = [resample(Scan(mask, around.grid), grid, antialias=True).array for mask in masks]
+    shares = np.stack(coarse) >= 0.5
+    return prompt_channels(strokes, shares, len(regions), grid.shape, grid.spacing, settings)
+
+
+def _window_at(center: np.ndarray, size: Sequence[int], shape: Sequence[int]) -> Box:
+    """A window around a voxel, moved into the volume; all of an axis that is shorter than it."""
+    starts = [
+        int(np.clip(round(c - n / 2), 0, max(length - n, 0)))
+        for c, n, length in zip(center, size, shape, strict=True)
+    ]
+    return triple(
+        slice(start, min(start + n, length))
+        for start, n, length in zip(starts, size, shape, strict=True)
+    )

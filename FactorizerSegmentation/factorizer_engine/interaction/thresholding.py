@@ -1,0 +1,83 @@
+"""A click answered by the probabilities that are there already: a threshold of its own around it.
+
+A model that never learned clicks still knows more than its threshold says: what it missed often has
+a probability above that of healthy tissue, and what it found too much of one below that of the
+lesion. A click therefore moves the threshold around it, most at its own place and less with the
+distance, and what is connected to the click then changes sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+
+from factorizer_engine.protocol.triples import triple
+
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class LocalThreshold:
+    """How far a click moves the threshold.
+
+    Attributes:
+        margin: Logits that the click's own place gets beyond the threshold.
+        sigma_mm: Standard deviation of the Gaussian with which that fades.
+        reach_mm: Distance from the click beyond which nothing changes.
+    """
+
+    margin: float = 1.5
+    sigma_mm: float = 10.0
+    reach_mm: float = 25.0
+
+
+def box_around(
+    points: np.ndarray, reach_mm: float, spacing: Sequence[float], shape: Sequence[int]
+) -> Box:
+    """The block of a volume with all voxels up to `reach_mm` from points (N, 3) in voxels."""
+    reach = np.asarray(reach_mm) / np.asarray(spacing)
+    low = np.clip(np.floor(points.min(axis=0) - reach), 0, shape).astype(int)
+    high = np.clip(np.ceil(points.max(axis=0) + reach) + 1, low, shape).astype(int)
+    return triple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
+def moved_by_click(
+    logits: np.ndarray,
+    mask: np.ndarray,
+    places: np.ndarray,
+    distance: np.ndarray,
+    add: bool,
+    changeable: np.ndarray,
+    settings: LocalThreshold,
+) -> np.ndarray:
+    """What a click changes: voxels that are connected to it and beyond the threshold it moved.
+
+    With d the distance to the click, logits are raised (or lowered) by `b exp(-d^2 / 2 sigma^2)`,
+    where b takes those of the clicked voxels to `margin` beyond the threshold.
+
+    Args:
+        logits: (X, Y, Z) of the region, less that of its threshold, so that it holds above 0.
+        mask: Booleans: where the region holds now.
+        places: The clicked voxels (N, 3).
+        distance: To the click, in mm.
+        add: Whether the click adds to the region.
+        changeable: Booleans: voxels that may change.
+        settings: How far the threshold is moved.
+
+    Returns:
+        Booleans (X, Y, Z): voxels to be changed, connected (6 neighbours) to the clicked ones,
+        which are among them unless they are as the click wants them already.
+    """
+    clicked = tuple(places.T)
+    towards = logits if add else -logits
+    shift = max(-float(towards[clicked].min()), 0.0) + settings.margin
+    fading = np.exp(distance**2 / np.float32(-2 * settings.sigma_mm**2))
+    changes = (towards + shift * fading > 0) & changeable & (distance <= settings.reach_mm)
+    changes[clicked] = True
+    changes &= mask != add
+    pieces = cc3d.connected_components(np.ascontiguousarray(changes), connectivity=6)
+    touched = np.unique(pieces[clicked])
+    return np.isin(pieces, touched[touched > 0])

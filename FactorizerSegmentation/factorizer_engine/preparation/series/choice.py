@@ -1,0 +1,168 @@
+"""The best series for each channel of a model, and what speaks for and against every one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from factorizer_engine.images.files.dicom.series import Series, list_series
+from factorizer_engine.images.files.dicom.stack import stack
+from factorizer_engine.images.geometry import Grid
+from factorizer_engine.preparation.series.facts import read_facts
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.matching import guess_channel
+from factorizer_engine.protocol.models import Channel
+from factorizer_engine.protocol.series import LEAST_IMAGES, OTHER, Facts, Kind, kind_of
+
+_PLANES = {"IS": "axial", "PA": "coronal", "LR": "sagittal"}
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A series of the study and what becomes of it.
+
+    Attributes:
+        uid: Its Series Instance UID.
+        title: Its number and description.
+        kind: Which sequence it is.
+        channel: The channel that it could be; None if none.
+        distance_mm: Largest distance of neighbouring voxels; infinite if it is no volume.
+        derived: Whether it was computed from other images.
+        plane: Such as "axial".
+        reason: Why it is used or not, in words.
+    """
+
+    uid: str
+    title: str
+    kind: str
+    channel: str | None
+    distance_mm: float
+    derived: bool
+    plane: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StudyChoice:
+    """The series of a study.
+
+    Attributes:
+        entries: All, by number, each with the reason why it is used or not.
+        chosen: Series Instance UID by channel, in network order.
+    """
+
+    entries: tuple[Entry, ...]
+    chosen: dict[str, str]
+
+
+def choose_series(folder: Path, channels: Sequence[Channel]) -> StudyChoice:
+    """Choose from a folder with the DICOM files of one study.
+
+    Of several series for one channel, originals go before what was computed from them, smaller
+    before larger distances of voxels, and later ones, which are often repeated for a reason, before
+    earlier ones.
+
+    Args:
+        folder: Files may lie in it or below it.
+        channels: What the model takes.
+
+    Raises:
+        BadInputError: If the folder holds no images, several patients or studies, or nothing that
+            the model takes.
+    """
+    found = list_series(folder)
+    if not found:
+        raise BadInputError(
+            f"{folder.name} holds no DICOM images; give the folder of a study, or image files."
+        )
+    facts = [read_facts(series) for series in found]
+    _check_one_study(folder, facts)
+    entries = [_entry(series, own, channels) for series, own in zip(found, facts, strict=True)]
+    chosen: dict[str, str] = {}
+    for channel in channels:
+        fitting = [e for e in entries if e.channel == channel.name and e.distance_mm < 1e6]
+        if not fitting:
+            continue
+        best = min(reversed(fitting), key=lambda e: (e.derived, round(e.distance_mm, 1)))
+        chosen[channel.name] = best.uid
+        entries = [_with_verdict(entry, best, channel.name) for entry in entries]
+    if not chosen:
+        held = "; ".join(f"{entry.title}: {entry.reason}" for entry in entries)
+        wanted = ", ".join(channel.name for channel in channels)
+        raise BadInputError(f"{folder.name} holds nothing that the model takes ({wanted}): {held}.")
+    return StudyChoice(tuple(entries), chosen)
+
+
+def _check_one_study(folder: Path, facts: Sequence[Facts]) -> None:
+    patients = {own.patient for own in facts if own.patient}
+    if len(patients) > 1:
+        raise BadInputError(
+            f"{folder.name} holds scans of {len(patients)} patients; give the folder of one."
+        )
+    studies = {own.study: own.date for own in facts if own.study}
+    if len(studies) > 1:
+        dates = ", ".join(sorted(date for date in studies.values() if date))
+        raise BadInputError(
+            f"{folder.name} holds {len(studies)} studies{f' ({dates})' if dates else ''}; "
+            "give the folder of one."
+        )
+
+
+def _entry(series: Series, facts: Facts, channels: Sequence[Channel]) -> Entry:
+    kind = kind_of(facts)
+    if series.modality not in ("MR", ""):
+        kind = Kind(OTHER, f"it is {series.modality}, no MR")
+    channel = None if kind.name == OTHER else guess_channel(kind.name, channels)
+    reason = f"not used: {kind.evidence}"
+    if kind.name != OTHER and channel is None:
+        reason = f"not used: the model takes no {kind.name} ({kind.evidence})"
+    grid, problem = _grid_of(series)
+    if channel is not None and problem:
+        reason = f"not used: {problem}"
+    return Entry(
+        uid=series.uid,
+        title=f"{series.number} {series.description}".strip() or series.title,
+        kind=kind.name,
+        channel=channel,
+        distance_mm=float("inf") if grid is None else max(grid.spacing),
+        derived="DERIVED" in facts.image_type and kind.name not in ("ADC", "DWI"),
+        plane="" if grid is None else _plane(grid),
+        reason=reason if channel is None or problem else kind.evidence,
+    )
+
+
+def _grid_of(series: Series) -> tuple[Grid | None, str]:
+    """Where the voxels of a series lie, or why it is no volume."""
+    if series.problems:
+        return None, str(series.problems[0])
+    if series.count < LEAST_IMAGES:
+        return None, f"only {series.count} images"
+    try:
+        slices, affine = stack(series)
+    except BadInputError as error:
+        return None, str(error)
+    return Grid((*slices[0].shape, len(slices)), affine), ""
+
+
+def _plane(grid: Grid) -> str:
+    """The plane of the images; voxels of one size have been acquired as a volume."""
+    if max(grid.spacing) < 1.3 * min(grid.spacing):
+        return "3D"
+    letter = grid.orientation[2]
+    return next(plane for letters, plane in _PLANES.items() if letter in letters)
+
+
+def _with_verdict(entry: Entry, best: Entry, channel: str) -> Entry:
+    if entry.channel != channel or entry.distance_mm >= 1e6:
+        return entry
+    what = f"{entry.plane}, voxels {entry.distance_mm:.2g} mm apart"
+    if entry is best:
+        return replace(entry, reason=f"used as {channel}: {entry.reason}; {what}")
+    if entry.derived and not best.derived:
+        why = "computed from other images"
+    elif round(entry.distance_mm, 1) > round(best.distance_mm, 1):
+        why = f"{what}; {best.title} is finer"
+    else:
+        why = f"{best.title} was taken later"
+    return replace(entry, reason=f"not used: {why}")

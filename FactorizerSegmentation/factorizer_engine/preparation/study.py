@@ -1,0 +1,226 @@
+"""From raw scans to scans that lie on each other and show what a model expects.
+
+Voxels are not interpolated: a registered scan gets another place, and a brain is cut out on every
+scan's own grid. So there is one interpolation from raw voxels to the network's grid, which is the
+model's own pre-processing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from factorizer_engine.images.geometry import same_grid
+from factorizer_engine.images.resampling import resample
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.preparation.bias import correct_bias
+from factorizer_engine.preparation.brain import BrainNetworks, extract_brain
+from factorizer_engine.preparation.heads import head_mask, is_stripped
+from factorizer_engine.preparation.registration import Freedom, Registration, register
+from factorizer_engine.protocol.preparation import (
+    BrainMode,
+    PreparationOptions,
+    RegistrationMode,
+    Step,
+)
+from factorizer_engine.protocol.progress import Monitor
+
+LEAST_MOTION_MM = 0.5
+"""A registration that moves the head by less is within its own error: the scan stays as it is."""
+
+THICK_MM = 3.5
+"""From this distance on, slices are thick: small lesions may lie between them."""
+
+BRAIN_SEQUENCES = ("FLAIR", "T1", "T2", "T1ce")
+"""From the best to outline a diseased brain on: on FLAIR, of 9 raw gliomas, at least 99.7 % of each
+tumour stay inside; on T1 97 % and on T1ce 93 % in the worst case."""
+
+REGISTRATION, BRAIN, BIAS, SLICES = "registration", "brain", "bias field", "slices"
+"""Names of steps."""
+
+_REGISTERED, _EXTRACTED = 0.6, 0.85
+"""How far a preparation has come at the end of its stages."""
+
+
+@dataclass(eq=False)
+class PreparedStudy:
+    """Scans on their way to a model.
+
+    Attributes:
+        scans: By channel.
+        reference: Channel that stays where it is.
+        brain: What of the reference is brain, of the type bool; None if nothing was cut out.
+        steps: What was done, in order.
+        timings: Seconds by kind of step.
+    """
+
+    scans: dict[str, Scan]
+    reference: str
+    brain: Scan | None = None
+    steps: list[Step] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+
+    def note(
+        self, channel: str, name: str, outcome: str, doubtful: bool = False, **values: float
+    ) -> None:
+        """Write down what was done."""
+        figures = {key: round(float(value), 4) for key, value in values.items()}
+        self.steps.append(Step(channel, name, outcome, doubtful, figures))
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Count the seconds of a block."""
+        start = time.perf_counter()
+        yield
+        self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - start
+
+
+def prepare_study(
+    scans: Mapping[str, Scan],
+    reference: str,
+    options: PreparationOptions,
+    stripped: bool,
+    networks: Callable[[], BrainNetworks] = BrainNetworks.load,
+    monitor: Monitor | None = None,
+) -> PreparedStudy:
+    """Prepare the scans of one patient.
+
+    Args:
+        scans: The scan of each channel, on any grids.
+        reference: The channel that the others are brought to; its scan keeps its place.
+        options: What may be done.
+        stripped: Whether the model expects brains without a skull.
+        networks: Gives what outlines the brain; called only if that is needed.
+        monitor: Told of the progress, and asked whether to stop.
+
+    Raises:
+        BadInputError: If no brain is found in the best scan.
+        BadModelError: If brain extraction is needed and its networks are not installed.
+        CancelledError: If the monitor was cancelled.
+    """
+    monitor = monitor or Monitor()
+    study = PreparedStudy(dict(scans), reference)
+    _mention_thick_slices(study)
+    if options.registration != RegistrationMode.off:
+        with study.timed(REGISTRATION):
+            _register_all(study, Freedom(options.registration), monitor.span(0.0, _REGISTERED))
+    wanted = options.brain == BrainMode.on or (options.brain == BrainMode.auto and stripped)
+    if wanted:
+        with study.timed(BRAIN):
+            _cut_out_brain(study, networks, monitor.span(_REGISTERED, _EXTRACTED))
+    if options.bias_field:
+        with study.timed(BIAS):
+            _correct_all(study, monitor.span(_EXTRACTED, 1.0))
+    monitor.report("preparing", 1.0)
+    return study
+
+
+def _mention_thick_slices(study: PreparedStudy) -> None:
+    for channel, scan in study.scans.items():
+        thickness = max(scan.spacing)
+        if thickness >= THICK_MM:
+            study.note(
+                channel,
+                SLICES,
+                f"{thickness:.2g} mm slices: small lesions may be missed.",
+                doubtful=True,
+                distance_mm=thickness,
+            )
+
+
+def _register_all(study: PreparedStudy, freedom: Freedom, monitor: Monitor) -> None:
+    fixed = study.scans[study.reference]
+    others = [channel for channel in study.scans if channel != study.reference]
+    for channel, span in zip(others, monitor.parts(len(others)), strict=True):
+        scan = study.scans[channel]
+        if same_grid(scan.grid, fixed.grid) and is_stripped(scan) and is_stripped(fixed):
+            outcome = f"lies on {study.reference} already, without a skull; left where it is."
+            study.note(channel, REGISTRATION, outcome)
+            continue
+        found = register(scan, fixed, freedom, span)
+        study.steps.append(_registration_step(channel, study.reference, found))
+        if _is_used(found):
+            study.scans[channel] = found.apply(scan)
+
+
+def _is_used(found: Registration) -> bool:
+    return not found.failed and found.moved_mm >= LEAST_MOTION_MM
+
+
+def _registration_step(channel: str, reference: str, found: Registration) -> Step:
+    if found.failed:
+        outcome = (
+            f"could not be registered to {reference}; it was left where it is, so look whether "
+            "the two lie on each other."
+        )
+    elif not _is_used(found):
+        outcome = f"lies on {reference} already ({found.moved_mm:.1f} mm); left where it is."
+    else:
+        outcome = f"moved onto {reference}, by {found.moved_mm:.1f} mm on average."
+    figures = {
+        "moved_mm": found.moved_mm,
+        "mutual_information_before": found.before,
+        "mutual_information_after": found.information,
+        "peak": found.peak,
+        "overlap": found.overlap,
+    }
+    return Step(
+        channel=channel,
+        name=REGISTRATION,
+        outcome=outcome,
+        doubtful=found.failed,
+        values={name: round(value, 4) for name, value in figures.items()},
+        matrix=tuple(tuple(row) for row in found.matrix.tolist()) if _is_used(found) else (),
+    )
+
+
+def _cut_out_brain(
+    study: PreparedStudy, networks: Callable[[], BrainNetworks], monitor: Monitor
+) -> None:
+    """Outline the brain once, and set every scan to zero outside of it."""
+    stripped = [channel for channel, scan in study.scans.items() if is_stripped(scan)]
+    with_skull = [channel for channel in study.scans if channel not in stripped]
+    if not with_skull:
+        study.note("", BRAIN, "has no skull already; nothing was cut out.")
+        return
+    if stripped:
+        source = study.scans[stripped[0]]
+        mask = source.with_array(ndimage.binary_fill_holes(source.array != 0))
+        origin = f"taken from {stripped[0]}, which has no skull already"
+    else:
+        best = _best_for_brain(with_skull)
+        mask = extract_brain(study.scans[best], networks(), monitor)
+        origin = f"outlined on {best}"
+    study.brain = resample(mask, study.scans[study.reference].grid, "nearest")
+    for channel in with_skull:
+        scan = study.scans[channel]
+        own = resample(mask, scan.grid, "nearest").array
+        study.scans[channel] = scan.with_array(np.where(own, scan.array, 0))
+    volume = mask.grid.volume_ml(int(mask.array.sum()))
+    study.note(
+        "", BRAIN, f"{origin} and carried to the others ({volume:.0f} mL).", volume_ml=volume
+    )
+
+
+def _best_for_brain(channels: list[str]) -> str:
+    known = [channel for channel in BRAIN_SEQUENCES if channel in channels]
+    return known[0] if known else channels[0]
+
+
+def _correct_all(study: PreparedStudy, monitor: Monitor) -> None:
+    pairs = zip(list(study.scans), monitor.parts(len(study.scans)), strict=True)
+    for channel, span in pairs:
+        span.report("correcting the bias field", 0.0)
+        scan = study.scans[channel]
+        tissue = (
+            scan.with_array(scan.array != 0)
+            if study.brain is not None or is_stripped(scan)
+            else head_mask(scan)
+        )
+        study.scans[channel] = correct_bias(scan, tissue, span)
+        study.note(channel, BIAS, "was corrected (N4).")

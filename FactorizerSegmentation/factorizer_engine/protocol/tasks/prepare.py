@@ -1,0 +1,51 @@
+"""Make the scans of a raw study ready for a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.preparation import PreparationOptions, Step
+from factorizer_engine.protocol.runs import Study
+from factorizer_engine.protocol.tasks.task import Task
+from factorizer_engine.protocol.volumes import ScanFile
+
+
+@dataclass(frozen=True)
+class PrepareParams(Message):
+    """A preparation.
+
+    Attributes:
+        model: Name, family or path of the model for which the scans are prepared.
+        study: The scans, and the one that stays where it is.
+        output_dir: Existing folder for the .npy files of the result.
+        options: What may be done to them.
+    """
+
+    model: str
+    study: Study
+    output_dir: str
+    options: PreparationOptions = field(default_factory=PreparationOptions)
+
+
+@dataclass(frozen=True)
+class PrepareResult(Message):
+    """A study made ready.
+
+    Attributes:
+        channels: The scans, by channel: each with its own voxels, at the place where the reference
+            shows the same tissue, and zero outside the brain if that was cut out.
+        brain: uint8 mask on the grid of the reference; None if no brain was cut out.
+        steps: What was done, in order.
+        versions: Of the programs that did it, by name.
+        timings: Seconds by kind of step.
+    """
+
+    channels: dict[str, ScanFile]
+    brain: ScanFile | None
+    steps: tuple[Step, ...]
+    versions: dict[str, str]
+    timings: dict[str, float]
+
+
+PREPARE = Task("prepare", PrepareParams, PrepareResult)

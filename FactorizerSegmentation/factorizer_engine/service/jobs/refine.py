@@ -1,0 +1,56 @@
+"""A segmentation that is corrected by clicks."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from factorizer_engine.protocol.files import prepare_output_folder
+from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.tasks.refine import RefineParams, RefineResult
+from factorizer_engine.service.engine import Engine
+from factorizer_engine.service.jobs.segment import LOADED, SEGMENTED
+
+if TYPE_CHECKING:
+    from factorizer_engine.images.scan import Scan
+    from factorizer_engine.inference.segmenter import SegmentationResult
+
+
+def run(engine: Engine, params: RefineParams, monitor: Monitor) -> RefineResult:
+    """Answer the clicks; the scans are segmented first if that was not done last."""
+    folder = prepare_output_folder(params.output_dir)
+    segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED))
+    from factorizer_engine.service.exchange import load_scans, save_scan
+
+    result = engine.known_result(params)
+    if result is None:
+        scans = load_scans(params.study.channels)
+        result = engine.segment(segmenter, scans, params, monitor.span(LOADED, SEGMENTED))
+    correction = engine.correction(segmenter, result, params.start)
+    monitor.report("correcting", SEGMENTED)
+    began = time.perf_counter()
+    correction.become(params.clicks, monitor)
+    seconds = time.perf_counter() - began
+    lesions = _measured(correction.labelmap, result, params) if params.measure else ()
+    return RefineResult(
+        model=result.model,
+        labelmap=save_scan(correction.labelmap, folder / "labelmap.npy"),
+        changed=tuple((axis.start, axis.stop) for axis in correction.changes()),
+        lesions=lesions,
+        device=result.device,
+        seconds=seconds,
+        note=" ".join(note for note in (result.note, correction.note) if note),
+    )
+
+
+def _measured(
+    labelmap: Scan, result: SegmentationResult, params: RefineParams
+) -> tuple[Lesion, ...]:
+    from factorizer_engine.lesions.measuring import find_lesions
+    from factorizer_engine.service.exchange import load_scans
+
+    channel, file = next(iter(params.study.channels.items()))  # the head is the same in all
+    scan = load_scans({channel: file})[channel]
+    model = result.model
+    return tuple(find_lesions(labelmap, model.regions, model.labels, result.probabilities, scan))

@@ -1,0 +1,104 @@
+"""The files of training configurations: which extend each other, and where their paths lead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from factorizer_engine.protocol.errors import BadInputError
+
+
+def read_values(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The values of a file and of those that it extends, relative paths taken from their folders.
+
+    Args:
+        path: YAML file.
+        readers: The files that led here, each extending the next.
+
+    Raises:
+        BadInputError: If a file cannot be read, or extends itself.
+    """
+    values, folder = _parse(path), path.resolve().parent
+    extended = values.pop("extends", None)
+    if extended is None:
+        _name_split(values)
+        return _anchored(values, folder)
+    readers = (*readers, path.resolve())
+    other = (folder / str(extended)).resolve()
+    if other in readers:
+        raise BadInputError(f"The configuration {path.name} extends itself.")
+    return _merged(read_values(other, readers), _anchored(values, folder))
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInputError(
+            f"The configuration {path} cannot be read: {error.strerror}."
+        ) from error
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        place = f" near line {line + 1}" if line is not None else ""
+        raise BadInputError(
+            f"The configuration {path.name} is not valid YAML{place}.", str(error)
+        ) from error
+    if not isinstance(values, dict):
+        raise BadInputError(f"The configuration {path.name} must be a list of named sections.")
+    return values
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """All keys of both, section by section; those of `changes` count."""
+    result = dict(base)
+    for name, value in changes.items():
+        both_are_sections = isinstance(value, dict) and isinstance(base.get(name), dict)
+        result[name] = {**base[name], **value} if both_are_sections else value
+    return result
+
+
+def override(values: dict, section: str, key: str, value: str | Path | None) -> None:
+    """Put a value in place of that of a key, if there is one."""
+    if value is not None and isinstance(values.setdefault(section, {}), dict):
+        values[section][key] = str(value)
+
+
+def _name_split(values: dict) -> None:
+    section = values.setdefault("split", {})
+    if isinstance(section, dict) and not section.get("file"):
+        section["file"] = f"{values.get('name')}-split.json"
+
+
+def _paths(values: dict) -> Iterator[tuple[str, str, str]]:
+    """Section, key and text of every path that is there."""
+    for section, key in (("data", "root"), ("split", "file"), ("network", "pretrained")):
+        part = values.get(section)
+        if isinstance(part, dict) and isinstance(part.get(key), str):
+            yield section, key, part[key]
+
+
+def _anchored(values: dict, folder: Path) -> dict:
+    """The values, with relative paths taken from `folder`."""
+    for section, key, text in _paths(values):
+        if not text.startswith(("$", "%", "~")):
+            values[section][key] = str(folder / text)
+    return values
+
+
+def fill_in_variables(values: dict) -> None:
+    """Put environment variables and the home folder into paths.
+
+    Raises:
+        BadInputError: If a variable is not set.
+    """
+    for section, key, text in _paths(values):
+        filled_in = os.path.expanduser(os.path.expandvars(text))
+        if "$" in filled_in:
+            raise BadInputError(
+                f"The environment variable in {section}.{key} ('{text}') is not set."
+            )
+        values[section][key] = filled_in

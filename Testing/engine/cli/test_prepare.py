@@ -1,0 +1,131 @@
+"""Preparing raw scans on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+
+from engine import tiny
+from engine.dicom_writing import write_dicom
+from factorizer_engine.images.files import read_scan
+from factorizer_engine.preparation import brain
+from factorizer_engine.protocol.models import Expectations
+
+
+@pytest.fixture
+def study(scans, tmp_path) -> Path:
+    """A DICOM study: both sequences of the tiny model, in black, a second T1 and a localiser."""
+    folder = tmp_path / "study"
+    names = {1: "localizer", 2: "t2_tirm_dark-fluid", 3: "t1_se_tra", 4: "t1_se_tra"}
+    for number, name in names.items():
+        scan = read_scan(scans["FLAIR" if number < 3 else "T1"])
+        scan.array[:5] = 0
+        write_dicom(folder / str(number), scan, description=name, number=number)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stripped(tmp_path_factory) -> Path:
+    """A model for brains without a skull."""
+    expects = Expectations(skull="stripped")
+    return tiny.bundle(tmp_path_factory.mktemp("stripped"), expects=expects).description.path
+
+
+def test_a_dicom_study_is_prepared_and_everything_is_explained(cli, study, stripped, tmp_path):
+    output = tmp_path / "out"
+    outcome = cli("prepare", study, "--model", stripped, "-o", output)
+    assert outcome.code == 0, outcome.errors
+    assert sorted(path.name for path in output.iterdir()) == [
+        "preparation.html",
+        "preparation.json",
+        "prepared_FLAIR.nii.gz",
+        "prepared_T1.nii.gz",
+        "run.json",
+    ]
+    assert "a localiser" in outcome.output and "taken later" in outcome.output
+    record = json.loads((output / "preparation.json").read_text())
+    assert record["reference"] == "FLAIR"
+    assert {step["name"] for step in record["steps"]} == {"registration", "brain"}
+    assert "SimpleITK" in record["versions"]
+
+
+def test_a_sequence_that_is_missing_is_told(cli, scans, tmp_path):
+    outcome = cli("prepare", scans["FLAIR"], "-m", "tiny", "-o", tmp_path / "out", "--brain", "off")
+    assert outcome.code == 0, outcome.errors
+    assert "No scan was given for T1, which the model expects." in outcome.output
+    prepared = nib.load(tmp_path / "out" / "prepared_FLAIR.nii.gz")
+    np.testing.assert_array_equal(prepared.get_fdata(), nib.load(scans["FLAIR"]).get_fdata())
+
+
+def test_a_prepared_run_gives_its_result_on_the_reference(cli, study, tmp_path):
+    output = tmp_path / "out"
+    outcome = cli("segment", "--prepare", "-i", study, "-m", "tiny", "-o", output, "-d", "cpu")
+    assert outcome.code == 0, outcome.errors
+    reference = read_scan(f"{study}::2")
+    labelmap = nib.load(output / "segmentation.nii.gz")
+    assert labelmap.shape == reference.shape
+    np.testing.assert_allclose(labelmap.affine, reference.affine, atol=1e-4)
+    assert (output / "preparation.json").is_file()
+
+
+def test_a_run_that_lacks_a_sequence_is_refused_before_anything_is_prepared(cli, scans, tmp_path):
+    given = ["-i", scans["FLAIR"]]
+    outcome = cli("segment", "--prepare", *given, "-m", "tiny", "-o", tmp_path / "out")
+    assert "nothing looks like T1" in outcome.sentence
+
+
+def test_two_small_scans_are_registered_or_left_alone_but_never_fail(cli, scans, tmp_path):
+    inputs = [f"{name}={path}" for name, path in scans.items()]
+    outcome = cli("prepare", *inputs, "-m", "tiny", "-o", tmp_path / "out", "--brain", "off")
+    assert outcome.code == 0, outcome.errors
+    assert "registration" in outcome.output
+
+
+@pytest.mark.skipif(brain.is_installed(), reason="the networks are installed")
+def test_without_the_networks_it_says_how_to_get_them(cli, scans, stripped, tmp_path):
+    outcome = cli("prepare", scans["FLAIR"], "-m", stripped, "-o", tmp_path / "out")
+    assert outcome.code == 2
+    assert "pip install --no-deps deepbet" in outcome.sentence
+
+
+def test_a_bias_field_is_corrected_only_in_a_preparation(cli, scans, tmp_path):
+    inputs = [part for name, path in scans.items() for part in ("-i", f"{name}={path}")]
+    outcome = cli("segment", *inputs, "-m", "tiny", "-o", tmp_path / "out", "--n4")
+    assert outcome.sentence.startswith("--n4 is a part of the preparation")
+
+
+def test_scans_are_never_replaced_by_what_is_made_of_them(cli, scans, tmp_path):
+    folder = scans["FLAIR"].parent
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    call = ["prepare", folder, "-m", "tiny", "-o", folder, "--brain", "off"]
+    assert cli(*call).code == 0
+    assert {path: path.read_bytes() for path in before} == before
+
+    again = [f"{name}={folder / f'prepared_{name}.nii.gz'}" for name in scans]
+    call = ["prepare", *again, "-m", "tiny", "-o", folder, "--brain", "off"]
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert "holds results of an earlier run" in cli(*call).sentence
+    assert "would be replaced by what is made of it" in cli(*call, "--overwrite").sentence
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_scans_of_two_patients_are_a_question_also_when_they_are_prepared(cli, study, tmp_path):
+    for file in (study / "3").iterdir():
+        data = pydicom.dcmread(file)
+        data.PatientID, data.PatientName = "another", "Another"
+        data.save_as(file)
+    for call in (["--input-dir", study], ["-i", study]):
+        outcome = cli("segment", "--prepare", *call, "-m", "tiny", "-o", tmp_path / "out")
+        assert outcome.code == 2
+        assert "patients" in outcome.sentence
+    assert not (tmp_path / "out").exists()
+
+
+def test_many_studies_are_not_prepared(cli, study, tmp_path):
+    call = ["segment", "--prepare", "--studies", study, "-m", "tiny", "-o", tmp_path / "out"]
+    assert "--prepare" in cli(*call).sentence

@@ -1,0 +1,163 @@
+"""Which series of a DICOM study is which sequence, and which is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.dicom_writing import write_dicom
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.preparation.series import choose_series
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.models import Channel
+from factorizer_engine.protocol.series import Facts, kind_of
+
+GLIOMA = (Channel("FLAIR"), Channel("T1"), Channel("T1ce"), Channel("T2"))
+STROKE = (Channel("DWI"), Channel("ADC"))
+
+
+def acquired(words="", echo=None, repetition=None, inversion=None, **more) -> Facts:
+    return Facts(words, echo_ms=echo, repetition_ms=repetition, inversion_ms=inversion, **more)
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind"),
+    [
+        (acquired("t2_tirm_tra_dark-fluid", 86, 9000, 2500), "FLAIR"),  # Siemens
+        (acquired("Sag CUBE T2 FLAIR", 119, 6300, 1820), "FLAIR"),  # GE
+        (acquired("FLAIR_longTR", 125, 11000), "FLAIR"),  # Philips, no inversion time
+        (acquired("series without a name", 100, 4500), "T2"),
+        (acquired("Ax FSE", 102, 4000), "T2"),
+        (acquired("t1_se_tra", 12, 550), "T1"),
+        (acquired("t1_mprage_sag_p2_iso", 2.3, 1900, 900, gradient_echo=True), "T1"),
+        (acquired("t1_mprage_sag_p2_iso", 2.3, 1900, 900, agent="Gadovist"), "T1ce"),
+        (acquired("T1 native", 12, 550, agent="Gadovist"), "T1"),
+        (acquired("AX T1 POST", 12, 550), "T1ce"),
+        (acquired("AX T1+C", 12, 550), "T1ce"),
+        (acquired("T1_FLAIR", 10, 2200, 860), "T1"),
+        (acquired("FLAIR"), "FLAIR"),
+        (acquired("PD", 15, 3000), "other"),
+        (acquired("t2_fl2d_tra_hemo", 20, 600, gradient_echo=True), "other"),
+        (acquired("Ax SWAN", 25, 40, gradient_echo=True), "other"),
+        (acquired("TOF_3D", 3.5, 22, gradient_echo=True), "other"),
+        (acquired("localizer", 5, 8), "other"),
+        (acquired("MIP", 2, 1900, 900), "other"),
+        (acquired("x", 90, 5000, image_type=frozenset({"DERIVED", "LOCALIZER"})), "other"),
+        (acquired("ep2d_diff_TRACEW", 90, 5000, b_value=1000.0), "DWI"),
+        (acquired("DWI", 90, 5000, b_value=0.0), "other"),
+        (acquired("x *ep_b1000t", 90, 5000), "DWI"),
+        (acquired("Apparent Diffusion Coefficient", 90, 5000), "ADC"),
+        (acquired("dADC", 90, 5000, image_type=frozenset({"DERIVED", "ADC"})), "ADC"),
+        (acquired("ep2d_perf", 30, 1500), "other"),
+        (acquired(""), "other"),
+    ],
+    ids=lambda value: value.words if isinstance(value, Facts) else value,
+)
+def test_a_series_is_classified_by_its_times_then_by_its_name(facts, kind):
+    assert kind_of(facts).name == kind
+
+
+def volume(slices: int, thickness: float, seed: int = 0) -> Scan:
+    array = np.random.default_rng(seed).integers(1, 900, (12, 10, slices), dtype=np.int16)
+    return Scan.of(array, np.diag([-1.0, -1.0, thickness, 1.0]), "scan")
+
+
+def write(folder: Path, number: int, words: str, scan: Scan, **tags: object) -> str:
+    """A series with some elements in every image."""
+
+    def change(data) -> None:
+        for keyword, value in tags.items():
+            setattr(data, keyword, value)
+
+    return write_dicom(folder / str(number), scan, description=words, number=number, change=change)
+
+
+@pytest.fixture
+def study(tmp_path) -> Path:
+    folder = tmp_path / "study"
+    write(folder, 1, "localizer", volume(12, 5.0))
+    write(folder, 2, "t2_tirm_tra_dark-fluid", volume(12, 5.0), EchoTime=86, InversionTime=2500)
+    write(folder, 3, "t1_se_tra", volume(12, 5.0), EchoTime=12, RepetitionTime=500)
+    write(folder, 4, "t2_tse", volume(12, 5.0), EchoTime=100, RepetitionTime=5000)
+    return folder
+
+
+def reasons(choice) -> dict[str, str]:
+    return {entry.title: entry.reason for entry in choice.entries}
+
+
+def test_every_channel_gets_its_series_and_every_series_a_reason(study):
+    uid = write(
+        study,
+        5,
+        "t1_mprage_km",
+        volume(40, 1.0),
+        EchoTime=3,
+        RepetitionTime=1900,
+        InversionTime=900,
+    )
+    choice = choose_series(study, GLIOMA)
+    assert list(choice.chosen) == ["FLAIR", "T1", "T1ce", "T2"]
+    assert choice.chosen["T1ce"] == uid
+    said = reasons(choice)
+    assert said["1 localizer"] == "not used: a localiser"
+    assert "TE 86" in said["2 t2_tirm_tra_dark-fluid"]
+    assert "with contrast agent" in said["5 t1_mprage_km"] and "3D" in said["5 t1_mprage_km"]
+
+
+def test_of_several_series_the_finest_original_is_used_and_of_equals_the_last(study):
+    repeated = write(study, 6, "t2_tse again", volume(12, 5.0), EchoTime=100, RepetitionTime=5000)
+    assert choose_series(study, GLIOMA).chosen["T2"] == repeated
+    fine = write(study, 7, "t2_space", volume(30, 1.0), EchoTime=400, RepetitionTime=3000)
+    write(
+        study,
+        8,
+        "t2_space tra",
+        volume(60, 0.5),
+        EchoTime=400,
+        RepetitionTime=3000,
+        ImageType=["DERIVED", "SECONDARY", "MPR"],
+    )
+    choice = choose_series(study, GLIOMA)
+    assert choice.chosen["T2"] == fine
+    said = reasons(choice)
+    assert said["4 t2_tse"].endswith("7 t2_space is finer")
+    assert said["8 t2_space tra"] == "not used: computed from other images"
+
+
+def test_a_series_that_is_no_volume_is_left_out_with_its_reason(study):
+    write(study, 9, "t1 km", volume(4, 5.0), EchoTime=12, RepetitionTime=500)
+    choice = choose_series(study, GLIOMA)
+    assert "T1ce" not in choice.chosen
+    assert reasons(choice)["9 t1 km"] == "not used: only 4 images"
+
+
+def test_a_missing_sequence_is_left_out(study):
+    assert list(choose_series(study, GLIOMA).chosen) == ["FLAIR", "T1", "T2"]
+
+
+def test_diffusion_and_its_map_are_told_apart(tmp_path):
+    trace = write(tmp_path, 1, "ep2d_diff_TRACEW", volume(12, 4.0), DiffusionBValue=1000.0)
+    map_ = write(tmp_path, 2, "ep2d_diff_ADC", volume(12, 4.0), ImageType=["DERIVED", "ADC"])
+    write(tmp_path, 3, "ep2d_diff_b0", volume(12, 4.0), DiffusionBValue=0.0)
+    assert choose_series(tmp_path, STROKE).chosen == {"DWI": trace, "ADC": map_}
+
+
+def test_two_patients_in_one_folder_are_refused(study):
+    write(study, 9, "FLAIR", volume(12, 5.0), PatientID="2")
+    with pytest.raises(BadInputError, match="holds scans of 2 patients; give the folder of one"):
+        choose_series(study, GLIOMA)
+
+
+def test_two_studies_in_one_folder_are_refused_with_their_dates(study):
+    write(study, 9, "FLAIR", volume(12, 5.0), StudyInstanceUID="1.9", StudyDate="20240102")
+    with pytest.raises(BadInputError, match=r"2 studies \(20240102\)"):
+        choose_series(study, GLIOMA)
+
+
+def test_a_study_with_nothing_usable_says_what_it_holds(tmp_path):
+    write(tmp_path, 1, "Schädel nativ", volume(12, 5.0), Modality="CT")
+    with pytest.raises(BadInputError, match="it is CT, no MR"):
+        choose_series(tmp_path, GLIOMA)

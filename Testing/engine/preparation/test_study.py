@@ -1,0 +1,171 @@
+"""What is done to a study, what is left alone, and what is said of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine.preparation.heads import T1, T2, head, stripped, tissues
+from factorizer_engine.images.geometry import Grid
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.preparation import bias
+from factorizer_engine.preparation import study as preparing
+from factorizer_engine.preparation.bias import correct_bias
+from factorizer_engine.preparation.registration import Registration
+from factorizer_engine.preparation.study import prepare_study
+from factorizer_engine.protocol.errors import CancelledError
+from factorizer_engine.protocol.preparation import PreparationOptions
+from factorizer_engine.protocol.progress import Monitor
+
+SHIFT = np.eye(4)
+SHIFT[:3, 3] = 4.0, 0.0, 0.0
+
+
+def found(moved_mm: float, peak: float = 0.4) -> Registration:
+    return Registration(SHIFT, 0.6, 0.3, peak, 0.95, moved_mm)
+
+
+@pytest.fixture
+def registering(monkeypatch):
+    """Registrations end as a test says; the list holds what was registered."""
+    calls: list[str] = []
+
+    def end_as(result: Registration) -> list[str]:
+        def register(moving, fixed, freedom, monitor):
+            calls.append(moving.name)
+            return result
+
+        monkeypatch.setattr(preparing, "register", register)
+        return calls
+
+    return end_as
+
+
+@pytest.fixture(autouse=True)
+def outlining(monkeypatch):
+    """The made-up head's brain is found; the list holds on which scans it was looked for."""
+    calls: list[Scan] = []
+
+    def extract(scan, networks, monitor=None):
+        calls.append(scan)
+        return scan.with_array(tissues()["brain"])
+
+    monkeypatch.setattr(preparing, "extract_brain", extract)
+    return calls
+
+
+def study(**scans: Scan) -> dict[str, Scan]:
+    return {name: Scan(scan.array, scan.grid, name) for name, scan in scans.items()}
+
+
+def prepare(scans, stripped_wanted=True, **options):
+    return prepare_study(
+        scans, "FLAIR", PreparationOptions(**options), stripped_wanted, lambda: None
+    )
+
+
+def outcome(prepared, name: str, channel: str = ""):
+    (step,) = [s for s in prepared.steps if s.name == name and s.channel == channel]
+    return step
+
+
+def test_a_moved_sequence_is_placed_and_the_brain_carried_to_it(registering, outlining):
+    registering(found(moved_mm=4.0))
+    scans = study(FLAIR=head(T2, 1), T1=head(T1))
+    moved_away = Grid(scans["T1"].shape, np.linalg.inv(SHIFT) @ scans["T1"].affine)
+    scans["T1"] = Scan(scans["T1"].array, moved_away, "T1")
+    prepared = prepare(scans)
+    np.testing.assert_allclose(prepared.scans["T1"].affine, scans["FLAIR"].affine, atol=1e-9)
+    brain = tissues()["brain"]
+    for channel, scan in prepared.scans.items():
+        assert not scan.array[~brain].any()
+        np.testing.assert_array_equal(scan.array[brain], scans[channel].array[brain])
+    assert [scan.name for scan in outlining] == ["FLAIR"]
+    assert outcome(prepared, "registration", "T1").matrix[0] == (1.0, 0.0, 0.0, 4.0)
+    np.testing.assert_array_equal(prepared.brain.array, brain)
+
+
+def test_the_reference_keeps_its_place(registering):
+    registering(found(moved_mm=4.0))
+    scans = study(T1=head(T1), FLAIR=head(T2, 1))
+    np.testing.assert_array_equal(prepare(scans).scans["FLAIR"].affine, scans["FLAIR"].affine)
+
+
+def test_a_failed_registration_keeps_the_original_and_is_marked(registering):
+    registering(found(moved_mm=40.0, peak=0.0))
+    scans = study(FLAIR=head(T2, 1), T1=head(T1))
+    prepared = prepare(scans, brain="off")
+    assert prepared.scans["T1"] is scans["T1"]
+    step = outcome(prepared, "registration", "T1")
+    assert step.doubtful and "could not be registered to FLAIR" in step.outcome
+    assert step.matrix == ()
+
+
+def test_a_sequence_that_lies_right_is_left_where_it_is(registering):
+    registering(found(moved_mm=0.3))
+    scans = study(FLAIR=head(T2, 1), T1=head(T1))
+    prepared = prepare(scans, brain="off")
+    assert prepared.scans["T1"] is scans["T1"]
+    step = outcome(prepared, "registration", "T1")
+    assert not step.doubtful and "lies on FLAIR already (0.3 mm)" in step.outcome
+
+
+def test_nothing_is_done_twice_to_a_prepared_study(registering, outlining):
+    calls = registering(found(moved_mm=4.0))
+    scans = study(FLAIR=stripped(T2), T1=stripped(T1))
+    prepared = prepare(scans)
+    assert calls == [] and outlining == []
+    assert all(prepared.scans[name] is scans[name] for name in scans)
+    assert "no skull already" in outcome(prepared, "brain").outcome
+
+
+def test_a_scan_without_skull_gives_its_brain_to_the_others(registering, outlining):
+    registering(found(moved_mm=0.1))
+    prepared = prepare(study(FLAIR=head(T2, 1), T1=stripped(T1)))
+    assert outlining == []
+    assert not prepared.scans["FLAIR"].array[~tissues()["brain"]].any()
+
+
+def test_the_skull_stays_where_the_model_takes_it_unless_asked(registering, outlining):
+    registering(found(moved_mm=0.1))
+    scans = study(FLAIR=head(T2, 1), T1=head(T1))
+    assert prepare(scans, stripped_wanted=False).brain is None
+    assert prepare(scans, stripped_wanted=False, brain="on").brain is not None
+
+
+def test_registration_can_be_switched_off(registering):
+    calls = registering(found(moved_mm=4.0))
+    prepare(study(FLAIR=head(T2, 1), T1=head(T1)), registration="off", brain="off")
+    assert calls == []
+
+
+def test_thick_slices_are_told(registering):
+    registering(found(moved_mm=0.1))
+    scan = head(T2, 1)
+    thick = Grid(scan.shape, scan.affine @ np.diag([1, 1, 1.25, 1]))
+    prepared = prepare(study(FLAIR=Scan(scan.array, thick), T1=head(T1)), brain="off")
+    step = outcome(prepared, "slices", "FLAIR")
+    assert step.doubtful and step.outcome == "5 mm slices: small lesions may be missed."
+
+
+def test_a_bias_field_is_taken_out(monkeypatch):
+    monkeypatch.setattr(bias, "FIELD_MM", 12.0)
+    monkeypatch.setattr(bias, "ITERATIONS", (10, 10))
+    scan = head(T1)
+    along = np.linspace(0.6, 1.4, scan.shape[0])[:, None, None]
+    brain = tissues()["brain"] & ~tissues()["fluid"] & ~tissues()["tumour"]
+    masked = scan.with_array(np.where(tissues()["brain"], scan.array * along, 0))
+    corrected = correct_bias(masked, scan.with_array(tissues()["brain"]))
+    assert corrected.array.dtype == np.float32
+    assert not corrected.array[~tissues()["brain"]].any()
+
+    def unevenness(array):
+        return array[brain].std() / array[brain].mean()
+
+    assert unevenness(corrected.array) < 0.4 * unevenness(masked.array)
+
+
+def test_bias_correction_can_be_cancelled():
+    scan = head(T1)
+    with pytest.raises(CancelledError):
+        correct_bias(scan, scan.with_array(scan.array > 60), Monitor(is_cancelled=lambda: True))

@@ -1,0 +1,45 @@
+"""What `run.py stress` can try, and how often."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from stress.trial import Trial
+
+Trials = Generator[Trial, None, None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of trial.
+
+    Attributes:
+        name: As typed.
+        title: In the plural.
+        trials: How many by default.
+        maker: Module and function that makes them, from a folder and a source of chance.
+    """
+
+    name: str
+    title: str
+    trials: int
+    maker: str
+
+    def start(self, folder: Path, chance: random.Random) -> Trials:
+        """Begin; closing the generator ends what it started."""
+        module, _, function = self.maker.partition(":")
+        make: Callable[[Path, random.Random], Any] = getattr(import_module(module), function)
+        return make(folder, chance)
+
+
+KINDS = (
+    Kind("scans", "broken scans", 1000, "stress.files:scan_trials"),
+    Kind("models", "broken models", 1000, "stress.files:bundle_trials"),
+    Kind("engine", "engines that fail in the window", 100, "stress.engine:real_engine_trials"),
+    Kind("messages", "broken messages", 10_000, "stress.messages:message_trials"),
+)
