@@ -53,6 +53,7 @@ class ChannelSelectors:
         self._labels: dict[str, Any] = {}
         self._trustLabels: dict[str, Any] = {}
         self._sentenceLabels: dict[str, Any] = {}
+        self._trusted: dict[str, tuple[str, str] | None] = {}
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -84,6 +85,7 @@ class ChannelSelectors:
         layout = qt.QFormLayout(self._form)
         layout.setContentsMargins(0, 0, 0, 0)
         self._labels, self._trustLabels, self._sentenceLabels = {}, {}, {}
+        self._trusted = {}
         self._selectors = {channel.name: self._addRow(layout, channel) for channel in channels}
         self._layout.addWidget(self._form)
 
@@ -100,6 +102,11 @@ class ChannelSelectors:
         for name, node in volumes.items():
             with signalsBlocked(self._selectors[name]):
                 self._selectors[name].setCurrentNode(node)
+        self.showTrust()
+
+    def showTrust(self) -> None:
+        """Say of every row how much speaks for its volume, which may have another name now."""
+        for name in self._selectors:
             self._showTrust(name)
 
     def mark(
@@ -204,6 +211,10 @@ class ChannelSelectors:
     def _showTrust(self, name: str) -> None:
         """Say how much speaks for the volume in a row."""
         label, node = self._trustLabels[name], self._selectors[name].currentNode()
+        shown = None if node is None else (node.GetID(), node.GetName())
+        if self._trusted.get(name, ()) == shown:
+            return
+        self._trusted[name] = shown
         channel = next(known for known in self._channels if known.name == name)
         evidence = None if node is None else evidenceFor(node, channel, self._channels)
         label.text = TRUST[evidence.level] if evidence is not None else ""

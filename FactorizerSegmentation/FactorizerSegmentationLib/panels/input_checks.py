@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import qt
@@ -101,7 +102,7 @@ class InputChecks:
             self._timer.start()
             return
         callbacks: Callbacks[tuple[Finding, ...]] = Callbacks(
-            lambda findings: self._found(_identity(settings), findings), self._failed
+            partial(self._found, self._asked), self._failed
         )
         self._logic.setPython(settings.python)
         if not settings.python and packages.missingPackages():

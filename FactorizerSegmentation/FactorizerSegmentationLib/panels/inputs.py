@@ -130,6 +130,7 @@ class InputsPanel(Panel):
 
     def update(self) -> None:
         self.channels.offerScansOnly(slicer.mrmlScene)
+        self.channels.showTrust()
         self._showSubset()
         idle = not self._logic.busy
         for widget in (self.ui.modelComboBox, self.ui.scansBox):

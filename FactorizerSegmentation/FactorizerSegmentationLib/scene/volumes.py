@@ -78,11 +78,12 @@ def worldAffine(volumeNode) -> np.ndarray:
     return slicer.util.arrayFromVTKMatrix(toWorld) @ localAffine(volumeNode)
 
 
-def stateOf(volumeNode) -> tuple[int, str, int]:
-    """Other as soon as the voxels of a volume change, or the transform that moves it."""
+def stateOf(volumeNode) -> tuple[int, bytes, str, int]:
+    """Other as soon as the voxels of a volume change, or their place."""
     image, transform = volumeNode.GetImageData(), volumeNode.GetParentTransformNode()
     return (
         image.GetMTime() if image is not None else 0,
+        localAffine(volumeNode).tobytes(),
         volumeNode.GetTransformNodeID() or "",
         transform.GetTransformToWorldMTime() if transform is not None else 0,
     )

@@ -66,6 +66,16 @@ def test_a_scan_that_cannot_be_used_disables_the_button_which_says_why(host, che
     assert not below(panel, "T2").visible
 
 
+def test_what_has_changed_since_is_looked_at_anew(host, checked):
+    panel = checked()
+    node = panel.inputs.channels.selector("T1").currentNode()
+    node.SetName("T1 amber")
+    node.SetSpacing(2, 2, 2)
+    panel.inputs.update()
+    assert "✓" not in label(panel, "T1").text
+    assert host.wait_until(lambda: "⚠" in label(panel, "T1").text)
+
+
 @pytest.fixture
 def mixed(checked, host, hierarchy, put_under, scene):
     """A panel in which the T1 is another patient's."""

@@ -193,18 +193,9 @@ def _sequences(sketches: Mapping[str, Sketch], brains: Mapping[str, np.ndarray])
         for name in given
     }
     gain, best = model.likelier(given, pairs)
-    if gain > SWAPPED:
-        moved = tuple(name for name in given if best[name] != given[name])
-        seen = ", ".join(f"the {name} row looks like {best[name]}" for name in moved)
-        sentence = f"Scans seem to be exchanged: {seen}; choose the right scan for each row."
-        return [Finding(moved, AMBER, sentence)]
-    gain, name = model.likelier_negative(given, pairs)
-    if gain > SWAPPED:
-        sentence = (
-            f"{name} looks like a negative of {given[name]} (bright where that is dark); choose "
-            "the scan itself."
-        )
-        return [Finding((name,), AMBER, sentence)]
+    negative_gain, negative = model.likelier_negative(given, pairs)
+    if max(gain, negative_gain) > SWAPPED:
+        return [_exchanged(given, best) if gain > negative_gain else _negative(negative, given)]
     return [
         Finding(
             (name,),
@@ -215,6 +206,21 @@ def _sequences(sketches: Mapping[str, Sketch], brains: Mapping[str, np.ndarray])
         for name, distance in strange.items()
         if _is_strange(distance, [d for other, d in strange.items() if other != name])
     ]
+
+
+def _exchanged(given: Mapping[str, str], best: Mapping[str, str]) -> Finding:
+    moved = tuple(name for name in given if best[name] != given[name])
+    seen = ", ".join(f"the {name} row looks like {best[name]}" for name in moved)
+    sentence = f"Scans seem to be exchanged: {seen}; choose the right scan for each row."
+    return Finding(moved, AMBER, sentence)
+
+
+def _negative(name: str, given: Mapping[str, str]) -> Finding:
+    sentence = (
+        f"{name} looks like a negative of {given[name]} (bright where that is dark); choose the "
+        "scan itself."
+    )
+    return Finding((name,), AMBER, sentence)
 
 
 def _is_strange(distance: float, others: list[float]) -> bool:
