@@ -29,7 +29,7 @@ SWAPPED = 1.5
 STRANGE = 95.0
 
 #: The same, if the other scans are this many times less strange.
-STRANGER, TIMES_STRANGER = 45.0, 4.5
+STRANGER, TIMES_STRANGER = 65.0, 4.5
 
 #: Scans of one brain lie less far apart than this, in mm.
 APART = 3.0
