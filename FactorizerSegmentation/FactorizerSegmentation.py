@@ -251,11 +251,11 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         return installed_models()
 
     def heatmaps(self) -> list:
-        """The heatmap volumes in the scene, oldest first."""
-        from FactorizerSegmentationLib.scene.overlays import isHeatmap
+        """The heatmap volumes in the scene, one a component, oldest first."""
+        from FactorizerSegmentationLib.scene.overlays import isLeading
 
         volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-        return [node for node in volumes if isHeatmap(node)]
+        return [node for node in volumes if isLeading(node)]
 
     def setPython(self, program: str) -> None:
         """Run the engine in another Python; the empty string means Slicer's own."""
@@ -263,12 +263,12 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def prepareEngine(self, program: str = "", additional: tuple[str, ...] = ()) -> bool:
         """Make sure that the engine can start, asking before anything is installed for it."""
-        from FactorizerSegmentationLib.engine import packages
+        from FactorizerSegmentationLib.panels.install_dialog import ensurePackages
 
         self.setPython(program)
         if program:
             return True
-        problem = packages.ensurePackages(additional)
+        problem = ensurePackages(additional)
         if problem:
             slicer.util.errorDisplay(problem)
         return not problem
@@ -324,8 +324,8 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         def finished(outcome) -> None:
             self._run = None
-            self.logged.emit(_("Done."))
             callbacks.finished(outcome)
+            self.logged.emit(_("Done."))
             self.engine.hello()
 
         def failed(error) -> None:

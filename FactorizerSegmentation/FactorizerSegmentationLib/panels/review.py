@@ -11,7 +11,6 @@ from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.remeasuring import Remeasuring
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene import layers, tables
-from FactorizerSegmentationLib.scene.editor import openSegmentEditor
 from FactorizerSegmentationLib.scene.rulers import LesionRulers
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
 from FactorizerSegmentationLib.scene.verdicts import decide, problem
@@ -38,7 +37,6 @@ class ReviewPanel(Panel):
         self.ui.undoButton.connect("clicked()", self._onUndo)
         self.ui.redoButton.connect("clicked()", self._onRedo)
         self.ui.show3DButton.connect("toggled(bool)", self._onShow3D)
-        self.ui.editButton.connect("clicked()", self._onEdit)
 
     def forget(self) -> None:
         self._shown = ()
@@ -79,7 +77,10 @@ class ReviewPanel(Panel):
         self.ui.lesionsBox.visible = tableNode is not None
         self.ui.noLesionsLabel.visible = tableNode is None
         shown = (tableNode, segmentationNode)
-        if tableNode is None or shown == self._shown:
+        if tableNode is None:
+            return
+        if shown == self._shown:
+            self.lesions.setVerdicts(tables.verdictsOf(tableNode))
             return
         self._shown = shown
         self.leave()
@@ -128,8 +129,7 @@ class ReviewPanel(Panel):
     def _showButtons(self) -> None:
         ui, history, busy = self.ui, self._logic.history, self._logic.busy
         segmentationNode = self._own.segmentation
-        for button in (ui.show3DButton, ui.editButton):
-            button.enabled = segmentationNode is not None
+        ui.show3DButton.enabled = segmentationNode is not None
         reason = problem(segmentationNode) or (
             "" if self.lesions.current else _("Choose a lesion.")
         )
@@ -183,19 +183,14 @@ class ReviewPanel(Panel):
             verdict,
             self._logic.history,
         )
-        self._showVerdicts()
+        self._logic.notify()
 
     def _onUndo(self) -> None:
         self._logic.history.undo()
-        self._showVerdicts()
+        self._logic.notify()
 
     def _onRedo(self) -> None:
         self._logic.history.redo()
-        self._showVerdicts()
-
-    def _showVerdicts(self) -> None:
-        if self._own.lesionTable is not None:
-            self.lesions.setVerdicts(tables.verdictsOf(self._own.lesionTable))
         self._logic.notify()
 
     def _onShow3D(self, shown: bool) -> None:
@@ -207,11 +202,6 @@ class ReviewPanel(Panel):
         node.GetDisplayNode().SetVisibility3D(bool(shown))
         if shown:
             slicer.util.resetThreeDViews()
-
-    def _onEdit(self) -> None:
-        node = self._own.segmentation if self._parameters is not None else None
-        if node is not None:
-            openSegmentEditor(node)
 
 
 def _sentence(lesion) -> str:

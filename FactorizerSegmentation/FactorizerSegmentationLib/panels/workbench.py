@@ -8,9 +8,11 @@ from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.panels.adjust import AdjustPanel
 from FactorizerSegmentationLib.panels.components import ComponentsPanel
+from FactorizerSegmentationLib.panels.editing import EditPanel
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.models import ModelsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.proposals import ProposalPanel
 from FactorizerSegmentationLib.panels.review import ReviewPanel
 from FactorizerSegmentationLib.panels.sections import Section
 from FactorizerSegmentationLib.panels.segment import SegmentPanel
@@ -37,12 +39,18 @@ class Workbench:
         self.inputsPanel = self._add(InputsPanel)
         self.segmentPanel = self._add(SegmentPanel, self.inputsPanel)
         self.reviewPanel = self._add(ReviewPanel)
+        self.proposalPanel = self._add(ProposalPanel)
         self.adjustPanel = self._add(AdjustPanel)
+        self.editPanel = self._add(EditPanel)
         self.componentsPanel = self._add(ComponentsPanel, self.inputsPanel)
         self.modelsPanel = self._add(ModelsPanel, self.inputsPanel)
         self.sections = [
             Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
-            Section(_("Review"), self.reviewPanel.widget, self.adjustPanel.widget),
+            Section(
+                _("Review"),
+                *(self.reviewPanel.widget, self.proposalPanel.widget),
+                *(self.adjustPanel.widget, self.editPanel.widget),
+            ),
             Section(_("Look inside the network"), self.componentsPanel.widget),
             Section(_("Models"), self.modelsPanel.widget, folded=True),
         ]

@@ -22,6 +22,7 @@ from factorizer_engine.cli.inspect import inspect
 from factorizer_engine.cli.messages_of_libraries import libraries_logged
 from factorizer_engine.cli.models import models
 from factorizer_engine.cli.prepare import prepare
+from factorizer_engine.cli.refine import refine
 from factorizer_engine.cli.segment import segment
 from factorizer_engine.cli.terminal import EXIT_FAILURE, EXIT_USAGE, TERMINAL
 from factorizer_engine.cli.training import export, train
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.command()(segment)
 app.command()(check)
+app.command()(refine)
 app.command()(components)
 app.command()(prepare)
 app.command()(export_dicom)

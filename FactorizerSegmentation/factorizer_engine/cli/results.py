@@ -10,13 +10,14 @@ from factorizer_engine.cli.records import RunRecord
 from factorizer_engine.protocol.tasks.segment import SegmentResult
 
 
-def write_results(result: SegmentResult, record: RunRecord, folder: Path) -> None:
+def write_results(result: SegmentResult, record: RunRecord, folder: Path, **noted: object) -> None:
     """Write segmentation.nii.gz, segmentation.seg.nrrd, lesions.csv, run.json, and what else is.
 
     Args:
         result: What the engine found.
         record: Of what, and how.
         folder: Where to write.
+        noted: More entries for run.json.
 
     Raises:
         BadInputError: If a file cannot be written.
@@ -40,4 +41,4 @@ def write_results(result: SegmentResult, record: RunRecord, folder: Path) -> Non
         stack = Scan.of(volumes, labelmap.affine, "Probabilities")
         write_nifti(stack, folder / "probabilities.nii.gz")
     seconds = {stage: round(spent, 3) for stage, spent in result.timings.items()}
-    record.write(folder, computed_on=result.device, seconds=seconds)
+    record.write(folder, **noted, computed_on=result.device, seconds=seconds)

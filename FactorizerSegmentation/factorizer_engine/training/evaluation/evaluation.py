@@ -15,6 +15,7 @@ from factorizer_engine.training.config import DataSection, load_config
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import Split, read_split
 from factorizer_engine.training.evaluation.calibration import measure_calibration
+from factorizer_engine.training.evaluation.clicks import measure_clicks
 from factorizer_engine.training.evaluation.predictors import (
     FolderPredictor,
     ModelPredictor,
@@ -42,6 +43,7 @@ def evaluate(
     robustness: bool = False,
     subsets: bool = False,
     calibration: bool = False,
+    interactive: bool = False,
     channels: Sequence[str] = (),
     monitor: Monitor | None = None,
 ) -> dict[str, Any]:
@@ -63,29 +65,33 @@ def evaluate(
             `subsets.measure_subsets`).
         calibration: Measure whether probabilities are what they say instead (see
             `calibration.measure_calibration`).
+        interactive: Measure Dice after clicks of a simulated user instead (see
+            `clicks.measure_clicks`).
         channels: Give the model only these, as in studies without the others; what cannot be seen
             with them is not scored. All without any.
         monitor: Told about every case.
 
     Returns:
-        See `score_cases`, `measure_robustness`, `measure_subsets` or `measure_calibration`.
+        See `score_cases`, `measure_robustness`, `measure_subsets`, `measure_calibration` or
+        `measure_clicks`.
 
     Raises:
         BadInputError: If the request is contradictory or there is nothing to evaluate.
     """
     if (model is None) == (predictions is None):
         raise BadInputError("Give either a model or a folder of predictions to evaluate.")
-    if model is None and (robustness or subsets or calibration or channels):
+    if model is None and (robustness or subsets or calibration or interactive or channels):
         raise BadInputError(
-            "Robustness, missing channels and calibration can only be measured of a model, not of "
-            "label maps."
+            "Robustness, missing channels, calibration and clicks can only be measured of a model, "
+            "not of label maps."
         )
-    if robustness + subsets + calibration > 1:
-        raise BadInputError("Give one of --robustness, --subsets and --calibration at a time.")
+    if robustness + subsets + calibration + interactive > 1:
+        raise BadInputError(
+            "Give one of --robustness, --subsets, --calibration and --interactive at a time."
+        )
     if subsets and channels:
         raise BadInputError("Give --subsets without --channel; it tries every part of them.")
-    dataset, split = open_cases(data)
-    dataset = _only_known(dataset.only(list(cases) or _names(dataset, split, use)))
+    dataset = select_cases(data, cases, use)
     if predictions is not None:
         return score_cases(FolderPredictor(Path(predictions)), dataset, output, monitor=monitor)
     assert model is not None  # as seen above
@@ -98,8 +104,27 @@ def evaluate(
         return measure_robustness(predictor, dataset, output, monitor=monitor)
     if calibration:
         return measure_calibration(predictor, dataset, output, monitor=monitor)
+    if interactive:
+        return measure_clicks(predictor, dataset, output, monitor=monitor)
     folder = Path(output) / "segmentations" if keep else None
     return score_cases(replace(predictor, keep=folder), dataset, output, monitor=monitor)
+
+
+def select_cases(data: str | Path, cases: Sequence[str] = (), use: Use = "held_out") -> Dataset:
+    """The cases of those names, or without any all that the split puts to `use`.
+
+    Regions of which one of them knows nothing are left out.
+
+    Args:
+        data: A training configuration, a run's folder (its data and split) or a dataset's folder.
+        cases: Names of cases.
+        use: Part of the split; all cases where there is no split.
+
+    Raises:
+        BadInputError: If there are none.
+    """
+    dataset, split = open_cases(data)
+    return _only_known(dataset.only(list(cases) or _names(dataset, split, use)))
 
 
 def _only_seen(dataset: Dataset, predictor: ModelPredictor) -> Dataset:
