@@ -117,8 +117,8 @@ class Session:
         }
         return replace(self, files=files)
 
-    def check(self, reference: str, options: RunOptions, caution: Caution) -> None:
-        """Say what looks wrong about the scans before anything is computed.
+    def check(self, reference: str, options: RunOptions, caution: Caution) -> list[str]:
+        """Say, and return, what looks wrong about the scans before anything is computed.
 
         Args:
             reference: Channel on whose grid the result is to be given.
@@ -128,8 +128,10 @@ class Session:
         Raises:
             BadInputError: If the scans cannot be used, or may not.
         """
-        for sentence in doubts_about(self.run(CHECK, reference, options).findings, caution):
+        doubts = doubts_about(self.run(CHECK, reference, options).findings, caution)
+        for sentence in doubts:
             TERMINAL.warn(sentence)
+        return doubts
 
     def reference(self, name: str | None) -> tuple[str, Scan]:
         """The channel called `name` (the first that is given if None) and its scan.
