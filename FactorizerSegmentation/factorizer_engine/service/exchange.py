@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ def load_scan(file: ScanFile, name: str = "") -> Scan:
     name = file.name or name
     voxels = file.load(mapped=True)
     check_shape(name, voxels.shape)  # before they are read into memory
-    return without_nan_background(Scan.of(np.array(voxels), file.matrix, name))
+    scan = Scan.of(np.array(voxels), file.matrix, name)
+    return without_nan_background(replace(scan, origin=file.origin))
 
 
 def save_scan(scan: Scan, path: Path) -> ScanFile:
