@@ -317,6 +317,16 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self._start(FollowUpRun, order, callbacks)
 
+    def refine(self, settings, callbacks, labels, clicks) -> None:
+        """Start to have a label map corrected by clicks; see `segment` and `RefineRun`.
+
+        Args:
+            callbacks: `finished` gets a `tasks.refine.Refined`.
+        """
+        from FactorizerSegmentationLib.tasks.refine import RefineRun
+
+        self._start(RefineRun, settings, callbacks, labels, clicks)
+
     def changeModels(self, params, callbacks) -> None:
         """Start to install or remove a model, as the task's `params` say; returns at once."""
         from FactorizerSegmentationLib.tasks.models import ModelChange

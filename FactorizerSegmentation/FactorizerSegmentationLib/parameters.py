@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from slicer import (
+    vtkMRMLMarkupsFiducialNode,
     vtkMRMLMarkupsROINode,
     vtkMRMLPlotChartNode,
     vtkMRMLSegmentationNode,
@@ -52,10 +53,13 @@ class SegmentParameters:
     Attributes:
         segmentation: The segments.
         lesionTable: The lesions.
+        addingClicks, removingClicks: What the user has clicked to correct segments.
     """
 
     segmentation: vtkMRMLSegmentationNode
     lesionTable: vtkMRMLTableNode
+    addingClicks: vtkMRMLMarkupsFiducialNode
+    removingClicks: vtkMRMLMarkupsFiducialNode
 
 
 @parameterNodeWrapper
