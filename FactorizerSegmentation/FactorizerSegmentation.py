@@ -298,6 +298,16 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self._start(ComponentsRun, settings, callbacks, count, region)
 
+    def prepareInputs(self, settings, callbacks) -> None:
+        """Start to prepare the volumes as `settings.preparation` says; see `segment`.
+
+        Args:
+            callbacks: `finished` gets the protocol's `PrepareResult`.
+        """
+        from FactorizerSegmentationLib.tasks.prepare import PrepareRun
+
+        self._start(PrepareRun, settings, callbacks)
+
     def changeModels(self, params, callbacks) -> None:
         """Start to install or remove a model, as the task's `params` say; returns at once."""
         from FactorizerSegmentationLib.tasks.models import ModelChange

@@ -105,6 +105,9 @@ class InputChecks:
         """Without an engine there is no check; a run says why, when it is asked for."""
 
     def _show(self, findings: tuple[Finding, ...] | None) -> None:
+        settings = self._settings()
+        if findings is not None and settings is not None and settings.preparation is not None:
+            findings = tuple(found for found in findings if not found.by_preparation)
         self._findings = findings
         known = findings or ()
         for channel in self._channels.channels:
@@ -113,7 +116,9 @@ class InputChecks:
             self._channels.mark(channel.name, severity, [finding.sentence for finding in own])
         grave = [finding for finding in known if finding.severity == gravest(known)]
         shown = [finding for finding in grave if finding.severity != GREEN]
-        self._label.text = _line(shown)
+        helped = any(finding.by_preparation for finding in shown)
+        help = " " + _("Prepare inputs, below, can put it right.") if helped else ""
+        self._label.text = _line(shown) + help
         self._label.toolTip = "<br>".join(escape(finding.sentence) for finding in known)
         self._label.visible = bool(shown)
 
@@ -131,4 +136,5 @@ def _identity(settings: RunSettings | None) -> tuple[Any, ...]:
     """Equal while the same volumes are chosen for the same model."""
     if settings is None:
         return ()
-    return (str(settings.model.path), *settings.volumeIds.items())
+    prepared = settings.preparation is not None
+    return (str(settings.model.path), prepared, *settings.volumeIds.items())

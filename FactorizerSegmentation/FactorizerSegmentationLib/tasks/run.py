@@ -6,8 +6,8 @@ import logging
 import math
 import shutil
 import tempfile
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic
 
@@ -20,13 +20,24 @@ from factorizer_engine.protocol.conversation import Callbacks, Result
 from factorizer_engine.protocol.errors import CancelledError, EngineError, InternalError
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.runs import ModelChoice, Quality, RunOptions, Study
+from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareParams, PrepareResult
 from factorizer_engine.protocol.tasks.task import Task
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene.boxes import worldBoxOf
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.volumes import Place, saveScan, voxelsOf
+from FactorizerSegmentationLib.tasks.preparation import (
+    PreparationSettings,
+    keep,
+    placedChannels,
+    savedBrain,
+)
+
+HALF = 0.5
+"""How far a run with a preparation has come when its scans are prepared."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,7 @@ class RunSettings:
         quick: Lay the windows around the box.
         targetId: Node id of the segmentation to update inside the box; None makes a new one.
         python: The Python program that runs the engine; "" takes Slicer's own.
+        preparation: How the volumes are prepared first; None takes them as they are.
     """
 
     model: ModelDescription
@@ -52,6 +64,7 @@ class RunSettings:
     quick: bool = False
     targetId: str | None = None
     python: str = ""
+    preparation: PreparationSettings | None = None
 
     @property
     def referenceChannel(self) -> str:
@@ -88,6 +101,7 @@ class Run(Generic[Result]):
         self._callbacks = callbacks
         self._requestId: int | None = None
         self._box: WorldBox | None = None
+        self._prepared: PrepareResult | None = None
         self._folder: Path | None = None
         self._creation: Generator[None, None, object] | None = None
 
@@ -109,12 +123,12 @@ class Run(Generic[Result]):
         """
         try:
             self._folder = temporaryFolder()
-            params = self._params(self._folder)
+            self._box = self._currentBox()
+            channels = self._saveChannels(self._folder)
+            self._begin(Study(channels, self._settings.referenceChannel), self._folder)
         except BaseException:
             self._end()
             raise
-        callbacks = Callbacks(self._onResult, self._onFailed, self._callbacks.progress)
-        self._requestId = self._engine.request(self.task, params, callbacks)
 
     def cancel(self) -> None:
         """Ask to stop; `failed` is called as cancelled within about two seconds."""
@@ -123,6 +137,50 @@ class Run(Generic[Result]):
             self._onFailed(CancelledError())
         elif self._requestId is not None:
             self._engine.cancel(self._requestId)
+
+    def _begin(self, study: Study, folder: Path) -> None:
+        """Ask for the task, or first for the preparation of its scans."""
+        if self._settings.preparation is None:
+            self._ask(self.task, self._params(study, folder), self._onResult)
+        else:
+            self._prepare(self._settings.preparation, study, folder)
+
+    def _prepare(self, settings: PreparationSettings, study: Study, folder: Path) -> None:
+        volumes, reference = self._volumes(), self._reference()
+        params = PrepareParams(
+            str(self._settings.model.path),
+            study,
+            str(folder),
+            settings.options,
+            placedChannels(volumes, reference),
+            savedBrain(self._scene, settings, reference, folder),
+        )
+        self._ask(PREPARE, params, self._onPrepared, end=HALF)
+
+    def _onPrepared(self, result: PrepareResult) -> None:
+        self._prepared = result
+        if self._folder is None:
+            return
+        study = Study(result.channels, self._settings.referenceChannel)
+        self._ask(self.task, self._params(study, self._folder), self._onResult, start=HALF)
+
+    def _ask(
+        self,
+        task: Task[Any, Any],
+        params: Message,
+        onResult: Callable[[Any], None],
+        start: float = 0.0,
+        end: float = 1.0,
+    ) -> None:
+        """Hand a request to the engine whose progress is from `start` to `end` of this run's."""
+
+        def progressed(progress: Progress) -> None:
+            fraction = start + (end - start) * progress.fraction
+            remaining = progress.remaining if end == 1.0 else None
+            self._callbacks.progress(replace(progress, fraction=fraction, remaining=remaining))
+
+        callbacks = Callbacks(onResult, self._onFailed, progressed)
+        self._requestId = self._engine.request(task, params, callbacks)
 
     def _particular(self) -> dict[str, Any]:
         """The parameters that only this task has."""
@@ -136,13 +194,12 @@ class Run(Generic[Result]):
         """
         raise NotImplementedError
 
-    def _params(self, folder: Path) -> Message:
+    def _params(self, study: Study, folder: Path) -> Message:
         settings = self._settings
-        self._box = self._currentBox()
         quick, quality = settings.quick and self._box is not None, settings.quality
         return self.task.params(
             ModelChoice(str(settings.model.path), settings.device, members=quality.members),
-            Study(self._saveChannels(folder), settings.referenceChannel),
+            study,
             str(folder),
             RunOptions(quality.mirroring, quality.overlap, self._box, quick),
             **self._particular(),
@@ -174,6 +231,11 @@ class Run(Generic[Result]):
             for index, (name, node) in enumerate(nodes.items())
         }
 
+    def _volumes(self) -> dict[str, Any]:
+        """The volume node of each channel; those that were deleted are None."""
+        ids = self._settings.volumeIds.items()
+        return {name: self._scene.GetNodeByID(nodeId) for name, nodeId in ids}
+
     def _reference(self):
         """The volume node on whose grid results are given, or None if it was deleted."""
         return self._scene.GetNodeByID(self._settings.referenceId)
@@ -187,8 +249,16 @@ class Run(Generic[Result]):
         return text.format(name=name)
 
     def _onResult(self, result: Result) -> None:
-        self._creation = self._createNodes(result)
+        self._creation = self._createAll(result)
         self._goOn()
+
+    def _createAll(self, result: Result) -> Generator[None, None, object]:
+        """The nodes of a result, and with them those of the preparation before it."""
+        outcome = yield from self._createNodes(result)
+        settings = self._settings.preparation
+        if self._prepared is not None and settings is not None:
+            keep(self._scene, settings, self._prepared, self._volumes(), self._reference())
+        return outcome
 
     def _goOn(self) -> None:
         """Make the next nodes, and come back when the window has had its turn."""

@@ -1,4 +1,4 @@
-"""`factorizer cache`: what preparations have found in scans, kept so that a re-run starts at once."""
+"""`factorizer cache`: what preparations have found, kept so that a re-run starts at once."""
 
 from __future__ import annotations
 

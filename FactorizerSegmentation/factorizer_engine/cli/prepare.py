@@ -148,9 +148,7 @@ def show_steps(result: PrepareResult) -> None:
     TERMINAL.print(table)
 
 
-def write_preparation(
-    result: PrepareResult, reference: str, folder: Path
-) -> None:
+def write_preparation(result: PrepareResult, reference: str, folder: Path) -> None:
     """Write what was done: preparation.json for programs, preparation.html for people."""
     record = {
         "reference": reference,

@@ -59,7 +59,7 @@ class StepCache:
             return
         try:
             with written_atomically(self._folder / f"{key}{ENDING}") as path:
-                np.savez_compressed(path, **found)
+                np.savez_compressed(path, **found)  # type: ignore[arg-type]  # of numpy
             self._make_room()
         except (BadInputError, OSError) as error:
             logging.debug("The result of a step could not be kept: %r", error)
@@ -104,5 +104,5 @@ def key_of(step: str, *sources: Scan | str) -> str:
         array = np.ascontiguousarray(source.array)
         place = np.asarray(source.affine, dtype=np.float64).round(6) + 0.0  # no negative zeros
         digest.update(repr((array.dtype.str, array.shape, place.tolist())).encode())
-        digest.update(memoryview(array).cast("B"))
+        digest.update(array.data)
     return digest.hexdigest()

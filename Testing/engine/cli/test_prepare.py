@@ -86,9 +86,7 @@ def test_two_small_scans_are_registered_or_left_alone_but_never_fail(cli, scans,
     assert "registration" in outcome.output
 
 
-def test_what_was_found_is_kept_without_names_and_can_be_cleared(
-    cli, scans, environment, tmp_path
-):
+def test_what_was_found_is_kept_without_names_and_can_be_cleared(cli, scans, environment, tmp_path):
     inputs = [f"{name}={path}" for name, path in scans.items()]
     cli("prepare", *inputs, "-m", "tiny", "-o", tmp_path / "out", "--brain", "off")
     kept = Path(environment["FACTORIZER_CACHE"])

@@ -119,7 +119,7 @@ def _skulls(sketches: Mapping[str, Sketch], expects: Expectations) -> list[Findi
             f"The skull is missing in {names}, but the model was trained on whole heads; choose "
             "the original scans."
         )
-    return [Finding(tuple(wrong), AMBER, sentence)]
+    return [Finding(tuple(wrong), AMBER, sentence, by_preparation=expects.skull == "stripped")]
 
 
 def _misplaced(
@@ -147,7 +147,7 @@ def _misplaced(
         f"{names} {verb} not lie on the other scans: another patient, another position or turned; "
         "choose scans of one study, or register them first."
     )
-    return [Finding(wrong, AMBER, sentence)]
+    return [Finding(wrong, AMBER, sentence, by_preparation=True)]
 
 
 def sharpness(first: np.ndarray, second: np.ndarray, brain: np.ndarray) -> float:
