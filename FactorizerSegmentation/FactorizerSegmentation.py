@@ -251,11 +251,11 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         return installed_models()
 
     def heatmaps(self) -> list:
-        """The heatmap volumes in the scene, oldest first."""
-        from FactorizerSegmentationLib.scene.overlays import isHeatmap
+        """The heatmap volumes in the scene, one a component, oldest first."""
+        from FactorizerSegmentationLib.scene.overlays import isLeading
 
         volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-        return [node for node in volumes if isHeatmap(node)]
+        return [node for node in volumes if isLeading(node)]
 
     def setPython(self, program: str) -> None:
         """Run the engine in another Python; the empty string means Slicer's own."""

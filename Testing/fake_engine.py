@@ -319,7 +319,7 @@ def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
     """As many components as asked for, each weaker than the one before."""
     behave(monitor)
     reference = params.study.channels[params.study.reference or ""]
-    found, heatmaps = [], []
+    found, heatmaps, evidence = [], [], []
     for number in range(params.count):
         heatmap = np.zeros(reference.load().shape, np.float32)
         heatmap[CORE] = np.linspace(0.5, 1.0, heatmap[CORE].size).reshape(heatmap[CORE].shape)
@@ -328,9 +328,12 @@ def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
         heatmaps.append(ScanFile.save(heatmap, reference.matrix, path))
         contributions = {"ET": 2.0 / (number + 1), "WT": 0.5}
         term = Term(0, "decoder.3.0", number, 0)
-        found.append(Component(term, f"Component {number + 1}", contributions, (0.0, 4.0)))
+        name = f"Component {number + 1}"
+        found.append(Component(term, name, contributions, (0.0, 4.0), "ET", (-2.0, 2.0)))
+        path = Path(params.output_dir) / f"evidence{number}.npy"
+        evidence.append(ScanFile.save(heatmap / 2, reference.matrix, path))
     note = f"Ranked for {params.region}." if params.region else ""
-    return ComponentsResult(describe(), tuple(found), tuple(heatmaps), note)
+    return ComponentsResult(describe(), tuple(found), tuple(heatmaps), tuple(evidence), note)
 
 
 HANDLERS = {

@@ -65,12 +65,14 @@ class ComponentsParameters:
         componentCount: How many components to show.
         heatmapOpacity: In percent.
         heatmapShownPart: Percent of the head that a heatmap colours.
+        shownMap: What is shown of a component: "evidence" or "activity".
     """
 
     region: str = ""
     componentCount: Annotated[int, WithinRange(1, 20)] = 6
     heatmapOpacity: Annotated[float, WithinRange(0, 100)] = 60
     heatmapShownPart: Annotated[float, WithinRange(1, 100)] = 5
+    shownMap: str = "evidence"
 
 
 class Parameters:

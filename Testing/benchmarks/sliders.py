@@ -47,6 +47,7 @@ def main() -> None:
 
 def _panel(host: HostApplication):
     from FactorizerSegmentationLib.scene import probabilities, segments
+    from FactorizerSegmentationLib.scene.hand_edits import HandEdits
     from FactorizerSegmentationLib.scene.volumes import Place, createVolume
 
     scene = slicer.mrmlScene
@@ -65,6 +66,7 @@ def _panel(host: HostApplication):
     widget.logic.getParameterNode().segment.segmentation = node
     widget.enter()
     host.process_events(0.5)
+    HandEdits(node, [label.value for label in LABELS])  # as the list of lesions has them
     return widget.adjustPanel
 
 

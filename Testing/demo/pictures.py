@@ -20,7 +20,7 @@ SHIFT = 0.05
 """Part of the view's width; zoom and shift leave room for the legend beside the head."""
 OPACITY = 0.75
 """Of the heatmap over the scan."""
-LEGEND_TITLE = "Activation"
+LEGEND_TITLE = "Logits per mL"
 
 
 def take_pictures(
@@ -109,4 +109,4 @@ def _shape_legend(legend) -> None:
     legend.SetSize(0.12, 0.45)
     legend.SetPosition(0.98, 0.5)
     legend.SetNumberOfLabels(4)
-    legend.SetLabelFormat("%.2f")
+    legend.SetLabelFormat("%.2g")

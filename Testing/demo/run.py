@@ -30,6 +30,7 @@ BACKGROUND = "T1ce"
 OWN_FILES = (
     "scene.mrb",
     "segmentation.*",
+    "evidence-*.nii.gz",
     "heatmap-*.nii.gz",
     "lesions.csv",
     "report.html",
@@ -105,11 +106,17 @@ def _write_files(
         + ", ".join(f"{label.value} {label.name}" for label in result.model.labels),
         "lesions.csv": "every connected lesion with its measures",
     }
-    pairs = zip(components.components, components.heatmaps, strict=True)
-    for number, (component, heatmap) in enumerate(pairs, start=1):
-        name = f"heatmap-{number}.nii.gz"
-        write_nifti(_scan(heatmap), output / name)
-        contents[name] = f"activation of {component.name}"
+    maps = {
+        "evidence": (components.evidence, "what {} contributes where"),
+        "heatmap": (components.heatmaps, "where {} is active"),
+    }
+    for kind, (files, what) in maps.items():
+        for number, (component, file) in enumerate(
+            zip(components.components, files, strict=True), start=1
+        ):
+            name = f"{kind}-{number}.nii.gz"
+            write_nifti(_scan(file), output / name)
+            contents[name] = what.format(component.name)
     contents["pictures/"] = "the pictures of this page"
     return contents
 

@@ -75,8 +75,8 @@ def add_results(
     place = volumes.Place.of(reference, labelmap.shape, result.labelmap.matrix)
     title = result.model.title
     heatmaps = tuple(
-        overlays.createHeatmap(scene, component, file, place)
-        for component, file in zip(components.components, components.heatmaps, strict=True)
+        overlays.createHeatmap(scene, component, file, place, overlays.EVIDENCE)
+        for component, file in zip(components.components, components.evidence, strict=True)
     )
     if heatmaps:
         putIntoFolder(heatmaps, reference, f"{title}: components")

@@ -100,6 +100,8 @@ class SliceView:
         self.window.AddRenderer(self.overlay)
         self.interactor = vtk.vtkGenericRenderWindowInteractor()
         self.interactor.SetRenderWindow(self.window)
+        # VTK's default style would swallow the mouse before Slicer's own sees it.
+        self.interactor.SetInteractorStyle(vtk.vtkInteractorStyleUser())
         self.interactorStyle = slicer.vtkMRMLSliceViewInteractorStyle()
         self.interactorStyle.SetInteractor(self.interactor)
         self.interactorStyle.SetSliceLogic(self.logic)

@@ -48,6 +48,9 @@ class ComponentsPanel(Panel):
             _("Find the components that drove the result; this runs the model again."),
         )
         self.ui.regionComboBox.connect("currentIndexChanged(int)", self._onRegionChanged)
+        self.ui.mapComboBox.addItem(_("Evidence"), overlays.EVIDENCE)
+        self.ui.mapComboBox.addItem(_("Activity"), overlays.ACTIVITY)
+        self.ui.mapComboBox.connect("currentIndexChanged(int)", self._onMapChanged)
         self.ui.componentsTable.connect("itemSelectionChanged()", self._onComponentSelected)
         self.ui.opacitySlider.connect("valueChanged(double)", self._onOpacityChanged)
         self.ui.shownPartSlider.connect("valueChanged(double)", self._onShownPartChanged)
@@ -69,6 +72,7 @@ class ComponentsPanel(Panel):
 
     def show(self) -> None:
         self._showRegions()
+        self._showMapKind()
         heatmaps = self._logic.heatmaps()
         self.overlay.adopt(slicer.mrmlScene, heatmaps)
         self.showHeatmaps(heatmaps)
@@ -100,10 +104,14 @@ class ComponentsPanel(Panel):
         found = [heatmap.component for heatmap in heatmaps]
         regions = list(found[0].contributions)
         rows = [
-            (item.name, *(f"{item.contributions.get(name, 0.0):+.2f}" for name in regions))
+            (
+                item.name,
+                *(f"{item.contributions.get(name, 0.0):+.2f}" for name in regions),
+                _("as a level") if item.is_level else _("at a place"),
+            )
             for item in found
         ]
-        fillTable(self.ui.componentsTable, (_("Component"), *regions), rows, keys)
+        fillTable(self.ui.componentsTable, (_("Component"), *regions, _("Acts")), rows, keys)
 
     def onNodesRemoved(self) -> None:
         """Drop heatmaps that were deleted in the scene."""
@@ -129,6 +137,16 @@ class ComponentsPanel(Panel):
                     combo.addItem(f"{region.title} ({region.name})", region.name)
         with signalsBlocked(combo):
             combo.currentIndex = max(0, combo.findData(self._own.region))
+
+    def _showMapKind(self) -> None:
+        combo = self.ui.mapComboBox
+        with signalsBlocked(combo):
+            combo.currentIndex = max(0, combo.findData(self._own.shownMap))
+
+    def _onMapChanged(self, index: int) -> None:
+        if self._parameters is not None and index >= 0:
+            self._own.shownMap = self.ui.mapComboBox.itemData(index)
+            self._onComponentSelected()
 
     def _onRegionChanged(self, index: int) -> None:
         if self._parameters is not None and index >= 0:
@@ -163,7 +181,8 @@ class ComponentsPanel(Panel):
         node = slicer.mrmlScene.GetNodeByID(nodeId) if nodeId else None
         if node is not None:
             opacity, shownPart = self.ui.opacitySlider.value, self.ui.shownPartSlider.value
-            self.overlay.show(node, opacity / 100, shownPart / 100)
+            shown = overlays.mapOf(slicer.mrmlScene, node, self._own.shownMap)
+            self.overlay.show(shown, opacity / 100, shownPart / 100)
             self.update()
 
     def _onOpacityChanged(self, percent: float) -> None:

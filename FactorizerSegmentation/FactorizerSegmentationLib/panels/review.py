@@ -79,7 +79,10 @@ class ReviewPanel(Panel):
         self.ui.lesionsBox.visible = tableNode is not None
         self.ui.noLesionsLabel.visible = tableNode is None
         shown = (tableNode, segmentationNode)
-        if tableNode is None or shown == self._shown:
+        if tableNode is None:
+            return
+        if shown == self._shown:
+            self.lesions.setVerdicts(tables.verdictsOf(tableNode))
             return
         self._shown = shown
         self.leave()
@@ -183,19 +186,14 @@ class ReviewPanel(Panel):
             verdict,
             self._logic.history,
         )
-        self._showVerdicts()
+        self._logic.notify()
 
     def _onUndo(self) -> None:
         self._logic.history.undo()
-        self._showVerdicts()
+        self._logic.notify()
 
     def _onRedo(self) -> None:
         self._logic.history.redo()
-        self._showVerdicts()
-
-    def _showVerdicts(self) -> None:
-        if self._own.lesionTable is not None:
-            self.lesions.setVerdicts(tables.verdictsOf(self._own.lesionTable))
         self._logic.notify()
 
     def _onShow3D(self, shown: bool) -> None:

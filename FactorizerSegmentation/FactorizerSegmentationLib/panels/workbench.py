@@ -11,6 +11,7 @@ from FactorizerSegmentationLib.panels.components import ComponentsPanel
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.models import ModelsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.proposals import ProposalPanel
 from FactorizerSegmentationLib.panels.review import ReviewPanel
 from FactorizerSegmentationLib.panels.sections import Section
 from FactorizerSegmentationLib.panels.segment import SegmentPanel
@@ -37,12 +38,16 @@ class Workbench:
         self.inputsPanel = self._add(InputsPanel)
         self.segmentPanel = self._add(SegmentPanel, self.inputsPanel)
         self.reviewPanel = self._add(ReviewPanel)
+        self.proposalPanel = self._add(ProposalPanel)
         self.adjustPanel = self._add(AdjustPanel)
         self.componentsPanel = self._add(ComponentsPanel, self.inputsPanel)
         self.modelsPanel = self._add(ModelsPanel, self.inputsPanel)
         self.sections = [
             Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
-            Section(_("Review"), self.reviewPanel.widget, self.adjustPanel.widget),
+            Section(
+                _("Review"),
+                *(self.reviewPanel.widget, self.proposalPanel.widget, self.adjustPanel.widget),
+            ),
             Section(_("Look inside the network"), self.componentsPanel.widget),
             Section(_("Models"), self.modelsPanel.widget, folded=True),
         ]

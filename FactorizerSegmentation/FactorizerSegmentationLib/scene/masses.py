@@ -31,6 +31,16 @@ def maskOf(segmentationNode, segmentId: str, volumeNode) -> np.ndarray:
     return mask.transpose(2, 1, 0) != 0
 
 
+def masksOf(segmentationNode) -> dict[str, np.ndarray]:
+    """Where every segment is, (I, J, K), on the grid of the segmentation's scan."""
+    segmentation, volumeNode = (
+        segmentationNode.GetSegmentation(),
+        referenceVolumeOf(segmentationNode),
+    )
+    names = map(segmentation.GetNthSegmentID, range(segmentation.GetNumberOfSegments()))
+    return {name: maskOf(segmentationNode, name, volumeNode) for name in names}
+
+
 def massOf(segmentationNode, lesion: Lesion, labels: Iterable[int]) -> dict[str, np.ndarray]:
     """The voxels now connected to where a lesion was found, by segment id.
 
@@ -40,16 +50,32 @@ def massOf(segmentationNode, lesion: Lesion, labels: Iterable[int]) -> dict[str,
     Args:
         labels: Values of the classes that make up lesions.
     """
-    volumeNode = referenceVolumeOf(segmentationNode)
-    masks = {
-        segmentId: maskOf(segmentationNode, segmentId, volumeNode)
-        for segmentId in map(segmentIdOf, labels)
-        if segmentationNode.GetSegmentation().GetSegment(segmentId) is not None
-    }
+    wanted = set(map(segmentIdOf, labels))
+    masks = {name: mask for name, mask in masksOf(segmentationNode).items() if name in wanted}
     if not masks:
         return {}
-    mass = _connected(np.any(list(masks.values()), axis=0), _seeds(lesion, volumeNode))
+    seeds = seedsOf(lesion, referenceVolumeOf(segmentationNode))
+    mass = connected(np.any(list(masks.values()), axis=0), seeds)
     return {segmentId: mask & mass for segmentId, mask in masks.items() if (mask & mass).any()}
+
+
+def seedsOf(lesion: Lesion, volumeNode) -> np.ndarray:
+    """Indices (N, 3) of voxels that were inside the lesion."""
+    points = np.linspace(lesion.short_axis.start, lesion.short_axis.end, _SAMPLES)[1:-1]
+    inverse = np.linalg.inv(worldAffine(volumeNode))
+    return np.rint(points @ inverse[:3, :3].T + inverse[:3, 3]).astype(int)
+
+
+def connected(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """The connected pieces (26 neighbours) of a mask that hold any of the seeds (N, 3)."""
+    from scipy import ndimage
+
+    inside = ((seeds >= 0) & (seeds < mask.shape)).all(axis=1)
+    pieces, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    wanted = np.zeros(count + 1, bool)
+    wanted[pieces[tuple(seeds[inside].T)]] = True
+    wanted[0] = False
+    return wanted[pieces]
 
 
 def rememberRemoved(tableNode, lesionId: int, masks: dict[str, np.ndarray]) -> None:
@@ -102,22 +128,3 @@ def unpacked(text: str | None) -> np.ndarray | None:
     except (TypeError, KeyError, ValueError, zlib.error):  # a scene file can hold anything
         return None
     return mask
-
-
-def _seeds(lesion: Lesion, volumeNode) -> np.ndarray:
-    """Indices (N, 3) of voxels that were inside the lesion."""
-    points = np.linspace(lesion.short_axis.start, lesion.short_axis.end, _SAMPLES)[1:-1]
-    inverse = np.linalg.inv(worldAffine(volumeNode))
-    return np.rint(points @ inverse[:3, :3].T + inverse[:3, 3]).astype(int)
-
-
-def _connected(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """The connected pieces (26 neighbours) of a mask that hold any of the seeds (N, 3)."""
-    from scipy import ndimage
-
-    inside = ((seeds >= 0) & (seeds < mask.shape)).all(axis=1)
-    pieces, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    wanted = np.zeros(count + 1, bool)
-    wanted[pieces[tuple(seeds[inside].T)]] = True
-    wanted[0] = False
-    return wanted[pieces]

@@ -1,9 +1,9 @@
-"""Component heatmaps over the scan: one window, one colour map, only peaks drawn, a legend."""
+"""Component heatmaps over the scan: evidence and activity, only peaks drawn, with a legend."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,22 @@ OWN_COLORS = (
 )
 """Position, red, green, blue: lightness rises evenly, for applications without `COLOR_MAPS`."""
 
+EVIDENCE_COLOR_MAP = "Factorizer evidence"
+EVIDENCE_COLORS = (
+    (0.00, 0.020, 0.190, 0.380),
+    (0.25, 0.260, 0.580, 0.760),
+    (0.50, 0.970, 0.970, 0.970),
+    (0.75, 0.960, 0.560, 0.390),
+    (1.00, 0.700, 0.090, 0.170),
+)
+"""From against (blue) over nothing to for (red), as dark on both sides."""
+
+EVIDENCE, ACTIVITY = "evidence", "activity"
+"""What a component contributes where, and where it is active."""
+
+EVIDENCE_REFERENCE = "FactorizerSegmentation.Evidence"
+"""Node reference from an activity map to the evidence map of the same component."""
+
 DEFAULT_SHOWN_PART = 0.05
 """Part of the head that a heatmap colours at first: where it is most active."""
 
@@ -51,31 +67,70 @@ class Heatmap:
 
     Attributes:
         component: The component.
-        percentiles: The 0th, 1st, ... 100th percentile of the activation inside the head.
+        percentiles: The 0th, 1st, ... 100th percentile inside the head of the activation or, of
+            evidence, of its size where it has the sign that is drawn.
+        kind: `EVIDENCE` or `ACTIVITY`.
     """
 
     component: Component
     percentiles: tuple[float, ...]
+    kind: str = ACTIVITY
+
+    @property
+    def sign(self) -> int:
+        """What is drawn: 1 for what is positive, -1 for evidence of one that speaks against."""
+        contribution = self.component.contributions.get(self.component.region, 0.0)
+        return -1 if self.kind == EVIDENCE and contribution < 0 else 1
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """The display range."""
+        return self.component.evidence_window if self.kind == EVIDENCE else self.component.window
 
 
-def createHeatmap(scene, component: Component, file: ScanFile, place: Place):
-    """A new volume node that shows where a component is active.
+def createHeatmap(
+    scene, component: Component, file: ScanFile, place: Place, kind: str = ACTIVITY, evidence=None
+):
+    """A new volume node that shows where a component is active, or what it contributes where.
 
-    All share a colour map, and within a block a window. The `DEFAULT_SHOWN_PART` of the head where
-    the component is most active is drawn. Values are rounded to a 255th of the window, which no
-    colour map resolves, and are 0 outside the head; so a saved scene stays small.
+    All of a kind share a colour map, and within a block a window. The `DEFAULT_SHOWN_PART` of the
+    head where the component is most active, or contributes most, is drawn. Values are rounded to a
+    255th of the window, which no colour map resolves, and are 0 outside the head; so a saved scene
+    stays small.
 
     Args:
-        file: The heatmap, on the grid of `place`.
+        file: The map, on the grid of `place`.
+        kind: `EVIDENCE` or `ACTIVITY`.
+        evidence: Of an activity map, the node of the evidence that leads it (see `mapOf`).
     """
-    heatmap, scan = file.load(), voxelsOf(place.volumeNode) if place.volumeNode else None
-    percentiles = _percentilesInHead(heatmap, scan)
-    compact = _compact(heatmap, scan, component.window)
-    node = createVolume(scene, compact, place, component.name)
+    values, scan = file.load(), voxelsOf(place.volumeNode) if place.volumeNode else None
+    sign = Heatmap(component, (), kind).sign
+    percentiles = _percentilesInHead(np.maximum(sign * values, 0), scan)
+    heatmap = Heatmap(component, tuple(percentiles), kind)
+    name = _("{name} (evidence)") if kind == EVIDENCE else _("{name} (activity)")
+    compact = _compact(values, scan, heatmap.window)
+    node = createVolume(scene, compact, place, name.format(name=component.name))
     node.SetAttribute(ROLE_ATTRIBUTE, HEATMAP_ROLE)
-    content = {"component": component.to_dict(), "percentiles": percentiles}
+    content = {"component": component.to_dict(), "percentiles": percentiles, "kind": kind}
     node.SetAttribute(COMPONENT_ATTRIBUTE, json.dumps(content))
-    _setDisplay(node, perceptualColorNode(scene), component.window)
+    if evidence is not None:
+        node.SetNodeReferenceID(EVIDENCE_REFERENCE, evidence.GetID())
+    _setDisplay(node, heatmap)
+    return node
+
+
+def mapOf(scene, node, kind: str):
+    """The map of that kind of the component that `node` leads; `node` itself if there is none."""
+    if kind == ACTIVITY:
+        for other in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene):
+            if other.GetNodeReferenceID(EVIDENCE_REFERENCE) == node.GetID():
+                return other
+    return node
+
+
+def isLeading(node) -> bool:
+    """Whether a heatmap stands for its component: evidence, or activity without evidence."""
+    return isHeatmap(node) and node.GetNodeReference(EVIDENCE_REFERENCE) is None
     return node
 
 
@@ -89,7 +144,8 @@ def heatmapOf(node) -> Heatmap | None:
         percentiles = tuple(map(float, content["percentiles"]))
     except (TypeError, ValueError, KeyError, ProtocolError):  # a scene file can hold anything
         return None
-    return Heatmap(component, percentiles) if len(percentiles) == 101 else None
+    kind = EVIDENCE if content.get("kind") == EVIDENCE else ACTIVITY
+    return Heatmap(component, percentiles, kind) if len(percentiles) == 101 else None
 
 
 def isHeatmap(node) -> bool:
@@ -99,13 +155,23 @@ def isHeatmap(node) -> bool:
 
 def perceptualColorNode(scene):
     """A colour node whose lightness rises evenly with the value."""
+    return _colorNode(scene, (*COLOR_MAPS, OWN_COLOR_MAP), OWN_COLORS)
+
+
+def evidenceColorNode(scene):
+    """A colour node for values of both signs."""
+    return _colorNode(scene, (EVIDENCE_COLOR_MAP,), EVIDENCE_COLORS)
+
+
+def _colorNode(scene, names: Sequence[str], colors: Sequence[tuple[float, ...]]):
+    """The first node of those names, or a new one of the last name with those colours."""
     known = slicer.util.getNodesByClass("vtkMRMLColorNode", scene)
-    for name in (*COLOR_MAPS, OWN_COLOR_MAP):
+    for name in names:
         for node in known:
             if node.GetName() == name:
                 return node
-    node = scene.AddNewNodeByClass("vtkMRMLProceduralColorNode", OWN_COLOR_MAP)
-    for position, red, green, blue in OWN_COLORS:
+    node = scene.AddNewNodeByClass("vtkMRMLProceduralColorNode", names[-1])
+    for position, red, green, blue in colors:
         node.GetColorTransferFunction().AddRGBPoint(position, red, green, blue)
     return node
 
@@ -189,9 +255,13 @@ def drawPeaks(node, shownPart: float) -> None:
     level = float(np.interp(100 * (1 - shownPart), range(101), heatmap.percentiles))
     level = max(level, float(np.finfo(np.float32).tiny))
     display = node.GetDisplayNode()
-    # The whole range has to be set: values above the window are still to be drawn.
-    top = max(heatmap.component.window[1], level, float(voxelsOf(node).max()))
-    display.SetThreshold(level, top)
+    # The whole range has to be set: values beyond the window are still to be drawn.
+    low, high = heatmap.window
+    voxels = voxelsOf(node)
+    if heatmap.sign < 0:
+        display.SetThreshold(min(low, -level, float(voxels.min())), -level)
+    else:
+        display.SetThreshold(level, max(high, level, float(voxels.max())))
     display.SetApplyThreshold(True)
 
 
@@ -219,10 +289,13 @@ def _compact(
     return rounded
 
 
-def _setDisplay(node, colors, window: tuple[float, float]) -> None:
+def _setDisplay(node, heatmap: Heatmap) -> None:
+    scene = node.GetScene()
+    isEvidence = heatmap.kind == EVIDENCE
+    colors = evidenceColorNode(scene) if isEvidence else perceptualColorNode(scene)
     display = slicer.vtkMRMLScalarVolumeDisplayNode()
     display.SetAutoWindowLevel(False)  # it would look at every voxel
-    display.SetWindowLevelMinMax(*window)
+    display.SetWindowLevelMinMax(*heatmap.window)
     display.SetAutoThreshold(False)
     display.SetAndObserveColorNodeID(colors.GetID())
     node.GetScene().AddNode(display)
@@ -234,8 +307,11 @@ def _showLegend(node) -> None:
     legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(node)
     if legend is None:
         return
-    legend.SetTitleText(_("Activation"))
-    legend.SetLabelFormat("%.2f")
+    heatmap = heatmapOf(node)
+    isEvidence = heatmap is not None and heatmap.kind == EVIDENCE
+    title = _("Logits per mL") if isEvidence else _("Activation")
+    legend.SetTitleText(title)
+    legend.SetLabelFormat("%.2g" if isEvidence else "%.2f")
     legend.SetNumberOfLabels(5)
     legend.SetSize(*LEGEND_SIZE)
     legend.SetPosition(*LEGEND_POSITION)

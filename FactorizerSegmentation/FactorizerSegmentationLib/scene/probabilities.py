@@ -113,6 +113,13 @@ class ProbabilityMaps:
         self.box = _commonBox([array >= round(LOWEST * FULL_LEVEL) for array in arrays])
         self._levels = np.stack([array[self.box] for array in arrays])
 
+    def outermost(self) -> np.ndarray:
+        """The probability of any lesion in the box, 0 to `FULL_LEVEL`, (K, J, I)."""
+        first = min(region.order for region in self._regions)
+        chosen = [index for index, region in enumerate(self._regions) if region.order == first]
+        levels = self._levels[chosen].sum(axis=0, dtype=np.uint16)
+        return np.minimum(levels, FULL_LEVEL)
+
     def labelmap(self, thresholds: Thresholds, voxelMl: float) -> np.ndarray:
         """The label values in the box, uint8, (K, J, I).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,24 +26,28 @@ class Patch:
         segmentationNode: The segmentation.
         added, removed: By segment id, the voxels that it gains and loses, shape (I, J, K).
         affine: 4x4 matrix from the voxels to the segmentation's own coordinates.
+        byHand: Whether it counts as an edit of the user.
     """
 
     segmentationNode: Any
     added: dict[str, np.ndarray]
     removed: dict[str, np.ndarray]
     affine: np.ndarray
+    byHand: bool = False
 
     def apply(self) -> None:
         """Make the changes."""
-        with ownChange(self.segmentationNode):
-            _saveEditorState(self.segmentationNode)
-            _modify(self.segmentationNode, self.removed, self.added, self.affine)
+        self._change(self.removed, self.added)
 
     def undo(self) -> None:
         """Take the changes back, and nothing that was edited since elsewhere."""
-        with ownChange(self.segmentationNode):
-            _saveEditorState(self.segmentationNode)
-            _modify(self.segmentationNode, self.added, self.removed, self.affine)
+        self._change(self.added, self.removed)
+
+    def _change(self, removed: dict[str, np.ndarray], added: dict[str, np.ndarray]) -> None:
+        node = self.segmentationNode
+        with nullcontext() if self.byHand else ownChange(node):
+            _saveEditorState(node)
+            _modify(node, removed, added, self.affine)
 
 
 def belongsTo(segmentationNode, volumeNode) -> bool:

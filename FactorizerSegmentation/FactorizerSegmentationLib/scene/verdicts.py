@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.lesions import Lesion
 from FactorizerSegmentationLib.scene.history import History, Step
 from FactorizerSegmentationLib.scene.masses import (
-    maskOf,
+    masksOf,
     massOf,
     referenceVolumeOf,
     rememberRemoved,
@@ -92,9 +92,7 @@ def _free(segmentationNode, masks: dict) -> dict:
     shape = next(iter(masks.values())).shape if masks else None
     if shape != volumeNode.GetImageData().GetDimensions():
         return {}
-    segmentation = segmentationNode.GetSegmentation()
     taken = None
-    for index in range(segmentation.GetNumberOfSegments()):
-        mask = maskOf(segmentationNode, segmentation.GetNthSegmentID(index), volumeNode)
+    for mask in masksOf(segmentationNode).values():
         taken = mask if taken is None else taken | mask
     return masks if taken is None else {name: mask & ~taken for name, mask in masks.items()}

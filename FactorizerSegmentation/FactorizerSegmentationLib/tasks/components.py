@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from functools import partial
 
 from slicer.i18n import tr as _
 
@@ -18,7 +19,7 @@ class Explained:
     """The nodes of a run and what it said.
 
     Attributes:
-        heatmapNodes: One volume per component, most influential first.
+        heatmapNodes: One volume per component, most influential first: its evidence.
         note: What to know about the heatmaps, or "".
     """
 
@@ -47,17 +48,25 @@ class ComponentsRun(Run[ComponentsResult]):
         return {"count": self._count, "region": self._region or None}
 
     def _createNodes(self, result: ComponentsResult) -> Generator[None, None, Explained]:
+        leading: list = []
         nodes: list = []
         try:
-            for component, file in zip(result.components, result.heatmaps, strict=True):
-                place = self._place(file, file.load(mapped=True).shape)
-                nodes.append(overlays.createHeatmap(self._scene, component, file, place))
+            for component, activity, evidence in zip(
+                result.components, result.heatmaps, result.evidence, strict=True
+            ):
+                place = self._place(activity, activity.load(mapped=True).shape)
+                create = partial(overlays.createHeatmap, self._scene, component, place=place)
+                leading.append(create(evidence, kind=overlays.EVIDENCE))
+                nodes.append(leading[-1])
+                yield
+                nodes.append(create(activity, evidence=leading[-1]))
                 yield
         except BaseException:  # cancelled perhaps
             for node in nodes:
                 self._scene.RemoveNode(node)
             raise
         nodes = [node for node in nodes if node.GetScene() is not None]
+        leading = [node for node in leading if node.GetScene() is not None]
         if nodes:
             putIntoFolder(nodes, self._reference(), self._name(_("{name} components")))
-        return Explained(nodes, result.note)
+        return Explained(leading, result.note)

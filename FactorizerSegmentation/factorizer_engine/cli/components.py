@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from factorizer_engine.cli import options
 from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
+from factorizer_engine.cli.proof import prove
 from factorizer_engine.cli.session import open_session, run_options
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_table
 from factorizer_engine.protocol.components import Component
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import prepare_output_folder
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsResult
@@ -24,6 +29,22 @@ def components(
     input_dir: options.InputFolder = None,
     count: options.Count = 6,
     region: options.Region = None,
+    lesion: Annotated[
+        int | None,
+        typer.Option("--lesion", min=1, help="Number of one lesion, as `segment` lists them."),
+    ] = None,
+    proof: Annotated[
+        Path | None,
+        typer.Option(
+            "--prove",
+            metavar="DATASET",
+            help="Measure on labelled cases how faithful the evidence is: a training "
+            "configuration, folder of a run or of a dataset.",
+        ),
+    ] = None,
+    case: Annotated[
+        list[str], typer.Option("--case", help="With --prove: name of a case; repeat for more.")
+    ] = [],  # noqa: B006 (typer copies it)
     reference: options.Reference = None,
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.float32,
@@ -37,21 +58,32 @@ def components(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show what drove the result: component_1.nii.gz and so on, components.json and run.json."""
+    """Show what drove the result.
+
+    Writes evidence_1.nii.gz (what the component contributes where), component_1.nii.gz (where it is
+    active) and so on, components.json, and run.json.
+    """
     choice = ModelChoice(model, device, precision.value, members=quality.members)
+    if proof is not None:
+        prove(proof, output, choice, case, region)
+        return
+    if case:
+        raise BadInputError("--case is for --prove only; give scans with --input or --input-dir.")
     applied = run_options(mirroring, overlap, box, quick, quality)
     with (
         folder_of_one_run(output, overwrite) as folder,
         open_session(choice, inputs, input_dir, reference, region) as session,
     ):
         channel, scan = session.reference(reference)
-        prepare_output_folder(folder, count * scan.array.size * BYTES_PER_VOXEL)
+        prepare_output_folder(folder, 2 * count * scan.array.size * BYTES_PER_VOXEL)
         session.check(channel, applied, strict)
-        result = session.run(COMPONENTS, channel, applied, count=count, region=region)
+        result = session.run(
+            COMPONENTS, channel, applied, count=count, region=region, lesion=lesion
+        )
         record = session.record("components", channel, applied)
         with results_written_at_once(folder, overwrite) as unfinished:
             _write(result, unfinished)
-            record.write(unfinished, count=count, region=region)
+            record.write(unfinished, count=count, region=region, lesion=lesion)
     TERMINAL.print(record.table())
     _show(result, folder)
 
@@ -61,11 +93,13 @@ def _write(result: ComponentsResult, folder: Path) -> None:
     from factorizer_engine.images.scan import Scan
 
     entries = []
-    pairs = zip(result.components, result.heatmaps, strict=True)
-    for number, (component, heatmap) in enumerate(pairs, start=1):
-        file = f"component_{number}.nii.gz"
-        write_nifti(Scan.of(heatmap.load(), heatmap.matrix, component.name), folder / file)
-        entries.append(_entry(component, file))
+    maps = zip(result.components, result.evidence, result.heatmaps, strict=True)
+    for number, (component, evidence, heatmap) in enumerate(maps, start=1):
+        files = {"evidence": evidence, "component": heatmap}
+        for kind, scan in files.items():
+            volume = Scan.of(scan.load(), scan.matrix, component.name)
+            write_nifti(volume, folder / f"{kind}_{number}.nii.gz")
+        entries.append(_entry(component, number))
     summary = {
         "model": {"name": result.model.name, "version": result.model.version},
         "note": result.note,
@@ -75,23 +109,32 @@ def _write(result: ComponentsResult, folder: Path) -> None:
     (folder / "components.json").write_text(text, encoding="utf-8")
 
 
-def _entry(component: Component, file: str) -> dict:
+def _entry(component: Component, number: int) -> dict:
     return {
-        "file": file,
+        "file": f"component_{number}.nii.gz",
+        "evidence": f"evidence_{number}.nii.gz",
         "name": component.name,
         **component.term.to_dict(),
         "contributions": component.contributions,
+        "region": component.region,
+        "level": round(component.level, 3),
+        "is_level": component.is_level,
+        "evidence_window": component.evidence_window,
         "window": component.window,
     }
 
 
 def _show(result: ComponentsResult, folder: Path) -> None:
     regions = [region.name for region in result.model.regions]
-    table = make_table("Components", "##", "Component", *(f"{name} (logit)" for name in regions))
+    columns = (f"{name} (logit)" for name in regions)
+    table = make_table("Components", "##", "Component", *columns, "Evidence for", "Acts")
     for number, component in enumerate(result.components, start=1):
         changes = [f"{component.contributions.get(name, 0.0):+.2f}" for name in regions]
-        table.add_row(str(number), component.name, *changes)
+        acts = "as a level" if component.is_level else "at a place"
+        table.add_row(str(number), component.name, *changes, component.region, acts)
     TERMINAL.print(table)
     if result.note:
         TERMINAL.print(result.note)
-    TERMINAL.print(f"Heatmaps are in {folder}")
+    TERMINAL.print(
+        f"Evidence (evidence_*.nii.gz) and activity (component_*.nii.gz) are in {folder}"
+    )

@@ -14,8 +14,8 @@ from factorizer_engine.protocol.files import output_folder, written_at_once
 RECORD = "run.json"
 _OURS = re.compile(
     r"segmentation\.nii\.gz|segmentation\.seg\.nrrd|lesions\.csv|probabilities\.nii\.gz|"
-    r"components\.json|component_\d+\.nii\.gz|preparation\.(json|html)|brain_mask\.nii\.gz|"
-    r"prepared_.+\.nii\.gz|" + re.escape(RECORD)
+    r"components\.json|(component|evidence)_\d+\.nii\.gz|preparation\.(json|html)|"
+    r"brain_mask\.nii\.gz|prepared_.+\.nii\.gz|" + re.escape(RECORD)
 )
 """What `segment`, `components` and `prepare` write; nothing else is ever replaced or removed."""
 

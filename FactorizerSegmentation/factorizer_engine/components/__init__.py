@@ -1,14 +1,18 @@
 """NMF components: what they are, where they are active, and what they contribute."""
 
-from factorizer_engine.components.definition import component_map
+from factorizer_engine.components.definition import Baseline, component_map
+from factorizer_engine.components.evidence import Evidence, find_evidence
 from factorizer_engine.components.explanation import ComponentMap, Explanation, explain
 from factorizer_engine.components.proof import Faithfulness, prove
 
 __all__ = [
+    "Baseline",
     "ComponentMap",
+    "Evidence",
     "Explanation",
     "Faithfulness",
     "component_map",
     "explain",
+    "find_evidence",
     "prove",
 ]

@@ -10,15 +10,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from factorizer_engine.components.definition import filtered, mixers_of, without
+from factorizer_engine.components.definition import (
+    Baseline,
+    filtered,
+    head_mask,
+    mixers_of,
+    without,
+)
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.windows import Box, WindowPlan, blending_weights
-from factorizer_engine.networks import Factorizer, finest
+from factorizer_engine.networks import FactMixer, Factorizer, finest
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.progress import Monitor
 
 MAX_WINDOWS = 2
 """Windows in which contributions are measured: those that cover the lesion best."""
+
+LEAST_GAIN = 0.05
+"""Part of the lesion that a second window must add to be worth its time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +38,14 @@ class Probe:
         image: (1, C, *roi_size).
         weights: (R, *roi_size), how much every voxel counts for the mean logit of every region.
             Over all probes of a set they sum up to 1 for each region.
+        window: Its place in the padded volume.
+        flip: Axes of (B, C, *S) along which it is mirrored.
     """
 
     image: Tensor
     weights: Tensor
+    window: Box = (slice(None),) * 3
+    flip: tuple[int, ...] = ()
 
     def read(self, logits: Tensor) -> Tensor:
         """The part of this window in the mean logits: (B, R) of logits (B, R, *roi_size)."""
@@ -45,13 +58,14 @@ def place_probes(
     masks: np.ndarray,
     device: torch.device | str = "cpu",
     limit: int = MAX_WINDOWS,
+    least: float = LEAST_GAIN,
 ) -> list[Probe]:
     """Choose the windows of the prediction that cover the lesion best.
 
     One after the other, the window is taken that adds most to the covered fractions of all regions
-    together, until nothing is left to add or `limit` is reached. Every mirrored copy of a window is
-    a probe of its own. Within them, voxels and copies are weighted as in the prediction, so with
-    all windows the mean is that of the blended logits.
+    together, until less than `least` of them is left to add or `limit` is reached. Every mirrored
+    copy of a window is a probe of its own. Within them, voxels and copies are weighted as in the
+    prediction, so with all windows the mean is that of the blended logits.
 
     Args:
         plan: The windows of the prediction.
@@ -59,9 +73,10 @@ def place_probes(
         masks: Boolean, (R, X, Y, Z): where the logit of each region is averaged.
         device: Where the probes are needed.
         limit: Windows taken at most.
+        least: Part of the regions, on average, that a further window must add.
     """
     padded_masks = plan.pad(torch.from_numpy(masks.astype(np.float32)))
-    chosen = _best_windows(plan.windows, padded_masks, limit)
+    chosen = _best_windows(plan.windows, padded_masks, limit, least)
     window_weights = blending_weights(plan.roi_size, plan.blending)
     total = torch.zeros(plan.padded)
     for window in chosen:
@@ -75,7 +90,7 @@ def place_probes(
     for window in chosen:
         image = padded[in_all_channels(window)][None].to(device)
         weights = (share[in_all_channels(window)] * window_weights / len(flips))[None].to(device)
-        probes += [Probe(image.flip(flip), weights.flip(flip)[0]) for flip in flips]
+        probes += [Probe(image.flip(flip), weights.flip(flip)[0], window, flip) for flip in flips]
     return probes
 
 
@@ -85,6 +100,7 @@ def measure_contributions(
     terms: Sequence[Term],
     batch_size: int = 1,
     monitor: Monitor | None = None,
+    baseline: Baseline = Baseline.ZERO,
 ) -> np.ndarray:
     """How much the mean logit of every region falls when a component is left out.
 
@@ -98,6 +114,7 @@ def measure_contributions(
         batch_size: Terms that are left out in one run of the network's rest, each in its own copy
             of the sample.
         monitor: Told after every batch, and asked whether to stop.
+        baseline: What takes the place of a component.
 
     Returns:
         float64, (len(terms), R); positive where the component speaks for the region.
@@ -114,9 +131,10 @@ def measure_contributions(
             original = probe.read(recorded.logits).double().cpu().numpy()
             for block, group in groupby(order, key=lambda i: terms[i].block):
                 mixer, members = mixers[block], list(group)
+                head = mean_taken_over(baseline, probe.image, mixer)
                 for start in range(0, len(members), batch_size):
                     batch = members[start : start + batch_size]
-                    removal = without(mixer.reshape, [terms[i] for i in batch])
+                    removal = without(mixer.reshape, [terms[i] for i in batch], head)
                     with filtered({mixer: removal}):
                         ablated = probe.read(recorded.again_from(block))
                     contributions[batch] += original - ablated.double().cpu().numpy()
@@ -175,6 +193,11 @@ class RecordedPass:
         return network.head(x) if network.num_heads == 1 else network.heads[0](x)
 
 
+def mean_taken_over(baseline: Baseline, image: Tensor, mixer: FactMixer) -> Tensor | None:
+    """The head in which the mean of a term takes its place, as `without` wants it."""
+    return head_mask(image, mixer.reshape.spatial_size) if baseline is Baseline.MEAN else None
+
+
 def mean_logits(network: Factorizer, probes: Sequence[Probe]) -> np.ndarray:
     """The mean logit of every region over the probes, float64, (R,)."""
     with torch.inference_mode():
@@ -182,7 +205,7 @@ def mean_logits(network: Factorizer, probes: Sequence[Probe]) -> np.ndarray:
     return torch.stack(read).double().sum(dim=0).cpu().numpy()
 
 
-def _best_windows(windows: Sequence[Box], masks: Tensor, limit: int) -> list[Box]:
+def _best_windows(windows: Sequence[Box], masks: Tensor, limit: int, least: float) -> list[Box]:
     missing = masks.clone()
     sizes = missing.sum(dim=(1, 2, 3)).clamp(min=1.0)
     chosen: list[Box] = []
@@ -192,7 +215,7 @@ def _best_windows(windows: Sequence[Box], masks: Tensor, limit: int) -> list[Box
             for window in windows
         ]
         best = int(np.argmax(gains))
-        if gains[best] <= 0:
+        if gains[best] <= (least * len(masks) if chosen else 0):
             break
         chosen.append(windows[best])
         missing[in_all_channels(windows[best])] = 0

@@ -2,24 +2,40 @@
 
 A block replaces the d x P matrix of every head and window by U V^T = sum over r of u_r v_r^T. The
 term r of a head, in all windows and shifted grids together, is one component. Where it is active is
-`component_map`; what it contributes is measured by leaving it out (`ablation.py`).
+`component_map`; what it contributes is measured by leaving it out (`ablation.py`), and estimated
+voxel by voxel from gradients (`evidence.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import Enum
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from factorizer_engine.factorization import Matricize
+from factorizer_engine.factorization.compiled import Factors
 from factorizer_engine.networks import FactMixer, Factorizer, named_mixers
-from factorizer_engine.networks.blocks import ComponentFilter
+from factorizer_engine.networks.blocks import ComponentFilter, FactorObserver, MixedFilter
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 
 _NO_COMPONENTS = "This model has no factorisation components to look into; choose a Factorizer."
+
+
+class Baseline(str, Enum):
+    """What takes the place of a component that is left out.
+
+    ZERO is nothing. MEAN is the mean of its term over the head, at every voxel of the head, so that
+    a level which the following layers expect stays.
+    """
+
+    ZERO = "zero"
+    MEAN = "mean"
 
 
 def component_map(reshape: Matricize, u: Tensor, v: Tensor) -> Tensor:
@@ -41,34 +57,101 @@ def component_map(reshape: Matricize, u: Tensor, v: Tensor) -> Tensor:
     return reshape.inverse_forward(activity.mT)
 
 
-def without(reshape: Matricize, terms: Sequence[Term]) -> ComponentFilter:
+def activity(reshape: Matricize, factors: Factors | tuple[Tensor, Tensor]) -> Tensor:
+    """`component_map` of what a mixer tells its observer, (B, heads * R, *S)."""
+    if not isinstance(factors, Factors):
+        return component_map(reshape, *factors)
+    _, batch, *size, heads = factors.v.shape
+    norms = torch.linalg.vector_norm(factors.u, dim=-1)
+    total = torch.zeros(batch, *size, heads)
+    for norm, v, shift in zip(norms, factors.v, factors.shifts, strict=True):
+        x, y, z = (
+            (torch.arange(n) + int(s)) % n // p
+            for n, s, p in zip(size, shift, factors.patch, strict=True)
+        )
+        total.addcmul_(norm[:, x[:, None, None], y[:, None], z], v)
+    return total.movedim(-1, 1).reshape(batch, heads, *reshape.spatial_size)
+
+
+def head_mask(image: Tensor, size: Sequence[int]) -> Tensor:
+    """Where an image (1, C, *S) shows the patient, at a block's resolution: boolean (1, 1, *size).
+
+    A voxel of the block counts if any voxel under it is nonzero in any channel.
+    """
+    occupied = (image != 0).any(dim=1, keepdim=True).float()
+    return F.interpolate(occupied, size=tuple(size), mode="area") > 0
+
+
+def term_means(reshape: Matricize, u: Tensor, v: Tensor, head: Tensor) -> Tensor:
+    """The mean of every term over the head, (heads, d, R), of the factors of one sample.
+
+    Args:
+        reshape: The block's matricisation.
+        u, v: As for `component_map`, of one sample.
+        head: Boolean, (1, 1, *S) on the block's grid.
+    """
+    means = [
+        masked_mean(reshape.inverse_forward(u[..., r : r + 1] @ v[..., r : r + 1].mT), head)
+        for r in range(u.shape[-1])
+    ]
+    return torch.stack(means, dim=-1).unflatten(0, (reshape.num_heads, reshape.head_dim))
+
+
+def masked_mean(x: Tensor, head: Tensor) -> Tensor:
+    """The mean (C,) of a map (1, C, *S) over the voxels of `head` (1, 1, *S)."""
+    return (x * head).flatten(2).sum(-1)[0] / head.sum().clamp(min=1)
+
+
+def without(
+    reshape: Matricize, terms: Sequence[Term], head: Tensor | None = None
+) -> ComponentFilter:
     """A filter for `FactMixer` that makes one copy of the sample per term, each without it.
 
     The mixer must be given a single sample; its output has the batch size len(terms). What comes
     before the mixer is thus computed only once.
+
+    Args:
+        reshape: The mixer's matricisation.
+        terms: What is left out, one in each copy.
+        head: Where the mean of a term takes its place, boolean (1, 1, *S); None for zero.
     """
     heads = torch.tensor([term.head for term in terms])
     ranks = torch.tensor([term.rank for term in terms])
     copies = torch.arange(len(terms))
 
     def remove(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        means = None if head is None else term_means(reshape, u, v, head)
         u = _by_head(u, reshape).repeat(1, len(terms), 1, 1, 1, 1)
         v = _by_head(v, reshape).expand(-1, len(terms), -1, -1, -1, -1)
         u[:, copies, heads, :, :, ranks] = 0.0
+        if means is not None and head is not None:
+            v = v.clone()
+            u[:, copies, heads, :, :, ranks] = means[heads, :, ranks][:, None, None]
+            v[:, copies, heads, :, :, ranks] = _indicator(reshape, head).to(v.dtype)[None]
         return u.flatten(0, 2), v.flatten(0, 2)
 
     return remove
 
 
-def without_all(reshape: Matricize, terms: Sequence[Term]) -> ComponentFilter:
-    """A filter for `FactMixer` that leaves out all `terms`, for any batch size."""
+def without_all(
+    reshape: Matricize, terms: Sequence[Term], head: Tensor | None = None
+) -> ComponentFilter:
+    """A filter for `FactMixer` that leaves out all `terms`.
+
+    It serves any batch size, with the mean over the head in their place (see `without`) one sample.
+    """
     heads = [term.head for term in terms]
     ranks = [term.rank for term in terms]
 
     def remove(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         kept = _by_head(u, reshape).clone()
         kept[:, :, heads, :, :, ranks] = 0.0
-        return kept.flatten(0, 2), v
+        if head is None:
+            return kept.flatten(0, 2), v
+        means, activities = term_means(reshape, u, v, head), _by_head(v, reshape).clone()
+        kept[:, :, heads, :, :, ranks] = means[heads, :, ranks][:, None, None, None]
+        activities[:, :, heads, :, :, ranks] = _indicator(reshape, head).to(v.dtype)[None, :, None]
+        return kept.flatten(0, 2), activities.flatten(0, 2)
 
     return remove
 
@@ -130,17 +213,38 @@ def component_name(term: Term, mixers: Mapping[str, FactMixer]) -> str:
     return f"{name}, component {number}"
 
 
+def filtered(filters: Mapping[FactMixer, ComponentFilter]):
+    """Give component filters to mixers, and what they had before back at the end."""
+    return _attached("component_filter", filters)
+
+
+def observed(observers: Mapping[FactMixer, FactorObserver]):
+    """Give factor observers to mixers, and what they had before back at the end."""
+    return _attached("factor_observer", observers)
+
+
+def changed(filters: Mapping[FactMixer, MixedFilter]):
+    """Give filters of the mixed map to mixers, and what they had before back at the end."""
+    return _attached("mixed_filter", filters)
+
+
 @contextmanager
-def filtered(filters: Mapping[FactMixer, ComponentFilter]) -> Iterator[None]:
-    """Give filters to mixers, and what they had before back at the end."""
-    before = {mixer: mixer.component_filter for mixer in filters}
+def _attached(attribute: str, values: Mapping[FactMixer, Callable[..., Any]]) -> Iterator[None]:
+    before = {mixer: getattr(mixer, attribute) for mixer in values}
     try:
-        for mixer, component_filter in filters.items():
-            mixer.component_filter = component_filter
+        for mixer, value in values.items():
+            setattr(mixer, attribute, value)
         yield
     finally:
-        for mixer, filter_before in before.items():
-            mixer.component_filter = filter_before
+        for mixer, value in before.items():
+            setattr(mixer, attribute, value)
+
+
+def _indicator(reshape: Matricize, head: Tensor) -> Tensor:
+    """A mask (1, 1, *S) in the windows of every grid: (grids, windows, P)."""
+    channels = reshape.num_heads * reshape.head_dim
+    matrices = reshape(head.expand(1, channels, *head.shape[2:]))
+    return _by_head(matrices, reshape)[:, 0, 0, :, 0]
 
 
 def _by_head(factor: Tensor, reshape: Matricize) -> Tensor:

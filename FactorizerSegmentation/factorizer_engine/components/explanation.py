@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from factorizer_engine.components.ablation import Probe, measure_contributions, place_probes
 from factorizer_engine.components.definition import (
+    Baseline,
     component_name,
     factorizers_of,
     mixers_of,
     terms_of,
 )
+from factorizer_engine.components.evidence import Evidence, find_evidence
+from factorizer_engine.components.sites import (
+    LesionSites,
+    among_outputs,
+    decisive_regions,
+    lesion_sites,
+    one_lesion_site,
+)
 from factorizer_engine.components.stitching import stitch_components
-from factorizer_engine.images.resampling import resample
+from factorizer_engine.components.windows import evidence_windows, legible_windows
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
@@ -25,10 +34,13 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Monitor
 
-PROBABLE_ML = 1.0
-"""Where no lesion was found, contributions are measured in this many mL of highest probability."""
+SPARE = 2
+"""Components beyond those asked for whose estimates are checked by leaving them out."""
 
-_MEASURED, _DRAWN = 0.6, 0.95
+BASELINE = Baseline.ZERO
+"""What takes the place of a component that is left out; see docs/evidence.md for the choice."""
+
+_ESTIMATED, _MEASURED, _DRAWN = 0.3, 0.6, 0.95
 """How far an explanation has come at the end of its stages."""
 
 
@@ -38,11 +50,15 @@ class ComponentMap:
 
     Attributes:
         component: What it is and what it drives.
-        heatmap: Where it is active (`component_map`), float32 on the reference grid.
+        heatmap: Where it is active (`component_map`), float32 on the reference grid, zero outside
+            the head.
+        evidence: What it contributes where to the logit of `component.region` (see `evidence`), in
+            logits per mL, float32 on the reference grid, zero outside the head.
     """
 
     component: Component
     heatmap: Scan
+    evidence: Scan
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,19 +75,6 @@ class Explanation:
     note: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class LesionSites:
-    """Where in model space the logits of regions are averaged.
-
-    Attributes:
-        masks: Boolean, (R, X, Y, Z); none is empty.
-        found: By region, whether a voxel reached the threshold on the reference grid.
-    """
-
-    masks: np.ndarray
-    found: tuple[bool, ...]
-
-
 def explain(
     segmenter: Segmenter,
     result: SegmentationResult,
@@ -79,33 +82,38 @@ def explain(
     blocks: Sequence[str] | None = None,
     region: str | None = None,
     monitor: Monitor | None = None,
+    lesion: int | None = None,
+    baseline: Baseline = BASELINE,
 ) -> Explanation:
     """The components that contribute most to a segmentation.
 
-    Every component of the chosen blocks is left out once, in the (at most two) windows that cover
-    the lesion best, to measure what it contributes; only those that contribute most are drawn. All
-    contributions are to the logits of the result, in float32: where that is the mean over mirrored
-    copies, a component is left out of all copies at once, and its heatmap is their mean; where it
-    is the mean over an ensemble, the components of all networks are compared.
+    The contributions of all components are estimated from gradients (`evidence`), in the (at most
+    two) windows that cover the lesion best. Those that lead are left out once each, which measures
+    what they contribute; they are ranked by that and drawn. All contributions are to the logits of
+    the result, in float32: where that is the mean over mirrored copies, a component is left out of
+    all copies at once, and its maps are their means; where it is the mean over an ensemble, the
+    components of all networks are compared.
 
     Args:
         segmenter: The model.
         result: What `segmenter.segment` gave.
         count: How many components to return at most.
-        blocks: Names of the blocks to look into; by default see `default_blocks`.
+        blocks: Names of the blocks to look into; all by default.
         region: Region by whose contribution components are ranked; by default by the largest to
-            any region that was found.
+            any region that was found, or to the region that painted the lesion.
         monitor: Told of the progress, and asked whether to stop.
+        lesion: Number of the lesion of `result` that is explained; all of the result by default.
+        baseline: What takes the place of a component that is left out.
 
     Raises:
-        BadInputError: If a block or region is unknown.
+        BadInputError: If a block, region or lesion is unknown.
         BadModelError: If the model is not a Factorizer.
         EngineMemoryError: If memory does not suffice.
         CancelledError: If the monitor was cancelled.
     """
     monitor = monitor or Monitor()
     mixers = mixers_of(segmenter.networks[0])
-    looked_into = default_blocks(mixers) if blocks is None else blocks
+    looked_into = list(mixers) if blocks is None else list(blocks)
     candidates = [
         term
         for member in range(len(segmenter.networks))
@@ -114,29 +122,65 @@ def explain(
     names = [r.name for r in result.model.regions]
     if region is not None and region not in names:
         raise BadInputError(_not_among(segmenter.bundle.description, region, names))
-    monitor.report("measuring components", 0.0)
+    monitor.report("estimating components", 0.0)
     with memory_errors(segmenter.device):
-        sites = lesion_sites(result, segmenter.bundle.inference.threshold)
+        sites = _sites(segmenter, result, lesion)
+        decisive = decisive_regions(result, region, sites, lesion)
         masks = among_outputs(segmenter, result, sites.masks)
         probes = place_probes(result.plan, result.prepared.array, masks, segmenter.device)
-        contributions = _measured(
-            segmenter, result, probes, candidates, monitor.span(0.0, _MEASURED)
+        asked = [int(result.outputs[i]) for i in decisive]
+        found = _estimated(
+            segmenter, probes, asked, looked_into, baseline, monitor.span(0.0, _ESTIMATED)
+        )
+        estimates, levels = _estimates(found, mixers, candidates, len(segmenter.networks))
+        leading = rank_by_contribution(estimates, range(len(decisive)))[: count + SPARE]
+        contributions = np.zeros((len(candidates), len(names)))
+        contributions[leading] = _measured(
+            segmenter,
+            result,
+            probes,
+            [candidates[i] for i in leading],
+            baseline,
+            monitor.span(_ESTIMATED, _MEASURED),
         )[:, result.outputs]
-        ranked = rank_by_contribution(contributions, _decisive(names, region, sites))[:count]
+        order = rank_by_contribution(contributions[leading], decisive)[:count]
+        ranked = [leading[i] for i in order]
         terms = [candidates[i] for i in ranked]
         drawn = _drawn(segmenter, result, terms, monitor.span(_MEASURED, _DRAWN))
         monitor.report("restoring", _DRAWN)
-        heatmaps = segmenter.preprocessor.restore(drawn, result.prepared)
-    windows = shared_windows(terms, heatmaps)
+        regions = [decisive[int(np.argmax(contributions[i, decisive]))] for i in ranked]
+        evidence = [
+            found[term.network].draw(mixers, term, int(result.outputs[drawn_for]), result.plan)
+            for term, drawn_for in zip(terms, regions, strict=True)
+        ]
+        per_ml = 1 / (len(segmenter.networks) * result.prepared.grid.voxel_ml)
+        restore = segmenter.preprocessor.restore
+        head = restore(_occupied(result)[None], result.prepared)[0] >= 0.5
+        heatmaps = restore(drawn, result.prepared) * head
+        evidence = restore(per_ml * np.stack(evidence), result.prepared) * head
+    windows = legible_windows(terms, heatmaps)
+    spans = evidence_windows(evidence)
     monitor.report("restoring", 1.0)
     maps = []
-    for index, term, heatmap, window in zip(ranked, terms, heatmaps, windows, strict=True):
+    for row, (index, term) in enumerate(zip(ranked, terms, strict=True)):
         name = component_name(term, mixers)
         if len(segmenter.networks) > 1:
             name = f"Network {term.network + 1}, {name}"
-        driven = dict(zip(names, contributions[index].tolist(), strict=True))
-        component = Component(term, name, driven, window)
-        maps.append(ComponentMap(component, Scan(heatmap, result.labelmap.grid, name)))
+        component = Component(
+            term,
+            name,
+            dict(zip(names, contributions[index].tolist(), strict=True)),
+            windows[row],
+            names[regions[row]],
+            spans[row],
+            float(levels[index, decisive.index(regions[row])]),
+        )
+        grid = result.labelmap.grid
+        maps.append(
+            ComponentMap(
+                component, Scan(heatmaps[row], grid, name), Scan(evidence[row], grid, name)
+            )
+        )
     notes = filter(None, (result.note, _note(result.model, sites)))
     return Explanation(tuple(maps), " ".join(notes))
 
@@ -144,41 +188,14 @@ def explain(
 def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
     """The blocks at the three finest resolutions, of the encoder and the decoder.
 
-    They decide: in glioma-fast 0.3.0 the largest contribution on three cases that it was not
-    trained on was 2.4 to 3.0 logits there, and 0.1 to 0.2 in all coarser blocks. Without the third
-    resolution it was 1.5 to 2.1, so the component that drove most would not have been seen. In
-    0.4.0 it is 2.7, 0.1 and 2.3 on the sample case.
+    They are what a deletion curve covers by default, since they decide: in glioma-fast 0.3.0 the
+    largest contribution on three cases that it was not trained on was 2.4 to 3.0 logits there, and
+    0.1 to 0.2 in all coarser blocks; without the third resolution it was 1.5 to 2.1. In 0.4.0 it is
+    2.7, 0.1 and 2.3 on the sample case.
     """
     sizes = {name: mixer.reshape.spatial_size for name, mixer in mixers.items()}
     finest = sorted(set(sizes.values()), reverse=True)[:3]
     return [name for name in mixers if sizes[name] in finest]
-
-
-def lesion_sites(result: SegmentationResult, threshold: float) -> LesionSites:
-    """Where every region holds in model space, or where it is most probable if nowhere."""
-    grid, reference = result.prepared.grid, result.prepared.reference
-    masks = []
-    for probabilities in result.probabilities:
-        volume = resample(Scan(probabilities, reference), grid).array
-        mask = volume >= threshold
-        if not mask.any():
-            most = min(max(round(PROBABLE_ML / grid.voxel_ml), 1), volume.size)
-            mask = volume >= np.partition(volume, volume.size - most, axis=None)[-most]
-        masks.append(mask)
-    found = tuple(bool((p >= threshold).any()) for p in result.probabilities)
-    return LesionSites(np.stack(masks), found)
-
-
-def among_outputs(
-    segmenter: Segmenter, result: SegmentationResult, masks: np.ndarray
-) -> np.ndarray:
-    """Masks (R, X, Y, Z) of the result's regions among those of all outputs of the network.
-
-    Those of outputs that could not be seen are empty.
-    """
-    every = np.zeros((len(segmenter.bundle.description.regions), *masks.shape[1:]), dtype=bool)
-    every[result.outputs] = masks
-    return every
 
 
 def rank_by_contribution(contributions: np.ndarray, regions: Sequence[int]) -> list[int]:
@@ -190,46 +207,67 @@ def rank_by_contribution(contributions: np.ndarray, regions: Sequence[int]) -> l
     return np.argsort(-strength, kind="stable").tolist()
 
 
-def shared_windows(
-    terms: Sequence[Term], heatmaps: Iterable[np.ndarray]
-) -> list[tuple[float, float]]:
-    """The display range of every heatmap: one for all of a block, so that they can be compared.
+def _sites(segmenter: Segmenter, result: SegmentationResult, lesion: int | None) -> LesionSites:
+    if lesion is not None:
+        return one_lesion_site(result, lesion)
+    return lesion_sites(result, segmenter.bundle.inference.threshold)
 
-    Only those: what follows a block rescales its activations, so that those of another block may be
-    ten times as large and drive less. A range goes from the median of the positive voxels, the
-    activity that is found everywhere, to the highest of the heatmaps' 99.5th percentiles: single
-    voxels do not decide, and neither do components that are nowhere very active, beside which a
-    large lesion would be one flat colour.
-    """
-    by_block: dict[tuple[int, str], list[np.ndarray]] = {}
-    for term, heatmap in zip(terms, heatmaps, strict=True):
-        by_block.setdefault((term.network, term.block), []).append(heatmap[heatmap > 0])
-    windows = {block: _window(positive) for block, positive in by_block.items()}
-    return [windows[term.network, term.block] for term in terms]
+
+def _occupied(result: SegmentationResult) -> np.ndarray:
+    """1 where the prepared scans show the patient, float32 (X, Y, Z)."""
+    return (result.prepared.array != 0).any(axis=0).astype(np.float32)
+
+
+def _estimated(
+    segmenter: Segmenter,
+    probes: Sequence[Probe],
+    regions: Sequence[int],
+    blocks: Sequence[str],
+    baseline: Baseline,
+    monitor: Monitor,
+) -> list[Evidence]:
+    """The evidence of every network of the ensemble."""
+    networks = factorizers_of(segmenter.networks)
+    return [
+        find_evidence(network, probes, regions, baseline, blocks, part)
+        for network, part in zip(networks, monitor.parts(len(networks)), strict=True)
+    ]
+
+
+def _estimates(
+    found: Sequence[Evidence], mixers: Mapping[str, FactMixer], terms: Sequence[Term], networks: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Contributions and levels, (len(terms), regions) each."""
+    rows = [(found[term.network], term) for term in terms]
+    estimates = [evidence.contributions(mixers, [term])[0] for evidence, term in rows]
+    levels = [evidence.levels(mixers, [term])[0] for evidence, term in rows]
+    return np.stack(estimates) / networks, np.stack(levels)
 
 
 def _measured(
     segmenter: Segmenter,
     result: SegmentationResult,
     probes: Sequence[Probe],
-    candidates: Sequence[Term],
+    terms: Sequence[Term],
+    baseline: Baseline,
     monitor: Monitor,
 ) -> np.ndarray:
-    """Contributions of `candidates` to the mean of all networks: (len(candidates), R)."""
+    """Contributions of `terms` to all outputs of the mean of all networks."""
     networks, roi_size = factorizers_of(segmenter.networks), result.plan.roi_size
-    measured = [
-        measure_contributions(
+    measured = np.zeros((len(terms), networks[0].out_channels))
+    for (member, network), part in zip(
+        enumerate(networks), monitor.parts(len(networks)), strict=True
+    ):
+        rows = [row for row, term in enumerate(terms) if term.network == member]
+        measured[rows] = measure_contributions(
             network,
             probes,
-            [term for term in candidates if term.network == member],
-            batch_size=windows_at_once(network, roi_size, segmenter.device),
-            monitor=part,
+            [terms[row] for row in rows],
+            windows_at_once(network, roi_size, segmenter.device),
+            part,
+            baseline,
         )
-        for (member, network), part in zip(
-            enumerate(networks), monitor.parts(len(networks)), strict=True
-        )
-    ]
-    return np.concatenate(measured) / len(networks)
+    return measured / len(networks)
 
 
 def _drawn(
@@ -254,23 +292,6 @@ def _drawn(
             part,
         )
     return maps
-
-
-def _window(positive: Sequence[np.ndarray]) -> tuple[float, float]:
-    active = [values for values in positive if values.size]
-    if not active:
-        return (0.0, 1.0)
-    low = float(np.median(np.concatenate(active)))
-    high = max(float(np.percentile(values, 99.5)) for values in active)
-    return (low, high) if high > low else (0.0, high)
-
-
-def _decisive(names: Sequence[str], region: str | None, sites: LesionSites) -> list[int]:
-    """The regions by whose contributions components are ranked."""
-    if region is not None:
-        return [names.index(region)]
-    found = [index for index, is_found in enumerate(sites.found) if is_found]
-    return found or list(range(len(names)))
 
 
 def _not_among(model: ModelDescription, region: str, seen: Sequence[str]) -> str:

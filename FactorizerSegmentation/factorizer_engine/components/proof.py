@@ -22,11 +22,10 @@ from factorizer_engine.components.definition import (
     without_all,
 )
 from factorizer_engine.components.explanation import (
-    among_outputs,
     default_blocks,
-    lesion_sites,
     rank_by_contribution,
 )
+from factorizer_engine.components.sites import among_outputs, lesion_sites
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 from factorizer_engine.networks import Factorizer
@@ -82,7 +81,7 @@ def prove(
         segmenter: The model, a Factorizer; of an ensemble the first network.
         result: What `segmenter.segment` gave.
         region: Name of the region whose logit is watched, in the window that covers it best.
-        blocks: Blocks whose components are left out; by default as in `explain`.
+        blocks: Blocks whose components are left out; by default `default_blocks`.
         shuffles: Number of random orders.
         seed: Of the random orders.
         monitor: Told of the progress, and asked whether to stop.

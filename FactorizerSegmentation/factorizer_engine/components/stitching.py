@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from factorizer_engine.components.definition import component_map, filtered, mixers_of
+from factorizer_engine.components.definition import activity, mixers_of, observed
+from factorizer_engine.factorization.compiled import Factors
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.windows import Blender, WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer
-from factorizer_engine.networks.blocks import ComponentFilter
+from factorizer_engine.networks.blocks import FactorObserver
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.progress import Monitor
 
@@ -46,14 +47,14 @@ def stitch_components(
     monitor = monitor or Monitor()
     mixers = mixers_of(network)
     captured: dict[str, Tensor] = {}
-    filters = {
+    observers = {
         mixers[block]: _capture_into(captured, block, mixers[block])
         for block in {term.block for term in terms}
     }
     blender = Blender(plan, len(terms))
     padded = plan.pad(torch.from_numpy(volume))
     flips = plan.flips
-    with torch.inference_mode(), filtered(filters):
+    with torch.inference_mode(), observed(observers):
         for done, window in enumerate(plan.windows, start=1):
             image = padded[in_all_channels(window)][None].to(device)
             total = torch.zeros(len(terms), *plan.roi_size, device=device)
@@ -67,10 +68,9 @@ def stitch_components(
         return blender.result(0.0)
 
 
-def _capture_into(captured: dict[str, Tensor], block: str, mixer: FactMixer) -> ComponentFilter:
-    def capture(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        captured[block] = component_map(mixer.reshape, u, v)
-        return u, v
+def _capture_into(captured: dict[str, Tensor], block: str, mixer: FactMixer) -> FactorObserver:
+    def capture(factors: Factors | tuple[Tensor, Tensor]) -> None:
+        captured[block] = activity(mixer.reshape, factors)
 
     return capture
 

@@ -58,7 +58,8 @@ class Preprocessor:
     In this order: a background that is not zero becomes zero, and single voxels far beyond all
     others are clipped where a model counts nonzero voxels only (see `images.intensities`); axes of
     the reference grid are permuted and flipped to the model's orientation (a sheared grid is
-    straightened); it is cropped to the foreground, where any channel is nonzero, plus a margin;
+    straightened); it is cropped to the foreground, where any channel is nonzero, plus a margin,
+    with zeros where that reaches beyond the scan, so that empty voxels around it change nothing;
     every channel is normalised by its own voxels there; and these are resampled in physical space
     to the model's spacing, smoothed first along axes that become coarser (see
     `images.resampling.resample`). So voxels are interpolated once. Oblique scans keep their axes.
@@ -89,21 +90,23 @@ class Preprocessor:
         if settings.normalization == "zscore_nonzero":  # others do not tell background from image
             given = {index: mended(scan) for index, scan in given.items()}
         placed = {index: resample(scan, grid, "nearest") for index, scan in given.items()}
-        box = foreground_box([scan.array for scan in placed.values()], settings.crop_margin)
+        box = foreground_box([scan.array for scan in placed.values()], margin=0)
         if box is None:
             raise BadInputError(
                 f"The scans hold no image where {reference.name or 'the reference scan'} lies; "
                 "check that they belong to the same patient and study."
             )
-        cropped = grid.crop(box)
+        margin = settings.crop_margin
+        cropped = grid.crop(triple(slice(a.start - margin, a.stop + margin) for a in box))
         target = cropped.respaced(settings.spacing) if settings.spacing else cropped
         array = np.zeros((len(scans), *target.shape), dtype=np.float32)
         for index, scan in given.items():
-            source, part = scan, _box_around(scan.grid, cropped)
             if only_changes_place(scan.grid, grid):
-                source, part = placed[index], box
-            volume = normalize(source.array[part], settings.normalization)
-            channel = Scan(volume, source.grid.crop(part))
+                volume, place = np.pad(placed[index].array[box], margin), cropped
+            else:
+                part = _box_around(scan.grid, cropped)
+                volume, place = scan.array[part], scan.grid.crop(part)
+            channel = Scan(normalize(volume, settings.normalization), place)
             array[index] = resample(channel, target, antialias=True).array
             if not np.isfinite(array[index].sum(dtype=np.float64)):
                 raise BadInputError(

@@ -13,6 +13,7 @@ from factorizer_engine.images.preprocessing import foreground_box
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.diameters import axes_in_slice, largest_diameter
 from factorizer_engine.lesions.places import Head, find_head
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.lesions import Lesion, LesionPart
 from factorizer_engine.protocol.triples import triple
 
@@ -46,6 +47,21 @@ def find_lesions(
         _lesion(number, voxels, labelmap, regions, labels, probabilities, head)
         for number, voxels in enumerate(members, start=1)
     ]
+
+
+def lesion_mask(labelmap: Scan, labels: Sequence[Label], number: int) -> np.ndarray:
+    """Where the lesion is that `find_lesions` gave this number (its `id`), boolean (I, J, K).
+
+    Raises:
+        BadInputError: If there is no such lesion.
+    """
+    members = lesion_voxels(labelmap.array, labels)
+    if not 1 <= number <= len(members):
+        known = f"numbers 1 to {len(members)}" if members else "no lesion"
+        raise BadInputError(f"There is no lesion {number}; the result has {known}.")
+    mask = np.zeros(labelmap.shape, dtype=bool)
+    mask[tuple(members[number - 1].T)] = True
+    return mask
 
 
 def lesion_voxels(labelmap: np.ndarray, labels: Sequence[Label]) -> list[np.ndarray]:

@@ -30,6 +30,8 @@ from factorizer_engine.networks.layers import (
 from factorizer_engine.networks.parts import by_parts
 
 ComponentFilter = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+FactorObserver = Callable[["Factors | tuple[Tensor, Tensor]"], None]
+MixedFilter = Callable[[Tensor], Tensor]
 Reshape = Callable[..., Matricize] | tuple[Callable[..., Matricize], dict[str, Any]]
 
 
@@ -48,8 +50,13 @@ class FactMixer(nn.Module):
     Attributes:
         component_filter: When set, every forward hands it the factors U
             (shifts * B * heads, windows, d, R) and V (..., P, R) and reconstructs from what it
-            returns: the way to read and to remove components. None, the default, takes the fast
-            path where there is one.
+            returns: the way to remove components. None, the default, takes the fast path where
+            there is one.
+        factor_observer: When set, it is told the factors of every forward, as the compiled kernels
+            give them (`Factors`) or as for `component_filter`. What the mixer computes does not
+            change by one bit.
+        mixed_filter: When set, every forward goes on with what it returns for the map (B, C, *S)
+            between the linear maps: the way to differentiate and to change that map.
     """
 
     def __init__(
@@ -71,6 +78,8 @@ class FactMixer(nn.Module):
         self.out_proj = Linear(channels, channels)
         self.dropout = nn.Dropout(dropout)
         self.component_filter: ComponentFilter | None = None
+        self.factor_observer: FactorObserver | None = None
+        self.mixed_filter: MixedFilter | None = None
 
     @property
     def has_fast_path(self) -> bool:
@@ -95,19 +104,27 @@ class FactMixer(nn.Module):
 
     def has_factors(self, x: Tensor) -> bool:
         """Whether all that follows `in_proj` can be computed from the factors of such a map."""
-        if self.component_filter is not None or self.drops or not self.has_fast_path:
+        is_filtered = self.component_filter is not None or self.mixed_filter is not None
+        if is_filtered or self.drops or not self.has_fast_path:
             return False
         return is_available(x, self.reshape)
 
     def factors(self, x: Tensor) -> Factors:
         """The factors of what `in_proj` gives, where `has_factors`."""
-        return find_factors(x, self.reshape, *self._rank_one_settings())
+        factors = find_factors(x, self.reshape, *self._rank_one_settings())
+        if self.factor_observer is not None:
+            self.factor_observer(factors)
+        return factors
 
     def mix(self, x: Tensor) -> Tensor:
         """What is between the linear maps: the only part that looks beyond single voxels."""
         if self.component_filter is None and self.has_fast_path:
-            return mix_rank_one(x, self.reshape, *self._rank_one_settings())
-        return self._mix_by_definition(x)
+            if self.factor_observer is not None:
+                self.factor_observer(self._factors(_at_least_float32(self.act(self.reshape(x)))))
+            mixed = mix_rank_one(x, self.reshape, *self._rank_one_settings())
+        else:
+            mixed = self._mix_by_definition(x)
+        return mixed if self.mixed_filter is None else self.mixed_filter(mixed)
 
     def project(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         """The last linear map and dropout, then perhaps the sum with a map."""
@@ -120,6 +137,8 @@ class FactMixer(nn.Module):
             u, v = self._factors(_at_least_float32(matrices))
             if self.component_filter is not None:
                 u, v = self.component_filter(u, v)
+            if self.factor_observer is not None:
+                self.factor_observer((u, v))
             reconstruction = self.factorize.reconstruct(u, v).to(x.dtype)
         return self.reshape.inverse_forward(reconstruction)
 

@@ -259,6 +259,8 @@ def test_help_does_not_load_torch(environment):
         ["segment", "-o", "{out}", "--input", "FLAIR=a.nii", "--input-dir", "."],
         ["segment", "-o", "{out}", "--input-dir", "nowhere"],
         ["components", "-o", "{out}", "--input", "T1=a", "--count", "0"],
+        ["components", "-o", "{out}", "--input", "T1=a", "--case", "one"],
+        ["components", "-o", "{out}", "--prove", "{out}"],
         ["inspect", "nowhere.nii"],
         ["models", "remove", "nothing"],
         ["models", "info", "nothing"],

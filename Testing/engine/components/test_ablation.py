@@ -15,7 +15,15 @@ from factorizer_engine.components.ablation import (
     measure_contributions,
     place_probes,
 )
-from factorizer_engine.components.definition import filtered, mixers_of, terms_of, without_all
+from factorizer_engine.components.definition import (
+    Baseline,
+    changed,
+    filtered,
+    head_mask,
+    mixers_of,
+    terms_of,
+    without_all,
+)
 from factorizer_engine.inference.sliding_window import Ensemble, predict_windows
 from factorizer_engine.inference.windows import plan_windows
 from factorizer_engine.protocol.components import Term
@@ -71,6 +79,44 @@ def test_contributions_are_those_of_a_brute_force_ablation(changes):
     for batch_size in (1, 3):
         found = measure_contributions(network, [probe()], terms, batch_size)
         np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_mean_ablation_puts_the_mean_over_the_head_in_place_of_a_term(rank):
+    network, where = tiny.network(rank=rank), probe()
+    where.image[..., :5] = 0
+    mixer, term = mixers_of(network)["decoder.1.0"], Term(0, "decoder.1.0", 1, rank - 1)
+    head = head_mask(where.image, mixer.reshape.spatial_size)
+    terms = {}
+
+    def only_this(u, v):
+        u, heads = u.clone(), torch.arange(len(u)) % mixer.reshape.num_heads
+        u[heads != term.head] = 0
+        u[..., [r for r in range(rank) if r != term.rank]] = 0
+        return u, v
+
+    def keep(mixed):
+        terms["own"] = mixed
+        return mixed
+
+    def replaced(mixed):
+        mean = (terms["own"] * head).sum((2, 3, 4), keepdim=True) / head.sum()
+        return mixed - terms["own"] + mean * head
+
+    with torch.no_grad():
+        original = where.read(network(where.image))[0]
+        with filtered({mixer: only_this}), changed({mixer: keep}):
+            network(where.image)
+        with changed({mixer: replaced}):
+            expected = original - where.read(network(where.image))[0]
+    for others in ([], [Term(0, "decoder.1.0", 0, 0)]):
+        found = measure_contributions(network, [where], [term, *others], 2, None, Baseline.MEAN)
+        np.testing.assert_allclose(found[0], expected, atol=2e-5)
+    removed = without_all(mixer.reshape, [term], head)
+    with torch.no_grad(), filtered({mixer: removed}):
+        alone = original - where.read(network(where.image))[0]
+    np.testing.assert_allclose(alone, expected, atol=2e-5)
+    assert not np.allclose(expected, brute_force(network, where, term), atol=1e-3)
 
 
 def test_contributions_of_several_windows_add_up():
@@ -130,7 +176,7 @@ def test_with_all_windows_the_probes_read_the_mean_of_the_blended_logits(axes):
     network, image = tiny.network(), volume()
     masks = np.random.default_rng(1).random((3, *image.shape[1:])) < 0.3
     plan = plan_windows(image, InferenceSettings(ROI, mirror_axes=axes))
-    probes = place_probes(plan, image, masks, limit=99)
+    probes = place_probes(plan, image, masks, limit=99, least=0.0)
     assert len(probes) == 8 * 2 ** len(axes)
 
     def mean_of_prediction() -> np.ndarray:

@@ -14,11 +14,14 @@ from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.settings import InferenceSettings
 from factorizer_engine.components import ComponentMap, explain
 from factorizer_engine.components.definition import filtered, mixers_of, without_all
-from factorizer_engine.components.explanation import default_blocks, lesion_sites, shared_windows
+from factorizer_engine.components.explanation import default_blocks
+from factorizer_engine.components.sites import lesion_sites
+from factorizer_engine.components.windows import evidence_windows, legible_windows, shared_windows
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import Ensemble, predict_windows
 from factorizer_engine.inference.windows import plan_windows
+from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
 from factorizer_engine.protocol.locations import model_folders
@@ -50,12 +53,44 @@ def test_components_come_in_the_order_of_their_largest_contribution(maps):
     assert len({component.name for component in components}) == len(maps)
 
 
-def test_all_components_of_the_default_blocks_were_compared(segmenter, result, maps):
-    blocks = default_blocks(mixers_of(segmenter.networks[0]))
-    assert blocks == ["encoder.0.0", "encoder.1.0", "encoder.2.0", "decoder.0.0", "decoder.1.0"]
+def test_all_components_of_all_blocks_were_compared(segmenter, result, maps):
     everything = explain(segmenter, result, count=99).maps
     assert len(everything) == 2 + 4 + 4 + 4 + 2
-    assert [m.component.name for m in everything[:6]] == [m.component.name for m in maps]
+    assert everything[0].component.name == maps[0].component.name
+    found = [max(drawn.component.contributions.values()) for drawn in everything]
+    assert found == sorted(found, reverse=True)
+
+
+def test_evidence_adds_up_to_the_estimated_contribution_and_stays_in_the_head(segmenter, maps):
+    head = tiny.scans()["FLAIR"].array != 0
+    estimates, exact = [], []
+    for drawn in maps:
+        assert drawn.evidence.array.dtype == np.float32
+        assert drawn.evidence.shape == drawn.heatmap.shape
+        assert not drawn.evidence.array[~head].any()
+        assert not drawn.heatmap.array[~head].any()
+        low, high = drawn.component.evidence_window
+        assert high > 0 and low == -high
+        assert 0 <= drawn.component.level <= 1
+        volume_ml = drawn.evidence.grid.voxel_ml
+        estimates.append(drawn.evidence.array.sum(dtype=float) * volume_ml)
+        exact.append(drawn.component.contributions[drawn.component.region])
+    # To first order, and but for what lies outside the head.
+    assert np.corrcoef(estimates, exact)[0, 1] > 0.7
+    assert sum(estimates) == pytest.approx(sum(exact), rel=0.5)
+
+
+def test_one_lesion_is_explained_by_the_logit_inside_it(segmenter, result):
+    result = _cut_in_two(result)
+    first, second = (explain(segmenter, result, count=3, lesion=number).maps for number in (1, 2))
+    assert first[0].component.contributions != second[0].component.contributions
+    painted = {part.label for part in result.lesions[0].parts}
+    own = {region.name for region in tiny.REGIONS if region.label in painted}
+    assert {drawn.component.region for drawn in first} <= own
+    count = len(result.lesions)
+    for number in (0, count + 1):
+        with pytest.raises(BadInputError, match=f"no lesion {number}; the result has numbers 1"):
+            explain(segmenter, result, lesion=number)
 
 
 def test_the_default_blocks_are_those_of_the_three_finest_resolutions():
@@ -156,7 +191,7 @@ def terms_and_heatmaps(maps) -> tuple[list[Term], list[np.ndarray]]:
 def test_the_heatmaps_of_a_block_share_a_window_that_ignores_single_voxels(maps):
     terms, heatmaps = terms_and_heatmaps(maps)
     windows = shared_windows(terms, heatmaps)
-    assert windows == [drawn.component.window for drawn in maps]
+    assert legible_windows(terms, heatmaps) == [drawn.component.window for drawn in maps]
     place = (terms[0].network, terms[0].block)
     own = [i for i, term in enumerate(terms) if (term.network, term.block) == place]
     assert len({windows[i] for i in own}) == 1 < len(set(windows))
@@ -175,6 +210,18 @@ def test_a_more_active_block_leaves_the_window_of_another_alone(maps, place):
     elsewhere, loud = replace(terms[0], **place), 100 * heatmaps[0]
     together = shared_windows([*terms, elsewhere], [*heatmaps, loud])
     assert together == shared_windows(terms, heatmaps) + shared_windows([elsewhere], [loud])
+
+
+def test_a_weak_heatmap_beside_a_strong_one_has_its_window_over_a_power_of_two(maps):
+    strong = maps[0].heatmap.array
+    terms = [Term(0, "b", head, 0) for head in range(3)]
+    first, second, third = legible_windows(terms, [strong, strong / 1.5, strong / 5])
+    assert first == second
+    assert third == (first[0] / 4, first[1] / 4)
+    assert evidence_windows([strong, -strong / 5])[1] == pytest.approx(
+        (-first[1] / 4, first[1] / 4)
+    )
+    assert evidence_windows([0 * strong]) == [(-1.0, 1.0)]
 
 
 def test_the_window_of_empty_heatmaps_is_still_one():
@@ -220,3 +267,14 @@ def test_the_heatmaps_of_an_ensemble_are_those_of_its_networks_alone(tmp_path, m
             rtol=1e-4,
             atol=1e-5,
         )
+
+
+def _cut_in_two(result):
+    """The result with a slice taken out of the middle of its lesion."""
+    middle = int(np.median(np.nonzero(result.labelmap.array)[0]))
+    voxels = result.labelmap.array.copy()
+    voxels[middle] = 0
+    labelmap = replace(result.labelmap, array=voxels)
+    model = result.model
+    lesions = find_lesions(labelmap, model.regions, model.labels, result.probabilities)
+    return replace(result, labelmap=labelmap, lesions=lesions)

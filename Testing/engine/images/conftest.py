@@ -26,7 +26,7 @@ def oblique_scan() -> Scan:
 
 
 @pytest.fixture(name="write_dicom")
-def _write_dicom() -> Callable[..., str]:
+def dicom_writer() -> Callable[..., str]:
     return write_dicom
 
 

@@ -172,3 +172,22 @@ def test_scans_that_are_empty_on_the_reference_are_refused_in_one_sentence(brain
     empty = brain.with_array(np.zeros(brain.shape))
     with pytest.raises(BadInputError, match="no image where"):
         Preprocessor(Preprocessing()).prepare([Scan.of(brain.array, far)], empty)
+
+
+@pytest.mark.parametrize("spacing", [None, (2.0, 2.0, 2.0)])
+def test_empty_voxels_around_a_scan_change_nothing(spacing):
+    generator = np.random.default_rng(0)
+    voxels = np.zeros((14, 15, 16), np.float32)
+    voxels[1:12, :14, 3:] = generator.uniform(10, 20, (11, 14, 13))
+    affine = np.diag([1.0, 1.5, 1.0, 1.0])
+    wider = affine.copy()
+    wider[:3, 3] = affine[:3, :3] @ [-8.0, -8.0, -8.0]
+    preprocessor = Preprocessor(Preprocessing(spacing=spacing, crop_margin=5))
+    tight, loose = (
+        preprocessor.prepare([scan], scan)
+        for scan in (Scan.of(voxels, affine), Scan.of(np.pad(voxels, 8), wider))
+    )
+    np.testing.assert_allclose(loose.grid.affine, tight.grid.affine, atol=1e-9)
+    np.testing.assert_allclose(loose.array, tight.array, atol=1e-5)
+    back, again = (preprocessor.restore(prepared.array, prepared)[0] for prepared in (tight, loose))
+    np.testing.assert_allclose(again[8:-8, 8:-8, 8:-8], back, atol=1e-5)

@@ -1,5 +1,5 @@
 """The scans and DICOM series that the tests of images use, too."""
 
-from engine.images.conftest import oblique_scan, refused, write_dicom
+from engine.images.conftest import dicom_writer, oblique_scan, refused
 
-__all__ = ["oblique_scan", "refused", "write_dicom"]
+__all__ = ["dicom_writer", "oblique_scan", "refused"]

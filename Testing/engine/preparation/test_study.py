@@ -8,11 +8,10 @@ import pytest
 from engine.preparation.heads import T1, T2, head, stripped, tissues
 from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.preparation import bias
-from factorizer_engine.preparation import remembering
+from factorizer_engine.preparation import bias, remembering
 from factorizer_engine.preparation.bias import correct_bias
-from factorizer_engine.preparation.registration import Registration
 from factorizer_engine.preparation.cache import StepCache
+from factorizer_engine.preparation.registration import Registration
 from factorizer_engine.preparation.study import Decided, prepare_study
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
 from factorizer_engine.protocol.preparation import PreparationOptions

@@ -20,8 +20,8 @@ def composites() -> list:
     return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
 
 
-def heatmap(number: int):
-    return slicer.util.getNode(f"Component {number}")
+def heatmap(number: int, kind: str = "evidence"):
+    return slicer.util.getNode(f"Component {number} ({kind})")
 
 
 def test_the_components_are_listed_with_what_they_contribute(explained):
@@ -50,6 +50,19 @@ def test_clicking_another_shows_it_instead(host, explained):
 
     assert {node.GetForegroundVolumeID() for node in composites()} == {heatmap(3).GetID()}
     assert not LEGEND_OF(heatmap(1)).GetVisibility()
+
+
+def test_the_activity_of_a_component_is_shown_on_request(host, widget, explained):
+    explained.ui.mapComboBox.currentIndex = 1
+    host.process_events()
+
+    activity = heatmap(1, "activity").GetID()
+    assert {node.GetForegroundVolumeID() for node in composites()} == {activity}
+    assert widget.logic.getParameterNode().components.shownMap == "activity"
+
+    explained.ui.mapComboBox.currentIndex = 0
+    host.process_events()
+    assert {node.GetForegroundVolumeID() for node in composites()} == {heatmap(1).GetID()}
 
 
 def test_components_can_be_ranked_for_one_region(host, widget, explained):

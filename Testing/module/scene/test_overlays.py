@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import slicer
@@ -12,6 +14,8 @@ from FactorizerSegmentationLib.scene.overlays import (
     createHeatmap,
     heatmapOf,
     isHeatmap,
+    isLeading,
+    mapOf,
     perceptualColorNode,
 )
 from FactorizerSegmentationLib.scene.volumes import Place, voxelsOf, worldAffine
@@ -177,6 +181,30 @@ def test_a_silent_component_and_a_scan_that_is_gone_give_a_heatmap(scene, tmp_pa
 
     assert isHeatmap(node)
     assert not voxelsOf(node).any()
+
+
+def test_evidence_is_drawn_on_the_side_for_which_the_component_speaks(scene, reference, tmp_path):
+    values = np.linspace(-1, 1, np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+    file = ScanFile.save(values, worldAffine(reference), tmp_path / "evidence.npy")
+    place = Place.of(reference, SHAPE, worldAffine(reference))
+    for contribution in (2.0, -2.0):
+        own = replace(info("A", {"ET": contribution}), region="ET", evidence_window=(-1.0, 1.0))
+        node = createHeatmap(scene, own, file, place, "evidence")
+        activity = createHeatmap(scene, own, file, place, evidence=node)
+        display = node.GetDisplayNode()
+        drawn = voxelsOf(node)[
+            (voxelsOf(node) >= display.GetLowerThreshold())
+            & (voxelsOf(node) <= display.GetUpperThreshold())
+        ]
+        assert (np.sign(drawn) == np.sign(contribution)).all()
+        assert drawn.size == pytest.approx(0.05 * values.size, abs=2)
+        assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (-1.0, 1.0)
+        assert mapOf(scene, node, "evidence") is node
+        assert mapOf(scene, node, "activity") is activity
+        assert heatmapOf(activity).kind == "activity"
+        assert isLeading(node) and not isLeading(activity)
+        scene.RemoveNode(node)
+        assert isLeading(activity)
 
 
 def test_the_heatmap_is_the_foreground_of_every_view(scene, heatmaps, views):

@@ -21,12 +21,15 @@ class ComponentsParams(RunParams):
         count: How many components at most.
         blocks: Names of the blocks to look into, such as "decoder.3.0"; None chooses.
         region: Region by whose contribution components are ranked; None ranks by the largest
-            contribution to any region that was found.
+            contribution to any region that was found, or to the region of the lesion.
+        lesion: Number of the lesion, as in `SegmentResult.lesions`, that is explained; None
+            explains all of the result.
     """
 
     count: int = 6
     blocks: tuple[str, ...] | None = None
     region: str | None = None
+    lesion: int | None = None
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -42,12 +45,15 @@ class ComponentsResult(Message):
         components: What they are and what they drive.
         heatmaps: Of every component, where it is active: float32, nonnegative, on the grid of the
             reference scan.
+        evidence: Of every component, what it contributes where, for its `region`: float32, signed
+            logits per mL, whose sum over the volume is the contribution to first order.
         note: What to know about the contributions, for people, or "".
     """
 
     model: ModelDescription
     components: tuple[Component, ...]
     heatmaps: tuple[ScanFile, ...]
+    evidence: tuple[ScanFile, ...] = ()
     note: str = ""
 
 

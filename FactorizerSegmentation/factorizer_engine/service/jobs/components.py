@@ -17,7 +17,7 @@ def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> Component
     from factorizer_engine.service.exchange import check_space, load_scans, save_scan
 
     scans = load_scans(params.study.channels)
-    check_space(folder, scans, params.count)
+    check_space(folder, scans, 2 * params.count)
     known = engine.known_result(params)
     half = LOADED if known else (LOADED + SEGMENTED) / 2
     result = known or engine.segment(segmenter, scans, params, monitor.span(LOADED, half))
@@ -27,6 +27,7 @@ def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> Component
         count=params.count,
         blocks=params.blocks,
         region=params.region,
+        lesion=params.lesion,
         monitor=monitor.span(half, SEGMENTED),
     )
     monitor.report("writing", SEGMENTED)
@@ -35,6 +36,10 @@ def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> Component
         components=tuple(found.component for found in explanation.maps),
         heatmaps=tuple(
             save_scan(found.heatmap, folder / f"component_{number}.npy")
+            for number, found in enumerate(explanation.maps, start=1)
+        ),
+        evidence=tuple(
+            save_scan(found.evidence, folder / f"evidence_{number}.npy")
             for number, found in enumerate(explanation.maps, start=1)
         ),
         note=explanation.note,

@@ -24,7 +24,7 @@ from factorizer_engine.training.config import PreprocessingSection
 from factorizer_engine.training.data.dataset import Case, Dataset
 
 _POINTS_PER_REGION = 20_000
-_VERSION = 3
+_VERSION = 4
 UNKNOWN = -1.0
 """What masks of a training window hold in voxels that are to be ignored."""
 

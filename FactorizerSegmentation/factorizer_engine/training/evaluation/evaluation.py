@@ -84,8 +84,7 @@ def evaluate(
         raise BadInputError("Give one of --robustness, --subsets and --calibration at a time.")
     if subsets and channels:
         raise BadInputError("Give --subsets without --channel; it tries every part of them.")
-    dataset, split = open_cases(data)
-    dataset = _only_known(dataset.only(list(cases) or _names(dataset, split, use)))
+    dataset = select_cases(data, cases, use)
     if predictions is not None:
         return score_cases(FolderPredictor(Path(predictions)), dataset, output, monitor=monitor)
     assert model is not None  # as seen above
@@ -100,6 +99,23 @@ def evaluate(
         return measure_calibration(predictor, dataset, output, monitor=monitor)
     folder = Path(output) / "segmentations" if keep else None
     return score_cases(replace(predictor, keep=folder), dataset, output, monitor=monitor)
+
+
+def select_cases(data: str | Path, cases: Sequence[str] = (), use: Use = "held_out") -> Dataset:
+    """The cases of those names, or without any all that the split puts to `use`.
+
+    Regions of which one of them knows nothing are left out.
+
+    Args:
+        data: A training configuration, a run's folder (its data and split) or a dataset's folder.
+        cases: Names of cases.
+        use: Part of the split; all cases where there is no split.
+
+    Raises:
+        BadInputError: If there are none.
+    """
+    dataset, split = open_cases(data)
+    return _only_known(dataset.only(list(cases) or _names(dataset, split, use)))
 
 
 def _only_seen(dataset: Dataset, predictor: ModelPredictor) -> Dataset:

@@ -1,0 +1,83 @@
+"""Where logits are averaged: in what was found, or in one lesion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from factorizer_engine.images.resampling import resample
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.lesions.measuring import lesion_mask
+
+PROBABLE_ML = 1.0
+"""Where no lesion was found, contributions are measured in this many mL of highest probability."""
+
+
+@dataclass(frozen=True, eq=False)
+class LesionSites:
+    """Where in model space the logits of regions are averaged.
+
+    Attributes:
+        masks: Boolean, (R, X, Y, Z); none is empty.
+        found: By region, whether a voxel reached the threshold on the reference grid.
+    """
+
+    masks: np.ndarray
+    found: tuple[bool, ...]
+
+
+def lesion_sites(result: SegmentationResult, threshold: float) -> LesionSites:
+    """Where every region holds in model space, or where it is most probable if nowhere."""
+    grid, reference = result.prepared.grid, result.prepared.reference
+    masks = []
+    for probabilities in result.probabilities:
+        volume = resample(Scan(probabilities, reference), grid).array
+        mask = volume >= threshold
+        if not mask.any():
+            most = min(max(round(PROBABLE_ML / grid.voxel_ml), 1), volume.size)
+            mask = volume >= np.partition(volume, volume.size - most, axis=None)[-most]
+        masks.append(mask)
+    found = tuple(bool((p >= threshold).any()) for p in result.probabilities)
+    return LesionSites(np.stack(masks), found)
+
+
+def one_lesion_site(result: SegmentationResult, lesion: int) -> LesionSites:
+    """Where one lesion of the result is in model space, the same for every region.
+
+    Raises:
+        BadInputError: If there is no such lesion.
+    """
+    own = lesion_mask(result.labelmap, result.model.labels, lesion).astype(np.float32)
+    share = resample(Scan(own, result.labelmap.grid), result.prepared.grid, antialias=True).array
+    mask = share >= min(0.5, float(share.max()))
+    regions = len(result.model.regions)
+    return LesionSites(np.stack([mask] * regions), (True,) * regions)
+
+
+def among_outputs(
+    segmenter: Segmenter, result: SegmentationResult, masks: np.ndarray
+) -> np.ndarray:
+    """Masks (R, X, Y, Z) of the result's regions among those of all outputs of the network.
+
+    Those of outputs that could not be seen are empty.
+    """
+    every = np.zeros((len(segmenter.bundle.description.regions), *masks.shape[1:]), dtype=bool)
+    every[result.outputs] = masks
+    return every
+
+
+def decisive_regions(
+    result: SegmentationResult, region: str | None, sites: LesionSites, lesion: int | None
+) -> list[int]:
+    """The regions by whose contributions components are ranked."""
+    regions = result.model.regions
+    if region is not None:
+        return [[r.name for r in regions].index(region)]
+    if lesion is not None:
+        labels = {part.label for part in result.lesions[lesion - 1].parts}
+        painters = [index for index, r in enumerate(regions) if r.label in labels]
+        return painters or list(range(len(regions)))
+    found = [index for index, is_found in enumerate(sites.found) if is_found]
+    return found or list(range(len(regions)))

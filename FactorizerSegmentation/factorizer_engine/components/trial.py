@@ -1,0 +1,398 @@
+"""One labelled case of a proof: are the evidence maps faithful, in place, stable, and learnt?"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from factorizer_engine.components.ablation import (
+    Probe,
+    RecordedPass,
+    mean_logits,
+    mean_taken_over,
+    measure_contributions,
+    place_probes,
+)
+from factorizer_engine.components.definition import (
+    Baseline,
+    activity,
+    component_name,
+    factorizers_of,
+    filtered,
+    head_mask,
+    mixers_of,
+    observed,
+    terms_of,
+    without_all,
+)
+from factorizer_engine.components.evidence import Evidence, enlarged, find_evidence, trace
+from factorizer_engine.components.explanation import default_blocks, rank_by_contribution
+from factorizer_engine.components.saliency import BlockProbe, grad_cam, integrated_gradients
+from factorizer_engine.components.sites import among_outputs, lesion_sites
+from factorizer_engine.images.geometry import in_all_channels
+from factorizer_engine.images.resampling import resample
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.networks import Factorizer
+from factorizer_engine.protocol.components import Term
+from factorizer_engine.protocol.progress import Monitor
+
+COUNTS = (0, 1, 2, 4, 8, 14)
+"""Components left out, of all default blocks together, before all of them are."""
+
+PARTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
+"""Parts of the head's voxels that are deleted or inserted."""
+
+STEPS = 6
+"""Of integrated gradients."""
+
+SHIFT, NOISE = 8, 0.05
+"""Voxels, and standard deviations of a channel, that must not change the evidence."""
+
+_RANDOM = 2
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came out for one case.
+
+    Attributes:
+        case: Its name.
+        region: Whose logit was watched, in the window that covers the prediction best.
+        block: The block whose saliency maps were compared: that of the first component.
+        first: Name of the first component.
+        figures: Single numbers by name.
+        curves: Mean logits by name of the curve; x is the number of components left out, or the
+            part of the head's voxels that is deleted or inserted.
+    """
+
+    case: str
+    region: str
+    block: str
+    first: str
+    figures: dict[str, float]
+    curves: dict[str, dict[str, list[float]]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return dict(vars(self))
+
+
+def try_case(
+    segmenter: Segmenter,
+    result: SegmentationResult,
+    case: str,
+    truth: Mapping[str, Scan],
+    region: str | None = None,
+    seed: int = 0,
+    monitor: Monitor | None = None,
+) -> Trial:
+    """Put the evidence of one segmented case to the proof.
+
+    Args:
+        segmenter: The model, a Factorizer; of an ensemble the first network.
+        result: What it found.
+        case: Name of the case.
+        truth: The true mask of every region, 0 and 1.
+        region: Name of the region; by default that of the largest true mask.
+        seed: Of random orders, noise and weights.
+        monitor: Told of the progress, and asked whether to stop.
+    """
+    return _Trial(segmenter, result, truth, region, seed, monitor or Monitor()).run(case)
+
+
+class _Trial:
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        result: SegmentationResult,
+        truth: Mapping[str, Scan],
+        region: str | None,
+        seed: int,
+        monitor: Monitor,
+    ) -> None:
+        self._network = factorizers_of(segmenter.networks)[0]
+        self._mixers = mixers_of(self._network)
+        self._result, self._monitor = result, monitor
+        names = [r.name for r in result.model.regions]
+        self._name = region or max(names, key=lambda name: truth[name].array.sum())
+        self._region = int(result.outputs[names.index(self._name)])
+        masks = lesion_sites(result, segmenter.bundle.inference.threshold).masks
+        masks = among_outputs(segmenter, result, masks)
+        masks[np.arange(len(masks)) != self._region] = False
+        self._masks, self._device = masks, segmenter.device
+        (self._probe, *_) = place_probes(
+            replace(result.plan, mirror_axes=()),
+            result.prepared.array,
+            masks,
+            segmenter.device,
+            limit=1,
+        )
+        self._truth = {name: self._in_window(truth[name]) for name in names}
+        self._terms = terms_of(self._mixers, default_blocks(self._mixers))
+        self._random = np.random.default_rng(seed)
+        self._figures: dict[str, float] = {}
+        self._curves: dict[str, dict[str, list[float]]] = {}
+
+    def run(self, case: str) -> Trial:
+        steps = (
+            self._rank,
+            self._delete_components,
+            self._compare_voxels,
+            self._localise,
+            self._disturb,
+        )
+        for number, step in enumerate(steps):
+            self._monitor.report(f"proving {case}", number / len(steps))
+            step()
+        self._monitor.report(f"proving {case}", 1.0)
+        return Trial(
+            case,
+            self._name,
+            self._first.block,
+            component_name(self._first, self._mixers),
+            self._figures,
+            self._curves,
+        )
+
+    def _rank(self) -> None:
+        self._exact: dict[Baseline, np.ndarray] = {}
+        self._evidence: dict[Baseline, Evidence] = {}
+        self._estimates: dict[Baseline, np.ndarray] = {}
+        for kind in Baseline:
+            measured = measure_contributions(
+                self._network, [self._probe], self._terms, monitor=self._quiet, baseline=kind
+            )[:, self._region]
+            found = find_evidence(self._network, [self._probe], [self._region], kind)
+            estimates = found.contributions(self._mixers, self._terms)[:, 0]
+            self._exact[kind], self._evidence[kind] = measured, found
+            self._estimates[kind] = estimates
+            self._figures[f"spearman of the estimate, {kind.value}"] = _spearman(
+                measured, estimates
+            )
+        self._first = self._order(self._exact[Baseline.ZERO])[0]
+
+    def _delete_components(self) -> None:
+        traced = trace(self._network, self._probe, [self._region], default_blocks(self._mixers))
+        cam = []
+        for term in self._terms:
+            mixed, (gradient,) = traced.mixed[term.block], traced.gradients[term.block]
+            head = head_mask(self._probe.image, mixed.shape[2:])
+            own = grad_cam(gradient, mixed, head).unflatten(
+                1, (self._mixers[term.block].reshape.num_heads, -1)
+            )
+            cam.append(float(own[:, term.head].sum()))
+        orders = {
+            "contribution": self._order(self._exact[Baseline.ZERO]),
+            "estimate": self._order(self._estimates[Baseline.ZERO]),
+            "contribution, mean": self._order(self._exact[Baseline.MEAN]),
+            "estimate, mean": self._order(self._estimates[Baseline.MEAN]),
+            "Grad-CAM": self._order(np.array(cam)),
+        }
+        curves = {name: self._component_curve(order) for name, order in orders.items()}
+        random = [
+            self._component_curve([self._terms[i] for i in self._random.permutation(len(cam))])
+            for _ in range(_RANDOM)
+        ]
+        curves["random"] = np.mean(random, axis=0).tolist()
+        self._curves["component deletion"] = curves
+        x = np.array([*COUNTS, len(self._terms)]) / len(self._terms)
+        for name, curve in curves.items():
+            self._figures[f"component deletion AUC, {name}"] = _area(x, curve)
+
+    def _component_curve(self, order: Sequence[Term]) -> list[float]:
+        curve = []
+        for count in (*COUNTS, len(order)):
+            left_out = sorted(order[:count])
+            filters = {
+                self._mixers[block]: without_all(
+                    self._mixers[block].reshape,
+                    list(members),
+                    mean_taken_over(Baseline.ZERO, self._probe.image, self._mixers[block]),
+                )
+                for block, members in groupby(left_out, key=lambda term: term.block)
+            }
+            with filtered(filters):
+                curve.append(float(mean_logits(self._network, [self._probe])[self._region]))
+            self._monitor.check()
+        return curve
+
+    def _compare_voxels(self) -> None:
+        block, mixer = self._first.block, self._mixers[self._first.block]
+        traced = trace(self._network, self._probe, [self._region], [block])
+        with torch.no_grad():
+            recorded = RecordedPass(self._network, self._probe.image)
+        watched = BlockProbe(recorded, block, mixer, traced.mixed[block], self._probe, self._region)
+        gradient = traced.gradients[block][0]
+        self._maps: dict[str, Tensor] = {}
+        for kind in Baseline:
+            baseline = watched.baseline(kind)
+            saliency = {
+                "evidence": gradient * (watched.mixed - baseline),
+                "Grad-CAM": grad_cam(gradient, watched.mixed, watched.head),
+                "integrated gradients": integrated_gradients(
+                    watched.gradient, watched.mixed, baseline, STEPS
+                ),
+            }
+            maps = {name: values.sum(1, keepdim=True) for name, values in saliency.items()}
+            maps["Grad-CAM"] = maps["Grad-CAM"].relu()
+            maps["random"] = torch.from_numpy(
+                self._random.random(watched.head.shape, np.float32)
+            ).to(self._device)
+            self._maps.update({f"{name}, {kind.value}": m for name, m in maps.items()})
+            for name, values in maps.items():
+                for inserted in (False, True):
+                    curve = self._voxel_curve(watched, values, baseline, inserted)
+                    what = "insertion" if inserted else "deletion"
+                    self._curves.setdefault(f"voxel {what}, {kind.value}", {})[name] = curve
+                    self._figures[f"voxel {what} AUC, {kind.value}, {name}"] = _area(PARTS, curve)
+
+    def _voxel_curve(
+        self, watched: BlockProbe, values: Tensor, baseline: Tensor, inserted: bool
+    ) -> list[float]:
+        """Mean logits with parts of the head deleted (or inserted), the most salient first."""
+        places = watched.head.flatten().nonzero().squeeze(1)
+        order = places[values.flatten()[places].argsort(descending=True, stable=True)]
+        curve = []
+        for part in PARTS:
+            chosen = torch.zeros_like(watched.head).flatten()
+            chosen[order[: round(part * len(order))]] = True
+            kept = (chosen if inserted else ~chosen).view_as(watched.head) | ~watched.head
+            with torch.no_grad():
+                curve.append(float(watched.read(torch.where(kept, watched.mixed, baseline))))
+            self._monitor.check()
+        return curve
+
+    def _localise(self) -> None:
+        captured: dict[str, Tensor] = {}
+
+        def observer(block: str):
+            reshape = self._mixers[block].reshape
+            return lambda factors: captured.__setitem__(block, activity(reshape, factors))
+
+        blocks = default_blocks(self._mixers)
+        with torch.inference_mode(), observed({self._mixers[b]: observer(b) for b in blocks}):
+            self._network(self._probe.image)
+        drawn = {name: self._enlarged(m) for name, m in self._maps.items() if "random" not in name}
+        for kind in Baseline:
+            drawn[f"first component's evidence, {kind.value}"] = self._of(kind, self._first)
+        drawn["first component's activity"] = self._enlarged(
+            captured[self._first.block][:, self._row(self._first)][:, None]
+        )
+        truth = self._truth[self._name]
+        for name, values in drawn.items():
+            self._figures[f"Dice, {name}"] = best_dice(values, truth)
+            peak = np.unravel_index(int(values.argmax()), values.shape)
+            self._figures[f"peak inside, {name}"] = float(truth[peak])
+        for region, mask in self._truth.items():
+            evidence = [best_dice(self._of(Baseline.ZERO, t), mask) for t in self._terms]
+            self._figures[f"Dice with {region}, best component's evidence"] = max(evidence)
+            active = [
+                best_dice(self._enlarged(captured[t.block][:, self._row(t)][:, None]), mask)
+                for t in self._terms
+            ]
+            self._figures[f"Dice with {region}, best component's activity"] = max(active)
+
+    def _disturb(self) -> None:
+        original = self._top_maps(self._network, self._probe)
+        shifted = self._shifted_probe()
+        moved = [m[SHIFT:] for m in self._top_maps(self._network, shifted)]
+        still = [m[: len(m) - SHIFT] for m in original]
+        image = self._probe.image
+        noise = torch.from_numpy(self._random.standard_normal(image.shape, np.float32)).to(
+            image.device
+        )
+        noisy = replace(self._probe, image=image + NOISE * noise * (image != 0))
+        shuffled = copy.deepcopy(self._network)
+        with torch.no_grad():
+            for parameter in shuffled.parameters():
+                order = torch.from_numpy(self._random.permutation(parameter.numel()))
+                parameter.copy_(parameter.flatten()[order].view_as(parameter))
+        pairs = {
+            f"shift by {SHIFT} voxels": zip(still, moved, strict=True),
+            "noise": zip(original, self._top_maps(self._network, noisy), strict=True),
+            "random weights": zip(original, self._top_maps(shuffled, self._probe), strict=True),
+        }
+        for name, both in pairs.items():
+            found = [_correlation(a, b) for a, b in both]
+            self._figures[f"correlation after {name}, first component"] = found[0]
+            self._figures[f"correlation after {name}, median of 6"] = float(np.median(found))
+
+    def _top_maps(self, network: Factorizer, probe: Probe) -> list[np.ndarray]:
+        """Evidence of the first six components, at their blocks' resolution spread over voxels."""
+        top = self._order(self._exact[Baseline.ZERO])[:6]
+        blocks = list(dict.fromkeys(term.block for term in top))
+        found = find_evidence(network, [probe], [self._region], blocks=blocks)
+        return [self._drawn(found, term) for term in top]
+
+    def _shifted_probe(self) -> Probe:
+        """The probe with its window moved by `SHIFT` voxels towards lower indices."""
+        plan = self._result.plan
+        padded = plan.pad(torch.from_numpy(self._result.prepared.array))
+        padded = torch.nn.functional.pad(padded, (0, 0, 0, 0, SHIFT, 0))
+        image = padded[in_all_channels(self._probe.window)][None].to(self._device)
+        weights = torch.roll(self._probe.weights, SHIFT, dims=1)
+        weights[:, :SHIFT] = 0
+        return replace(self._probe, image=image, weights=weights)
+
+    def _order(self, strengths: np.ndarray) -> list[Term]:
+        return [self._terms[i] for i in rank_by_contribution(strengths[:, None], [0])]
+
+    def _row(self, term: Term) -> int:
+        return term.head * self._mixers[term.block].factorize.rank + term.rank
+
+    def _of(self, kind: Baseline, term: Term) -> np.ndarray:
+        return self._drawn(self._evidence[kind], term)
+
+    def _drawn(self, found: Evidence, term: Term) -> np.ndarray:
+        maps = found.windows[0].maps[term.block]
+        return self._enlarged(maps[:, self._row(term)][:, None])
+
+    def _enlarged(self, x: Tensor) -> np.ndarray:
+        """(*roi_size) of a map (1, 1, *S), zero outside the head."""
+        roi_size = self._result.plan.roi_size
+        values = enlarged(x, roi_size) * head_mask(self._probe.image, roi_size)
+        return values[0, 0].cpu().numpy()
+
+    def _in_window(self, mask: Scan) -> np.ndarray:
+        share = resample(mask, self._result.prepared.grid, antialias=True).array
+        padded = self._result.plan.pad(torch.from_numpy(np.ascontiguousarray(share))[None])
+        return (padded[in_all_channels(self._probe.window)][0] >= 0.5).numpy()
+
+    @property
+    def _quiet(self) -> Monitor:
+        return Monitor(lambda _: self._monitor.check())
+
+
+def best_dice(values: np.ndarray, truth: np.ndarray, levels: int = 60) -> float:
+    """The best Dice with `truth` of all thresholds of a map, among its positive values."""
+    if not truth.any() or not (values > 0).any():
+        return 0.0
+    order = np.argsort(-values, axis=None)
+    hits = np.cumsum(truth.ravel()[order])
+    most = int((values > 0).sum())
+    counts = np.unique(np.geomspace(1, most, levels).astype(int))
+    return float((2 * hits[counts - 1] / (counts + truth.sum())).max())
+
+
+def _area(x: Sequence[float] | np.ndarray, curve: Sequence[float]) -> float:
+    heights = np.asarray(curve)
+    return float((np.diff(x) * (heights[1:] + heights[:-1]) / 2).sum())
+
+
+def _spearman(a: np.ndarray, b: np.ndarray) -> float:
+    return float(spearmanr(a, b).statistic)
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    if not (np.ptp(a) > 0 and np.ptp(b) > 0):
+        return 0.0
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])

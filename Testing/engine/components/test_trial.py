@@ -1,0 +1,80 @@
+"""A case put to the proof: every figure is there, and means what its name says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine import tiny
+from factorizer_engine.components.definition import Baseline
+from factorizer_engine.components.trial import COUNTS, PARTS, best_dice, try_case
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.errors import CancelledError
+from factorizer_engine.protocol.progress import Monitor
+
+
+def truth(result) -> dict[str, Scan]:
+    return {
+        region.name: Scan((found > 0.6).astype(np.float32), result.labelmap.grid)
+        for region, found in zip(tiny.REGIONS, result.probabilities, strict=True)
+    }
+
+
+@pytest.fixture(scope="module")
+def trial(segmenter, result):
+    return try_case(segmenter, result, "one", truth(result), "ET")
+
+
+def test_the_order_of_contributions_lowers_the_logit_sooner_than_chance(trial):
+    figures = trial.figures
+    assert figures["spearman of the estimate, zero"] > 0.8
+    name = "component deletion AUC, {}"
+    assert figures[name.format("contribution")] < figures[name.format("random")]
+    assert figures[name.format("estimate")] < figures[name.format("random")]
+
+
+def test_curves_begin_and_end_where_they_must(trial):
+    whole = trial.curves["component deletion"]["contribution"][0]
+    for curve in trial.curves["component deletion"].values():
+        assert len(curve) == len(COUNTS) + 1
+        assert curve[0] == pytest.approx(whole, abs=1e-4)
+    for kind in Baseline:
+        deleted = trial.curves[f"voxel deletion, {kind.value}"]
+        inserted = trial.curves[f"voxel insertion, {kind.value}"]
+        for name, curve in deleted.items():
+            assert len(curve) == len(inserted[name]) == len(PARTS)
+            assert curve[0] == pytest.approx(inserted[name][-1], abs=1e-3)
+            assert curve[-1] == pytest.approx(inserted[name][0], abs=1e-3)
+            assert curve[0] == pytest.approx(whole, abs=1e-3)
+
+
+def test_voxels_of_most_evidence_are_worth_more_than_random_ones(trial):
+    for kind in Baseline:
+        name = f"voxel {{}} AUC, {kind.value}, {{}}"
+        evidence, random = "evidence", "random"
+        deletion, insertion = "deletion", "insertion"
+        figures = trial.figures
+        assert figures[name.format(deletion, evidence)] < figures[name.format(deletion, random)]
+        assert figures[name.format(insertion, evidence)] > figures[name.format(insertion, random)]
+
+
+def test_a_little_noise_leaves_the_maps_and_other_weights_do_not(trial):
+    figures = trial.figures
+    assert figures["correlation after noise, median of 6"] > 0.9
+    assert figures["correlation after random weights, median of 6"] < 0.7
+    assert all(np.isfinite(value) for value in figures.values())
+    assert trial.to_dict()["case"] == "one"
+
+
+def test_a_proof_stops_when_it_is_cancelled(segmenter, result):
+    with pytest.raises(CancelledError):
+        monitor = Monitor(is_cancelled=lambda: True)
+        try_case(segmenter, result, "one", truth(result), monitor=monitor)
+
+
+def test_the_best_dice_is_that_of_the_best_threshold():
+    mask = np.zeros((6, 6, 6), bool)
+    mask[:3, :3, :3] = True
+    assert best_dice(np.where(mask, 2.0, 1.0), mask) == pytest.approx(1.0, abs=0.05)
+    assert best_dice(-np.ones(mask.shape), mask) == 0.0
+    assert best_dice(np.ones(mask.shape), ~mask & mask) == 0.0
