@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import logging
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,6 +34,8 @@ REQUIREMENTS = (
 )
 FASTER = ("numba>=0.60",)
 """The engine runs without these, only more slowly."""
+BRAIN_NETWORKS = "deepbet==1.0.2"
+"""What outlines brains. Installed alone, for it asks for a window toolkit that is not needed."""
 SLICERS_OWN = (
     "numpy",
     "scipy",
@@ -73,7 +76,9 @@ def ensurePackages(additional: Iterable[str] = ()) -> str:
     try:
         if TORCH in missing:
             _installTorch()
-        _install([requirement for requirement in missing if requirement != TORCH])
+        _install([name for name in missing if name not in (TORCH, BRAIN_NETWORKS)])
+        if BRAIN_NETWORKS in missing:
+            slicer.util.pip_install(["--no-deps", BRAIN_NETWORKS])
         _installFaster()
     except InstallationError as error:
         return str(error)
@@ -159,4 +164,4 @@ def _isMet(requirement: str) -> bool:
 
 
 def _name(requirement: str) -> str:
-    return requirement.partition(">")[0]
+    return re.split("[<>=]", requirement)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -14,7 +14,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.conversation import Callbacks
-from factorizer_engine.protocol.preparation import PreparationOptions
+from factorizer_engine.protocol.preparation import PreparationOptions, Step
 from factorizer_engine.protocol.tasks.prepare import PrepareResult
 from FactorizerSegmentationLib.panels.node_selectors import deselect, release
 from FactorizerSegmentationLib.panels.run_controls import RunControls
@@ -157,7 +157,7 @@ class PrepareControls:
         settings = self._settings()
         if settings is None or settings.preparation is None:
             return
-        if not self._logic.prepareEngine(settings.python):
+        if not self._logic.prepareEngine(settings.python, settings.packages):
             return
         callbacks = Callbacks(self._onFinished, self._onFailed, self.controls.progressed)
         self.controls.started()
@@ -178,10 +178,8 @@ class PrepareControls:
         """Some run has prepared the scans: propose its mask, and say what has to be looked at."""
         if prepared.brainNode is not None:
             self._ui.brainSelector.setCurrentNode(prepared.brainNode)
-        doubtful = [step for step in prepared.steps if step.doubtful]
-        lines = [f"{step.channel}: {step.outcome}".lstrip(": ") for step in doubtful]
         sentence = _("The scans are prepared; the quality sheet shows how.")
-        self.controls.setStatus("\n".join(lines) or sentence)
+        self.controls.setStatus(_doubts(prepared.steps) or sentence)
         self._ui.prepareStatusLabel.toolTip = "<br>".join(
             escape(f"{step.channel or _('All scans')}, {step.name}: {step.outcome}")
             for step in prepared.steps
@@ -196,3 +194,12 @@ class PrepareControls:
         page = Path(folder) / "preparation.html"
         page.write_text(node.GetText(), encoding="utf-8")
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page)))
+
+
+def _doubts(steps: Iterable[Step]) -> str:
+    """What has to be looked at, a line each, after the channels of which it is said."""
+    channels: dict[str, list[str]] = {}
+    for step in steps:
+        if step.doubtful:
+            channels.setdefault(step.outcome, []).append(step.channel)
+    return "\n".join(f"{', '.join(names)}: {text}" for text, names in channels.items())

@@ -25,6 +25,7 @@ from factorizer_engine.protocol.runs import ModelChoice, Quality, RunOptions, St
 from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareParams, PrepareResult
 from factorizer_engine.protocol.tasks.task import Task
 from factorizer_engine.protocol.volumes import ScanFile
+from FactorizerSegmentationLib.engine.packages import BRAIN_NETWORKS
 from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene.boxes import worldBoxOf
 from FactorizerSegmentationLib.scene.errors import SceneError
@@ -70,6 +71,13 @@ class RunSettings:
     def referenceChannel(self) -> str:
         """The channel on whose grid results are given: the model's first of those given."""
         return next(c.name for c in self.model.channels if c.name in self.volumeIds)
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What has to be installed in Slicer beside what every run needs."""
+        if self.preparation is None or self.preparation.brainId is not None:
+            return ()
+        return (BRAIN_NETWORKS,) if self.model.expects.skull == "stripped" else ()
 
     @property
     def referenceId(self) -> str:

@@ -93,6 +93,25 @@ def test_slicers_own_packages_keep_their_versions(monkeypatch, installed):
     assert f"numpy=={np.__version__}" in constraints.split()
 
 
+def test_the_brain_networks_come_without_what_they_ask_for(monkeypatch):
+    answer(monkeypatch, agree=True)
+    missing = [packages.BRAIN_NETWORKS]
+    monkeypatch.setattr(
+        packages, "missingPackages", lambda wanted: [name for name in missing if name in wanted]
+    )
+    calls = []
+
+    def pip_install(arguments):
+        calls.append(arguments)
+        missing.clear()
+
+    monkeypatch.setattr(slicer.util, "pip_install", pip_install)
+    assert packages.ensurePackages() == ""
+    assert calls == []
+    assert packages.ensurePackages((packages.BRAIN_NETWORKS,)) == ""
+    assert calls == [["--no-deps", packages.BRAIN_NETWORKS]]
+
+
 def test_a_failed_installation_is_told_in_one_sentence(monkeypatch, installed):
     answer(monkeypatch, agree=True)
 
