@@ -44,6 +44,7 @@ from pathlib import Path
 
 import numpy as np
 
+import fake_reports
 from factorizer_engine.protocol.checks import SEVERITIES, Finding
 from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.description import section_of
@@ -61,6 +62,8 @@ from factorizer_engine.protocol.tasks.components import (
     ComponentsParams,
     ComponentsResult,
 )
+from factorizer_engine.protocol.tasks.export_dicom import EXPORT_DICOM
+from factorizer_engine.protocol.tasks.follow_up import FOLLOW_UP
 from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
 from factorizer_engine.protocol.tasks.install_model import (
     INSTALL_MODEL,
@@ -72,6 +75,7 @@ from factorizer_engine.protocol.tasks.measure import MEASURE
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsResult
 from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareParams, PrepareResult
 from factorizer_engine.protocol.tasks.remove_model import REMOVE_MODEL, RemoveModelParams
+from factorizer_engine.protocol.tasks.report import REPORT
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams, SegmentResult
 from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.protocol.triples import triple
@@ -333,7 +337,19 @@ def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
         path = Path(params.output_dir) / f"evidence{number}.npy"
         evidence.append(ScanFile.save(heatmap / 2, reference.matrix, path))
     note = f"Ranked for {params.region}." if params.region else ""
+    if params.near is not None:
+        note += f"Explained near {params.near}."
     return ComponentsResult(describe(), tuple(found), tuple(heatmaps), tuple(evidence), note)
+
+
+def behaving(job):
+    """A job that behaves as told before it does its work."""
+
+    def run(params, monitor: Monitor):
+        behave(monitor)
+        return job(params)
+
+    return run
 
 
 HANDLERS = {
@@ -347,6 +363,9 @@ HANDLERS = {
     SEGMENT.name: segment,
     MEASURE.name: partial(measure.run, None),
     COMPONENTS.name: components,
+    EXPORT_DICOM.name: behaving(fake_reports.export_dicom),
+    FOLLOW_UP.name: behaving(fake_reports.follow_up),
+    REPORT.name: behaving(fake_reports.report),
 }
 """The jobs by the names of their tasks."""
 

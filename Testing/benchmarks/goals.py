@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import cases, engine, layers, training
+from benchmarks import cases, earlier, engine, interaction, layers, load, start, training
 from benchmarks.contestants import DYNUNET, OURS, SWINUNETR, UNETR_BASE
 from benchmarks.measure import Row, ratio
 
@@ -112,6 +112,13 @@ def _case_goals(rows: Sequence[Row]) -> Iterator[Goal]:
         if row.name == training.STEP:
             over = row.ratios[training.TORCHS_STEP]
             yield Goal("Training step: time over torch's operations", 0.5, over)
+        if row.section == earlier.SECTION and row.name == interaction.AGAIN:
+            title = "Sample case, from click to drawn segment: time over an earlier commit's"
+            yield Goal(title, 0.6, row.ratios[earlier.EARLIER])
+        if row.name == start.COMPILING:
+            yield Goal("First start: seconds for the kernels", 15.0, row.median)
+        if row.section == load.SECTION and row.ratios:
+            yield Goal("Overloaded machine: time over that on its own", 2.0, row.ratios[load.QUIET])
         if row.name == cases.REST:
             yield Goal("Whole case: part outside the network", 0.15, row.ratios[cases.TOTAL])
         if row.name == engine.FULL_STUDY and row.memory:

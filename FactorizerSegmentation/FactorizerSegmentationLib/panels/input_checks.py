@@ -10,7 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from factorizer_engine.protocol.checks import GREEN, RED, Finding, gravest, of_severity
+from factorizer_engine.protocol.checks import AMBER, GREEN, RED, Finding, gravest, of_severity
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.models import Expectations
@@ -60,6 +60,10 @@ class InputChecks:
     def problem(self) -> str:
         """Why the scans cannot be run, or the empty string."""
         return " ".join(finding.sentence for finding in of_severity(self._findings or (), RED))
+
+    def doubts(self) -> tuple[str, ...]:
+        """The sentences about scans that may be run, but should be looked at."""
+        return tuple(finding.sentence for finding in of_severity(self._findings or (), AMBER))
 
     def lookAgain(self) -> None:
         """Other scans may be chosen: what was found holds no more if so."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import Path
 
 from factorizer_engine.protocol.checks import Finding
-from factorizer_engine.protocol.runs import Study
 from factorizer_engine.protocol.tasks.check import CHECK, CheckResult
 from FactorizerSegmentationLib.tasks.run import Run
 
@@ -19,10 +17,6 @@ class CheckRun(Run[CheckResult]):
     def _currentBox(self) -> None:
         """The scans are looked at as a whole."""
         return None
-
-    def _begin(self, study: Study, folder: Path) -> None:
-        """The scans are looked at as they are."""
-        self._ask(self.task, self._params(study, folder), self._onResult)
 
     def _createNodes(self, result: CheckResult) -> Generator[None, None, tuple[Finding, ...]]:
         yield from ()  # nothing is made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
 from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareResult
 from FactorizerSegmentationLib.tasks.run import Run
@@ -17,7 +18,7 @@ class PrepareRun(Run[PrepareResult]):
         """Scans are prepared as a whole."""
         return None
 
-    def _onPrepared(self, result: PrepareResult) -> None:
+    def _onPrepared(self, folder: Path, result: PrepareResult) -> None:
         self._prepared = result
         self._onResult(result)
 

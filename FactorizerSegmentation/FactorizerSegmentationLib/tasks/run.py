@@ -1,35 +1,30 @@
-"""One run from volumes in the scene, through the engine, to new nodes in the scene."""
+"""One run of a model on volumes of the scene, through the engine, to new nodes in the scene."""
 
 from __future__ import annotations
 
-import logging
 import math
 import shutil
-import tempfile
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any
 
-import qt
-import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.conversation import Callbacks, Result
-from factorizer_engine.protocol.errors import CancelledError, EngineError, InternalError
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import ModelDescription
-from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.runs import ModelChoice, Quality, RunOptions, Study
 from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareParams, PrepareResult
-from factorizer_engine.protocol.tasks.task import Task
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.engine.packages import BRAIN_NETWORKS
 from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene.boxes import worldBoxOf
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.volumes import Place, saveScan, voxelsOf
+from FactorizerSegmentationLib.tasks.engine_run import EngineRun
 from FactorizerSegmentationLib.tasks.preparation import (
     PreparationSettings,
     keep,
@@ -68,11 +63,6 @@ class RunSettings:
     preparation: PreparationSettings | None = None
 
     @property
-    def referenceChannel(self) -> str:
-        """The channel on whose grid results are given: the model's first of those given."""
-        return next(c.name for c in self.model.channels if c.name in self.volumeIds)
-
-    @property
     def packages(self) -> tuple[str, ...]:
         """What has to be installed in Slicer beside what every run needs."""
         if self.preparation is None or self.preparation.brainId is not None:
@@ -80,13 +70,18 @@ class RunSettings:
         return (BRAIN_NETWORKS,) if self.model.expects.skull == "stripped" else ()
 
     @property
+    def referenceChannel(self) -> str:
+        """The channel on whose grid results are given: the model's first of those given."""
+        return next(c.name for c in self.model.channels if c.name in self.volumeIds)
+
+    @property
     def referenceId(self) -> str:
         """Node id of the volume on whose grid results are given."""
         return self.volumeIds[self.referenceChannel]
 
 
-class Run(Generic[Result]):
-    """Base of the runs: files there, request, result, files away.
+class Run(EngineRun[Result]):
+    """Base of the runs of a model on volumes of the scene.
 
     A run of a task is a subclass that knows its task, the task's own parameters, and what becomes
     of the result.
@@ -98,20 +93,14 @@ class Run(Generic[Result]):
         callbacks: Who is told; `finished` gets what `_createNodes` gives.
     """
 
-    task: Task[Any, Result]
-
     def __init__(
         self, scene, engine: EngineProcess, settings: RunSettings, callbacks: Callbacks[Any]
     ) -> None:
-        self._scene = scene
-        self._engine = engine
+        super().__init__(scene, engine, callbacks)
         self._settings = settings
-        self._callbacks = callbacks
-        self._requestId: int | None = None
         self._box: WorldBox | None = None
+        self._study = Study({})
         self._prepared: PrepareResult | None = None
-        self._folder: Path | None = None
-        self._creation: Generator[None, None, object] | None = None
 
     @property
     def summary(self) -> str:
@@ -123,91 +112,56 @@ class Run(Generic[Result]):
         quality = settings.quality.value
         return f"{self.task.name}: {model}, {settings.device}, {quality}; {scans}"
 
-    def start(self) -> None:
-        """Hand the volumes to the engine and return; the callbacks tell the rest.
-
-        Raises:
-            SceneError: If a volume cannot be used; then no callback is called.
-        """
-        try:
-            self._folder = temporaryFolder()
-            self._box = self._currentBox()
-            channels = self._saveChannels(self._folder)
-            self._begin(Study(channels, self._settings.referenceChannel), self._folder)
-        except BaseException:
-            self._end()
-            raise
-
-    def cancel(self) -> None:
-        """Ask to stop; `failed` is called as cancelled within about two seconds."""
-        if self._creation is not None:
-            self._creation.close()
-            self._onFailed(CancelledError())
-        elif self._requestId is not None:
-            self._engine.cancel(self._requestId)
-
-    def _begin(self, study: Study, folder: Path) -> None:
+    def _begin(self, folder: Path) -> None:
         """Ask for the task, or first for the preparation of its scans."""
+        self._box = self._currentBox()
+        self._study = Study(self._saveChannels(folder), self._settings.referenceChannel)
         if self._settings.preparation is None:
-            self._ask(self.task, self._params(study, folder), self._onResult)
+            super()._begin(folder)
         else:
-            self._prepare(self._settings.preparation, study, folder)
+            self._prepare(self._settings.preparation, folder)
 
-    def _prepare(self, settings: PreparationSettings, study: Study, folder: Path) -> None:
+    def _prepare(self, settings: PreparationSettings, folder: Path) -> None:
         volumes, reference = self._volumes(), self._reference()
         params = PrepareParams(
             str(self._settings.model.path),
-            study,
+            self._study,
             str(folder),
             settings.options,
             placedChannels(volumes, reference),
             savedBrain(self._scene, settings, reference, folder),
         )
-        self._ask(PREPARE, params, self._onPrepared, end=HALF)
+        self._ask(PREPARE, params, partial(self._onPrepared, folder), end=HALF)
 
-    def _onPrepared(self, result: PrepareResult) -> None:
+    def _onPrepared(self, folder: Path, result: PrepareResult) -> None:
+        """Go on with the prepared scans."""
         self._prepared = result
-        if self._folder is None:
+        self._study = Study(result.channels, self._settings.referenceChannel)
+        try:
+            params = self._params(folder)
+        except SceneError as error:
+            self._onFailed(error)
             return
-        study = Study(result.channels, self._settings.referenceChannel)
-        self._ask(self.task, self._params(study, self._folder), self._onResult, start=HALF)
+        self._ask(self.task, params, self._onResult, start=HALF)
 
-    def _ask(
-        self,
-        task: Task[Any, Any],
-        params: Message,
-        onResult: Callable[[Any], None],
-        start: float = 0.0,
-        end: float = 1.0,
-    ) -> None:
-        """Hand a request to the engine whose progress is from `start` to `end` of this run's."""
-
-        def progressed(progress: Progress) -> None:
-            fraction = start + (end - start) * progress.fraction
-            remaining = progress.remaining if end == 1.0 else None
-            self._callbacks.progress(replace(progress, fraction=fraction, remaining=remaining))
-
-        callbacks = Callbacks(onResult, self._onFailed, progressed)
-        self._requestId = self._engine.request(task, params, callbacks)
+    def _nodesOf(self, result: Result) -> Generator[None, None, object]:
+        """With those that the preparation leaves."""
+        outcome = yield from super()._nodesOf(result)
+        settings = self._settings.preparation
+        if self._prepared is not None and settings is not None:
+            keep(self._scene, settings, self._prepared, self._volumes(), self._reference())
+        return outcome
 
     def _particular(self) -> dict[str, Any]:
         """The parameters that only this task has."""
         return {}
 
-    def _createNodes(self, result: Result) -> Generator[None, None, object]:
-        """Make the nodes of a result, and return them.
-
-        The window is alive at every `yield`. If the generator is closed there, or fails, it takes
-        back what it has made.
-        """
-        raise NotImplementedError
-
-    def _params(self, study: Study, folder: Path) -> Message:
+    def _params(self, folder: Path) -> Message:
         settings = self._settings
         quick, quality = settings.quick and self._box is not None, settings.quality
         return self.task.params(
             ModelChoice(str(settings.model.path), settings.device, members=quality.members),
-            study,
+            self._study,
             str(folder),
             RunOptions(quality.mirroring, quality.overlap, self._box, quick),
             **self._particular(),
@@ -255,62 +209,3 @@ class Run(Generic[Result]):
         reference = self._reference()
         name = reference.GetName() if reference is not None else self._settings.model.title
         return text.format(name=name)
-
-    def _onResult(self, result: Result) -> None:
-        self._creation = self._createAll(result)
-        self._goOn()
-
-    def _createAll(self, result: Result) -> Generator[None, None, object]:
-        """The nodes of a result, and with them those of the preparation before it."""
-        outcome = yield from self._createNodes(result)
-        settings = self._settings.preparation
-        if self._prepared is not None and settings is not None:
-            keep(self._scene, settings, self._prepared, self._volumes(), self._reference())
-        return outcome
-
-    def _goOn(self) -> None:
-        """Make the next nodes, and come back when the window has had its turn."""
-        if self._creation is None:  # cancelled
-            return
-        try:
-            with slicer.util.RenderBlocker():
-                next(self._creation)
-        except StopIteration as ended:
-            self._end()
-            self._callbacks.finished(ended.value)
-        except EngineError as error:
-            self._onFailed(error)
-        except Exception:
-            logging.exception("The result of the Factorizer engine could not be shown.")
-            sentence = _("The result could not be added to the scene; the log says more.")
-            self._onFailed(InternalError(sentence))
-        else:
-            qt.QTimer.singleShot(0, self._goOn)
-
-    def _onFailed(self, error: EngineError) -> None:
-        self._end()
-        self._callbacks.failed(error)
-
-    def _end(self) -> None:
-        self._creation = None
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def temporaryFolder() -> Path:
-    """A new folder for one run below Slicer's temporary folder.
-
-    Raises:
-        SceneError: If it cannot be made.
-    """
-    base = Path(slicer.app.temporaryPath) / "FactorizerSegmentation"
-    try:
-        base.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="run-", dir=base))
-    except OSError as error:
-        raise SceneError(
-            _(
-                "Slicer's temporary folder {path} cannot be written; choose another in the "
-                "application settings."
-            ).format(path=base.parent)
-        ) from error

@@ -103,6 +103,7 @@ def _write(result: ComponentsResult, folder: Path) -> None:
     summary = {
         "model": {"name": result.model.name, "version": result.model.version},
         "note": result.note,
+        "reliance": result.reliance.to_dict() if result.reliance else None,
         "components": entries,
     }
     text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"

@@ -90,13 +90,13 @@ def segment(
             prepared = session.prepare(channel, PreparationOptions(bias_field=n4))
             show_steps(prepared)
             session = session.with_prepared(prepared)
-        session.check(channel, applied, strict)
+        doubts = session.check(channel, applied, strict)
         result = session.run(SEGMENT, channel, applied, probabilities=probabilities)
         record = session.record("segment", channel, applied)
         with results_written_at_once(folder, overwrite) as unfinished:
             if prepared is not None:
                 write_preparation(prepared, channel, unfinished)
-            write_results(result, record, unfinished)
+            write_results(result, record, unfinished, doubts)
     TERMINAL.print(record.table())
     _show(result, folder)
 

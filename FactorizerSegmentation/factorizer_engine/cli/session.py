@@ -109,8 +109,8 @@ class Session:
         """The same session, whose further runs work on the prepared scans."""
         return replace(self, files=result.channels)
 
-    def check(self, reference: str, options: RunOptions, strict: bool = False) -> None:
-        """Say what looks wrong about the scans before anything is computed.
+    def check(self, reference: str, options: RunOptions, strict: bool = False) -> list[str]:
+        """Say, and return, what looks wrong about the scans before anything is computed.
 
         Args:
             reference: Channel on whose grid the result is to be given.
@@ -120,8 +120,10 @@ class Session:
         Raises:
             BadInputError: If the scans cannot be used, or with `strict` if they are doubtful.
         """
-        for sentence in doubts_about(self.run(CHECK, reference, options).findings, strict):
+        doubts = doubts_about(self.run(CHECK, reference, options).findings, strict)
+        for sentence in doubts:
             TERMINAL.warn(sentence)
+        return doubts
 
     def reference(self, name: str | None) -> tuple[str, Scan]:
         """The channel called `name` (the first that is given if None) and its scan.

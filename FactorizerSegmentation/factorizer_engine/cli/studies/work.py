@@ -145,7 +145,7 @@ class StudyWorker:
             with written_folder(batch.output / study.name) as unfinished:
                 unfinished.mkdir()
                 record = session.record("segment", request.reference, batch.options)
-                write_results(result, record, unfinished)
+                write_results(result, record, unfinished, doubts)
                 write_json(unfinished / RECORD, outcome.to_dict())
         return outcome
 
