@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -92,11 +93,12 @@ class InputChecks:
         callbacks: Callbacks[tuple[Finding, ...]] = Callbacks(
             lambda findings: self._found(_identity(settings), findings), self._failed
         )
+        raw = replace(settings, preparation=None)
         self._logic.setPython(settings.python)
         if not settings.python and packages.missingPackages():
             return
         try:
-            CheckRun(slicer.mrmlScene, self._logic.engine, settings, callbacks).start()
+            CheckRun(slicer.mrmlScene, self._logic.engine, raw, callbacks).start()
         except SceneError:
             self._show(None)  # a run says the same, when it is asked for
 
