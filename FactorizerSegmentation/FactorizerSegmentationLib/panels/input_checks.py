@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from html import escape
+from functools import partial
 from typing import Any
 
 import qt
@@ -18,6 +18,7 @@ from factorizer_engine.protocol.models import Expectations
 from FactorizerSegmentationLib.engine import packages
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
 from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.volumes import stateOf
 from FactorizerSegmentationLib.tasks.check import CheckRun
 from FactorizerSegmentationLib.tasks.run import RunSettings
 
@@ -33,7 +34,7 @@ class InputChecks:
     Args:
         logic: The FactorizerSegmentationLogic.
         channels: The rows that are marked.
-        label: Shows the gravest sentence.
+        label: Shows the sentences that are about several rows.
         settings: Gives what would be run now, or None.
         onChanged: Called when the findings have changed.
     """
@@ -52,6 +53,7 @@ class InputChecks:
         self._settings = settings
         self._onChanged = onChanged
         self._asked: tuple = ()
+        self._confirmed: tuple | None = None
         self._findings: tuple[Finding, ...] | None = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
@@ -61,6 +63,20 @@ class InputChecks:
     def problem(self) -> str:
         """Why the scans cannot be run, or the empty string."""
         return " ".join(finding.sentence for finding in of_severity(self._findings or (), RED))
+
+    def questions(self) -> list[str]:
+        """What the user has to say is meant before the scans are run."""
+        return [finding.sentence for finding in self._findings or () if finding.asks]
+
+    def confirmed(self) -> bool:
+        """Ask these questions, once for a choice of scans; whether all of it is meant."""
+        questions = self.questions()
+        if not questions or self._confirmed == self._asked:
+            return True
+        text = "\n\n".join([*questions, _("Run the model on them nevertheless?")])
+        if slicer.util.confirmOkCancelDisplay(text, _("Do these scans belong together?")):
+            self._confirmed = self._asked
+        return self._confirmed == self._asked
 
     def doubts(self) -> tuple[str, ...]:
         """The sentences about scans that may be run, but should be looked at."""
@@ -91,7 +107,7 @@ class InputChecks:
             self._timer.start()
             return
         callbacks: Callbacks[tuple[Finding, ...]] = Callbacks(
-            lambda findings: self._found(_identity(settings), findings), self._failed
+            partial(self._found, self._asked), self._failed
         )
         raw = replace(settings, preparation=None)
         self._logic.setPython(settings.python)
@@ -113,34 +129,27 @@ class InputChecks:
     def _show(self, findings: tuple[Finding, ...] | None) -> None:
         settings = self._settings()
         if findings is not None and settings is not None and settings.preparation is not None:
-            findings = tuple(found for found in findings if not found.by_preparation)
+            findings = tuple(finding for finding in findings if not finding.by_preparation)
         self._findings = findings
         known = findings or ()
         for channel in self._channels.channels:
             own = [finding for finding in known if finding.concerns(channel.name)]
             severity = "" if findings is None else gravest(own)
-            self._channels.mark(channel.name, severity, [finding.sentence for finding in own])
-        grave = [finding for finding in known if finding.severity == gravest(known)]
-        shown = [finding for finding in grave if finding.severity != GREEN]
-        helped = any(finding.by_preparation for finding in shown)
-        help = " " + _("Prepare inputs, below, can put it right.") if helped else ""
-        self._label.text = _line(shown) + help
-        self._label.toolTip = "<br>".join(escape(finding.sentence) for finding in known)
-        self._label.visible = bool(shown)
-
-
-def _line(findings: list[Finding]) -> str:
-    """The first sentence, and how many more there are."""
-    if not findings:
-        return ""
-    rest = len(findings) - 1
-    more = " " + _("({count} more)").format(count=rest) if rest else ""
-    return findings[0].sentence + more
+            below = [f.sentence for f in own if f.severity != GREEN and len(f.channels) == 1]
+            self._channels.mark(channel.name, severity, [f.sentence for f in own], below)
+        shared = [f.sentence for f in known if f.severity != GREEN and len(f.channels) != 1]
+        if any(finding.by_preparation for finding in known):
+            shared.append(_("Prepare inputs, below, can put it right."))
+        self._label.text = " ".join(shared)
+        self._label.visible = bool(shared)
 
 
 def _identity(settings: RunSettings | None) -> tuple[Any, ...]:
-    """Equal while the same volumes are chosen for the same model."""
+    """Equal while the same volumes are chosen for the same model, unchanged."""
     if settings is None:
         return ()
-    prepared = settings.preparation is not None
-    return (str(settings.model.path), prepared, *settings.volumeIds.items())
+    states = [
+        (name, volumeId, stateOf(slicer.mrmlScene.GetNodeByID(volumeId)))
+        for name, volumeId in settings.volumeIds.items()
+    ]
+    return (str(settings.model.path), settings.preparation is not None, *states)

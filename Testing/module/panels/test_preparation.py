@@ -219,7 +219,7 @@ def test_what_preparation_puts_right_does_not_stand_in_the_way(
         panel.inputs.channels.selector(name).setCurrentNode(node)
     label = panel.inputs.ui.checkLabel
     assert host.wait_until(lambda: label.visible)
-    assert label.text == "T1 is red. Prepare inputs, below, can put it right."
+    assert label.text == "Prepare inputs, below, can put it right."
     assert not panel.ui.applyButton.enabled
     panel.inputs.ui.prepareCheckBox.click()
     assert panel.ui.applyButton.enabled
