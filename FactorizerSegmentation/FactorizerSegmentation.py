@@ -31,6 +31,8 @@ WATCHED_CLASSES = (
     "vtkMRMLSegmentationNode",
     "vtkMRMLTableNode",
     "vtkMRMLMarkupsROINode",
+    "vtkMRMLLinearTransformNode",
+    "vtkMRMLTextNode",
 )
 """Nodes that are inputs or results; when one is deleted, the panels have to know."""
 
