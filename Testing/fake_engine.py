@@ -216,15 +216,22 @@ def remove_model(params: RemoveModelParams, monitor: Monitor) -> Nothing:
 
 
 def check(params: CheckParams, monitor: Monitor) -> CheckResult:
-    """The severity that a volume has in its name is found, about the channel that it is for."""
-    return CheckResult(
-        tuple(
-            Finding((channel,), severity, f"{channel} is {severity}.")
-            for severity in reversed(SEVERITIES)
-            for channel, scan in params.study.channels.items()
-            if severity in scan.name
-        )
-    )
+    """The severity that a volume has in its name is found, about the channel that it is for.
+
+    Patients are compared, and transforms told of.
+    """
+    scans = params.study.channels
+    found = [
+        Finding((channel,), severity, f"{channel} is {severity}.")
+        for severity in reversed(SEVERITIES)
+        for channel, scan in scans.items()
+        if severity in scan.name
+    ]
+    if len({scan.origin.patient for scan in scans.values()}) > 1:
+        found.append(Finding(tuple(scans), "amber", "The patients differ.", asks=True))
+    moved = {c: scan.origin.transform for c, scan in scans.items() if scan.origin.transform}
+    found += [Finding((c,), "green", f"{c} is moved by {name}.") for c, name in moved.items()]
+    return CheckResult(tuple(found))
 
 
 def segment(params: SegmentParams, monitor: Monitor) -> SegmentResult:

@@ -81,7 +81,7 @@ class SegmentPanel(Panel):
 
     def _onApply(self) -> None:
         settings = self.inputs.settings()
-        if settings is None or self._parameters is None:
+        if settings is None or self._parameters is None or not self.inputs.confirmed():
             return
         if not self._logic.prepareEngine(settings.python):
             return

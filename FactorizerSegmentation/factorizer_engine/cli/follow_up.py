@@ -137,7 +137,7 @@ def _studies(
 
 def _names(scans: Sequence[Scan]) -> list[str]:
     """The days of the studies, if their files say them; otherwise numbers."""
-    days = [scan.study[1] for scan in scans]
+    days = [scan.origin.date for scan in scans]
     if all(len(day) == 8 and day.isdigit() for day in days) and len(set(days)) == len(days):
         return [f"{day[:4]}-{day[4:6]}-{day[6:]}" for day in days]
     return [f"Study {number}" for number in range(1, len(scans) + 1)]
