@@ -31,6 +31,8 @@ WATCHED_CLASSES = (
     "vtkMRMLSegmentationNode",
     "vtkMRMLTableNode",
     "vtkMRMLMarkupsROINode",
+    "vtkMRMLLinearTransformNode",
+    "vtkMRMLTextNode",
 )
 """Nodes that are inputs or results; when one is deleted, the panels have to know."""
 
@@ -298,6 +300,44 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         from FactorizerSegmentationLib.tasks.components import ComponentsRun
 
         self._start(ComponentsRun, settings, callbacks, count, region, lesion)
+
+    def writeReport(self, order, callbacks) -> None:
+        """Start to report, as a `tasks.report.ReportOrder` says; see `segment`."""
+        from FactorizerSegmentationLib.tasks.report import ReportRun
+
+        self._start(ReportRun, order, callbacks)
+
+    def exportDicom(self, order, callbacks) -> None:
+        """Start to export, as a `tasks.export_dicom.ExportOrder` says; see `segment`."""
+        from FactorizerSegmentationLib.tasks.export_dicom import ExportDicomRun
+
+        self._start(ExportDicomRun, order, callbacks)
+
+    def followUp(self, order, callbacks) -> None:
+        """Start to compare, as a `tasks.follow_up.FollowUpOrder` says; see `segment`."""
+        from FactorizerSegmentationLib.tasks.follow_up import FollowUpRun
+
+        self._start(FollowUpRun, order, callbacks)
+
+    def refine(self, settings, callbacks, labels, clicks) -> None:
+        """Start to have a label map corrected by clicks; see `segment` and `RefineRun`.
+
+        Args:
+            callbacks: `finished` gets a `tasks.refine.Refined`.
+        """
+        from FactorizerSegmentationLib.tasks.refine import RefineRun
+
+        self._start(RefineRun, settings, callbacks, labels, clicks)
+
+    def prepareInputs(self, settings, callbacks) -> None:
+        """Start to prepare the volumes as `settings.preparation` says; see `segment`.
+
+        Args:
+            callbacks: `finished` gets the protocol's `PrepareResult`.
+        """
+        from FactorizerSegmentationLib.tasks.prepare import PrepareRun
+
+        self._start(PrepareRun, settings, callbacks)
 
     def changeModels(self, params, callbacks) -> None:
         """Start to install or remove a model, as the task's `params` say; returns at once."""

@@ -259,13 +259,14 @@ def clicks_table(result: dict[str, Any]) -> Table:
     for region in result["regions"]:
         for name, entry in methods.items():
             cells = (f"{value:.3f}" for value in entry["mean"][region])
-            needed = (_needed(*entry["needed"][region][goal], result["counts"]) for goal in goals)
+            needed = (_needed(entry["needed"][region][goal], result["counts"]) for goal in goals)
             table.add_row(region, name, *cells, *needed)
         table.add_section()
     return table
 
 
-def _needed(clicks: float, part: float, counts: Sequence[int]) -> str:
+def _needed(found: Sequence[float], counts: Sequence[int]) -> str:
     """The median number of clicks, and what part of the cases gets there at all."""
+    clicks, part = found
     shown = f"{clicks:g}" if clicks <= counts[-1] else f"over {counts[-1]}"
     return f"{shown} ({part:.0%})"

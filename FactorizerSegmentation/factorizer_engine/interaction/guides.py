@@ -44,15 +44,17 @@ class Question:
 
 
 class Guide(Protocol):
-    """Says how probably a region holds around a click.
+    """Says how probably a region holds around a click."""
 
-    Attributes:
-        settings: How far the click moves the threshold of these probabilities.
-        note: How clicks are answered, for people, or "".
-    """
+    @property
+    def settings(self) -> LocalThreshold:
+        """How far the click moves the threshold of these probabilities."""
+        ...
 
-    settings: LocalThreshold
-    note: str
+    @property
+    def note(self) -> str:
+        """How clicks are answered, for people, or ""."""
+        ...
 
     def probabilities(self, question: Question, monitor: Monitor) -> np.ndarray:
         """Of the click's region in the box of the question, in 0 to 1."""

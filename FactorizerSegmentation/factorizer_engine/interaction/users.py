@@ -84,7 +84,7 @@ def rough_copy(
     around = np.argwhere((away > 8.0) & (away < 25.0))
     if len(around) and generator.random() < 0.25:
         offsets = _offsets_from(around, truth.shape, spacing, generator)
-        changed |= sum(o**2 for o in offsets) < generator.uniform(5.0, 14.0) ** 2
+        changed |= _squared(offsets) < generator.uniform(5.0, 14.0) ** 2
     return changed
 
 
@@ -105,9 +105,15 @@ def _is_kept(
 ) -> np.ndarray:
     """Booleans: what is left without a ball, or without one side, at a place."""
     if kind == "ball":
-        return sum(o**2 for o in offsets) > generator.uniform(6.0, 25.0) ** 2
-    direction = generator.normal(size=3)
-    return sum(o * d for o, d in zip(offsets, direction, strict=True)) > 0
+        return _squared(offsets) > generator.uniform(6.0, 25.0) ** 2
+    along = [o * d for o, d in zip(offsets, generator.normal(size=3), strict=True)]
+    return along[0] + along[1] + along[2] > 0
+
+
+def _squared(offsets: Sequence[np.ndarray]) -> np.ndarray:
+    """Squared distance of all voxels to the place from which offsets are."""
+    first, second, third = offsets
+    return first**2 + second**2 + third**2
 
 
 def _largest_piece(errors: np.ndarray) -> tuple[tuple[slice, slice, slice], np.ndarray] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ def load_scan(file: ScanFile, name: str = "") -> Scan:
     voxels = file.load(mapped=True)
     check_shape(name, voxels.shape)  # before they are read into memory
     array = voxels if voxels.nbytes > _SHARE * available_memory() else np.array(voxels)
-    return without_nan_background(Scan.of(array, file.matrix, name))
+    scan = Scan.of(array, file.matrix, name)
+    return without_nan_background(replace(scan, origin=file.origin))
 
 
 def save_scan(scan: Scan, path: Path) -> ScanFile:
