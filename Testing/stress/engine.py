@@ -159,7 +159,7 @@ def write_program(folder: Path, real: bool) -> Path:
     variables = {
         "FACTORIZER_MODELS": folder / "models",
         "STRESS_ORDER": folder / "order.json",
-        "PYTHONPATH": os.pathsep.join([*search, *filter(None, sys.path)]),
+        "PYTHONPATH": os.pathsep.join(search),
         **({} if real else {"STRESS_FAKE": "1"}),
     }
     exports = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in variables.items())
