@@ -31,6 +31,8 @@ WATCHED_CLASSES = (
     "vtkMRMLSegmentationNode",
     "vtkMRMLTableNode",
     "vtkMRMLMarkupsROINode",
+    "vtkMRMLLinearTransformNode",
+    "vtkMRMLTextNode",
 )
 """Nodes that are inputs or results; when one is deleted, the panels have to know."""
 
@@ -326,6 +328,16 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         from FactorizerSegmentationLib.tasks.refine import RefineRun
 
         self._start(RefineRun, settings, callbacks, labels, clicks)
+
+    def prepareInputs(self, settings, callbacks) -> None:
+        """Start to prepare the volumes as `settings.preparation` says; see `segment`.
+
+        Args:
+            callbacks: `finished` gets the protocol's `PrepareResult`.
+        """
+        from FactorizerSegmentationLib.tasks.prepare import PrepareRun
+
+        self._start(PrepareRun, settings, callbacks)
 
     def changeModels(self, params, callbacks) -> None:
         """Start to install or remove a model, as the task's `params` say; returns at once."""

@@ -53,6 +53,7 @@ from factorizer_engine.protocol.errors import BadInputError, CancelledError
 from factorizer_engine.protocol.lesions import Lesion, LesionPart, Ruler
 from factorizer_engine.protocol.locations import user_models_dirs
 from factorizer_engine.protocol.models import Label, ModelDescription, Region
+from factorizer_engine.protocol.preparation import Step
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.check import CHECK, CheckParams, CheckResult
@@ -72,6 +73,7 @@ from factorizer_engine.protocol.tasks.install_model import (
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL, LoadModelResult
 from factorizer_engine.protocol.tasks.measure import MEASURE
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsResult
+from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareParams, PrepareResult
 from factorizer_engine.protocol.tasks.remove_model import REMOVE_MODEL, RemoveModelParams
 from factorizer_engine.protocol.tasks.report import REPORT
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams, SegmentResult
@@ -215,6 +217,32 @@ def remove_model(params: RemoveModelParams, monitor: Monitor) -> Nothing:
     return Nothing()
 
 
+def prepare(params: PrepareParams, monitor: Monitor) -> PrepareResult:
+    """The second channel moves by 3 mm to the right, what is beyond plane 1 is brain."""
+    behave(monitor)
+    folder, channels = Path(params.output_dir), dict(params.study.channels)
+    second = list(channels)[1]
+    steps = [Step("", "told", f"brain {params.brain is not None}, placed {params.placed}")]
+    if second not in params.placed:
+        matrix = np.eye(4)
+        matrix[0, 3] = 3.0
+        rows = tuple(tuple(row) for row in matrix.tolist())
+        steps.append(Step(second, "registration", "moved.", matrix=rows))
+        place = matrix @ channels[second].matrix
+        channels[second] = ScanFile.save(channels[second].load(), place, folder / "moved.npy")
+    steps.append(Step(second, "slices", "5 mm slices: small lesions may be missed.", True))
+    reference = channels[params.study.reference or ""]
+    mask = np.zeros(reference.load().shape, np.uint8)
+    mask[1:] = 1
+    if params.brain is not None:
+        mask = params.brain.load()
+    sheet = folder / "preparation.html"
+    sheet.write_text("<h1>Prepared inputs</h1>", encoding="utf-8")
+    brain = ScanFile.save(mask, reference.matrix, folder / "brain.npy")
+    print(f"{steps[0].outcome}, {int(mask.sum())} voxels")
+    return PrepareResult(channels, brain, tuple(steps), str(sheet), {}, {"registration": 1.0})
+
+
 def check(params: CheckParams, monitor: Monitor) -> CheckResult:
     """The severity that a volume has in its name is found, about the channel that it is for.
 
@@ -222,7 +250,9 @@ def check(params: CheckParams, monitor: Monitor) -> CheckResult:
     """
     scans = params.study.channels
     found = [
-        Finding((channel,), severity, f"{channel} is {severity}.")
+        Finding(
+            (channel,), severity, f"{channel} is {severity}.", by_preparation="raw" in scan.name
+        )
         for severity in reversed(SEVERITIES)
         for channel, scan in scans.items()
         if severity in scan.name
@@ -338,6 +368,7 @@ HANDLERS = {
     REMOVE_MODEL.name: remove_model,
     LOAD_MODEL.name: load_model,
     CHECK.name: check,
+    PREPARE.name: prepare,
     SEGMENT.name: segment,
     MEASURE.name: partial(measure.run, None),
     COMPONENTS.name: components,

@@ -35,6 +35,9 @@ class InputParameters:
         box: Where to look.
         quickBox: Whether to lay the windows around the box.
         target: Segmentation that is updated inside the box; None makes a new one.
+        prepared: Whether the scans are prepared first.
+        brainMask: Segmentation that says what is brain; None looks for it.
+        biasField: Whether slow changes of brightness are taken out of them.
     """
 
     modelName: str = ""
@@ -44,6 +47,9 @@ class InputParameters:
     box: vtkMRMLMarkupsROINode
     quickBox: bool = True
     target: vtkMRMLSegmentationNode
+    prepared: bool = False
+    brainMask: vtkMRMLSegmentationNode
+    biasField: bool = False
 
 
 @parameterNodeWrapper

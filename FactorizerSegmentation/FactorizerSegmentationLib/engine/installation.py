@@ -24,6 +24,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.engine.packages import (
+    ALONE,
     FASTER,
     SLICERS_OWN,
     TORCH,
@@ -77,12 +78,15 @@ class Installation:
         """Begin, and return."""
         self._folder = Path(tempfile.mkdtemp(prefix="factorizer-pip-"))
         optional = [item for item in self._requirements if item in FASTER]
-        needed = [item for item in self._requirements if item not in FASTER]
+        alone = [item for item in self._requirements if item in ALONE]
+        needed = [item for item in self._requirements if item not in (*FASTER, *ALONE)]
         if TORCH in needed and not self._wheels:
             needed.remove(TORCH)
             self._steps.append(self._installTorch)
         if needed:
             self._steps.append(partial(self._pip, needed, mayFail=False))
+        if alone:
+            self._steps.append(partial(self._pip, ["--no-deps", *alone], mayFail=False))
         # Apart from the others, for numba does not take every numpy that Slicer may have.
         self._steps += [partial(self._pip, [item], mayFail=True) for item in optional]
         qt.QTimer.singleShot(0, self._next)

@@ -26,6 +26,10 @@ REQUIREMENTS = (
 )
 FASTER = ("numba>=0.60",)
 """The engine runs without these, only more slowly."""
+BRAIN_NETWORKS = "deepbet==1.0.2"
+"""What outlines brains."""
+ALONE = (BRAIN_NETWORKS,)
+"""Installed without what they ask for, which is a window toolkit that the engine does not need."""
 SLICERS_OWN = ("numpy", "scipy", "SimpleITK", "pydicom", "requests", "packaging", "setuptools")
 
 _DISK_MB = {
@@ -39,6 +43,7 @@ _DISK_MB = {
     "connected-components-3d": 20,
     "numba": 210,
     "highdicom": 30,
+    "deepbet": 12,
 }
 """What packages take on the disk with what only they need, measured on Linux; others take little.
 

@@ -205,7 +205,11 @@ class ClicksPanel(Panel):
         )
         if not new:
             return
-        if problem or settings is None or not self._logic.prepareEngine(settings.python):
+        if (
+            problem
+            or settings is None
+            or not self._logic.prepareEngine(settings.python, settings.packages)
+        ):
             self._forgetClicks(new)
             self._say(problem, isError=True)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -108,11 +109,12 @@ class InputChecks:
         callbacks: Callbacks[tuple[Finding, ...]] = Callbacks(
             partial(self._found, self._asked), self._failed
         )
+        raw = replace(settings, preparation=None)
         self._logic.setPython(settings.python)
         if not settings.python and packages.missingPackages():
             return
         try:
-            CheckRun(slicer.mrmlScene, self._logic.engine, settings, callbacks).start()
+            CheckRun(slicer.mrmlScene, self._logic.engine, raw, callbacks).start()
         except SceneError:
             self._show(None)  # a run says the same, when it is asked for
 
@@ -125,6 +127,9 @@ class InputChecks:
         """Without an engine there is no check; a run says why, when it is asked for."""
 
     def _show(self, findings: tuple[Finding, ...] | None) -> None:
+        settings = self._settings()
+        if findings is not None and settings is not None and settings.preparation is not None:
+            findings = tuple(finding for finding in findings if not finding.by_preparation)
         self._findings = findings
         known = findings or ()
         for channel in self._channels.channels:
@@ -133,6 +138,8 @@ class InputChecks:
             below = [f.sentence for f in own if f.severity != GREEN and len(f.channels) == 1]
             self._channels.mark(channel.name, severity, [f.sentence for f in own], below)
         shared = [f.sentence for f in known if f.severity != GREEN and len(f.channels) != 1]
+        if any(finding.by_preparation for finding in known):
+            shared.append(_("Prepare inputs, below, can put it right."))
         self._label.text = " ".join(shared)
         self._label.visible = bool(shared)
 
@@ -145,4 +152,4 @@ def _identity(settings: RunSettings | None) -> tuple[Any, ...]:
         (name, volumeId, stateOf(slicer.mrmlScene.GetNodeByID(volumeId)))
         for name, volumeId in settings.volumeIds.items()
     ]
-    return (str(settings.model.path), *states)
+    return (str(settings.model.path), settings.preparation is not None, *states)

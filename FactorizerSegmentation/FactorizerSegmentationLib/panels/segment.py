@@ -90,7 +90,7 @@ class SegmentPanel(Panel):
         settings = self.inputs.settings()
         if settings is None or self._parameters is None or not self.inputs.confirmed():
             return
-        if not self._logic.prepareEngine(settings.python):
+        if not self._logic.prepareEngine(settings.python, settings.packages):
             return
         self._parameters.inputs.modelName = settings.model.name
         callbacks = Callbacks(

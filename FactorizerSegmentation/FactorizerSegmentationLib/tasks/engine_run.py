@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic
 
@@ -16,6 +17,7 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.conversation import Callbacks, Result
 from factorizer_engine.protocol.errors import CancelledError, EngineError, InternalError
 from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.tasks.task import Task
 from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene.errors import SceneError
@@ -56,12 +58,10 @@ class EngineRun(Generic[Result]):
         """
         try:
             self._folder = temporaryFolder()
-            params = self._params(self._folder)
+            self._begin(self._folder)
         except BaseException:
             self._end()
             raise
-        callbacks = Callbacks(self._onResult, self._onFailed, self._callbacks.progress)
-        self._requestId = self._engine.request(self.task, params, callbacks)
 
     def cancel(self) -> None:
         """Ask to stop; `failed` is called as cancelled within about two seconds."""
@@ -70,6 +70,27 @@ class EngineRun(Generic[Result]):
             self._onFailed(CancelledError())
         elif self._requestId is not None:
             self._engine.cancel(self._requestId)
+
+    def _begin(self, folder: Path) -> None:
+        self._ask(self.task, self._params(folder), self._onResult)
+
+    def _ask(
+        self,
+        task: Task[Any, Any],
+        params: Message,
+        onResult: Callable[[Any], None],
+        start: float = 0.0,
+        end: float = 1.0,
+    ) -> None:
+        """Hand a request to the engine whose progress is from `start` to `end` of this run's."""
+
+        def progressed(progress: Progress) -> None:
+            fraction = start + (end - start) * progress.fraction
+            remaining = progress.remaining if end == 1.0 else None
+            self._callbacks.progress(replace(progress, fraction=fraction, remaining=remaining))
+
+        callbacks = Callbacks(onResult, self._onFailed, progressed)
+        self._requestId = self._engine.request(task, params, callbacks)
 
     def _params(self, folder: Path) -> Message:
         """What is asked for; files for the engine go into `folder`."""
@@ -84,8 +105,12 @@ class EngineRun(Generic[Result]):
         raise NotImplementedError
 
     def _onResult(self, result: Result) -> None:
-        self._creation = self._createNodes(result)
+        self._creation = self._nodesOf(result)
         self._goOn()
+
+    def _nodesOf(self, result: Result) -> Generator[None, None, object]:
+        """All nodes of a run: those of the result, and what else belongs to it."""
+        return self._createNodes(result)
 
     def _goOn(self) -> None:
         """Make the next nodes, and come back when the window has had its turn."""

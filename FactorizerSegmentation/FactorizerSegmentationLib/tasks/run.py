@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,23 @@ from factorizer_engine.protocol.conversation import Callbacks, Result
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.runs import ModelChoice, Quality, RunOptions, Study
+from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareParams, PrepareResult
 from factorizer_engine.protocol.volumes import ScanFile
+from FactorizerSegmentationLib.engine.packages import BRAIN_NETWORKS
 from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene.boxes import worldBoxOf
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.volumes import Place, saveScan, voxelsOf
 from FactorizerSegmentationLib.tasks.engine_run import EngineRun
+from FactorizerSegmentationLib.tasks.preparation import (
+    PreparationSettings,
+    keep,
+    placedChannels,
+    savedBrain,
+)
+
+HALF = 0.5
+"""How far a run with a preparation has come when its scans are prepared."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,7 @@ class RunSettings:
         quick: Lay the windows around the box.
         targetId: Node id of the segmentation to update inside the box; None makes a new one.
         python: The Python program that runs the engine; "" takes Slicer's own.
+        preparation: How the volumes are prepared first; None takes them as they are.
     """
 
     model: ModelDescription
@@ -47,6 +60,14 @@ class RunSettings:
     quick: bool = False
     targetId: str | None = None
     python: str = ""
+    preparation: PreparationSettings | None = None
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What has to be installed in Slicer beside what every run needs."""
+        if self.preparation is None or self.preparation.brainId is not None:
+            return ()
+        return (BRAIN_NETWORKS,) if self.model.expects.skull == "stripped" else ()
 
     @property
     def referenceChannel(self) -> str:
@@ -78,6 +99,8 @@ class Run(EngineRun[Result]):
         super().__init__(scene, engine, callbacks)
         self._settings = settings
         self._box: WorldBox | None = None
+        self._study = Study({})
+        self._prepared: PrepareResult | None = None
 
     @property
     def summary(self) -> str:
@@ -89,17 +112,56 @@ class Run(EngineRun[Result]):
         quality = settings.quality.value
         return f"{self.task.name}: {model}, {settings.device}, {quality}; {scans}"
 
+    def _begin(self, folder: Path) -> None:
+        """Ask for the task, or first for the preparation of its scans."""
+        self._box = self._currentBox()
+        self._study = Study(self._saveChannels(folder), self._settings.referenceChannel)
+        if self._settings.preparation is None:
+            super()._begin(folder)
+        else:
+            self._prepare(self._settings.preparation, folder)
+
+    def _prepare(self, settings: PreparationSettings, folder: Path) -> None:
+        volumes, reference = self._volumes(), self._reference()
+        params = PrepareParams(
+            str(self._settings.model.path),
+            self._study,
+            str(folder),
+            settings.options,
+            placedChannels(volumes, reference),
+            savedBrain(self._scene, settings, reference, folder),
+        )
+        self._ask(PREPARE, params, partial(self._onPrepared, folder), end=HALF)
+
+    def _onPrepared(self, folder: Path, result: PrepareResult) -> None:
+        """Go on with the prepared scans."""
+        self._prepared = result
+        self._study = Study(result.channels, self._settings.referenceChannel)
+        try:
+            params = self._params(folder)
+        except SceneError as error:
+            self._onFailed(error)
+            return
+        self._ask(self.task, params, self._onResult, start=HALF)
+
+    def _nodesOf(self, result: Result) -> Generator[None, None, object]:
+        """With those that the preparation leaves."""
+        outcome = yield from super()._nodesOf(result)
+        settings = self._settings.preparation
+        if self._prepared is not None and settings is not None:
+            keep(self._scene, settings, self._prepared, self._volumes(), self._reference())
+        return outcome
+
     def _particular(self) -> dict[str, Any]:
         """The parameters that only this task has."""
         return {}
 
     def _params(self, folder: Path) -> Message:
         settings = self._settings
-        self._box = self._currentBox()
         quick, quality = settings.quick and self._box is not None, settings.quality
         return self.task.params(
             ModelChoice(str(settings.model.path), settings.device, members=quality.members),
-            Study(self._saveChannels(folder), settings.referenceChannel),
+            self._study,
             str(folder),
             RunOptions(quality.mirroring, quality.overlap, self._box, quick),
             **self._particular(),
@@ -130,6 +192,11 @@ class Run(EngineRun[Result]):
             name: saveScan(node, folder / f"channel{index}.npy")
             for index, (name, node) in enumerate(nodes.items())
         }
+
+    def _volumes(self) -> dict[str, Any]:
+        """The volume node of each channel; those that were deleted are None."""
+        ids = self._settings.volumeIds.items()
+        return {name: self._scene.GetNodeByID(nodeId) for name, nodeId in ids}
 
     def _reference(self):
         """The volume node on whose grid results are given, or None if it was deleted."""

@@ -14,6 +14,7 @@ import typer
 
 from factorizer_engine import __version__
 from factorizer_engine.cli.bench import PASSED_ON, bench
+from factorizer_engine.cli.cache import cache
 from factorizer_engine.cli.check import check
 from factorizer_engine.cli.components import components
 from factorizer_engine.cli.evaluation import evaluate
@@ -46,6 +47,7 @@ app.command()(check)
 app.command()(refine)
 app.command()(components)
 app.command()(prepare)
+app.command()(cache)
 app.command()(report)
 app.command()(follow_up)
 app.command()(export_dicom)

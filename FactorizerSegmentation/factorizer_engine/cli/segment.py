@@ -106,7 +106,7 @@ def segment(
         record = session.record("segment", channel, applied)
         with results_written_at_once(folder, overwrite) as unfinished:
             if prepared is not None:
-                write_preparation(session, prepared, channel, unfinished)
+                write_preparation(prepared, channel, unfinished)
             write_results(result, record, unfinished, doubts)
     TERMINAL.print(record.table())
     _show(result, folder)

@@ -134,7 +134,7 @@ class Engine:
         scans = params.study.channels.items()
         try:
             files = tuple(
-                (name, file.affine, file_digest(file.path, "blake2b"))
+                (name, file.matrix.round(6).tolist(), file_digest(file.path, "blake2b"))
                 for name, file in sorted(scans)
             )
         except OSError:

@@ -86,6 +86,17 @@ def test_two_small_scans_are_registered_or_left_alone_but_never_fail(cli, scans,
     assert "registration" in outcome.output
 
 
+def test_what_was_found_is_kept_without_names_and_can_be_cleared(cli, scans, environment, tmp_path):
+    inputs = [f"{name}={path}" for name, path in scans.items()]
+    cli("prepare", *inputs, "-m", "tiny", "-o", tmp_path / "out", "--brain", "off")
+    kept = Path(environment["FACTORIZER_CACHE"])
+    for file in kept.iterdir():
+        assert len(file.stem) == 64 and set(file.stem) <= set("0123456789abcdef")
+    assert any(kept.iterdir())
+    assert cli("cache", "--clear").output.startswith("0.0 MB")
+    assert not list(kept.iterdir())
+
+
 @pytest.mark.skipif(brain.is_installed(), reason="the networks are installed")
 def test_without_the_networks_it_says_how_to_get_them(cli, scans, stripped, tmp_path):
     outcome = cli("prepare", scans["FLAIR"], "-m", stripped, "-o", tmp_path / "out")

@@ -173,6 +173,18 @@ def test_what_only_makes_it_faster_may_fail(host, dialog, fake_pip, monkeypatch)
     ]
 
 
+def test_the_brain_networks_come_without_what_they_ask_for(host, dialog, fake_pip, monkeypatch):
+    monkeypatch.setattr(packages, "_isMet", lambda requirement: True)
+    arguments = fake_pip("exit 0")
+    shown = dialog(["wanted>=1", packages.BRAIN_NETWORKS])
+    shown.ui.installPackagesButton.click()
+
+    assert ended(host, shown)
+    first, second = arguments.read_text().splitlines()
+    assert first.endswith("wanted>=1") and "--no-deps" not in first
+    assert second.endswith(f"--no-deps {packages.BRAIN_NETWORKS}")
+
+
 def test_what_is_still_missing_afterwards_is_named(host, dialog, fake_pip):
     fake_pip("exit 0")
     shown = dialog(["no-such-package>=1"])

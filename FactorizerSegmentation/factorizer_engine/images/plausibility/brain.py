@@ -115,7 +115,7 @@ def _skulls(sketches: Mapping[str, Sketch], expects: Expectations) -> list[Findi
             f"The skull is missing in {names}, but the model was trained on whole heads; choose "
             "the original scans."
         )
-    return [Finding(tuple(wrong), AMBER, sentence)]
+    return [Finding(tuple(wrong), AMBER, sentence, by_preparation=expects.skull == "stripped")]
 
 
 def _misplaced(sketches: Mapping[str, Sketch], brains: Mapping[str, np.ndarray]) -> list[Finding]:
@@ -144,7 +144,7 @@ def _misplaced(sketches: Mapping[str, Sketch], brains: Mapping[str, np.ndarray])
         f"{away:.0f} mm apart): moved, turned or of another patient; choose scans of one study, or "
         "register them first."
     )
-    return [Finding(wrong, AMBER, sentence)]
+    return [Finding(wrong, AMBER, sentence, by_preparation=True)]
 
 
 def _together(names: list[str], linked: Callable[[str, str], bool]) -> list[list[str]]:

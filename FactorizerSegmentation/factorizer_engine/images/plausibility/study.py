@@ -82,6 +82,7 @@ def _apart(scans: Mapping[str, Scan], reference: str) -> list[Finding]:
             RED,
             f"The {name} scan does not overlap the {reference} scan in space; choose scans of the "
             "same study, or register them first.",
+            by_preparation=True,
         )
         for name, scan in scans.items()
         if overlap_fraction(scans[reference].grid, scan.grid) < MIN_OVERLAP
