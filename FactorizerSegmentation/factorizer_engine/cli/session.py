@@ -205,7 +205,7 @@ def open_session(
     check_files(candidates)
     check_names(choice.model, reference, region)
     with (
-        tempfile.TemporaryDirectory(prefix="factorizer-") as folder,
+        tempfile.TemporaryDirectory(prefix="factorizer-", ignore_cleanup_errors=True) as folder,
         EngineClient(on_log=TERMINAL.log) as engine,
     ):
         choice, model = load_model(engine, choice)
@@ -244,7 +244,11 @@ def read_study(
         )
         for number, (channel, scan) in enumerate(scans.items(), start=1)
     }
-    return Session(engine, choice, model, scans, paths, files, folder)
+    mapped = {  # the copies in memory go
+        channel: replace(scan, array=files[channel].load(mapped=True))
+        for channel, scan in scans.items()
+    }
+    return Session(engine, choice, model, mapped, paths, files, folder)
 
 
 def assign_study(inputs: Sequence[str], model: ModelDescription) -> dict[str, Path | str]:
