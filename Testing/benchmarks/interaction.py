@@ -22,9 +22,10 @@ OPENING, FIRST, AGAIN = "opening the panel", "cold start to first result", "warm
 BOXED = "warm re-run inside a box around the largest lesion"
 QUICK = "the same, quick: windows laid around the box"
 EXPLAINING = "explaining, warm"
+CLICKING = "a click that corrects, warm"
 OPACITY, SHOWN_PART = "moving the opacity slider", "moving the slider of the shown part"
 SWITCHING = "switching the component"
-NAMES = (OPENING, FIRST, AGAIN, BOXED, QUICK, EXPLAINING, OPACITY, SHOWN_PART, SWITCHING)
+NAMES = (OPENING, FIRST, AGAIN, CLICKING, BOXED, QUICK, EXPLAINING, OPACITY, SHOWN_PART, SWITCHING)
 NOT_MEASURED = "not measured"
 
 _PACKAGES = ("slicer", "PySide6")
