@@ -287,16 +287,35 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self._start(SegmentRun, settings, callbacks)
 
-    def explain(self, settings, callbacks, count: int = 6, region: str = "") -> None:
+    def explain(self, settings, callbacks, count: int = 6, region: str = "", lesion=None) -> None:
         """Start to look for the `count` components that drove the result; see `segment`.
 
         Args:
             callbacks: `finished` gets a `tasks.components.Explained`.
             region: Name of the region for which they are ranked; "" for any that was found.
+            lesion: The protocol's `Lesion` that is explained; None for all that was found.
         """
         from FactorizerSegmentationLib.tasks.components import ComponentsRun
 
-        self._start(ComponentsRun, settings, callbacks, count, region)
+        self._start(ComponentsRun, settings, callbacks, count, region, lesion)
+
+    def writeReport(self, order, callbacks) -> None:
+        """Start to report, as a `tasks.report.ReportOrder` says; see `segment`."""
+        from FactorizerSegmentationLib.tasks.report import ReportRun
+
+        self._start(ReportRun, order, callbacks)
+
+    def exportDicom(self, order, callbacks) -> None:
+        """Start to export, as a `tasks.export_dicom.ExportOrder` says; see `segment`."""
+        from FactorizerSegmentationLib.tasks.export_dicom import ExportDicomRun
+
+        self._start(ExportDicomRun, order, callbacks)
+
+    def followUp(self, order, callbacks) -> None:
+        """Start to compare, as a `tasks.follow_up.FollowUpOrder` says; see `segment`."""
+        from FactorizerSegmentationLib.tasks.follow_up import FollowUpRun
+
+        self._start(FollowUpRun, order, callbacks)
 
     def refine(self, settings, callbacks, labels, clicks) -> None:
         """Start to have a label map corrected by clicks; see `segment` and `RefineRun`.

@@ -44,6 +44,7 @@ from pathlib import Path
 
 import numpy as np
 
+import fake_reports
 from factorizer_engine.protocol.checks import SEVERITIES, Finding
 from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.description import section_of
@@ -60,6 +61,8 @@ from factorizer_engine.protocol.tasks.components import (
     ComponentsParams,
     ComponentsResult,
 )
+from factorizer_engine.protocol.tasks.export_dicom import EXPORT_DICOM
+from factorizer_engine.protocol.tasks.follow_up import FOLLOW_UP
 from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
 from factorizer_engine.protocol.tasks.install_model import (
     INSTALL_MODEL,
@@ -70,6 +73,7 @@ from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL, LoadModelRes
 from factorizer_engine.protocol.tasks.measure import MEASURE
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsResult
 from factorizer_engine.protocol.tasks.remove_model import REMOVE_MODEL, RemoveModelParams
+from factorizer_engine.protocol.tasks.report import REPORT
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams, SegmentResult
 from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.protocol.triples import triple
@@ -212,15 +216,22 @@ def remove_model(params: RemoveModelParams, monitor: Monitor) -> Nothing:
 
 
 def check(params: CheckParams, monitor: Monitor) -> CheckResult:
-    """The severity that a volume has in its name is found, about the channel that it is for."""
-    return CheckResult(
-        tuple(
-            Finding((channel,), severity, f"{channel} is {severity}.")
-            for severity in reversed(SEVERITIES)
-            for channel, scan in params.study.channels.items()
-            if severity in scan.name
-        )
-    )
+    """The severity that a volume has in its name is found, about the channel that it is for.
+
+    Patients are compared, and transforms told of.
+    """
+    scans = params.study.channels
+    found = [
+        Finding((channel,), severity, f"{channel} is {severity}.")
+        for severity in reversed(SEVERITIES)
+        for channel, scan in scans.items()
+        if severity in scan.name
+    ]
+    if len({scan.origin.patient for scan in scans.values()}) > 1:
+        found.append(Finding(tuple(scans), "amber", "The patients differ.", asks=True))
+    moved = {c: scan.origin.transform for c, scan in scans.items() if scan.origin.transform}
+    found += [Finding((c,), "green", f"{c} is moved by {name}.") for c, name in moved.items()]
+    return CheckResult(tuple(found))
 
 
 def segment(params: SegmentParams, monitor: Monitor) -> SegmentResult:
@@ -305,7 +316,19 @@ def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
         path = Path(params.output_dir) / f"evidence{number}.npy"
         evidence.append(ScanFile.save(heatmap / 2, reference.matrix, path))
     note = f"Ranked for {params.region}." if params.region else ""
+    if params.near is not None:
+        note += f"Explained near {params.near}."
     return ComponentsResult(describe(), tuple(found), tuple(heatmaps), tuple(evidence), note)
+
+
+def behaving(job):
+    """A job that behaves as told before it does its work."""
+
+    def run(params, monitor: Monitor):
+        behave(monitor)
+        return job(params)
+
+    return run
 
 
 HANDLERS = {
@@ -318,6 +341,9 @@ HANDLERS = {
     SEGMENT.name: segment,
     MEASURE.name: partial(measure.run, None),
     COMPONENTS.name: components,
+    EXPORT_DICOM.name: behaving(fake_reports.export_dicom),
+    FOLLOW_UP.name: behaving(fake_reports.follow_up),
+    REPORT.name: behaving(fake_reports.report),
 }
 """The jobs by the names of their tasks."""
 

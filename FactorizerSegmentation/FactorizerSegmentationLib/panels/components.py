@@ -9,12 +9,13 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
+from factorizer_engine.protocol.lesions import Lesion
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.tables import currentKey, fillTable, selectKey
-from FactorizerSegmentationLib.scene import overlays
+from FactorizerSegmentationLib.scene import overlays, tables
 from FactorizerSegmentationLib.scene.errors import SceneError
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class ComponentsPanel(Panel):
         super().__init__(logic, uiPath)
         self._inputs = inputs
         self._regionsOf: str | None = None
+        self._lesionsOf: object = None
+        self._followed: Lesion | None = None
+        self._lesions: list[Lesion] = []
         self._listed: list[str] = []
         self.overlay = overlays.HeatmapOverlay()
         self.controls = RunControls(
@@ -72,6 +76,7 @@ class ComponentsPanel(Panel):
 
     def show(self) -> None:
         self._showRegions()
+        self._showLesions()
         self._showMapKind()
         heatmaps = self._logic.heatmaps()
         self.overlay.adopt(slicer.mrmlScene, heatmaps)
@@ -81,9 +86,11 @@ class ComponentsPanel(Panel):
         self.controls.setProblem(self._inputs.problem())
         if self._parameters is not None:
             self._showRegions()
-        for widget in (self.ui.componentCountSpinBox, self.ui.regionComboBox):
+            self._showLesions()
+        ui = self.ui
+        for widget in (ui.componentCountSpinBox, ui.regionComboBox, ui.lesionComboBox):
             widget.enabled = not self.controls.running
-        self.ui.hideHeatmapButton.enabled = self.overlay.nodeId is not None
+        ui.hideHeatmapButton.enabled = self.overlay.nodeId is not None
 
     def hideHeatmap(self) -> None:
         """Put the slice views back as they were before the first heatmap."""
@@ -138,6 +145,31 @@ class ComponentsPanel(Panel):
         with signalsBlocked(combo):
             combo.currentIndex = max(0, combo.findData(self._own.region))
 
+    def _showLesions(self) -> None:
+        """Offer the lesions of the last result, and go along with the choice in the review."""
+        combo = self.ui.lesionComboBox
+        tableNode = self._parameters.segment.lesionTable if self._parameters else None
+        if combo.count == 0 or tableNode is not self._lesionsOf:
+            self._lesionsOf, self._followed = tableNode, None
+            self._lesions = tables.lesionsOf(tableNode) if tableNode is not None else []
+            combo.clear()
+            combo.addItem(_("All lesions"))
+            for lesion in self._lesions:
+                title, place = _("Lesion {number}"), tables.placeText(lesion)
+                title = title.format(number=lesion.id)
+                combo.addItem(f"{title}: {place}" if place else title)
+        selected = self._logic.selectedLesion
+        if selected is not self._followed:
+            self._followed = selected
+            ids = [lesion.id for lesion in self._lesions]
+            known = selected is not None and selected.id in ids
+            combo.currentIndex = 1 + ids.index(selected.id) if known else 0
+
+    def _lesion(self) -> Lesion | None:
+        """The chosen lesion; None for all."""
+        index = self.ui.lesionComboBox.currentIndex
+        return self._lesions[index - 1] if 0 < index <= len(self._lesions) else None
+
     def _showMapKind(self) -> None:
         combo = self.ui.mapComboBox
         with signalsBlocked(combo):
@@ -154,12 +186,15 @@ class ComponentsPanel(Panel):
 
     def _onExplain(self) -> None:
         settings = self._inputs.settings()
-        if settings is None or not self._logic.prepareEngine(settings.python):
+        if settings is None or not self._inputs.confirmed():
+            return
+        if not self._logic.prepareEngine(settings.python):
             return
         callbacks = Callbacks(self._onFinished, self._onFailed, self.controls.progressed)
         self.controls.started()
         try:
-            self._logic.explain(settings, callbacks, self._own.componentCount, self._own.region)
+            own = self._own
+            self._logic.explain(settings, callbacks, own.componentCount, own.region, self._lesion())
         except SceneError as error:
             self._onFailed(error)
 

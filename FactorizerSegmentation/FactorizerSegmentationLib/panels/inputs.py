@@ -106,6 +106,10 @@ class InputsPanel(Panel):
             return _("Wait until the running computation has ended.")
         return self._choiceProblem() or self.checks.problem()
 
+    def confirmed(self) -> bool:
+        """Whether the user wants these scans together, which is asked where it is doubtful."""
+        return self.checks.confirmed()
+
     def startText(self) -> tuple[str, str]:
         """What a button that segments says, and its tooltip."""
         return self.box.startText()
@@ -126,6 +130,7 @@ class InputsPanel(Panel):
 
     def update(self) -> None:
         self.channels.offerScansOnly(slicer.mrmlScene)
+        self.channels.showTrust()
         self._showSubset()
         idle = not self._logic.busy
         for widget in (self.ui.modelComboBox, self.ui.scansBox):

@@ -163,7 +163,7 @@ class ReviewPanel(Panel):
         else:
             layers.jumpSlices(slicer.mrmlScene, lesion.long_axis.middle)
             self._rulers.show(slicer.mrmlScene, lesion)
-        self._showButtons()
+        self._logic.notify()
 
     def _describe(self, lesion) -> None:
         self.ui.lesionLabel.text = _sentence(lesion) if lesion is not None else ""

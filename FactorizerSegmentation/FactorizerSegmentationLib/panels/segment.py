@@ -81,7 +81,7 @@ class SegmentPanel(Panel):
 
     def _onApply(self) -> None:
         settings = self.inputs.settings()
-        if settings is None or self._parameters is None:
+        if settings is None or self._parameters is None or not self.inputs.confirmed():
             return
         if not self._logic.prepareEngine(settings.python):
             return
@@ -122,7 +122,8 @@ class SegmentPanel(Panel):
             slicer.util.setSliceViewerLayers(background=volumes[0], fit=True)
         lesions = lesionsOf(self._own.lesionTable)
         if lesions and not isBoxed(self._own.lesionTable):
-            layers.jumpSlices(slicer.mrmlScene, lesions[0].long_axis.middle)
+            middle = lesions[0].long_axis.middle
+            layers.jumpSlices(slicer.mrmlScene, middle, centered=False)  # the head stays in view
 
     def _updateStep(self, patch: Patch, outcome: Segmented) -> Step:
         """An update of a segmentation, which has another list of lesions before and after."""

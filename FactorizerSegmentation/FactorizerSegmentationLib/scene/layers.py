@@ -19,10 +19,11 @@ def backgroundIsOneOf(scene, volumeNodes) -> bool:
     return bool(composites) and all(item.GetBackgroundVolumeID() in ids for item in composites)
 
 
-def jumpSlices(scene, ras: Sequence[float]) -> None:
-    """Move all slice views through a point, RAS in mm."""
+def jumpSlices(scene, ras: Sequence[float], centered: bool = True) -> None:
+    """Move all slice views through a point, RAS in mm, which comes into their middle or not."""
     for sliceNode in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene):
-        sliceNode.JumpSliceByCentering(*map(float, ras))
+        jump = sliceNode.JumpSliceByCentering if centered else sliceNode.JumpSliceByOffsetting
+        jump(*map(float, ras))
 
 
 class ForegroundLayer:

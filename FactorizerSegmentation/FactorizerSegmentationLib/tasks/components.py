@@ -8,6 +8,7 @@ from functools import partial
 
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsResult
 from FactorizerSegmentationLib.scene import overlays
 from FactorizerSegmentationLib.scene.subjects import putIntoFolder
@@ -33,19 +34,30 @@ class ComponentsRun(Run[ComponentsResult]):
     Args:
         count: How many components to ask for.
         region: Region for which they are ranked; "" for any that was found.
+        lesion: The lesion that is explained; None for all that was found.
     """
 
     task = COMPONENTS
 
     def __init__(
-        self, scene, engine, settings, callbacks, count: int = 6, region: str = ""
+        self,
+        scene,
+        engine,
+        settings,
+        callbacks,
+        count: int = 6,
+        region: str = "",
+        lesion: Lesion | None = None,
     ) -> None:
         super().__init__(scene, engine, settings, callbacks)
         self._count = count
         self._region = region
+        self._lesion = lesion
 
     def _particular(self) -> dict[str, object]:
-        return {"count": self._count, "region": self._region or None}
+        # By its place: the run may be one with other settings than that which numbered it.
+        near = self._lesion.centroid_ras if self._lesion is not None else None
+        return {"count": self._count, "region": self._region or None, "near": near}
 
     def _createNodes(self, result: ComponentsResult) -> Generator[None, None, Explained]:
         leading: list = []

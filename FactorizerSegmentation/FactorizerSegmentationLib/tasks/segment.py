@@ -12,13 +12,11 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
 from FactorizerSegmentationLib.scene import probabilities, segments, tables
 from FactorizerSegmentationLib.scene.rollback import takenBackIfItFails
+from FactorizerSegmentationLib.scene.segmentation_files import MODEL_ATTRIBUTE, rememberDrawn
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.updates import Patch, belongsTo, updateInside
 from FactorizerSegmentationLib.scene.volumes import Place
 from FactorizerSegmentationLib.tasks.run import Run
-
-MODEL_ATTRIBUTE = "FactorizerSegmentation.Model"
-"""Says in the scene which model, of which version, made a segmentation."""
 
 
 @dataclass(frozen=True)
@@ -90,4 +88,5 @@ class SegmentRun(Run[SegmentResult]):
         name = self._name(_("{name} segmentation"))
         node = segments.createSegmentation(self._scene, labelmap, result.model.labels, place, name)
         node.SetAttribute(MODEL_ATTRIBUTE, f"{result.model.name} {result.model.version}")
+        rememberDrawn(node, labelmap, result.model.labels)
         return node

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from factorizer_engine.cli import options
+from factorizer_engine.cli.early_checks import Caution
 from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
 from factorizer_engine.cli.proof import prove
 from factorizer_engine.cli.session import open_session, run_options
@@ -55,6 +56,7 @@ def components(
     quick: options.Quick = False,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
+    mixed: options.Mixed = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -76,7 +78,7 @@ def components(
     ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, 2 * count * scan.array.size * BYTES_PER_VOXEL)
-        session.check(channel, applied, strict)
+        session.check(channel, applied, Caution(strict, mixed))
         result = session.run(
             COMPONENTS, channel, applied, count=count, region=region, lesion=lesion
         )
@@ -103,6 +105,7 @@ def _write(result: ComponentsResult, folder: Path) -> None:
     summary = {
         "model": {"name": result.model.name, "version": result.model.version},
         "note": result.note,
+        "reliance": result.reliance.to_dict() if result.reliance else None,
         "components": entries,
     }
     text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"

@@ -49,6 +49,7 @@ def prepare(
     register: options.Register = RegistrationMode.rigid,
     brain: options.Brain = BrainMode.auto,
     n4: options.BiasField = False,
+    mixed: options.Mixed = False,
     overwrite: options.Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -62,7 +63,7 @@ def prepare(
     ):
         _check_sources_stay(session, folder)
         channel, _ = session.reference(reference)
-        result = session.prepare(channel, applied)
+        result = session.prepare(channel, applied, mixed)
         record = session.record("prepare", channel, RunOptions())
         with results_written_at_once(folder, overwrite) as unfinished:
             _write_scans(result, unfinished)

@@ -10,6 +10,7 @@ import numpy as np
 import typer
 
 from factorizer_engine.cli import options
+from factorizer_engine.cli.early_checks import Caution
 from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
 from factorizer_engine.cli.results import write_results
 from factorizer_engine.cli.session import Session, open_session
@@ -59,6 +60,7 @@ def refine(
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.float32,
     strict: options.Strict = False,
+    mixed: options.Mixed = False,
     overwrite: options.Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -76,7 +78,7 @@ def refine(
     ):
         named = tuple(_with_region(click, session.model) for click in clicks)
         channel, _ = session.reference(reference)
-        session.check(channel, applied, strict)
+        session.check(channel, applied, Caution(strict, mixed))
         file = _handed_over(drawn, session) if drawn is not None else None
         result = session.run(REFINE, channel, applied, clicks=named, start=file, measure=True)
         record = session.record("refine", channel, applied)

@@ -4,6 +4,7 @@ from factorizer_engine.components.definition import Baseline, component_map
 from factorizer_engine.components.evidence import Evidence, find_evidence
 from factorizer_engine.components.explanation import ComponentMap, Explanation, explain
 from factorizer_engine.components.proof import Faithfulness, prove
+from factorizer_engine.components.sites import lesion_near
 
 __all__ = [
     "Baseline",
@@ -14,5 +15,6 @@ __all__ = [
     "component_map",
     "explain",
     "find_evidence",
+    "lesion_near",
     "prove",
 ]

@@ -16,6 +16,7 @@ from factorizer_engine.components.definition import (
     terms_of,
 )
 from factorizer_engine.components.evidence import Evidence, find_evidence
+from factorizer_engine.components.reliance import find_reliance
 from factorizer_engine.components.sites import (
     LesionSites,
     among_outputs,
@@ -29,7 +30,7 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 from factorizer_engine.networks import FactMixer
-from factorizer_engine.protocol.components import Component, Term
+from factorizer_engine.protocol.components import Component, Reliance, Term
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Monitor
@@ -40,7 +41,7 @@ SPARE = 2
 BASELINE = Baseline.ZERO
 """What takes the place of a component that is left out; see docs/evidence.md for the choice."""
 
-_ESTIMATED, _MEASURED, _DRAWN = 0.3, 0.6, 0.95
+_ESTIMATED, _MEASURED, _TRIED, _DRAWN = 0.3, 0.6, 0.7, 0.95
 """How far an explanation has come at the end of its stages."""
 
 
@@ -68,11 +69,14 @@ class Explanation:
     Attributes:
         maps: The components, ranked by contribution: what speaks most for the lesion first, what
             speaks against it last.
-        note: What to know about the contributions, for people, or "".
+        note: What to know about the contributions, for people, or "". Of a lesion it says what it
+            rests on.
+        reliance: Of a lesion that was asked for, on which of the components it rests.
     """
 
     maps: tuple[ComponentMap, ...]
     note: str = ""
+    reliance: Reliance | None = None
 
 
 def explain(
@@ -146,7 +150,20 @@ def explain(
         order = rank_by_contribution(contributions[leading], decisive)[:count]
         ranked = [leading[i] for i in order]
         terms = [candidates[i] for i in ranked]
-        drawn = _drawn(segmenter, result, terms, monitor.span(_MEASURED, _DRAWN))
+        reliance = None
+        if lesion is not None:
+            reliance = find_reliance(
+                factorizers_of(segmenter.networks),
+                probes,
+                result.plan,
+                terms,
+                contributions[np.ix_(ranked, decisive)].sum(axis=1),
+                asked,
+                segmenter.bundle.inference.threshold,
+                baseline,
+                monitor.span(_MEASURED, _TRIED),
+            )
+        drawn = _drawn(segmenter, result, terms, monitor.span(_TRIED, _DRAWN))
         monitor.report("restoring", _DRAWN)
         regions = [decisive[int(np.argmax(contributions[i, decisive]))] for i in ranked]
         evidence = [
@@ -181,8 +198,11 @@ def explain(
                 component, Scan(heatmaps[row], grid, name), Scan(evidence[row], grid, name)
             )
         )
-    notes = filter(None, (result.note, _note(result.model, sites)))
-    return Explanation(tuple(maps), " ".join(notes))
+    rests = ""
+    if lesion is not None and reliance is not None:
+        rests = reliance.sentence(lesion, [drawn.component for drawn in maps])
+    notes = filter(None, (rests, result.note, _note(result.model, sites)))
+    return Explanation(tuple(maps), " ".join(notes), reliance)
 
 
 def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:

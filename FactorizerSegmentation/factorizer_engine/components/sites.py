@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,8 @@ from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 from factorizer_engine.lesions.measuring import lesion_mask
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.lesions import Lesion
 
 PROBABLE_ML = 1.0
 """Where no lesion was found, contributions are measured in this many mL of highest probability."""
@@ -66,6 +70,21 @@ def among_outputs(
     every = np.zeros((len(segmenter.bundle.description.regions), *masks.shape[1:]), dtype=bool)
     every[result.outputs] = masks
     return every
+
+
+def lesion_near(lesions: Sequence[Lesion], point: Sequence[float]) -> int:
+    """The number of the lesion whose centre is nearest to `point` (RAS, mm).
+
+    Raises:
+        BadInputError: If the centre of none is within its radius from there.
+    """
+    nearest = min(lesions, key=lambda lesion: math.dist(lesion.centroid_ras, point), default=None)
+    radius = nearest.max_diameter_mm / 2 if nearest is not None else 0.0
+    if nearest is None or math.dist(nearest.centroid_ras, point) > radius:
+        raise BadInputError(
+            "With these settings the result has no such lesion; segment again, and choose one then."
+        )
+    return nearest.id
 
 
 def decisive_regions(

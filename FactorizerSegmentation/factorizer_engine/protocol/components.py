@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from factorizer_engine.protocol.messages import Message
 
 LEVEL = 0.5
 """Part of its contribution above which a component is said to act as a level."""
+
+
+GONE = 0.1
+"""Part of its volume below which a lesion is said to be gone."""
 
 
 @dataclass(frozen=True, order=True)
@@ -58,3 +63,40 @@ class Component(Message):
     def is_level(self) -> bool:
         """Whether it acts as a level over the whole head, not at a place."""
         return self.level > LEVEL
+
+
+@dataclass(frozen=True)
+class Reliance(Message):
+    """What a lesion rests on: the few components that, left out together, undo it.
+
+    Attributes:
+        components: Their places, from 0, among all that were found, the strongest first.
+        left: Part (0 to 1) of the lesion's volume that is still found without them.
+    """
+
+    components: tuple[int, ...]
+    left: float
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether so little is left that the lesion rests on these components."""
+        return self.left < GONE
+
+    def sentence(self, lesion: int, components: Sequence[Component]) -> str:
+        """For people.
+
+        Args:
+            lesion: Its number.
+            components: All that were found.
+        """
+        names = [components[place].name for place in self.components]
+        if not names:
+            return f"None of these components speaks for lesion {lesion}."
+        without = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+        left = f"{100 * self.left:.0f} % of it is" if self.left >= 0.005 else "nothing of it is"
+        if not self.is_gone:
+            speak = "one that speaks" if len(names) == 1 else f"{len(names)} that speak"
+            rests = f"Lesion {lesion} rests on more than these components"
+            return f"{rests}: without the {speak} for it, {left} left."
+        number = "one component" if len(names) == 1 else f"{len(names)} components"
+        return f"Lesion {lesion} rests on {number}: without {without}, {left} left."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from engine import tiny
 from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.settings import InferenceSettings
-from factorizer_engine.components import ComponentMap, explain
+from factorizer_engine.components import ComponentMap, explain, lesion_near
 from factorizer_engine.components.definition import filtered, mixers_of, without_all
 from factorizer_engine.components.explanation import default_blocks
 from factorizer_engine.components.sites import lesion_sites
@@ -21,7 +22,7 @@ from factorizer_engine.images.resampling import resample
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import Ensemble, predict_windows
 from factorizer_engine.inference.windows import plan_windows
-from factorizer_engine.lesions.measuring import find_lesions
+from factorizer_engine.lesions.measuring import find_lesions, lesion_mask
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
 from factorizer_engine.protocol.locations import model_folders
@@ -84,6 +85,7 @@ def test_one_lesion_is_explained_by_the_logit_inside_it(segmenter, result):
     result = _cut_in_two(result)
     first, second = (explain(segmenter, result, count=3, lesion=number).maps for number in (1, 2))
     assert first[0].component.contributions != second[0].component.contributions
+    assert near(result, 1) == 1 and near(result, 2) == 2
     painted = {part.label for part in result.lesions[0].parts}
     own = {region.name for region in tiny.REGIONS if region.label in painted}
     assert {drawn.component.region for drawn in first} <= own
@@ -267,6 +269,59 @@ def test_the_heatmaps_of_an_ensemble_are_those_of_its_networks_alone(tmp_path, m
             rtol=1e-4,
             atol=1e-5,
         )
+
+
+def near(result, number: int) -> int:
+    """The number of the lesion that lies where the one of this number does."""
+    return lesion_near(result.lesions, result.lesions[number - 1].centroid_ras)
+
+
+def test_no_lesion_is_near_a_point_far_away(result):
+    with pytest.raises(BadInputError, match="no such lesion"):
+        lesion_near(result.lesions, (500.0, 0.0, 0.0))
+    with pytest.raises(BadInputError, match="no such lesion"):
+        lesion_near([], (0.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("region", [None, "WT"])
+def test_a_lesion_rests_on_the_fewest_strongest_components_without_which_it_is_gone(
+    tmp_path, region
+):
+    segmenter = Segmenter(tiny.bundle(tmp_path), "cpu")
+    result = segmenter.segment(tiny.scans((14, 15, 13)))  # one window
+    explanation = explain(segmenter, result, count=16, lesion=1, region=region)
+    components = [drawn.component for drawn in explanation.maps]
+    reliance = explanation.reliance
+    mask = lesion_mask(result.labelmap, result.model.labels, 1)
+    mixers = mixers_of(segmenter.networks[0])
+
+    def part_left(places: Sequence[int]) -> float:
+        terms = [components[place].term for place in places]
+        filters = {
+            mixers[block]: without_all(
+                mixers[block].reshape, [term for term in terms if term.block == block]
+            )
+            for block in {term.block for term in terms}
+        }
+        ensemble = Ensemble(segmenter.networks, out_channels=3)
+        with filtered(filters):
+            logits = predict_windows(ensemble, result.prepared.array, result.plan)
+        holds = segmenter.preprocessor.restore(logits[watched], result.prepared) >= 0
+        return float(holds.any(axis=0)[mask].mean())
+
+    watched = [n for n, own in enumerate(tiny.REGIONS) if region in (None, own.name)]
+    whole = part_left([])
+    assert reliance.left == pytest.approx(part_left(reliance.components) / whole, abs=0.05)
+    assert explanation.note.startswith("Lesion 1 rests on ")
+    assert reliance.is_gone == (region == "WT")
+    if reliance.is_gone:
+        assert part_left(reliance.components[:-1]) / whole > 0.1
+    names = [tiny.REGIONS[n].name for n in watched]
+    strengths = [
+        sum(components[place].contributions[name] for name in names)
+        for place in reliance.components
+    ]
+    assert strengths == sorted(strengths, reverse=True) and min(strengths) > 0
 
 
 def _cut_in_two(result):

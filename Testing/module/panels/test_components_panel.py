@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import slicer
 
-from module.panels.user import current_widget
+from module.panels.user import current_widget, run
 
 LEGEND_OF = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode
 
@@ -72,6 +72,27 @@ def test_components_can_be_ranked_for_one_region(host, widget, explained):
     explained.ui.explainButton.click()
     assert host.wait_until(lambda: not explained.controls.running)
     assert explained.ui.explainStatusLabel.text == "Ranked for ET."
+
+
+def test_the_lesion_that_is_selected_in_the_review_is_explained(host, widget, volumes, fake_python):
+    run(host, widget.segmentPanel, fake_python("answer"))
+    lesions = widget.componentsPanel.ui.lesionComboBox
+    assert lesions.count == 3 and lesions.currentIndex == 0
+    tree = widget.reviewPanel.ui.lesionsTree
+    tree.setCurrentItem(tree.topLevelItem(1))
+    host.process_events()
+    assert lesions.currentIndex == 2 and lesions.currentText.startswith("Lesion 2: right")
+
+    components = start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    chosen = widget.logic.selectedLesion.centroid_ras
+    assert components.ui.explainStatusLabel.text == f"Explained near {chosen}."
+
+    lesions.currentIndex = 0
+    host.process_events()
+    components = start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    assert "near" not in components.ui.explainStatusLabel.text
 
 
 def test_the_sliders_change_what_is_drawn(explained):
@@ -184,8 +205,9 @@ def test_cancelling_between_two_heatmaps_takes_back_those_that_have_come(
 
 
 def start(widget, python: str):
-    """Ask for three components; gives the panel."""
-    widget.segmentPanel.ui.pythonLineEdit.text = python
+    """Ask for three components, with another Python if one is given; gives the panel."""
+    if python:
+        widget.segmentPanel.ui.pythonLineEdit.text = python
     widget.componentsPanel.ui.componentCountSpinBox.value = 3
     widget.componentsPanel.ui.explainButton.click()
     return widget.componentsPanel

@@ -50,7 +50,7 @@ def check_study(
     for name, scan in ordered.items():
         check_cancelled()
         findings += single.findings(name, scan, model.expects)
-    findings += _apart(ordered, chosen)
+    findings += [*_apart(ordered, chosen), *together.of_several(ordered), *together.moved(ordered)]
     if not any(finding.severity == RED for finding in findings):
         sketches = sketch_study(ordered, chosen)
         check_cancelled()

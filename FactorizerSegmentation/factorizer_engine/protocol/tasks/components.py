@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from factorizer_engine.protocol.components import Component
+from factorizer_engine.protocol.components import Component, Reliance
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import ModelDescription
@@ -24,12 +24,14 @@ class ComponentsParams(RunParams):
             contribution to any region that was found, or to the region of the lesion.
         lesion: Number of the lesion, as in `SegmentResult.lesions`, that is explained; None
             explains all of the result.
+        near: In place of its number, about where the lesion has its centre: RAS in mm.
     """
 
     count: int = 6
     blocks: tuple[str, ...] | None = None
     region: str | None = None
     lesion: int | None = None
+    near: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -48,6 +50,7 @@ class ComponentsResult(Message):
         evidence: Of every component, what it contributes where, for its `region`: float32, signed
             logits per mL, whose sum over the volume is the contribution to first order.
         note: What to know about the contributions, for people, or "".
+        reliance: Of a lesion that was asked for, on which of the components it rests.
     """
 
     model: ModelDescription
@@ -55,6 +58,7 @@ class ComponentsResult(Message):
     heatmaps: tuple[ScanFile, ...]
     evidence: tuple[ScanFile, ...] = ()
     note: str = ""
+    reliance: Reliance | None = None
 
 
 COMPONENTS = Task("components", ComponentsParams, ComponentsResult)

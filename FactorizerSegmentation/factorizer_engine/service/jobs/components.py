@@ -13,7 +13,7 @@ def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> Component
     """Explain the segmentation of the scans, which is computed first if it was not the last."""
     folder = prepare_output_folder(params.output_dir)
     segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED))
-    from factorizer_engine.components import explain
+    from factorizer_engine.components import explain, lesion_near
     from factorizer_engine.service.exchange import check_space, load_scans, save_scan
 
     scans = load_scans(params.study.channels)
@@ -21,13 +21,14 @@ def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> Component
     known = engine.known_result(params)
     half = LOADED if known else (LOADED + SEGMENTED) / 2
     result = known or engine.segment(segmenter, scans, params, monitor.span(LOADED, half))
+    number = lesion_near(result.lesions, params.near) if params.near else params.lesion
     explanation = explain(
         segmenter,
         result,
         count=params.count,
         blocks=params.blocks,
         region=params.region,
-        lesion=params.lesion,
+        lesion=number,
         monitor=monitor.span(half, SEGMENTED),
     )
     monitor.report("writing", SEGMENTED)
@@ -43,4 +44,5 @@ def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> Component
             for number, found in enumerate(explanation.maps, start=1)
         ),
         note=explanation.note,
+        reliance=explanation.reliance,
     )

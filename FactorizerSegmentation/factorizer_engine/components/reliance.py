@@ -1,0 +1,108 @@
+"""What a lesion rests on: the few components without which it is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from factorizer_engine.components.ablation import Probe, mean_taken_over
+from factorizer_engine.components.definition import Baseline, filtered, mixers_of, without_all
+from factorizer_engine.images.geometry import in_all_channels
+from factorizer_engine.inference.windows import WindowPlan
+from factorizer_engine.networks import Factorizer, finest
+from factorizer_engine.protocol.components import Reliance, Term
+from factorizer_engine.protocol.progress import Monitor
+
+
+def find_reliance(
+    networks: Sequence[Factorizer],
+    probes: Sequence[Probe],
+    plan: WindowPlan,
+    terms: Sequence[Term],
+    contributions: np.ndarray,
+    regions: Sequence[int],
+    threshold: float,
+    baseline: Baseline = Baseline.ZERO,
+    monitor: Monitor | None = None,
+) -> Reliance:
+    """Leave out the strongest component, the two strongest, and so on, until the lesion is gone.
+
+    Greedy: sets of components that are not the strongest are never tried. Exact: every set is left
+    out at once, and the network run again. All together come first: where they do not suffice,
+    fewer do not.
+
+    Args:
+        networks: All of an ensemble, in evaluation mode.
+        probes: Windows whose weights mark the lesion (see `place_probes`).
+        plan: The windows of the prediction.
+        terms: Components.
+        contributions: To all the regions together, (len(terms),).
+        regions: Outputs of the network of which one has to hold at a voxel of the lesion.
+        threshold: Probability above which a region holds.
+        baseline: What takes the place of a component.
+        monitor: Told after every set, and asked whether to stop.
+    """
+    monitor = monitor or Monitor()
+    order = [int(i) for i in np.argsort(-contributions, kind="stable") if contributions[i] > 0]
+
+    def holding(count: int) -> float:
+        monitor.check()
+        left_out = [terms[i] for i in order[:count]]
+        return _part_holding(networks, probes, plan, left_out, regions, threshold, baseline)
+
+    whole = holding(0)
+    if not (order and whole):
+        return Reliance((), 1.0)
+    tried: list[Reliance] = []
+    for count in (len(order), *range(1, len(order))):
+        tried.append(Reliance(tuple(order[:count]), holding(count) / whole))
+        monitor.report("leaving components out together", len(tried) / len(order))
+        if tried[-1].is_gone == (len(tried) > 1):
+            return tried[-1]
+    return tried[0]
+
+
+def _part_holding(
+    networks: Sequence[Factorizer],
+    probes: Sequence[Probe],
+    plan: WindowPlan,
+    left_out: Sequence[Term],
+    regions: Sequence[int],
+    threshold: float,
+    baseline: Baseline,
+) -> float:
+    """Part (0 to 1) of the lesion's voxels where a region holds without some components."""
+    # The weights of the blended logits times those of the mean over the lesion, and their sum.
+    logits, weights = torch.zeros(len(regions), *plan.padded), torch.zeros(plan.padded)
+    for member, network in enumerate(networks):
+        own = [term for term in left_out if term.network == member]
+        for probe in probes:
+            found = _logits_without(network, probe, own, baseline)[0, list(regions)]
+            weighted = (found.float() * probe.weights[list(regions)]).flip(_spatial(probe))
+            logits[in_all_channels(probe.window)] += weighted.cpu()
+            weights[probe.window] += probe.weights[regions[0]].flip(_spatial(probe, 0)).cpu()
+    lesion = weights > 0
+    least = float(np.log(threshold / (1 - threshold)))
+    return float((logits >= least * weights)[:, lesion].any(dim=0).float().mean())
+
+
+def _logits_without(
+    network: Factorizer, probe: Probe, left_out: Sequence[Term], baseline: Baseline
+) -> Tensor:
+    mixers = mixers_of(network)
+    filters = {}
+    for block, members in groupby(sorted(left_out), key=lambda term: term.block):
+        mixer = mixers[block]
+        head = mean_taken_over(baseline, probe.image, mixer)
+        filters[mixer] = without_all(mixer.reshape, list(members), head)
+    with torch.inference_mode(), filtered(filters):
+        return finest(network(probe.image))
+
+
+def _spatial(probe: Probe, channels: int = 1) -> tuple[int, ...]:
+    """The mirrored axes of a probe, of arrays with one axis of channels or none."""
+    return tuple(axis - 2 + channels for axis in probe.flip)
