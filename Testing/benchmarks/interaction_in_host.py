@@ -21,15 +21,18 @@ from benchmarks.interaction import (
     FIRST,
     OPACITY,
     OPENING,
+    PAUSE,
+    PAUSE_EXPLAINING,
     QUICK,
     SHOWN_PART,
     SWITCHING,
 )
-from host.application import MODULE_FILE, HostApplication, scripted_module
+from host.application import MODULE_FILE, HostApplication, qt, scripted_module
 
 MODULE = "FactorizerSegmentation"
 RUN_SECONDS = 900
 OFFSETS_MM = (0.0, 2.0, -2.0, 4.0, -4.0)
+TICK_MS = 20
 POSITIONS = (70, 60, 50, 40, 30)
 """Of a slider, in percent; the first is the warm-up."""
 
@@ -46,9 +49,13 @@ def measure_round(task: dict) -> dict[str, list[float]]:
             widget.componentsPanel.ui.explainButton,
         )
         for name in (FIRST, AGAIN):
+            pauses = Pauses()
             times[name] = [_timed(host, lambda: _run(host, widget, segment))]
+            times[PAUSE] = [pauses.longest()]
         times[CLICKING] = _click_times(host, widget)
+        pauses = Pauses()
         times[EXPLAINING] = [_timed(host, lambda: _run(host, widget, explain))]
+        times[PAUSE_EXPLAINING] = [pauses.longest()]
         times.update(_overlay_times(host, widget))
         widget.componentsPanel.ui.hideHeatmapButton.click()
         ui = widget.inputsPanel.ui
@@ -60,6 +67,26 @@ def measure_round(task: dict) -> dict[str, list[float]]:
     finally:
         host.close()
     return times
+
+
+class Pauses:
+    """How long a timer of 20 ms was kept waiting since this was made."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+        self._longest = 0.0
+        self._timer = qt.QTimer()
+        self._timer.connect("timeout()", self._onTimeout)
+        self._timer.start(TICK_MS)
+
+    def longest(self) -> float:
+        """Seconds between two ticks, at most; nothing is counted afterwards."""
+        self._timer.stop()
+        return self._longest
+
+    def _onTimeout(self) -> None:
+        now = time.perf_counter()
+        self._longest, self._last = max(self._longest, now - self._last), now
 
 
 def _timed(host: HostApplication, interact: Callable[[], object]) -> float:

@@ -22,6 +22,8 @@ from FactorizerSegmentationLib.panels.tables import currentKey, fillTable
 from FactorizerSegmentationLib.parameters import earlierStudies, setEarlierStudies
 from FactorizerSegmentationLib.scene import alignment, changes, layers
 from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
+from FactorizerSegmentationLib.scene.side_by_side import ShownStudy, SideBySide
 from FactorizerSegmentationLib.scene.tables import placeWords
 from FactorizerSegmentationLib.scene.verdicts import problem
 from FactorizerSegmentationLib.tasks.follow_up import FollowedUp, FollowUpOrder, nodesOfStudy
@@ -44,6 +46,7 @@ class FollowUpPanel(Panel):
         self._listed: list[str] | None = None
         self._shown = None
         self._layoutBefore: int | None = None
+        self._sideBySide = SideBySide()
         self.controls = RunControls(
             *(self.ui.compareButton, self.ui.compareProgressBar, self.ui.compareStageLabel),
             *(self.ui.compareStatusLabel, self._onCompare, logic.cancel),
@@ -53,6 +56,7 @@ class FollowUpPanel(Panel):
         self.ui.earlierUpButton.connect("clicked()", self._onUp)
         self.ui.changesTable.connect("itemSelectionChanged()", self._onSelected)
         self.ui.plotButton.connect("clicked()", self._onPlot)
+        self.ui.sideBySideButton.connect("toggled(bool)", self._onSideBySide)
         self.ui.laidOntoCheckBox.connect("toggled(bool)", self._onLaidOnto)
 
     def boundWidgets(self) -> dict[str, object]:
@@ -60,6 +64,9 @@ class FollowUpPanel(Panel):
 
     def forget(self) -> None:
         self._listed, self._shown = None, None
+        self._sideBySide.forget()
+        self._showSideBySide()
+        self._restoreLayout()
 
     def show(self) -> None:
         self.update()
@@ -75,13 +82,21 @@ class FollowUpPanel(Panel):
 
     def onNodesRemoved(self) -> None:
         """A study or a comparison may have been deleted in the scene."""
+        if self._sideBySide.shown and (self._last is None or not self._ticked()):
+            self.leave()
         self.update()
 
     def leave(self) -> None:
         """The layout is the user's again."""
-        if self._layoutBefore is not None:
-            slicer.app.layoutManager().setLayout(self._layoutBefore)
-            self._layoutBefore = None
+        self._sideBySide.hide(slicer.mrmlScene)
+        self._showSideBySide()
+        self._restoreLayout()
+
+    def _restoreLayout(self) -> None:
+        """Leave the layout of the plot."""
+        before, self._layoutBefore = self._layoutBefore, None
+        if before is not None:
+            slicer.app.layoutManager().setLayout(before)
 
     @property
     def _last(self):
@@ -209,7 +224,20 @@ class FollowUpPanel(Panel):
         if key is not None and result is not None:
             layers.jumpSlices(slicer.mrmlScene, result.changes[int(key)].point)
 
+    def _onSideBySide(self, wanted: bool) -> None:
+        earlier = self._ticked()[-1:] if self._parameters is not None else []
+        self.leave()
+        if wanted and earlier and not next(filter(None, map(problem, (*earlier, self._last))), ""):
+            self._sideBySide.show(_shownStudy(earlier[0]), _shownStudy(self._last))
+            self._onSelected()
+        self._showSideBySide()
+
+    def _showSideBySide(self) -> None:
+        with signalsBlocked(self.ui.sideBySideButton):
+            self.ui.sideBySideButton.checked = self._sideBySide.shown
+
     def _onPlot(self) -> None:
+        self.leave()
         layoutManager = slicer.app.layoutManager()
         if self._layoutBefore is None:
             self._layoutBefore = layoutManager.layout
@@ -220,6 +248,10 @@ class FollowUpPanel(Panel):
         if self._parameters is not None and not wanted:
             for node in self._ticked():
                 alignment.takeBack(nodesOfStudy(node))
+
+
+def _shownStudy(segmentationNode) -> ShownStudy:
+    return ShownStudy(referenceVolumeOf(segmentationNode), segmentationNode)
 
 
 def _responseText(response: Response) -> str:

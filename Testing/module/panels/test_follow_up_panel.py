@@ -205,6 +205,52 @@ def test_the_layout_is_the_users_again_after_the_plot(qt, host, widget, follow_u
     widget.enter()
 
 
+def test_studies_are_shown_side_by_side_and_all_is_put_back(
+    qt, host, scene, widget, follow_up, earlier, result
+):
+    manager = slicer.app.layoutManager()
+    red = manager.sliceWidget("Red").mrmlSliceCompositeNode()
+    other = slicer.util.getNode("T2")
+    red.SetBackgroundVolumeID(other.GetID())
+    before = manager.layout
+    tick(qt, follow_up, "Newer")
+    compare(host, follow_up)
+    follow_up.ui.sideBySideButton.click()
+    host.process_events()
+    top = manager.sliceWidget("EarlierAxial")
+    assert top.visible and manager.sliceWidget("Red").visible
+    assert not manager.threeDWidget(0).visible
+    assert top.mrmlSliceCompositeNode().GetBackgroundVolumeID() == (
+        slicer.util.getNode("Newer scan").GetID()
+    )
+    assert red.GetBackgroundVolumeID() == slicer.util.getNode("FLAIR").GetID()
+    assert red.GetLinkedControl() and top.mrmlSliceCompositeNode().GetLinkedControl()
+    shown = [node.GetDisplayNode() for node in (earlier[0], result)]
+    views = [[d.GetNthViewNodeID(i) for i in range(d.GetNumberOfViewNodeIDs())] for d in shown]
+    assert top.mrmlSliceNode().GetID() in views[0] and len(views[0]) == 3
+    assert manager.sliceWidget("Red").mrmlSliceNode().GetID() in views[1]
+    assert not set(views[0]) & set(views[1])
+    table = follow_up.ui.changesTable
+    table.setCurrentItem(table.item(1, 0))
+    for name in ("Red", "EarlierAxial"):
+        matrix = manager.sliceWidget(name).mrmlSliceNode().GetSliceToRAS()
+        np.testing.assert_allclose(matrix.GetElement(2, 3), 6.0)
+
+    follow_up.ui.sideBySideButton.click()
+    assert manager.layout == before and not top.visible
+    assert red.GetBackgroundVolumeID() == other.GetID() and not red.GetLinkedControl()
+    assert [display.GetNumberOfViewNodeIDs() for display in shown] == [0, 0]
+
+    follow_up.ui.sideBySideButton.click()
+    widget.exit()
+    assert manager.layout == before and not follow_up.ui.sideBySideButton.checked
+    widget.enter()
+    follow_up.ui.sideBySideButton.click()
+    scene.Clear(False)
+    host.process_events()
+    assert manager.layout == before and not follow_up.ui.sideBySideButton.checked
+
+
 def test_a_scene_that_is_closed_and_a_failure_are_survived(
     qt, host, scene, widget, follow_up, fake_python
 ):
