@@ -43,6 +43,7 @@ class SegmentPanel(Panel):
         super().__init__(logic, uiPath)
         self.inputs = inputs
         self.choices = RunChoices(self.ui, logic, lambda: inputs.model)
+        self._background = layers.BackgroundLayer()
         self._log = RunLog(self.ui.logTextEdit, self.ui.copyLogButton)
         self.controls = RunControls(
             self.ui.applyButton,
@@ -58,6 +59,10 @@ class SegmentPanel(Panel):
 
     def forget(self) -> None:
         self.choices.setParameters(None)
+        self._background.forget()
+
+    def leave(self) -> None:
+        self._background.restore(slicer.mrmlScene)
 
     def show(self) -> None:
         if self._parameters is not None:
@@ -119,7 +124,7 @@ class SegmentPanel(Panel):
         """Show the scan below the segments, and move to the largest lesion; not to one in a box."""
         volumes = self.inputs.volumes()
         if volumes and not layers.backgroundIsOneOf(slicer.mrmlScene, volumes):
-            slicer.util.setSliceViewerLayers(background=volumes[0], fit=True)
+            self._background.show(volumes[0])
         lesions = lesionsOf(self._own.lesionTable)
         if lesions and not isBoxed(self._own.lesionTable):
             middle = lesions[0].long_axis.middle

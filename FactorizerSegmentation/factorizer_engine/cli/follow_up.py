@@ -118,10 +118,12 @@ def _studies(
     results: Sequence[EarlierResult], scans: Sequence[Scan], names: Sequence[str], folder: Path
 ) -> tuple[SegmentedStudy, ...]:
     """Files for the engine."""
+    from factorizer_engine.images.labelmaps import on_whole_grid
+
     studies = []
     called = list(names) or _names(scans)
     for number, (item, scan, name) in enumerate(zip(results, scans, called, strict=True)):
-        labelmap = item.labelmap
+        labelmap = on_whole_grid(item.labelmap, scan.grid)
         segmentation = SegmentationFile(
             ScanFile.save(labelmap.array, labelmap.affine, folder / f"labels{number}.npy"),
             item.labels,

@@ -18,6 +18,7 @@ from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.protocol.models import Region
 
 if TYPE_CHECKING:
+    from factorizer_engine.images.geometry import Grid
     from factorizer_engine.images.scan import Scan
     from factorizer_engine.lesions.reports.content import Explanation
 
@@ -75,6 +76,7 @@ def report(
             raise BadInputError(
                 f"{file} exists; choose another name, or replace it by --overwrite."
             )
+    from factorizer_engine.images.labelmaps import on_whole_grid
     from factorizer_engine.lesions.measuring import find_lesions
     from factorizer_engine.lesions.reports.content import Report
     from factorizer_engine.lesions.reports.page import write_report
@@ -82,19 +84,24 @@ def report(
 
     scans = _scans(found, inputs)
     reference = next(iter(scans.values()), None)
-    lesions = find_lesions(found.labelmap, (), found.labels, None, reference)
+    labelmap = found.labelmap
+    if reference is None:
+        TERMINAL.warn("No scan is known, so there are no pictures; give one by --input.")
+    else:
+        labelmap = on_whole_grid(labelmap, reference.grid)
+    lesions = find_lesions(labelmap, (), found.labels, None, reference)
     write_report(
         Report(
             title=title or (f"Lesions in {reference.name}" if reference else found.path.name),
             made=_made(found),
-            labelmap=found.labelmap,
+            labelmap=labelmap,
             labels=found.labels,
             lesions=lesions,
             scans=scans,
             words=words,
             warnings=[str(sentence) for sentence in found.record.get("remarks", ())],
             edited=found.edited,
-            explanation=_explanation(components, found) if components is not None else None,
+            explanation=_explanation(components, found, labelmap.grid) if components else None,
             facts=_facts(found, scans),
         ),
         path,
@@ -156,7 +163,7 @@ def _size(scan: Scan) -> str:
     return f"{scan.name}, {voxels} voxels of {spacing} mm"
 
 
-def _explanation(folder: Path, found: EarlierResult) -> Explanation:
+def _explanation(folder: Path, found: EarlierResult, grid: Grid) -> Explanation:
     """What `factorizer components` found, on the grid of the result."""
     from factorizer_engine.images.files import read_scan
     from factorizer_engine.images.resampling import resample
@@ -178,7 +185,6 @@ def _explanation(folder: Path, found: EarlierResult) -> Explanation:
         ) from error
     if model != " ".join(found.model):
         raise BadInputError(f"The components are of {model}, which did not make this result.")
-    grid = found.labelmap.grid
     evidence = [resample(read_scan(path.parent / file), grid) for _, file in entries]
     kept = [component for component, _ in entries]
     names = dict.fromkeys(name for component in kept for name in component.contributions)

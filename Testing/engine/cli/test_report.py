@@ -55,6 +55,15 @@ def test_what_looked_wrong_and_was_changed_by_hand_is_told(cli, result):
     assert f"Changed since the model drew them: {name}" in page
 
 
+def test_a_segmentation_without_a_known_scan_has_no_pictures(cli, result, tmp_path):
+    alone = (result / "segmentation.seg.nrrd").rename(tmp_path / "alone.seg.nrrd")
+    outcome = cli("report", alone, "-o", tmp_path / "alone.html")
+    assert outcome.code == 0
+    assert "no pictures" in outcome.errors
+    page = (tmp_path / "alone.html").read_text(encoding="utf-8")
+    assert "<svg" not in page and "drawn by hand" in page
+
+
 def test_scans_that_were_moved_are_asked_for(cli, result, scans, tmp_path):
     moved = scans["T1"].rename(tmp_path / "elsewhere.nii.gz")
     sentence = cli("report", result).sentence
