@@ -1,7 +1,7 @@
 """Slow changes of brightness over a scan, taken out.
 
 N4 (Tustison et al., IEEE TMI 29(6), 2010) as ITK has it: the field is estimated on larger voxels
-and evaluated on the scan's own.
+and interpolated on the scan's own.
 """
 
 from __future__ import annotations

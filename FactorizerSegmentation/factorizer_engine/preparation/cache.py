@@ -22,7 +22,7 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import written_atomically
 
 LARGEST_BYTES = 256 * 2**20
-"""Some thousand studies, with bias fields some hundred; beyond this, what was not used for longest goes."""
+"""Hundreds of studies at least; beyond this, what was not used for longest goes."""
 
 ENDING = ".npz"
 
