@@ -66,7 +66,7 @@ class InputsPanel(Panel):
         )
         self.box = BoxControls(self.ui, logic.notify, self._boxPlace)
         self.preparation = PrepareControls(
-            self.ui, logic, self._chosenVolumes, self.settings, logic.notify
+            *(self.ui, logic, self._chosenVolumes, self.settings, self.confirmed, logic.notify)
         )
         self.ui.modelComboBox.connect("currentIndexChanged(int)", self._onModelChanged)
 
