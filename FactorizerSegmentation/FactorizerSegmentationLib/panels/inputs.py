@@ -127,6 +127,7 @@ class InputsPanel(Panel):
 
     def show(self) -> None:
         self.box.setParameters(self._parameters)
+        self.preparation.show(self._own.brainMask)
         self._showModels()
 
     def update(self) -> None:

@@ -79,6 +79,15 @@ class PrepareControls:
             "biasField": self._ui.biasCheckBox,
         }
 
+    def show(self, brainNode) -> None:
+        """Choose a brain mask without telling anybody: a loaded scene names it before it is there.
+
+        Args:
+            brainNode: A segmentation, or None.
+        """
+        with signalsBlocked(self._ui.brainSelector):
+            self._ui.brainSelector.setCurrentNode(brainNode)
+
     def settings(self) -> PreparationSettings | None:
         """How the scans are to be prepared; None if they are taken as they are."""
         if not self.used:
