@@ -22,12 +22,13 @@ OPENING, FIRST, AGAIN = "opening the panel", "cold start to first result", "warm
 BOXED = "warm re-run inside a box around the largest lesion"
 QUICK = "the same, quick: windows laid around the box"
 EXPLAINING = "explaining, warm"
+CLICKING = "a click that corrects, warm"
 OPACITY, SHOWN_PART = "moving the opacity slider", "moving the slider of the shown part"
 SWITCHING = "switching the component"
 PAUSE = "longest pause of the window in a warm re-run, loading the result included"
 PAUSE_EXPLAINING = "longest pause of the window while explaining, heatmaps included"
 NAMES = (
-    *(OPENING, FIRST, AGAIN, BOXED, QUICK, EXPLAINING, OPACITY, SHOWN_PART, SWITCHING),
+    *(OPENING, FIRST, AGAIN, CLICKING, BOXED, QUICK, EXPLAINING, OPACITY, SHOWN_PART, SWITCHING),
     *(PAUSE, PAUSE_EXPLAINING),
 )
 PAUSE_LIMIT = 0.1

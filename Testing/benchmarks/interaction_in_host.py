@@ -16,6 +16,7 @@ import slicer
 from benchmarks.interaction import (
     AGAIN,
     BOXED,
+    CLICKING,
     EXPLAINING,
     FIRST,
     OPACITY,
@@ -30,6 +31,7 @@ from host.application import MODULE_FILE, HostApplication, qt, scripted_module
 
 MODULE = "FactorizerSegmentation"
 RUN_SECONDS = 900
+OFFSETS_MM = (0.0, 2.0, -2.0, 4.0, -4.0)
 TICK_MS = 20
 POSITIONS = (70, 60, 50, 40, 30)
 """Of a slider, in percent; the first is the warm-up."""
@@ -50,6 +52,7 @@ def measure_round(task: dict) -> dict[str, list[float]]:
             pauses = Pauses()
             times[name] = [_timed(host, lambda: _run(host, widget, segment))]
             times[PAUSE] = [pauses.longest()]
+        times[CLICKING] = _click_times(host, widget)
         pauses = Pauses()
         times[EXPLAINING] = [_timed(host, lambda: _run(host, widget, explain))]
         times[PAUSE_EXPLAINING] = [pauses.longest()]
@@ -122,6 +125,39 @@ def _run(host: HostApplication, widget, button) -> None:
     for controls in (widget.segmentPanel.controls, widget.componentsPanel.controls):
         if controls.failedLast:
             raise RuntimeError(controls.status)
+
+
+def _click_times(host: HostApplication, widget) -> list[float]:
+    """Clicks that take tissue out of the largest lesion, from the second on; each is undone."""
+    from FactorizerSegmentationLib.scene.tables import lesionsOf
+
+    panel, parameters = widget.clicksPanel, widget.logic.getParameterNode()
+    lesions = lesionsOf(parameters.segment.lesionTable)
+    if not lesions:
+        return []
+    right, anterior, superior = lesions[0].long_axis.middle
+    regions = widget.inputsPanel.model.regions
+    outermost = min(range(len(regions)), key=lambda index: regions[index].order)
+    panel.ui.clickRegionComboBox.currentIndex = outermost
+    panel.ui.clickRemoveButton.click()
+    node = parameters.segment.removingClicks
+    times = []
+    for offset in OFFSETS_MM:
+        place = [right + offset, anterior, superior]
+        times.append(_timed(host, partial(_click, host, widget, node, place)))
+        widget.reviewPanel.ui.undoButton.click()
+        host.wait_until(lambda: not widget.logic.busy, RUN_SECONDS)
+    panel.ui.clickRemoveButton.click()
+    return times[1:]
+
+
+def _click(host: HostApplication, widget, node, place: list[float]) -> None:
+    """Place a point, as a click into a view does, and wait until it is answered."""
+    said = widget.clicksPanel.ui.clicksStatusLabel
+    said.text = ""
+    node.AddControlPointWorld(place)
+    if not host.wait_until(lambda: "mL changed" in said.text, RUN_SECONDS):
+        raise RuntimeError(f"The click was not answered: {said.text}")
 
 
 def _overlay_times(host: HostApplication, widget) -> dict[str, list[float]]:

@@ -18,7 +18,13 @@ from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.overlays import EVIDENCE, heatmapOf
-from FactorizerSegmentationLib.scene.tables import lesionsOf
+from FactorizerSegmentationLib.scene.tables import (
+    ACCEPTED,
+    REJECTED,
+    UNDECIDED,
+    lesionsOf,
+    verdictsOf,
+)
 from FactorizerSegmentationLib.scene.verdicts import problem
 from FactorizerSegmentationLib.tasks.export_dicom import ExportOrder
 from FactorizerSegmentationLib.tasks.report import Reported, ReportOrder
@@ -165,10 +171,11 @@ class ReportPanel(Panel):
             lesions=tuple(lesionsOf(tableNode)) if tableNode is not None else (),
             regions=model.regions if model is not None else (),
             facts={
+                _("Review"): _verdictFacts(tableNode),
                 _("How it was made"): {
                     _("Model"): f"{model.title} {model.version}" if model is not None else "",
                     _("Application"): f"Slicer {slicer.app.applicationVersion}",
-                }
+                },
             },
         )
 
@@ -212,6 +219,19 @@ class ReportPanel(Panel):
     def _onExportFailed(self, error: EngineError) -> None:
         self.exportControls.failed(error)
         self._logic.notify()
+
+
+def _verdictFacts(tableNode) -> dict[str, str]:
+    """Which lesions the user has accepted and rejected."""
+    verdicts = verdictsOf(tableNode) if tableNode is not None else {}
+    return {
+        title: ", ".join(str(number) for number, verdict in verdicts.items() if verdict == wanted)
+        for title, wanted in (
+            (_("Accepted lesions"), ACCEPTED),
+            (_("Rejected lesions, not in the segments"), REJECTED),
+            (_("Lesions not looked at"), UNDECIDED),
+        )
+    }
 
 
 def lastFolder() -> str:

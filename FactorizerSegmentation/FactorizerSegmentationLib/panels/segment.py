@@ -56,6 +56,7 @@ class SegmentPanel(Panel):
         )
         inputs.changed.connect(self._onInputsChanged)
         logic.logged.connect(self._log.add)
+        logic.helloed.connect(self._log.addEngine)
 
     def forget(self) -> None:
         self.choices.setParameters(None)
@@ -78,6 +79,7 @@ class SegmentPanel(Panel):
         super().release()
         self.inputs.changed.disconnect(self._onInputsChanged)
         self._logic.logged.disconnect(self._log.add)
+        self._logic.helloed.disconnect(self._log.addEngine)
         self.choices.release()
 
     def _onInputsChanged(self) -> None:

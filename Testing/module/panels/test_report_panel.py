@@ -78,6 +78,17 @@ def test_a_report_tells_of_the_segments_as_they_are_now(host, widget, report, re
     assert edited == [result.GetSegmentation().GetSegment(segmentId).GetName()]
 
 
+def test_what_the_user_has_said_of_lesions_is_told(host, widget, report, result):
+    lesions = widget.reviewPanel.ui.lesionsTree
+    lesions.setCurrentItem(lesions.topLevelItem(0))
+    widget.reviewPanel.ui.acceptButton.click()
+    assert write(host, report)["facts"]["Review"] == {
+        "Accepted lesions": "1",
+        "Rejected lesions, not in the segments": "",
+        "Lesions not looked at": "2",
+    }
+
+
 def test_components_are_told_if_there_are_any_and_they_are_wanted(host, widget, report, result):
     assert not report.ui.explainedCheckBox.enabled
     assert write(host, report)["components"] == []

@@ -17,6 +17,9 @@ from factorizer_engine.interaction.thresholding import LocalThreshold
 from factorizer_engine.protocol.nesting import mask_of
 from factorizer_engine.protocol.progress import Monitor
 
+_BALL_MM = 5.0
+"""Around a click, voxels up to this far, but not further than what is right, are its seeds."""
+
 _OTHER_SIDE_MM = 15.0
 """From this far on, voxels are taken as seeds of what a click does not want."""
 
@@ -75,6 +78,7 @@ def _seeds(points: np.ndarray, settled: np.ndarray, scans: np.ndarray, grid: Gri
     distance = ndimage.distance_transform_edt(away, sampling=grid.spacing)
     seeds = np.full(grid.shape, _UNKNOWN, dtype=np.int8)
     seeds[(distance > _OTHER_SIDE_MM) | ~(scans != 0).any(axis=0)] = _OTHER
+    seeds[distance <= min(_BALL_MM, float(distance[settled].min(initial=np.inf)))] = _CLICKED
     seeds[settled] = _OUT
     seeds[tuple(places.T)] = _CLICKED
     return seeds

@@ -56,7 +56,7 @@ def report() -> Report:
         words="Two lines\nof <my> words",
         warnings=["T1ce has thick slices."],
         edited=("Oedema",),
-        facts={"How it was made": {"Model": "glioma 1.0", "Nothing": ""}},
+        facts={"How it was made": {"Model": "glioma 1.0", "Nothing": ""}, "Empty": {"A": ""}},
     )
 
 
@@ -93,7 +93,7 @@ def test_the_page_needs_no_other_file_and_tells_everything(report, tmp_path):
         *("A note.", "2.7 times lower for enhancing tumour", "Axial, S "),
     ):
         assert text in page, text
-    assert "Nothing" not in page
+    assert "Nothing" not in page and "<h2>Empty</h2>" not in page
     assert "Haemorrhage" in page and "not found" in page
 
 
