@@ -28,7 +28,7 @@ from stress.window import window
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGSTOP": signal.SIGSTOP, "SIGTERM": signal.SIGTERM}
 KINDS = (*sabotage.KINDS, *SIGNALS)
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds until a run that should end counts as hanging."""
 HANGING = 2.0
 """Seconds after which the user of these trials cancels a run that says nothing."""
