@@ -45,6 +45,7 @@ from pathlib import Path
 import numpy as np
 
 import fake_reports
+from babble import Babble
 from factorizer_engine.protocol.checks import SEVERITIES, Finding
 from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.description import section_of
@@ -377,20 +378,6 @@ HANDLERS = {
     REPORT.name: behaving(fake_reports.report),
 }
 """The jobs by the names of their tasks."""
-
-
-class Babble:
-    """A stream in which lines come among others that are no protocol, every byte by itself."""
-
-    def __init__(self, sink) -> None:
-        self._sink = sink
-
-    def write(self, line: bytes) -> None:
-        for byte in "Überraschung: no JSON\n{}\n".encode() + line:
-            self._sink.write(bytes([byte]))
-
-    def flush(self) -> None:
-        pass
 
 
 def main() -> None:

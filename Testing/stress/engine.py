@@ -28,7 +28,7 @@ from stress.window import window
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGSTOP": signal.SIGSTOP, "SIGTERM": signal.SIGTERM}
 KINDS = (*sabotage.KINDS, *SIGNALS)
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds until a run that should end counts as hanging."""
 HANGING = 2.0
 """Seconds after which the user of these trials cancels a run that says nothing."""
@@ -159,7 +159,7 @@ def write_program(folder: Path, real: bool) -> Path:
     variables = {
         "FACTORIZER_MODELS": folder / "models",
         "STRESS_ORDER": folder / "order.json",
-        "PYTHONPATH": os.pathsep.join([*search, *filter(None, sys.path)]),
+        "PYTHONPATH": os.pathsep.join(search),
         **({} if real else {"STRESS_FAKE": "1"}),
     }
     exports = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in variables.items())

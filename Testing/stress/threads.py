@@ -22,6 +22,8 @@ CLOSE = 1e-5
 RARE = 1e-4
 """Part of the voxels whose label may differ."""
 
+PACKAGE_PARENT = Path(__file__).resolve().parents[2] / "FactorizerSegmentation"
+
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -64,7 +66,7 @@ def segmented(model: str, inputs: list[str], threads: int, folder: Path) -> Foun
         env={
             **os.environ,
             "OMP_NUM_THREADS": str(threads),
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "PYTHONPATH": str(PACKAGE_PARENT),
         },
         check=True,
     )

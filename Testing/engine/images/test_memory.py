@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -71,7 +72,7 @@ print(available_memory())
 def test_the_limits_of_the_process_itself_count(kind):
     done = subprocess.run(
         [sys.executable, "-c", LIMITED.format(kind=kind)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "PYTHONPATH": str(Path(memory.__file__).parents[2])},
         capture_output=True,
         check=True,
     )
