@@ -320,21 +320,13 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         self._start(FollowUpRun, order, callbacks)
 
     def refine(self, settings, callbacks, labels, clicks) -> None:
-        """Start to have a label map corrected by clicks; see `segment` and `RefineRun`.
-
-        Args:
-            callbacks: `finished` gets a `tasks.refine.Refined`.
-        """
+        """Start to have a label map corrected by clicks, as `tasks.refine.RefineRun` says."""
         from FactorizerSegmentationLib.tasks.refine import RefineRun
 
         self._start(RefineRun, settings, callbacks, labels, clicks)
 
     def prepareInputs(self, settings, callbacks) -> None:
-        """Start to prepare the volumes as `settings.preparation` says; see `segment`.
-
-        Args:
-            callbacks: `finished` gets the protocol's `PrepareResult`.
-        """
+        """Start to prepare the volumes; `finished` gets the protocol's `PrepareResult`."""
         from FactorizerSegmentationLib.tasks.prepare import PrepareRun
 
         self._start(PrepareRun, settings, callbacks)

@@ -50,7 +50,7 @@ class Scenario:
         models = folder / "models"
         tiny.bundle(models)
         os.environ["FACTORIZER_MODELS"] = str(models)
-        self._program = self._write_program(folder, models, real)
+        self._program = write_program(folder, real)
         widget = host.select_module("FactorizerSegmentation")
         slicer.mrmlScene.Clear(False)
         for name, scan in tiny.scans().items():
@@ -148,23 +148,28 @@ class Scenario:
         self._host.wait_until(lambda: not left(), 5.0)
         return ", ".join(f"{thing} is left" for thing in left())
 
-    def _write_program(self, folder: Path, models: Path, real: bool) -> Path:
-        testing = Path(__file__).resolve().parents[1]
-        variables = {
-            "FACTORIZER_MODELS": models,
-            "STRESS_ORDER": self._order,
-            "PYTHONPATH": os.pathsep.join(
-                [str(testing), str(testing.parent / "FactorizerSegmentation")]
-            ),
-            **({} if real else {"STRESS_FAKE": "1"}),
-        }
-        exports = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in variables.items())
-        program = folder / "python"
-        program.write_text(
-            f"#!/bin/sh\nexport {exports}\nexec {shlex.quote(sys.executable)} -m stress.sabotage\n"
-        )
-        program.chmod(0o755)
-        return program
+
+def write_program(folder: Path, real: bool) -> Path:
+    """A program to be taken for Python, which runs an engine that goes wrong as told.
+
+    Models are in `folder`/models, and the order is `folder`/order.json, see `sabotage`.
+    """
+    testing = Path(__file__).resolve().parents[1]
+    search = [str(testing), str(testing.parent / "FactorizerSegmentation")]
+    variables = {
+        "FACTORIZER_MODELS": folder / "models",
+        "STRESS_ORDER": folder / "order.json",
+        "PYTHONPATH": os.pathsep.join([*search, *filter(None, sys.path)]),
+        **({} if real else {"STRESS_FAKE": "1"}),
+    }
+    exports = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in variables.items())
+    program = folder / "python"
+    program.write_text(
+        f"#!/bin/sh\nexport {exports}\nexec {shlex.quote(sys.executable)} -m stress.sabotage\n",
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+    return program
 
 
 def real_engine_trials(folder: Path, chance: random.Random) -> Iterator[Trial]:

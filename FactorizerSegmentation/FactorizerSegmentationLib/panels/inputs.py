@@ -66,7 +66,7 @@ class InputsPanel(Panel):
         )
         self.box = BoxControls(self.ui, logic.notify, self._boxPlace)
         self.preparation = PrepareControls(
-            self.ui, logic, self._chosenVolumes, self.settings, logic.notify
+            *(self.ui, logic, self._chosenVolumes, self.settings, self.confirmed, logic.notify)
         )
         self.ui.modelComboBox.connect("currentIndexChanged(int)", self._onModelChanged)
 
@@ -127,6 +127,7 @@ class InputsPanel(Panel):
 
     def show(self) -> None:
         self.box.setParameters(self._parameters)
+        self.preparation.show(self._own.brainMask)
         self._showModels()
 
     def update(self) -> None:

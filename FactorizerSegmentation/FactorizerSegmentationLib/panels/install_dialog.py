@@ -116,7 +116,9 @@ class InstallDialog:
     def _say(self, sentence: str, isError: bool = False) -> None:
         self._color.setKind(WARNING if isError else "")
         self.ui.installStepLabel.text = sentence
-        self.ui.installStepLabel.visible = bool(sentence)
+        if self.ui.installStepLabel.visible != bool(sentence):
+            self.ui.installStepLabel.visible = bool(sentence)
+            self.widget.adjustSize()  # a dialog does not grow by itself
 
     def _onWheels(self, text: str) -> None:
         qt.QSettings().setValue(WHEELS_SETTING, text.strip())

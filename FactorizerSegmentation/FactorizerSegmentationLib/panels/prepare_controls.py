@@ -33,6 +33,7 @@ class PrepareControls:
         logic: The FactorizerSegmentationLogic.
         volumes: Gives the chosen volume nodes by channel, the reference first.
         settings: Gives what would be run now, or None.
+        confirmed: Asks what the user has to say is meant, and gives whether it is.
         onChanged: Called after any of the choices has changed.
     """
 
@@ -42,12 +43,14 @@ class PrepareControls:
         logic,
         volumes: Callable[[], Mapping[str, Any]],
         settings: Callable[[], RunSettings | None],
+        confirmed: Callable[[], bool],
         onChanged: Callable[[], None],
     ) -> None:
         self._ui = ui
         self._logic = logic
         self._volumes = volumes
         self._settings = settings
+        self._confirmed = confirmed
         self._onChanged = onChanged
         self.controls = RunControls(
             ui.prepareButton,
@@ -75,6 +78,15 @@ class PrepareControls:
             "brainMask": self._ui.brainSelector,
             "biasField": self._ui.biasCheckBox,
         }
+
+    def show(self, brainNode) -> None:
+        """Choose a brain mask without telling anybody: a loaded scene names it before it is there.
+
+        Args:
+            brainNode: A segmentation, or None.
+        """
+        with signalsBlocked(self._ui.brainSelector):
+            self._ui.brainSelector.setCurrentNode(brainNode)
 
     def settings(self) -> PreparationSettings | None:
         """How the scans are to be prepared; None if they are taken as they are."""
@@ -155,7 +167,7 @@ class PrepareControls:
 
     def _onPrepare(self) -> None:
         settings = self._settings()
-        if settings is None or settings.preparation is None:
+        if settings is None or settings.preparation is None or not self._confirmed():
             return
         if not self._logic.prepareEngine(settings.python, settings.packages):
             return

@@ -59,6 +59,7 @@ class PointPlacement:
         if placingInto(node):
             stopPlacing()
         if node.GetScene() is not None:
+            node.GetDisplayNode().SetVisibility(False)  # a view may keep what it drew last
             node.GetScene().RemoveNode(node)
         self._onEnded()
 

@@ -91,6 +91,18 @@ def check_one_patient(scans: Mapping[str, Scan], mixed: bool) -> None:
     doubts_about(of_several(unplaced), Caution(mixed=mixed))
 
 
+def check_before_preparation(findings: Sequence[Finding]) -> None:
+    """Make sure that scans are worth preparing; a CT without its air is not known as one any more.
+
+    Args:
+        findings: What the engine's check noticed about the raw scans.
+
+    Raises:
+        BadInputError: If one of them cannot be used, prepared or not.
+    """
+    doubts_about([found for found in findings if not found.by_preparation], Caution(mixed=True))
+
+
 def check_names(model: str, reference: str | None, region: str | None) -> None:
     """Make sure that there is such a model, with such a channel and such a region.
 

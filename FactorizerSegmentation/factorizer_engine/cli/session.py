@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from factorizer_engine.cli.early_checks import (
     Caution,
+    check_before_preparation,
     check_files,
     check_names,
     check_one_patient,
@@ -104,6 +105,7 @@ class Session:
             EngineError: If they cannot be prepared.
         """
         check_one_patient(self.scans, mixed)
+        check_before_preparation(self.run(CHECK, reference, RunOptions()).findings)
         study = Study(self.files, reference)
         params = PrepareParams(self.choice.model, study, str(self.folder), options)
         with TERMINAL.progress() as move:

@@ -1,7 +1,8 @@
 """What steps of a preparation have found, kept on disk by the content of the scans.
 
-Kept are places of scans and outlines of brains, under the digest of what they were found in. No
-voxel of a scan, no name and no path is: a folder of such files tells nothing of anybody.
+Kept are places of scans, outlines of brains and smooth fields of brightness, under the digest of
+what they were found in. No voxel of a scan, no name and no path is: a folder of such files tells
+nothing of anybody.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import written_atomically
 
 LARGEST_BYTES = 256 * 2**20
-"""Some thousand studies; beyond this, what was not used for longest goes."""
+"""Hundreds of studies at least; beyond this, what was not used for longest goes."""
 
 ENDING = ".npz"
 

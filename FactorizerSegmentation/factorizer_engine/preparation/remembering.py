@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.preparation.bias import bias_field, without_bias
 from factorizer_engine.preparation.brain import BrainNetworks, extract_brain
 from factorizer_engine.preparation.cache import StepCache, key_of
 from factorizer_engine.preparation.registration import Freedom, Registration, register
@@ -39,3 +40,13 @@ def brain_of(
     mask = extract_brain(scan, networks(), monitor)
     cache.keep(key, {"bits": np.packbits(mask.array)})
     return mask
+
+
+def unbiased(scan: Scan, tissue: Scan, cache: StepCache, monitor: Monitor) -> Scan:
+    """The scan divided by its bias field, see `bias`."""
+    key = key_of("bias field", scan, tissue)
+    known = cache.find(key)
+    field = bias_field(scan, tissue, monitor) if known is None else known["field"]
+    if known is None:
+        cache.keep(key, {"field": field})
+    return without_bias(scan, field)

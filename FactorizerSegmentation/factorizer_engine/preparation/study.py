@@ -18,12 +18,11 @@ from scipy import ndimage
 from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.preparation.bias import correct_bias
 from factorizer_engine.preparation.brain import BrainNetworks
 from factorizer_engine.preparation.cache import StepCache
 from factorizer_engine.preparation.heads import head_mask, is_stripped
 from factorizer_engine.preparation.registration import Freedom, Registration
-from factorizer_engine.preparation.remembering import brain_of, registration_of
+from factorizer_engine.preparation.remembering import brain_of, registration_of, unbiased
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.preparation import (
     BrainMode,
@@ -141,7 +140,7 @@ def prepare_study(
                 _cut_out_given(study, decided.brain)
     if options.bias_field:
         with study.timed(BIAS):
-            _correct_all(study, monitor.span(_EXTRACTED, 1.0))
+            _correct_all(study, cache, monitor.span(_EXTRACTED, 1.0))
     monitor.report("preparing", 1.0)
     return study
 
@@ -263,7 +262,7 @@ def _best_for_brain(channels: list[str]) -> str:
     return known[0] if known else channels[0]
 
 
-def _correct_all(study: PreparedStudy, monitor: Monitor) -> None:
+def _correct_all(study: PreparedStudy, cache: StepCache, monitor: Monitor) -> None:
     pairs = zip(list(study.scans), monitor.parts(len(study.scans)), strict=True)
     for channel, span in pairs:
         span.report("correcting the bias field", 0.0)
@@ -273,5 +272,5 @@ def _correct_all(study: PreparedStudy, monitor: Monitor) -> None:
             if study.brain is not None or is_stripped(scan)
             else head_mask(scan)
         )
-        study.scans[channel] = correct_bias(scan, tissue, span)
+        study.scans[channel] = unbiased(scan, tissue, cache, span)
         study.note(channel, BIAS, "was corrected (N4).")

@@ -9,7 +9,7 @@ from engine.preparation.heads import T1, T2, head, stripped, tissues
 from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.preparation import bias, remembering
-from factorizer_engine.preparation.bias import correct_bias
+from factorizer_engine.preparation.bias import bias_field, without_bias
 from factorizer_engine.preparation.cache import StepCache
 from factorizer_engine.preparation.registration import Registration
 from factorizer_engine.preparation.study import Decided, prepare_study
@@ -210,7 +210,8 @@ def test_a_bias_field_is_taken_out(monkeypatch):
     along = np.linspace(0.6, 1.4, scan.shape[0])[:, None, None]
     brain = tissues()["brain"] & ~tissues()["fluid"] & ~tissues()["tumour"]
     masked = scan.with_array(np.where(tissues()["brain"], scan.array * along, 0))
-    corrected = correct_bias(masked, scan.with_array(tissues()["brain"]))
+    field = bias_field(masked, scan.with_array(tissues()["brain"]))
+    corrected = without_bias(masked, field)
     assert corrected.array.dtype == np.float32
     assert not corrected.array[~tissues()["brain"]].any()
 
@@ -220,7 +221,26 @@ def test_a_bias_field_is_taken_out(monkeypatch):
     assert unevenness(corrected.array) < 0.4 * unevenness(masked.array)
 
 
+def test_a_bias_field_is_looked_for_once(monkeypatch, registering, outlining, tmp_path):
+    registering(found(moved_mm=0.1))
+    calls: list[Scan] = []
+
+    def estimate(scan, mask, monitor):
+        calls.append(scan)
+        return np.full((1, 1, 1), np.log(2.0), np.float32)
+
+    monkeypatch.setattr(remembering, "bias_field", estimate)
+    monkeypatch.setattr(bias, "FIELD_MM", 1000.0)
+    scans = study(FLAIR=head(T2, 1))
+    for _ in range(2):
+        prepared = prepare(scans, cache=StepCache(tmp_path), bias_field=True)
+        inside = prepared.scans["FLAIR"].array[tissues()["brain"]]
+        expected = scans["FLAIR"].array[tissues()["brain"]] / 2
+        np.testing.assert_allclose(inside, expected, rtol=1e-5)
+    assert len(calls) == 1
+
+
 def test_bias_correction_can_be_cancelled():
     scan = head(T1)
     with pytest.raises(CancelledError):
-        correct_bias(scan, scan.with_array(scan.array > 60), Monitor(is_cancelled=lambda: True))
+        bias_field(scan, scan.with_array(scan.array > 60), Monitor(is_cancelled=lambda: True))

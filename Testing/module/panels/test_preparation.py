@@ -190,6 +190,22 @@ def test_the_sheet_is_kept_with_the_scene_and_opened(
     assert opened[0].read_text(encoding="utf-8") == "<h1>Prepared inputs</h1>"
 
 
+def test_all_of_it_comes_back_with_a_saved_scene(host, scene, panel, volumes, prepared, tmp_path):
+    path = str(tmp_path / "scene.mrb")
+    assert slicer.util.saveScene(path)
+    scene.Clear(False)
+    host.process_events()
+    assert not panel.inputs.ui.prepareCheckBox.checked
+    slicer.util.loadScene(path)
+    host.process_events()
+
+    loaded = {name: slicer.util.getNode(name) for name in ("FLAIR", "T1")}
+    assert preparation.isUsed(registration(loaded))
+    assert preparation.sheetOf(loaded["FLAIR"]).GetText() == "<h1>Prepared inputs</h1>"
+    assert panel.inputs.ui.prepareCheckBox.checked and panel.inputs.ui.sheetButton.enabled
+    assert panel.inputs.ui.brainSelector.currentNode() is brain(scene)
+
+
 def test_the_mask_of_another_patient_is_refused(host, panel, prepared, add_volume):
     for name in ("FLAIR", "T1", "T1ce", "T2"):
         node = add_volume(f"second {name}", SHAPE, AFFINE)
