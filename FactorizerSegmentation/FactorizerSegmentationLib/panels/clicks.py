@@ -237,7 +237,7 @@ class ClicksPanel(Panel):
         if box is not None and node is not None and node.GetScene() is not None:
             old, new = before[box].copy(), after[box].copy()
             self._logic.history.add(self._step(asked, box, old, new))
-            asked.live.write(box, old, new)
+            asked.live.write(box, old, new, byHand=True)
         self._say(self._sentence(asked, outcome))
         self._logic.notify()
 
@@ -245,11 +245,11 @@ class ClicksPanel(Panel):
         marks = self._marks
 
         def undo() -> None:
-            asked.live.write(box, new, old)
+            asked.live.write(box, new, old, byHand=True)
             self._forgetClicks(asked.clicks)
 
         def redo() -> None:
-            asked.live.write(box, old, new)
+            asked.live.write(box, old, new, byHand=True)
             for click in asked.clicks:
                 marks[click.add].add(click.points[0], click.region)
 

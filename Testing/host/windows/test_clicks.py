@@ -138,6 +138,18 @@ def test_a_key_places_a_point_where_the_mouse_is(host, module, tiny_case, correc
     assert points() == 1
 
 
+def test_what_was_clicked_counts_as_edited_by_hand(host, module, corrected, click):
+    corrected.ui.clickAddButton.click()
+    click(some_voxel(module, inside=False))
+    tree = module.reviewPanel.ui.lesionsTree
+
+    def marked() -> bool:
+        rows = range(tree.topLevelItemCount)
+        return any("\u270e" in tree.topLevelItem(row).text(0) for row in rows)
+
+    assert host.wait_until(marked, 30)
+
+
 def test_clicks_go_on_until_the_button_ends_them(host, module, corrected, click):
     ui = corrected.ui
     ui.clickRemoveButton.click()
