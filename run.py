@@ -46,6 +46,8 @@ IMPORTS = (
     "factorizer_engine",
 )
 
+COMMANDS = ("demo", "test", "stress", "supply", "docs", "lists")
+
 EPILOG = """\
 demo   segments the brain tumour of the sample case, shows what drove the network, and writes the
        scene, the segmentation, the heatmaps, pictures and report.html to demo-output/.
@@ -55,6 +57,8 @@ test   checks the code's style and types and runs the whole test suite; argument
 stress breaks scans, models, messages and the engine itself thousands of times and keeps the files
        that go wrong in stress-output/. Takes what to break (all of it if unset; --help lists it),
        --trials N, and --seed N to repeat a run.
+supply writes what the software is made of into supply-output/: a bill of materials (CycloneDX),
+       licences, known vulnerabilities. Its tools go into .venv-supply.
 docs   draws the picture of the architecture anew and builds the documentation into site/;
        arguments after it go to mkdocs, for instance: python3 run.py docs serve
 lists  writes the files that Slicer's build installs into FactorizerSegmentation/CMakeLists.txt;
@@ -77,9 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "command", choices=("demo", "test", "stress", "docs", "lists"), help="what to run"
-    )
+    parser.add_argument("command", choices=COMMANDS, help="what to run")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to it")
     options = parser.parse_args(arguments)
     if options.command == "lists":
@@ -90,8 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
     except SetupError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 1
-    runs = {"demo": run_demo, "test": run_tests, "stress": run_stress, "docs": run_docs}
-    return runs[options.command](python, options.arguments)
+    runs = (run_demo, run_tests, run_stress, run_supply, run_docs)
+    return dict(zip(COMMANDS, runs, strict=False))[options.command](python, options.arguments)
 
 
 def run_demo(python: Path, arguments: list[str]) -> int:
@@ -112,6 +114,11 @@ def run_tests(python: Path, arguments: list[str]) -> int:
 def run_stress(python: Path, arguments: list[str]) -> int:
     """Break what can be broken, thousands of times; returns 0 if all went as it should."""
     return _run([python, "-m", "stress", *arguments], OMP_NUM_THREADS="1")
+
+
+def run_supply(python: Path, arguments: list[str]) -> int:
+    """Write what the software is made of; returns 0 if nothing speaks against any of it."""
+    return _run([python, "-m", "supply", *arguments])
 
 
 def run_docs(python: Path, arguments: list[str]) -> int:

@@ -31,6 +31,8 @@ WATCHED_CLASSES = (
     "vtkMRMLSegmentationNode",
     "vtkMRMLTableNode",
     "vtkMRMLMarkupsROINode",
+    "vtkMRMLLinearTransformNode",
+    "vtkMRMLTextNode",
 )
 """Nodes that are inputs or results; when one is deleted, the panels have to know."""
 
@@ -263,12 +265,12 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def prepareEngine(self, program: str = "", additional: tuple[str, ...] = ()) -> bool:
         """Make sure that the engine can start, asking before anything is installed for it."""
-        from FactorizerSegmentationLib.engine import packages
+        from FactorizerSegmentationLib.panels.install_dialog import ensurePackages
 
         self.setPython(program)
         if program:
             return True
-        problem = packages.ensurePackages(additional)
+        problem = ensurePackages(additional)
         if problem:
             slicer.util.errorDisplay(problem)
         return not problem
@@ -299,6 +301,36 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self._start(ComponentsRun, settings, callbacks, count, region, lesion)
 
+    def writeReport(self, order, callbacks) -> None:
+        """Start to report, as a `tasks.report.ReportOrder` says; see `segment`."""
+        from FactorizerSegmentationLib.tasks.report import ReportRun
+
+        self._start(ReportRun, order, callbacks)
+
+    def exportDicom(self, order, callbacks) -> None:
+        """Start to export, as a `tasks.export_dicom.ExportOrder` says; see `segment`."""
+        from FactorizerSegmentationLib.tasks.export_dicom import ExportDicomRun
+
+        self._start(ExportDicomRun, order, callbacks)
+
+    def followUp(self, order, callbacks) -> None:
+        """Start to compare, as a `tasks.follow_up.FollowUpOrder` says; see `segment`."""
+        from FactorizerSegmentationLib.tasks.follow_up import FollowUpRun
+
+        self._start(FollowUpRun, order, callbacks)
+
+    def refine(self, settings, callbacks, labels, clicks) -> None:
+        """Start to have a label map corrected by clicks, as `tasks.refine.RefineRun` says."""
+        from FactorizerSegmentationLib.tasks.refine import RefineRun
+
+        self._start(RefineRun, settings, callbacks, labels, clicks)
+
+    def prepareInputs(self, settings, callbacks) -> None:
+        """Start to prepare the volumes; `finished` gets the protocol's `PrepareResult`."""
+        from FactorizerSegmentationLib.tasks.prepare import PrepareRun
+
+        self._start(PrepareRun, settings, callbacks)
+
     def changeModels(self, params, callbacks) -> None:
         """Start to install or remove a model, as the task's `params` say; returns at once."""
         from FactorizerSegmentationLib.tasks.models import ModelChange
@@ -325,8 +357,8 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         def finished(outcome) -> None:
             self._run = None
-            self.logged.emit(_("Done."))
             callbacks.finished(outcome)
+            self.logged.emit(_("Done."))
             self.engine.hello()
 
         def failed(error) -> None:

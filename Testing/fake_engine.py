@@ -44,6 +44,8 @@ from pathlib import Path
 
 import numpy as np
 
+import fake_reports
+from babble import Babble
 from factorizer_engine.protocol.checks import SEVERITIES, Finding
 from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.description import section_of
@@ -52,6 +54,7 @@ from factorizer_engine.protocol.errors import BadInputError, CancelledError
 from factorizer_engine.protocol.lesions import Lesion, LesionPart, Ruler
 from factorizer_engine.protocol.locations import user_models_dirs
 from factorizer_engine.protocol.models import Label, ModelDescription, Region
+from factorizer_engine.protocol.preparation import Step
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.check import CHECK, CheckParams, CheckResult
@@ -60,6 +63,8 @@ from factorizer_engine.protocol.tasks.components import (
     ComponentsParams,
     ComponentsResult,
 )
+from factorizer_engine.protocol.tasks.export_dicom import EXPORT_DICOM
+from factorizer_engine.protocol.tasks.follow_up import FOLLOW_UP
 from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
 from factorizer_engine.protocol.tasks.install_model import (
     INSTALL_MODEL,
@@ -69,7 +74,9 @@ from factorizer_engine.protocol.tasks.install_model import (
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL, LoadModelResult
 from factorizer_engine.protocol.tasks.measure import MEASURE
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsResult
+from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareParams, PrepareResult
 from factorizer_engine.protocol.tasks.remove_model import REMOVE_MODEL, RemoveModelParams
+from factorizer_engine.protocol.tasks.report import REPORT
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams, SegmentResult
 from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.protocol.triples import triple
@@ -211,16 +218,51 @@ def remove_model(params: RemoveModelParams, monitor: Monitor) -> Nothing:
     return Nothing()
 
 
+def prepare(params: PrepareParams, monitor: Monitor) -> PrepareResult:
+    """The second channel moves by 3 mm to the right, what is beyond plane 1 is brain."""
+    behave(monitor)
+    folder, channels = Path(params.output_dir), dict(params.study.channels)
+    second = list(channels)[1]
+    steps = [Step("", "told", f"brain {params.brain is not None}, placed {params.placed}")]
+    if second not in params.placed:
+        matrix = np.eye(4)
+        matrix[0, 3] = 3.0
+        rows = tuple(tuple(row) for row in matrix.tolist())
+        steps.append(Step(second, "registration", "moved.", matrix=rows))
+        place = matrix @ channels[second].matrix
+        channels[second] = ScanFile.save(channels[second].load(), place, folder / "moved.npy")
+    steps.append(Step(second, "slices", "5 mm slices: small lesions may be missed.", True))
+    reference = channels[params.study.reference or ""]
+    mask = np.zeros(reference.load().shape, np.uint8)
+    mask[1:] = 1
+    if params.brain is not None:
+        mask = params.brain.load()
+    sheet = folder / "preparation.html"
+    sheet.write_text("<h1>Prepared inputs</h1>", encoding="utf-8")
+    brain = ScanFile.save(mask, reference.matrix, folder / "brain.npy")
+    print(f"{steps[0].outcome}, {int(mask.sum())} voxels")
+    return PrepareResult(channels, brain, tuple(steps), str(sheet), {}, {"registration": 1.0})
+
+
 def check(params: CheckParams, monitor: Monitor) -> CheckResult:
-    """The severity that a volume has in its name is found, about the channel that it is for."""
-    return CheckResult(
-        tuple(
-            Finding((channel,), severity, f"{channel} is {severity}.")
-            for severity in reversed(SEVERITIES)
-            for channel, scan in params.study.channels.items()
-            if severity in scan.name
+    """The severity that a volume has in its name is found, about the channel that it is for.
+
+    Patients are compared, and transforms told of.
+    """
+    scans = params.study.channels
+    found = [
+        Finding(
+            (channel,), severity, f"{channel} is {severity}.", by_preparation="raw" in scan.name
         )
-    )
+        for severity in reversed(SEVERITIES)
+        for channel, scan in scans.items()
+        if severity in scan.name
+    ]
+    if len({scan.origin.patient for scan in scans.values()}) > 1:
+        found.append(Finding(tuple(scans), "amber", "The patients differ.", asks=True))
+    moved = {c: scan.origin.transform for c, scan in scans.items() if scan.origin.transform}
+    found += [Finding((c,), "green", f"{c} is moved by {name}.") for c, name in moved.items()]
+    return CheckResult(tuple(found))
 
 
 def segment(params: SegmentParams, monitor: Monitor) -> SegmentResult:
@@ -310,6 +352,16 @@ def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
     return ComponentsResult(describe(), tuple(found), tuple(heatmaps), tuple(evidence), note)
 
 
+def behaving(job):
+    """A job that behaves as told before it does its work."""
+
+    def run(params, monitor: Monitor):
+        behave(monitor)
+        return job(params)
+
+    return run
+
+
 HANDLERS = {
     HELLO.name: hello,
     MODELS.name: models,
@@ -317,25 +369,15 @@ HANDLERS = {
     REMOVE_MODEL.name: remove_model,
     LOAD_MODEL.name: load_model,
     CHECK.name: check,
+    PREPARE.name: prepare,
     SEGMENT.name: segment,
     MEASURE.name: partial(measure.run, None),
     COMPONENTS.name: components,
+    EXPORT_DICOM.name: behaving(fake_reports.export_dicom),
+    FOLLOW_UP.name: behaving(fake_reports.follow_up),
+    REPORT.name: behaving(fake_reports.report),
 }
 """The jobs by the names of their tasks."""
-
-
-class Babble:
-    """A stream in which lines come among others that are no protocol, every byte by itself."""
-
-    def __init__(self, sink) -> None:
-        self._sink = sink
-
-    def write(self, line: bytes) -> None:
-        for byte in "Überraschung: no JSON\n{}\n".encode() + line:
-            self._sink.write(bytes([byte]))
-
-    def flush(self) -> None:
-        pass
 
 
 def main() -> None:

@@ -117,6 +117,16 @@ def test_the_picture_leaves_out_only_arrows_that_follow_from_others():
         assert f">{name}</text>" in text
 
 
+def test_the_tutorial_shows_every_picture_that_its_script_takes_in_order():
+    page = (DOCS / "start" / "tutorial.md").read_text(encoding="utf-8")
+    script = (REPOSITORY / "Testing" / "demo" / "tutorial.py").read_text(encoding="utf-8")
+    taken = re.findall(r'yield "([\w-]+)"', script)
+
+    assert len(taken) == 10
+    assert re.findall(r"\(tutorial/([\w-]+)\.jpg\)", page) == taken
+    assert all((DOCS / "start" / "tutorial" / f"{name}.jpg").exists() for name in taken)
+
+
 def test_rooms_that_import_each_other_in_a_circle_are_refused(monkeypatch):
     script = architecture()
 

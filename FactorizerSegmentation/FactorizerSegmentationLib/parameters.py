@@ -2,13 +2,22 @@
 
 from typing import Annotated
 
-from slicer import vtkMRMLMarkupsROINode, vtkMRMLSegmentationNode, vtkMRMLTableNode
+from slicer import (
+    vtkMRMLMarkupsFiducialNode,
+    vtkMRMLMarkupsROINode,
+    vtkMRMLPlotChartNode,
+    vtkMRMLSegmentationNode,
+    vtkMRMLTableNode,
+)
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from factorizer_engine.protocol.runs import Quality
 
 CHANNEL_ROLE = "Channel."
 """Volumes are node references of the parameter node, with the channel's name after this."""
+
+EARLIER = "EarlierStudy"
+"""Segmentations of earlier studies are node references of this role, the oldest first."""
 
 LEFT_OUT = "LeftOut."
 """Parameters of the parameter node, with the channel's name after this."""
@@ -26,6 +35,9 @@ class InputParameters:
         box: Where to look.
         quickBox: Whether to lay the windows around the box.
         target: Segmentation that is updated inside the box; None makes a new one.
+        prepared: Whether the scans are prepared first.
+        brainMask: Segmentation that says what is brain; None looks for it.
+        biasField: Whether slow changes of brightness are taken out of them.
     """
 
     modelName: str = ""
@@ -35,6 +47,9 @@ class InputParameters:
     box: vtkMRMLMarkupsROINode
     quickBox: bool = True
     target: vtkMRMLSegmentationNode
+    prepared: bool = False
+    brainMask: vtkMRMLSegmentationNode
+    biasField: bool = False
 
 
 @parameterNodeWrapper
@@ -44,10 +59,13 @@ class SegmentParameters:
     Attributes:
         segmentation: The segments.
         lesionTable: The lesions.
+        addingClicks, removingClicks: What the user has clicked to correct segments.
     """
 
     segmentation: vtkMRMLSegmentationNode
     lesionTable: vtkMRMLTableNode
+    addingClicks: vtkMRMLMarkupsFiducialNode
+    removingClicks: vtkMRMLMarkupsFiducialNode
 
 
 @parameterNodeWrapper
@@ -69,12 +87,42 @@ class ComponentsParameters:
     shownMap: str = "evidence"
 
 
+@parameterNodeWrapper
+class ReportParameters:
+    """What the report tells beside the measures.
+
+    Attributes:
+        words: The radiologist's own.
+        explained: Whether it shows the components that are in the scene.
+        seriesFolder: Where the DICOM series of the scan lies.
+    """
+
+    words: str = ""
+    explained: bool = True
+    seriesFolder: str = ""
+
+
+@parameterNodeWrapper
+class FollowUpParameters:
+    """The last comparison; the earlier studies are node references, see `EARLIER`.
+
+    Attributes:
+        laidOnto: Whether earlier scans are laid onto the last one.
+        changes: What became of each lesion.
+        chart: The volumes over time.
+    """
+
+    laidOnto: bool = True
+    changes: vtkMRMLTableNode
+    chart: vtkMRMLPlotChartNode
+
+
 class Parameters:
     """The packs of a parameter node.
 
     Attributes:
         node: The vtkMRMLScriptedModuleNode.
-        inputs, segment, components: The packs, by the names of their panels.
+        inputs, segment, components, report, followUp: The packs, by the names of their panels.
     """
 
     def __init__(self, node) -> None:
@@ -82,6 +130,8 @@ class Parameters:
         self.inputs = InputParameters(node)
         self.segment = SegmentParameters(node)
         self.components = ComponentsParameters(node)
+        self.report = ReportParameters(node)
+        self.followUp = FollowUpParameters(node)
 
 
 def chosenQuality(parameters: InputParameters) -> Quality:
@@ -111,3 +161,21 @@ def setChannelVolume(parameters: InputParameters, channel: str, volumeNode) -> N
     nodeId = volumeNode.GetID() if volumeNode is not None else None
     if parameters.parameterNode.GetNodeReferenceID(CHANNEL_ROLE + channel) != nodeId:
         parameters.parameterNode.SetNodeReferenceID(CHANNEL_ROLE + channel, nodeId)
+
+
+def earlierStudies(parameters: FollowUpParameters) -> list:
+    """The segmentation nodes of the earlier studies, the oldest first."""
+    node = parameters.parameterNode
+    found = [
+        node.GetNthNodeReference(EARLIER, n) for n in range(node.GetNumberOfNodeReferences(EARLIER))
+    ]
+    return [item for item in found if item is not None]
+
+
+def setEarlierStudies(parameters: FollowUpParameters, segmentationNodes: list) -> None:
+    """Remember the segmentations of the earlier studies, the oldest first."""
+    if earlierStudies(parameters) == segmentationNodes:
+        return
+    parameters.parameterNode.RemoveNodeReferenceIDs(EARLIER)
+    for segmentationNode in segmentationNodes:
+        parameters.parameterNode.AddNodeReferenceID(EARLIER, segmentationNode.GetID())

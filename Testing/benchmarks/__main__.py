@@ -17,9 +17,12 @@ PARTS = (
     "training",
     "case",
     "engine",
+    "start",
+    "load",
     "studies",
     "interaction",
 )
+EARLIER = "earlier"
 PROFILE = "profile"
 
 
@@ -61,7 +64,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help=f"channels and voxels of a window; repeat for more (default: {', '.join(WINDOWS)})",
     )
     parser.add_argument("--quick", action="store_true", help=f"only {WINDOWS[0]}")
-    parser.add_argument("--part", action="append", choices=PARTS, help="measure only this; repeat")
+    parser.add_argument(
+        "--part", action="append", choices=(*PARTS, EARLIER), help="measure only this; repeat"
+    )
     parser.add_argument(
         "--profile",
         action="store_true",

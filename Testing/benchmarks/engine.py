@@ -34,8 +34,8 @@ def measure_engine(bundle: Bundle, folder: Path, setting: Setting) -> list[Row]:
     times: dict[str, list[float]] = {STARTED: [], FIRST: [], AGAIN: []}
     scans = read_scans(match_channels(sorted(folder.iterdir()), bundle.description.channels))
     with tempfile.TemporaryDirectory() as work:
-        params = _params(bundle, scans, Path(work), setting)
-        full = _params(bundle, {n: _enlarged(s) for n, s in scans.items()}, Path(work), setting)
+        params = params_of(bundle, scans, Path(work), setting)
+        full = params_of(bundle, {n: _enlarged(s) for n, s in scans.items()}, Path(work), setting)
         for turn in range(1, setting.rounds + 1):
             setting.say(f"engine process, round {turn} of {setting.rounds}")
             with EngineClient(environment={"OMP_NUM_THREADS": str(setting.threads)}) as engine:
@@ -56,7 +56,7 @@ def measure_engine(bundle: Bundle, folder: Path, setting: Setting) -> list[Row]:
     return [*rows, Row(SECTION, FULL_STUDY, memory=memory)]
 
 
-def _params(
+def params_of(
     bundle: Bundle, scans: Mapping[str, Scan], folder: Path, setting: Setting
 ) -> SegmentParams:
     """The request for a case, whose scans are written to files that the engine reads."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import cases, engine, layers, training
+from benchmarks import cases, earlier, engine, interaction, layers, load, start, training
 from benchmarks.contestants import DYNUNET, OURS, SWINUNETR, UNETR_BASE
 from benchmarks.measure import Row, ratio
 
@@ -59,6 +59,7 @@ def find_goals(rows: Sequence[Row], is_gpu: bool) -> list[Goal]:
     On the CPU those for GPUs follow, as not measured.
     """
     goals = [*_window_goals(rows, is_gpu), *_layer_goals(rows, is_gpu), *_accuracy_goals(rows)]
+    goals += _pause_goals(rows)
     return goals if is_gpu else [*goals, *_case_goals(rows), *GPU_GOALS]
 
 
@@ -76,6 +77,12 @@ def _window_goals(rows: Sequence[Row], is_gpu: bool) -> Iterator[Goal]:
         if ours.difference is not None:
             difference = f"{title}: difference from the straightforward form"
             yield Goal(difference, 1e-5, ours.difference)
+
+
+def _pause_goals(rows: Sequence[Row]) -> Iterator[Goal]:
+    for row in rows:
+        if row.name in (interaction.PAUSE, interaction.PAUSE_EXPLAINING):
+            yield Goal(f"{row.name} [s]", interaction.PAUSE_LIMIT, max(row.seconds))
 
 
 def _layer_goals(rows: Sequence[Row], is_gpu: bool) -> Iterator[Goal]:
@@ -112,6 +119,13 @@ def _case_goals(rows: Sequence[Row]) -> Iterator[Goal]:
         if row.name == training.STEP:
             over = row.ratios[training.TORCHS_STEP]
             yield Goal("Training step: time over torch's operations", 0.5, over)
+        if row.section == earlier.SECTION and row.name == interaction.AGAIN:
+            title = "Sample case, from click to drawn segment: time over an earlier commit's"
+            yield Goal(title, 0.6, row.ratios[earlier.EARLIER])
+        if row.name == start.COMPILING:
+            yield Goal("First start: seconds for the kernels", 15.0, row.median)
+        if row.section == load.SECTION and row.ratios:
+            yield Goal("Overloaded machine: time over that on its own", 2.0, row.ratios[load.QUIET])
         if row.name == cases.REST:
             yield Goal("Whole case: part outside the network", 0.15, row.ratios[cases.TOTAL])
         if row.name == engine.FULL_STUDY and row.memory:

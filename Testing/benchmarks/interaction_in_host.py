@@ -16,18 +16,23 @@ import slicer
 from benchmarks.interaction import (
     AGAIN,
     BOXED,
+    CLICKING,
     EXPLAINING,
     FIRST,
     OPACITY,
     OPENING,
+    PAUSE,
+    PAUSE_EXPLAINING,
     QUICK,
     SHOWN_PART,
     SWITCHING,
 )
-from host.application import MODULE_FILE, HostApplication, scripted_module
+from host.application import MODULE_FILE, HostApplication, qt, scripted_module
 
 MODULE = "FactorizerSegmentation"
 RUN_SECONDS = 900
+OFFSETS_MM = (0.0, 2.0, -2.0, 4.0, -4.0)
+TICK_MS = 20
 POSITIONS = (70, 60, 50, 40, 30)
 """Of a slider, in percent; the first is the warm-up."""
 
@@ -44,8 +49,13 @@ def measure_round(task: dict) -> dict[str, list[float]]:
             widget.componentsPanel.ui.explainButton,
         )
         for name in (FIRST, AGAIN):
+            pauses = Pauses()
             times[name] = [_timed(host, lambda: _run(host, widget, segment))]
+            times[PAUSE] = [pauses.longest()]
+        times[CLICKING] = _click_times(host, widget)
+        pauses = Pauses()
         times[EXPLAINING] = [_timed(host, lambda: _run(host, widget, explain))]
+        times[PAUSE_EXPLAINING] = [pauses.longest()]
         times.update(_overlay_times(host, widget))
         widget.componentsPanel.ui.hideHeatmapButton.click()
         ui = widget.inputsPanel.ui
@@ -57,6 +67,26 @@ def measure_round(task: dict) -> dict[str, list[float]]:
     finally:
         host.close()
     return times
+
+
+class Pauses:
+    """How long a timer of 20 ms was kept waiting since this was made."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+        self._longest = 0.0
+        self._timer = qt.QTimer()
+        self._timer.connect("timeout()", self._onTimeout)
+        self._timer.start(TICK_MS)
+
+    def longest(self) -> float:
+        """Seconds between two ticks, at most; nothing is counted afterwards."""
+        self._timer.stop()
+        return self._longest
+
+    def _onTimeout(self) -> None:
+        now = time.perf_counter()
+        self._longest, self._last = max(self._longest, now - self._last), now
 
 
 def _timed(host: HostApplication, interact: Callable[[], object]) -> float:
@@ -95,6 +125,39 @@ def _run(host: HostApplication, widget, button) -> None:
     for controls in (widget.segmentPanel.controls, widget.componentsPanel.controls):
         if controls.failedLast:
             raise RuntimeError(controls.status)
+
+
+def _click_times(host: HostApplication, widget) -> list[float]:
+    """Clicks that take tissue out of the largest lesion, from the second on; each is undone."""
+    from FactorizerSegmentationLib.scene.tables import lesionsOf
+
+    panel, parameters = widget.clicksPanel, widget.logic.getParameterNode()
+    lesions = lesionsOf(parameters.segment.lesionTable)
+    if not lesions:
+        return []
+    right, anterior, superior = lesions[0].long_axis.middle
+    regions = widget.inputsPanel.model.regions
+    outermost = min(range(len(regions)), key=lambda index: regions[index].order)
+    panel.ui.clickRegionComboBox.currentIndex = outermost
+    panel.ui.clickRemoveButton.click()
+    node = parameters.segment.removingClicks
+    times = []
+    for offset in OFFSETS_MM:
+        place = [right + offset, anterior, superior]
+        times.append(_timed(host, partial(_click, host, widget, node, place)))
+        widget.reviewPanel.ui.undoButton.click()
+        host.wait_until(lambda: not widget.logic.busy, RUN_SECONDS)
+    panel.ui.clickRemoveButton.click()
+    return times[1:]
+
+
+def _click(host: HostApplication, widget, node, place: list[float]) -> None:
+    """Place a point, as a click into a view does, and wait until it is answered."""
+    said = widget.clicksPanel.ui.clicksStatusLabel
+    said.text = ""
+    node.AddControlPointWorld(place)
+    if not host.wait_until(lambda: "mL changed" in said.text, RUN_SECONDS):
+        raise RuntimeError(f"The click was not answered: {said.text}")
 
 
 def _overlay_times(host: HostApplication, widget) -> dict[str, list[float]]:

@@ -15,14 +15,17 @@ from rich.console import Console
 
 from benchmarks.cases import measure_case
 from benchmarks.contestants import Window
+from benchmarks.earlier import measure_earlier
 from benchmarks.engine import measure_engine
 from benchmarks.goals import find_goals
 from benchmarks.interaction import measure_interaction
 from benchmarks.layers import measure_layers
 from benchmarks.levels import measure_levels
+from benchmarks.load import measure_load
 from benchmarks.measure import Row, Setting
 from benchmarks.profile import profile_window
 from benchmarks.report import Report
+from benchmarks.start import measure_start
 from benchmarks.studies import measure_studies
 from benchmarks.training import measure_training
 from benchmarks.windows import measure_window
@@ -84,12 +87,20 @@ def _measure(options: Namespace, windows: list[Window], setting: Setting) -> Ite
     if "engine" in options.part:
         bundle = resolve_model(options.model, setting.device.type)
         yield from measure_engine(bundle, options.case, setting)
+    if "start" in options.part:
+        bundle = resolve_model(options.model, setting.device.type)
+        yield from measure_start(bundle, options.case, setting)
+    if "load" in options.part:
+        yield from measure_load(windows[0], setting)
     if "studies" in options.part:
         bundle = resolve_model(options.model, setting.device.type)
         yield from measure_studies(bundle, options.case, setting)
     if "interaction" in options.part:
         bundle = resolve_model(options.model, setting.device.type)
         yield from measure_interaction(bundle, options.case, setting)
+    if "earlier" in options.part:
+        bundle = resolve_model(options.model, setting.device.type)
+        yield from measure_earlier(bundle, options.case, setting)
     if "profile" in options.part:
         yield from profile_window(windows[-1], setting)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.measure import Row, Setting, ratio
 from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.cli.early_checks import Caution
 from factorizer_engine.cli.studies.listing import StudyFiles
 from factorizer_engine.cli.studies.local import segment_here
 from factorizer_engine.cli.studies.work import Batch
@@ -49,7 +50,7 @@ def _seconds(bundle: Bundle, folder: Path, workers: int, setting: Setting) -> fl
             options=RunOptions(),
             reference=model.channels[0].name,
             probabilities=False,
-            strict=False,
+            caution=Caution(),
             output=Path(output),
         )
         start = time.perf_counter()

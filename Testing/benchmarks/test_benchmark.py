@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import cases, engine, interaction, layers, levels, profile, studies
+from benchmarks import cases, engine, interaction, layers, levels, load, profile, start, studies
 from benchmarks.contestants import CONTESTANTS, OURS, STRAIGHTFORWARD, Window, build, patch_size
 from benchmarks.goals import GPU_GOALS, NO_GPU, Goal
 from benchmarks.measure import Setting, ratio, take_turns
@@ -80,6 +80,8 @@ def test_one_command_measures_everything_and_writes_a_complete_table(case, tmp_p
         studies.IN_TURN,
         studies.SIDE_BY_SIDE,
     ]
+    assert [row["name"] for row in sections[start.SECTION]] == [start.COMPILING, start.LOADING]
+    assert sections[load.SECTION][1]["ratios"][load.QUIET] > 1
     waited_for = [row["name"] for row in sections[interaction.SECTION]]
     assert waited_for in ([interaction.NOT_MEASURED], list(interaction.NAMES))
     stated = {goal["title"]: goal["verdict"] for goal in report["goals"]}

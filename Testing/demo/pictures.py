@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import slicer
 
-from demo.report import Picture, Pictures
 from demo.scene import ResultNodes
 from FactorizerSegmentationLib.scene import volumes
 from host.views import SliceView
@@ -29,7 +28,7 @@ def take_pictures(
     leading: int,
     ras: tuple[float, float, float],
     folder: Path,
-) -> Pictures:
+) -> None:
     """Draw the segmentation, one heatmap all round and every component, and write them as PNG.
 
     The views' nodes stay in the scene, so that it opens with the last of these pictures.
@@ -42,26 +41,20 @@ def take_pictures(
     """
     views = {name: _view(name, background, ras) for name in ORIENTATIONS}
 
-    def draw_heatmap(orientation: str, heatmap, name: str) -> Picture:
+    def draw_heatmap(orientation: str, heatmap, name: str) -> None:
         path = folder / f"{name}.png"
-        return _draw_heatmap(orientation, views[orientation], background, nodes, heatmap, path)
+        _draw_heatmap(views[orientation], background, nodes, heatmap, path)
 
     try:
-        segmentation = tuple(
+        for name, view in views.items():
             _draw_segmentation(name, view, background, nodes.segmentation, folder)
-            for name, view in views.items()
-        )
-        each = tuple(
+        for number, heatmap in enumerate(nodes.heatmaps, start=1):
             draw_heatmap("Axial", heatmap, f"component-{number}")
-            for number, heatmap in enumerate(nodes.heatmaps, start=1)
-        )
-        everywhere = tuple(
-            draw_heatmap(name, nodes.heatmaps[leading], f"heatmap-{name.lower()}") for name in views
-        )
+        for name in views:
+            draw_heatmap(name, nodes.heatmaps[leading], f"heatmap-{name.lower()}")
     finally:
         for view in views.values():
             view.close()
-    return Pictures(segmentation, everywhere, each)
 
 
 def most_focal(heatmaps: Sequence, scan, labelmap: np.ndarray) -> int:
@@ -86,23 +79,20 @@ def _view(orientation: str, background, ras: Sequence[float]) -> SliceView:
 
 def _draw_segmentation(
     orientation: str, view: SliceView, background, segmentation, folder: Path
-) -> Picture:
+) -> None:
     view.set_layers(background=background)
     view.show_segmentation(segmentation, fill=0.45)
-    path = view.save_png(folder / f"segmentation-{orientation.lower()}.png")
-    return Picture(path, orientation, f"over {background.GetName()}")
+    view.save_png(folder / f"segmentation-{orientation.lower()}.png")
 
 
-def _draw_heatmap(
-    orientation: str, view: SliceView, background, nodes: ResultNodes, heatmap, path: Path
-) -> Picture:
+def _draw_heatmap(view: SliceView, background, nodes: ResultNodes, heatmap, path: Path) -> None:
     view.set_layers(background=background, foreground=heatmap, opacity=OPACITY)
     view.show_segmentation(nodes.segmentation, fill=0.0)
     # Switched off and on, a legend also appears in views that show its heatmap only since then.
     for other in nodes.heatmaps:
         view.show_legend(other, visible=False)
     _shape_legend(view.show_legend(heatmap, LEGEND_TITLE))
-    return Picture(view.save_png(path), orientation, heatmap.GetName())
+    view.save_png(path)
 
 
 def _shape_legend(legend) -> None:

@@ -13,16 +13,14 @@ from rich.console import Console
 from demo import scene
 from demo.analysis import Settings, analyse
 from demo.pictures import most_focal, take_pictures
-from demo.report import Run, region_volumes, write_report
+from demo.report import Run, region_volumes, scan_of, write_run
 from demo.sample import brain_tumour, dice_scores
 from demo.stages import Stages
 from factorizer_engine.images.files import write_nifti, write_seg_nrrd
-from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.tables import write_lesions_csv
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.tasks.components import ComponentsResult
 from factorizer_engine.protocol.tasks.segment import SegmentResult
-from factorizer_engine.protocol.volumes import ScanFile
 from host.core import start_core
 
 BACKGROUND = "T1ce"
@@ -53,14 +51,14 @@ def run_demo(output: Path, settings: Settings, console: Console) -> Run:
             scans = scene.load_scans(core.scene, sample)
             files = scene.save_scans(scans, Path(exchange))
         result, components = analyse(files, settings, Path(exchange), stages)
-        labelmap = _scan(result.labelmap)
+        labelmap = scan_of(result.labelmap)
         with stages.stage("Filling the scene"):
             reference = scans[result.model.channels[0].name]
             nodes = scene.add_results(core.scene, reference, result, components)
         with stages.stage("Drawing the pictures"):
             point = scene.widest_point(labelmap.array, labelmap.affine)
             leading = most_focal(nodes.heatmaps, reference, labelmap.array)
-            pictures = take_pictures(scans[BACKGROUND], nodes, leading, point, output / "pictures")
+            take_pictures(scans[BACKGROUND], nodes, leading, point, output / "pictures")
         with stages.stage("Writing the files"):
             contents = _write_files(output, result, components, reference.GetName())
             scene.save_scene(core.scene, output / "scene.mrb")
@@ -71,12 +69,11 @@ def run_demo(output: Path, settings: Settings, console: Console) -> Run:
             components=components,
             scores=dice_scores(labelmap.array, truth),
             region_volumes=region_volumes(result.lesions),
-            pictures=pictures,
             timings=stages.seconds,
             date=f"{datetime.date.today():%d %B %Y}",
             files={"scene.mrb": "the scene, for 3D Slicer", **contents},
         )
-        write_report(run, output / "report.html")
+        write_run(run, output / "report.html")
     return run
 
 
@@ -96,7 +93,7 @@ def _write_files(
     output: Path, result: SegmentResult, components: ComponentsResult, reference_name: str
 ) -> dict[str, str]:
     """Write the results on the scan's grid; returns what each file holds."""
-    labelmap = _scan(result.labelmap)
+    labelmap = scan_of(result.labelmap)
     write_nifti(labelmap, output / "segmentation.nii.gz")
     write_seg_nrrd(labelmap, result.model.labels, output / "segmentation.seg.nrrd", reference_name)
     write_lesions_csv(result.lesions, result.model.labels, output / "lesions.csv")
@@ -115,11 +112,7 @@ def _write_files(
             zip(components.components, files, strict=True), start=1
         ):
             name = f"{kind}-{number}.nii.gz"
-            write_nifti(_scan(file), output / name)
+            write_nifti(scan_of(file), output / name)
             contents[name] = what.format(component.name)
-    contents["pictures/"] = "the pictures of this page"
+    contents["pictures/"] = "slices as Slicer draws them"
     return contents
-
-
-def _scan(file: ScanFile) -> Scan:
-    return Scan.of(file.load(), file.matrix, file.name)

@@ -41,8 +41,8 @@ def take_screenshot(path: Path) -> None:
         for channel in brain_tumour().channels.values():
             slicer.util.loadVolume(str(channel))
         host.process_events(0.5)
-        _run(host, widget, widget.segmentPanel.ui.applyButton)
-        _run(host, widget, widget.componentsPanel.ui.explainButton)
+        run_and_wait(host, widget, widget.segmentPanel.ui.applyButton)
+        run_and_wait(host, widget, widget.componentsPanel.ui.explainButton)
         widget.reviewPanel.ui.show3DButton.click()
         slicer.util.resetThreeDViews()
         _show_heatmap(widget)
@@ -52,7 +52,12 @@ def take_screenshot(path: Path) -> None:
         host.close()
 
 
-def _run(host, widget, button) -> None:
+def run_and_wait(host, widget, button) -> None:
+    """Click a button that starts a run, and let the window work until its end.
+
+    Raises:
+        RuntimeError: If it takes too long.
+    """
     button.click()
     host.process_events(0.5)
     if not host.wait_until(lambda: not widget.logic.busy, RUN_SECONDS):

@@ -58,11 +58,12 @@ def scans(tmp_path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def environment(models_folder) -> dict[str, str]:
+def environment(models_folder, tmp_path_factory) -> dict[str, str]:
     """Variables with which a process finds the engine and the tiny model."""
     return {
         "PYTHONPATH": str(MODULE_DIR),
         "FACTORIZER_MODELS": str(models_folder),
+        "FACTORIZER_CACHE": str(tmp_path_factory.mktemp("cache")),
         "OMP_NUM_THREADS": "1",
     }
 

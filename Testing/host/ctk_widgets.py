@@ -25,6 +25,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801
     def __init__(self, parent=None) -> None:
         super().__init__(parent)
         self._folded = []
+        self._stated = False
         self.setCheckable(True)
         self.setChecked(True)
         self.setSizePolicy(qt.QSizePolicy.Preferred, qt.QSizePolicy.Preferred)
@@ -39,6 +40,9 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801
         if name != "collapsed":
             self.update()
             return
+        if self.collapsed == self._stated:  # as it was
+            return
+        self._stated = self.collapsed
         self.checked = not self.collapsed
         if self.collapsed:
             children = [child for child in self.children() if child.isWidgetType()]

@@ -120,7 +120,8 @@ def _turn_properties(cls: type) -> None:
         name for base in cls.__mro__[1:] for name, v in vars(base).items() if type(v) is QtProperty
     }
     for name in sorted(own | (inherited & set(vars(cls)))):
-        getter = _original(cls, name) or _original(cls, "is" + _capitalized(name))
+        words = (name, *(word + _capitalized(name) for word in ("is", "to")))
+        getter = next(filter(None, (_original(cls, word) for word in words)), None)
         if getter is not None and (cls.__name__, name) not in STAYS_METHOD:
             setter = _original(cls, "set" + _capitalized(name))
             setattr(cls, name, QtProperty(name, getter, setter))

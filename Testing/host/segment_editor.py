@@ -7,7 +7,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from host.qmrml_widgets import qMRMLNodeComboBox, qMRMLWidget
 from host.scripted_module import ScriptedLoadableModuleWidget, publish_module
-from host.wrapping import wraps_slicer_class
+from host.wrapping import Field, wraps_slicer_class
 
 NAME = "SegmentEditor"
 
@@ -15,6 +15,14 @@ NAME = "SegmentEditor"
 @wraps_slicer_class
 class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
     """Chooses a segmentation and a volume and lists the segments; it has no effects."""
+
+    segmentationNodeSelectorVisible = Field(True)
+    sourceVolumeNodeSelectorVisible = Field(True)
+    switchToSegmentationsButtonVisible = Field(True)
+    autoShowSourceVolumeNode = Field(True)
+    maskingSectionVisible = Field(True)
+    undoEnabled = Field(True)
+    maximumNumberOfUndoStates = Field(0)
 
     segmentationNodeChanged = QtCore.Signal(object)
     sourceVolumeNodeChanged = QtCore.Signal(object)
@@ -26,7 +34,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
         self._segmentation = self._selector("vtkMRMLSegmentationNode")
         self._volume = self._selector("vtkMRMLScalarVolumeNode")
         self._list = QtWidgets.QListWidget(self)
-        form = QtWidgets.QFormLayout(self)
+        self._form = form = QtWidgets.QFormLayout(self)
         form.addRow("Segmentation:", self._segmentation)
         form.addRow("Source volume:", self._volume)
         form.addRow(self._list)
@@ -61,6 +69,26 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
 
     def undo(self) -> None:
         self._history.RestorePreviousState()
+
+    def redo(self) -> None:
+        self._history.RestoreNextState()
+
+    def setActiveEffect(self, effect) -> None:
+        """There are none."""
+
+    def setupViewObservations(self) -> None:
+        """The views are watched for effects only."""
+
+    removeViewObservations = setupViewObservations
+
+    def installKeyboardShortcuts(self) -> None:
+        """They are those of effects."""
+
+    uninstallKeyboardShortcuts = installKeyboardShortcuts
+
+    def _changed(self, name: str) -> None:
+        self._form.setRowVisible(self._segmentation, self.segmentationNodeSelectorVisible)
+        self._form.setRowVisible(self._volume, self.sourceVolumeNodeSelectorVisible)
 
     def _selector(self, nodeClass: str) -> qMRMLNodeComboBox:
         selector = qMRMLNodeComboBox(self)

@@ -28,7 +28,7 @@ from stress.window import window
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGSTOP": signal.SIGSTOP, "SIGTERM": signal.SIGTERM}
 KINDS = (*sabotage.KINDS, *SIGNALS)
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds until a run that should end counts as hanging."""
 HANGING = 2.0
 """Seconds after which the user of these trials cancels a run that says nothing."""
@@ -45,12 +45,13 @@ class Scenario:
 
     def __init__(self, host, folder: Path, real: bool) -> None:
         self._host = host
+        self._others = _children()  # which are none of its business
         self._order = folder / "order.json"
         self._slow = real
         models = folder / "models"
         tiny.bundle(models)
         os.environ["FACTORIZER_MODELS"] = str(models)
-        self._program = self._write_program(folder, models, real)
+        self._program = write_program(folder, real)
         widget = host.select_module("FactorizerSegmentation")
         slicer.mrmlScene.Clear(False)
         for name, scan in tiny.scans().items():
@@ -143,28 +144,33 @@ class Scenario:
         def left() -> list[str]:
             files = [*base.glob("FactorizerSegmentation/*")]
             folders = list(base.glob("engine-*"))[len(alive) :]
-            return [*map(str, _children() - alive), *map(str, files + folders)]
+            return [*map(str, _children() - self._others - alive), *map(str, files + folders)]
 
         self._host.wait_until(lambda: not left(), 5.0)
         return ", ".join(f"{thing} is left" for thing in left())
 
-    def _write_program(self, folder: Path, models: Path, real: bool) -> Path:
-        testing = Path(__file__).resolve().parents[1]
-        variables = {
-            "FACTORIZER_MODELS": models,
-            "STRESS_ORDER": self._order,
-            "PYTHONPATH": os.pathsep.join(
-                [str(testing), str(testing.parent / "FactorizerSegmentation")]
-            ),
-            **({} if real else {"STRESS_FAKE": "1"}),
-        }
-        exports = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in variables.items())
-        program = folder / "python"
-        program.write_text(
-            f"#!/bin/sh\nexport {exports}\nexec {shlex.quote(sys.executable)} -m stress.sabotage\n"
-        )
-        program.chmod(0o755)
-        return program
+
+def write_program(folder: Path, real: bool) -> Path:
+    """A program to be taken for Python, which runs an engine that goes wrong as told.
+
+    Models are in `folder`/models, and the order is `folder`/order.json, see `sabotage`.
+    """
+    testing = Path(__file__).resolve().parents[1]
+    search = [str(testing), str(testing.parent / "FactorizerSegmentation")]
+    variables = {
+        "FACTORIZER_MODELS": folder / "models",
+        "STRESS_ORDER": folder / "order.json",
+        "PYTHONPATH": os.pathsep.join(search),
+        **({} if real else {"STRESS_FAKE": "1"}),
+    }
+    exports = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in variables.items())
+    program = folder / "python"
+    program.write_text(
+        f"#!/bin/sh\nexport {exports}\nexec {shlex.quote(sys.executable)} -m stress.sabotage\n",
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+    return program
 
 
 def real_engine_trials(folder: Path, chance: random.Random) -> Iterator[Trial]:

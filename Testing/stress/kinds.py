@@ -40,6 +40,11 @@ class Kind:
 KINDS = (
     Kind("scans", "broken scans", 1000, "stress.files:scan_trials"),
     Kind("models", "broken models", 1000, "stress.files:bundle_trials"),
+    Kind("containers", "harmful files of models", 1000, "stress.containers:container_trials"),
+    Kind("places", "places of scans", 1000, "stress.places:place_trials"),
+    Kind("large", "studies larger than memory", 1, "stress.large:large_trials"),
+    Kind("threads", "numbers of threads", 8, "stress.threads:thread_trials"),
     Kind("engine", "engines that fail in the window", 100, "stress.engine:real_engine_trials"),
+    Kind("storms", "hundreds of sequences of clicks", 5, "stress.storms:storm_trials"),
     Kind("messages", "broken messages", 10_000, "stress.messages:message_trials"),
 )

@@ -1,20 +1,13 @@
-"""Python packages that the engine needs in Slicer's own Python, installed only after asking.
+"""Python packages that the engine needs in Slicer's own Python.
 
-The check reads package descriptions and imports nothing. Packages that belong to Slicer (numpy,
-SimpleITK, ...) are never replaced: pip gets their versions as constraints.
+The check reads package descriptions and imports nothing.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
-import logging
-import tempfile
+import re
 from collections.abc import Iterable
-from pathlib import Path
-
-import slicer
-from slicer.i18n import tr as _
 
 TORCH = "torch>=2.4"
 REQUIREMENTS = (
@@ -33,20 +26,30 @@ REQUIREMENTS = (
 )
 FASTER = ("numba>=0.60",)
 """The engine runs without these, only more slowly."""
-SLICERS_OWN = (
-    "numpy",
-    "scipy",
-    "SimpleITK",
-    "pydicom",
-    "highdicom",
-    "requests",
-    "packaging",
-    "setuptools",
-)
+BRAIN_NETWORKS = "deepbet==1.0.2"
+"""What outlines brains."""
+ALONE = (BRAIN_NETWORKS,)
+"""Installed without what they ask for, which is a window toolkit that the engine does not need."""
+SLICERS_OWN = ("numpy", "scipy", "SimpleITK", "pydicom", "requests", "packaging", "setuptools")
 
+_DISK_MB = {
+    "torch": 1000,
+    "numpy": 70,
+    "scipy": 140,
+    "SimpleITK": 280,
+    "pydicom": 15,
+    "monai": 15,
+    "nibabel": 15,
+    "connected-components-3d": 20,
+    "numba": 210,
+    "highdicom": 30,
+    "deepbet": 12,
+}
+"""What packages take on the disk with what only they need, measured on Linux; others take little.
 
-class InstallationError(Exception):
-    """Why packages were not installed, as one sentence for the user."""
+torch is the build for processors with its own dependencies; that for graphics cards takes about
+three times as much.
+"""
 
 
 def missingPackages(requirements: Iterable[str] = (TORCH, *REQUIREMENTS)) -> list[str]:
@@ -54,97 +57,14 @@ def missingPackages(requirements: Iterable[str] = (TORCH, *REQUIREMENTS)) -> lis
     return [requirement for requirement in requirements if not _isMet(requirement)]
 
 
-def ensurePackages(additional: Iterable[str] = ()) -> str:
-    """Install what is missing, if the user agrees; returns one sentence on failure, else "".
-
-    Args:
-        additional: Requirements beside those that every run has.
-    """
-    wanted = (TORCH, *REQUIREMENTS, *additional)
-    missing = missingPackages(wanted)
-    if not missing:
-        return ""
-    question = _(
-        "The segmentation engine needs Python packages that are not installed yet: {names}. "
-        "Download and install them now? This may take several minutes and up to 3 GB of disk."
-    ).format(names=", ".join(map(_name, (*missing, *missingPackages(FASTER)))))
-    if not slicer.util.confirmOkCancelDisplay(question, _("Install packages")):
-        return _("Nothing was installed; the engine cannot run without its Python packages.")
-    try:
-        if TORCH in missing:
-            _installTorch()
-        _install([requirement for requirement in missing if requirement != TORCH])
-        _installFaster()
-    except InstallationError as error:
-        return str(error)
-    except Exception:
-        logging.exception("Installing the Python packages of the Factorizer engine failed.")
-        return _("The Python packages could not be installed; the application log says why.")
-    still = missingPackages(wanted)
-    if still:
-        names = ", ".join(_name(requirement) for requirement in still)
-        return _("After the installation {names} is still missing; restart Slicer.").format(
-            names=names
-        )
-    return ""
+def nameOf(requirement: str) -> str:
+    """The package's name in a requirement, such as "torch" of "torch>=2.4"."""
+    return re.split(r"[<>=!~;\[ ]", requirement, maxsplit=1)[0]
 
 
-def _installTorch() -> None:
-    """By the PyTorch extension, which picks the build for the graphics card."""
-    if not hasattr(slicer.modules, "pytorchutils"):
-        raise InstallationError(
-            _("Install the PyTorch extension in the Extensions Manager first, then restart Slicer.")
-        )
-    from PyTorchUtils import PyTorchUtilsLogic
-
-    torch = PyTorchUtilsLogic().installTorch(
-        askConfirmation=False, torchVersionRequirement=TORCH.removeprefix("torch")
-    )
-    if torch is None:
-        raise InstallationError(_("PyTorch was not installed; the engine cannot run without it."))
-
-
-def _installFaster() -> None:
-    """Apart from the others, for numba does not take every numpy that Slicer may have."""
-    for requirement in missingPackages(FASTER):
-        try:
-            _install([requirement])
-        except Exception as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            logging.warning(
-                f"{_name(requirement)} could not be installed ({reason}); "
-                "the Factorizer engine works without it, but more slowly."
-            )
-
-
-def _install(requirements: list[str]) -> None:
-    if not requirements:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        constraints = Path(folder) / "constraints.txt"
-        constraints.write_text("\n".join(_ownVersions()) + "\n", encoding="utf-8")
-        if importlib.util.find_spec("slicer.packaging") is not None:  # Slicer 5.11 and later
-            from slicer.packaging import pip_ensure
-
-            pip_ensure(
-                requirements,
-                constraints=constraints,
-                prompt_install=False,
-                requester="FactorizerSegmentation",
-            )
-        else:
-            slicer.util.pip_install([*requirements, "-c", str(constraints)])
-
-
-def _ownVersions() -> list[str]:
-    """Slicer's packages, and torch, as they are installed now."""
-    versions = []
-    for name in (*SLICERS_OWN, "torch"):
-        try:
-            versions.append(f"{name}=={importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+def diskMb(requirement: str) -> int:
+    """About how many MB a package takes on the disk."""
+    return _DISK_MB.get(nameOf(requirement), 5)
 
 
 def _isMet(requirement: str) -> bool:
@@ -156,7 +76,3 @@ def _isMet(requirement: str) -> bool:
     except importlib.metadata.PackageNotFoundError:
         return False
     return wanted.specifier.contains(installed, prereleases=True)
-
-
-def _name(requirement: str) -> str:
-    return requirement.partition(">")[0]

@@ -1,4 +1,4 @@
-"""One volume selector per channel of the model, filled by the volumes' names."""
+"""One volume selector per channel of the model, filled by the volumes' headers and names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.models import Channel
 from FactorizerSegmentationLib.panels.node_selectors import deselect, hide, release
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
-from FactorizerSegmentationLib.scene.matching import matchVolumes
+from FactorizerSegmentationLib.scene.matching import (
+    AGAINST,
+    LIKELY,
+    SURE,
+    UNSURE,
+    evidenceFor,
+    matchVolumes,
+)
 from FactorizerSegmentationLib.scene.volumes import isScan
 
 MARKS = {
@@ -23,6 +30,9 @@ MARKS = {
     "red": ("\u2715", "#d9534f"),
 }
 """Sign and colour by severity; the sign alone says it to those who do not tell colours apart."""
+
+TRUST = {SURE: "\u25cf", LIKELY: "\u25d0", UNSURE: "\u25cb", AGAINST: "?"}
+"""How much speaks for the volume in a row: a full, a half and an empty circle, or a question."""
 
 
 class ChannelSelectors:
@@ -41,6 +51,9 @@ class ChannelSelectors:
         self._channels: tuple[Channel, ...] = ()
         self._selectors: dict[str, Any] = {}
         self._labels: dict[str, Any] = {}
+        self._trustLabels: dict[str, Any] = {}
+        self._sentenceLabels: dict[str, Any] = {}
+        self._trusted: dict[str, tuple[str, str] | None] = {}
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -71,7 +84,8 @@ class ChannelSelectors:
         self._form = qt.QWidget()
         layout = qt.QFormLayout(self._form)
         layout.setContentsMargins(0, 0, 0, 0)
-        self._labels = {}
+        self._labels, self._trustLabels, self._sentenceLabels = {}, {}, {}
+        self._trusted = {}
         self._selectors = {channel.name: self._addRow(layout, channel) for channel in channels}
         self._layout.addWidget(self._form)
 
@@ -88,9 +102,22 @@ class ChannelSelectors:
         for name, node in volumes.items():
             with signalsBlocked(self._selectors[name]):
                 self._selectors[name].setCurrentNode(node)
+        self.showTrust()
 
-    def mark(self, channel: str, severity: str, sentences: Sequence[str]) -> None:
-        """Mark a row as green, amber or red and say why; the empty string takes the mark away."""
+    def showTrust(self) -> None:
+        """Say of every row how much speaks for its volume, which may have another name now."""
+        for name in self._selectors:
+            self._showTrust(name)
+
+    def mark(
+        self, channel: str, severity: str, sentences: Sequence[str], shown: Sequence[str]
+    ) -> None:
+        """Mark a row as green, amber or red and say why; the empty string takes the mark away.
+
+        Args:
+            sentences: What its tooltip says.
+            shown: What is written below the row.
+        """
         tip = _tip(next(known for known in self._channels if known.name == channel))
         label, text = self._labels[channel], f"{channel}:"
         if severity:
@@ -100,6 +127,9 @@ class ChannelSelectors:
         whole = "<br>".join(escape(sentence) for sentence in (*sentences, tip))
         for widget in (label, self._selectors[channel]):
             widget.toolTip = whole if sentences else tip
+        below = self._sentenceLabels[channel]
+        below.text = " ".join(shown)
+        below.visible = bool(shown)
 
     def forget(self, node) -> None:
         """Leave the rows empty in which a volume is chosen that is about to go."""
@@ -161,11 +191,35 @@ class ChannelSelectors:
             "currentNodeChanged(vtkMRMLNode*)", partial(self._onNodeChanged, channel.name)
         )
         label = self._labels[channel.name] = qt.QLabel(f"{channel.name}:")
-        layout.addRow(label, selector)
+        trust = self._trustLabels[channel.name] = qt.QLabel()
+        row = qt.QHBoxLayout()
+        row.addWidget(selector, 1)
+        row.addWidget(trust)
+        layout.addRow(label, row)
+        below = self._sentenceLabels[channel.name] = qt.QLabel()
+        below.objectName = f"channelSentence_{channel.name}"
+        below.wordWrap = True
+        below.textFormat = qt.Qt.PlainText
+        below.visible = False
+        layout.addRow(below)
         return selector
 
     def _onNodeChanged(self, name: str, *ignored) -> None:
+        self._showTrust(name)
         self._onChosen(name)
+
+    def _showTrust(self, name: str) -> None:
+        """Say how much speaks for the volume in a row."""
+        label, node = self._trustLabels[name], self._selectors[name].currentNode()
+        shown = None if node is None else (node.GetID(), node.GetName())
+        if self._trusted.get(name, ()) == shown:
+            return
+        self._trusted[name] = shown
+        channel = next(known for known in self._channels if known.name == name)
+        evidence = None if node is None else evidenceFor(node, channel, self._channels)
+        label.text = TRUST[evidence.level] if evidence is not None else ""
+        label.toolTip = escape(evidence.reason) if evidence is not None else ""
+        label.accessibleName = evidence.reason if evidence is not None else ""
 
 
 def _tip(channel: Channel) -> str:

@@ -186,7 +186,9 @@ class ComponentsPanel(Panel):
 
     def _onExplain(self) -> None:
         settings = self._inputs.settings()
-        if settings is None or not self._logic.prepareEngine(settings.python):
+        if settings is None or not self._inputs.confirmed():
+            return
+        if not self._logic.prepareEngine(settings.python, settings.packages):
             return
         callbacks = Callbacks(self._onFinished, self._onFailed, self.controls.progressed)
         self.controls.started()

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from factorizer_engine.protocol.checks import GREEN, RED, Finding, gravest, of_severity
+from factorizer_engine.protocol.checks import AMBER, GREEN, RED, Finding, gravest, of_severity
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.models import Expectations
 from FactorizerSegmentationLib.engine import packages
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
 from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.volumes import stateOf
 from FactorizerSegmentationLib.tasks.check import CheckRun
 from FactorizerSegmentationLib.tasks.run import RunSettings
 
@@ -32,7 +34,7 @@ class InputChecks:
     Args:
         logic: The FactorizerSegmentationLogic.
         channels: The rows that are marked.
-        label: Shows the gravest sentence.
+        label: Shows the sentences that are about several rows.
         settings: Gives what would be run now, or None.
         onChanged: Called when the findings have changed.
     """
@@ -51,6 +53,7 @@ class InputChecks:
         self._settings = settings
         self._onChanged = onChanged
         self._asked: tuple = ()
+        self._confirmed: tuple | None = None
         self._findings: tuple[Finding, ...] | None = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
@@ -60,6 +63,24 @@ class InputChecks:
     def problem(self) -> str:
         """Why the scans cannot be run, or the empty string."""
         return " ".join(finding.sentence for finding in of_severity(self._findings or (), RED))
+
+    def questions(self) -> list[str]:
+        """What the user has to say is meant before the scans are run."""
+        return [finding.sentence for finding in self._findings or () if finding.asks]
+
+    def confirmed(self) -> bool:
+        """Ask these questions, once for a choice of scans; whether all of it is meant."""
+        questions = self.questions()
+        if not questions or self._confirmed == self._asked:
+            return True
+        text = "\n\n".join([*questions, _("Run the model on them nevertheless?")])
+        if slicer.util.confirmOkCancelDisplay(text, _("Do these scans belong together?")):
+            self._confirmed = self._asked
+        return self._confirmed == self._asked
+
+    def doubts(self) -> tuple[str, ...]:
+        """The sentences about scans that may be run, but should be looked at."""
+        return tuple(finding.sentence for finding in of_severity(self._findings or (), AMBER))
 
     def lookAgain(self) -> None:
         """Other scans may be chosen: what was found holds no more if so."""
@@ -86,13 +107,14 @@ class InputChecks:
             self._timer.start()
             return
         callbacks: Callbacks[tuple[Finding, ...]] = Callbacks(
-            lambda findings: self._found(_identity(settings), findings), self._failed
+            partial(self._found, self._asked), self._failed
         )
+        raw = replace(settings, preparation=None)
         self._logic.setPython(settings.python)
         if not settings.python and packages.missingPackages():
             return
         try:
-            CheckRun(slicer.mrmlScene, self._logic.engine, settings, callbacks).start()
+            CheckRun(slicer.mrmlScene, self._logic.engine, raw, callbacks).start()
         except SceneError:
             self._show(None)  # a run says the same, when it is asked for
 
@@ -105,30 +127,29 @@ class InputChecks:
         """Without an engine there is no check; a run says why, when it is asked for."""
 
     def _show(self, findings: tuple[Finding, ...] | None) -> None:
+        settings = self._settings()
+        if findings is not None and settings is not None and settings.preparation is not None:
+            findings = tuple(finding for finding in findings if not finding.by_preparation)
         self._findings = findings
         known = findings or ()
         for channel in self._channels.channels:
             own = [finding for finding in known if finding.concerns(channel.name)]
             severity = "" if findings is None else gravest(own)
-            self._channels.mark(channel.name, severity, [finding.sentence for finding in own])
-        grave = [finding for finding in known if finding.severity == gravest(known)]
-        shown = [finding for finding in grave if finding.severity != GREEN]
-        self._label.text = _line(shown)
-        self._label.toolTip = "<br>".join(escape(finding.sentence) for finding in known)
-        self._label.visible = bool(shown)
-
-
-def _line(findings: list[Finding]) -> str:
-    """The first sentence, and how many more there are."""
-    if not findings:
-        return ""
-    rest = len(findings) - 1
-    more = " " + _("({count} more)").format(count=rest) if rest else ""
-    return findings[0].sentence + more
+            below = [f.sentence for f in own if f.severity != GREEN and len(f.channels) == 1]
+            self._channels.mark(channel.name, severity, [f.sentence for f in own], below)
+        shared = [f.sentence for f in known if f.severity != GREEN and len(f.channels) != 1]
+        if any(finding.by_preparation for finding in known):
+            shared.append(_("Prepare inputs, below, can put it right."))
+        self._label.text = " ".join(shared)
+        self._label.visible = bool(shared)
 
 
 def _identity(settings: RunSettings | None) -> tuple[Any, ...]:
-    """Equal while the same volumes are chosen for the same model."""
+    """Equal while the same volumes are chosen for the same model, unchanged."""
     if settings is None:
         return ()
-    return (str(settings.model.path), *settings.volumeIds.items())
+    states = [
+        (name, volumeId, stateOf(slicer.mrmlScene.GetNodeByID(volumeId)))
+        for name, volumeId in settings.volumeIds.items()
+    ]
+    return (str(settings.model.path), settings.preparation is not None, *states)

@@ -19,6 +19,7 @@ from FactorizerSegmentationLib.panels.box_controls import BoxControls
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
 from FactorizerSegmentationLib.panels.input_checks import InputChecks
 from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.prepare_controls import PrepareControls
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.parameters import (
     channelVolume,
@@ -64,6 +65,9 @@ class InputsPanel(Panel):
             logic, self.channels, self.ui.checkLabel, self._checkedSettings, logic.notify
         )
         self.box = BoxControls(self.ui, logic.notify, self._boxPlace)
+        self.preparation = PrepareControls(
+            *(self.ui, logic, self._chosenVolumes, self.settings, self.confirmed, logic.notify)
+        )
         self.ui.modelComboBox.connect("currentIndexChanged(int)", self._onModelChanged)
 
     @property
@@ -85,17 +89,14 @@ class InputsPanel(Panel):
         box, target = self.box.box, self.box.target
         return RunSettings(
             model=model,
-            volumeIds={
-                name: node.GetID()
-                for name, node in self.channels.volumes().items()
-                if node is not None
-            },
+            volumeIds={name: node.GetID() for name, node in self._chosenVolumes().items()},
             device=self._own.device,
             quality=chosenQuality(self._own),
             boxId=box.GetID() if box is not None else None,
             quick=self.box.quick,
             targetId=target.GetID() if target is not None else None,
             python=self.python,
+            preparation=self.preparation.settings(),
         )
 
     def problem(self) -> str:
@@ -106,31 +107,38 @@ class InputsPanel(Panel):
             return _("Wait until the running computation has ended.")
         return self._choiceProblem() or self.checks.problem()
 
+    def confirmed(self) -> bool:
+        """Whether the user wants these scans together, which is asked where it is doubtful."""
+        return self.checks.confirmed()
+
     def startText(self) -> tuple[str, str]:
         """What a button that segments says, and its tooltip."""
         return self.box.startText()
 
     def volumes(self) -> list:
         """The chosen volume nodes, in the order of the channels."""
-        return [node for node in self.channels.volumes().values() if node is not None]
+        return list(self._chosenVolumes().values())
 
     def boundWidgets(self) -> dict[str, object]:
-        return self.box.widgets()
+        return {**self.box.widgets(), **self.preparation.widgets()}
 
     def forget(self) -> None:
         self.box.setParameters(None)
 
     def show(self) -> None:
         self.box.setParameters(self._parameters)
+        self.preparation.show(self._own.brainMask)
         self._showModels()
 
     def update(self) -> None:
         self.channels.offerScansOnly(slicer.mrmlScene)
+        self.channels.showTrust()
         self._showSubset()
         idle = not self._logic.busy
         for widget in (self.ui.modelComboBox, self.ui.scansBox):
             widget.enabled = idle
         self.box.setEnabled(idle)
+        self.preparation.update(self.problem())
         if self._parameters is not None:
             self.checks.lookAgain()
 
@@ -150,12 +158,14 @@ class InputsPanel(Panel):
             for name in emptied:
                 setLeftOut(self._own, name, False)
             self.box.forget(node)
+            self.preparation.forget(node)
 
     def release(self) -> None:
         super().release()
         self.checks.release()
         self.channels.release()
         self.box.release()
+        self.preparation.release()
 
     def _showModels(self) -> None:
         combo, models = self.ui.modelComboBox, self._logic.models()
@@ -192,11 +202,21 @@ class InputsPanel(Panel):
 
     def _choiceProblem(self) -> str:
         reference = next(iter(self.volumes()), None)
-        return self.channels.problem() or self._subset().problem or self.box.problem(reference)
+        return (
+            self.channels.problem()
+            or self._subset().problem
+            or self.box.problem(reference)
+            or self.preparation.problem()
+        )
+
+    def _chosenVolumes(self) -> dict[str, Any]:
+        """The chosen volume node of each channel that has one, in the order of the channels."""
+        volumes = self.channels.volumes()
+        return {name: node for name, node in volumes.items() if node is not None}
 
     def _subset(self) -> _Subset:
         """What the model can do with the scans that are chosen."""
-        chosen = [name for name, node in self.channels.volumes().items() if node is not None]
+        chosen = list(self._chosenVolumes())
         if self.model is None or not chosen or not accepts_fewer(self.model):
             return _Subset()
         try:
@@ -241,6 +261,7 @@ class InputsPanel(Panel):
             return
         for name, node in self.channels.volumes().items():
             setChannelVolume(self._own, name, node)
+        self.preparation.forgetOutcome()
         self.changed.emit()
         self._logic.notify()
 

@@ -11,7 +11,6 @@ from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.remeasuring import Remeasuring
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene import layers, tables
-from FactorizerSegmentationLib.scene.editor import openSegmentEditor
 from FactorizerSegmentationLib.scene.rulers import LesionRulers
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
 from FactorizerSegmentationLib.scene.verdicts import decide, problem
@@ -38,7 +37,6 @@ class ReviewPanel(Panel):
         self.ui.undoButton.connect("clicked()", self._onUndo)
         self.ui.redoButton.connect("clicked()", self._onRedo)
         self.ui.show3DButton.connect("toggled(bool)", self._onShow3D)
-        self.ui.editButton.connect("clicked()", self._onEdit)
 
     def forget(self) -> None:
         self._shown = ()
@@ -131,8 +129,7 @@ class ReviewPanel(Panel):
     def _showButtons(self) -> None:
         ui, history, busy = self.ui, self._logic.history, self._logic.busy
         segmentationNode = self._own.segmentation
-        for button in (ui.show3DButton, ui.editButton):
-            button.enabled = segmentationNode is not None
+        ui.show3DButton.enabled = segmentationNode is not None
         reason = problem(segmentationNode) or (
             "" if self.lesions.current else _("Choose a lesion.")
         )
@@ -205,11 +202,6 @@ class ReviewPanel(Panel):
         node.GetDisplayNode().SetVisibility3D(bool(shown))
         if shown:
             slicer.util.resetThreeDViews()
-
-    def _onEdit(self) -> None:
-        node = self._own.segmentation if self._parameters is not None else None
-        if node is not None:
-            openSegmentEditor(node)
 
 
 def _sentence(lesion) -> str:

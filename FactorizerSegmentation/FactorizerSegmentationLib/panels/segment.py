@@ -43,6 +43,7 @@ class SegmentPanel(Panel):
         super().__init__(logic, uiPath)
         self.inputs = inputs
         self.choices = RunChoices(self.ui, logic, lambda: inputs.model)
+        self._background = layers.BackgroundLayer()
         self._log = RunLog(self.ui.logTextEdit, self.ui.copyLogButton)
         self.controls = RunControls(
             self.ui.applyButton,
@@ -55,9 +56,14 @@ class SegmentPanel(Panel):
         )
         inputs.changed.connect(self._onInputsChanged)
         logic.logged.connect(self._log.add)
+        logic.helloed.connect(self._log.addEngine)
 
     def forget(self) -> None:
         self.choices.setParameters(None)
+        self._background.forget()
+
+    def leave(self) -> None:
+        self._background.restore(slicer.mrmlScene)
 
     def show(self) -> None:
         if self._parameters is not None:
@@ -73,6 +79,7 @@ class SegmentPanel(Panel):
         super().release()
         self.inputs.changed.disconnect(self._onInputsChanged)
         self._logic.logged.disconnect(self._log.add)
+        self._logic.helloed.disconnect(self._log.addEngine)
         self.choices.release()
 
     def _onInputsChanged(self) -> None:
@@ -81,9 +88,9 @@ class SegmentPanel(Panel):
 
     def _onApply(self) -> None:
         settings = self.inputs.settings()
-        if settings is None or self._parameters is None:
+        if settings is None or self._parameters is None or not self.inputs.confirmed():
             return
-        if not self._logic.prepareEngine(settings.python):
+        if not self._logic.prepareEngine(settings.python, settings.packages):
             return
         self._parameters.inputs.modelName = settings.model.name
         callbacks = Callbacks(
@@ -119,10 +126,11 @@ class SegmentPanel(Panel):
         """Show the scan below the segments, and move to the largest lesion; not to one in a box."""
         volumes = self.inputs.volumes()
         if volumes and not layers.backgroundIsOneOf(slicer.mrmlScene, volumes):
-            slicer.util.setSliceViewerLayers(background=volumes[0], fit=True)
+            self._background.show(volumes[0])
         lesions = lesionsOf(self._own.lesionTable)
         if lesions and not isBoxed(self._own.lesionTable):
-            layers.jumpSlices(slicer.mrmlScene, lesions[0].long_axis.middle)
+            middle = lesions[0].long_axis.middle
+            layers.jumpSlices(slicer.mrmlScene, middle, centered=False)  # the head stays in view
 
     def _updateStep(self, patch: Patch, outcome: Segmented) -> Step:
         """An update of a segmentation, which has another list of lesions before and after."""

@@ -7,11 +7,15 @@ from typing import TypeVar
 from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.panels.adjust import AdjustPanel
+from FactorizerSegmentationLib.panels.clicks import ClicksPanel
 from FactorizerSegmentationLib.panels.components import ComponentsPanel
+from FactorizerSegmentationLib.panels.editing import EditPanel
+from FactorizerSegmentationLib.panels.follow_up import FollowUpPanel
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.models import ModelsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.proposals import ProposalPanel
+from FactorizerSegmentationLib.panels.report import ReportPanel
 from FactorizerSegmentationLib.panels.review import ReviewPanel
 from FactorizerSegmentationLib.panels.sections import Section
 from FactorizerSegmentationLib.panels.segment import SegmentPanel
@@ -40,15 +44,23 @@ class Workbench:
         self.reviewPanel = self._add(ReviewPanel)
         self.proposalPanel = self._add(ProposalPanel)
         self.adjustPanel = self._add(AdjustPanel)
+        self.editPanel = self._add(EditPanel)
+        self.clicksPanel = self._add(ClicksPanel, self.inputsPanel)
         self.componentsPanel = self._add(ComponentsPanel, self.inputsPanel)
+        self.followUpPanel = self._add(FollowUpPanel, self.inputsPanel)
+        self.reportPanel = self._add(ReportPanel, self.inputsPanel)
         self.modelsPanel = self._add(ModelsPanel, self.inputsPanel)
         self.sections = [
             Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
             Section(
                 _("Review"),
-                *(self.reviewPanel.widget, self.proposalPanel.widget, self.adjustPanel.widget),
+                *(self.reviewPanel.widget, self.proposalPanel.widget),
+                *(self.adjustPanel.widget, self.editPanel.widget),
             ),
+            Section(_("Correct by clicks"), self.clicksPanel.widget),
             Section(_("Look inside the network"), self.componentsPanel.widget),
+            Section(_("Follow-up"), self.followUpPanel.widget, folded=True),
+            Section(_("Report"), self.reportPanel.widget, folded=True),
             Section(_("Models"), self.modelsPanel.widget, folded=True),
         ]
 

@@ -1,18 +1,121 @@
-"""The Segment Editor of the application."""
+"""Segment editors: the one in the panel, and that of the application."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
+from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
+
+NODE_TAG = "FactorizerSegmentation"
+"""Of the node in which the panel's editor keeps its choices."""
+UNDO_STEPS = 10
+
+_embedded: list[Any] = []
+
+
+class EmbeddedEditor:
+    """A qMRMLSegmentEditorWidget for the result, made when it is first shown.
+
+    Classes of a model exclude each other, so that painting one takes the voxel from the others;
+    segments that are hidden are never touched. The masks of the editor say where may be edited.
+
+    Args:
+        layout: Where the widget goes.
+    """
+
+    def __init__(self, layout) -> None:
+        self._layout = layout
+        self._widget: Any = None
+        self._active = False
+
+    @property
+    def widget(self):
+        """The qMRMLSegmentEditorWidget, or None before it is shown first."""
+        return self._widget
+
+    def show(self, segmentationNode) -> None:
+        """Let the user edit a segmentation on its scan."""
+        widget = self._made()
+        if widget.segmentationNode() is not segmentationNode:
+            widget.setMRMLSegmentEditorNode(_editorNode())
+            widget.setSegmentationNode(segmentationNode)
+            widget.setSourceVolumeNode(referenceVolumeOf(segmentationNode))
+        if not self._active:
+            self._active = True
+            widget.setupViewObservations()
+            widget.installKeyboardShortcuts()
+
+    def hide(self) -> None:
+        """The views and the keyboard are no longer the editor's; what can be undone stays."""
+        if self._active:
+            self._active = False
+            self._widget.setActiveEffect(None)
+            self._widget.uninstallKeyboardShortcuts()
+            self._widget.removeViewObservations()
+
+    def forget(self) -> None:
+        """Let go of all nodes, as before the scene is closed."""
+        self.hide()
+        if self._widget is not None:
+            self._widget.setSegmentationNode(None)
+            self._widget.setSourceVolumeNode(None)
+            self._widget.setMRMLSegmentEditorNode(None)
+
+    def release(self) -> None:
+        """Let go of the scene, as before the widget is deleted."""
+        self.forget()
+        if self._widget is not None:
+            self._widget.setMRMLScene(None)
+            _embedded.remove(self._widget)
+            self._widget = None
+
+    def _made(self):
+        if self._widget is None:
+            widget = slicer.qMRMLSegmentEditorWidget()
+            widget.setMRMLScene(slicer.mrmlScene)
+            widget.segmentationNodeSelectorVisible = False
+            widget.sourceVolumeNodeSelectorVisible = False
+            widget.switchToSegmentationsButtonVisible = False
+            widget.autoShowSourceVolumeNode = False
+            widget.maskingSectionVisible = True
+            widget.undoEnabled = True
+            widget.maximumNumberOfUndoStates = UNDO_STEPS
+            self._layout.addWidget(widget)
+            self._widget = widget
+            _embedded.append(widget)
+        return self._widget
+
 
 def openSegmentEditor(segmentationNode) -> None:
-    """Show the Segment Editor with this segmentation and the scan that it belongs to."""
+    """Show the application's Segment Editor with this segmentation and its scan."""
     if not hasattr(slicer.modules, "segmenteditor"):
         slicer.util.errorDisplay(_("This application has no Segment Editor."))
         return
     slicer.util.selectModule("SegmentEditor")
     editor = slicer.modules.SegmentEditorWidget.editor
     editor.setSegmentationNode(segmentationNode)
-    role = segmentationNode.GetReferenceImageGeometryReferenceRole()
-    editor.setSourceVolumeNode(segmentationNode.GetNodeReference(role))
+    editor.setSourceVolumeNode(referenceVolumeOf(segmentationNode))
+
+
+def saveForUndo(segmentationNode) -> None:
+    """Let the editors that show a segmentation know that it is about to be changed."""
+    application = getattr(slicer.modules, "SegmentEditorWidget", None)
+    editors = [*_embedded, application.editor] if application is not None else _embedded
+    for editor in editors:
+        if editor.segmentationNode() is segmentationNode:
+            editor.saveStateForUndo()
+
+
+def _editorNode():
+    """The node of the panel's editor in the scene; there is one."""
+    node = slicer.mrmlScene.GetSingletonNode(NODE_TAG, "vtkMRMLSegmentEditorNode")
+    if node is None:
+        node = slicer.vtkMRMLSegmentEditorNode()
+        node.SetSingletonTag(NODE_TAG)
+        node.SetSaveWithScene(False)
+        node.SetOverwriteMode(node.OverwriteVisibleSegments)
+        node = slicer.mrmlScene.AddNode(node)
+    return node

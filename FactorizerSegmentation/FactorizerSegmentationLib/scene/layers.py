@@ -19,10 +19,42 @@ def backgroundIsOneOf(scene, volumeNodes) -> bool:
     return bool(composites) and all(item.GetBackgroundVolumeID() in ids for item in composites)
 
 
-def jumpSlices(scene, ras: Sequence[float]) -> None:
-    """Move all slice views through a point, RAS in mm."""
+def jumpSlices(scene, ras: Sequence[float], centered: bool = True) -> None:
+    """Move all slice views through a point, RAS in mm, which comes into their middle or not."""
     for sliceNode in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene):
-        sliceNode.JumpSliceByCentering(*map(float, ras))
+        jump = sliceNode.JumpSliceByCentering if centered else sliceNode.JumpSliceByOffsetting
+        jump(*map(float, ras))
+
+
+class BackgroundLayer:
+    """Shows a scan below everything else, and gives the user's own back."""
+
+    def __init__(self) -> None:
+        self._shownId: str | None = None
+        self._before: dict[str, str] = {}
+
+    def show(self, volumeNode) -> None:
+        """Show a volume as background of all slice views, fitted into them."""
+        self._shownId = volumeNode.GetID()
+        for composite in compositeNodes(volumeNode.GetScene()):
+            before = composite.GetBackgroundVolumeID()
+            if before is not None and before != self._shownId:
+                self._before.setdefault(composite.GetID(), before)
+        slicer.util.setSliceViewerLayers(background=volumeNode, fit=True)
+
+    def restore(self, scene) -> None:
+        """Where the volume is still shown, show what was there before, if it is still there."""
+        for composite in compositeNodes(scene):
+            before = self._before.get(composite.GetID())
+            ours = composite.GetBackgroundVolumeID() == self._shownId
+            if ours and before is not None and scene.GetNodeByID(before) is not None:
+                composite.SetBackgroundVolumeID(before)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was remembered, as when the scene was closed."""
+        self._shownId = None
+        self._before.clear()
 
 
 class ForegroundLayer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import slicer
@@ -44,16 +45,23 @@ class LiveLabels:
             labels[mask.transpose(2, 1, 0)] = label
         return labels[part].copy()
 
-    def write(self, box: tuple[slice, ...], before: np.ndarray, after: np.ndarray) -> None:
+    def write(
+        self,
+        box: tuple[slice, ...],
+        before: np.ndarray,
+        after: np.ndarray,
+        byHand: bool = False,
+    ) -> None:
         """Change the labels inside a box; voxels that segments of others have stay theirs.
 
         Args:
             before: What `read` gave there.
             after: The values wanted.
+            byHand: Whether it counts as edited by hand, as when the user has clicked.
         """
         shared = self._shared()
         if shared is not None:
-            with ownChange(self._node, box):
+            with nullcontext() if byHand else ownChange(self._node, box):
                 part = _arrayOf(shared)[box]
                 changed = (before != after) & (part == before)
                 part[changed] = after[changed]
@@ -64,7 +72,8 @@ class LiveLabels:
         for label, segmentId in self._segments():
             added[segmentId] = self._whole(box, (after == label) & (before != label))
             removed[segmentId] = self._whole(box, (after != label) & (before == label))
-        Patch(self._node, added, removed, localAffine(referenceVolumeOf(self._node))).apply()
+        affine = localAffine(referenceVolumeOf(self._node))
+        Patch(self._node, added, removed, affine, byHand=byHand).apply()
 
     def modifiedTime(self) -> int:
         """Grows when a segment is changed."""

@@ -9,6 +9,7 @@ import qt
 import slicer
 
 from factorizer_engine.protocol.triples import triple
+from FactorizerSegmentationLib.scene.place_mode import placeInto, placingInto, stopPlacing
 
 Point = tuple[float, float, float]
 
@@ -42,12 +43,8 @@ class PointPlacement:
         node.CreateDefaultDisplayNodes()
         node.GetDisplayNode().SetPointLabelsVisibility(False)
         self._node = node
-        logic = slicer.app.applicationLogic()
-        selection, interaction = logic.GetSelectionNode(), logic.GetInteractionNode()
-        selection.SetReferenceActivePlaceNodeClassName(node.GetClassName())
-        selection.SetActivePlaceNodeID(node.GetID())
-        interaction.SetPlaceModePersistence(0)
-        interaction.SetCurrentInteractionMode(interaction.Place)
+        placeInto(node)
+        interaction = slicer.app.applicationLogic().GetInteractionNode()
         self._observe(node, node.PointPositionDefinedEvent, self._onPoint)
         self._observe(interaction, interaction.InteractionModeChangedEvent, self._onMode)
 
@@ -59,10 +56,10 @@ class PointPlacement:
             item.RemoveObserver(tag)
         self._observed.clear()
         node, self._node = self._node, None
-        interaction = slicer.app.applicationLogic().GetInteractionNode()
-        if interaction.GetCurrentInteractionMode() == interaction.Place:
-            interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+        if placingInto(node):
+            stopPlacing()
         if node.GetScene() is not None:
+            node.GetDisplayNode().SetVisibility(False)  # a view may keep what it drew last
             node.GetScene().RemoveNode(node)
         self._onEnded()
 
@@ -85,7 +82,7 @@ class PointPlacement:
             self._onPlaced(place)
 
     def _giveUp(self, node) -> None:
-        interaction = slicer.app.applicationLogic().GetInteractionNode()
-        gone = interaction.GetCurrentInteractionMode() != interaction.Place
-        if node is self._node and gone and node.GetNumberOfDefinedControlPoints() == 0:
+        if node is None or node is not self._node or placingInto(node):
+            return
+        if node.GetNumberOfDefinedControlPoints() == 0:
             self.stop()

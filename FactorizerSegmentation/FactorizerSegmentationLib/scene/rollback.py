@@ -6,19 +6,46 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+class Additions:
+    """What is added to a scene, in steps between which the window may act.
+
+    Args:
+        scene: The scene.
+    """
+
+    def __init__(self, scene) -> None:
+        self._scene = scene
+        self._ids: list[str] = []
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """What the block adds is ours; the window must not act in it."""
+        before = set(self._allIds())
+        try:
+            yield
+        finally:
+            self._ids += [nodeId for nodeId in self._allIds() if nodeId not in before]
+
+    def takeBack(self) -> None:
+        """Remove all that was added and is still there."""
+        for nodeId in reversed(self._ids):
+            node = self._scene.GetNodeByID(nodeId)
+            if node is not None:  # it may have gone with another one
+                self._scene.RemoveNode(node)
+        self._ids.clear()
+
+    def _allIds(self) -> list[str]:
+        scene = self._scene
+        return [scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())]
+
+
 @contextmanager
 def takenBackIfItFails(scene) -> Iterator[None]:
     """Remove what the block has added to the scene, if the block fails; the window must not act."""
-    before = set(_nodeIds(scene))
+    additions = Additions(scene)
     try:
-        yield
+        with additions.step():
+            yield
     except BaseException:
-        for nodeId in reversed(_nodeIds(scene)):
-            node = scene.GetNodeByID(nodeId) if nodeId not in before else None
-            if node is not None:  # it may have gone with another one
-                scene.RemoveNode(node)
+        additions.takeBack()
         raise
-
-
-def _nodeIds(scene) -> list[str]:
-    return [scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())]

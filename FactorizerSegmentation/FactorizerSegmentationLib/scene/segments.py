@@ -56,17 +56,29 @@ def segmentIdOf(label: int) -> str:
     return f"Label_{label}"
 
 
+def labelOf(segmentId: str) -> int | None:
+    """The label value that `segmentIdOf` made an id of; None for segments of others."""
+    match = _SEGMENT_ID.fullmatch(segmentId)
+    return int(match[1]) if match else None
+
+
 def labelsOf(segmentationNode) -> tuple[Label, ...]:
     """The classes of a model that a segmentation has, as they are called and coloured now."""
     segmentation = segmentationNode.GetSegmentation()
     labels = []
     for index in range(segmentation.GetNumberOfSegments()):
-        found = _SEGMENT_ID.fullmatch(segmentation.GetNthSegmentID(index))
-        if found is not None:
-            segment = segmentation.GetNthSegment(index)
-            red, green, blue = (round(255 * part) for part in segment.GetColor())
-            labels.append(Label(int(found[1]), segment.GetName(), (red, green, blue)))
+        value = labelOf(segmentation.GetNthSegmentID(index))
+        if value is not None:
+            labels.append(describe(segmentation.GetNthSegment(index), value))
     return tuple(labels)
+
+
+def describe(segment, value: int) -> Label:
+    """What a segment is called, coloured and coded, as the label of a value."""
+    red, green, blue = (round(255 * part) for part in segment.GetColor())
+    terminology = vtk.reference("")
+    segment.GetTag(segment.GetTerminologyEntryTagName(), terminology)
+    return Label(value, segment.GetName(), (red, green, blue), str(terminology))
 
 
 def addSegment(node, label: Label, labelmap: np.ndarray, affine: np.ndarray) -> None:

@@ -99,6 +99,11 @@ def setVerdict(tableNode, lesionId: int, verdict: str) -> None:
 
 def placeText(lesion: Lesion) -> str:
     """Where a lesion lies, in the user's language."""
+    return placeWords(lesion.place)
+
+
+def placeWords(place: Sequence[str]) -> str:
+    """The words of a place, in the user's language."""
     words = {
         "right": _("right"),
         "left": _("left"),
@@ -108,23 +113,23 @@ def placeText(lesion: Lesion) -> str:
         "superior": _("superior"),
         "inferior": _("inferior"),
     }
-    return ", ".join(words.get(word, word) for word in lesion.place)
+    return ", ".join(words.get(word, word) for word in place)
 
 
 def _fill(node, lesions: Sequence[Lesion], verdicts: Mapping[int, str]) -> None:
     node.SetAttribute(LESIONS_ATTRIBUTE, json.dumps([lesion.to_dict() for lesion in lesions]))
-    _addColumn(node, vtk.vtkIntArray(), ID, [lesion.id for lesion in lesions])
-    _addColumn(
+    addColumn(node, vtk.vtkIntArray(), ID, [lesion.id for lesion in lesions])
+    addColumn(
         node, vtk.vtkStringArray(), VERDICT, [verdicts.get(item.id, UNDECIDED) for item in lesions]
     )
-    _addColumn(node, vtk.vtkStringArray(), PLACE, [", ".join(item.place) for item in lesions])
+    addColumn(node, vtk.vtkStringArray(), PLACE, [", ".join(item.place) for item in lesions])
     for axis, title in enumerate(CENTROID):
-        _addColumn(node, vtk.vtkDoubleArray(), title, [item.centroid_ras[axis] for item in lesions])
+        addColumn(node, vtk.vtkDoubleArray(), title, [item.centroid_ras[axis] for item in lesions])
     _addMeasures(node, "", lesions)
     for label, title in _classes(lesions).items():
         parts = [_partOf(lesion, label) for lesion in lesions]
         _addMeasures(node, f"{title}: ", parts)
-    _addColumn(node, vtk.vtkDoubleArray(), EDITED, [lesion.edited_ml for lesion in lesions])
+    addColumn(node, vtk.vtkDoubleArray(), EDITED, [lesion.edited_ml for lesion in lesions])
     node.SetUseColumnTitleAsColumnHeader(True)
 
 
@@ -139,7 +144,7 @@ def _partOf(lesion: Lesion, label: int) -> Measures | None:
 def _addMeasures(node, prefix: str, items: Sequence[Measures | None]) -> None:
     columns = zip(*(_measures(item) for item in items), strict=True) if items else [()] * 6
     for title, values in zip(MEASURES, columns, strict=True):
-        _addColumn(node, vtk.vtkDoubleArray(), prefix + title, values)
+        addColumn(node, vtk.vtkDoubleArray(), prefix + title, values)
 
 
 def _measures(item: Measures | None) -> tuple[float, ...]:
@@ -156,7 +161,8 @@ def _measures(item: Measures | None) -> tuple[float, ...]:
     )
 
 
-def _addColumn(node, array, title: str, values) -> None:
+def addColumn(node, array, title: str, values) -> None:
+    """Give a table node a column of values, in a VTK array that takes them."""
     array.SetName(title)
     for value in values:
         array.InsertNextValue(value)

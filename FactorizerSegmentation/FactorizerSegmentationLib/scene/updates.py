@@ -12,6 +12,7 @@ import slicer
 
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.models import Label, ModelDescription
+from FactorizerSegmentationLib.scene.editor import saveForUndo
 from FactorizerSegmentationLib.scene.masses import maskOf
 from FactorizerSegmentationLib.scene.own_changes import ownChange
 from FactorizerSegmentationLib.scene.segments import addSegment, orientedImage, segmentIdOf
@@ -46,7 +47,7 @@ class Patch:
     def _change(self, removed: dict[str, np.ndarray], added: dict[str, np.ndarray]) -> None:
         node = self.segmentationNode
         with nullcontext() if self.byHand else ownChange(node):
-            _saveEditorState(node)
+            saveForUndo(node)
             _modify(node, removed, added, self.affine)
 
 
@@ -146,11 +147,3 @@ def _modify(node, removed: dict, added: dict, affine: np.ndarray) -> None:
     finally:
         logic.SetSegmentEditorNode(None)
         scene.RemoveNode(editorNode)
-
-
-def _saveEditorState(segmentationNode) -> None:
-    """Let the Segment Editor's own undo know of a change, if it shows the segmentation."""
-    if hasattr(slicer.modules, "SegmentEditorWidget"):
-        editor = slicer.modules.SegmentEditorWidget.editor
-        if editor.segmentationNode() is segmentationNode:
-            editor.saveStateForUndo()

@@ -14,6 +14,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.volumes import ScanFile
+from FactorizerSegmentationLib.scene.dicom import originOf
 from FactorizerSegmentationLib.scene.errors import SceneError
 
 ROLE_ATTRIBUTE = "FactorizerSegmentation.Role"
@@ -77,6 +78,17 @@ def worldAffine(volumeNode) -> np.ndarray:
     return slicer.util.arrayFromVTKMatrix(toWorld) @ localAffine(volumeNode)
 
 
+def stateOf(volumeNode) -> tuple[int, bytes, str, int]:
+    """Other as soon as the voxels of a volume change, or their place."""
+    image, transform = volumeNode.GetImageData(), volumeNode.GetParentTransformNode()
+    return (
+        image.GetMTime() if image is not None else 0,
+        localAffine(volumeNode).tobytes(),
+        volumeNode.GetTransformNodeID() or "",
+        transform.GetTransformToWorldMTime() if transform is not None else 0,
+    )
+
+
 def saveScan(volumeNode, path: Path) -> ScanFile:
     """Write a volume for the engine to read; voxels keep their type and place.
 
@@ -85,7 +97,7 @@ def saveScan(volumeNode, path: Path) -> ScanFile:
     """
     voxels, affine = voxelsOf(volumeNode), worldAffine(volumeNode)
     try:
-        return ScanFile.save(voxels, affine, path, volumeNode.GetName())
+        return ScanFile.save(voxels, affine, path, volumeNode.GetName(), originOf(volumeNode))
     except OSError as error:
         raise SceneError(
             _("The volume '{name}' could not be handed to the engine ({reason}).").format(

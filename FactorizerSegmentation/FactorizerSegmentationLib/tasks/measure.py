@@ -20,7 +20,7 @@ from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.probabilities import mapsOf, thresholdsOf
 from FactorizerSegmentationLib.scene.segments import labelsOf
 from FactorizerSegmentationLib.scene.volumes import saveScan, worldAffine
-from FactorizerSegmentationLib.tasks.run import temporaryFolder
+from FactorizerSegmentationLib.tasks.engine_run import temporaryFolder
 
 _MARGIN = 1
 """Voxels around the lesions, where some may have been erased."""

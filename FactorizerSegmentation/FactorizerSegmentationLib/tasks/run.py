@@ -1,32 +1,39 @@
-"""One run from volumes in the scene, through the engine, to new nodes in the scene."""
+"""One run of a model on volumes of the scene, through the engine, to new nodes in the scene."""
 
 from __future__ import annotations
 
-import logging
 import math
 import shutil
-import tempfile
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any
 
-import qt
-import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.conversation import Callbacks, Result
-from factorizer_engine.protocol.errors import CancelledError, EngineError, InternalError
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.runs import ModelChoice, Quality, RunOptions, Study
-from factorizer_engine.protocol.tasks.task import Task
+from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareParams, PrepareResult
 from factorizer_engine.protocol.volumes import ScanFile
+from FactorizerSegmentationLib.engine.packages import BRAIN_NETWORKS
 from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene.boxes import worldBoxOf
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.volumes import Place, saveScan, voxelsOf
+from FactorizerSegmentationLib.tasks.engine_run import EngineRun
+from FactorizerSegmentationLib.tasks.preparation import (
+    PreparationSettings,
+    keep,
+    placedChannels,
+    savedBrain,
+)
+
+HALF = 0.5
+"""How far a run with a preparation has come when its scans are prepared."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class RunSettings:
         quick: Lay the windows around the box.
         targetId: Node id of the segmentation to update inside the box; None makes a new one.
         python: The Python program that runs the engine; "" takes Slicer's own.
+        preparation: How the volumes are prepared first; None takes them as they are.
     """
 
     model: ModelDescription
@@ -52,6 +60,14 @@ class RunSettings:
     quick: bool = False
     targetId: str | None = None
     python: str = ""
+    preparation: PreparationSettings | None = None
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What has to be installed in Slicer beside what every run needs."""
+        if self.preparation is None or self.preparation.brainId is not None:
+            return ()
+        return (BRAIN_NETWORKS,) if self.model.expects.skull == "stripped" else ()
 
     @property
     def referenceChannel(self) -> str:
@@ -64,8 +80,8 @@ class RunSettings:
         return self.volumeIds[self.referenceChannel]
 
 
-class Run(Generic[Result]):
-    """Base of the runs: files there, request, result, files away.
+class Run(EngineRun[Result]):
+    """Base of the runs of a model on volumes of the scene.
 
     A run of a task is a subclass that knows its task, the task's own parameters, and what becomes
     of the result.
@@ -77,19 +93,14 @@ class Run(Generic[Result]):
         callbacks: Who is told; `finished` gets what `_createNodes` gives.
     """
 
-    task: Task[Any, Result]
-
     def __init__(
         self, scene, engine: EngineProcess, settings: RunSettings, callbacks: Callbacks[Any]
     ) -> None:
-        self._scene = scene
-        self._engine = engine
+        super().__init__(scene, engine, callbacks)
         self._settings = settings
-        self._callbacks = callbacks
-        self._requestId: int | None = None
         self._box: WorldBox | None = None
-        self._folder: Path | None = None
-        self._creation: Generator[None, None, object] | None = None
+        self._study = Study({})
+        self._prepared: PrepareResult | None = None
 
     @property
     def summary(self) -> str:
@@ -101,48 +112,56 @@ class Run(Generic[Result]):
         quality = settings.quality.value
         return f"{self.task.name}: {model}, {settings.device}, {quality}; {scans}"
 
-    def start(self) -> None:
-        """Hand the volumes to the engine and return; the callbacks tell the rest.
+    def _begin(self, folder: Path) -> None:
+        """Ask for the task, or first for the preparation of its scans."""
+        self._box = self._currentBox()
+        self._study = Study(self._saveChannels(folder), self._settings.referenceChannel)
+        if self._settings.preparation is None:
+            super()._begin(folder)
+        else:
+            self._prepare(self._settings.preparation, folder)
 
-        Raises:
-            SceneError: If a volume cannot be used; then no callback is called.
-        """
+    def _prepare(self, settings: PreparationSettings, folder: Path) -> None:
+        volumes, reference = self._volumes(), self._reference()
+        params = PrepareParams(
+            str(self._settings.model.path),
+            self._study,
+            str(folder),
+            settings.options,
+            placedChannels(volumes, reference),
+            savedBrain(self._scene, settings, reference, folder),
+        )
+        self._ask(PREPARE, params, partial(self._onPrepared, folder), end=HALF)
+
+    def _onPrepared(self, folder: Path, result: PrepareResult) -> None:
+        """Go on with the prepared scans."""
+        self._prepared = result
+        self._study = Study(result.channels, self._settings.referenceChannel)
         try:
-            self._folder = temporaryFolder()
-            params = self._params(self._folder)
-        except BaseException:
-            self._end()
-            raise
-        callbacks = Callbacks(self._onResult, self._onFailed, self._callbacks.progress)
-        self._requestId = self._engine.request(self.task, params, callbacks)
+            params = self._params(folder)
+        except SceneError as error:
+            self._onFailed(error)
+            return
+        self._ask(self.task, params, self._onResult, start=HALF)
 
-    def cancel(self) -> None:
-        """Ask to stop; `failed` is called as cancelled within about two seconds."""
-        if self._creation is not None:
-            self._creation.close()
-            self._onFailed(CancelledError())
-        elif self._requestId is not None:
-            self._engine.cancel(self._requestId)
+    def _nodesOf(self, result: Result) -> Generator[None, None, object]:
+        """With those that the preparation leaves."""
+        outcome = yield from super()._nodesOf(result)
+        settings = self._settings.preparation
+        if self._prepared is not None and settings is not None:
+            keep(self._scene, settings, self._prepared, self._volumes(), self._reference())
+        return outcome
 
     def _particular(self) -> dict[str, Any]:
         """The parameters that only this task has."""
         return {}
 
-    def _createNodes(self, result: Result) -> Generator[None, None, object]:
-        """Make the nodes of a result, and return them.
-
-        The window is alive at every `yield`. If the generator is closed there, or fails, it takes
-        back what it has made.
-        """
-        raise NotImplementedError
-
     def _params(self, folder: Path) -> Message:
         settings = self._settings
-        self._box = self._currentBox()
         quick, quality = settings.quick and self._box is not None, settings.quality
         return self.task.params(
             ModelChoice(str(settings.model.path), settings.device, members=quality.members),
-            Study(self._saveChannels(folder), settings.referenceChannel),
+            self._study,
             str(folder),
             RunOptions(quality.mirroring, quality.overlap, self._box, quick),
             **self._particular(),
@@ -174,6 +193,11 @@ class Run(Generic[Result]):
             for index, (name, node) in enumerate(nodes.items())
         }
 
+    def _volumes(self) -> dict[str, Any]:
+        """The volume node of each channel; those that were deleted are None."""
+        ids = self._settings.volumeIds.items()
+        return {name: self._scene.GetNodeByID(nodeId) for name, nodeId in ids}
+
     def _reference(self):
         """The volume node on whose grid results are given, or None if it was deleted."""
         return self._scene.GetNodeByID(self._settings.referenceId)
@@ -185,54 +209,3 @@ class Run(Generic[Result]):
         reference = self._reference()
         name = reference.GetName() if reference is not None else self._settings.model.title
         return text.format(name=name)
-
-    def _onResult(self, result: Result) -> None:
-        self._creation = self._createNodes(result)
-        self._goOn()
-
-    def _goOn(self) -> None:
-        """Make the next nodes, and come back when the window has had its turn."""
-        if self._creation is None:  # cancelled
-            return
-        try:
-            with slicer.util.RenderBlocker():
-                next(self._creation)
-        except StopIteration as ended:
-            self._end()
-            self._callbacks.finished(ended.value)
-        except EngineError as error:
-            self._onFailed(error)
-        except Exception:
-            logging.exception("The result of the Factorizer engine could not be shown.")
-            sentence = _("The result could not be added to the scene; the log says more.")
-            self._onFailed(InternalError(sentence))
-        else:
-            qt.QTimer.singleShot(0, self._goOn)
-
-    def _onFailed(self, error: EngineError) -> None:
-        self._end()
-        self._callbacks.failed(error)
-
-    def _end(self) -> None:
-        self._creation = None
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def temporaryFolder() -> Path:
-    """A new folder for one run below Slicer's temporary folder.
-
-    Raises:
-        SceneError: If it cannot be made.
-    """
-    base = Path(slicer.app.temporaryPath) / "FactorizerSegmentation"
-    try:
-        base.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="run-", dir=base))
-    except OSError as error:
-        raise SceneError(
-            _(
-                "Slicer's temporary folder {path} cannot be written; choose another in the "
-                "application settings."
-            ).format(path=base.parent)
-        ) from error

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
 from FactorizerSegmentationLib.scene import probabilities, segments, tables
-from FactorizerSegmentationLib.scene.rollback import takenBackIfItFails
+from FactorizerSegmentationLib.scene.rollback import Additions, takenBackIfItFails
+from FactorizerSegmentationLib.scene.segmentation_files import MODEL_ATTRIBUTE, rememberDrawn
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.updates import Patch, belongsTo, updateInside
 from FactorizerSegmentationLib.scene.volumes import Place
 from FactorizerSegmentationLib.tasks.run import Run
-
-MODEL_ATTRIBUTE = "FactorizerSegmentation.Model"
-"""Says in the scene which model, of which version, made a segmentation."""
 
 
 @dataclass(frozen=True)
@@ -51,33 +49,55 @@ class SegmentRun(Run[SegmentResult]):
     def _createNodes(self, result: SegmentResult) -> Generator[None, None, Segmented]:
         labelmap = result.labelmap.load()
         yield
-        with takenBackIfItFails(self._scene):
-            return self._addNodes(result, labelmap)
-
-    def _addNodes(self, result: SegmentResult, labelmap: np.ndarray) -> Segmented:
         place = self._place(result.labelmap, labelmap.shape)
-        target, patch = self._target(place), None
+        target = self._target(place)
         if target is not None and self._box is not None:
-            labels, world = result.model.labels, result.labelmap.matrix
-            patch = updateInside(target, labelmap, labels, place, self._box, world)
-        else:
-            target = self._create(result, labelmap, place)
-            self._addMaps(target, result, place)
+            with takenBackIfItFails(self._scene):
+                return self._update(target, self._box, result, labelmap, place)
+        additions = Additions(self._scene)
+        made, making = [], self._create(result, labelmap, place)
+        try:
+            while True:
+                with additions.step():
+                    made.append(next(making, None))
+                if made[-1] is None:
+                    break
+                yield
+        except BaseException:  # cancelled perhaps
+            additions.takeBack()
+            raise
+        return Segmented(made[0], made[-2], result.timings, result.device)
+
+    def _update(
+        self, target, box: WorldBox, result: SegmentResult, labelmap, place: Place
+    ) -> Segmented:
+        labels, world = result.model.labels, result.labelmap.matrix
+        patch = updateInside(target, labelmap, labels, place, box, world)
+        tableNode = self._createTable(result, place)
+        return Segmented(target, tableNode, result.timings, result.device, patch)
+
+    def _create(self, result: SegmentResult, labelmap, place: Place) -> Iterator[Any]:
+        """A new segmentation, its probability maps, and the table, one at a time."""
+        name = self._name(_("{name} segmentation"))
+        node = segments.createSegmentation(self._scene, labelmap, result.model.labels, place, name)
+        node.SetAttribute(MODEL_ATTRIBUTE, f"{result.model.name} {result.model.version}")
+        rememberDrawn(node, labelmap, result.model.labels)
+        yield node
+        # The maps, if the result has them and lies where its scan is.
+        if result.probabilities and place.volumeNode is not None:
+            regions = result.model.regions
+            for region, file in zip(regions, result.probabilities, strict=True):
+                yield probabilities.createMap(node, region, file.load(), place)
+            values = (result.threshold,) * len(regions)
+            probabilities.setThresholds(node, probabilities.Thresholds(regions, values))
+        yield self._createTable(result, place)
+
+    def _createTable(self, result: SegmentResult, place: Place):
         title = _("{name} lesions") if self._box is None else _("{name} lesions inside the box")
         tableNode = tables.createLesionTable(self._scene, result.lesions, self._name(title))
         tables.markBoxed(tableNode, self._box is not None)
         putBeside(tableNode, place.volumeNode)
-        return Segmented(target, tableNode, result.timings, result.device, patch)
-
-    def _addMaps(self, segmentationNode, result: SegmentResult, place: Place) -> None:
-        """Keep the probability maps, if the result has them and lies where its scan is."""
-        if not result.probabilities or place.volumeNode is None:
-            return
-        regions = result.model.regions
-        for region, file in zip(regions, result.probabilities, strict=True):
-            probabilities.createMap(segmentationNode, region, file.load(), place)
-        values = (result.threshold,) * len(regions)
-        probabilities.setThresholds(segmentationNode, probabilities.Thresholds(regions, values))
+        return tableNode
 
     def _target(self, place: Place):
         """The segmentation to update, if it is still there and still fits."""
@@ -85,9 +105,3 @@ class SegmentRun(Run[SegmentResult]):
         node = self._scene.GetNodeByID(targetId) if targetId and self._box else None
         fits = node is not None and place.volumeNode is not None
         return node if fits and belongsTo(node, place.volumeNode) else None
-
-    def _create(self, result: SegmentResult, labelmap, place: Place):
-        name = self._name(_("{name} segmentation"))
-        node = segments.createSegmentation(self._scene, labelmap, result.model.labels, place, name)
-        node.SetAttribute(MODEL_ATTRIBUTE, f"{result.model.name} {result.model.version}")
-        return node

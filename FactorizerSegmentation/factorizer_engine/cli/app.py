@@ -14,14 +14,18 @@ import typer
 
 from factorizer_engine import __version__
 from factorizer_engine.cli.bench import PASSED_ON, bench
+from factorizer_engine.cli.cache import cache
 from factorizer_engine.cli.check import check
 from factorizer_engine.cli.components import components
 from factorizer_engine.cli.evaluation import evaluate
 from factorizer_engine.cli.export_dicom import export_dicom
+from factorizer_engine.cli.follow_up import follow_up
 from factorizer_engine.cli.inspect import inspect
 from factorizer_engine.cli.messages_of_libraries import libraries_logged
 from factorizer_engine.cli.models import models
 from factorizer_engine.cli.prepare import prepare
+from factorizer_engine.cli.refine import refine
+from factorizer_engine.cli.report import report
 from factorizer_engine.cli.segment import segment
 from factorizer_engine.cli.terminal import EXIT_FAILURE, EXIT_USAGE, TERMINAL
 from factorizer_engine.cli.training import export, train
@@ -40,8 +44,12 @@ app = typer.Typer(
 )
 app.command()(segment)
 app.command()(check)
+app.command()(refine)
 app.command()(components)
 app.command()(prepare)
+app.command()(cache)
+app.command()(report)
+app.command()(follow_up)
 app.command()(export_dicom)
 app.add_typer(models, name="models")
 app.command()(inspect)

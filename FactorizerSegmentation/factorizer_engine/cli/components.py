@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from factorizer_engine.cli import options
+from factorizer_engine.cli.early_checks import Caution
 from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
 from factorizer_engine.cli.proof import prove
 from factorizer_engine.cli.session import open_session, run_options
@@ -57,6 +58,7 @@ def components(
     quick: options.Quick = False,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
+    mixed: options.Mixed = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -83,7 +85,7 @@ def components(
     ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, 2 * count * scan.array.size * BYTES_PER_VOXEL)
-        session.check(channel, applied, strict)
+        session.check(channel, applied, Caution(strict, mixed))
         result = session.run(
             COMPONENTS, channel, applied, count=count, region=region, lesion=lesion
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,50 +39,68 @@ def check_files(inputs: Sequence[str]) -> None:
             raise BadInputError(f"{path} does not exist; check the path.")
 
 
-def put_together_by_name(inputs: Sequence[str]) -> bool:
-    """Whether nobody has said of some scans which channel they are.
+@dataclass(frozen=True)
+class Caution:
+    """What is done about scans that look doubtful.
 
-    Args:
-        inputs: Each "CHANNEL=FILE" or "FILE".
+    Attributes:
+        strict: They are refused.
+        mixed: The user has said that scans of several patients, dates or frames of reference belong
+            together; else these are refused, too.
     """
-    return not all("=" in text for text in inputs)
+
+    strict: bool = False
+    mixed: bool = False
 
 
-def check_one_study(scans: Mapping[str, Scan]) -> None:
-    """Make sure that scans which were put together by their names are of one patient and one day.
-
-    Args:
-        scans: The scan of each channel.
-
-    Raises:
-        BadInputError: If their files name several.
-    """
-    for place, what in enumerate(("patients", "dates")):
-        told = {channel: scan.study[place] for channel, scan in scans.items() if scan.study[place]}
-        first, *others = told or [""]
-        for other in others:
-            if told[other] != told[first]:
-                raise BadInputError(
-                    f"The scans for {first} and {other} are of different {what}; say by "
-                    "--input CHANNEL=FILE which ones belong together."
-                )
-
-
-def doubts_about(findings: Sequence[Finding], strict: bool) -> list[str]:
+def doubts_about(findings: Sequence[Finding], caution: Caution) -> list[str]:
     """The sentences that are to be said about scans before the model runs on them.
 
     Args:
         findings: What the engine's check noticed.
-        strict: Refuse what is only doubtful, too.
+        caution: Whether they may be run.
 
     Raises:
-        BadInputError: If the scans cannot be used, or with `strict` if they are doubtful.
+        BadInputError: If the scans cannot be used, or may not.
     """
     refused = of_severity(findings, RED)
     doubtful = of_severity(findings, AMBER)
-    if refused or (strict and doubtful):
+    if refused or (caution.strict and doubtful):
         raise BadInputError(" ".join(finding.sentence for finding in refused or doubtful))
+    asked = [] if caution.mixed else [finding.sentence for finding in findings if finding.asks]
+    if asked:
+        raise BadInputError(f"{' '.join(asked)} Give --mixed if they belong together.")
     return [finding.sentence for finding in doubtful]
+
+
+def check_one_patient(scans: Mapping[str, Scan], mixed: bool) -> None:
+    """Make sure that scans which are going to be registered are of one patient and one day.
+
+    Args:
+        scans: The scan of each channel; frames of reference do not count.
+        mixed: Whether several are meant.
+
+    Raises:
+        BadInputError: If their files name several and these are not meant.
+    """
+    from factorizer_engine.images.plausibility.together import of_several
+
+    unplaced = {
+        name: replace(scan, origin=replace(scan.origin, frame="")) for name, scan in scans.items()
+    }
+    doubts_about(of_several(unplaced), Caution(mixed=mixed))
+
+
+def check_before_preparation(findings: Sequence[Finding]) -> None:
+    """Make sure that scans are worth preparing; a CT without its air is not known as one any more.
+
+    Args:
+        findings: What the engine's check noticed about the raw scans.
+
+    Raises:
+        BadInputError: If one of them cannot be used, prepared or not.
+    """
+    doubts_about([found for found in findings if not found.by_preparation], Caution(mixed=True))
 
 
 def check_names(model: str, reference: str | None, region: str | None) -> None:

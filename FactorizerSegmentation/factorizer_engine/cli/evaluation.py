@@ -87,6 +87,10 @@ def evaluate(
         bool,
         typer.Option("--calibration", help="Measure whether probabilities are right instead."),
     ] = False,
+    interactive: Annotated[
+        bool,
+        typer.Option("--interactive", help="Measure Dice after simulated clicks instead."),
+    ] = False,
     channel: Annotated[
         list[str],
         typer.Option(
@@ -129,6 +133,7 @@ def evaluate(
             robustness=robustness,
             subsets=subsets,
             calibration=calibration,
+            interactive=interactive,
             channels=channel,
             monitor=Monitor(move),
         )
@@ -136,6 +141,7 @@ def evaluate(
         (subsets, subsets_table),
         (robustness, robustness_table),
         (calibration, calibration_table),
+        (interactive, clicks_table),
     )
     table = next((table for is_asked, table in asked if is_asked), results_table)
     TERMINAL.print(table(result))
@@ -237,3 +243,30 @@ def differences_table(differences: Sequence[Difference]) -> Table:
             "*" if d.is_clear else "",
         )
     return table
+
+
+def clicks_table(result: dict[str, Any]) -> Table:
+    """Mean Dice after so many clicks, and how many a Dice takes."""
+    table = Table(title=f"Dice after clicks, {len(result['cases'])} cases ({result['note']})")
+    methods = result["methods"]
+    goals = list(next(iter(next(iter(methods.values()))["needed"].values())))
+    table.add_column("region")
+    table.add_column("answered by")
+    for count in result["counts"]:
+        table.add_column(str(count), justify="right")
+    for goal in goals:
+        table.add_column(f"for {goal}", justify="right")
+    for region in result["regions"]:
+        for name, entry in methods.items():
+            cells = (f"{value:.3f}" for value in entry["mean"][region])
+            needed = (_needed(entry["needed"][region][goal], result["counts"]) for goal in goals)
+            table.add_row(region, name, *cells, *needed)
+        table.add_section()
+    return table
+
+
+def _needed(found: Sequence[float], counts: Sequence[int]) -> str:
+    """The median number of clicks, and what part of the cases gets there at all."""
+    clicks, part = found
+    shown = f"{clicks:g}" if clicks <= counts[-1] else f"over {counts[-1]}"
+    return f"{shown} ({part:.0%})"

@@ -139,6 +139,13 @@ Strict = Annotated[
         "--strict", help="Refuse scans that look wrong, instead of saying so and going on."
     ),
 ]
+Mixed = Annotated[
+    bool,
+    typer.Option(
+        "--mixed",
+        help="Run although the scans are of different patients, dates or frames of reference.",
+    ),
+]
 Compile = Annotated[
     bool,
     typer.Option(

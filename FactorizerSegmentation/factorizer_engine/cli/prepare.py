@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -49,6 +50,7 @@ def prepare(
     register: options.Register = RegistrationMode.rigid,
     brain: options.Brain = BrainMode.auto,
     n4: options.BiasField = False,
+    mixed: options.Mixed = False,
     overwrite: options.Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -62,11 +64,11 @@ def prepare(
     ):
         _check_sources_stay(session, folder)
         channel, _ = session.reference(reference)
-        result = session.prepare(channel, applied)
+        result = session.prepare(channel, applied, mixed)
         record = session.record("prepare", channel, RunOptions())
         with results_written_at_once(folder, overwrite) as unfinished:
             _write_scans(result, unfinished)
-            write_preparation(session, result, channel, unfinished)
+            write_preparation(result, channel, unfinished)
             record.write(unfinished)
         missing = [c.name for c in session.model.channels if c.name not in session.scans]
     show_steps(result)
@@ -147,13 +149,8 @@ def show_steps(result: PrepareResult) -> None:
     TERMINAL.print(table)
 
 
-def write_preparation(
-    session: Session, result: PrepareResult, reference: str, folder: Path
-) -> None:
+def write_preparation(result: PrepareResult, reference: str, folder: Path) -> None:
     """Write what was done: preparation.json for programs, preparation.html for people."""
-    from factorizer_engine.images.scan import Scan
-    from factorizer_engine.preparation.sheet import placed, write_sheet
-
     record = {
         "reference": reference,
         "steps": [plain(step) for step in result.steps],
@@ -161,10 +158,7 @@ def write_preparation(
         "seconds": {name: round(value, 1) for name, value in result.timings.items()},
     }
     write_json(folder / "preparation.json", record)
-    scans = {name: placed(scan, result.steps, name) for name, scan in session.scans.items()}
-    brain = Scan.of(result.brain.load(), result.brain.matrix) if result.brain else None
-    page = folder / "preparation.html"
-    write_sheet(page, scans, reference, brain, result.steps, result.versions)
+    shutil.copyfile(result.sheet, folder / "preparation.html")
 
 
 def _write_scans(result: PrepareResult, folder: Path) -> None:

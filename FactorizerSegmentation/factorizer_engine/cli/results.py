@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,21 @@ from factorizer_engine.cli.records import RunRecord
 from factorizer_engine.protocol.tasks.segment import SegmentResult
 
 
-def write_results(result: SegmentResult, record: RunRecord, folder: Path) -> None:
+def write_results(
+    result: SegmentResult,
+    record: RunRecord,
+    folder: Path,
+    doubts: Sequence[str] = (),
+    **noted: object,
+) -> None:
     """Write segmentation.nii.gz, segmentation.seg.nrrd, lesions.csv, run.json, and what else is.
 
     Args:
         result: What the engine found.
         record: Of what, and how.
         folder: Where to write.
+        doubts: What looked wrong about the scans.
+        noted: More entries for run.json.
 
     Raises:
         BadInputError: If a file cannot be written.
@@ -40,4 +49,6 @@ def write_results(result: SegmentResult, record: RunRecord, folder: Path) -> Non
         stack = Scan.of(volumes, labelmap.affine, "Probabilities")
         write_nifti(stack, folder / "probabilities.nii.gz")
     seconds = {stage: round(spent, 3) for stage, spent in result.timings.items()}
-    record.write(folder, computed_on=result.device, seconds=seconds)
+    remarks = [*doubts, *filter(None, [result.note])]
+    found = {"computed_on": result.device, "seconds": seconds, "remarks": remarks}
+    record.write(folder, **noted, **found)

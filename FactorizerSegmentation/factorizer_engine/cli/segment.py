@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factorizer_engine.cli import options
+from factorizer_engine.cli.early_checks import Caution
 from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
 from factorizer_engine.cli.prepare import assign_raw_study, show_steps, write_preparation
 from factorizer_engine.cli.results import write_results
@@ -46,6 +47,7 @@ def segment(
     box: options.Bounds = None,
     quick: options.Quick = False,
     strict: options.Strict = False,
+    mixed: options.Mixed = False,
     compile: options.Compile = False,
     probabilities: options.Probabilities = False,
     prepare: options.Prepare = False,
@@ -68,6 +70,7 @@ def segment(
     applied = run_options(mirroring, overlap, box, quick, quality)
     if n4 and not prepare:
         raise BadInputError("--n4 is a part of the preparation; give --prepare, too.")
+    caution = Caution(strict, mixed)
     if studies is not None:
         if inputs or input_dir is not None or box is not None or overwrite or prepare:
             raise BadInputError(
@@ -76,7 +79,15 @@ def segment(
             )
         with output_folder(output) as folder:
             return segment_studies(
-                *(studies, choice, applied, reference, probabilities, strict, folder),
+                *(
+                    studies,
+                    choice,
+                    applied,
+                    reference,
+                    probabilities,
+                    Caution(strict, mixed),
+                    folder,
+                ),
                 *(workers, scheduler),
             )
     if workers is not None or scheduler is not None:
@@ -92,16 +103,16 @@ def segment(
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
         prepared = None
         if prepare:
-            prepared = session.prepare(channel, PreparationOptions(bias_field=n4))
+            prepared = session.prepare(channel, PreparationOptions(bias_field=n4), mixed)
             show_steps(prepared)
             session = session.with_prepared(prepared)
-        session.check(channel, applied, strict)
+        doubts = session.check(channel, applied, caution)
         result = session.run(SEGMENT, channel, applied, probabilities=probabilities)
         record = session.record("segment", channel, applied)
         with results_written_at_once(folder, overwrite) as unfinished:
             if prepared is not None:
-                write_preparation(session, prepared, channel, unfinished)
-            write_results(result, record, unfinished)
+                write_preparation(prepared, channel, unfinished)
+            write_results(result, record, unfinished, doubts)
     TERMINAL.print(record.table())
     _show(result, folder)
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from factorizer_engine.cli.early_checks import (
+    Caution,
+    check_before_preparation,
     check_files,
     check_names,
-    check_one_study,
+    check_one_patient,
     doubts_about,
-    put_together_by_name,
 )
 from factorizer_engine.cli.records import RunRecord
 from factorizer_engine.cli.terminal import TERMINAL
@@ -90,16 +91,21 @@ class Session:
         params = task.params(self.choice, study, str(self.folder), options, **particular)
         return self.engine.request(task, params, on_progress)
 
-    def prepare(self, reference: str, options: PreparationOptions) -> PrepareResult:
+    def prepare(
+        self, reference: str, options: PreparationOptions, mixed: bool = False
+    ) -> PrepareResult:
         """Have the engine prepare the scans, and show how far it has come.
 
         Args:
             reference: Channel whose scan keeps its place.
             options: What may be done to them.
+            mixed: Whether scans of several patients or dates are meant.
 
         Raises:
             EngineError: If they cannot be prepared.
         """
+        check_one_patient(self.scans, mixed)
+        check_before_preparation(self.run(CHECK, reference, RunOptions()).findings)
         study = Study(self.files, reference)
         params = PrepareParams(self.choice.model, study, str(self.folder), options)
         with TERMINAL.progress() as move:
@@ -107,21 +113,27 @@ class Session:
 
     def with_prepared(self, result: PrepareResult) -> Session:
         """The same session, whose further runs work on the prepared scans."""
-        return replace(self, files=result.channels)
+        files = {
+            name: replace(file, origin=replace(self.files[name].origin, frame=""))
+            for name, file in result.channels.items()
+        }
+        return replace(self, files=files)
 
-    def check(self, reference: str, options: RunOptions, strict: bool = False) -> None:
-        """Say what looks wrong about the scans before anything is computed.
+    def check(self, reference: str, options: RunOptions, caution: Caution) -> list[str]:
+        """Say, and return, what looks wrong about the scans before anything is computed.
 
         Args:
             reference: Channel on whose grid the result is to be given.
             options: How the model is to be applied.
-            strict: Refuse what is only doubtful, too.
+            caution: What is done about scans that look doubtful.
 
         Raises:
-            BadInputError: If the scans cannot be used, or with `strict` if they are doubtful.
+            BadInputError: If the scans cannot be used, or may not.
         """
-        for sentence in doubts_about(self.run(CHECK, reference, options).findings, strict):
+        doubts = doubts_about(self.run(CHECK, reference, options).findings, caution)
+        for sentence in doubts:
             TERMINAL.warn(sentence)
+        return doubts
 
     def reference(self, name: str | None) -> tuple[str, Scan]:
         """The channel called `name` (the first that is given if None) and its scan.
@@ -195,15 +207,12 @@ def open_session(
     check_files(candidates)
     check_names(choice.model, reference, region)
     with (
-        tempfile.TemporaryDirectory(prefix="factorizer-") as folder,
+        tempfile.TemporaryDirectory(prefix="factorizer-", ignore_cleanup_errors=True) as folder,
         EngineClient(on_log=TERMINAL.log) as engine,
     ):
         choice, model = load_model(engine, choice)
         paths = (assign or assign_study)(candidates, model)
-        session = read_study(engine, choice, model, paths, Path(folder))
-        if put_together_by_name(candidates):
-            check_one_study(session.scans)
-        yield session
+        yield read_study(engine, choice, model, paths, Path(folder))
 
 
 def load_model(engine: EngineClient, choice: ModelChoice) -> tuple[ModelChoice, ModelDescription]:
@@ -232,10 +241,16 @@ def read_study(
     """
     scans = _read_scans(paths)
     files = {
-        channel: ScanFile.save(scan.array, scan.affine, folder / f"channel_{number}.npy", scan.name)
+        channel: ScanFile.save(
+            scan.array, scan.affine, folder / f"channel_{number}.npy", scan.name, scan.origin
+        )
         for number, (channel, scan) in enumerate(scans.items(), start=1)
     }
-    return Session(engine, choice, model, scans, paths, files, folder)
+    mapped = {  # the copies in memory go
+        channel: replace(scan, array=files[channel].load(mapped=True))
+        for channel, scan in scans.items()
+    }
+    return Session(engine, choice, model, mapped, paths, files, folder)
 
 
 def assign_study(inputs: Sequence[str], model: ModelDescription) -> dict[str, Path | str]:

@@ -109,6 +109,8 @@ class Evidence:
         terms: Sequence[Term],
         windows: Sequence[Mapping[str, Tensor]],
     ) -> np.ndarray:
+        if not windows:  # nothing was looked at, as in a box over the background
+            return np.zeros((len(terms), len(self.regions)))
         totals = {
             block: torch.stack([window[block] for window in windows]).sum(0).double().cpu().numpy()
             for block in {term.block for term in terms}

@@ -71,7 +71,8 @@ def mended(scan: Scan) -> Scan:
     background = background_of(array)
     low, high = robust_limits(array, background)
     if array.max() > high or array.min() < low:
-        array = np.clip(array.astype(np.float32, copy=False), low, high)
+        array = array.astype(np.float32)
+        np.clip(array, low, high, out=array)
     if background is not None and background != 0:
         array = array.astype(np.float32)
         outside = array == np.float32(background)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,11 +20,46 @@ _FILE_LISTS = ("inactive_file", "active_file")
 """Pages of the page cache, which the kernel gives back before a process goes short of memory."""
 
 
+_MEMBERSHIP = Path("/proc/self/cgroup")
+"""Says in which control groups this process is, such as that of a job on a cluster."""
+
+
 def available_memory() -> int:
-    """Bytes that this process can still take; the limit of its container counts too."""
-    amounts = [psutil.virtual_memory().available]
-    amounts += [_left_in_container(*files) for files in _CGROUPS]
+    """Bytes that this process can still take; limits of its container or job count too."""
+    amounts = [psutil.virtual_memory().available, *_left_of_limits()]
+    amounts += [_left_in_container(*files) for files in (*_CGROUPS, *_own_groups())]
     return min(amount for amount in amounts if amount is not None)
+
+
+def _own_groups() -> Iterator[tuple[str, str]]:
+    """Files as in `_CGROUPS` of the groups of this process and of those around them."""
+    try:
+        lines = _MEMBERSHIP.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for number, controllers, path in (line.split(":", 2) for line in lines if line.count(":") > 1):
+        files = _CGROUPS[0] if number == "0" else _CGROUPS[-1]
+        if number != "0" and "memory" not in controllers.split(","):
+            continue
+        group = Path(path.lstrip("/"))
+        for inner in (group, *group.parents):
+            if inner.name:
+                limit, usage = (str(Path(file).parent / inner / Path(file).name) for file in files)
+                yield limit, usage
+
+
+def _left_of_limits() -> Iterator[int]:
+    """Bytes under the limits of the process itself (`ulimit -v` and `-d`), where it has any."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    used = psutil.Process().memory_info()
+    limits = ((resource.RLIMIT_AS, used.vms), (resource.RLIMIT_DATA, getattr(used, "data", 0)))
+    for kind, taken in limits:
+        limit = resource.getrlimit(kind)[0]
+        if limit != resource.RLIM_INFINITY:
+            yield max(limit - taken, 0)
 
 
 def _left_in_container(limit_file: str, usage_file: str) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,18 @@ from factorizer_engine.images.geometry import Grid, common_part
 from factorizer_engine.images.intensities import mended
 from factorizer_engine.images.resampling import only_changes_place, resample
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.images.store import IN_MEMORY, Store
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.triples import triple
 
 if TYPE_CHECKING:
     from factorizer_engine.bundles.settings import Preprocessing
+
+_SLAB = 64
+"""Slices of a volume that are interpolated together where memory is short."""
+
+_PART = 2**26
+"""Voxels that are added up together, since torch copies what it adds up in float64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +79,16 @@ class Preprocessor:
     def __init__(self, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing
 
-    def prepare(self, scans: Sequence[Scan | None], reference: Scan) -> Prepared:
+    def prepare(
+        self, scans: Sequence[Scan | None], reference: Scan, store: Store = IN_MEMORY
+    ) -> Prepared:
         """Bring `scans`, in the model's channel order, into model space.
 
         Args:
             scans: One scan per channel, on any grids; None where a channel was not taken, which
                 is zero then and decides nothing.
             reference: The scan whose grid results will be written on; usually one of `scans`.
+            store: Where whole volumes are kept.
 
         Raises:
             BadInputError: If no scan has a nonzero voxel on the reference grid, or one holds
@@ -88,8 +98,8 @@ class Preprocessor:
         grid = reference.grid.oriented(settings.orientation).straightened()
         given = {index: scan for index, scan in enumerate(scans) if scan is not None}
         if settings.normalization == "zscore_nonzero":  # others do not tell background from image
-            given = {index: mended(scan) for index, scan in given.items()}
-        placed = {index: resample(scan, grid, "nearest") for index, scan in given.items()}
+            given = {i: _kept(mended(scan), scan, store) for i, scan in given.items()}
+        placed = {i: _kept(resample(s, grid, "nearest"), s, store) for i, s in given.items()}
         box = foreground_box([scan.array for scan in placed.values()], margin=0)
         if box is None:
             raise BadInputError(
@@ -99,7 +109,7 @@ class Preprocessor:
         margin = settings.crop_margin
         cropped = grid.crop(triple(slice(a.start - margin, a.stop + margin) for a in box))
         target = cropped.respaced(settings.spacing) if settings.spacing else cropped
-        array = np.zeros((len(scans), *target.shape), dtype=np.float32)
+        array = store.zeros((len(scans), *target.shape))
         for index, scan in given.items():
             if only_changes_place(scan.grid, grid):
                 volume, place = np.pad(placed[index].array[box], margin), cropped
@@ -120,6 +130,7 @@ class Preprocessor:
         probabilities: np.ndarray,
         prepared: Prepared,
         within: tuple[slice, slice, slice] | None = None,
+        store: Store = IN_MEMORY,
     ) -> np.ndarray:
         """Bring maps from model space back onto the reference grid, linearly interpolated.
 
@@ -129,6 +140,7 @@ class Preprocessor:
             probabilities: Shape (R, X, Y, Z), any floating type, on `prepared.grid`.
             prepared: What `prepare` returned for these scans.
             within: Block of the reference to which the result is confined, by default all of it.
+            store: Where the result is kept.
 
         Returns:
             float32, shape (R, I, J, K) of the reference; zero outside the cropped part.
@@ -137,13 +149,29 @@ class Preprocessor:
         box = reference.box_of(prepared.cropped)
         if within is not None:
             box = common_part(box, within)
-        part = reference.crop(box)
-        restored = np.zeros((len(probabilities), *reference.shape), dtype=np.float32)
-        if 0 in part.shape:
+        restored = store.zeros((len(probabilities), *reference.shape))
+        if 0 in reference.crop(box).shape:
             return restored
+        parts = _slabs(box) if store.on_disk else [box]
         for index, volume in enumerate(probabilities):
-            restored[index][box] = resample(Scan(volume, prepared.grid), part).array
+            for part in parts:
+                onto = reference.crop(part)
+                restored[index][part] = resample(Scan(volume, prepared.grid), onto).array
         return restored
+
+
+def _kept(new: Scan, old: Scan, store: Store) -> Scan:
+    """A scan made of another one; where it is no view of that, its voxels go into the store."""
+    if np.may_share_memory(new.array, old.array):
+        return new
+    return replace(new, array=store.kept(new.array))
+
+
+def _slabs(box: tuple[slice, slice, slice]) -> list[tuple[slice, slice, slice]]:
+    """A block cut across its first axis, since interpolation holds several copies at a time."""
+    first, *others = box
+    starts = range(first.start, first.stop, _SLAB)
+    return [triple([slice(at, min(at + _SLAB, first.stop)), *others]) for at in starts]
 
 
 def _box_around(grid: Grid, part: Grid) -> tuple[slice, slice, slice]:
@@ -206,11 +234,16 @@ def normalize(volume: np.ndarray, method: str) -> np.ndarray:
     if method not in ("zscore", "zscore_nonzero"):
         raise ValueError(f"unknown normalisation {method!r}")
     line = torch.from_numpy(volume.ravel(order="K"))  # in memory order, so without a copy
-    counted = line != 0 if method == "zscore_nonzero" else torch.ones_like(line, dtype=torch.bool)
-    count = int(counted.count_nonzero())
+    parts, all_count = line.split(_PART), method == "zscore"
+    count = sum(part.numel() if all_count else int(part.count_nonzero()) for part in parts)
     if count == 0:
         return volume
-    line.sub_(line.sum(dtype=torch.float64) / count).mul_(counted)
-    deviation = torch.linalg.vector_norm(line, dtype=torch.float64) / math.sqrt(count)
+    mean = sum(float(part.sum(dtype=torch.float64)) for part in parts) / count
+    norms = []
+    for part in parts:
+        counted = torch.ones((), dtype=torch.bool) if all_count else part != 0
+        part.sub_(mean).mul_(counted)
+        norms.append(float(torch.linalg.vector_norm(part, dtype=torch.float64)))
+    deviation = math.hypot(*norms) / math.sqrt(count)
     line.div_(deviation if deviation > 0 else 1.0)
     return volume

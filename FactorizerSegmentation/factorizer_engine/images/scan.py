@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from factorizer_engine.images.geometry import Grid
+from factorizer_engine.protocol.volumes import Origin
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,13 +18,13 @@ class Scan:
         array: Voxels, shape (I, J, K).
         grid: Where they lie.
         name: What to call the scan in messages.
-        study: Patient and day, as far as the file names them ("" if it does not).
+        origin: Patient, day and frame of reference, as far as the file names them.
     """
 
     array: np.ndarray
     grid: Grid
     name: str = ""
-    study: tuple[str, str] = ("", "")
+    origin: Origin = field(default_factory=Origin)
 
     def __post_init__(self) -> None:
         if self.array.shape != self.grid.shape:
@@ -56,4 +57,4 @@ class Scan:
 
     def with_array(self, array: np.ndarray) -> Scan:
         """Other voxels from the same corner on, under the same name."""
-        return replace(Scan.of(array, self.affine, self.name), study=self.study)
+        return replace(Scan.of(array, self.affine, self.name), origin=self.origin)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import platform
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -14,6 +16,7 @@ import torch
 from torch import nn
 
 from factorizer_engine.images.memory import available_memory
+from factorizer_engine.images.store import IN_MEMORY, Store
 from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.devices import Device
 from factorizer_engine.protocol.errors import BadInputError, EngineMemoryError
@@ -112,10 +115,13 @@ def window_bytes(network: nn.Module, roi_size: Sequence[int]) -> int:
     return 4 * width * maps * math.prod(roi_size) + _WORKSPACE
 
 
-def check_host_memory(
+def store_for_case(
     channels: int, regions: int, reference_voxels: int, model_voxels: int, window: int
-) -> None:
-    """Refuse a case that would exhaust the computer's memory, before anything is allocated.
+) -> Store:
+    """Where the volumes of a case are kept: in memory if they fit, else on the disk.
+
+    What is computed of one volume at a time stays in memory in any case; it was measured to take
+    no more than twelve bytes a voxel of the reference.
 
     Args:
         channels: Scans of the case.
@@ -125,18 +131,30 @@ def check_host_memory(
         window: Bytes that the network takes for a window on the host; 0 if it runs elsewhere.
 
     Raises:
-        EngineMemoryError: If the estimate exceeds what is free.
+        EngineMemoryError: If neither memory nor disk suffice.
     """
     preparing = 4 * channels * (reference_voxels + model_voxels) + 8 * reference_voxels
     predicting = 4 * (channels + regions + 1) * model_voxels + window
     restoring = 4 * regions * (model_voxels + reference_voxels) + 8 * reference_voxels
     needed = max(preparing, predicting, restoring)
     free = available_memory()
-    if needed > _HEADROOM * free:
+    if needed <= _HEADROOM * free:
+        return IN_MEMORY
+    least = max(12 * reference_voxels, 2 * channels * model_voxels + window)
+    if least > _HEADROOM * free:
         raise EngineMemoryError(
-            f"The case needs about {needed / 1e9:.1f} GB of memory but {free / 1e9:.1f} GB are "
+            f"The case needs at least {least / 1e9:.1f} GB of memory but {free / 1e9:.1f} GB are "
             "free; close other programs, or crop the scans to the region of interest."
         )
+    files = 4 * ((channels + regions) * (reference_voxels + model_voxels) + model_voxels)
+    space = shutil.disk_usage(tempfile.gettempdir()).free
+    if files > _HEADROOM * space:
+        raise EngineMemoryError(
+            f"The case needs about {needed / 1e9:.1f} GB of memory but {free / 1e9:.1f} GB are "
+            f"free, and the disk for temporary files has only {space / 1e9:.1f} GB for it; close "
+            "other programs, or free some space."
+        )
+    return Store(on_disk=True)
 
 
 def windows_at_once(network: nn.Module, roi_size: Sequence[int], device: torch.device) -> int:

@@ -18,16 +18,17 @@ from factorizer_engine.images.checks import check_channels, reference_among
 from factorizer_engine.images.geometry import Grid, in_all_channels
 from factorizer_engine.images.preprocessing import Prepared, Preprocessor
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.images.store import Store
 from factorizer_engine.inference.compiling import COMPILING, CompiledNetwork
 from factorizer_engine.inference.device import (
-    check_host_memory,
     memory_errors,
     resolve_device,
     resolve_precision,
+    store_for_case,
     window_bytes,
-    windows_at_once,
 )
 from factorizer_engine.inference.kernels import prepare_kernels
+from factorizer_engine.inference.ladder import Means, descend, most, moved
 from factorizer_engine.inference.postprocessing import paint_regions
 from factorizer_engine.inference.sliding_window import Ensemble, predict_windows, sigmoid_
 from factorizer_engine.inference.windows import Box, WindowPlan, plan_windows
@@ -149,12 +150,14 @@ class Segmenter:
         monitor, options = monitor or Monitor(), options or RunOptions()
         whole, settings = self.bundle.description, self._settings(options)
         timings: dict[str, float] = {}
+        economies = _Economies(monitor)
         with memory_errors(self.device):
             monitor.report("preparing", 0.0)
             with _timed(timings, "preparing"):
                 given = check_channels(scans, whole.channels, reference)
                 subset = subset_of(whole, given)
-                prepared = self._prepare(given, reference, options.box)
+                store = self._store(given, reference, economies)
+                prepared = self._prepare(given, reference, options.box, store)
                 chosen = _Chosen.of(options.box, prepared)
             if not all(network.ready for network in self._compiled):
                 monitor.report(COMPILING, _PREPARED)
@@ -163,19 +166,22 @@ class Segmenter:
             )
             model, outputs = reduced(whole, subset), _outputs(whole, subset)
             with _timed(timings, "segmenting"):
-                plan = plan_windows(prepared.array, settings, chosen.in_model, options.quick)
-                logits = predict_windows(
-                    self.ensemble(),
-                    prepared.array,
-                    plan,
-                    windows_at_once(self.networks[0], settings.roi_size, self.device),
-                    monitor.span(_PREPARED, _PREDICTED),
+                part = monitor.span(_PREPARED, _PREDICTED)
+
+                def attempt(means: Means) -> tuple[WindowPlan, np.ndarray]:
+                    own = replace(settings, roi_size=means.roi_size)
+                    plan = plan_windows(prepared.array, own, chosen.in_model, options.quick)
+                    return plan, self._predict(prepared.array, plan, means, store, part)
+
+                most_means = most(self.networks[0], self.device, settings.roi_size, economies.say)
+                (plan, logits), means = descend(
+                    most_means, self.networks[0], attempt, economies.say
                 )
                 self._check_numbers(logits)
             monitor.report("restoring", _PREDICTED)
             with _timed(timings, "restoring"):
                 probabilities = self.preprocessor.restore(
-                    sigmoid_(_only(logits, outputs)), prepared, chosen.in_reference
+                    sigmoid_(_only(logits, outputs)), prepared, chosen.in_reference, store
                 )
                 del logits
                 chosen.clear_around(probabilities)
@@ -195,23 +201,51 @@ class Segmenter:
             probabilities=probabilities,
             lesions=tuple(lesions),
             timings=timings,
-            device=str(self.device),
+            device=str(means.device),
             prepared=prepared,
             plan=plan,
             outputs=outputs,
-            note=cost(whole, subset),
+            note=" ".join(filter(None, (cost(whole, subset), economies.note))),
         )
 
+    def _predict(
+        self, volume: np.ndarray, plan: WindowPlan, means: Means, store: Store, monitor: Monitor
+    ) -> np.ndarray:
+        """Logits of a prepared volume, by these means."""
+        ensemble = self.ensemble()
+        if means.device != self.device:
+            ensemble = replace(ensemble, networks=self.networks, device=means.device)
+            ensemble = replace(ensemble, dtype=torch.float32)
+        with moved(self.networks, means.device, self.device):
+            prepare_kernels(self.networks, means.device, ensemble.dtype, monitor.span(0.0, 0.0))
+            return predict_windows(
+                *(ensemble, volume, plan, means.windows, monitor, store, means.sums_on_host)
+            )
+
+    def _store(
+        self, given: Mapping[str, Scan], reference: str | None, economies: _Economies
+    ) -> Store:
+        """Where the volumes of a case are kept; says so if not in memory."""
+        scan = given[reference_among(given, self.bundle.description.channels, reference)]
+        store = self._store_for(scan)
+        if store.on_disk:
+            economies.say("keeping volumes on the disk")
+        return store
+
     def _prepare(
-        self, given: Mapping[str, Scan], reference: str | None, box: WorldBox | None
+        self,
+        given: Mapping[str, Scan],
+        reference: str | None,
+        box: WorldBox | None,
+        store: Store,
     ) -> Prepared:
         """The scans by channel name in model space, as a whole also for a box."""
         channels = self.bundle.description.channels
         reference_scan = given[reference_among(given, channels, reference)]
         if box is not None:
             _check_box(box, reference_scan)
-        self._check_memory(reference_scan)
-        prepared = self.preprocessor.prepare([given.get(c.name) for c in channels], reference_scan)
+        ordered = [given.get(channel.name) for channel in channels]
+        prepared = self.preprocessor.prepare(ordered, reference_scan, store)
         return self._without_prompts(prepared)
 
     def _without_prompts(self, prepared: Prepared) -> Prepared:
@@ -226,12 +260,12 @@ class Segmenter:
         prompts, regions = self.bundle.prompts, self.bundle.description.regions
         return prompts.channels(len(regions)) if prompts is not None else 0
 
-    def _check_memory(self, reference: Scan) -> None:
+    def _store_for(self, reference: Scan) -> Store:
         settings = self.bundle.preprocessing
         grid = reference.grid.oriented(settings.orientation).straightened()
         target = grid.respaced(settings.spacing) if settings.spacing else grid
         on_host = self.device.type == "cpu"
-        check_host_memory(
+        return store_for_case(
             channels=len(self.bundle.description.channels) + self._prompt_channels,
             regions=len(self.bundle.description.regions),
             reference_voxels=math.prod(reference.shape),
@@ -326,6 +360,30 @@ def _check_box(box: WorldBox, scan: Scan) -> None:
         f"The box holds no voxel of {scan.name or 'the reference scan'}, which covers "
         f"{scan.grid.extent}; move the box or make it larger."
     )
+
+
+class _Economies:
+    """What is done with less memory, told as it happens and remembered.
+
+    Args:
+        monitor: Told of every step, as a stage.
+    """
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+        self._steps: list[str] = []
+
+    def say(self, step: str) -> None:
+        """A step down is about to be taken."""
+        self._steps.append(step)
+        self._monitor.report(f"memory is short: {step}", 0.0)
+
+    @property
+    def note(self) -> str:
+        """All steps in a sentence, or ""."""
+        if not self._steps:
+            return ""
+        return f"Memory was short, so the run made do with less: {', '.join(self._steps)}."
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from factorizer_engine.images.geometry import in_all_channels
+from factorizer_engine.images.store import IN_MEMORY, Store
 from factorizer_engine.inference.compiling import CompiledNetwork
 from factorizer_engine.inference.device import free_memory
 from factorizer_engine.inference.transfers import Arrival, transfers_for
@@ -67,6 +68,8 @@ def predict_windows(
     plan: WindowPlan,
     batch_size: int = 1,
     monitor: Monitor | None = None,
+    store: Store = IN_MEMORY,
+    sums_on_host: bool = False,
 ) -> np.ndarray:
     """Logits of a whole volume: mean over networks and mirrored copies, blended over windows.
 
@@ -83,13 +86,16 @@ def predict_windows(
         plan: The windows of this volume.
         batch_size: Windows per call of a network, at most.
         monitor: Told after every batch, and asked before every call whether to stop.
+        store: Where the sums are kept, if on the host.
+        sums_on_host: Keep them there in any case.
 
     Returns:
         float32, (out_channels, X, Y, Z).
     """
     monitor = monitor or Monitor()
     device, dtype, flips = ensemble.device, ensemble.dtype, plan.flips
-    blender = Blender(plan, ensemble.out_channels, _place_of_sums(plan, ensemble))
+    place = torch.device("cpu") if sums_on_host else _place_of_sums(plan, ensemble)
+    blender = Blender(plan, ensemble.out_channels, place, store)
     padded = plan.pad(torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32)))
     transfers = transfers_for(device)
 

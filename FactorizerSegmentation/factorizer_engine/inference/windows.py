@@ -14,6 +14,7 @@ from torch import Tensor
 
 from factorizer_engine.bundles.settings import Blending, InferenceSettings
 from factorizer_engine.images.geometry import common_part, in_all_channels
+from factorizer_engine.images.store import IN_MEMORY, Store
 from factorizer_engine.protocol.triples import triple
 
 Box = tuple[slice, slice, slice]
@@ -153,19 +154,31 @@ class Blender:
         plan: Where the windows lie.
         channels: Channels of the result.
         device: Where the sums are kept.
+        store: In what, if on the host.
 
     Attributes:
         device: Where the sums are kept.
     """
 
-    def __init__(self, plan: WindowPlan, channels: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        plan: WindowPlan,
+        channels: int,
+        device: torch.device | str = "cpu",
+        store: Store = IN_MEMORY,
+    ) -> None:
         self.plan = plan
+        self._store = store
         self.device = torch.device(device)
         self._weights = blending_weights(plan.roi_size, plan.blending).to(device)
         self._start = [axis.start for axis in plan.span]
         size = _size(plan.span)
-        self._sum = torch.zeros(channels, *size, device=device)
-        self._total = torch.zeros(size, device=device)
+        if self.device.type == "cpu":
+            self._sum = torch.from_numpy(store.zeros((channels, *size)))
+            self._total = torch.from_numpy(store.zeros(size))
+        else:
+            self._sum = torch.zeros(channels, *size, device=device)
+            self._total = torch.zeros(size, device=device)
 
     @staticmethod
     def bytes_needed(plan: WindowPlan, channels: int) -> int:
@@ -196,7 +209,8 @@ class Blender:
         found = self._sum[in_all_channels(_shifted(wanted, offsets))]
         if wanted == whole:
             return found.cpu().numpy()
-        blended = np.full((len(found), *self.plan.shape), fill, dtype=np.float32)
+        blended = self._store.zeros((len(found), *self.plan.shape))
+        blended.fill(fill)
         blended[in_all_channels(wanted)] = found.cpu().numpy()
         return blended
 

@@ -10,14 +10,10 @@ from scipy import ndimage
 
 from factorizer_engine.images.geometry import Grid, same_grid
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
-from factorizer_engine.interaction.prompting import answer_to_prompts
-from factorizer_engine.interaction.thresholding import (
-    Box,
-    LocalThreshold,
-    box_around,
-    moved_by_click,
-)
+from factorizer_engine.inference.segmenter import SegmentationResult
+from factorizer_engine.inference.windows import Box
+from factorizer_engine.interaction.guides import Guide, Question
+from factorizer_engine.interaction.thresholding import box_around, moved_by_click
 from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Region
@@ -25,19 +21,11 @@ from factorizer_engine.protocol.nesting import mask_of, value_around, values_of
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.triples import triple
 
-OF_MAPS = LocalThreshold(margin=1.5, sigma_mm=10.0, reach_mm=25.0)
-"""For the probability maps of a run, which know nothing of the click."""
-
-OF_PROMPTS = LocalThreshold(margin=0.0, sigma_mm=6.0, reach_mm=35.0)
-"""For what a network says that was told of the click; it moves the threshold only if the network
-does not follow."""
+_FEW = 16
+"""Up to so many places are quicker gone through one by one than by a distance transform."""
 
 _LEAST = 1e-6
 """Probabilities are held this far from 0 and 1, where their logits are infinite."""
-
-WITHOUT_PROMPTS = (
-    "{title} has not learned from clicks, so each moves the threshold of the probability around it."
-)
 
 
 @dataclass(frozen=True)
@@ -63,20 +51,18 @@ class Correction:
     Clicks are answered one after the other, and only in a window around each: voxels further away
     stay as they are, bit for bit. The clicked voxels are in the region afterwards, or out of it,
     and no later click changes that; between clicks that want the opposite the nearer one decides.
-    A click changes only what is connected to it, and only as it says, so that outlines which it
-    does not concern keep their detail, as the progressive merge of FocalClick (Chen et al., CVPR
-    2022, arXiv:2204.02574, section 3.3) does.
+    A click on what is right already changes nothing; others change only what is connected to them,
+    and only as they say, so that outlines which they do not concern keep their detail, as with the
+    progressive merge of FocalClick (Chen et al., CVPR 2022, arXiv:2204.02574, section 3.3).
 
     Args:
-        segmenter: The model that made the result.
         result: Of the scans that are looked at.
+        threshold: Probability from which a region holds.
+        guide: Who is asked about the surroundings of a click.
         start: Label map to begin with, of the model's values; by default that of the result.
-        ask_network: Whether a network that has learned clicks is asked; else each click moves the
-            threshold of the result's probabilities.
 
     Attributes:
         labelmap: The segmentation so far.
-        note: How a model that knows no clicks answers them, for people, or "".
 
     Raises:
         BadInputError: If the start lies on another grid or has values that the model does not know.
@@ -84,20 +70,24 @@ class Correction:
 
     def __init__(
         self,
-        segmenter: Segmenter,
         result: SegmentationResult,
+        threshold: float,
+        guide: Guide,
         start: Scan | None = None,
-        ask_network: bool = True,
     ) -> None:
-        self._segmenter, self._result = segmenter, result
+        self._result, self._guide = result, guide
+        self._threshold = float(_logit(np.float32(threshold)))
         if start is not None:
             _check_start(start, result)
         begin = result.labelmap if start is None else start
         self.labelmap = replace(result.labelmap, array=begin.array.astype(np.uint8, order="F"))
         self._answered: list[_Answered] = []
         self._changed: Box | None = triple(slice(0, n) for n in self.labelmap.shape)
-        self._asks_network = ask_network and segmenter.bundle.prompts is not None
-        self.note = "" if self._asks_network else WITHOUT_PROMPTS.format(title=result.model.title)
+
+    @property
+    def note(self) -> str:
+        """How clicks are answered, for people, or ""."""
+        return self._guide.note
 
     @property
     def clicks(self) -> tuple[Click, ...]:
@@ -122,8 +112,15 @@ class Correction:
         voxels = _voxels_of(click, grid)
         for other in self._answered:
             _check_contradiction(click, voxels, other, regions)
-        points = grid.indices_of(np.asarray(click.points))
-        logits, settings, box = self._logits(click, points, region, monitor or Monitor())
+        if (mask_of(self.labelmap.array[tuple(voxels.T)], region, regions) == click.add).all():
+            nowhere = (slice(0, 0),) * 3
+            self._answered.append(_Answered(click, voxels, nowhere, self.labelmap.array[nowhere]))
+            return
+        settings = self._guide.settings
+        box = box_around(voxels, settings.reach_mm, grid.spacing, grid.shape)
+        question = Question(self._result, self.labelmap, (*self.clicks, click), box)
+        answer = self._guide.probabilities(question, monitor or Monitor())
+        logits = _logit(answer) - self._threshold
         part = self.labelmap.array[box]
         places = voxels - [axis.start for axis in box]
         distance = _distance(places, part.shape, grid.spacing)
@@ -170,24 +167,6 @@ class Correction:
             f"these scans; choose one of {known}."
         )
 
-    def _logits(
-        self, click: Click, points: np.ndarray, region: Region, monitor: Monitor
-    ) -> tuple[np.ndarray, LocalThreshold, Box]:
-        """Logits of the region around a click, less that of the threshold, and where they are."""
-        index = self._result.model.regions.index(region)
-        grid, settings = self.labelmap.grid, OF_PROMPTS if self._asks_network else OF_MAPS
-        box = box_around(points, settings.reach_mm, grid.spacing, grid.shape)
-        if not self._asks_network:
-            probabilities = self._result.probabilities[index][box]
-        else:
-            answered = answer_to_prompts(
-                *(self._segmenter, self._result, self.labelmap, (*self.clicks, click)),
-                *(points, box, monitor),
-            )
-            probabilities = answered[index]
-        threshold = self._segmenter.bundle.inference.threshold
-        return _logit(probabilities) - float(_logit(np.float32(threshold))), settings, box
-
 
 def _logit(probabilities: np.ndarray) -> np.ndarray:
     held = np.clip(probabilities, _LEAST, 1 - _LEAST)
@@ -199,16 +178,19 @@ def _distance(
 ) -> np.ndarray:
     """Distance (mm) of the voxels of a block to the nearest of places (N, 3), inside it or not."""
     inside = ((places >= 0) & (places < shape)).all(axis=1)
-    if inside.all():
+    if len(places) > _FEW and inside.all():
         away = np.ones(shape, dtype=bool)
         away[tuple(places.T)] = False
         return ndimage.distance_transform_edt(away, sampling=spacing).astype(np.float32)
-    ticks = np.indices(shape, sparse=True)
+    ticks = [
+        (np.arange(count)[:, None] - place) * size
+        for count, place, size in zip(shape, places.T, spacing, strict=True)
+    ]
+    squares = [(tick**2).astype(np.float32) for tick in ticks]
     nearest = np.full(shape, np.inf, dtype=np.float32)
-    for place in places:
-        squares = [((t - p) * s) ** 2 for t, p, s in zip(ticks, place, spacing, strict=True)]
-        np.minimum(nearest, np.sqrt(squares[0] + squares[1] + squares[2]), out=nearest)
-    return nearest
+    for first, second, third in zip(*(square.T for square in squares), strict=True):
+        np.minimum(nearest, first[:, None, None] + (second[:, None] + third), out=nearest)
+    return np.sqrt(nearest)
 
 
 def _voxels_of(click: Click, grid: Grid) -> np.ndarray:
@@ -256,13 +238,19 @@ def _check_start(start: Scan, result: SegmentationResult) -> None:
             "export or resample it onto that of the reference scan."
         )
     known = {label.value for label in result.model.labels}
-    unknown = sorted({*np.unique(start.array).tolist()} - known - {0})
+    unknown = sorted(_values(start.array) - known - {0})
     if unknown:
         values = ", ".join(map(str, sorted(known)))
         raise BadInputError(
             f"{start.name or 'The segmentation'} to start from holds the value {unknown[0]:g}, "
             f"which {result.model.title} does not know; its values are {values}."
         )
+
+
+def _values(array: np.ndarray) -> set[float]:
+    if array.dtype == np.uint8:  # many times as fast
+        return set(np.flatnonzero(np.bincount(array.ravel(order="K"))).tolist())
+    return set(np.unique(array).tolist())
 
 
 def _around(first: Box | None, second: Box) -> Box:

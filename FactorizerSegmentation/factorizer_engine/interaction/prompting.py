@@ -26,7 +26,6 @@ def answer_to_prompts(
     result: SegmentationResult,
     labelmap: Scan,
     clicks: Sequence[Click],
-    points: np.ndarray,
     box: Box,
     monitor: Monitor,
 ) -> np.ndarray:
@@ -39,7 +38,6 @@ def answer_to_prompts(
         result: Of the scans.
         labelmap: The segmentation that is corrected, on the grid of the result.
         clicks: All of them.
-        points: Of the last one, voxels of the result's grid (N, 3).
         box: The part of the result's grid that is asked for.
 
     Returns:
@@ -48,8 +46,7 @@ def answer_to_prompts(
     bundle, prepared = segmenter.bundle, result.prepared
     prompts, regions = bundle.prompts, bundle.description.regions
     assert prompts is not None
-    world = points.mean(axis=0) @ labelmap.affine[:3, :3].T + labelmap.affine[:3, 3]
-    center = prepared.grid.indices_of(world[None])[0]
+    center = prepared.grid.indices_of(np.asarray(clicks[-1].points)).mean(axis=0)
     window = _window_at(center, bundle.inference.roi_size, prepared.grid.shape)
     grid = prepared.grid.crop(window)
     scans = prepared.array[: len(bundle.description.channels)][in_all_channels(window)]

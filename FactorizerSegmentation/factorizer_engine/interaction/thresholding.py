@@ -14,24 +14,32 @@ from dataclasses import dataclass
 import cc3d
 import numpy as np
 
+from factorizer_engine.inference.windows import Box
 from factorizer_engine.protocol.triples import triple
-
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
 class LocalThreshold:
     """How far a click moves the threshold.
 
+    People click in the middle of what is wrong, so how far the click lies from what is right
+    already tells how large the error may be, and how far the threshold should be moved around it.
+
     Attributes:
         margin: Logits that the click's own place gets beyond the threshold.
-        sigma_mm: Standard deviation of the Gaussian with which that fades.
+        widening: Standard deviation of the Gaussian with which that fades, by the distance of the
+            click to the nearest voxel that is as the click wants it.
+        sigma_mm: The least and the largest standard deviation.
         reach_mm: Distance from the click beyond which nothing changes.
     """
 
     margin: float = 1.5
-    sigma_mm: float = 10.0
-    reach_mm: float = 25.0
+    widening: float = 3.0
+    sigma_mm: tuple[float, float] = (3.0, 16.0)
+    reach_mm: float = 40.0
+
+
+_SIGMAS = 2.5
 
 
 def box_around(
@@ -74,10 +82,19 @@ def moved_by_click(
     clicked = tuple(places.T)
     towards = logits if add else -logits
     shift = max(-float(towards[clicked].min()), 0.0) + settings.margin
-    fading = np.exp(distance**2 / np.float32(-2 * settings.sigma_mm**2))
-    changes = (towards + shift * fading > 0) & changeable & (distance <= settings.reach_mm)
+    sigma = _sigma(distance[mask == add], settings)
+    fading = np.exp(distance**2 / np.float32(-2 * sigma**2))
+    within = distance <= min(_SIGMAS * sigma, settings.reach_mm)
+    changes = (towards + shift * fading > 0) & changeable & within
     changes[clicked] = True
     changes &= mask != add
     pieces = cc3d.connected_components(np.ascontiguousarray(changes), connectivity=6)
     touched = np.unique(pieces[clicked])
     return np.isin(pieces, touched[touched > 0])
+
+
+def _sigma(distances: np.ndarray, settings: LocalThreshold) -> float:
+    """The standard deviation for a click with these distances to what is right already."""
+    least, largest = settings.sigma_mm
+    nearest = float(distances.min(initial=np.inf))
+    return float(np.clip(settings.widening * nearest, least, largest))

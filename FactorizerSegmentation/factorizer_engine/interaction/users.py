@@ -58,7 +58,10 @@ def next_stroke(
 def rough_copy(
     truth: np.ndarray, spacing: Sequence[float], generator: np.random.Generator
 ) -> np.ndarray:
-    """A segmentation as somebody else might have left it: a part missing, too large or too small.
+    """A segmentation as somebody else might have left it.
+
+    Its border lies up to 6 mm too far out or in, and often a piece is missing (a ball, one side or
+    all of it), or healthy tissue nearby is taken for a part.
 
     Args:
         truth: Booleans (X, Y, Z).
@@ -71,17 +74,46 @@ def rough_copy(
         return truth
     depth = ndimage.distance_transform_edt(truth, sampling=spacing)
     away = ndimage.distance_transform_edt(~truth, sampling=spacing)
-    changed = depth - away > generator.uniform(-6.0, 6.0)  # mm by which the border is moved
-    if generator.random() < 0.5:
-        places = np.argwhere(truth)
-        center = places[int(generator.integers(len(places)))]
-        lines = [
-            ((np.arange(n) - c) * s) ** 2
-            for n, c, s in zip(truth.shape, center, spacing, strict=True)
-        ]
-        distance = lines[0][:, None, None] + lines[1][:, None] + lines[2]
-        changed &= distance > generator.uniform(6.0, 20.0) ** 2
+    changed = depth - away > generator.uniform(-6.0, 6.0)
+    kind = generator.choice(["nothing", "ball", "side", "all"], p=[0.3, 0.3, 0.25, 0.15])
+    if kind == "all":
+        changed[:] = False
+    elif kind != "nothing":
+        offsets = _offsets_from(np.argwhere(truth), truth.shape, spacing, generator)
+        changed &= _is_kept(kind, offsets, generator)
+    around = np.argwhere((away > 8.0) & (away < 25.0))
+    if len(around) and generator.random() < 0.25:
+        offsets = _offsets_from(around, truth.shape, spacing, generator)
+        changed |= _squared(offsets) < generator.uniform(5.0, 14.0) ** 2
     return changed
+
+
+def _offsets_from(
+    places: np.ndarray,
+    shape: Sequence[int],
+    spacing: Sequence[float],
+    generator: np.random.Generator,
+) -> list[np.ndarray]:
+    """Along each axis the distance (mm) of all voxels to one of the places (N, 3)."""
+    center = places[int(generator.integers(len(places)))]
+    ticks = np.indices(shape, sparse=True)
+    return [(t - c) * s for t, c, s in zip(ticks, center, spacing, strict=True)]
+
+
+def _is_kept(
+    kind: str, offsets: Sequence[np.ndarray], generator: np.random.Generator
+) -> np.ndarray:
+    """Booleans: what is left without a ball, or without one side, at a place."""
+    if kind == "ball":
+        return _squared(offsets) > generator.uniform(6.0, 25.0) ** 2
+    along = [o * d for o, d in zip(offsets, generator.normal(size=3), strict=True)]
+    return along[0] + along[1] + along[2] > 0
+
+
+def _squared(offsets: Sequence[np.ndarray]) -> np.ndarray:
+    """Squared distance of all voxels to the place from which offsets are."""
+    first, second, third = offsets
+    return first**2 + second**2 + third**2
 
 
 def _largest_piece(errors: np.ndarray) -> tuple[tuple[slice, slice, slice], np.ndarray] | None:

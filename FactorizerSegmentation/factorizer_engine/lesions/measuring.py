@@ -64,6 +64,14 @@ def lesion_mask(labelmap: Scan, labels: Sequence[Label], number: int) -> np.ndar
     return mask
 
 
+def lesion_numbers(labelmap: Scan, labels: Sequence[Label]) -> Scan:
+    """The voxels of every lesion, as the id that `find_lesions` gives it; uint32."""
+    numbers = np.zeros(labelmap.shape, np.uint32)
+    for number, voxels in enumerate(lesion_voxels(labelmap.array, labels), start=1):
+        numbers[tuple(voxels.T)] = number
+    return labelmap.with_array(numbers)
+
+
 def lesion_voxels(labelmap: np.ndarray, labels: Sequence[Label]) -> list[np.ndarray]:
     """The voxels (N, 3) of every lesion, in the order of `find_lesions`."""
     return sorted(_masses(labelmap, labels), key=len, reverse=True)

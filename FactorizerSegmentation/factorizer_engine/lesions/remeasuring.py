@@ -25,7 +25,7 @@ def measure_again(
     labelmap: Scan,
     regions: Sequence[Region],
     labels: Sequence[Label],
-    probabilities: np.ndarray,
+    probabilities: np.ndarray | None,
     scan: Scan | None,
     edited: np.ndarray | None,
     known: Sequence[Lesion],

@@ -1,7 +1,7 @@
 """Slow changes of brightness over a scan, taken out.
 
 N4 (Tustison et al., IEEE TMI 29(6), 2010) as ITK has it: the field is estimated on larger voxels
-and evaluated on the scan's own.
+and interpolated on the scan's own.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ ITERATIONS = (30, 30, 20)
 """At each of three resolutions of the field's splines."""
 
 
-def correct_bias(scan: Scan, mask: Scan, monitor: Monitor | None = None) -> Scan:
-    """Divide the scan by its bias field.
+def bias_field(scan: Scan, mask: Scan, monitor: Monitor | None = None) -> np.ndarray:
+    """Estimate the bias field of a scan.
 
     Args:
         scan: Intensities that are not negative.
@@ -30,15 +30,15 @@ def correct_bias(scan: Scan, mask: Scan, monitor: Monitor | None = None) -> Scan
         monitor: Asked whether to stop.
 
     Returns:
-        float32, the same grid; zeros stay zero.
+        Its logarithm on the scan's grid with larger voxels, see `without_bias`; float32 in ITK's
+        order of axes.
 
     Raises:
         CancelledError: If the monitor was cancelled.
     """
     monitor = monitor or Monitor()
-    image = itk_image(scan.with_array(scan.array.astype(np.float32)))
+    image = _image(scan)
     tissue = itk_image(scan.with_array((mask.array & (scan.array > 0)).astype(np.uint8)))
-    factors = [max(1, int(FIELD_MM / size)) for size in scan.spacing]
     n4 = sitk.N4BiasFieldCorrectionImageFilter()
     n4.SetMaximumNumberOfIterations(ITERATIONS)
     cancelled: list[CancelledError] = []
@@ -51,12 +51,41 @@ def correct_bias(scan: Scan, mask: Scan, monitor: Monitor | None = None) -> Scan
             n4.Abort()
 
     n4.AddCommand(sitk.sitkIterationEvent, look)
+    coarse = _coarser(image, scan)
     try:
-        n4.Execute(sitk.Shrink(image, factors), sitk.Shrink(tissue, factors))
+        n4.Execute(coarse, _coarser(tissue, scan))
     except RuntimeError:
         if not cancelled:
             raise
     if cancelled:
         raise cancelled[0]
-    field = sitk.GetArrayFromImage(sitk.Exp(n4.GetLogBiasFieldAsImage(image))).transpose(2, 1, 0)
-    return scan.with_array(scan.array.astype(np.float32) / np.maximum(field, 1e-3))
+    field: np.ndarray = sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(coarse))
+    return field.astype(np.float32)
+
+
+def without_bias(scan: Scan, field: np.ndarray) -> Scan:
+    """Divide a scan by its bias field, which is as smooth between its voxels as a straight line.
+
+    Args:
+        scan: The scan.
+        field: What `bias_field` has found in it.
+
+    Returns:
+        float32, the same grid; zeros stay zero.
+    """
+    image = _image(scan)
+    smooth = sitk.GetImageFromArray(field)
+    smooth.CopyInformation(_coarser(image, scan))
+    fine = sitk.Resample(
+        smooth, image, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32, True
+    )
+    factor = np.exp(sitk.GetArrayFromImage(fine).transpose(2, 1, 0))
+    return scan.with_array(scan.array.astype(np.float32) / np.maximum(factor, 1e-3))
+
+
+def _image(scan: Scan) -> sitk.Image:
+    return itk_image(scan.with_array(scan.array.astype(np.float32)))
+
+
+def _coarser(image: sitk.Image, scan: Scan) -> sitk.Image:
+    return sitk.Shrink(image, [max(1, int(FIELD_MM / size)) for size in scan.spacing])

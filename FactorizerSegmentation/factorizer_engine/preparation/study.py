@@ -8,7 +8,7 @@ model's own pre-processing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,10 +18,12 @@ from scipy import ndimage
 from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.preparation.bias import correct_bias
-from factorizer_engine.preparation.brain import BrainNetworks, extract_brain
+from factorizer_engine.preparation.brain import BrainNetworks
+from factorizer_engine.preparation.cache import StepCache
 from factorizer_engine.preparation.heads import head_mask, is_stripped
-from factorizer_engine.preparation.registration import Freedom, Registration, register
+from factorizer_engine.preparation.registration import Freedom, Registration
+from factorizer_engine.preparation.remembering import brain_of, registration_of, unbiased
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.preparation import (
     BrainMode,
     PreparationOptions,
@@ -45,6 +47,19 @@ REGISTRATION, BRAIN, BIAS, SLICES = "registration", "brain", "bias field", "slic
 
 _REGISTERED, _EXTRACTED = 0.6, 0.85
 """How far a preparation has come at the end of its stages."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """What a person has settled already.
+
+    Attributes:
+        placed: Channels whose scans stay where they are.
+        brain: What is brain, on any grid, of the type bool; None looks for it.
+    """
+
+    placed: Collection[str] = ()
+    brain: Scan | None = None
 
 
 @dataclass(eq=False)
@@ -87,6 +102,8 @@ def prepare_study(
     stripped: bool,
     networks: Callable[[], BrainNetworks] = BrainNetworks.load,
     monitor: Monitor | None = None,
+    decided: Decided = Decided(),  # noqa: B008 (it cannot be changed)
+    cache: StepCache | None = None,
 ) -> PreparedStudy:
     """Prepare the scans of one patient.
 
@@ -97,25 +114,33 @@ def prepare_study(
         stripped: Whether the model expects brains without a skull.
         networks: Gives what outlines the brain; called only if that is needed.
         monitor: Told of the progress, and asked whether to stop.
+        decided: What is not to be looked for.
+        cache: Knows what was found in the same scans before; None looks for everything anew.
 
     Raises:
-        BadInputError: If no brain is found in the best scan.
+        BadInputError: If no brain is found in the best scan, or the mask that was given is empty.
         BadModelError: If brain extraction is needed and its networks are not installed.
         CancelledError: If the monitor was cancelled.
     """
     monitor = monitor or Monitor()
+    cache = cache or StepCache()
     study = PreparedStudy(dict(scans), reference)
     _mention_thick_slices(study)
     if options.registration != RegistrationMode.off:
         with study.timed(REGISTRATION):
-            _register_all(study, Freedom(options.registration), monitor.span(0.0, _REGISTERED))
+            freedom, span = Freedom(options.registration), monitor.span(0.0, _REGISTERED)
+            _register_all(study, freedom, decided.placed, cache, span)
     wanted = options.brain == BrainMode.on or (options.brain == BrainMode.auto and stripped)
     if wanted:
         with study.timed(BRAIN):
-            _cut_out_brain(study, networks, monitor.span(_REGISTERED, _EXTRACTED))
+            span = monitor.span(_REGISTERED, _EXTRACTED)
+            if decided.brain is None:
+                _cut_out_brain(study, networks, cache, span)
+            else:
+                _cut_out_given(study, decided.brain)
     if options.bias_field:
         with study.timed(BIAS):
-            _correct_all(study, monitor.span(_EXTRACTED, 1.0))
+            _correct_all(study, cache, monitor.span(_EXTRACTED, 1.0))
     monitor.report("preparing", 1.0)
     return study
 
@@ -133,16 +158,25 @@ def _mention_thick_slices(study: PreparedStudy) -> None:
             )
 
 
-def _register_all(study: PreparedStudy, freedom: Freedom, monitor: Monitor) -> None:
+def _register_all(
+    study: PreparedStudy,
+    freedom: Freedom,
+    placed: Collection[str],
+    cache: StepCache,
+    monitor: Monitor,
+) -> None:
     fixed = study.scans[study.reference]
     others = [channel for channel in study.scans if channel != study.reference]
     for channel, span in zip(others, monitor.parts(len(others)), strict=True):
         scan = study.scans[channel]
+        if channel in placed:
+            study.note(channel, REGISTRATION, "was placed by hand or before; left where it is.")
+            continue
         if same_grid(scan.grid, fixed.grid) and is_stripped(scan) and is_stripped(fixed):
             outcome = f"lies on {study.reference} already, without a skull; left where it is."
             study.note(channel, REGISTRATION, outcome)
             continue
-        found = register(scan, fixed, freedom, span)
+        found = registration_of(scan, fixed, freedom, cache, span)
         study.steps.append(_registration_step(channel, study.reference, found))
         if _is_used(found):
             study.scans[channel] = found.apply(scan)
@@ -180,7 +214,10 @@ def _registration_step(channel: str, reference: str, found: Registration) -> Ste
 
 
 def _cut_out_brain(
-    study: PreparedStudy, networks: Callable[[], BrainNetworks], monitor: Monitor
+    study: PreparedStudy,
+    networks: Callable[[], BrainNetworks],
+    cache: StepCache,
+    monitor: Monitor,
 ) -> None:
     """Outline the brain once, and set every scan to zero outside of it."""
     stripped = [channel for channel, scan in study.scans.items() if is_stripped(scan)]
@@ -194,10 +231,23 @@ def _cut_out_brain(
         origin = f"taken from {stripped[0]}, which has no skull already"
     else:
         best = _best_for_brain(with_skull)
-        mask = extract_brain(study.scans[best], networks(), monitor)
+        mask = brain_of(study.scans[best], networks, cache, monitor)
         origin = f"outlined on {best}"
+    _cut_out(study, mask, with_skull, origin)
+
+
+def _cut_out_given(study: PreparedStudy, mask: Scan) -> None:
+    """Set every scan to zero outside of what a person calls brain."""
+    if not mask.array.any():
+        raise BadInputError(
+            "The brain mask is empty; paint the brain, or choose no mask to have it outlined."
+        )
+    _cut_out(study, mask, list(study.scans), "taken from the mask that was chosen")
+
+
+def _cut_out(study: PreparedStudy, mask: Scan, channels: list[str], origin: str) -> None:
     study.brain = resample(mask, study.scans[study.reference].grid, "nearest")
-    for channel in with_skull:
+    for channel in channels:
         scan = study.scans[channel]
         own = resample(mask, scan.grid, "nearest").array
         study.scans[channel] = scan.with_array(np.where(own, scan.array, 0))
@@ -212,7 +262,7 @@ def _best_for_brain(channels: list[str]) -> str:
     return known[0] if known else channels[0]
 
 
-def _correct_all(study: PreparedStudy, monitor: Monitor) -> None:
+def _correct_all(study: PreparedStudy, cache: StepCache, monitor: Monitor) -> None:
     pairs = zip(list(study.scans), monitor.parts(len(study.scans)), strict=True)
     for channel, span in pairs:
         span.report("correcting the bias field", 0.0)
@@ -222,5 +272,5 @@ def _correct_all(study: PreparedStudy, monitor: Monitor) -> None:
             if study.brain is not None or is_stripped(scan)
             else head_mask(scan)
         )
-        study.scans[channel] = correct_bias(scan, tissue, span)
+        study.scans[channel] = unbiased(scan, tissue, cache, span)
         study.note(channel, BIAS, "was corrected (N4).")

@@ -21,11 +21,15 @@ class Finding(Message):
         channels: The channels that it is about; empty if about all of them together.
         severity: One of `SEVERITIES`; a green finding is a note on what the engine mends itself.
         sentence: What is the matter, and what to do about it.
+        asks: Whether it may be run only after the user has said that it is meant.
+        by_preparation: Whether preparing the scans can put it right.
     """
 
     channels: tuple[str, ...]
     severity: str
     sentence: str
+    asks: bool = False
+    by_preparation: bool = False
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:

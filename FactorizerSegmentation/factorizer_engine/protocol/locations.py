@@ -9,6 +9,9 @@ from pathlib import Path
 MODELS_VARIABLE = "FACTORIZER_MODELS"
 """Environment variable with the user's models folders, separated like $PATH."""
 
+CACHE_VARIABLE = "FACTORIZER_CACHE"
+"""Environment variable with another folder for what preparations have found."""
+
 _SHIPPED = Path(__file__).resolve().parents[2] / "Resources" / "models"
 
 
@@ -30,6 +33,14 @@ def user_models_dirs() -> tuple[Path, ...]:
 def user_cache_dir() -> Path:
     """The platform's folder for what can be made anew."""
     return _user_dir("Caches", "XDG_CACHE_HOME", ".cache")
+
+
+def preparation_cache_dir() -> Path:
+    """Where the engine keeps what the preparation of scans has found; $FACTORIZER_CACHE if set."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    return user_cache_dir() / "factorizer" / "preparation"
 
 
 def _user_data_dir() -> Path:

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.messages import Message, ProtocolError
+
+
+@dataclass(frozen=True)
+class Origin(Message):
+    """Where a scan comes from, as far as its file tells; "" where it does not.
+
+    Attributes:
+        patient: Whose it is.
+        date: The day of its study.
+        frame: The frame of reference that it was acquired in, by its UID.
+        transform: What moves it from where it was acquired.
+    """
+
+    patient: str = ""
+    date: str = ""
+    frame: str = ""
+    transform: str = ""
 
 
 @dataclass(frozen=True)
@@ -21,11 +38,13 @@ class ScanFile(Message):
         affine: 4x4 matrix, row by row, from voxel indices (i, j, k, 1) to world coordinates in
             mm, RAS+.
         name: What to call the volume in messages.
+        origin: Where it comes from.
     """
 
     path: str
     affine: tuple[tuple[float, ...], ...]
     name: str = ""
+    origin: Origin = field(default_factory=Origin)
 
     def __post_init__(self) -> None:
         if len(self.affine) != 4 or any(len(row) != 4 for row in self.affine):
@@ -33,7 +52,12 @@ class ScanFile(Message):
 
     @classmethod
     def save(
-        cls, array: np.ndarray, affine: np.ndarray, path: str | Path, name: str = ""
+        cls,
+        array: np.ndarray,
+        affine: np.ndarray,
+        path: str | Path,
+        name: str = "",
+        origin: Origin | None = None,
     ) -> ScanFile:
         """Write `array` (I, J, K) to `path` (.npy); transposed views are written without a copy.
 
@@ -47,7 +71,7 @@ class ScanFile(Message):
                 raise OSError(errno.ENOSPC, str(error), str(path)) from error
             raise
         rows = np.asarray(affine, dtype=np.float64).tolist()
-        return cls(str(path), tuple(tuple(row) for row in rows), name)
+        return cls(str(path), tuple(tuple(row) for row in rows), name, origin or Origin())
 
     def load(self, mapped: bool = False) -> np.ndarray:
         """The voxels, shape (I, J, K); `mapped` reads them lazily from the file.

@@ -111,13 +111,15 @@ class Engine:
             BadInputError: If the label map cannot be read or does not fit the result.
         """
         from factorizer_engine.interaction.correction import Correction
+        from factorizer_engine.interaction.guides import guide_of
         from factorizer_engine.service.exchange import load_scan
 
         scan = load_scan(start, start.name or "The segmentation") if start is not None else None
         content = file_digest(start.path, "blake2b") if start is not None else None
         last = self._last_correction
         if last is None or last.result is not result or last.start != content:
-            correction = Correction(segmenter, result, scan)
+            threshold = segmenter.bundle.inference.threshold
+            correction = Correction(result, threshold, guide_of(segmenter), scan)
             last = self._last_correction = _LastCorrection(result, content, correction)
         return last.correction
 
@@ -137,7 +139,7 @@ class Engine:
         scans = params.study.channels.items()
         try:
             files = tuple(
-                (name, file.affine, file_digest(file.path, "blake2b"))
+                (name, file.matrix.round(6).tolist(), file_digest(file.path, "blake2b"))
                 for name, file in sorted(scans)
             )
         except OSError:

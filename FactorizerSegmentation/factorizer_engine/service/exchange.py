@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from factorizer_engine.images.checks import check_shape
+from factorizer_engine.images.memory import available_memory
 from factorizer_engine.images.nan_background import without_nan_background
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.files import prepare_output_folder
 from factorizer_engine.protocol.volumes import ScanFile
 
+_SHARE = 0.04
+"""Part of the free memory that a scan may take."""
+
 
 def load_scans(channels: Mapping[str, ScanFile]) -> dict[str, Scan]:
-    """The scans of a study, by channel, in memory; NaN around an image is zero.
+    """The scans of a study, by channel; NaN around an image is zero.
 
     Raises:
         BadInputError: If a file is missing or damaged, or is no volume that can be used.
@@ -24,7 +29,9 @@ def load_scans(channels: Mapping[str, ScanFile]) -> dict[str, Scan]:
 
 
 def load_scan(file: ScanFile, name: str = "") -> Scan:
-    """One scan, in memory; NaN around an image is zero.
+    """One scan; NaN around an image is zero.
+
+    Where it would take much of the memory it stays in its file and is mapped.
 
     Args:
         name: What to call it where the file does not say.
@@ -35,7 +42,9 @@ def load_scan(file: ScanFile, name: str = "") -> Scan:
     name = file.name or name
     voxels = file.load(mapped=True)
     check_shape(name, voxels.shape)  # before they are read into memory
-    return without_nan_background(Scan.of(np.array(voxels), file.matrix, name))
+    array = voxels if voxels.nbytes > _SHARE * available_memory() else np.array(voxels)
+    scan = Scan.of(array, file.matrix, name)
+    return without_nan_background(replace(scan, origin=file.origin))
 
 
 def save_scan(scan: Scan, path: Path) -> ScanFile:

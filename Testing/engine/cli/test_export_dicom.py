@@ -46,6 +46,16 @@ def segments_of(path: Path) -> dict[str, pydicom.Dataset]:
     return {item.SegmentLabel: item for item in pydicom.dcmread(path).SegmentSequence}
 
 
+def edit_one_voxel(path: Path) -> str:
+    """Erase a voxel of a segment that has others; returns the segment's name."""
+    labelmap, labels = read_seg_nrrd(path)
+    label = next(label for label in labels if (labelmap.array == label.value).sum() > 1)
+    changed = labelmap.array.copy()
+    changed[tuple(np.argwhere(changed == label.value)[0])] = 0
+    write_seg_nrrd(labelmap.with_array(changed), labels, path)
+    return label.name
+
+
 def test_a_result_is_exported_beside_the_series_that_was_segmented(cli, result, tmp_path):
     outcome = cli("export-dicom", result, "-o", tmp_path / "dicom")
     assert outcome.code == 0, outcome.errors
@@ -67,18 +77,13 @@ def test_a_result_is_exported_beside_the_series_that_was_segmented(cli, result, 
 
 
 def test_what_was_corrected_by_hand_is_told(cli, result, tmp_path):
-    path = result / "segmentation.seg.nrrd"
-    labelmap, labels = read_seg_nrrd(path)
-    values = [label for label in labels if (labelmap.array == label.value).sum() > 1]
-    changed = labelmap.array.copy()
-    changed[tuple(np.argwhere(changed == values[0].value)[0])] = 0
-    write_seg_nrrd(labelmap.with_array(changed), labels, path)
+    name = edit_one_voxel(result / "segmentation.seg.nrrd")
     assert cli("export-dicom", result, "-o", tmp_path / "dicom").code == 0
     kinds = {
         name: item.SegmentAlgorithmType
         for name, item in segments_of(tmp_path / "dicom" / "segmentation.dcm").items()
     }
-    assert kinds.pop(values[0].name) == "SEMIAUTOMATIC"
+    assert kinds.pop(name) == "SEMIAUTOMATIC"
     assert set(kinds.values()) <= {"AUTOMATIC"}
 
 

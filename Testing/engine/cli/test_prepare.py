@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from scipy import ndimage
 
 from engine import tiny
 from engine.dicom_writing import write_dicom
@@ -86,6 +87,17 @@ def test_two_small_scans_are_registered_or_left_alone_but_never_fail(cli, scans,
     assert "registration" in outcome.output
 
 
+def test_what_was_found_is_kept_without_names_and_can_be_cleared(cli, scans, environment, tmp_path):
+    inputs = [f"{name}={path}" for name, path in scans.items()]
+    cli("prepare", *inputs, "-m", "tiny", "-o", tmp_path / "out", "--brain", "off")
+    kept = Path(environment["FACTORIZER_CACHE"])
+    for file in kept.iterdir():
+        assert len(file.stem) == 64 and set(file.stem) <= set("0123456789abcdef")
+    assert any(kept.iterdir())
+    assert cli("cache", "--clear").output.startswith("0.0 MB")
+    assert not list(kept.iterdir())
+
+
 @pytest.mark.skipif(brain.is_installed(), reason="the networks are installed")
 def test_without_the_networks_it_says_how_to_get_them(cli, scans, stripped, tmp_path):
     outcome = cli("prepare", scans["FLAIR"], "-m", stripped, "-o", tmp_path / "out")
@@ -124,6 +136,32 @@ def test_scans_of_two_patients_are_a_question_also_when_they_are_prepared(cli, s
         assert outcome.code == 2
         assert "patients" in outcome.sentence
     assert not (tmp_path / "out").exists()
+
+
+def test_a_ct_is_refused_before_it_is_prepared(cli, tmp_path, tmp_path_factory):
+    expects = Expectations(modality="MR", anatomy="brain", skull="stripped")
+    model = tiny.bundle(tmp_path_factory.mktemp("mr"), expects=expects).description.path
+    head = np.full((48, 48, 48), -1000, np.float32)
+    head[6:42, 6:42, 6:42] = 1000
+    head[8:40, 8:40, 8:40] = 40
+    head += ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 60, head.shape), 1)
+    path = tmp_path / "FLAIR.nii.gz"
+    nib.save(nib.Nifti1Image(head, np.diag([4, 4, 4, 1])), path)
+    outcome = cli("prepare", path, "-m", model, "-o", tmp_path / "out")
+    assert outcome.code == 2
+    assert "FLAIR seems to be a CT, but the model reads MR" in outcome.sentence
+
+
+def test_scans_far_apart_are_prepared_and_what_failed_is_marked(cli, scans, tmp_path):
+    away = nib.load(scans["T1"])
+    affine = away.affine.copy()
+    affine[:3, 3] += 900
+    path = tmp_path / "T1.nii.gz"
+    nib.save(nib.Nifti1Image(away.get_fdata(), affine), path)
+    call = ["prepare", scans["FLAIR"], f"T1={path}", "-m", "tiny", "--brain", "off"]
+    outcome = cli(*call, "-o", tmp_path / "out")
+    assert outcome.code == 0, outcome.errors
+    assert "moved onto FLAIR" in outcome.output or "could not be registered" in outcome.output
 
 
 def test_many_studies_are_not_prepared(cli, study, tmp_path):

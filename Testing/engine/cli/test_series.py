@@ -76,17 +76,32 @@ def test_series_that_cannot_be_told_apart_are_offered_by_name(cli, study, scans,
 
 
 @pytest.mark.parametrize(
-    ("tag", "words"), [("PatientID", "different patients"), ("StudyDate", "different dates")]
+    ("tag", "words"),
+    [
+        ("PatientID", "different patients"),
+        ("StudyDate", "different dates"),
+        ("FrameOfReferenceUID", "different frames of reference"),
+    ],
 )
-def test_series_of_two_patients_or_dates_are_not_mixed(cli, scans, tmp_path, tag, words):
+@pytest.mark.parametrize("by_name", [True, False])
+def test_series_of_several_are_mixed_only_if_that_is_said(
+    cli, scans, tmp_path, tag, words, by_name
+):
     for number, (name, path) in enumerate(scans.items(), start=1):
-        about = {tag: f"2020010{number}"}
+        about = {tag: f"2020010{number}", "PatientSex": "F", "PatientAge": "077Y"}
         save_series(read_scan(path), tmp_path / "study", f"AX {name}", number, **about)
-    outcome = cli("segment", "-m", "tiny", "--input-dir", tmp_path / "study", "-o", tmp_path / "o")
+    named = [f"--input={name}={tmp_path / 'study'}::AX {name}" for name in scans]
+    given = [f"--input-dir={tmp_path / 'study'}"] if by_name else named
+    arguments = ("segment", "-m", "tiny", *given, "-o", tmp_path / "o")
+    outcome = cli(*arguments)
     assert outcome.code == 2
     assert words in outcome.sentence
-    named = [f"--input={name}={tmp_path / 'study'}::AX {name}" for name in scans]
-    assert cli("segment", "-m", "tiny", *named, "-o", tmp_path / "o").code == 0
+    assert "--mixed" in outcome.sentence
+    outcome = cli(*arguments, "--mixed")
+    assert outcome.code == 0
+    assert words in outcome.errors
+    written = (tmp_path / "o" / "run.json").read_text() + outcome.output + outcome.errors
+    assert "077Y" not in written
 
 
 def save_series(scan: Scan, folder: Path, description: str, number: int, **more: str) -> None:

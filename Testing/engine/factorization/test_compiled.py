@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from numba.core.caching import IndexDataCacheFile
 
 from engine import reference
 from factorizer_engine.bundles.published.presets import PRESETS
 from factorizer_engine.factorization import Matricize, SWMatricize
 from factorizer_engine.factorization import threads as parts_in_threads
-from factorizer_engine.factorization.compiled import Expansion, failure, find_factors, trust
+from factorizer_engine.factorization.compiled import (
+    Expansion,
+    cache,
+    failure,
+    find_factors,
+    trust,
+)
 from factorizer_engine.factorization.compiled import factors as compiled_factors
 from factorizer_engine.factorization.mixing import mix_in_blocks
 from factorizer_engine.factorization.rank_one import rank_one_factors
@@ -214,14 +224,62 @@ def test_a_lack_of_memory_is_not_taken_for_a_failing_kernel(block, monkeypatch, 
     assert not caplog.records and not failure.have_failed()
 
 
+def double(x):
+    return 2 * x
+
+
 def test_without_a_folder_for_the_cache_kernels_are_compiled_all_the_same(monkeypatch, tmp_path):
     kernels = compiled_factors.kernels()
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(kernels, "_cache_folder", lambda: tmp_path / "file" / "folder")
+    monkeypatch.setattr(cache, "_folder", lambda: tmp_path / "file" / "folder")
     before = kernels.numba.config.CACHE_DIR
-
-    def double(x):
-        return 2 * x
 
     assert kernels.compiled(double)(3) == 6
     assert kernels.numba.config.CACHE_DIR == before
+
+
+def test_on_a_full_disk_kernels_are_compiled_all_the_same(monkeypatch, tmp_path):
+    def write(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    kernels = compiled_factors.kernels()
+    monkeypatch.setattr(cache, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(IndexDataCacheFile, "save", write)
+    assert kernels.compiled(double)(3) == 6
+    assert list(tmp_path.rglob("*.nbc")) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no code", None])
+def test_damaged_code_on_file_is_compiled_again(monkeypatch, tmp_path, content):
+    kernels = compiled_factors.kernels()
+    monkeypatch.setattr(cache, "_folder", lambda: tmp_path)
+    assert kernels.compiled(double)(3) == 6
+    for file in [*tmp_path.rglob("*.nbc"), *tmp_path.rglob("*.nbi")]:
+        file.write_bytes(file.read_bytes()[:-20] if content is None else content)
+    assert kernels.compiled(double)(3) == 6
+
+
+COMPILING = """\
+import torch
+from factorizer_engine.factorization import SWMatricize
+from factorizer_engine.factorization.compiled import failure
+from factorizer_engine.networks import FactorizerBlock
+block = FactorizerBlock(8, (8, 8, 8), reshape=(SWMatricize, {"head_dim": 8, "patch_size": 4}))
+with torch.no_grad():
+    block(torch.rand(1, 8, 8, 8, 8))
+assert not failure.have_failed()
+"""
+
+
+def test_processes_that_compile_at_the_same_time_do_no_harm_to_each_other(tmp_path):
+    command = [sys.executable, "-c", COMPILING]
+    own = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    processes = [
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=own) for _ in range(2)
+    ]
+    for process in processes:
+        errors = process.communicate()[1]
+        assert (process.returncode, errors) == (0, "")
+    assert list(tmp_path.rglob("*.nbc"))
+    done = subprocess.run(command, capture_output=True, text=True, env=own)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -77,6 +77,48 @@ def test_the_result_does_not_depend_on_the_threads():
     assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
 
 
+class _Layer(torch.nn.Module):
+    """A weight of its own in front of the mixing of `SMALL`."""
+
+    def __init__(self, v0: Tensor) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(1.5))
+        self.v0 = v0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return mix_rank_one(self.scale * x, SMALL, self.v0, *SETTINGS)
+
+
+def _train(model: torch.nn.Module, x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    mixed = model(x)
+    return mixed.detach(), *torch.autograd.grad(mixed, list(model.parameters()), gradient)
+
+
+def test_torch_compile_finds_the_same():
+    x, gradient, v0 = _data(SMALL)
+    expected = _train(_Layer(v0), x, gradient)
+    torch._dynamo.reset()
+    found = _train(torch.compile(_Layer(v0), backend="aot_eager"), x, gradient)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert reference.relative(ours, theirs) < 1e-5
+
+
+def test_distributed_training_finds_the_same(tmp_path):
+    x, gradient, v0 = _data(SMALL)
+    layer = _Layer(v0)
+    expected = _train(layer, x, gradient)
+    torch.distributed.init_process_group(
+        "gloo", init_method=(tmp_path / "store").as_uri(), rank=0, world_size=1
+    )
+    try:
+        mixed = torch.nn.parallel.DistributedDataParallel(layer)(x)
+        mixed.backward(gradient)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert reference.relative(mixed.detach(), expected[0]) < 1e-5
+    assert reference.relative(layer.scale.grad, expected[1]) < 1e-5
+
+
 def test_half_precision_is_computed_in_float32():
     x, gradient, v0 = _data(SMALL)
     halves = x.bfloat16(), gradient.bfloat16()

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,11 +16,11 @@ from engine import tiny
 from factorizer_engine.bundles.architecture import build_network
 from factorizer_engine.inference import device as devices
 from factorizer_engine.inference.device import (
-    check_host_memory,
     list_devices,
     memory_errors,
     resolve_device,
     resolve_precision,
+    store_for_case,
     window_bytes,
     windows_at_once,
 )
@@ -88,17 +89,31 @@ def test_other_errors_pass_unchanged():
         raise RuntimeError("shapes do not match")
 
 
-def test_a_case_larger_than_the_memory_is_refused_before_anything_is_allocated(monkeypatch):
+def test_a_case_larger_than_the_memory_is_kept_on_the_disk(monkeypatch):
     monkeypatch.setattr(devices, "available_memory", lambda: 2 * 10**9)
-    with pytest.raises(EngineMemoryError, match=r"about .* GB of memory but 2\.0 GB are free"):
-        check_host_memory(4, 3, reference_voxels=512**3, model_voxels=256**3, window=0)
+    assert store_for_case(4, 3, reference_voxels=512**3, model_voxels=256**3, window=0).on_disk
+
+
+def test_a_case_for_which_the_disk_does_not_help_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr(devices, "available_memory", lambda: 10**9)
+    with pytest.raises(EngineMemoryError, match=r"at least .* GB of memory but 1\.0 GB are free"):
+        store_for_case(4, 3, reference_voxels=512**3, model_voxels=256**3, window=0)
+
+
+def test_a_case_for_which_the_disk_is_too_full_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr(devices, "available_memory", lambda: 2 * 10**9)
+    full = SimpleNamespace(free=10**9)
+    monkeypatch.setattr(devices.shutil, "disk_usage", lambda path: full)
+    with pytest.raises(EngineMemoryError, match=r"has only 1\.0 GB for it"):
+        store_for_case(4, 3, reference_voxels=512**3, model_voxels=256**3, window=0)
 
 
 def test_a_clinical_study_is_accepted_with_three_gigabytes(monkeypatch):
     monkeypatch.setattr(devices, "available_memory", lambda: 3 * 10**9)
     voxels = 240 * 240 * 155
     network = tiny.network(encoder_width=[16, 16, 16])
-    check_host_memory(4, 3, voxels, voxels // 8, window_bytes(network, (64, 64, 64)))
+    window = window_bytes(network, (64, 64, 64))
+    assert not store_for_case(4, 3, voxels, voxels // 8, window).on_disk
 
 
 MEASUREMENT = """

@@ -133,6 +133,14 @@ def test_voxels_in_another_order_come_back_onto_the_series(oblique_scan, write_s
     np.testing.assert_array_equal(values_by_hand(path, LABELS, source.grid), labelmap.array)
 
 
+def test_a_part_of_the_voxels_comes_back_onto_the_series(oblique_scan, write_series, tmp_path):
+    source, labelmap = write_series(oblique_scan), lesions_in(oblique_scan)
+    box = (slice(1, 9), slice(1, 9), slice(1, 8))
+    part = Scan(labelmap.array[box], labelmap.grid.crop(box))
+    path, _ = write_dicom_objects(part, LABELS, source, MODEL, tmp_path)
+    np.testing.assert_array_equal(values_by_hand(path, LABELS, source.grid), labelmap.array)
+
+
 def test_a_label_map_on_a_finer_grid_keeps_its_own_planes(straight_scan, write_series, tmp_path):
     source = write_series(straight_scan)
     grid = straight_scan.grid.respaced((1.0, 1.0, 1.5))

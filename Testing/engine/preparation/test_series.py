@@ -10,10 +10,9 @@ import pytest
 from engine.dicom_writing import write_dicom
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.preparation.series import choose_series
-from factorizer_engine.preparation.series.facts import Facts
-from factorizer_engine.preparation.series.kinds import kind_of
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Channel
+from factorizer_engine.protocol.series import Facts, kind_of
 
 GLIOMA = (Channel("FLAIR"), Channel("T1"), Channel("T1ce"), Channel("T2"))
 STROKE = (Channel("DWI"), Channel("ADC"))

@@ -8,12 +8,12 @@ import pytest
 from engine.preparation.heads import T1, T2, head, stripped, tissues
 from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.preparation import bias
-from factorizer_engine.preparation import study as preparing
-from factorizer_engine.preparation.bias import correct_bias
+from factorizer_engine.preparation import bias, remembering
+from factorizer_engine.preparation.bias import bias_field, without_bias
+from factorizer_engine.preparation.cache import StepCache
 from factorizer_engine.preparation.registration import Registration
-from factorizer_engine.preparation.study import prepare_study
-from factorizer_engine.protocol.errors import CancelledError
+from factorizer_engine.preparation.study import Decided, prepare_study
+from factorizer_engine.protocol.errors import BadInputError, CancelledError
 from factorizer_engine.protocol.preparation import PreparationOptions
 from factorizer_engine.protocol.progress import Monitor
 
@@ -35,7 +35,7 @@ def registering(monkeypatch):
             calls.append(moving.name)
             return result
 
-        monkeypatch.setattr(preparing, "register", register)
+        monkeypatch.setattr(remembering, "register", register)
         return calls
 
     return end_as
@@ -50,7 +50,7 @@ def outlining(monkeypatch):
         calls.append(scan)
         return scan.with_array(tissues()["brain"])
 
-    monkeypatch.setattr(preparing, "extract_brain", extract)
+    monkeypatch.setattr(remembering, "extract_brain", extract)
     return calls
 
 
@@ -58,9 +58,11 @@ def study(**scans: Scan) -> dict[str, Scan]:
     return {name: Scan(scan.array, scan.grid, name) for name, scan in scans.items()}
 
 
-def prepare(scans, stripped_wanted=True, **options):
+def prepare(scans, stripped_wanted=True, decided=Decided(), cache=None, **options):  # noqa: B008
     return prepare_study(
-        scans, "FLAIR", PreparationOptions(**options), stripped_wanted, lambda: None
+        *(scans, "FLAIR", PreparationOptions(**options), stripped_wanted, lambda: None),
+        decided=decided,
+        cache=cache,
     )
 
 
@@ -139,6 +141,59 @@ def test_registration_can_be_switched_off(registering):
     assert calls == []
 
 
+def test_a_scan_that_a_person_has_placed_stays_there(registering):
+    calls = registering(found(moved_mm=4.0))
+    scans = study(FLAIR=head(T2, 1), T1=head(T1), T2=head(T2, 2))
+    prepared = prepare(scans, brain="off", decided=Decided(placed=("T1",)))
+    assert prepared.scans["T1"] is scans["T1"] and calls == ["T2"]
+    assert "left where it is" in outcome(prepared, "registration", "T1").outcome
+
+
+def test_a_brain_mask_that_a_person_has_drawn_is_used_on_every_scan(registering, outlining):
+    registering(found(moved_mm=0.1))
+    scans = study(FLAIR=head(T2, 1), T1=stripped(T1))
+    drawn = tissues()["brain"].copy()
+    drawn[:20] = False
+    prepared = prepare(scans, decided=Decided(brain=scans["FLAIR"].with_array(drawn)))
+    assert outlining == []
+    for channel, scan in prepared.scans.items():
+        assert not scan.array[~drawn].any()
+        np.testing.assert_array_equal(scan.array[drawn], scans[channel].array[drawn])
+    np.testing.assert_array_equal(prepared.brain.array, drawn)
+
+
+def test_an_empty_brain_mask_is_refused(registering):
+    registering(found(moved_mm=0.1))
+    scans = study(FLAIR=head(T2, 1))
+    nothing = scans["FLAIR"].with_array(np.zeros(scans["FLAIR"].shape, bool))
+    with pytest.raises(BadInputError, match="mask is empty"):
+        prepare(scans, decided=Decided(brain=nothing))
+
+
+def test_the_same_scans_are_prepared_at_once_the_second_time(registering, outlining, tmp_path):
+    calls = registering(found(moved_mm=4.0))
+    scans = study(FLAIR=head(T2, 1), T1=head(T1))
+    first = prepare(scans, cache=StepCache(tmp_path))
+    renamed = {name: Scan(scan.array, scan.grid, "another") for name, scan in scans.items()}
+    second = prepare(renamed, cache=StepCache(tmp_path))
+    assert calls == ["T1"] and len(outlining) == 1
+    assert second.steps == first.steps
+    for channel, scan in second.scans.items():
+        np.testing.assert_array_equal(scan.array, first.scans[channel].array)
+        np.testing.assert_array_equal(scan.affine, first.scans[channel].affine)
+    np.testing.assert_array_equal(second.brain.array, first.brain.array)
+
+
+def test_other_voxels_or_another_place_are_looked_at_anew(registering, outlining, tmp_path):
+    calls = registering(found(moved_mm=4.0))
+    scans = study(FLAIR=head(T2, 1), T1=head(T1))
+    prepare(scans, cache=StepCache(tmp_path))
+    moved = Scan(scans["T1"].array, Grid(scans["T1"].shape, SHIFT @ scans["T1"].affine), "T1")
+    prepare({**scans, "T1": moved}, cache=StepCache(tmp_path))
+    prepare({**scans, "FLAIR": study(FLAIR=head(T2, 3))["FLAIR"]}, cache=StepCache(tmp_path))
+    assert calls == ["T1"] * 3 and len(outlining) == 2
+
+
 def test_thick_slices_are_told(registering):
     registering(found(moved_mm=0.1))
     scan = head(T2, 1)
@@ -155,7 +210,8 @@ def test_a_bias_field_is_taken_out(monkeypatch):
     along = np.linspace(0.6, 1.4, scan.shape[0])[:, None, None]
     brain = tissues()["brain"] & ~tissues()["fluid"] & ~tissues()["tumour"]
     masked = scan.with_array(np.where(tissues()["brain"], scan.array * along, 0))
-    corrected = correct_bias(masked, scan.with_array(tissues()["brain"]))
+    field = bias_field(masked, scan.with_array(tissues()["brain"]))
+    corrected = without_bias(masked, field)
     assert corrected.array.dtype == np.float32
     assert not corrected.array[~tissues()["brain"]].any()
 
@@ -165,7 +221,26 @@ def test_a_bias_field_is_taken_out(monkeypatch):
     assert unevenness(corrected.array) < 0.4 * unevenness(masked.array)
 
 
+def test_a_bias_field_is_looked_for_once(monkeypatch, registering, outlining, tmp_path):
+    registering(found(moved_mm=0.1))
+    calls: list[Scan] = []
+
+    def estimate(scan, mask, monitor):
+        calls.append(scan)
+        return np.full((1, 1, 1), np.log(2.0), np.float32)
+
+    monkeypatch.setattr(remembering, "bias_field", estimate)
+    monkeypatch.setattr(bias, "FIELD_MM", 1000.0)
+    scans = study(FLAIR=head(T2, 1))
+    for _ in range(2):
+        prepared = prepare(scans, cache=StepCache(tmp_path), bias_field=True)
+        inside = prepared.scans["FLAIR"].array[tissues()["brain"]]
+        expected = scans["FLAIR"].array[tissues()["brain"]] / 2
+        np.testing.assert_allclose(inside, expected, rtol=1e-5)
+    assert len(calls) == 1
+
+
 def test_bias_correction_can_be_cancelled():
     scan = head(T1)
     with pytest.raises(CancelledError):
-        correct_bias(scan, scan.with_array(scan.array > 60), Monitor(is_cancelled=lambda: True))
+        bias_field(scan, scan.with_array(scan.array > 60), Monitor(is_cancelled=lambda: True))

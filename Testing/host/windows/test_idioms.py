@@ -319,3 +319,13 @@ def test_the_slice_views_show_what_is_set(host, tmp_path):
     )
     assert {left > 128, right > 128} == {True, False}
     assert host.screenshot(Path(tmp_path) / "window.png").is_file()
+
+
+def test_a_section_that_is_folded_again_keeps_its_contents():
+    section = ctk.ctkCollapsibleButton()
+    label = qt.QLabel("text", section)
+    section.collapsed = True
+    section.collapsed = True
+    assert label.isHidden()
+    section.collapsed = False
+    assert not label.isHidden()

@@ -71,7 +71,7 @@ def test_the_segments_open_in_3d_and_in_the_segment_editor(host, module, tiny_ca
     ui.show3DButton.click()
     assert segmentation.GetDisplayNode().GetVisibility3D()
     assert segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
-    ui.editButton.click()
+    module.editPanel.ui.openEditorButton.click()
     host.process_events()
 
     assert slicer.util.selectedModule() == "SegmentEditor"

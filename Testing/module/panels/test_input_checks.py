@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import slicer
 
 from module.panels.user import AFFINE, NAMES, SHAPE
 
@@ -30,6 +31,10 @@ def label(panel, name: str):
     return panel.inputs.channels._labels[name]
 
 
+def below(panel, name: str):
+    return panel.inputs.channels._sentenceLabels[name]
+
+
 def test_scans_that_look_right_are_marked_green_and_can_be_run(checked):
     panel = checked()
     assert all("✓" in label(panel, name).text for name in NAMES)
@@ -41,7 +46,9 @@ def test_a_doubtful_scan_is_marked_and_can_be_run_nevertheless(checked):
     panel = checked(T1="T1 amber")
     assert "⚠" in label(panel, "T1").text
     assert "T1 is amber." in panel.inputs.channels.selector("T1").toolTip
-    assert panel.inputs.ui.checkLabel.text == "T1 is amber."
+    assert below(panel, "T1").text == "T1 is amber."
+    assert below(panel, "T1").visible
+    assert not below(panel, "T2").visible
     assert panel.ui.applyButton.enabled
 
 
@@ -50,12 +57,81 @@ def test_a_scan_that_cannot_be_used_disables_the_button_which_says_why(host, che
     assert "✕" in label(panel, "T2").text
     assert not panel.ui.applyButton.enabled
     assert "T2 is red." in panel.ui.applyButton.toolTip
-    assert panel.inputs.ui.checkLabel.text == "T2 is red."
+    assert below(panel, "T2").text == "T2 is red."
 
     panel.inputs.channels.selector("T2").setCurrentNode(add_volume("T2 good", SHAPE, AFFINE))
     assert panel.ui.applyButton.enabled
     assert host.wait_until(lambda: "✓" in label(panel, "T2").text)
-    assert panel.inputs.ui.checkLabel.text == "T1 is amber."
+    assert below(panel, "T1").text == "T1 is amber."
+    assert not below(panel, "T2").visible
+
+
+def test_what_has_changed_since_is_looked_at_anew(host, checked):
+    panel = checked()
+    node = panel.inputs.channels.selector("T1").currentNode()
+    node.SetName("T1 amber")
+    node.SetSpacing(2, 2, 2)
+    panel.inputs.update()
+    assert "✓" not in label(panel, "T1").text
+    assert host.wait_until(lambda: "⚠" in label(panel, "T1").text)
+
+
+@pytest.fixture
+def mixed(checked, host, hierarchy, put_under, scene):
+    """A panel in which the T1 is another patient's."""
+    panel = checked()
+    for name, patient in (("FLAIR", "1"), ("T1", "2"), ("T1ce", "1"), ("T2", "1")):
+        item = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), f"Patient {patient}")
+        hierarchy.SetItemAttribute(item, "DICOM.PatientID", patient)
+        hierarchy.SetItemAttribute(item, "DICOM.PatientSex", "F")
+        put_under(panel.inputs.channels.selector(name).currentNode(), item)
+    panel.inputs.checks._asked = ()
+    panel.inputs.update()
+    assert host.wait_until(lambda: panel.inputs.ui.checkLabel.visible)
+    return panel
+
+
+def test_scans_of_two_patients_are_run_only_after_a_question(host, mixed, monkeypatch):
+    asked, answer = [], [False]
+    monkeypatch.setattr(
+        slicer.util, "confirmOkCancelDisplay", lambda text, title: asked.append(text) or answer[0]
+    )
+    assert mixed.inputs.ui.checkLabel.text == "The patients differ."
+    assert "⚠" in label(mixed, "T1").text
+    mixed.ui.applyButton.click()
+    assert len(asked) == 1
+    assert "The patients differ." in asked[0]
+    assert not mixed.controls.running
+
+    answer[0] = True
+    mixed.ui.applyButton.click()
+    assert mixed.controls.running
+    assert host.wait_until(lambda: not mixed.controls.running)
+    mixed.ui.applyButton.click()
+    assert len(asked) == 2  # once for a choice of scans
+    assert host.wait_until(lambda: not mixed.controls.running)
+
+
+def test_the_transform_of_a_scan_is_told_in_the_tooltip(host, checked, scene):
+    panel = checked()
+    node = panel.inputs.channels.selector("T1").currentNode()
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "Registration")
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    panel.inputs.update()
+    selector = panel.inputs.channels.selector("T1")
+    assert host.wait_until(lambda: "T1 is moved by Registration." in selector.toolTip)
+    assert "✓" in label(panel, "T1").text
+
+
+def test_every_row_says_how_much_speaks_for_its_volume(checked, add_volume):
+    panel = checked(T2="Scan 7")
+    trust = panel.inputs.channels._trustLabels
+    assert (trust["T1"].text, trust["T1"].toolTip) == ("◐", "T1 by its name.")
+    assert trust["T2"].text == "○"
+    assert "Neither a header nor the name" in trust["T2"].toolTip
+    panel.inputs.channels.selector("T2").setCurrentNode(add_volume("Ax FLAIR", SHAPE, AFFINE))
+    assert trust["T2"].text == "?"
+    assert trust["T2"].toolTip == "Its name speaks of FLAIR, not of T2."
 
 
 def test_a_model_that_does_not_say_what_it_expects_is_not_checked(host, panel, volumes, widget):

@@ -148,6 +148,39 @@ def test_the_scan_is_shown_below_the_segments(host, panel, volumes, fake_python)
     assert composite.GetBackgroundVolumeID() == volumes["FLAIR"].GetID()
 
 
+def backgrounds(scene) -> set[str | None]:
+    nodes = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene)
+    return {node.GetBackgroundVolumeID() for node in nodes}
+
+
+def test_what_the_views_showed_is_there_again_when_the_user_leaves(
+    host, scene, widget, panel, volumes, add_volume, fake_python
+):
+    other = add_volume("CT of the knee", SHAPE, AFFINE)
+    slicer.util.setSliceViewerLayers(background=other)
+    layout = slicer.app.layoutManager().layout
+    run(host, panel, fake_python("answer"))
+    assert backgrounds(scene) == {volumes["FLAIR"].GetID()}
+
+    widget.exit()
+    assert backgrounds(scene) == {other.GetID()}
+    assert slicer.app.layoutManager().layout == layout
+    widget.enter()
+
+
+def test_what_the_user_has_chosen_to_see_since_stays(
+    host, scene, widget, panel, volumes, add_volume, fake_python
+):
+    other = add_volume("CT of the knee", SHAPE, AFFINE)
+    slicer.util.setSliceViewerLayers(background=other)
+    run(host, panel, fake_python("answer"))
+    slicer.util.setSliceViewerLayers(background=volumes["T2"])
+
+    widget.exit()
+    assert backgrounds(scene) == {volumes["T2"].GetID()}
+    widget.enter()
+
+
 def test_the_views_stay_where_they_are_while_the_user_is_in_another_module(
     host, widget, panel, volumes, fake_python
 ):

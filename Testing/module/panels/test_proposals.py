@@ -74,6 +74,24 @@ def leftovers() -> list:
     return slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
 
 
+def drawn_points() -> int:
+    """Points of markups that the axial view draws."""
+    renderer = slicer.app.layoutManager().sliceWidget("Red").sliceView()._view.overlay
+    props = renderer.GetViewProps()
+    found = [props.GetItemAsObject(index) for index in range(props.GetNumberOfItems())]
+    return sum(
+        prop.IsA("vtkSlicerPointsRepresentation2D") and bool(prop.GetVisibility()) for prop in found
+    )
+
+
+def test_the_click_leaves_no_point_in_the_views(proposals, click):
+    proposals.ui.removeLesionButton.click()
+    click((5, 3, 2))
+
+    assert proposals.ui.decisionWidget.visible
+    assert drawn_points() == 0
+
+
 def test_a_faint_lesion_is_proposed_accepted_undone_and_redone(widget, proposals, result, click):
     before = mask(result, CORE).sum()
     proposals.ui.addLesionButton.click()

@@ -290,3 +290,9 @@ def test_all_slice_views_go_through_the_point(scene, add_view):
 
     assert nodes[0].GetSliceToRAS().GetElement(2, 3) == pytest.approx(30.0)
     assert nodes[1].GetSliceToRAS().GetElement(1, 3) == pytest.approx(-20.0)
+    assert nodes[0].GetSliceToRAS().GetElement(0, 3) == pytest.approx(10.0)
+
+    layers.jumpSlices(scene, (15.0, -25.0, 35.0), centered=False)
+
+    assert nodes[0].GetSliceToRAS().GetElement(2, 3) == pytest.approx(35.0)
+    assert nodes[0].GetSliceToRAS().GetElement(0, 3) == pytest.approx(10.0)

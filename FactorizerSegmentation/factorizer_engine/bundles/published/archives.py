@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from factorizer_engine.bundles.reading.archive import DAMAGED
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.names import is_portable
 from factorizer_engine.protocol.progress import Monitor
@@ -17,7 +18,7 @@ from factorizer_engine.protocol.progress import Monitor
 MAX_BYTES = 20 * 1024**3
 """More than any published ensemble unpacks to."""
 
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError, RuntimeError, OSError)
+_DAMAGED = (*DAMAGED, tarfile.TarError, OSError)
 
 
 def unpack_matching(archive: Path, pattern: str, folder: Path, monitor: Monitor) -> list[Path]:

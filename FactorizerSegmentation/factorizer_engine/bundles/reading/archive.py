@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from factorizer_engine.protocol.errors import BadModelError
 from factorizer_engine.protocol.names import is_portable
+
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(NotImplementedError, RuntimeError, ValueError),
+)
+"""What zipfile and its decompressors raise of a damaged archive, or one of an unknown kind."""
 
 MAX_FILES = 2_000
 MAX_BYTES = 8 * 1024**3
@@ -31,12 +39,14 @@ def extract_bundle(archive: Path, folder: Path, max_bytes: int = MAX_BYTES) -> P
         with zipfile.ZipFile(archive) as source:
             entries = [entry for entry in source.infolist() if not entry.is_dir()]
             _check_count(len(entries), f"The archive {archive.name}")
+            if sum(entry.file_size for entry in entries) > max_bytes:
+                raise _too_large(archive.name)
             budget = max_bytes
             for entry in entries:
                 target = folder / _safe_path(entry, archive.name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 budget -= _extract_file(source, entry, target, budget, archive.name)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except DAMAGED as error:
         raise BadModelError(
             f"The archive {archive.name} is damaged; download it again.", details=repr(error)
         ) from error
@@ -119,6 +129,10 @@ def _safe_path(entry: zipfile.ZipInfo, archive_name: str) -> Path:
     return Path(*path.parts)
 
 
+def _too_large(archive_name: str) -> BadModelError:
+    return BadModelError(f"The archive {archive_name} unpacks to more than a model needs.")
+
+
 def _extract_file(
     source: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, budget: int, archive_name: str
 ) -> int:
@@ -129,8 +143,6 @@ def _extract_file(
             size += len(chunk)
             if size > budget:
                 shutil.rmtree(target.parent, ignore_errors=True)
-                raise BadModelError(
-                    f"The archive {archive_name} unpacks to more than a model needs."
-                )
+                raise _too_large(archive_name)
             unpacked.write(chunk)
     return size

@@ -23,6 +23,9 @@ _IGNORED_TRANSFORMS = frozenset(
 )
 """Steps that change neither the place nor the value of a voxel, or only pad the outside."""
 
+_MOST_VALUES = 100_000
+"""In a YAML file, whose aliases can make billions of a few lines."""
+
 
 def read_config_file(path: Path) -> dict[str, Any]:
     """The mapping in a .json, .yaml or .yml file.
@@ -35,9 +38,23 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
 def _decode_yaml(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
+    if _written_out(content, {}) > _MOST_VALUES:
+        raise ValueError("too many values, when aliases are written out")
+    return content
+
+
+def _written_out(value: Any, known: dict[int, float]) -> float:
+    """How many values there are, if every alias is written out; infinitely many in a circle."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = float("inf")
+        items = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_written_out(item, known) for item in items)
+    return known[id(value)]
 
 
 class InferenceConfig:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from factorizer_engine.cli.early_checks import Caution
 from factorizer_engine.cli.session import load_model
 from factorizer_engine.cli.studies.listing import StudyFiles, check_columns, list_studies
 from factorizer_engine.cli.studies.outcomes import Outcome, read_outcome, write_summary
@@ -28,7 +29,7 @@ def segment_studies(
     options: RunOptions,
     reference: str | None,
     probabilities: bool,
-    strict: bool,
+    caution: Caution,
     output: Path,
     workers: int | None,
     scheduler: str | None,
@@ -42,7 +43,7 @@ def segment_studies(
         reference: Channel on whose grid the results are given; None takes the first of
             the model's channels that a study has.
         probabilities: Whether to write probability maps, too.
-        strict: Whether studies whose scans look doubtful fail.
+        caution: Whether studies whose scans look doubtful fail.
         output: Folder for the results; each study gets a subfolder, when it is done.
         workers: How many studies at once on this computer; None as many as fit.
         scheduler: Address of a Dask scheduler that spreads the work; None works here.
@@ -59,7 +60,7 @@ def segment_studies(
         from factorizer_engine.images.checks import channel_named
 
         reference = channel_named(reference, model.channels)
-    batch = Batch(choice, model, options, reference, probabilities, strict, folder)
+    batch = Batch(choice, model, options, reference, probabilities, caution, folder)
     remaining, outcomes = _plan(batch, studies)
     done = sum(outcome.is_done for outcome in outcomes.values())
     if done:

@@ -10,11 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from factorizer_engine.cli.early_checks import (
-    check_one_study,
-    doubts_about,
-    put_together_by_name,
-)
+from factorizer_engine.cli.early_checks import Caution, doubts_about
 from factorizer_engine.cli.results import write_results
 from factorizer_engine.cli.session import assign_study, read_study
 from factorizer_engine.cli.studies.listing import StudyFiles
@@ -42,7 +38,7 @@ class Batch:
         reference: Channel on whose grid the results are given; None takes the first of the
             model's channels that a study has.
         probabilities: Whether probability maps are written, too.
-        strict: Whether a study whose scans look doubtful fails.
+        caution: Whether a study whose scans look doubtful fails.
         output: Folder for the results, one subfolder a study.
     """
 
@@ -51,7 +47,7 @@ class Batch:
     options: RunOptions
     reference: str | None
     probabilities: bool
-    strict: bool
+    caution: Caution
     output: Path
 
     def request(self, study: StudyFiles) -> StudyRequest:
@@ -126,12 +122,10 @@ class StudyWorker:
         paths = {channel: state.path for channel, state in request.scans.items()}
         with tempfile.TemporaryDirectory(prefix="factorizer-") as folder:
             session = read_study(self._engine, batch.choice, batch.model, paths, Path(folder))
-            if put_together_by_name(study.inputs):
-                check_one_study(session.scans)
             if self._is_cancelled:
                 raise CancelledError()
             findings = session.request(CHECK, request.reference, batch.options, self._watch)
-            doubts = doubts_about(findings.findings, batch.strict)
+            doubts = doubts_about(findings.findings, batch.caution)
             result = session.request(
                 *(SEGMENT, request.reference, batch.options, self._watch),
                 probabilities=batch.probabilities,
@@ -147,7 +141,7 @@ class StudyWorker:
             with written_folder(batch.output / study.name) as unfinished:
                 unfinished.mkdir()
                 record = session.record("segment", request.reference, batch.options)
-                write_results(result, record, unfinished)
+                write_results(result, record, unfinished, doubts)
                 write_json(unfinished / RECORD, outcome.to_dict())
         return outcome
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 
-from factorizer_engine.protocol.locations import user_cache_dir
+from factorizer_engine.factorization.compiled.cache import keep_compiled
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _OPTIONS = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
@@ -25,26 +24,12 @@ def is_interpreted() -> bool:
     return bool(numba.config.DISABLE_JIT)
 
 
-def _cache_folder() -> Path:
-    """Where the user's compiled code is kept on this system."""
-    return user_cache_dir() / "factorizer-engine" / "numba"
-
-
 def compiled(function: Callable[..., Any]) -> Any:
-    """`function` compiled at its first call, and kept for other processes where that is possible.
-
-    Numba writes its files under other names and renames them, so that processes that compile at
-    the same time do no harm to each other.
-    """
-    before = numba.config.CACHE_DIR
-    try:
-        if not before:
-            numba.config.CACHE_DIR = str(_cache_folder())
-        return numba.njit(cache=True, **_OPTIONS)(function)
-    except (OSError, RuntimeError):  # no folder that can be written to
-        return numba.njit(**_OPTIONS)(function)
-    finally:
-        numba.config.CACHE_DIR = before
+    """`function` compiled at its first call, and kept for other processes if possible."""
+    kernel = numba.njit(**_OPTIONS)(function)
+    if not is_interpreted():
+        keep_compiled(kernel, function)
+    return kernel
 
 
 @numba.njit(inline="always")

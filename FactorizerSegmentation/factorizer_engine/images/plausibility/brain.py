@@ -7,6 +7,8 @@ from itertools import combinations
 
 import numpy as np
 
+from factorizer_engine.images.plausibility.alignment import displacement
+from factorizer_engine.images.plausibility.posture import known_outlines
 from factorizer_engine.images.plausibility.sequences import known_sequences
 from factorizer_engine.images.plausibility.sketch import Sketch
 from factorizer_engine.images.plausibility.traits import compared, scan_traits
@@ -27,16 +29,10 @@ SWAPPED = 1.5
 STRANGE = 95.0
 
 #: The same, if the other scans are this many times less strange.
-STRANGER, TIMES_STRANGER = 45.0, 4.5
+STRANGER, TIMES_STRANGER = 65.0, 4.5
 
-#: Two masks of one brain, or head, have at least this Dice.
-SAME_BRAIN = 0.95
-
-#: Information that scans share in place, over what they share when one is moved a little.
-SHARPNESS = 1.3
-
-#: A brain is more symmetrical left to right than front to back, by this much of its mask's Dice.
-ASYMMETRY = 0.02
+#: Scans of one brain lie less far apart than this, in mm.
+APART = 3.0
 
 
 def findings(
@@ -59,7 +55,7 @@ def findings(
     stripped = {name: is_stripped(sketch) for name, sketch in usable.items()}
     brains = {name: sketch.brain(stripped[name]) for name, sketch in usable.items()}
     check_cancelled()
-    misplaced = [*_misplaced(usable, brains, stripped), *_lying(usable, stripped)]
+    misplaced = [*_misplaced(usable, brains), *_lying(usable, stripped)]
     check_cancelled()
     return [*found, *misplaced, *_sequences(usable, brains)]
 
@@ -119,88 +115,63 @@ def _skulls(sketches: Mapping[str, Sketch], expects: Expectations) -> list[Findi
             f"The skull is missing in {names}, but the model was trained on whole heads; choose "
             "the original scans."
         )
-    return [Finding(tuple(wrong), AMBER, sentence)]
+    return [Finding(tuple(wrong), AMBER, sentence, by_preparation=expects.skull == "stripped")]
 
 
-def _misplaced(
-    sketches: Mapping[str, Sketch],
-    brains: Mapping[str, np.ndarray],
-    stripped: Mapping[str, bool],
-) -> list[Finding]:
-    """Scans that lie on none of the others as one brain lies on itself."""
-    fits: dict[str, list[float]] = {name: [] for name in sketches}
-    for first, second in combinations(sketches, 2):
-        fit = sharpness(
-            sketches[first].array, sketches[second].array, brains[first] & brains[second]
-        )
-        fit /= SHARPNESS
-        if stripped[first] and stripped[second]:
-            fit = min(fit, _dice(sketches[first].mask, sketches[second].mask) / SAME_BRAIN)
-        fits[first].append(fit)
-        fits[second].append(fit)
-    wrong = tuple(name for name, values in fits.items() if values and max(values) < 1.0)
-    if not wrong:
+def _misplaced(sketches: Mapping[str, Sketch], brains: Mapping[str, np.ndarray]) -> list[Finding]:
+    """Scans that do not lie on the others as scans of one brain do."""
+    apart: dict[tuple[str, str], float] = {}
+
+    def distance(first: str, second: str) -> float:
+        if (first, second) not in apart:
+            one, other = sketches[first], sketches[second]
+            both = brains[first] & brains[second]
+            found = displacement(one.array, other.array, both, one.spacing)
+            apart[first, second] = apart[second, first] = APART if found is None else found
+        return apart[first, second]
+
+    groups = _together(list(sketches), lambda first, second: distance(first, second) < APART)
+    if len(groups) < 2:
         return []
-    names = " and ".join(wrong) if len(wrong) < len(sketches) else "The scans"
+    main = max(groups, key=len)
+    alone = len(main) == 1
+    wrong = tuple(name for name in sketches if alone or name not in main)
+    away = np.median([distance(name, other) for name in wrong for other in main if name != other])
+    names = "The scans" if alone else " and ".join(wrong)
     verb = "does" if len(wrong) == 1 else "do"
     sentence = (
-        f"{names} {verb} not lie on the other scans: another patient, another position or turned; "
-        "choose scans of one study, or register them first."
+        f"{names} {verb} not lie on {'each other' if alone else 'the other scans'} (about "
+        f"{away:.0f} mm apart): moved, turned or of another patient; choose scans of one study, or "
+        "register them first."
     )
-    return [Finding(wrong, AMBER, sentence)]
+    return [Finding(wrong, AMBER, sentence, by_preparation=True)]
 
 
-def sharpness(first: np.ndarray, second: np.ndarray, brain: np.ndarray) -> float:
-    """Mutual information of two scans where they lie, over that after moves by two voxels.
-
-    Well above 1 where they show the same anatomy in the same place.
-    """
-    if brain.sum() < 500:
-        return 0.0
-    a, b = _levels(first, brain), _levels(second, brain)
-    moves = [(axis, step) for axis in range(3) for step in (-2, 2)]
-    away = [_information(a, np.roll(b, step, axis), brain) for axis, step in moves]
-    return _information(a, b, brain) / max(float(np.mean(away)), 1e-9)
-
-
-def _levels(array: np.ndarray, brain: np.ndarray, count: int = 16) -> np.ndarray:
-    """Intensities as `count` equally frequent levels."""
-    edges = np.quantile(array[brain], np.linspace(0, 1, count + 1)[1:-1])
-    return np.searchsorted(edges, array)
-
-
-def _information(a: np.ndarray, b: np.ndarray, brain: np.ndarray) -> float:
-    """Mutual information in nats."""
-    joint = np.bincount(a[brain] * 16 + b[brain], minlength=256).reshape(16, 16) / brain.sum()
-    expected = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
-    used = joint > 0
-    return float((joint[used] * np.log(joint[used] / expected[used])).sum())
+def _together(names: list[str], linked: Callable[[str, str], bool]) -> list[list[str]]:
+    """Names in groups, of which each is linked with another one of its group."""
+    groups: list[list[str]] = []
+    for name in names:
+        joined = [group for group in groups if any(linked(name, other) for other in group)]
+        groups = [group for group in groups if group not in joined]
+        groups.append([other for group in joined for other in group] + [name])
+    return groups
 
 
 def _lying(sketches: Mapping[str, Sketch], stripped: Mapping[str, bool]) -> list[Finding]:
-    """Brains whose plane of symmetry is not that between left and right."""
+    """Heads that lie as no head does by the file."""
+    outlines = known_outlines()
     wrong = tuple(
-        name for name, sketch in sketches.items() if stripped[name] and not is_upright(sketch.mask)
+        name
+        for name, sketch in sketches.items()
+        if not outlines.is_upright(sketch.mask, stripped[name])
     )
     if not wrong:
         return []
     sentence = (
-        f"The head in {' and '.join(wrong)} is turned: left and right of the file are not those of "
-        "the head; correct the orientation."
+        f"The head in {' and '.join(wrong)} is turned: left, front and top of the file are not "
+        "those of the head; correct the orientation."
     )
     return [Finding(wrong, AMBER, sentence)]
-
-
-def is_upright(mask: np.ndarray) -> bool:
-    """Whether a brain (X, Y, Z along R, A, S) is symmetrical left to right."""
-    used = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    part = mask[tuple(slice(line[0], line[-1] + 1) for line in used)]
-    mirrored = [_dice(part, np.flip(part, axis)) for axis in range(3)]
-    return mirrored[0] >= max(mirrored[1:]) - ASYMMETRY
-
-
-def _dice(first: np.ndarray, second: np.ndarray) -> float:
-    return float(2 * (first & second).sum() / max(1, first.sum() + second.sum()))
 
 
 def _sequences(sketches: Mapping[str, Sketch], brains: Mapping[str, np.ndarray]) -> list[Finding]:
@@ -222,11 +193,9 @@ def _sequences(sketches: Mapping[str, Sketch], brains: Mapping[str, np.ndarray])
         for name in given
     }
     gain, best = model.likelier(given, pairs)
-    if gain > SWAPPED:
-        moved = tuple(name for name in given if best[name] != given[name])
-        seen = ", ".join(f"the {name} row looks like {best[name]}" for name in moved)
-        sentence = f"Scans seem to be exchanged: {seen}; choose the right scan for each row."
-        return [Finding(moved, AMBER, sentence)]
+    negative_gain, negative = model.likelier_negative(given, pairs)
+    if max(gain, negative_gain) > SWAPPED:
+        return [_exchanged(given, best) if gain > negative_gain else _negative(negative, given)]
     return [
         Finding(
             (name,),
@@ -237,6 +206,21 @@ def _sequences(sketches: Mapping[str, Sketch], brains: Mapping[str, np.ndarray])
         for name, distance in strange.items()
         if _is_strange(distance, [d for other, d in strange.items() if other != name])
     ]
+
+
+def _exchanged(given: Mapping[str, str], best: Mapping[str, str]) -> Finding:
+    moved = tuple(name for name in given if best[name] != given[name])
+    seen = ", ".join(f"the {name} row looks like {best[name]}" for name in moved)
+    sentence = f"Scans seem to be exchanged: {seen}; choose the right scan for each row."
+    return Finding(moved, AMBER, sentence)
+
+
+def _negative(name: str, given: Mapping[str, str]) -> Finding:
+    sentence = (
+        f"{name} looks like a negative of {given[name]} (bright where that is dark); choose the "
+        "scan itself."
+    )
+    return Finding((name,), AMBER, sentence)
 
 
 def _is_strange(distance: float, others: list[float]) -> bool:

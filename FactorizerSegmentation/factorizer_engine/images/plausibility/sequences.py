@@ -19,6 +19,9 @@ import numpy as np
 
 _FILE = Path(__file__).with_name("sequences.json")
 
+NEGATIVE = "-"
+"""In front of a sequence's name: with its contrast inverted."""
+
 Pairs = Mapping[tuple[str, str], np.ndarray]
 """What two scans look like beside each other, by the names of their channels."""
 
@@ -28,7 +31,8 @@ class SequenceModel:
     """What pairs of sequences look like.
 
     Attributes:
-        means: Mean of the traits, by pair of sequences, (F,).
+        means: Mean of the traits, by pair of sequences, (F,); one of a pair may be the negative of
+            a sequence, named with `NEGATIVE` in front.
         precision: Inverse of their common covariance, (F, F).
     """
 
@@ -38,19 +42,23 @@ class SequenceModel:
     @property
     def sequences(self) -> list[str]:
         """The sequences that are known."""
-        return sorted({name for pair in self.means for name in pair})
+        names = {name for pair in self.means for name in pair}
+        return sorted(name for name in names if not name.startswith(NEGATIVE))
 
     @classmethod
     def fit(
         cls, examples: list[tuple[tuple[str, str], np.ndarray]], shrinkage: float = 0.05
     ) -> SequenceModel:
-        """Learn from pairs of known sequences; covariances are shrunk towards their diagonal."""
-        types = sorted({pair for pair, _ in examples})
-        means = {
-            pair: np.mean([traits for kind, traits in examples if kind == pair], axis=0)
-            for pair in types
-        }
-        rest = np.array([traits - means[pair] for pair, traits in examples])
+        """Learn from pairs of known sequences; covariances are shrunk towards their diagonal.
+
+        Of negatives only the means are learnt.
+        """
+        grouped: dict[tuple[str, str], list[np.ndarray]] = {}
+        for pair, traits in examples:
+            grouped.setdefault(pair, []).append(traits)
+        means = {pair: np.mean(grouped[pair], axis=0) for pair in sorted(grouped)}
+        plain = [(p, traits) for p, traits in examples if NEGATIVE not in "".join(p)]
+        rest = np.array([traits - means[pair] for pair, traits in plain])
         covariance = rest.T @ rest / len(rest)
         diagonal = np.diag(np.diag(covariance))
         shrunk = (1 - shrinkage) * covariance + shrinkage * diagonal
@@ -79,6 +87,24 @@ class SequenceModel:
         best = max(scores, key=lambda order: scores[order])
         gain = scores[best] - scores[tuple(given.values())]
         return gain, dict(zip(channels, best, strict=True))
+
+    def likelier_negative(self, given: Mapping[str, str], pairs: Pairs) -> tuple[float, str]:
+        """How much better it fits that one scan is a negative of its sequence, and which scan.
+
+        Args:
+            given: Sequence by channel.
+            pairs: Traits of the pairs of these channels.
+
+        Returns:
+            The gain in log likelihood, below 0 if none is the better for it, and the channel.
+        """
+        before = self._score(given, pairs)
+        gains = {
+            name: self._score({**given, name: NEGATIVE + kind}, pairs) - before
+            for name, kind in given.items()
+        }
+        name = max(gains, key=lambda channel: gains[channel])
+        return gains[name], name
 
     def _score(self, kinds: Mapping[str, str], pairs: Pairs) -> float:
         """Log likelihood up to a constant; every scan counts once, in however many pairs it is."""

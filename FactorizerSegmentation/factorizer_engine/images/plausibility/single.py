@@ -98,11 +98,19 @@ def _of_slices(name: str, scan: Scan) -> list[Finding]:
 
 
 def _is_ct(array: np.ndarray) -> bool:
-    """Whether values are Hounsfield units: air far below zero, soft tissue just above."""
+    """Whether values are Hounsfield units: air far below zero, soft tissue just above.
+
+    Also if 1024 is added, as in files without negative numbers. Then most of what is not air has to
+    be tissue, since an MR scan may have values of 0 and of about 1000, too.
+    """
     values = sampled(array)
-    air = float(((values >= -1100) & (values <= -800)).mean())
-    tissue = float(((values >= -20) & (values <= 100)).mean())
-    return float(values.min()) >= -4096 and air > 0.03 and tissue > 0.03
+    for offset, least in ((0, 0.0), (1024, 0.5)):
+        units = values.astype(np.float64) - offset
+        air = float(((units >= -1100) & (units <= -800)).mean())
+        tissue = float(((units >= -20) & (units <= 100)).mean())
+        if units.min() >= -4096 and air > 0.03 and tissue > max(0.03, least * (1 - air)):
+            return True
+    return False
 
 
 def _neighbours(

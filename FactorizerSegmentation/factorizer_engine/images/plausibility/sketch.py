@@ -95,8 +95,8 @@ def _sketch(scan: Scan, grid: Grid) -> Sketch:
     array = scan.array
     if array.min() < low or array.max() > high:
         array = np.clip(array, low, high)
-    fill = low if background is None else background
-    coarse = resample(scan.with_array(array), grid, fill=fill, antialias=True).array
+    fill = array.min() if background is None else background
+    coarse = resample(scan.with_array(array), grid, fill=float(fill), antialias=True).array
     return Sketch(
         np.asarray(coarse, dtype=np.float32),
         _covered(scan.grid, grid),

@@ -50,7 +50,7 @@ def check_study(
     for name, scan in ordered.items():
         check_cancelled()
         findings += single.findings(name, scan, model.expects)
-    findings += _apart(ordered, chosen)
+    findings += [*_apart(ordered, chosen), *together.of_several(ordered), *together.moved(ordered)]
     if not any(finding.severity == RED for finding in findings):
         sketches = sketch_study(ordered, chosen)
         check_cancelled()
@@ -82,6 +82,7 @@ def _apart(scans: Mapping[str, Scan], reference: str) -> list[Finding]:
             RED,
             f"The {name} scan does not overlap the {reference} scan in space; choose scans of the "
             "same study, or register them first.",
+            by_preparation=True,
         )
         for name, scan in scans.items()
         if overlap_fraction(scans[reference].grid, scan.grid) < MIN_OVERLAP

@@ -9,7 +9,18 @@ import numpy as np
 
 from factorizer_engine.images.plausibility.sketch import Sketch
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.protocol.checks import AMBER, RED, Finding
+from factorizer_engine.protocol.checks import AMBER, GREEN, RED, Finding
+
+_ONE = (
+    ("patient", "patients", "choose scans of one"),
+    ("date", "dates", "choose scans of one"),
+    (
+        "frame",
+        "frames of reference, so that it is unknown how they lie to each other",
+        "choose scans of one, or register them first",
+    ),
+)
+"""Of what scans have to have one only; what to call it, and what to do."""
 
 #: Scans that correlate this well are one image; two sequences stay below 0.99.
 SAME = 0.9995
@@ -19,6 +30,30 @@ ENOUGH, ALMOST_NOTHING = 0.85, 0.3
 
 #: Ratio of voxel volumes from which a scan is much coarser than another.
 COARSER = 30.0
+
+
+def of_several(scans: Mapping[str, Scan]) -> list[Finding]:
+    """Scans of several patients, dates or frames of reference, as far as their files tell."""
+    for field, what, advice in _ONE:
+        told = {n: own for n, scan in scans.items() if (own := getattr(scan.origin, field))}
+        first, *others = told or [""]
+        strangers = tuple(name for name in others if told[name] != told[first])
+        if strangers:
+            sentence = f"{' and '.join((first, *strangers))} are of different {what}; {advice}."
+            return [Finding((first, *strangers), AMBER, sentence, asks=True)]
+    return []
+
+
+def moved(scans: Mapping[str, Scan]) -> list[Finding]:
+    """Scans that a transform moves, where it does not move all of them."""
+    by = {name: scan.origin.transform for name, scan in scans.items()}
+    if len(set(by.values())) < 2:
+        return []
+    return [
+        Finding((name,), GREEN, f"{name} is moved by the transform '{transform}'.")
+        for name, transform in by.items()
+        if transform
+    ]
 
 
 def given_twice(sketches: Mapping[str, Sketch]) -> list[Finding]:

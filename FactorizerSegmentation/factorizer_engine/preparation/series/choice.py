@@ -9,11 +9,11 @@ from pathlib import Path
 from factorizer_engine.images.files.dicom.series import Series, list_series
 from factorizer_engine.images.files.dicom.stack import stack
 from factorizer_engine.images.geometry import Grid
-from factorizer_engine.preparation.series.facts import Facts, read_facts
-from factorizer_engine.preparation.series.kinds import LEAST_IMAGES, OTHER, Kind, kind_of
+from factorizer_engine.preparation.series.facts import read_facts
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.matching import guess_channel
 from factorizer_engine.protocol.models import Channel
+from factorizer_engine.protocol.series import LEAST_IMAGES, OTHER, Facts, Kind, kind_of
 
 _PLANES = {"IS": "axial", "PA": "coronal", "LR": "sagittal"}
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pydicom
 from pydicom.tag import Tag
 
 from factorizer_engine.images.files.dicom.series import Series
+from factorizer_engine.protocol.series import Facts
 
 _TAGS = [
     "ImageType",
@@ -30,37 +29,6 @@ _SIEMENS_B_VALUE = 0x0019_100C
 _GE_B_VALUE = 0x0043_1039
 _GE_B_OFFSET = 1_000_000_000
 """GE adds it to the b-value of some series."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """A series as its first image describes it; None or "" where it says nothing.
-
-    Attributes:
-        words: Its description, protocol and sequence name.
-        image_type: Values of Image Type, in capitals.
-        echo_ms: Echo time.
-        repetition_ms: Repetition time.
-        inversion_ms: Inversion time.
-        gradient_echo: Whether echoes are made by gradients alone.
-        agent: The contrast agent.
-        b_value: Of diffusion weighting, in s/mm2.
-        patient: Patient ID.
-        study: Study Instance UID.
-        date: Study date, YYYYMMDD.
-    """
-
-    words: str
-    image_type: frozenset[str] = frozenset()
-    echo_ms: float | None = None
-    repetition_ms: float | None = None
-    inversion_ms: float | None = None
-    gradient_echo: bool = False
-    agent: str = ""
-    b_value: float | None = None
-    patient: str = ""
-    study: str = ""
-    date: str = ""
 
 
 def read_facts(series: Series) -> Facts:

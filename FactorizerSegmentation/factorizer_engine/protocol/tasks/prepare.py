@@ -20,12 +20,17 @@ class PrepareParams(Message):
         study: The scans, and the one that stays where it is.
         output_dir: Existing folder for the .npy files of the result.
         options: What may be done to them.
+        placed: Channels whose scans a person has placed; they stay where they are.
+        brain: Mask that a person has drawn or corrected, on any grid, nonzero in the brain; None
+            looks for the brain.
     """
 
     model: str
     study: Study
     output_dir: str
     options: PreparationOptions = field(default_factory=PreparationOptions)
+    placed: tuple[str, ...] = ()
+    brain: ScanFile | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class PrepareResult(Message):
             shows the same tissue, and zero outside the brain if that was cut out.
         brain: uint8 mask on the grid of the reference; None if no brain was cut out.
         steps: What was done, in order.
+        sheet: HTML file, one page that shows what the model will see and tells the steps.
         versions: Of the programs that did it, by name.
         timings: Seconds by kind of step.
     """
@@ -44,6 +50,7 @@ class PrepareResult(Message):
     channels: dict[str, ScanFile]
     brain: ScanFile | None
     steps: tuple[Step, ...]
+    sheet: str
     versions: dict[str, str]
     timings: dict[str, float]
 

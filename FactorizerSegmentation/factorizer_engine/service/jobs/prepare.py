@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from factorizer_engine.protocol.files import prepare_output_folder
+from factorizer_engine.protocol.locations import preparation_cache_dir
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.tasks.prepare import PrepareParams, PrepareResult
 from factorizer_engine.service.engine import Engine
@@ -19,9 +20,11 @@ def run(_engine: Engine, params: PrepareParams, monitor: Monitor) -> PrepareResu
 
     from factorizer_engine.bundles.registry import resolve_model
     from factorizer_engine.images.checks import channel_named, check_scan
-    from factorizer_engine.preparation.study import prepare_study
+    from factorizer_engine.preparation.cache import StepCache
+    from factorizer_engine.preparation.sheet import placed, write_sheet
+    from factorizer_engine.preparation.study import Decided, prepare_study
     from factorizer_engine.preparation.versions import versions
-    from factorizer_engine.service.exchange import check_space, load_scans, save_scan
+    from factorizer_engine.service.exchange import check_space, load_scan, load_scans, save_scan
 
     model = resolve_model(params.model, "cpu").description
     channels = model.channels
@@ -30,6 +33,8 @@ def run(_engine: Engine, params: PrepareParams, monitor: Monitor) -> PrepareResu
     named = {channel_named(name, channels): scan for name, scan in scans.items()}
     for scan in named.values():
         check_scan(scan)
+    given = load_scan(params.brain, "Brain") if params.brain else None
+    brain_mask = given.with_array(given.array != 0) if given else None
     reference = channel_named(params.study.reference or next(iter(named)), channels)
     study = prepare_study(
         named,
@@ -37,12 +42,17 @@ def run(_engine: Engine, params: PrepareParams, monitor: Monitor) -> PrepareResu
         params.options,
         model.expects.skull == "stripped",
         monitor=monitor.span(0.0, PREPARED),
+        decided=Decided(params.placed, brain_mask),
+        cache=StepCache(preparation_cache_dir()),
     )
     monitor.report("writing", PREPARED)
     brain = None
     if study.brain is not None:
         mask = study.brain.with_array(study.brain.array.astype(np.uint8))
         brain = save_scan(mask, folder / "brain.npy")
+    sheet = folder / "preparation.html"
+    shown = {name: placed(scan, study.steps, name) for name, scan in named.items()}
+    write_sheet(sheet, shown, reference, study.brain, study.steps, versions())
     return PrepareResult(
         channels={
             channel: save_scan(scan, folder / f"prepared_{number}.npy")
@@ -50,6 +60,7 @@ def run(_engine: Engine, params: PrepareParams, monitor: Monitor) -> PrepareResu
         },
         brain=brain,
         steps=tuple(study.steps),
+        sheet=str(sheet),
         versions=versions(),
         timings=study.timings,
     )

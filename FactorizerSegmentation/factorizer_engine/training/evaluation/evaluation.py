@@ -15,6 +15,7 @@ from factorizer_engine.training.config import DataSection, load_config
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import Split, read_split
 from factorizer_engine.training.evaluation.calibration import measure_calibration
+from factorizer_engine.training.evaluation.clicks import measure_clicks
 from factorizer_engine.training.evaluation.predictors import (
     FolderPredictor,
     ModelPredictor,
@@ -42,6 +43,7 @@ def evaluate(
     robustness: bool = False,
     subsets: bool = False,
     calibration: bool = False,
+    interactive: bool = False,
     channels: Sequence[str] = (),
     monitor: Monitor | None = None,
 ) -> dict[str, Any]:
@@ -63,25 +65,30 @@ def evaluate(
             `subsets.measure_subsets`).
         calibration: Measure whether probabilities are what they say instead (see
             `calibration.measure_calibration`).
+        interactive: Measure Dice after clicks of a simulated user instead (see
+            `clicks.measure_clicks`).
         channels: Give the model only these, as in studies without the others; what cannot be seen
             with them is not scored. All without any.
         monitor: Told about every case.
 
     Returns:
-        See `score_cases`, `measure_robustness`, `measure_subsets` or `measure_calibration`.
+        See `score_cases`, `measure_robustness`, `measure_subsets`, `measure_calibration` or
+        `measure_clicks`.
 
     Raises:
         BadInputError: If the request is contradictory or there is nothing to evaluate.
     """
     if (model is None) == (predictions is None):
         raise BadInputError("Give either a model or a folder of predictions to evaluate.")
-    if model is None and (robustness or subsets or calibration or channels):
+    if model is None and (robustness or subsets or calibration or interactive or channels):
         raise BadInputError(
-            "Robustness, missing channels and calibration can only be measured of a model, not of "
-            "label maps."
+            "Robustness, missing channels, calibration and clicks can only be measured of a model, "
+            "not of label maps."
         )
-    if robustness + subsets + calibration > 1:
-        raise BadInputError("Give one of --robustness, --subsets and --calibration at a time.")
+    if robustness + subsets + calibration + interactive > 1:
+        raise BadInputError(
+            "Give one of --robustness, --subsets, --calibration and --interactive at a time."
+        )
     if subsets and channels:
         raise BadInputError("Give --subsets without --channel; it tries every part of them.")
     dataset = select_cases(data, cases, use)
@@ -97,6 +104,8 @@ def evaluate(
         return measure_robustness(predictor, dataset, output, monitor=monitor)
     if calibration:
         return measure_calibration(predictor, dataset, output, monitor=monitor)
+    if interactive:
+        return measure_clicks(predictor, dataset, output, monitor=monitor)
     folder = Path(output) / "segmentations" if keep else None
     return score_cases(replace(predictor, keep=folder), dataset, output, monitor=monitor)
 

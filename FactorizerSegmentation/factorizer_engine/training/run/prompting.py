@@ -78,8 +78,15 @@ class Prompter:
     ) -> np.ndarray:
         if generator.random() >= self.settings.rough:
             return _asked(window, predict)
-        truth = window.target > 0
-        return np.stack([rough_copy(mask, self.spacing, generator) for mask in truth])
+        seeds = generator.integers(2**32, size=len(window.target))
+        if generator.random() < 0.5:  # the same piece of all regions
+            seeds[:] = seeds[0]
+        return np.stack(
+            [
+                rough_copy(mask, self.spacing, np.random.default_rng(seed))
+                for mask, seed in zip(window.target > 0, seeds, strict=True)
+            ]
+        )
 
 
 class _Window:

@@ -274,3 +274,36 @@ def test_an_archive_with_a_damaged_entry(bundle, tmp_path):
         file.seek(2000)
         file.write(b"\xaa" * 400)
     assert "damaged" in refusal(packed)
+
+
+def test_aliases_that_would_be_billions_of_values(open_bundle):
+    configs = open_bundle.description.path / "configs"
+    (configs / "inference.json").unlink()
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    (configs / "inference.yaml").write_text("\n".join(lines), encoding="utf-8")
+    assert "inference.yaml" in refusal(open_bundle.description.path)
+
+
+def test_an_archive_with_damaged_compression(bundle, tmp_path):
+    packed = tmp_path / "tiny.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("tiny/configs/metadata.json", "hello " * 1000)
+    content = bytearray(packed.read_bytes())
+    start = 30 + len("tiny/configs/metadata.json")
+    content[start : start + 8] = b"\xff" * 8
+    packed.write_bytes(content)
+    assert "damaged" in refusal(packed)
+
+
+@pytest.mark.parametrize("place", [20, 60, 200])
+def test_weights_whose_container_is_damaged(open_bundle, tmp_path, place):
+    file = open_bundle.weights[0].with_suffix(".pt")
+    torch.save(load_file(open_bundle.weights[0]), file)
+    open_bundle.weights[0].unlink()
+    content = bytearray(file.read_bytes())
+    end = content.rfind(b"PK\x01\x02")
+    content[end : end + 4] = b"\xff" * 4
+    content[place : place + 4] = b"\xff" * 4
+    file.write_bytes(content)
+    assert "damaged" in refusal(open_bundle.description.path, build=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -10,6 +12,7 @@ from factorizer_engine.images.plausibility.study import check_study
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.checks import AMBER, GREEN, RED, gravest
 from factorizer_engine.protocol.models import Channel, Expectations, ModelDescription
+from factorizer_engine.protocol.volumes import Origin
 
 SHAPE, SPACING = (70, 84, 66), 2.5
 BRAIN = Expectations("MR", "brain", "stripped")
@@ -83,6 +86,53 @@ def test_a_voxel_size_that_makes_no_head_is_said(study, factor, colour):
     assert f"{colour}: A is" in sentences(wrong)
 
 
+@pytest.mark.parametrize(
+    ("origins", "words"),
+    [
+        ((Origin("1"), Origin("2")), "A and B are of different patients"),
+        ((Origin("1", "20200101"), Origin("1", "20200102")), "of different dates"),
+        ((Origin(frame="1.2"), Origin(frame="1.3")), "of different frames of reference"),
+    ],
+)
+def test_scans_of_several_are_asked_about(study, origins, words):
+    scans = {n: replace(s, origin=o) for (n, s), o in zip(study.items(), origins, strict=True)}
+    (found,) = check_study(scans, model())
+    assert (found.severity, found.asks) == (AMBER, True)
+    assert words in found.sentence
+
+
+def test_origins_that_are_not_told_or_equal_are_no_matter(study):
+    scans = {n: replace(s, origin=Origin("1", "2", "3")) for n, s in study.items()}
+    assert check_study(scans, model()) == []
+    assert check_study(scans | {"B": study["B"]}, model()) == []
+
+
+def test_a_transform_of_one_scan_is_noted(study):
+    moved = study | {"B": replace(study["B"], origin=Origin(transform="Registration"))}
+    (found,) = check_study(moved, model())
+    assert (found.severity, found.channels) == (GREEN, ("B",))
+    assert "'Registration'" in found.sentence
+
+
+@pytest.mark.parametrize("millimetres, degrees", [(8, 0), (0, 12)])
+def test_a_scan_that_is_moved_or_turned_a_little_is_amber(study, millimetres, degrees):
+    angle = np.deg2rad(degrees)
+    affine = np.eye(4)
+    affine[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    affine[1, 3] = millimetres
+    away = Scan.of(study["B"].array, affine @ study["B"].affine)
+    assert "mm apart" in sentences(study | {"B": away})
+
+
+def test_of_three_scans_the_one_that_is_moved_is_named(study):
+    affine = study["B"].affine.copy()
+    affine[2, 3] += 9
+    scans = {**study, "C": Scan.of(study["B"].array ** 2, affine)}
+    (found,) = check_study(scans, model(names=("A", "B", "C")))
+    assert found.channels == ("C",)
+    assert "C does not lie on the other scans" in found.sentence
+
+
 def test_a_label_map_is_red(study):
     labels = (study["A"].array > 300).astype(np.float32) + 2 * (study["A"].array > 0)
     labels = np.round(ndimage.median_filter(labels, 7))
@@ -94,8 +144,9 @@ def test_noise_is_red(study):
     assert "red: B seems to be noise" in sentences(study | {"B": scan(noise)})
 
 
-def test_hounsfield_units_are_red_for_a_model_of_mr(study):
-    ct = np.where(study["B"].array == 0, -1000, 30 + (study["B"].array - 300) / 5)
+@pytest.mark.parametrize("offset", [0, 1024])
+def test_hounsfield_units_are_red_for_a_model_of_mr(study, offset):
+    ct = offset + np.where(study["B"].array == 0, -1000, 30 + (study["B"].array - 300) / 5)
     assert "red: B seems to be a CT" in sentences(study | {"B": scan(ct)})
 
 

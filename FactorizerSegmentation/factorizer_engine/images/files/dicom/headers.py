@@ -36,6 +36,7 @@ _TAGS = [
     "PatientID",
     "PatientName",
     "StudyDate",
+    "FrameOfReferenceUID",
     "Rows",
     "Columns",
     "SamplesPerPixel",

@@ -14,9 +14,9 @@ from pydicom.sr.coding import Code
 from factorizer_engine import __version__
 from factorizer_engine.images.files.dicom.codes import codes_of
 from factorizer_engine.images.files.dicom.source import SourceSeries
-from factorizer_engine.images.geometry import Grid, overlap_fraction, same_grid
+from factorizer_engine.images.geometry import Grid, overlap_fraction
+from factorizer_engine.images.labelmaps import on_whole_grid
 from factorizer_engine.images.orientation import LPS_TO_RAS
-from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import written_atomically
@@ -129,10 +129,10 @@ def save_dicom(data: hd.base.SOPClass, path: Path) -> None:
 
 
 def _on_planes(labelmap: Scan, source: SourceSeries) -> Scan:
-    """The label map in the series' own order of voxels, if it has the same ones."""
-    grid = labelmap.grid.oriented(source.grid.orientation)
-    if same_grid(grid, source.grid):
-        return Scan(resample(labelmap, grid, "nearest").array, source.grid, labelmap.name)
+    """The label map on the series' own voxels, if it has these or a part of them."""
+    whole = on_whole_grid(labelmap, source.grid)
+    if whole.grid is source.grid:
+        return whole
     if overlap_fraction(labelmap.grid, source.grid) < LEAST_OVERLAP:
         raise BadInputError(
             f"The segmentation does not lie where the DICOM series {source.title} does; give the "

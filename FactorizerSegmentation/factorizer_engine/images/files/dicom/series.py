@@ -30,6 +30,7 @@ class Series:
         problems: What is wrong with files beside its own, which may have been part of it.
         patient: Whose it is, "" if it does not say.
         date: The day of its study, "" if it does not say.
+        frame_of_reference: UID of the space that positions are in, "" if it does not say.
     """
 
     uid: str
@@ -40,6 +41,7 @@ class Series:
     problems: tuple[BadInputError, ...] = ()
     patient: str = ""
     date: str = ""
+    frame_of_reference: str = ""
 
     @property
     def title(self) -> str:
@@ -180,6 +182,7 @@ def _series(uid: str, headers: Sequence[Header], problems: Sequence[BadInputErro
         problems=(*problems, *_missing_parts(headers)),
         patient=str(first.get("PatientID") or first.get("PatientName") or ""),
         date=str(first.get("StudyDate") or ""),
+        frame_of_reference=str(first.get("FrameOfReferenceUID") or ""),
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from factorizer_engine.preparation.series.facts import Facts
 from factorizer_engine.protocol.matching import guess_channel, says_contrast
 from factorizer_engine.protocol.models import Channel
 from factorizer_engine.protocol.sequences import SEQUENCES
@@ -53,6 +52,37 @@ _LEFT_OUT_TYPES = {
 """Values of Image Type that say the same."""
 
 _SEQUENCES = [Channel(name, known.aliases) for name, known in SEQUENCES.items()]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A series as its first image describes it; None or "" where it says nothing.
+
+    Attributes:
+        words: Its description, protocol and sequence name.
+        image_type: Values of Image Type, in capitals.
+        echo_ms: Echo time.
+        repetition_ms: Repetition time.
+        inversion_ms: Inversion time.
+        gradient_echo: Whether echoes are made by gradients alone.
+        agent: The contrast agent.
+        b_value: Of diffusion weighting, in s/mm2.
+        patient: Patient ID.
+        study: Study Instance UID.
+        date: Study date, YYYYMMDD.
+    """
+
+    words: str
+    image_type: frozenset[str] = frozenset()
+    echo_ms: float | None = None
+    repetition_ms: float | None = None
+    inversion_ms: float | None = None
+    gradient_echo: bool = False
+    agent: str = ""
+    b_value: float | None = None
+    patient: str = ""
+    study: str = ""
+    date: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,316 @@
+"""The panel in which segments are corrected by clicks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from factorizer_engine.protocol.clicks import Click
+from factorizer_engine.protocol.conversation import Callbacks
+from factorizer_engine.protocol.errors import EngineError
+from FactorizerSegmentationLib.panels.inputs import InputsPanel
+from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.signals import signalsBlocked
+from FactorizerSegmentationLib.panels.text_colors import WARNING, TextColor
+from FactorizerSegmentationLib.scene.clicks import ClickMarks, holding
+from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.history import Step
+from FactorizerSegmentationLib.scene.live_labels import LiveLabels
+from FactorizerSegmentationLib.scene.masses import maskOf
+from FactorizerSegmentationLib.scene.place_mode import (
+    cursorPlace,
+    placeInto,
+    placingInto,
+    stopPlacing,
+)
+from FactorizerSegmentationLib.scene.segments import createSegmentation
+from FactorizerSegmentationLib.scene.updates import belongsTo
+from FactorizerSegmentationLib.scene.volumes import Place, voxelsOf, worldAffine
+
+if TYPE_CHECKING:
+    from FactorizerSegmentationLib.tasks.refine import Refined
+    from FactorizerSegmentationLib.tasks.run import RunSettings
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the engine was asked.
+
+    Attributes:
+        settings: Of the run.
+        segmentationNode: What is corrected.
+        live: Its labels.
+        clicks: The new ones.
+    """
+
+    settings: RunSettings
+    segmentationNode: Any
+    live: LiveLabels
+    clicks: tuple[Click, ...]
+
+
+class ClicksPanel(Panel):
+    """A region; Add and Remove, by button or key; the answer in one sentence; another start.
+
+    Args:
+        logic: The FactorizerSegmentationLogic.
+        uiPath: The .ui file.
+        inputs: Says which model and scans answer.
+    """
+
+    pack = "segment"
+
+    def __init__(self, logic, uiPath: str, inputs: InputsPanel) -> None:
+        super().__init__(logic, uiPath)
+        self._inputs = inputs
+        self._marks: dict[bool, ClickMarks] = {}
+        self._listed: list[tuple[str, str, str]] = []
+        self._regions: list[str] = []
+        self._color = TextColor(self.ui.clicksStatusLabel)
+        self.ui.clickAddButton.connect("clicked()", lambda: self._onButton(True))
+        self.ui.clickRemoveButton.connect("clicked()", lambda: self._onButton(False))
+        self.ui.startButton.connect("clicked()", self._onStart)
+
+    def forget(self) -> None:
+        for marks in self._marks.values():
+            marks.release()
+        self._marks = {}
+        if self._parameters is not None:
+            self._marks = {add: ClickMarks(self._own, add, self._onPlaced) for add in (True, False)}
+            for marks in self._marks.values():
+                if marks.node is not None:
+                    marks.ready(slicer.mrmlScene)
+        self._say("")
+
+    def show(self) -> None:
+        self.update()
+
+    def leave(self) -> None:
+        """Wait for no click any more."""
+        if any(placingInto(marks.node) for marks in self._marks.values()):
+            stopPlacing()
+        self._showPlacing()
+
+    def release(self) -> None:
+        for marks in self._marks.values():
+            marks.release()
+        super().release()
+
+    def onNodesRemoved(self) -> None:
+        """What is corrected, or could be a start, may be gone."""
+        self.update()
+
+    def update(self) -> None:
+        if self._parameters is None:
+            return
+        self._showRegions()
+        self._showStarts()
+        problem = self._problem()
+        for button, tip in (
+            (
+                self.ui.clickAddButton,
+                _("Click what is missing from the region (or press + with the mouse over it)."),
+            ),
+            (
+                self.ui.clickRemoveButton,
+                _("Click what does not belong to the region (or press - with the mouse over it)."),
+            ),
+        ):
+            button.enabled = not problem
+            button.toolTip = problem or tip
+        if problem and not self._logic.busy:
+            self.leave()
+        self._showPlacing()
+
+    def _problem(self) -> str:
+        """One sentence on why nothing can be corrected now, or the empty string."""
+        node, settings = self._own.segmentation, self._inputs.settings()
+        if node is None:
+            return _("There is no segmentation yet; segment, or start from a segment below.")
+        if settings is None:
+            return self._inputs.problem() or _("Choose the scans above.")
+        scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
+        if scan is None or not belongsTo(node, scan):
+            return _("The segmentation does not lie on the scans that are chosen above.")
+        return ""
+
+    def _showRegions(self) -> None:
+        model, box = self._inputs.model, self.ui.clickRegionComboBox
+        names = [region.name for region in model.regions] if model is not None else []
+        if names == self._regions:
+            return
+        self._regions = names
+        with signalsBlocked(box):
+            box.clear()
+            for region in model.regions if model is not None else ():
+                box.addItem(region.title, region.name)
+
+    def _showStarts(self) -> None:
+        found = [
+            (f"{node.GetName()}: {segment.GetName()}", node.GetID(), segmentId)
+            for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+            if node is not self._own.segmentation and not node.GetHideFromEditors()
+            for segmentId in node.GetSegmentation().GetSegmentIDs()
+            for segment in (node.GetSegmentation().GetSegment(segmentId),)
+        ]
+        self.ui.startWidget.visible = bool(found) and self._inputs.settings() is not None
+        self.ui.startButton.enabled = not self._logic.busy
+        if found != self._listed:
+            self._listed = found
+            with signalsBlocked(self.ui.startComboBox):
+                self.ui.startComboBox.clear()
+                for title, *_ids in found:
+                    self.ui.startComboBox.addItem(title)
+
+    def _showPlacing(self) -> None:
+        for add, button in ((True, self.ui.clickAddButton), (False, self.ui.clickRemoveButton)):
+            marks = self._marks.get(add)
+            button.checked = marks is not None and placingInto(marks.node)
+
+    def _onButton(self, add: bool) -> None:
+        marks = self._marks[add]
+        node, place = marks.ready(slicer.mrmlScene), cursorPlace()
+        if place is not None:  # the key was pressed with the mouse over a view
+            node.AddControlPointWorld(list(place))
+        elif placingInto(node):
+            stopPlacing()
+        else:
+            placeInto(node)
+            self._say(_("Click into a slice view; the button again ends it."))
+        self._showPlacing()
+
+    def _onPlaced(self) -> None:
+        # Not in the view's own event: the markup is still being handled there.
+        qt.QTimer.singleShot(0, self._ask)
+
+    def _ask(self) -> None:
+        """Have the clicks answered that were just placed; those during a run wait for its end."""
+        if self._parameters is None:
+            return
+        if self._logic.busy:
+            qt.QTimer.singleShot(50, self._ask)
+            return
+        problem, settings = self._problem(), self._inputs.settings()
+        region = str(self.ui.clickRegionComboBox.currentData)
+        new = tuple(
+            Click(region, (point,), add)
+            for add, marks in self._marks.items()
+            for point in marks.takeUnnamed(region)
+        )
+        if not new:
+            return
+        if (
+            problem
+            or settings is None
+            or not self._logic.prepareEngine(settings.python, settings.packages)
+        ):
+            self._forgetClicks(new)
+            self._say(problem, isError=True)
+            return
+        node = self._own.segmentation
+        live = LiveLabels(node, [label.value for label in settings.model.labels])
+        asked = _Asked(settings, node, live, new)
+        self._say(_("Answering\u2026"))
+        try:
+            labels = np.asfortranarray(live.read().transpose(2, 1, 0))
+            scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
+            earlier = [c for marks in self._marks.values() for c in marks.clicks() if c not in new]
+            earlier = holding(earlier, labels, settings.model.regions, scan)
+            callbacks = Callbacks(
+                partial(self._onAnswered, asked), partial(self._onFailed, asked), lambda _: None
+            )
+            everywhere = replace(settings, boxId=None, targetId=None)
+            self._logic.refine(everywhere, callbacks, labels, (*earlier, *new))
+        except SceneError as error:
+            self._onFailed(asked, error)
+
+    def _onAnswered(self, asked: _Asked, outcome: Refined) -> None:
+        before, after = (a.transpose(2, 1, 0) for a in (outcome.before, outcome.after))
+        box = _boxOf(before != after)
+        node = asked.segmentationNode
+        if box is not None and node is not None and node.GetScene() is not None:
+            old, new = before[box].copy(), after[box].copy()
+            self._logic.history.add(self._step(asked, box, old, new))
+            asked.live.write(box, old, new, byHand=True)
+        self._say(self._sentence(asked, outcome))
+        self._logic.notify()
+
+    def _step(self, asked: _Asked, box, old: np.ndarray, new: np.ndarray) -> Step:
+        marks = self._marks
+
+        def undo() -> None:
+            asked.live.write(box, new, old, byHand=True)
+            self._forgetClicks(asked.clicks)
+
+        def redo() -> None:
+            asked.live.write(box, old, new, byHand=True)
+            for click in asked.clicks:
+                marks[click.add].add(click.points[0], click.region)
+
+        title = asked.clicks[-1].title[0].lower() + asked.clicks[-1].title[1:]
+        return Step(title, undo, redo, (asked.segmentationNode,))
+
+    def _sentence(self, asked: _Asked, outcome: Refined) -> str:
+        scan = slicer.mrmlScene.GetNodeByID(asked.settings.referenceId)
+        changed = int((outcome.before != outcome.after).sum())
+        volume = changed * abs(float(np.linalg.det(worldAffine(scan)[:3, :3]))) / 1000
+        text = _("{volume} mL changed, {seconds} s.").format(
+            volume=f"{volume:.2f}", seconds=f"{outcome.seconds:.1f}"
+        )
+        return f"{text} {outcome.note}".strip()
+
+    def _onFailed(self, asked: _Asked, error: EngineError | SceneError) -> None:
+        self._forgetClicks(asked.clicks)
+        self._say(str(error), isError=True)
+        self._logic.notify()
+
+    def _forgetClicks(self, clicks: tuple[Click, ...]) -> None:
+        for click in clicks:
+            if click.add in self._marks:
+                self._marks[click.add].remove(click.points[0], click.region)
+
+    def _onStart(self) -> None:
+        """Make a segmentation of the model's classes, with a segment of another in it."""
+        index, settings = self.ui.startComboBox.currentIndex, self._inputs.settings()
+        if settings is None or not 0 <= index < len(self._listed):
+            return
+        _title, nodeId, segmentId = self._listed[index]
+        node = slicer.mrmlScene.GetNodeByID(nodeId)
+        scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
+        if node is None or scan is None:
+            return
+        name = self.ui.clickRegionComboBox.currentData
+        region = next(r for r in settings.model.regions if r.name == name)
+        mask = maskOf(node, segmentId, scan)
+        if not mask.any():
+            self._say(_("The segment is empty where the scans lie."), isError=True)
+            return
+        labelmap = np.where(mask, region.label, 0).astype(np.uint8)
+        place = Place.of(scan, voxelsOf(scan).shape, worldAffine(scan))
+        title = _("{name}, to be corrected").format(name=node.GetName())
+        self._own.segmentation = createSegmentation(
+            slicer.mrmlScene, labelmap, settings.model.labels, place, title
+        )
+        self._own.lesionTable = None
+        self._say(_("A copy is corrected; {name} stays as it is.").format(name=node.GetName()))
+        self._logic.notify()
+
+    def _say(self, sentence: str, isError: bool = False) -> None:
+        self._color.setKind(WARNING if isError else "")
+        self.ui.clicksStatusLabel.text = sentence
+        self.ui.clicksStatusLabel.visible = bool(sentence)
+
+
+def _boxOf(changed: np.ndarray) -> tuple[slice, slice, slice] | None:
+    """The box around true voxels, or None without any."""
+    sides = [np.flatnonzero(changed.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    if not sides[0].size:
+        return None
+    first, second, third = (slice(int(side[0]), int(side[-1]) + 1) for side in sides)
+    return first, second, third

@@ -1,0 +1,60 @@
+"""The panel in which segments are edited by hand."""
+
+from __future__ import annotations
+
+from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.scene.editor import EmbeddedEditor, openSegmentEditor
+from FactorizerSegmentationLib.scene.verdicts import problem
+
+
+class EditPanel(Panel):
+    """The Segment Editor for the result, folded until it is wanted.
+
+    Args:
+        logic: The FactorizerSegmentationLogic.
+        uiPath: The .ui file.
+    """
+
+    pack = "segment"
+
+    def __init__(self, logic, uiPath: str) -> None:
+        super().__init__(logic, uiPath)
+        self.editor = EmbeddedEditor(self.ui.editorWidget.layout())
+        self.ui.editByHandButton.connect("contentsCollapsed(bool)", self._onFolded)
+        self.ui.openEditorButton.connect("clicked()", self._onOpen)
+
+    def forget(self) -> None:
+        self.editor.forget()
+
+    def show(self) -> None:
+        self.update()
+
+    def update(self) -> None:
+        if self._parameters is None:
+            return
+        usable = not problem(self._own.segmentation)
+        self.widget.visible = self._own.lesionTable is not None
+        self.ui.editByHandButton.enabled = usable
+        if usable and self._logic.inFront and not self.ui.editByHandButton.collapsed:
+            self.editor.show(self._own.segmentation)
+        else:
+            self.editor.hide()
+
+    def onNodesRemoved(self) -> None:
+        """The result or its scan may have been deleted in the scene."""
+        if self._parameters is not None and problem(self._own.segmentation):
+            self.editor.forget()
+
+    def leave(self) -> None:
+        self.editor.hide()
+
+    def release(self) -> None:
+        self.editor.release()
+        super().release()
+
+    def _onFolded(self, folded: bool) -> None:
+        self.update()
+
+    def _onOpen(self) -> None:
+        if self._parameters is not None and not problem(self._own.segmentation):
+            openSegmentEditor(self._own.segmentation)

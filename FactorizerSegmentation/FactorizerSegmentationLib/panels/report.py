@@ -1,0 +1,244 @@
+"""The panel that writes the report and DICOM objects of the last result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from factorizer_engine.protocol.conversation import Callbacks
+from factorizer_engine.protocol.errors import EngineError
+from factorizer_engine.protocol.tasks.export_dicom import HIGHDICOM, ExportDicomResult
+from factorizer_engine.protocol.tasks.report import JINJA
+from FactorizerSegmentationLib.panels.inputs import InputsPanel
+from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.run_controls import RunControls
+from FactorizerSegmentationLib.panels.signals import signalsBlocked
+from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.overlays import EVIDENCE, heatmapOf
+from FactorizerSegmentationLib.scene.tables import (
+    ACCEPTED,
+    REJECTED,
+    UNDECIDED,
+    lesionsOf,
+    verdictsOf,
+)
+from FactorizerSegmentationLib.scene.verdicts import problem
+from FactorizerSegmentationLib.tasks.export_dicom import ExportOrder
+from FactorizerSegmentationLib.tasks.report import Reported, ReportOrder
+
+FOLDER_SETTING = "FactorizerSegmentation/ReportFolder"
+
+
+class ReportPanel(Panel):
+    """The radiologist's words, the page, and the DICOM objects.
+
+    Args:
+        logic: The FactorizerSegmentationLogic.
+        uiPath: The .ui file.
+        inputs: Knows the scans and what was noticed about them.
+    """
+
+    pack = "report"
+
+    def __init__(self, logic, uiPath: str, inputs: InputsPanel) -> None:
+        super().__init__(logic, uiPath)
+        self._inputs = inputs
+        self._page: Path | None = None
+        self.controls = RunControls(
+            *(self.ui.reportButton, self.ui.reportProgressBar, self.ui.reportStageLabel),
+            *(self.ui.reportStatusLabel, self._onReport, logic.cancel),
+            _("Measure the segments as they are now, and write a page with key images."),
+        )
+        self.exportControls = RunControls(
+            *(self.ui.exportButton, self.ui.exportProgressBar, self.ui.exportStageLabel),
+            *(self.ui.exportStatusLabel, self._onExport, logic.cancel),
+            _("Write the segments (SEG) and their measures (SR) beside the series of the scan."),
+        )
+        self.ui.wordsTextEdit.connect("textChanged()", self._onWords)
+        self.ui.openReportButton.connect("clicked()", self._onOpen)
+        self.ui.seriesFolderLineEdit.connect("textChanged(QString)", self._onSeriesFolder)
+        self.ui.seriesFolderButton.connect("clicked()", self._onBrowse)
+
+    def boundWidgets(self) -> dict[str, object]:
+        return {"explained": self.ui.explainedCheckBox}
+
+    def forget(self) -> None:
+        self._page = None
+
+    def show(self) -> None:
+        with signalsBlocked(self.ui.wordsTextEdit):
+            if self.ui.wordsTextEdit.plainText != self._own.words:
+                self.ui.wordsTextEdit.plainText = self._own.words
+        with signalsBlocked(self.ui.seriesFolderLineEdit):
+            if self.ui.seriesFolderLineEdit.text != self._own.seriesFolder:
+                self.ui.seriesFolderLineEdit.text = self._own.seriesFolder
+        self.update()
+
+    def update(self) -> None:
+        if self._parameters is None:
+            return
+        reason = self._problem()
+        self.controls.setProblem(reason)
+        if not reason and not self._own.seriesFolder:
+            reason = _("Say in which folder the DICOM series of the scan lies.")
+        self.exportControls.setProblem(reason)
+        self.ui.openReportButton.visible = self._page is not None
+        explained = bool(self._evidence())
+        self.ui.explainedCheckBox.enabled = explained
+        self.ui.explainedCheckBox.toolTip = (
+            _("Tell which components drove the result, with their heatmaps.")
+            if explained
+            else _("There are no components in the scene; Explain the result first.")
+        )
+
+    def onNodesRemoved(self) -> None:
+        """The result or its scan may have been deleted in the scene."""
+        self.update()
+
+    @property
+    def _segmentation(self):
+        """The last result, or None."""
+        return self._parameters.segment.segmentation if self._parameters is not None else None
+
+    @property
+    def _lesionTable(self):
+        """The lesions of the last result, or None."""
+        return self._parameters.segment.lesionTable if self._parameters is not None else None
+
+    def _problem(self) -> str:
+        """Why nothing can be written now, or the empty string."""
+        if self._segmentation is None:
+            return _("Segment the scans first.")
+        if self._logic.busy:
+            return _("Wait until the running computation has ended.")
+        return problem(self._segmentation)
+
+    def _evidence(self) -> list:
+        """The maps in the scene that show what components contribute where."""
+        found = {node: heatmapOf(node) for node in self._logic.heatmaps()}
+        return [node for node, it in found.items() if it is not None and it.kind == EVIDENCE]
+
+    def _onWords(self) -> None:
+        if self._parameters is not None:
+            self._own.words = self.ui.wordsTextEdit.plainText
+
+    def _onSeriesFolder(self, text: str) -> None:
+        if self._parameters is not None:
+            self._own.seriesFolder = text.strip()
+            self.update()
+
+    def _onBrowse(self) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(
+            self.widget, _("Folder with the DICOM series"), self._own.seriesFolder or lastFolder()
+        )
+        if folder:
+            self.ui.seriesFolderLineEdit.text = folder
+
+    def _onReport(self) -> None:
+        name = f"{self._segmentation.GetName()}.html"
+        path = qt.QFileDialog.getSaveFileName(
+            self.widget,
+            *(_("Write the report"), str(Path(lastFolder()) / name), _("Page (*.html)")),
+        )
+        if not path or not self._logic.prepareEngine(self._inputs.python, (JINJA,)):
+            return
+        page = Path(path).with_suffix(".html")
+        rememberFolder(page.parent)
+        callbacks = Callbacks(self._onReported, self._onFailed, self.controls.progressed)
+        self.controls.started()
+        try:
+            self._logic.writeReport(self._order(page), callbacks)
+        except SceneError as error:
+            self._onFailed(error)
+
+    def _order(self, page: Path) -> ReportOrder:
+        explained = self._own.explained and self.ui.explainedCheckBox.enabled
+        model, tableNode = self._inputs.model, self._lesionTable
+        return ReportOrder(
+            segmentationNode=self._segmentation,
+            volumeNodes={
+                channel: node
+                for channel, node in self._inputs.channels.volumes().items()
+                if node is not None
+            },
+            page=page,
+            words=self._own.words,
+            warnings=self._inputs.checks.doubts(),
+            evidenceNodes=tuple(self._evidence()) if explained else (),
+            lesions=tuple(lesionsOf(tableNode)) if tableNode is not None else (),
+            regions=model.regions if model is not None else (),
+            facts={
+                _("Review"): _verdictFacts(tableNode),
+                _("How it was made"): {
+                    _("Model"): f"{model.title} {model.version}" if model is not None else "",
+                    _("Application"): f"Slicer {slicer.app.applicationVersion}",
+                },
+            },
+        )
+
+    def _onReported(self, outcome: Reported) -> None:
+        self._page = outcome.page
+        sentence = _("The report is {page}, with all lesions in {table}.")
+        self.controls.ended(sentence.format(page=outcome.page.name, table=outcome.table.name))
+        self._logic.notify()
+
+    def _onFailed(self, error: EngineError) -> None:
+        self.controls.failed(error)
+        self._logic.notify()
+
+    def _onOpen(self) -> None:
+        if self._page is not None:
+            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._page)))
+
+    def _onExport(self) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(
+            self.widget, _("Folder for the DICOM objects"), lastFolder()
+        )
+        if not folder or not self._logic.prepareEngine(self._inputs.python, (HIGHDICOM,)):
+            return
+        rememberFolder(Path(folder))
+        order = ExportOrder(self._segmentation, Path(self._own.seriesFolder), Path(folder))
+        callbacks = Callbacks(
+            self._onExported, self._onExportFailed, self.exportControls.progressed
+        )
+        self.exportControls.started()
+        try:
+            self._logic.exportDicom(order, callbacks)
+        except SceneError as error:
+            self._onExportFailed(error)
+
+    def _onExported(self, result: ExportDicomResult) -> None:
+        names = ", ".join(Path(path).name for path in (result.segmentation, result.report))
+        folder = Path(result.report).parent.name  # a whole path would widen the panel
+        self.exportControls.ended(_("{names} are in {folder}.").format(names=names, folder=folder))
+        self._logic.notify()
+
+    def _onExportFailed(self, error: EngineError) -> None:
+        self.exportControls.failed(error)
+        self._logic.notify()
+
+
+def _verdictFacts(tableNode) -> dict[str, str]:
+    """Which lesions the user has accepted and rejected."""
+    verdicts = verdictsOf(tableNode) if tableNode is not None else {}
+    return {
+        title: ", ".join(str(number) for number, verdict in verdicts.items() if verdict == wanted)
+        for title, wanted in (
+            (_("Accepted lesions"), ACCEPTED),
+            (_("Rejected lesions, not in the segments"), REJECTED),
+            (_("Lesions not looked at"), UNDECIDED),
+        )
+    }
+
+
+def lastFolder() -> str:
+    """Where the user has put files last."""
+    return str(slicer.util.settingsValue(FOLDER_SETTING, str(Path.home())))
+
+
+def rememberFolder(folder: Path) -> None:
+    """Offer a folder first the next time."""
+    qt.QSettings().setValue(FOLDER_SETTING, str(folder))

@@ -1,0 +1,133 @@
+"""Clicks of the user: markups in the scene, one node for those that add and one for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from factorizer_engine.protocol.clicks import Click
+from factorizer_engine.protocol.models import Region
+from factorizer_engine.protocol.nesting import mask_of
+from factorizer_engine.protocol.triples import triple
+from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, worldAffine
+
+_COLORS = {True: (0.25, 0.85, 0.35), False: (0.95, 0.3, 0.25)}
+
+
+class ClickMarks:
+    """The points of one node, each with the name of its region as its label.
+
+    Args:
+        parameters: The pack of the parameter node that keeps the nodes.
+        add: Whether these clicks add to their regions.
+        placed: Called when the user has placed points.
+    """
+
+    def __init__(self, parameters, add: bool, placed: Callable[[], None]) -> None:
+        self._parameters, self._add, self._placed = parameters, add, placed
+        self._observed: tuple[Any, int] | None = None
+
+    @property
+    def node(self):
+        """The vtkMRMLMarkupsFiducialNode, or None before the first click."""
+        return self._parameters.addingClicks if self._add else self._parameters.removingClicks
+
+    def ready(self, scene) -> Any:
+        """The node, made if it is missing, observed for points that are placed."""
+        node = self.node
+        if node is None:
+            name = _("Clicks that add") if self._add else _("Clicks that remove")
+            node = scene.AddNewNodeByClass(
+                "vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(name)
+            )
+            node.SetAttribute(ROLE_ATTRIBUTE, "Clicks")
+            node.CreateDefaultDisplayNodes()
+            node.GetDisplayNode().SetSelectedColor(*_COLORS[self._add])
+            node.GetDisplayNode().SetPointLabelsVisibility(False)
+            if self._add:
+                self._parameters.addingClicks = node
+            else:
+                self._parameters.removingClicks = node
+        if self._observed is None or self._observed[0] is not node:
+            self.release()
+            event = slicer.vtkMRMLMarkupsNode.PointPositionDefinedEvent
+            self._observed = (node, node.AddObserver(event, lambda *_: self._placed()))
+        return node
+
+    def release(self) -> None:
+        """Observe nothing any more."""
+        if self._observed is not None:
+            node, tag = self._observed
+            node.RemoveObserver(tag)
+            self._observed = None
+
+    def add(self, point: Sequence[float], region: str) -> None:
+        """Put a click of a region into the scene, as when a step is done again."""
+        node = self.node
+        if node is not None:
+            self.release()
+            index = node.AddControlPointWorld(list(point), region)
+            node.SetNthControlPointLocked(index, True)
+            self.ready(node.GetScene())
+
+    def takeUnnamed(self, region: str) -> list[tuple[float, float, float]]:
+        """Give points that were just placed the name of a region, and tell where they are."""
+        node, points = self.node, []
+        for index in range(node.GetNumberOfDefinedControlPoints() if node is not None else 0):
+            if not node.GetNthControlPointLocked(index):
+                node.SetNthControlPointLabel(index, region)
+                node.SetNthControlPointLocked(index, True)
+                points.append(_pointOf(node, index))
+        return points
+
+    def remove(self, point: Sequence[float], region: str) -> None:
+        """Take a click away, the last one if there are several in the same place."""
+        node = self.node
+        if node is None:
+            return
+        for index in reversed(range(node.GetNumberOfControlPoints())):
+            same = np.allclose(_pointOf(node, index), point, atol=1e-3)
+            if same and node.GetNthControlPointLabel(index) == region:
+                node.RemoveNthControlPoint(index)
+                return
+
+    def clicks(self) -> list[Click]:
+        """All of them."""
+        node = self.node
+        if node is None:
+            return []
+        count = node.GetNumberOfDefinedControlPoints()
+        points = [(node.GetNthControlPointLabel(i), _pointOf(node, i)) for i in range(count)]
+        return [Click(region, (point,), self._add) for region, point in points]
+
+
+def holding(
+    clicks: Sequence[Click], labels: np.ndarray, regions: Sequence[Region], volumeNode
+) -> list[Click]:
+    """The clicks that are true of a label map; what the user has edited since is not undone.
+
+    Args:
+        labels: (I, J, K) on the grid of the volume.
+        regions: Of the model; clicks on others are left out.
+    """
+    inverse = np.linalg.inv(worldAffine(volumeNode))
+    named = {region.name: region for region in regions}
+    found = []
+    for click in clicks:
+        voxel = np.rint(inverse[:3, :3] @ np.array(click.points[0]) + inverse[:3, 3]).astype(int)
+        inside = (voxel >= 0).all() and (voxel < labels.shape).all()
+        if not inside or click.region not in named:
+            continue
+        if mask_of(labels[tuple(voxel)], named[click.region], regions) == click.add:
+            found.append(click)
+    return found
+
+
+def _pointOf(node, index: int) -> tuple[float, float, float]:
+    point = [0.0, 0.0, 0.0]
+    node.GetNthControlPointPositionWorld(index, point)
+    return triple(point)

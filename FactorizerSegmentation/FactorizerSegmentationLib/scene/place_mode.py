@@ -1,0 +1,41 @@
+"""Slicer's place mode: clicks into the views become points of a markups node."""
+
+from __future__ import annotations
+
+import slicer
+
+
+def placeInto(node) -> None:
+    """Let every click into a view become a point of a markups node, until `stopPlacing`."""
+    logic = slicer.app.applicationLogic()
+    selection, interaction = logic.GetSelectionNode(), logic.GetInteractionNode()
+    selection.SetReferenceActivePlaceNodeClassName(node.GetClassName())
+    selection.SetActivePlaceNodeID(node.GetID())
+    interaction.SetPlaceModePersistence(1)
+    interaction.SetCurrentInteractionMode(interaction.Place)
+
+
+def placingInto(node) -> bool:
+    """Whether clicks become points of a node (None: of no node) now."""
+    logic = slicer.app.applicationLogic()
+    interaction = logic.GetInteractionNode()
+    if node is None or interaction.GetCurrentInteractionMode() != interaction.Place:
+        return False
+    return logic.GetSelectionNode().GetActivePlaceNodeID() == node.GetID()
+
+
+def stopPlacing() -> None:
+    """Let clicks into the views mean what they usually do."""
+    interaction = slicer.app.applicationLogic().GetInteractionNode()
+    interaction.SetPlaceModePersistence(0)
+    interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+
+
+def cursorPlace() -> tuple[float, float, float] | None:
+    """Where the mouse is over a slice view, RAS in mm in the world; None if it is elsewhere."""
+    crosshair = slicer.mrmlScene.GetNodeByID("vtkMRMLCrosshairNodedefault")
+    place = [0.0, 0.0, 0.0]
+    if crosshair is None or not crosshair.GetCursorPositionRAS(place):
+        return None
+    right, anterior, superior = place
+    return right, anterior, superior

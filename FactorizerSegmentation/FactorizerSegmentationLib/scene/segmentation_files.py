@@ -1,0 +1,102 @@
+"""Segmentation nodes as label maps, for the engine to read, whoever drew them."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from factorizer_engine.protocol.models import Label
+from factorizer_engine.protocol.segmentations import SegmentationFile
+from factorizer_engine.protocol.volumes import ScanFile
+from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
+from FactorizerSegmentationLib.scene.segments import describe, labelOf
+from FactorizerSegmentationLib.scene.volumes import worldAffine
+
+MODEL_ATTRIBUTE = "FactorizerSegmentation.Model"
+"""Says in the scene which model, of which version, made a segmentation."""
+DRAWN_ATTRIBUTE = "FactorizerSegmentation.Drawn"
+_MOST_LABELS = 255
+
+
+def rememberDrawn(segmentationNode, labelmap: np.ndarray, labels: Sequence[Label]) -> None:
+    """Write down what the model has drawn, so that changes can be told later.
+
+    Args:
+        labelmap: Label values, shape (I, J, K), on the grid of the scan.
+    """
+    sums = {str(label.value): _sum(labelmap == label.value) for label in labels}
+    segmentationNode.SetAttribute(DRAWN_ATTRIBUTE, json.dumps(sums))
+
+
+def saveSegmentation(segmentationNode, path: Path) -> SegmentationFile:
+    """Write the segments for the engine to read, on the grid of their scan.
+
+    Raises:
+        SceneError: If the scan is gone, segments overlap, or the file cannot be written.
+    """
+    volumeNode = referenceVolumeOf(segmentationNode)
+    if volumeNode is None:
+        raise SceneError(_("The scan of the segmentation was deleted; load it again."))
+    labelmap = np.zeros(volumeNode.GetImageData().GetDimensions(), np.uint8)
+    labels: list[Label] = []
+    for segmentId, label in _labels(segmentationNode):
+        mask = maskOf(segmentationNode, segmentId, volumeNode)
+        below = set(np.unique(labelmap[mask]).tolist())
+        for other in labels:
+            if other.value in below:
+                raise SceneError(
+                    _(
+                        "The segments '{first}' and '{second}' overlap; take the common part from "
+                        "one of them in the Segment Editor."
+                    ).format(first=other.name, second=label.name)
+                )
+        labelmap[mask] = label.value
+        labels.append(label)
+    model, _space, version = (segmentationNode.GetAttribute(MODEL_ATTRIBUTE) or "").rpartition(" ")
+    try:
+        name = segmentationNode.GetName()
+        file = ScanFile.save(labelmap, worldAffine(volumeNode), path, name)
+    except OSError as error:
+        raise SceneError(
+            _("The segmentation could not be handed to the engine ({reason}).").format(
+                reason=error.strerror or error
+            )
+        ) from error
+    edited = tuple(_changed(segmentationNode, labelmap, labels))
+    return SegmentationFile(file, tuple(labels), model, version, edited)
+
+
+def _labels(segmentationNode) -> Iterator[tuple[str, Label]]:
+    """Id and label of every segment; those of the user get values that are free."""
+    segmentation = segmentationNode.GetSegmentation()
+    ids = list(segmentation.GetSegmentIDs())
+    own = {segmentId: value for segmentId in ids if (value := labelOf(segmentId)) is not None}
+    free = (value for value in count(1) if value not in own.values())
+    for segmentId in ids:
+        value = own[segmentId] if segmentId in own else next(free)
+        if value > _MOST_LABELS:
+            raise SceneError(_("There are too many segments; delete those that are not needed."))
+        yield segmentId, describe(segmentation.GetSegment(segmentId), value)
+
+
+def _changed(segmentationNode, labelmap: np.ndarray, labels: Sequence[Label]) -> Iterator[str]:
+    """Names of the labels whose voxels are not those that the model drew, as far as is known."""
+    try:
+        sums = json.loads(segmentationNode.GetAttribute(DRAWN_ATTRIBUTE) or "{}")
+    except ValueError:  # a scene file can hold anything
+        return
+    for label in labels:
+        drawn = sums.get(str(label.value)) if isinstance(sums, dict) else None
+        if drawn is not None and drawn != _sum(labelmap == label.value):
+            yield label.name
+
+
+def _sum(mask: np.ndarray) -> int:
+    return zlib.crc32(np.packbits(mask).tobytes())

@@ -1,0 +1,160 @@
+"""One request to the engine, and what becomes of its result in the scene."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Generic
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from factorizer_engine.protocol.conversation import Callbacks, Result
+from factorizer_engine.protocol.errors import CancelledError, EngineError, InternalError
+from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.progress import Progress
+from factorizer_engine.protocol.tasks.task import Task
+from FactorizerSegmentationLib.engine.process import EngineProcess
+from FactorizerSegmentationLib.scene.errors import SceneError
+
+
+class EngineRun(Generic[Result]):
+    """Base of all that the engine is asked for: files there, request, result, files away.
+
+    That of a task is a subclass which knows its task, the task's parameters, and what becomes of
+    the result.
+
+    Args:
+        scene: Where the inputs are and the results go.
+        engine: Does the work.
+        callbacks: Who is told; `finished` gets what `_createNodes` gives.
+    """
+
+    task: Task[Any, Result]
+
+    def __init__(self, scene, engine: EngineProcess, callbacks: Callbacks[Any]) -> None:
+        self._scene = scene
+        self._engine = engine
+        self._callbacks = callbacks
+        self._requestId: int | None = None
+        self._folder: Path | None = None
+        self._creation: Generator[None, None, object] | None = None
+
+    @property
+    def summary(self) -> str:
+        """What is asked for, for the log."""
+        return self.task.name
+
+    def start(self) -> None:
+        """Hand the volumes to the engine and return; the callbacks tell the rest.
+
+        Raises:
+            SceneError: If a volume cannot be used; then no callback is called.
+        """
+        try:
+            self._folder = temporaryFolder()
+            self._begin(self._folder)
+        except BaseException:
+            self._end()
+            raise
+
+    def cancel(self) -> None:
+        """Ask to stop; `failed` is called as cancelled within about two seconds."""
+        if self._creation is not None:
+            self._creation.close()
+            self._onFailed(CancelledError())
+        elif self._requestId is not None:
+            self._engine.cancel(self._requestId)
+
+    def _begin(self, folder: Path) -> None:
+        self._ask(self.task, self._params(folder), self._onResult)
+
+    def _ask(
+        self,
+        task: Task[Any, Any],
+        params: Message,
+        onResult: Callable[[Any], None],
+        start: float = 0.0,
+        end: float = 1.0,
+    ) -> None:
+        """Hand a request to the engine whose progress is from `start` to `end` of this run's."""
+
+        def progressed(progress: Progress) -> None:
+            fraction = start + (end - start) * progress.fraction
+            remaining = progress.remaining if end == 1.0 else None
+            self._callbacks.progress(replace(progress, fraction=fraction, remaining=remaining))
+
+        callbacks = Callbacks(onResult, self._onFailed, progressed)
+        self._requestId = self._engine.request(task, params, callbacks)
+
+    def _params(self, folder: Path) -> Message:
+        """What is asked for; files for the engine go into `folder`."""
+        raise NotImplementedError
+
+    def _createNodes(self, result: Result) -> Generator[None, None, object]:
+        """Make the nodes of a result, and return them.
+
+        The window is alive at every `yield`. If the generator is closed there, or fails, it takes
+        back what it has made.
+        """
+        raise NotImplementedError
+
+    def _onResult(self, result: Result) -> None:
+        self._creation = self._nodesOf(result)
+        self._goOn()
+
+    def _nodesOf(self, result: Result) -> Generator[None, None, object]:
+        """All nodes of a run: those of the result, and what else belongs to it."""
+        return self._createNodes(result)
+
+    def _goOn(self) -> None:
+        """Make the next nodes, and come back when the window has had its turn."""
+        if self._creation is None:  # cancelled
+            return
+        try:
+            with slicer.util.RenderBlocker():
+                next(self._creation)
+        except StopIteration as ended:
+            self._end()
+            self._callbacks.finished(ended.value)
+        except EngineError as error:
+            self._onFailed(error)
+        except Exception:
+            logging.exception("The result of the Factorizer engine could not be shown.")
+            sentence = _("The result could not be added to the scene; the log says more.")
+            self._onFailed(InternalError(sentence))
+        else:
+            qt.QTimer.singleShot(0, self._goOn)
+
+    def _onFailed(self, error: EngineError) -> None:
+        self._end()
+        self._callbacks.failed(error)
+
+    def _end(self) -> None:
+        self._creation = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def temporaryFolder() -> Path:
+    """A new folder for one run below Slicer's temporary folder.
+
+    Raises:
+        SceneError: If it cannot be made.
+    """
+    base = Path(slicer.app.temporaryPath) / "FactorizerSegmentation"
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="run-", dir=base))
+    except OSError as error:
+        raise SceneError(
+            _(
+                "Slicer's temporary folder {path} cannot be written; choose another in the "
+                "application settings."
+            ).format(path=base.parent)
+        ) from error

@@ -1,0 +1,135 @@
+"""Write a page about a segmentation as it is now, and list what was measured in it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from factorizer_engine.protocol.conversation import Callbacks
+from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.models import Region
+from factorizer_engine.protocol.segmentations import SegmentationFile
+from factorizer_engine.protocol.tasks.report import REPORT, ReportParams, ReportResult
+from FactorizerSegmentationLib.engine.process import EngineProcess
+from FactorizerSegmentationLib.scene import overlays, tables
+from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
+from FactorizerSegmentationLib.scene.rollback import takenBackIfItFails
+from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
+from FactorizerSegmentationLib.scene.subjects import putBeside
+from FactorizerSegmentationLib.scene.volumes import saveScan
+from FactorizerSegmentationLib.tasks.engine_run import EngineRun
+
+
+@dataclass(frozen=True)
+class ReportOrder:
+    """What to report.
+
+    Attributes:
+        segmentationNode: The segments.
+        volumeNodes: By channel, the scans that were segmented.
+        page: The HTML file to write.
+        words: The radiologist's own.
+        warnings: What was noticed about the scans.
+        evidenceNodes: Evidence maps of the components to tell of.
+        lesions: What is known of the lesions from before.
+        regions: The model's, of which components speak.
+        facts: By heading, what else is to be told.
+    """
+
+    segmentationNode: Any
+    volumeNodes: Mapping[str, Any]
+    page: Path
+    words: str = ""
+    warnings: tuple[str, ...] = ()
+    evidenceNodes: tuple[Any, ...] = ()
+    lesions: tuple[Lesion, ...] = ()
+    regions: tuple[Region, ...] = ()
+    facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a report has left.
+
+    Attributes:
+        page, table: The files.
+        lesionTableNode: The lesions as they were measured for it.
+    """
+
+    page: Path
+    table: Path
+    lesionTableNode: Any
+
+
+class ReportRun(EngineRun[ReportResult]):
+    """Writes a report; `finished` gets a `Reported`.
+
+    Args:
+        order: What to report.
+    """
+
+    task = REPORT
+
+    def __init__(
+        self, scene, engine: EngineProcess, order: ReportOrder, callbacks: Callbacks[Any]
+    ) -> None:
+        super().__init__(scene, engine, callbacks)
+        self._order = order
+        self._name = order.segmentationNode.GetName()
+
+    @property
+    def summary(self) -> str:
+        return f"{self.task.name}: {self._name}, {self._order.page}"
+
+    def _params(self, folder: Path) -> ReportParams:
+        order = self._order
+        segmentation = saveSegmentation(order.segmentationNode, folder / "segments.npy")
+        maps = {node: overlays.heatmapOf(node) for node in order.evidenceNodes}
+        known = {node: found.component for node, found in maps.items() if found is not None}
+        return ReportParams(
+            segmentation=segmentation,
+            scans={
+                channel: saveScan(node, folder / f"scan{number}.npy")
+                for number, (channel, node) in enumerate(self._scans().items())
+            },
+            page=str(order.page),
+            title=self._name,
+            made=_made(segmentation),
+            words=order.words,
+            warnings=order.warnings,
+            components=tuple(known.values()),
+            evidence=tuple(
+                saveScan(node, folder / f"evidence{number}.npy")
+                for number, node in enumerate(known)
+            ),
+            regions=order.regions,
+            known=order.lesions,
+            facts={heading: dict(facts) for heading, facts in order.facts.items()},
+        )
+
+    def _scans(self) -> dict[str, Any]:
+        """The scans by channel, that of the segments first."""
+        reference = referenceVolumeOf(self._order.segmentationNode)
+        others = dict(self._order.volumeNodes)
+        channel = next((name for name, node in others.items() if node is reference), None)
+        if channel is None:
+            return {reference.GetName(): reference}  # the chosen scans are of something else
+        return {channel: others.pop(channel), **others}
+
+    def _createNodes(self, result: ReportResult) -> Generator[None, None, Reported]:
+        yield
+        with takenBackIfItFails(self._scene):
+            name = _("{name}: lesions reported").format(name=self._name)
+            tableNode = tables.createLesionTable(self._scene, result.lesions, name)
+            putBeside(tableNode, self._order.segmentationNode)
+        return Reported(Path(result.page), Path(result.table), tableNode)
+
+
+def _made(segmentation: SegmentationFile) -> str:
+    model = " ".join(filter(None, (segmentation.model, segmentation.version)))
+    return f"{model or _('drawn by hand')} · {datetime.now():%d %B %Y}"

@@ -1,0 +1,157 @@
+"""`factorizer refine`: a segmentation, corrected by clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+
+from factorizer_engine.cli import options
+from factorizer_engine.cli.early_checks import Caution
+from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
+from factorizer_engine.cli.results import write_results
+from factorizer_engine.cli.session import Session, open_session
+from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
+from factorizer_engine.protocol.clicks import Click
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.messages import plain
+from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.runs import ModelChoice, RunOptions
+from factorizer_engine.protocol.tasks.refine import REFINE, RefineResult
+from factorizer_engine.protocol.tasks.segment import SegmentResult
+from factorizer_engine.protocol.volumes import ScanFile
+
+if TYPE_CHECKING:
+    from factorizer_engine.images.scan import Scan
+
+_PLACE = "REGION=R,A,S"
+
+
+def _clicks_option(flag: str, text: str) -> typer.models.OptionInfo:
+    return typer.Option(
+        flag,
+        metavar=_PLACE,
+        help=f"{text} Millimetres to the right, to the front and up; several points of a scribble "
+        "are joined by ';'. Repeat for more clicks.",
+    )
+
+
+def refine(
+    output: options.Output,
+    model: options.Model = "",
+    inputs: options.Inputs = [],  # noqa: B006 (typer copies it)
+    input_dir: options.InputFolder = None,
+    reference: options.Reference = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--start",
+            help="Segmentation to correct: a label map of the model's values on the grid of the "
+            "reference scan, or a .seg.nrrd; unset, what the model finds.",
+        ),
+    ] = None,
+    add: Annotated[list[str], _clicks_option("--add", "A place that belongs to a region.")] = [],  # noqa: B006 (typer copies it)
+    remove: Annotated[
+        list[str], _clicks_option("--remove", "A place that does not; after those of --add.")
+    ] = [],  # noqa: B006 (typer copies it)
+    device: options.Device = "auto",
+    precision: options.PrecisionOption = options.Precision.float32,
+    strict: options.Strict = False,
+    mixed: options.Mixed = False,
+    overwrite: options.Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Correct a segmentation by clicks; writes the same files as segment."""
+    clicks = (*_clicks(add, True), *_clicks(remove, False))
+    if not clicks:
+        raise BadInputError(f"Say by --add or --remove {_PLACE} what is to be corrected.")
+    choice = ModelChoice(model, device, precision.value)
+    applied = RunOptions()
+    drawn = _read_start(start) if start is not None else None
+    with (
+        folder_of_one_run(output, overwrite) as folder,
+        open_session(choice, inputs, input_dir, reference) as session,
+    ):
+        named = tuple(_with_region(click, session.model) for click in clicks)
+        channel, _ = session.reference(reference)
+        session.check(channel, applied, Caution(strict, mixed))
+        file = _handed_over(drawn, session) if drawn is not None else None
+        result = session.run(REFINE, channel, applied, clicks=named, start=file, measure=True)
+        record = session.record("refine", channel, applied)
+        with results_written_at_once(folder, overwrite) as unfinished:
+            began = str(start.resolve()) if start is not None else None
+            write_results(
+                _as_segmented(result), record, unfinished, start=began, clicks=plain(named)
+            )
+    if result.note:
+        TERMINAL.print(result.note)
+    count = f"{len(clicks)} click{'s' if len(clicks) > 1 else ''}"
+    TERMINAL.print(f"{count} in {result.seconds:.2f} s on {result.device}. Results are in {folder}")
+
+
+def _clicks(places: Sequence[str], add: bool) -> list[Click]:
+    """Clicks out of texts such as "WT=12,-30,45", or "12,-30,45" with the region left open."""
+    clicks = []
+    for text in places:
+        region, separator, rest = text.rpartition("=")
+        try:
+            points = tuple(_point(part) for part in rest.split(";"))
+        except ValueError:
+            raise BadInputError(
+                f"'{text}' is no place; write {_PLACE} in millimetres, such as WT=12,-30,45."
+            ) from None
+        clicks.append(Click(region.strip() if separator else "", points, add))
+    return clicks
+
+
+def _point(text: str) -> tuple[float, float, float]:
+    right, anterior, superior = map(float, text.split(","))
+    return right, anterior, superior
+
+
+def _with_region(click: Click, model: ModelDescription) -> Click:
+    """The click with the model's spelling of its region, or its only region.
+
+    Raises:
+        BadInputError: If there is no such region, or none is named among several.
+    """
+    names = [region.name for region in model.regions]
+    if not click.region and len(names) == 1:
+        return Click(names[0], click.points, click.add)
+    for name in names:
+        if name.lower() == click.region.lower():
+            return Click(name, click.points, click.add)
+    known = ", ".join(names)
+    what = f"has no region '{click.region}'" if click.region else "has several regions"
+    raise BadInputError(f"{model.title} {what}; name one of {known}, as in {_PLACE}.")
+
+
+def _read_start(path: Path) -> Scan:
+    from factorizer_engine.images.files import read_scan
+    from factorizer_engine.images.files.seg_reading import read_seg_nrrd
+
+    if path.name.lower().endswith(".seg.nrrd"):
+        return read_seg_nrrd(path)[0]
+    return read_scan(path)
+
+
+def _handed_over(drawn: Scan, session: Session) -> ScanFile:
+    labels = np.asarray(drawn.array)
+    return ScanFile.save(labels, drawn.affine, session.folder / "start.npy", drawn.name)
+
+
+def _as_segmented(result: RefineResult) -> SegmentResult:
+    """The result as that of `segment`, whose files are the same."""
+    return SegmentResult(
+        model=result.model,
+        labelmap=result.labelmap,
+        probabilities=(),
+        lesions=result.lesions,
+        timings={"correcting": result.seconds},
+        device=result.device,
+        note=result.note,
+    )

@@ -1,0 +1,138 @@
+"""What is done with less where memory runs out on a device, one step after the other.
+
+Fewer windows at once; sums on the host; smaller windows, for networks that take any; the processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from factorizer_engine.inference.device import memory_errors, windows_at_once
+from factorizer_engine.networks import Factorizer
+from factorizer_engine.protocol.errors import EngineMemoryError
+from factorizer_engine.protocol.triples import triple
+
+_GRAIN = 32
+"""Windows are made smaller by multiples of what five levels of halving need."""
+
+CPU = torch.device("cpu")
+
+Outcome = TypeVar("Outcome")
+
+
+@dataclass(frozen=True)
+class Means:
+    """With what a volume is segmented.
+
+    Attributes:
+        device: Where the networks compute.
+        roi_size: Size of the windows.
+        windows: How many at once.
+        sums_on_host: Whether what they say is added up on the host in any case.
+    """
+
+    device: torch.device
+    roi_size: tuple[int, int, int]
+    windows: int = 1
+    sums_on_host: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step down: with less, and what to say of it."""
+
+    means: Means
+    said: str
+
+
+def most(
+    network: nn.Module, device: torch.device, roi_size: Sequence[int], say: Callable[[str], None]
+) -> Means:
+    """The first means for which there seems to be room; the steps down to them are said.
+
+    Raises:
+        EngineMemoryError: If there is no room for any.
+    """
+    means = Means(device, triple(int(n) for n in roi_size))
+    while True:
+        try:
+            return replace(means, windows=windows_at_once(network, means.roi_size, means.device))
+        except EngineMemoryError:
+            step = step_down(replace(means, windows=1, sums_on_host=True), network)
+            if step is None:
+                raise
+        say(step.said)
+        means = step.means
+
+
+def descend(
+    means: Means,
+    network: nn.Module,
+    attempt: Callable[[Means], Outcome],
+    say: Callable[[str], None],
+) -> tuple[Outcome, Means]:
+    """What an attempt gives with the first means with which memory does not run out, and these.
+
+    Raises:
+        EngineMemoryError: If it runs out at the lowest step, too.
+    """
+    while True:
+        try:
+            with memory_errors(means.device):
+                return attempt(means), means
+        except EngineMemoryError:
+            step = step_down(means, network)
+            if step is None:
+                raise
+        if means.device.type == "cuda":  # now that nothing of the attempt is left
+            torch.cuda.empty_cache()
+        say(step.said)
+        means = step.means
+
+
+def step_down(means: Means, network: nn.Module) -> Step | None:
+    """The next step, or None where there is none."""
+    on_host = means.device.type == "cpu"
+    if means.windows > 1:
+        fewer = replace(means, windows=means.windows // 2)
+        return Step(fewer, f"{fewer.windows} of the windows at once")
+    if not on_host and not means.sums_on_host:
+        return Step(replace(means, sums_on_host=True), "adding up in the computer's memory")
+    smaller = smaller_window(means.roi_size, network)
+    if smaller is not None:
+        size = " x ".join(map(str, smaller))
+        return Step(replace(means, roi_size=smaller), f"smaller windows ({size})")
+    if not on_host:
+        return Step(Means(CPU, means.roi_size), "the processor instead of the graphics card")
+    return None
+
+
+def smaller_window(
+    roi_size: tuple[int, int, int], network: nn.Module
+) -> tuple[int, int, int] | None:
+    """About half the window along every axis; None where the network or its levels forbid it."""
+    if isinstance(network, Factorizer):  # its position embedding has the size of the window
+        return None
+    smaller = triple(min(n, max(_GRAIN, -(-n // (2 * _GRAIN)) * _GRAIN)) for n in roi_size)
+    return smaller if smaller != roi_size else None
+
+
+@contextmanager
+def moved(networks: Sequence[nn.Module], device: torch.device, home: torch.device) -> Iterator:
+    """Have the networks on `device` meanwhile; they are back `home` afterwards."""
+    if device == home:
+        yield
+        return
+    try:
+        for network in networks:
+            network.to(device)
+        yield
+    finally:
+        for network in networks:
+            network.to(home)

@@ -1,0 +1,1 @@
+"""Lesions of two or more studies of one patient, compared."""

@@ -1,0 +1,1 @@
+"""One self-contained HTML page about the lesions of a study."""

@@ -1,0 +1,52 @@
+"""The long steps of a preparation, done at most once for the same scans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.preparation.bias import bias_field, without_bias
+from factorizer_engine.preparation.brain import BrainNetworks, extract_brain
+from factorizer_engine.preparation.cache import StepCache, key_of
+from factorizer_engine.preparation.registration import Freedom, Registration, register
+from factorizer_engine.protocol.progress import Monitor
+
+
+def registration_of(
+    moving: Scan, fixed: Scan, freedom: Freedom, cache: StepCache, monitor: Monitor
+) -> Registration:
+    """As `registration.register`."""
+    key = key_of("registration", freedom.value, moving, fixed)
+    known = cache.find(key)
+    if known is not None:
+        matrix = known.pop("matrix")
+        return Registration(matrix, **{name: float(value) for name, value in known.items()})
+    found = register(moving, fixed, freedom, monitor)
+    cache.keep(key, {name: np.array(value) for name, value in vars(found).items()})
+    return found
+
+
+def brain_of(
+    scan: Scan, networks: Callable[[], BrainNetworks], cache: StepCache, monitor: Monitor
+) -> Scan:
+    """As `brain.extract_brain`; the networks are called for only if they are needed."""
+    key = key_of("brain", scan)
+    known = cache.find(key)
+    if known is not None:
+        voxels = np.unpackbits(known["bits"], count=scan.array.size)
+        return scan.with_array(voxels.reshape(scan.shape).astype(bool))
+    mask = extract_brain(scan, networks(), monitor)
+    cache.keep(key, {"bits": np.packbits(mask.array)})
+    return mask
+
+
+def unbiased(scan: Scan, tissue: Scan, cache: StepCache, monitor: Monitor) -> Scan:
+    """The scan divided by its bias field, see `bias`."""
+    key = key_of("bias field", scan, tissue)
+    known = cache.find(key)
+    field = bias_field(scan, tissue, monitor) if known is None else known["field"]
+    if known is None:
+        cache.keep(key, {"field": field})
+    return without_bias(scan, field)

@@ -1,0 +1,182 @@
+"""How much a simulated user gains by clicks: Dice after some of them, and how many are needed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+
+from factorizer_engine.images.geometry import same_grid
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.inference.segmenter import SegmentationResult
+from factorizer_engine.interaction.correction import Correction
+from factorizer_engine.interaction.guides import Guide, MapGuide, NetworkGuide
+from factorizer_engine.interaction.users import next_stroke
+from factorizer_engine.protocol.clicks import Click
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import write_csv, write_json
+from factorizer_engine.protocol.models import Region
+from factorizer_engine.protocol.nesting import mask_of
+from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.runs import RunOptions
+from factorizer_engine.training.data.dataset import Dataset
+from factorizer_engine.training.evaluation.metrics import region_dice
+from factorizer_engine.training.evaluation.predictors import ModelPredictor
+from factorizer_engine.training.evaluation.random_walker import (
+    RandomWalkerGuide,
+    has_random_walker,
+)
+
+COUNTS = (0, 1, 2, 3, 5, 10)
+"""Numbers of clicks after which Dice is told."""
+
+GOALS = (0.85, 0.90)
+"""Dice for which the clicks are counted."""
+
+
+def measure_clicks(
+    predictor: ModelPredictor,
+    dataset: Dataset,
+    output: str | Path,
+    monitor: Monitor | None = None,
+) -> dict[str, Any]:
+    """Dice of every region after clicks of one simulated user; writes JSON and CSV.
+
+    Each region of a case is corrected alone, from what the model finds: the user always clicks in
+    the middle of the largest error (`interaction.users`). The same user meets the model itself, its
+    maps with thresholds of their own around clicks, and a random walker, if scikit-image is
+    installed; the last two know nothing of clicks.
+
+    Args:
+        predictor: The model.
+        dataset: The cases and their regions.
+        output: Folder for `clicks.json` and `clicks.csv`.
+        monitor: Told about every case.
+
+    Returns:
+        {"note", "model", "cases": [case], "regions": [region], "counts": [clicks], "methods":
+        {method: {"dice": {case: {region: [value after each number of clicks, from 0]}}, "mean":
+        {region: [value by count]}, "needed": {region: {goal: [median clicks, part of the cases that
+        reach it in 10]}}, "seconds": mean of a click}}}.
+
+    Raises:
+        BadInputError: If a case does not fit the model.
+    """
+    monitor = monitor or Monitor()
+    guides = guides_for(predictor)
+    dice: dict[str, dict[str, dict[str, list[float]]]] = {name: {} for name in guides}
+    seconds: dict[str, list[float]] = {name: [] for name in guides}
+    for number, case in enumerate(dataset.cases):
+        scans, label = predictor.inputs(case)
+        result = predictor.segmenter.segment(
+            scans, next(iter(scans)), RunOptions(mirroring=predictor.mirroring)
+        )
+        for place, (name, guide) in enumerate(guides.items()):
+            done = (number + place / len(guides)) / len(dataset.cases)
+            monitor.report(f"{case.name}, {name}", done)
+            users = _Users(result, label, predictor.segmenter.bundle.inference.threshold, guide)
+            dice[name][case.name] = {
+                region: users.correct(region, values) for region, values in dataset.regions.items()
+            }
+            seconds[name] += users.seconds
+    found = {
+        "note": predictor.note,
+        "model": predictor.model,
+        "cases": [case.name for case in dataset.cases],
+        "regions": list(dataset.regions),
+        "counts": list(COUNTS),
+        "methods": {
+            name: {
+                "dice": cases,
+                **_summary(cases, list(dataset.regions)),
+                "seconds": round(mean(seconds[name]), 3) if seconds[name] else None,
+            }
+            for name, cases in dice.items()
+        },
+    }
+    _write(found, Path(output))
+    return found
+
+
+def guides_for(predictor: ModelPredictor) -> dict[str, Guide]:
+    """The methods that are compared, by their names."""
+    guides: dict[str, Guide] = {}
+    if predictor.segmenter.bundle.prompts is not None:
+        guides["network"] = NetworkGuide(predictor.segmenter)
+    guides["local thresholds"] = MapGuide()
+    if has_random_walker():
+        guides["random walker"] = RandomWalkerGuide()
+    return guides
+
+
+class _Users:
+    """Simulated users of one case, who correct one region each.
+
+    Attributes:
+        seconds: That each click took to be answered.
+    """
+
+    def __init__(
+        self, result: SegmentationResult, label: Scan, threshold: float, guide: Guide
+    ) -> None:
+        if not same_grid(result.labelmap.grid, label.grid):
+            raise BadInputError(
+                f"The label {label.name} lies on another grid than the scans; clicks can only "
+                "be simulated where both agree."
+            )
+        self._result, self._label = result, label
+        self._threshold, self._guide = threshold, guide
+        self.seconds: list[float] = []
+
+    def correct(self, name: str, values: Sequence[int]) -> list[float]:
+        """Dice of a region after 0, 1, ... clicks; the last value stays if nothing is wrong."""
+        region, truth = self._region(name), np.isin(self._label.array, list(values))
+        correction = Correction(self._result, self._threshold, self._guide)
+        dice: list[float] = []
+        while len(dice) <= COUNTS[-1]:
+            mask = mask_of(correction.labelmap.array, region, self._result.model.regions)
+            dice.append(region_dice(mask, truth))
+            stroke = next_stroke(mask, truth, 0, self._label.spacing)
+            if stroke is None:
+                return dice + dice[-1:] * (COUNTS[-1] + 1 - len(dice))
+            affine = correction.labelmap.affine
+            points = stroke.points @ affine[:3, :3].T + affine[:3, 3]
+            began = time.perf_counter()
+            correction.answer(Click(name, tuple(map(tuple, points.tolist())), stroke.add))
+            self.seconds.append(time.perf_counter() - began)
+        return dice
+
+    def _region(self, name: str) -> Region:
+        return next(region for region in self._result.model.regions if region.name == name)
+
+
+def _summary(
+    cases: Mapping[str, Mapping[str, Sequence[float]]], regions: Sequence[str]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"mean": {}, "needed": {}}
+    for region in regions:
+        courses = np.array([case[region] for case in cases.values()])
+        found["mean"][region] = courses[:, list(COUNTS)].mean(axis=0).tolist()
+        found["needed"][region] = {}
+        for goal in GOALS:
+            reached = courses >= goal
+            first = np.where(reached.any(axis=1), reached.argmax(axis=1), COUNTS[-1] + 1)
+            part = float(reached.any(axis=1).mean())
+            found["needed"][region][f"{goal:.2f}"] = [float(median(first.tolist())), part]
+    return found
+
+
+def _write(result: Mapping[str, Any], folder: Path) -> None:
+    write_json(folder / "clicks.json", result)
+    rows = [
+        [method, case, region, str(count), f"{course[count]:.4f}"]
+        for method, entry in result["methods"].items()
+        for case, regions in entry["dice"].items()
+        for region, course in regions.items()
+        for count in range(len(course))
+    ]
+    write_csv(folder / "clicks.csv", [["method", "case", "region", "clicks", "dice"], *rows])

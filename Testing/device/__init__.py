@@ -1,0 +1,1 @@
+"""What is done on a graphics card that is lent for minutes: `python -m device`, see `lease.py`."""

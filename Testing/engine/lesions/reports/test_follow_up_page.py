@@ -1,0 +1,71 @@
+"""The page about a comparison."""
+
+from __future__ import annotations
+
+import csv
+import re
+
+import numpy as np
+import pytest
+
+from engine.lesions.follow_up.studies import LABELS, ball, study
+from factorizer_engine.lesions.follow_up.comparison import compare_studies
+from factorizer_engine.lesions.reports.charts import line_chart
+from factorizer_engine.lesions.reports.follow_up import write_follow_up
+
+
+@pytest.fixture
+def page(tmp_path) -> str:
+    studies = [
+        study("2025-01-01", (1, ball((20, 20, 20), 6))),
+        study("2025-02-01", (1, ball((20, 20, 20), 8)), (2, ball((60, 60, 40), 5))),
+        study("2026-01-01", (1, ball((20, 20, 20), 12)), (1, ball((60, 20, 20), 1))),
+    ]
+    comparison = compare_studies(studies, np.eye(4))
+    path = tmp_path / "follow-up.html"
+    write_follow_up(comparison, studies, np.eye(4), ["The <scans> do not fit."], path)
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_page_tells_what_became_of_each_lesion(page):
+    for text in (
+        *("2025-02-01 to 2026-01-01", "3 studies in all", "The &lt;scans&gt; do not fit."),
+        *("Progressive disease", "<b>grown</b>", "<b>gone</b>", "-100 %"),
+        "1 of less than 0.05 mL are in the table",
+    ):
+        assert text in page, text
+    assert "<b>new</b>" not in page  # too small
+    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    assert page.count("<figure") == 2 * 2
+
+
+def test_the_tables_beside_it_have_everything(page, tmp_path):
+    with (tmp_path / "follow-up.csv").open(encoding="utf-8") as file:
+        changes = list(csv.DictReader(file))
+    assert [row["change"] for row in changes] == ["grown", "gone", "new"]
+    assert changes[0]["earlier_lesions"] == changes[0]["later_lesions"] == "1"
+    assert changes[2]["change_percent"] == ""
+    assert float(changes[1]["change_ml"]) == -float(changes[1]["earlier_ml"])
+    with (tmp_path / "follow-up-volumes.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["study"] for row in rows] == ["2025-01-01", "2025-02-01", "2026-01-01"]
+    assert float(rows[0][f"{LABELS[1].name} [mL]"]) == 0
+
+
+def circles(svg: str) -> list[tuple[float, float]]:
+    found = re.findall(r'<circle cx="(\S+)" cy="(\S+)"', svg)
+    return [(float(x), float(y)) for x, y in found]
+
+
+def test_distances_in_the_plot_are_those_of_time():
+    dated = circles(
+        line_chart(["2025-01-01", "2025-02-01", "2026-01-01"], {"A": ("red", [0, 5, 10])}, "mL")
+    )
+    first, second, third = (x for x, _ in dated)
+    assert (second - first) / (third - first) == pytest.approx(31 / 365, abs=0.002)
+    assert dated[0][1] - dated[1][1] == pytest.approx(dated[1][1] - dated[2][1], abs=0.2)
+    counted = circles(line_chart(["a", "b", "c"], {"A": ("red", [0, 0, 0])}, "mL"))
+    first, second, third = (x for x, _ in counted)
+    assert second - first == pytest.approx(third - second)
+    backwards = circles(line_chart(["2026-01-01", "2025-01-01"], {"A": ("red", [1, 2])}, "mL"))
+    assert backwards[0][0] < backwards[1][0]

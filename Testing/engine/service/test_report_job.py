@@ -1,0 +1,42 @@
+"""The report's job: numbers and probabilities of lesions that are as they were stay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.lesions.measuring import find_lesions
+from factorizer_engine.protocol.models import Label
+from factorizer_engine.protocol.segmentations import SegmentationFile
+from factorizer_engine.protocol.tasks.report import REPORT, ReportParams
+from factorizer_engine.protocol.volumes import ScanFile
+
+LABELS = (Label(1, "Enhancing tumour", (240, 200, 60)),)
+
+
+def test_lesions_keep_their_numbers_and_what_only_the_run_could_tell(engine, tmp_path):
+    labelmap = np.zeros((20, 20, 20), np.uint8)
+    labelmap[2:8, 2:8, 2:8] = 1
+    labelmap[12:16, 12:16, 12:16] = 1
+    scan = np.random.default_rng(0).normal(100, 5, labelmap.shape).astype(np.float32)
+    measured = find_lesions(Scan.of(labelmap, np.eye(4)), (), LABELS, None)
+    known = tuple(
+        replace(lesion, id=number, mean_probability=0.75)
+        for lesion, number in zip(measured, (7, 3), strict=True)
+    )
+    labelmap[15, 15, 15] = 0
+    params = ReportParams(
+        SegmentationFile(ScanFile.save(labelmap, np.eye(4), tmp_path / "l.npy"), LABELS),
+        {"T1ce": ScanFile.save(scan, np.eye(4), tmp_path / "s.npy", "T1ce")},
+        str(tmp_path / "page.html"),
+        "Case",
+        known=known,
+    )
+    result = engine.request(REPORT, params)
+    same, changed = result.lesions
+    assert (same.id, same.mean_probability) == (7, 0.75)
+    assert changed.id == 3 and np.isnan(changed.mean_probability)
+    assert "Lesion 7" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert (tmp_path / "page.csv").is_file()

@@ -1,0 +1,76 @@
+"""What a simulated user gains by clicks."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from engine import tiny
+from factorizer_engine.cli.evaluation import clicks_table
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.interaction.correction import Correction
+from factorizer_engine.protocol.clicks import Click
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.training.evaluation import clicks
+from factorizer_engine.training.evaluation.evaluation import evaluate
+from factorizer_engine.training.evaluation.random_walker import RandomWalkerGuide
+from factorizer_engine.training.export.export import export
+
+
+@pytest.fixture
+def model(run, tmp_path):
+    return export(run, tmp_path / "blobs", weights="final").description.path
+
+
+def test_clicks_are_told_by_method_region_and_count(run, model, tmp_path):
+    result = evaluate(run, tmp_path / "out", model=str(model), use="all", interactive=True)
+    assert result["counts"] == [0, 1, 2, 3, 5, 10]
+    courses = result["methods"]["local thresholds"]["dice"]
+    assert set(courses) == set(result["cases"])
+    plain = evaluate(run, tmp_path / "plain", model=str(model), use="all")
+    for case, regions in courses.items():
+        for region, course in regions.items():
+            assert len(course) == 11
+            assert course[0] == pytest.approx(plain["cases"][case][region]["dice"])
+    first, *_, last = np.mean([c for r in courses.values() for c in r.values()], axis=0)
+    assert last > first
+    assert json.loads((tmp_path / "out" / "clicks.json").read_text())["counts"] == result["counts"]
+    with (tmp_path / "out" / "clicks.csv").open(newline="") as file:
+        assert {row["clicks"] for row in csv.DictReader(file)} == {str(n) for n in range(11)}
+    assert clicks_table(result).row_count == len(result["regions"]) * len(result["methods"])
+
+
+def test_clicks_needed_are_counted_and_cases_that_never_get_there_are_told():
+    cases = {
+        "easy": {"WT": [0.86] * 11},
+        "hard": {"WT": [0.5, 0.6, 0.7, 0.86, *[0.91] * 7]},
+        "hopeless": {"WT": [0.1] * 11},
+    }
+    found = clicks._summary(cases, ["WT"])
+    assert found["needed"]["WT"] == {"0.85": [3, pytest.approx(2 / 3)], "0.90": [11, 1 / 3]}
+    assert found["mean"]["WT"][3] == pytest.approx((0.86 + 0.86 + 0.1) / 3)
+
+
+def test_only_a_model_can_be_clicked(run, tmp_path):
+    with pytest.raises(BadInputError, match="and clicks can only be measured of a model"):
+        evaluate(run, tmp_path / "out", predictions=tmp_path, interactive=True)
+
+
+def test_a_random_walker_finds_the_bright_ball_around_a_click(tmp_path):
+    pytest.importorskip("skimage")
+    from factorizer_engine.inference.segmenter import Segmenter
+
+    segmenter = Segmenter(tiny.bundle(tmp_path), device="cpu")
+    scans = tiny.scans((60, 56, 40))
+    ball = np.linalg.norm(np.indices((60, 56, 40)) - np.reshape((30, 28, 20), (3, 1, 1, 1)), axis=0)
+    bright = {n: s.with_array(s.array + 200 * (ball < 5)) for n, s in scans.items()}
+    result = segmenter.segment(bright)
+    empty = Scan.of(np.zeros((60, 56, 40), np.uint8), result.labelmap.affine)
+    correction = Correction(result, 0.5, RandomWalkerGuide(), empty)
+    world = result.labelmap.affine @ [30, 28, 20, 1]
+    correction.answer(Click("WT", (tuple(world[:3].tolist()),)))
+    found, truth = correction.labelmap.array == 2, ball < 5
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8

@@ -1,0 +1,252 @@
+"""Segments are corrected by clicking into a slice view, with a small model of random weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+import vtk
+
+from engine import tiny as tiny_model_parts
+from factorizer_engine.protocol.nesting import mask_of
+
+LABELS = (1, 2, 4)
+
+
+@pytest.fixture
+def corrected(host, module, tiny_case):
+    """The panel after a run, on whole tumour; gives a view on the labels, too."""
+    ui = module.segmentPanel.ui
+    assert ui.applyButton.enabled, ui.applyButton.toolTip
+    ui.applyButton.click()
+    assert host.wait_until(lambda: not module.logic.busy, 120)
+    choose_region(module.clicksPanel, "WT")
+    return module.clicksPanel
+
+
+@pytest.fixture
+def click(host, module, tiny_case):
+    """Click into the axial view at a voxel (i, j, k), and wait for the answer."""
+
+    def click(voxel) -> None:
+        click_into_view(host, place_of(tiny_case["FLAIR"], voxel))
+        assert host.wait_until(lambda: not module.logic.busy, 60)
+        host.process_events(0.2)
+        assert host.wait_until(lambda: not module.logic.busy, 60)
+        host.process_events(0.05)
+
+    return click
+
+
+def click_into_view(host, place) -> None:
+    widget = slicer.app.layoutManager().sliceWidget("Red")
+    node = widget.mrmlSliceNode()
+    node.JumpSliceByCentering(*place)
+    slicer.util.forceRenderAllViews()
+    host.process_events()
+    x, y = (np.linalg.inv(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())) @ [*place, 1])[:2]
+    interactor = widget.sliceView().interactorStyle().GetInteractor()
+    interactor.SetEventInformation(round(x), round(y), 0, 0, "0", 0, None)
+    for event in ("EnterEvent", "MouseMoveEvent", "LeftButtonPressEvent", "LeftButtonReleaseEvent"):
+        interactor.InvokeEvent(event)
+        host.process_events()
+    interactor.InvokeEvent("LeaveEvent")
+    host.process_events()
+
+
+def place_of(volume, voxel) -> np.ndarray:
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    affine = slicer.util.arrayFromVTKMatrix(matrix)
+    return (affine @ [*map(float, voxel), 1])[:3]
+
+
+def choose_region(panel, name: str) -> None:
+    box = panel.ui.clickRegionComboBox
+    box.currentIndex = next(i for i in range(box.count) if box.itemData(i) == name)
+
+
+def labels(module) -> np.ndarray:
+    """Label values (I, J, K) of the corrected segmentation."""
+    node = module.logic.getParameterNode().segment.segmentation
+    scan = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+    found = None
+    for value in LABELS:
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, f"Label_{value}", scan)
+        found = np.zeros(mask.shape, int) if found is None else found
+        found[mask != 0] = value
+    return found.transpose(2, 1, 0)
+
+
+def whole(array: np.ndarray) -> np.ndarray:
+    return mask_of(array, tiny_model_parts.REGIONS[2], tiny_model_parts.REGIONS)
+
+
+def some_voxel(module, inside: bool) -> tuple[int, int, int]:
+    """A voxel in the middle slices where the whole tumour holds, or does not."""
+    held = whole(labels(module))
+    places = np.argwhere(held[6:15, 6:13, 8:14] == inside) + [6, 6, 8]
+    return tuple(places[len(places) // 2].tolist())
+
+
+def over_the_voxel(monkeypatch, place) -> None:
+    """Put the mouse over a place in a slice view."""
+    from FactorizerSegmentationLib.panels import clicks
+
+    monkeypatch.setattr(clicks, "cursorPlace", lambda: tuple(place.tolist()))
+
+
+def points() -> int:
+    nodes = slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
+    return sum(node.GetNumberOfControlPoints() for node in nodes)
+
+
+@pytest.mark.parametrize("add", [True, False])
+def test_a_click_wins_is_kept_as_a_markup_and_is_undone_and_redone(module, corrected, click, add):
+    before, voxel = labels(module), some_voxel(module, inside=not add)
+    ui, review = corrected.ui, module.reviewPanel.ui
+    button = ui.clickAddButton if add else ui.clickRemoveButton
+    assert button.enabled, button.toolTip
+    button.click()
+    assert button.checked
+    click(voxel)
+
+    after = labels(module)
+    assert whole(after)[voxel] == add
+    assert points() == 1
+    assert "mL changed" in ui.clicksStatusLabel.text
+    assert "has not learned from clicks" in ui.clicksStatusLabel.text
+
+    review.undoButton.click()
+    np.testing.assert_array_equal(labels(module), before)
+    assert points() == 0
+    review.redoButton.click()
+    np.testing.assert_array_equal(labels(module), after)
+    assert points() == 1
+
+
+def test_a_key_places_a_point_where_the_mouse_is(host, module, tiny_case, corrected, monkeypatch):
+    voxel = some_voxel(module, inside=False)
+    over_the_voxel(monkeypatch, place_of(tiny_case["FLAIR"], voxel))
+    assert str(corrected.ui.clickAddButton.shortcut.toString()) == "+"
+    corrected.ui.clickAddButton.click()
+    host.process_events(0.1)
+    assert host.wait_until(lambda: not module.logic.busy, 60)
+    host.process_events(0.05)
+    assert whole(labels(module))[voxel]
+    assert not corrected.ui.clickAddButton.checked
+    assert points() == 1
+
+
+def test_what_was_clicked_counts_as_edited_by_hand(host, module, corrected, click):
+    corrected.ui.clickAddButton.click()
+    click(some_voxel(module, inside=False))
+    tree = module.reviewPanel.ui.lesionsTree
+
+    def marked() -> bool:
+        rows = range(tree.topLevelItemCount)
+        return any("\u270e" in tree.topLevelItem(row).text(0) for row in rows)
+
+    assert host.wait_until(marked, 30)
+
+
+def test_clicks_go_on_until_the_button_ends_them(host, module, corrected, click):
+    ui = corrected.ui
+    ui.clickRemoveButton.click()
+    first = some_voxel(module, inside=True)
+    click(first)
+    second = some_voxel(module, inside=True)
+    click(second)
+    found = whole(labels(module))
+    assert not found[first] and not found[second]
+    ui.clickRemoveButton.click()
+    assert not ui.clickRemoveButton.checked
+    assert points() == 2
+
+
+def test_what_was_edited_by_hand_since_is_not_undone_by_the_next_click(module, corrected, click):
+    ui = corrected.ui
+    voxel = some_voxel(module, inside=False)
+    ui.clickAddButton.click()
+    click(voxel)
+    node = module.logic.getParameterNode().segment.segmentation
+    scan = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+    for value in LABELS:
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, f"Label_{value}", scan)
+        mask[voxel[2], voxel[1], voxel[0]] = 0
+        slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, f"Label_{value}", scan)
+    assert not whole(labels(module))[voxel]
+    far = next(
+        v for v in map(tuple, np.argwhere(~whole(labels(module)))) if abs(v[2] - voxel[2]) > 4
+    )
+    click(far)
+    assert not whole(labels(module))[voxel] or abs(far[2] - voxel[2]) < 6
+
+
+def test_a_refused_click_leaves_no_markup_and_one_sentence(
+    host, module, tiny_case, corrected, click, monkeypatch
+):
+    ui, voxel = corrected.ui, some_voxel(module, inside=False)
+    ui.clickAddButton.click()
+    click(voxel)
+    before = labels(module)
+    place = place_of(tiny_case["FLAIR"], voxel)
+    over_the_voxel(monkeypatch, place)
+    ui.clickRemoveButton.click()  # as its key does with the mouse there
+    host.process_events(0.1)
+    assert host.wait_until(lambda: not module.logic.busy, 60)
+    assert "contradicts an earlier one" in ui.clicksStatusLabel.text
+    np.testing.assert_array_equal(labels(module), before)
+    assert points() == 1
+
+
+def test_a_segment_of_another_segmentation_can_be_the_start(host, module, corrected, click):
+    first = module.logic.getParameterNode().segment.segmentation
+    scan = first.GetNodeReference(first.GetReferenceImageGeometryReferenceRole())
+    drawn = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Drawn")
+    drawn.CreateDefaultDisplayNodes()
+    drawn.SetReferenceImageGeometryParameterFromVolumeNode(scan)
+    segment = drawn.GetSegmentation().AddEmptySegment("mine", "Mine")
+    mask = np.zeros(slicer.util.arrayFromVolume(scan).shape, np.uint8)
+    mask[8:14, 6:12, 6:12] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, drawn, segment, scan)
+    host.process_events(0.1)
+    ui = corrected.ui
+    titles = [ui.startComboBox.itemText(i) for i in range(ui.startComboBox.count)]
+    ui.startComboBox.currentIndex = titles.index("Drawn: Mine")
+    ui.startButton.click()
+
+    node = module.logic.getParameterNode().segment.segmentation
+    assert node is not first and node is not drawn
+    np.testing.assert_array_equal(whole(labels(module)), mask.transpose(2, 1, 0) != 0)
+    ui.clickRemoveButton.click()
+    click((8, 8, 10))
+    assert not whole(labels(module))[8, 8, 10], ui.clicksStatusLabel.text
+    kept = slicer.util.arrayFromSegmentBinaryLabelmap(drawn, segment, scan)
+    np.testing.assert_array_equal(kept, mask)
+
+
+def test_clicks_are_saved_with_the_scene(host, module, corrected, click, tmp_path):
+    voxel = some_voxel(module, inside=False)
+    corrected.ui.clickAddButton.click()
+    click(voxel)
+    corrected.ui.clickAddButton.click()
+    place = place_of(slicer.util.getNode("FLAIR"), voxel)
+    path = str(tmp_path / "scene.mrb")
+    assert slicer.util.saveScene(path)
+    slicer.mrmlScene.Clear(False)
+    host.process_events(0.1)
+    slicer.util.loadScene(path)
+    host.process_events(0.2)
+    node = module.logic.getParameterNode().segment.addingClicks
+    assert node is not None and node.GetNumberOfControlPoints() == 1
+    found = [0.0, 0.0, 0.0]
+    node.GetNthControlPointPositionWorld(0, found)
+    np.testing.assert_allclose(found, place, atol=1.5)
+    assert node.GetNthControlPointLabel(0) == "WT"
+
+
+def test_without_a_segmentation_the_buttons_say_what_to_do(module, tiny_case):
+    button = module.clicksPanel.ui.clickAddButton
+    assert not button.enabled
+    assert "There is no segmentation yet" in button.toolTip

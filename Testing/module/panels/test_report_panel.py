@@ -1,0 +1,188 @@
+"""Writing the report and DICOM objects by clicks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+
+from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
+from FactorizerSegmentationLib.scene.tables import lesionsOf
+from module.panels.user import run, segmentations
+
+
+@pytest.fixture
+def qt(host):
+    """Slicer's module of Qt's names, which the host makes."""
+    import qt
+
+    return qt
+
+
+@pytest.fixture
+def result(host, panel, volumes, fake_python):
+    """The segmentation of a run."""
+    run(host, panel, fake_python("answer"))
+    return panel._parameters.segment.segmentation
+
+
+@pytest.fixture
+def report(widget, qt, monkeypatch, tmp_path):
+    """The panel; files that are asked for go into the test's folder."""
+    page = tmp_path / "out" / "page.html"
+    page.parent.mkdir()
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *arguments: str(page))
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *a: str(page.parent))
+    section = widget.workbench.sections[-2].button
+    section.collapsed = False
+    yield widget.reportPanel
+    section.collapsed = True
+
+
+def write(host, report) -> dict:
+    """Click Write report, and give what the engine was asked."""
+    report.ui.reportButton.click()
+    assert host.wait_until(lambda: not report.controls.running)
+    return json.loads(report._page.read_text(encoding="utf-8"))
+
+
+def test_a_report_tells_of_the_segments_as_they_are_now(host, widget, report, result):
+    report.ui.wordsTextEdit.plainText = "A mass."
+    asked = write(host, report)
+    assert asked["words"] == "A mass."
+    assert asked["title"] == result.GetName() == "FLAIR segmentation"
+    assert list(asked["scans"]) == ["FLAIR", "T1", "T1ce", "T2"]
+    assert asked["segmentation"]["model"] == "fake" and asked["segmentation"]["edited"] == []
+    assert [label["value"] for label in asked["segmentation"]["labels"]] == [1, 4]
+    assert "page.html" in report.ui.reportStatusLabel.text
+    assert report.ui.openReportButton.visible
+
+    (table,) = [
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLTableNode")
+        if "reported" in node.GetName()
+    ]
+    assert len(lesionsOf(table)) == 1
+    known = [lesion["mean_probability"] for lesion in asked["known"]]
+    assert known == [0.8, 0.8]
+
+    segmentId = result.GetSegmentation().GetNthSegmentID(0)
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(result, segmentId).copy()
+    mask[tuple(np.argwhere(mask)[0])] = 0
+    reference = slicer.util.getNode("FLAIR")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, result, segmentId, reference)
+    edited = write(host, report)["segmentation"]["edited"]
+    assert edited == [result.GetSegmentation().GetSegment(segmentId).GetName()]
+
+
+def test_what_the_user_has_said_of_lesions_is_told(host, widget, report, result):
+    lesions = widget.reviewPanel.ui.lesionsTree
+    lesions.setCurrentItem(lesions.topLevelItem(0))
+    widget.reviewPanel.ui.acceptButton.click()
+    assert write(host, report)["facts"]["Review"] == {
+        "Accepted lesions": "1",
+        "Rejected lesions, not in the segments": "",
+        "Lesions not looked at": "2",
+    }
+
+
+def test_components_are_told_if_there_are_any_and_they_are_wanted(host, widget, report, result):
+    assert not report.ui.explainedCheckBox.enabled
+    assert write(host, report)["components"] == []
+    widget.componentsPanel.ui.explainButton.click()
+    assert host.wait_until(lambda: not widget.componentsPanel.controls.running)
+    assert report.ui.explainedCheckBox.enabled
+    asked = write(host, report)
+    assert len(asked["components"]) == len(asked["evidence"]) == 6
+    assert [region["name"] for region in asked["regions"]] == ["ET", "WT"]
+    report.ui.explainedCheckBox.checked = False
+    assert write(host, report)["components"] == []
+
+
+def test_scans_of_something_else_are_no_part_of_the_report(host, widget, report, result):
+    other = slicer.util.getNode("T1")
+    widget.inputsPanel.channels.selector("FLAIR").setCurrentNode(other)
+    host.process_events()
+    assert list(write(host, report)["scans"]) == ["FLAIR"]
+
+
+def test_nothing_can_be_written_before_there_is_a_result(report, host, panel, volumes, fake_python):
+    assert not report.ui.reportButton.enabled
+    assert "Segment" in report.ui.reportButton.toolTip
+    run(host, panel, fake_python("answer"))
+    assert report.ui.reportButton.enabled
+    assert not report.ui.exportButton.enabled
+    assert "DICOM series" in report.ui.exportButton.toolTip
+    slicer.mrmlScene.RemoveNode(slicer.util.getNode("FLAIR"))
+    host.process_events()
+    assert not report.ui.reportButton.enabled
+
+
+def test_the_result_is_exported_to_a_folder(host, report, result, tmp_path):
+    series = tmp_path / "series"
+    report.ui.seriesFolderLineEdit.text = str(series)
+    report.ui.exportButton.click()
+    assert host.wait_until(lambda: not report.exportControls.running)
+    assert "segmentation.dcm, report.dcm are in" in report.ui.exportStatusLabel.text
+    written = (tmp_path / "out" / "segmentation.dcm").read_text()
+    assert written == f"{series} fake"
+
+
+def test_a_dialog_that_is_cancelled_changes_nothing(qt, host, report, result, monkeypatch):
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *arguments: "")
+    report.ui.reportButton.click()
+    assert not report.controls.running
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *arguments: "")
+    report.ui.seriesFolderLineEdit.text = "/data"
+    report.ui.exportButton.click()
+    assert not report.exportControls.running
+
+
+def test_a_failure_is_one_sentence_and_a_run_can_be_cancelled(
+    host, widget, report, result, fake_python
+):
+    python = widget.segmentPanel.ui.pythonLineEdit
+    python.text = fake_python("refuse")
+    report.ui.reportButton.click()
+    assert host.wait_until(lambda: not report.controls.running)
+    assert report.ui.reportStatusLabel.text == "FLAIR and T1 do not overlap."
+
+    python.text = fake_python("obey")
+    report.ui.reportButton.click()
+    assert host.wait_until(lambda: report.ui.reportProgressBar.value > 0)
+    assert report.ui.reportButton.text == "Cancel"
+    assert not report.ui.exportButton.enabled
+    report.ui.reportButton.click()
+    assert host.wait_until(lambda: not report.controls.running)
+    assert "cancelled" in report.ui.reportStatusLabel.text
+
+
+def test_the_words_are_kept_in_the_scene(host, scene, widget, report):
+    report.ui.wordsTextEdit.plainText = "A mass on the left."
+    assert widget.logic.getParameterNode().report.words == "A mass on the left."
+    scene.Clear(False)
+    host.process_events()
+    assert widget.reportPanel.ui.wordsTextEdit.plainText == ""
+    widget.logic.getParameterNode().report.words = "From a file."
+    widget.enter()
+    assert widget.reportPanel.ui.wordsTextEdit.plainText == "From a file."
+
+
+def test_segments_that_overlap_are_refused(host, report, result, tmp_path):
+    reference = slicer.util.getNode("FLAIR")
+    segmentation = result.GetSegmentation()
+    first = segmentation.GetNthSegmentID(0)
+    own = segmentation.AddEmptySegment("", "Mine")
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(result, first, reference)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, result, own, reference)
+    report.ui.reportButton.click()
+    name = segmentation.GetSegment(first).GetName()
+    assert f"'{name}' and 'Mine' overlap" in report.ui.reportStatusLabel.text
+
+    slicer.util.updateSegmentBinaryLabelmapFromArray(0 * mask, result, own, reference)
+    file = saveSegmentation(result, Path(tmp_path) / "a.npy")
+    assert [(label.name, label.value) for label in file.labels][-1] == ("Mine", 2)
+    assert segmentations(slicer.mrmlScene) == [result]

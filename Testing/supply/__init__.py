@@ -1,0 +1,1 @@
+"""What the software is made of: a bill of materials, licences, known vulnerabilities."""

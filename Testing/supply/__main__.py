@@ -1,0 +1,155 @@
+"""`python3 run.py supply`: bill of materials, licences and known vulnerabilities of what is used.
+
+Writes sbom.json (CycloneDX), licences.csv and audit.json. Fails if a package has a known
+vulnerability, or if one that the engine needs is under a licence that would bind the engine's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import venv
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / ".venv-supply"
+TOOL_PACKAGES = ("cyclonedx-bom>=7,<8", "pip-audit>=2.9,<3")
+ENGINE = "factorizer-engine"
+BINDING = re.compile(r"\b(?:A|Affero )?GPL|General Public License", re.IGNORECASE)
+OF_LIBRARIES = re.compile(r"LGPL|Lesser")
+"""Licences that would bind what they are shipped with, and those among them that do not."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="run.py supply", description=__doc__)
+    parser.add_argument("--output", type=Path, default=ROOT / "supply-output")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    tools = _tools()
+    _write_sbom(tools, options.output / "sbom.json")
+    binding = _write_licences(options.output / "licences.csv")
+    vulnerable = _audit(tools, options.output / "audit.json")
+    return 1 if binding or vulnerable else 0
+
+
+def _tools() -> Path:
+    """The Python with the tools, in an environment of its own, made where it is missing."""
+    folder, name = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
+    python = TOOLS / folder / name
+    if not python.exists():
+        print("Installing the tools ...", flush=True)
+        venv.create(TOOLS, with_pip=True)
+    _run(python, "-m", "pip", "install", "--quiet", *TOOL_PACKAGES)
+    return python
+
+
+def _write_sbom(tools: Path, file: Path) -> None:
+    project = ROOT / "pyproject.toml"
+    _run(
+        *(tools, "-m", "cyclonedx_py", "environment", "--output-reproducible"),
+        *("--pyproject", project, "--output-file", file, sys.executable),
+    )
+    count = len(json.loads(file.read_text(encoding="utf-8"))["components"])
+    print(f"{count} components are in {file}")
+
+
+def _write_licences(file: Path) -> list[str]:
+    """Write the licence of every package; returns those that the engine may not need."""
+    needed = needed_by(ENGINE)
+    rows = sorted(
+        (name, found.version, licence_of(found), "engine" if name in needed else "development")
+        for found in metadata.distributions()
+        if (name := canonical(found.metadata["Name"]))
+    )
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([("package", "version", "licence", "needed for"), *rows])
+    own = [row for row in rows if row[3] == "engine"]
+    binding = [name for name, _, licence, _ in own if is_binding(licence)]
+    unknown = [name for name, _, licence, _ in own if not licence]
+    print(f"{len(rows)} packages, {len(own)} of them needed by the engine, are in {file}")
+    for names, what in ((unknown, "do not name their licence"), (binding, "are under the GPL")):
+        if names:
+            print(f"{len(names)} that the engine needs {what}: {', '.join(names)}")
+    return binding
+
+
+def _audit(tools: Path, file: Path) -> list[str]:
+    """Write what is known of the packages; returns those with a vulnerability."""
+    site = sysconfig.get_paths()["purelib"]
+    command = [tools, "-m", "pip_audit", "--path", site, "--format", "json", "--output", file]
+    done = subprocess.run(
+        [str(part) for part in [*command, "--progress-spinner", "off"]],
+        capture_output=True,
+        text=True,
+    )
+    if not file.exists():
+        print(f"The audit could not be made (no network?): {done.stderr.strip()[-300:]}")
+        return []
+    packages = json.loads(file.read_text(encoding="utf-8"))["dependencies"]
+    skipped = [package for package in packages if "skip_reason" in package]
+    vulnerable = [package for package in packages if package.get("vulns")]
+    print(
+        f"{len(packages) - len(skipped)} packages were audited, of which {len(vulnerable)} have "
+        f"known vulnerabilities; {len(skipped)} are unknown to the database that could be reached"
+    )
+    for package in vulnerable:
+        print(f"{package['name']} {package['version']}: {[v['id'] for v in package['vulns']]}")
+    return [package["name"] for package in vulnerable]
+
+
+def needed_by(package: str) -> set[str]:
+    """The packages that a package needs here, without extras, and those that they need."""
+    found: set[str] = set()
+    waiting = [(canonical(package), frozenset[str]())]
+    while waiting:
+        name, extras = waiting.pop()
+        try:
+            requirements = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue
+        for requirement in map(Requirement, requirements):
+            wanted = [{"extra": extra} for extra in extras or {""}]
+            applies = requirement.marker is None or any(map(requirement.marker.evaluate, wanted))
+            other = canonical(requirement.name)
+            if applies and other not in found:
+                found.add(other)
+                waiting.append((other, frozenset(requirement.extras)))
+    return found
+
+
+def licence_of(package: metadata.Distribution) -> str:
+    """The licence as a package names it: an expression, or classifiers, or a line of text."""
+    known = package.metadata
+    if known.get("License-Expression"):
+        return str(known["License-Expression"])
+    classes = [text for text in known.get_all("Classifier") or [] if text.startswith("License ::")]
+    names = [text.rpartition(" :: ")[2] for text in classes if text.count("::") > 1]
+    return "; ".join(names) or str(known.get("License") or "").strip().partition("\n")[0]
+
+
+def is_binding(licence: str) -> bool:
+    """Whether a licence binds what it is shipped with; not if there is a choice of another one."""
+    choices = re.split(r"\bOR\b", licence)
+    return all(BINDING.search(text) and not OF_LIBRARIES.search(text) for text in choices)
+
+
+def canonical(name: str) -> str:
+    """The name of a package as registries compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _run(*command: object) -> None:
+    subprocess.run([str(part) for part in command], check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
