@@ -37,6 +37,9 @@ class InferenceSettings:
         blending: Weight of a window's voxels where windows overlap.
         mirror_axes: Spatial axes along which predictions are also made mirrored and averaged.
         threshold: Probability from which a region holds.
+        sweeps: Sweeps T of every factorisation, in place of those of the training; None leaves
+            them.
+        short_circuits: Blocks such as "decoder.3.0" whose factorisation passes on what it gets.
     """
 
     roi_size: tuple[int, int, int]
@@ -44,6 +47,8 @@ class InferenceSettings:
     blending: Blending = "gaussian"
     mirror_axes: tuple[int, ...] = ()
     threshold: float = 0.5
+    sweeps: int | None = None
+    short_circuits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ def components(
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.float32,
     quality: options.QualityOption = options.Quality.balanced,
+    sweeps: options.Sweeps = None,
+    short_circuit: options.ShortCircuits = [],  # noqa: B006 (typer copies it)
     mirroring: options.Mirroring = None,
     overlap: options.Overlap = None,
     box: options.Bounds = None,
@@ -65,7 +67,12 @@ def components(
     Writes evidence_1.nii.gz (what the component contributes where), component_1.nii.gz (where it is
     active) and so on, components.json, and run.json.
     """
-    choice = ModelChoice(model, device, precision.value, members=quality.members)
+    choice = ModelChoice(
+        *(model, device, precision.value),
+        members=quality.members,
+        sweeps=sweeps,
+        short_circuits=tuple(short_circuit),
+    )
     if proof is not None:
         prove(proof, output, choice, case, region)
         return

@@ -88,6 +88,21 @@ QualityOption = Annotated[
         "the model was made; best: mirrored copies, too. Other options go before it.",
     ),
 ]
+Sweeps = Annotated[
+    int | None,
+    typer.Option(
+        "--sweeps", min=1, help="Sweeps of every factorisation; unset, as the model was trained."
+    ),
+]
+ShortCircuits = Annotated[
+    list[str],
+    typer.Option(
+        "--short-circuit",
+        metavar="BLOCK",
+        help='A block, such as "decoder.3.0", whose factorisation passes on what it gets; repeat '
+        "for more. The documentation says what that costs and saves.",
+    ),
+]
 Mirroring = Annotated[
     bool | None,
     typer.Option(

@@ -75,6 +75,8 @@ class RunRecord:
                 "precision": self.choice.precision,
                 "members": self.choice.members,
                 "compiled": self.choice.compiled,
+                "sweeps": self.choice.sweeps,
+                "short_circuits": self.choice.short_circuits,
                 **plain(self.options),
             },
             **found,
@@ -88,6 +90,8 @@ class RunRecord:
         settings = {
             "precision": self.choice.precision,
             "members": self.choice.members,
+            "sweeps": self.choice.sweeps,
+            "short_circuits": ", ".join(self.choice.short_circuits) or None,
             **plain(self.options),
         }
         return {

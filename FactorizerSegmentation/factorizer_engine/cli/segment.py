@@ -40,6 +40,8 @@ def segment(
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.float32,
     quality: options.QualityOption = options.Quality.balanced,
+    sweeps: options.Sweeps = None,
+    short_circuit: options.ShortCircuits = [],  # noqa: B006 (typer copies it)
     mirroring: options.Mirroring = None,
     overlap: options.Overlap = None,
     box: options.Bounds = None,
@@ -61,7 +63,10 @@ def segment(
 
     With --studies every study gets a folder with these, and studies.csv tells of all.
     """
-    choice = ModelChoice(model, device, precision.value, compile, quality.members)
+    choice = ModelChoice(
+        *(model, device, precision.value, compile, quality.members),
+        *(sweeps, tuple(short_circuit)),
+    )
     applied = run_options(mirroring, overlap, box, quick, quality)
     if n4 and not prepare:
         raise BadInputError("--n4 is a part of the preparation; give --prepare, too.")

@@ -157,12 +157,12 @@ def without_all(
 
 
 def mixers_of(network: nn.Module) -> dict[str, FactMixer]:
-    """The mixers of a network by the names of their blocks.
+    """The mixers of a network by the names of their blocks, but for those short-circuited.
 
     Raises:
         BadModelError: If the network has none.
     """
-    mixers = dict(named_mixers(network))
+    mixers = {name: mixer for name, mixer in named_mixers(network) if not mixer.short_circuited}
     if not mixers:
         raise BadModelError(_NO_COMPONENTS)
     return mixers

@@ -49,6 +49,12 @@ class MatrixFactorization(nn.Module):
         self.solver_name = solver
         self.solver = make_solver(solver, eps)
 
+    def set_sweeps(self, sweeps: int) -> None:
+        """Take `sweeps` sweeps from now on, as many of them differentiated as before, or all."""
+        every = self.num_grad_steps >= self.num_iters
+        self.num_iters = sweeps
+        self.num_grad_steps = sweeps if every else min(self.num_grad_steps, sweeps)
+
     def decompose(self, x: Tensor, *args: Tensor) -> tuple[Tensor, Tensor]:
         """Factors U (..., M, R) and V (..., N, R) of X (..., M, N)."""
         u, v = self.init(x)

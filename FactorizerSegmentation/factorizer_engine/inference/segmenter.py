@@ -33,6 +33,7 @@ from factorizer_engine.inference.postprocessing import paint_regions
 from factorizer_engine.inference.sliding_window import Ensemble, predict_windows, sigmoid_
 from factorizer_engine.inference.windows import Box, WindowPlan, plan_windows
 from factorizer_engine.lesions.measuring import find_lesions
+from factorizer_engine.networks import economise
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.errors import BadInputError, InternalError
 from factorizer_engine.protocol.lesions import Lesion
@@ -92,7 +93,8 @@ class Segmenter:
         networks: The ensemble, in evaluation mode on `device`, not compiled.
 
     Raises:
-        BadInputError: For an unknown or unusable device or precision.
+        BadInputError: For an unknown or unusable device or precision, or if the network has no
+            factorisations whose sweeps or short circuits the bundle could choose.
         BadModelError: If the weights are missing or do not fit.
         EngineMemoryError: If the model does not fit into memory.
     """
@@ -110,6 +112,8 @@ class Segmenter:
         self.preprocessor = Preprocessor(bundle.preprocessing)
         with memory_errors(self.device):
             self.networks = build_networks(bundle, str(self.device))
+        for network in self.networks:
+            economise(network, bundle.inference.sweeps, bundle.inference.short_circuits)
         self._compiled = [CompiledNetwork(n) for n in self.networks] if compiled else []
 
     def segment(

@@ -1,6 +1,7 @@
 """The Factorizer family of networks (Ashtari et al., MedIA 84:102706)."""
 
 from factorizer_engine.networks.blocks import FactMixer, FactorizerBlock, FactorizerStage
+from factorizer_engine.networks.economies import economise
 from factorizer_engine.networks.factorizer import Factorizer, named_mixers
 from factorizer_engine.networks.layers import MLP, LayerNorm, Linear
 from factorizer_engine.networks.outputs import finest
@@ -23,6 +24,7 @@ __all__ = [
     "PositionalEmbedding",
     "RotaryPositionalEmbedding",
     "SinusoidalPositionalEmbedding",
+    "economise",
     "finest",
     "named_mixers",
 ]

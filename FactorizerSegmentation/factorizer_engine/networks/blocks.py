@@ -57,6 +57,8 @@ class FactMixer(nn.Module):
             change by one bit.
         mixed_filter: When set, every forward goes on with what it returns for the map (B, C, *S)
             between the linear maps: the way to differentiate and to change that map.
+        short_circuited: Whether the factorisation passes on what it gets; then there are no
+            factors, and neither filters nor the observer act.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class FactMixer(nn.Module):
         self.component_filter: ComponentFilter | None = None
         self.factor_observer: FactorObserver | None = None
         self.mixed_filter: MixedFilter | None = None
+        self.short_circuited = False
 
     @property
     def has_fast_path(self) -> bool:
@@ -105,7 +108,7 @@ class FactMixer(nn.Module):
     def has_factors(self, x: Tensor) -> bool:
         """Whether all that follows `in_proj` can be computed from the factors of such a map."""
         is_filtered = self.component_filter is not None or self.mixed_filter is not None
-        if is_filtered or self.drops or not self.has_fast_path:
+        if is_filtered or self.short_circuited or self.drops or not self.has_fast_path:
             return False
         return is_available(x, self.reshape)
 
@@ -118,6 +121,8 @@ class FactMixer(nn.Module):
 
     def mix(self, x: Tensor) -> Tensor:
         """What is between the linear maps: the only part that looks beyond single voxels."""
+        if self.short_circuited:  # matrices of the map and back again are the map
+            return self.act(x)
         if self.component_filter is None and self.has_fast_path:
             if self.factor_observer is not None:
                 self.factor_observer(self._factors(_at_least_float32(self.act(self.reshape(x)))))
@@ -185,6 +190,8 @@ class FactorizerBlock(nn.Module):
                 return self._by_factors(x)
             except KernelError:
                 pass  # torch's form serves, here and from now on
+        if self.fact.short_circuited and not self.fact.drops:
+            return by_parts(self._voxelwise, x)
         projected = by_parts(lambda part: self.fact.in_proj(self.norm1(part)), x)
         mixed = self.fact.mix(projected)
         del projected
@@ -192,6 +199,10 @@ class FactorizerBlock(nn.Module):
         maps = x.expand(len(mixed), *x.shape[1:]), mixed
         # Threads do not keep the order of parts, in which dropout would draw.
         return self._add(*maps) if self.fact.drops else by_parts(self._add, *maps)
+
+    def _voxelwise(self, x: Tensor) -> Tensor:
+        """What `forward` gives when it is short-circuited, so that no voxel sees another."""
+        return self._add(x, self.fact.mix(self.fact.in_proj(self.norm1(x))))
 
     def _by_factors(self, x: Tensor) -> Tensor:
         """What `forward` gives, without the mixed map."""

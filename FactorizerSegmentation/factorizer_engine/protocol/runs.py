@@ -56,6 +56,9 @@ class ModelChoice(Message):
         precision: One of `Precision`.
         compiled: Translate the model by torch.compile, which makes its first run take long.
         members: Take only so many networks of an ensemble; None takes all.
+        sweeps: Sweeps T of every factorisation; None leaves them to the model.
+        short_circuits: Blocks, such as "decoder.3.0", whose factorisation passes on what it gets;
+            besides those of the model.
     """
 
     model: str
@@ -63,8 +66,12 @@ class ModelChoice(Message):
     precision: str = "float32"
     compiled: bool = False
     members: int | None = None
+    sweeps: int | None = None
+    short_circuits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.sweeps is not None and self.sweeps < 1:
+            raise BadInputError(f"At least one sweep is needed, not {self.sweeps}.")
         if self.members is not None and self.members < 1:
             raise BadInputError(f"At least one network of a model is needed, not {self.members}.")
         if self.precision not in tuple(Precision):

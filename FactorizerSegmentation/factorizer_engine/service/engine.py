@@ -19,6 +19,7 @@ from factorizer_engine.protocol.volumes import ScanFile
 
 if TYPE_CHECKING:
     from factorizer_engine.bundles.bundle import Bundle
+    from factorizer_engine.bundles.settings import InferenceSettings
     from factorizer_engine.images.scan import Scan
     from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
     from factorizer_engine.interaction.correction import Correction
@@ -71,7 +72,11 @@ class Engine:
         device = resolve_device(choice.device)
         bundle = resolve_model(choice.model, device.type)
         bundle = replace(bundle, weights=bundle.weights[: choice.members])
-        key = (_fingerprint(bundle), str(device), choice.precision, choice.compiled)
+        bundle = replace(bundle, inference=_as_chosen(bundle.inference, choice))
+        key = (
+            *(_fingerprint(bundle), str(device), choice.precision, choice.compiled),
+            *(bundle.inference.sweeps, bundle.inference.short_circuits),
+        )
         if key != self._segmenter_key or self._segmenter is None:
             self._forget()
             self._segmenter = Segmenter(bundle, str(device), choice.precision, choice.compiled)
@@ -145,6 +150,11 @@ class Engine:
 def _run_job(name: str, engine: Engine, params: Message, monitor: Monitor) -> Message:
     """The job of a task is `run` in the file of its name; it is imported when it is needed."""
     return import_module(f"factorizer_engine.service.jobs.{name}").run(engine, params, monitor)
+
+
+def _as_chosen(settings: InferenceSettings, choice: ModelChoice) -> InferenceSettings:
+    blocks = dict.fromkeys((*settings.short_circuits, *choice.short_circuits))
+    return replace(settings, sweeps=choice.sweeps or settings.sweeps, short_circuits=tuple(blocks))
 
 
 def _fingerprint(bundle: Bundle) -> tuple:

@@ -161,6 +161,22 @@ def test_components_writes_heatmaps_and_what_they_mean(tmp_path, cli, scans):
         assert set(entry["contributions"]) <= {"ET", "TC", "WT"}
 
 
+def test_sweeps_and_short_circuits_are_chosen_kept_in_the_record_and_refused_in_a_sentence(
+    tmp_path, cli, scans
+):
+    economies = ["--sweeps", "2", "--short-circuit", "decoder.0.0"]
+    outcome = cli("segment", "-m", "tiny", *inputs(scans), "-o", tmp_path / "o", *economies)
+    assert outcome.code == 0, outcome.errors
+    record = json.loads((tmp_path / "o" / "run.json").read_text(encoding="utf-8"))
+    assert record["settings"]["sweeps"] == 2
+    assert record["settings"]["short_circuits"] == ["decoder.0.0"]
+
+    wrong = ["--short-circuit", "decoder.9"]
+    outcome = cli("components", "-m", "tiny", *inputs(scans), "-o", tmp_path / "c", *wrong)
+    assert outcome.code == 2
+    assert "no block 'decoder.9' to short-circuit; its blocks are encoder.0.0" in outcome.sentence
+
+
 def test_the_command_runs_as_a_program_of_its_own(tmp_path, run_cli, scans):
     outcome = run_cli("segment", "-m", "tiny", *inputs(scans), "-o", tmp_path / "o")
     assert (outcome.code, outcome.errors) == (0, "")

@@ -14,6 +14,7 @@ from factorizer_engine.protocol.files import file_digest
 
 if TYPE_CHECKING:
     from factorizer_engine.bundles.bundle import Bundle
+    from factorizer_engine.bundles.settings import InferenceSettings
 
 _MOST_LETTERS = 4_000_000
 _COVERED = ("configs", "models")
@@ -69,10 +70,16 @@ def fingerprint(bundle: Bundle) -> str:
         "channels": [channel.name for channel in description.channels],
         "regions": [(region.name, region.label, region.order) for region in description.regions],
         "preprocessing": asdict(bundle.preprocessing),
-        "inference": asdict(bundle.inference),
+        "inference": _chosen(bundle.inference),
         "postprocessing": asdict(bundle.postprocessing),
     }
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def _chosen(settings: InferenceSettings) -> dict[str, object]:
+    """Without what is not set and was unknown to older versions, whose sums stay the same."""
+    newer = ("sweeps", "short_circuits")
+    return {name: value for name, value in asdict(settings).items() if value or name not in newer}
 
 
 def _files(bundle: Path) -> list[Path]:

@@ -59,6 +59,8 @@ def _window_problem(bundle: Bundle) -> str | None:
         return f"has windows that overlap by {bundle.inference.overlap}, not 0 to below 1"
     if not set(bundle.inference.mirror_axes) <= {0, 1, 2}:
         return f"mirrors along the axes {bundle.inference.mirror_axes}, not among 0, 1 and 2"
+    if bundle.inference.sweeps is not None and bundle.inference.sweeps < 1:
+        return f"takes {bundle.inference.sweeps} sweeps of its factorisations, not 1 or more"
     return None
 
 

@@ -62,6 +62,7 @@ class StudyRequest(Message):
         reference: Channel on whose grid the result is given.
         probabilities: Whether probability maps are written, too.
         scans: The scan of each channel.
+        sweeps, short_circuits: See `ModelChoice`.
     """
 
     model: str
@@ -70,6 +71,8 @@ class StudyRequest(Message):
     reference: str
     probabilities: bool
     scans: dict[str, FileState]
+    sweeps: int | None = None
+    short_circuits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,8 @@ class Batch:
             reference=reference_among(paths, self.model.channels, self.reference),
             probabilities=self.probabilities,
             scans={channel: FileState.of(path) for channel, path in paths.items()},
+            sweeps=self.choice.sweeps,
+            short_circuits=self.choice.short_circuits,
         )
 
 
