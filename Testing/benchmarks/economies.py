@@ -80,8 +80,10 @@ def _variants(segmenter: Segmenter, together: tuple[str, ...]) -> Iterator[Varia
 
 def _segmenter(model: str, variant: Variant) -> Segmenter:
     bundle = resolve_model(model, "cpu")
-    changed = {"sweeps": variant.sweeps, "short_circuits": variant.short_circuits}
-    return Segmenter(replace(bundle, inference=replace(bundle.inference, **changed)), "cpu")
+    inference = replace(
+        bundle.inference, sweeps=variant.sweeps, short_circuits=variant.short_circuits
+    )
+    return Segmenter(replace(bundle, inference=inference), "cpu")
 
 
 def _scores(
