@@ -8,6 +8,7 @@ values of the scan, points beyond it take the fill value.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from factorizer_engine.images.scan import Scan
 
 #: Rows of an interpolation matrix that are multiplied together.
 _BLOCK = 16
+
+#: Matrices of weights that are kept, since the channels of a study mostly share their grids.
+_KEPT = 12
 
 #: Names of ITK's interpolators by order.
 _ITK_INTERPOLATORS = {
@@ -165,21 +169,24 @@ def _interpolate_lines(
     growth = [len(positions[axis]) / array.shape[axis] for axis in order]
     for place in sorted(range(3), key=lambda place: (growth[place], -place)):
         axis = order[place]
-        weights = _linear_weights(positions[axis], array.shape[axis], sigmas[axis])
-        result = _apply_along(torch.from_numpy(weights), result, place)
+        weights = _linear_weights(
+            positions[axis].astype(np.float64).tobytes(), array.shape[axis], float(sigmas[axis])
+        )
+        result = _apply_along(weights, result, place)
     return result.numpy().transpose(np.argsort(order))
 
 
-def _linear_weights(positions: np.ndarray, length: int, sigma: float) -> np.ndarray:
-    """Matrix (len(positions), length): linear interpolation at `positions` of a smoothed line."""
-    clamped = np.clip(positions, 0, length - 1)
+@lru_cache(maxsize=_KEPT)
+def _linear_weights(positions: bytes, length: int, sigma: float) -> Tensor:
+    """Matrix (M, length): linear interpolation of a smoothed line at M positions, float64."""
+    clamped = np.clip(np.frombuffer(positions), 0, length - 1)
     weights = np.maximum(0.0, 1.0 - np.abs(clamped[:, None] - np.arange(length)))
     if sigma > 0:
         offsets = np.arange(length)[:, None] - np.arange(length)
         kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
         kernel[np.abs(offsets) > np.ceil(4.0 * sigma)] = 0.0
         weights = weights @ (kernel / kernel.sum(axis=1, keepdims=True))
-    return weights.astype(np.float32)
+    return torch.from_numpy(weights.astype(np.float32))
 
 
 def _apply_along(weights: Tensor, array: Tensor, axis: int) -> Tensor:
