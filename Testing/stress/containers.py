@@ -117,6 +117,11 @@ def _member(name: str, content: bytes = b"x") -> Make:
     return make
 
 
+def _absolute_member(whole: Path, folder: Path, chance: random.Random) -> Path:
+    """A member that would lie beside the trial's folder, where it would be noticed."""
+    return _member((folder.parent / "evil").as_posix())(whole, folder, chance)
+
+
 def _symlink(whole: Path, folder: Path, chance: random.Random) -> Path:
     entry = zipfile.ZipInfo("tiny/models/model.pt")
     entry.external_attr = 0o120777 << 16
@@ -256,7 +261,7 @@ def _tar(whole: Path, folder: Path, chance: random.Random) -> Path:
 ARCHIVES: list[Make] = [
     _member("../evil"),
     _member("../../evil"),
-    _member("/tmp/evil-of-stress"),
+    _absolute_member,
     _member("tiny/..\\..\\evil"),
     _member("C:\\evil"),
     _member("tiny/CON"),
