@@ -49,6 +49,11 @@ class EarlierResult:
         return {name: item["source"] for name, item in self.record.get("channels", {}).items()}
 
     @property
+    def recorded_source(self) -> str:
+        """The source of the channel on whose grid it was made; "" if the record does not say."""
+        return self.sources.get(self.reference, "")
+
+    @property
     def reference(self) -> str:
         """The channel on whose grid it was made; "" if the record does not say."""
         return str(self.record.get("reference", ""))

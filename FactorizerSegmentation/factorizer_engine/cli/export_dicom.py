@@ -58,10 +58,9 @@ def export_dicom(
 
 
 def _recorded_series(found: EarlierResult) -> str:
-    try:
-        return found.sources[found.reference]
-    except KeyError:
+    if not found.recorded_source:
         raise BadInputError(
             f"Nothing beside {found.path.name} says on which series it was made; name it by "
             "--series."
-        ) from None
+        )
+    return found.recorded_source

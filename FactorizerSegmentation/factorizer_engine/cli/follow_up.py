@@ -100,12 +100,11 @@ def follow_up(
 
 
 def _recorded_scan(result: EarlierResult) -> str:
-    try:
-        return result.sources[result.reference]
-    except KeyError:
+    if not result.recorded_source:
         raise BadInputError(
             f"Nothing beside {result.path.name} says which scan it is of; name all by --scan."
-        ) from None
+        )
+    return result.recorded_source
 
 
 def _read(places: Sequence[str]) -> list[Scan]:

@@ -79,10 +79,11 @@ class Dataset:
 
         Those that cannot be seen in the channels that it has, or that its label does not tell of.
         """
+        unseen = unseen_without(case.absent, self.needed)
         return tuple(
             number
-            for number, (region, channels) in enumerate(zip(self.regions, self.needed, strict=True))
-            if {*channels} & {*case.absent} or self._is_unlabelled(case, region)
+            for number, region in enumerate(self.regions)
+            if number in unseen or self._is_unlabelled(case, region)
         )
 
     @property
@@ -103,6 +104,16 @@ class Dataset:
     def only(self, names: Sequence[str]) -> Dataset:
         """The dataset with these cases alone, in this order."""
         return replace(self, cases=tuple(self.case(name) for name in names))
+
+
+def unseen_without(absent: Sequence[int], needed: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Regions that cannot be seen in a study.
+
+    Args:
+        absent: Numbers of the channels that it lacks.
+        needed: Per region the channels without each of which it cannot be seen.
+    """
+    return tuple(region for region, channels in enumerate(needed) if {*channels} & {*absent})
 
 
 def open_dataset(section: DataSection) -> Dataset:

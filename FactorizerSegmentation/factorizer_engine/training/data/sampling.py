@@ -21,11 +21,11 @@ from factorizer_engine.training.data.augmentation import (
     misregister,
 )
 from factorizer_engine.training.data.cases import UNKNOWN, CaseCache, PreparedCase
+from factorizer_engine.training.data.dataset import unseen_without
 from factorizer_engine.training.data.heads import HEAD_MM, add_head
 from factorizer_engine.training.data.lesions import change_lesion_contrast, put_lesions
 from factorizer_engine.training.data.sequences import (
     random_absence,
-    unseen_without,
     without_sequences,
 )
 

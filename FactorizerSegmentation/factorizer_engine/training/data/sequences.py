@@ -55,13 +55,3 @@ def without_sequences(
     image[list(absent)] = 0.0
     target[list(unknown)] = UNKNOWN
     return image, target
-
-
-def unseen_without(absent: Sequence[int], needed: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """Regions that cannot be seen in a study.
-
-    Args:
-        absent: Numbers of the channels that it lacks.
-        needed: Per region the channels without each of which it cannot be seen.
-    """
-    return tuple(region for region, channels in enumerate(needed) if {*channels} & {*absent})

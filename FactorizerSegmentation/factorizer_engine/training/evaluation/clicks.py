@@ -22,7 +22,6 @@ from factorizer_engine.protocol.files import write_csv, write_json
 from factorizer_engine.protocol.models import Region
 from factorizer_engine.protocol.nesting import mask_of
 from factorizer_engine.protocol.progress import Monitor
-from factorizer_engine.protocol.runs import RunOptions
 from factorizer_engine.training.data.dataset import Dataset
 from factorizer_engine.training.evaluation.metrics import region_dice
 from factorizer_engine.training.evaluation.predictors import ModelPredictor
@@ -72,9 +71,7 @@ def measure_clicks(
     seconds: dict[str, list[float]] = {name: [] for name in guides}
     for number, case in enumerate(dataset.cases):
         scans, label = predictor.inputs(case)
-        result = predictor.segmenter.segment(
-            scans, next(iter(scans)), RunOptions(mirroring=predictor.mirroring)
-        )
+        result = predictor.result(scans, next(iter(scans)))
         for place, (name, guide) in enumerate(guides.items()):
             done = (number + place / len(guides)) / len(dataset.cases)
             monitor.report(f"{case.name}, {name}", done)

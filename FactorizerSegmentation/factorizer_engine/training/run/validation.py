@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from factorizer_engine.networks import finest
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.data.cases import CaseCache
-from factorizer_engine.training.data.dataset import Dataset
-from factorizer_engine.training.data.sequences import unseen_without
+from factorizer_engine.training.data.dataset import Dataset, unseen_without
 from factorizer_engine.training.run.distributed import Team
 
 

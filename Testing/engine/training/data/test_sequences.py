@@ -14,11 +14,10 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import DataSection, PreprocessingSection
 from factorizer_engine.training.data.cases import UNKNOWN, CaseCache
 from factorizer_engine.training.data.checks import check_dataset
-from factorizer_engine.training.data.dataset import open_dataset
+from factorizer_engine.training.data.dataset import open_dataset, unseen_without
 from factorizer_engine.training.data.sampling import WindowDataset
 from factorizer_engine.training.data.sequences import (
     random_absence,
-    unseen_without,
     without_sequences,
 )
 from factorizer_engine.training.data.splits import Split
