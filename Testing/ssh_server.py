@@ -62,7 +62,10 @@ Host *
 _PROXY = '''\
 """Carries bytes between ssh and a port, and notes how many of them ssh has sent."""
 
-import os, socket, sys, threading
+import os
+import socket
+import sys
+import threading
 
 port, traffic = int(sys.argv[1]), sys.argv[2]
 with open(traffic + ".pid", "w") as file:
@@ -78,11 +81,13 @@ def answers():
 
 threading.Thread(target=answers, daemon=True).start()
 sent = 0
-while part := os.read(0, 65536):
-    server.sendall(part)
-    sent += len(part)
-    with open(traffic, "w") as file:
-        file.write(str(sent))
+with open(traffic, "w") as file:
+    while part := os.read(0, 65536):
+        server.sendall(part)
+        sent += len(part)
+        file.seek(0)
+        file.write(f"{sent:12}")
+        file.flush()
 '''
 
 

@@ -10,7 +10,7 @@ import queue
 import sys
 import threading
 from dataclasses import replace
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from factorizer_engine import __version__
 from factorizer_engine.protocol.conversation import CANCEL_SECONDS
@@ -246,7 +246,14 @@ class Relay:
             return
         if order.shown:
             self._show(order, "done", 1.0, 0.0)
-        self._finish(order, result)
+        self._finish(order, self._located(result))
+
+    def _located(self, result: Message) -> Message:
+        """A result that says on which device it was computed also says of which machine."""
+        device = getattr(result, "device", "")
+        if not device:
+            return result
+        return replace(cast(Any, result), device=f"{self._machine.address}:{device}")
 
     def _with_place(self, error: EngineError) -> EngineError:
         """What speaks of "the engine" or of memory has to say whose."""

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,7 @@ def test_a_run_there_leaves_its_volumes_in_the_folder_asked_for_here(there, tmp_
         np.testing.assert_array_equal(mine.load(), theirs.load())
         assert mine.affine == theirs.affine
     assert result.lesions == expected.lesions
+    assert (result.device, expected.device) == ("there:cpu", "cpu")
     stages = [progress.stage for progress in seen]
     fractions = [progress.fraction for progress in seen]
     assert {"connecting to there", "sending to there", "fetching from there"} <= {*stages}
@@ -287,6 +289,18 @@ def test_an_engine_here_is_asked_about_this_computers_models(there, tmp_path, mo
     with there.engine() as engine:
         names = [model.name for model in engine.request(MODELS, ModelsParams()).models]
     assert "glioma-fast" in names
+
+
+def test_what_killed_sessions_have_left_is_deleted_by_the_next_one(there):
+    left, fresh = (there.folder / f"factorizer-served-{name}" for name in ("left", "fresh"))
+    for folder in (left, fresh):
+        folder.mkdir()
+        (folder / "alive").touch()
+    long_ago = time.time() - 7200
+    os.utime(left / "alive", (long_ago, long_ago))
+    with there.engine() as engine:
+        load(engine)
+        assert fresh.exists() and not left.exists()
 
 
 def test_a_cancelled_run_is_answered_before_its_driver_kills_the_process():
