@@ -39,9 +39,9 @@ class MachineEntries:
         for machine in machines():
             self._combo.addItem(str(machine), f"{MACHINE}{machine}")
         self._combo.addItem(_("Add a machine ..."), ADD)
-        machine = machineOf(chosen)
-        if machine is not None:
-            text = _("Forget {machine}").format(machine=machine.address)
+        current = machineOf(chosen)
+        if current is not None:
+            text = _("Forget {machine}").format(machine=current.address)
             self._combo.addItem(text, FORGET)
 
     def chosen(self, entry: str, before: str) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from factorizer_engine.protocol.messages import Message
 
@@ -46,13 +46,14 @@ def moved(message: AnyMessage, move: Callable[[Place, str], str]) -> AnyMessage:
         move: Gets what a name stands for, and the name; returns the other one.
     """
     changes: dict[str, Any] = {}
-    for name, kind in _kinds(type(message)).items():
+    kinds: dict[str, Any] = _kinds(cast(Hashable, type(message)))
+    for name, kind in kinds.items():
         value = getattr(message, name)
         place = _place(kind)
         other = type(value)(move(place, str(value))) if place else _moved_inside(value, move)
         if other is not value:
             changes[name] = other
-    return dataclasses.replace(typing.cast(Any, message), **changes) if changes else message
+    return dataclasses.replace(cast(Any, message), **changes) if changes else message
 
 
 def _moved_inside(value: Any, move: Callable[[Place, str], str]) -> Any:

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import IO
+from typing import BinaryIO, cast
 
 from factorizer_engine.protocol.errors import CancelledError, MachineError
 from factorizer_engine.protocol.machines import Machine
@@ -86,9 +86,8 @@ class Connection:
                 "client to compute on other machines.",
                 str(error),
             ) from error
-        stdin, self._stdout, self._stderr = _streams(self._process)
-        self._stdin = stdin
-        self._writer = FrameWriter(stdin)
+        self._stdin, self._stdout, self._stderr = _streams(self._process)
+        self._writer = FrameWriter(self._stdin)
         self._logger = threading.Thread(target=self._read_log, name="ssh log", daemon=True)
         self._logger.start()
         threading.Thread(target=self._read, name="ssh", daemon=True).start()
@@ -156,10 +155,12 @@ class Connection:
             self._log.append(str(error))
         self.alive = False
         code = self._exit_code()
-        error = why_it_ended(self._machine, code, "\n".join(self._log), self._readiness is not None)
-        self._answers.put(error)
-        self._missing.put(error)
-        self._on_lost(error)
+        reason = why_it_ended(
+            self._machine, code, "\n".join(self._log), self._readiness is not None
+        )
+        self._answers.put(reason)
+        self._missing.put(reason)
+        self._on_lost(reason)
 
     def _exit_code(self) -> int:
         try:
@@ -232,6 +233,8 @@ def _quoted(program: str) -> str:
     return shlex.quote(program)
 
 
-def _streams(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
-    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-    return process.stdin, process.stdout, process.stderr
+def _streams(process: subprocess.Popen[bytes]) -> tuple[BinaryIO, BinaryIO, BinaryIO]:
+    """The three streams of the process, which are all pipes."""
+    return cast(
+        "tuple[BinaryIO, BinaryIO, BinaryIO]", (process.stdin, process.stdout, process.stderr)
+    )
