@@ -263,23 +263,10 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         """Run the engine in another Python; the empty string means Slicer's own."""
         self.engine.python = program or None
 
-    def hasEngine(self) -> bool:
-        """Whether the engine could start without anything being installed for it."""
-        from FactorizerSegmentationLib.engine.packages import missingPackages
-
-        return bool(self.engine.ownPython or self.engine.machine) or not missingPackages()
-
     def prepareEngine(
         self, program: str = "", additional: tuple[str, ...] = (), here: bool = False
     ) -> bool:
-        """Make sure that the engine can start, asking before anything is installed for it.
-
-        Args:
-            program: See `setPython`.
-            additional: What the engine needs beside what every run needs.
-            here: Whether the task is about this computer's files, so that an engine on another
-                machine is no help.
-        """
+        """Make sure that the engine can start (`here`: on this computer); asks before installing."""
         from FactorizerSegmentationLib.panels.install_dialog import ensurePackages
 
         self.setPython(program)

@@ -32,6 +32,7 @@ from factorizer_engine.protocol.files import TEMPORARY_VARIABLES
 from factorizer_engine.protocol.machines import Machine, engine_arguments
 from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
 from factorizer_engine.protocol.tasks.task import Nothing, Params, Task
+from FactorizerSegmentationLib.engine import packages
 from FactorizerSegmentationLib.engine.settings import idleMinutes
 
 MODULE_FOLDER = Path(__file__).resolve().parents[2]
@@ -82,9 +83,9 @@ class EngineProcess:
             self.stop()
 
     @property
-    def ownPython(self) -> bool:
-        """Whether the user has named a Python, instead of Slicer's own."""
-        return self._python is not None
+    def installed(self) -> bool:
+        """Whether it could start without anything being installed for it."""
+        return bool(self._python or self._machine) or not packages.missingPackages()
 
     @property
     def machine(self) -> Machine | None:

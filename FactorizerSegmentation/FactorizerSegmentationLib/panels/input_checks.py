@@ -110,7 +110,7 @@ class InputChecks:
         )
         raw = replace(settings, preparation=None)
         self._logic.setPython(settings.python)
-        if not self._logic.hasEngine():
+        if not self._logic.engine.installed:
             return
         try:
             CheckRun(slicer.mrmlScene, self._logic.engine, raw, callbacks).start()

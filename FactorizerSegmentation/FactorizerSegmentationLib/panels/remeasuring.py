@@ -90,7 +90,7 @@ class Remeasuring:
         edits.look()
         edits.remember()
         self._logic.setPython(enginePython())
-        if not self._logic.hasEngine():
+        if not self._logic.engine.installed:
             return  # nothing is installed for this
         asked = self._asked = object()
         callbacks: Callbacks[tuple[Lesion, ...]] = Callbacks(

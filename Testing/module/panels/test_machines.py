@@ -145,5 +145,5 @@ def test_nothing_has_to_be_installed_here_to_compute_elsewhere(widget, panel, an
     answers.append("me@gpu")
     choose(panel, "Add a machine ...")
 
-    assert widget.logic.hasEngine() and widget.logic.prepareEngine("")
+    assert widget.logic.engine.installed and widget.logic.prepareEngine("")
     assert asked == []
