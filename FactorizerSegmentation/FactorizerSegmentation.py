@@ -266,7 +266,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
     def prepareEngine(
         self, program: str = "", additional: tuple[str, ...] = (), here: bool = False
     ) -> bool:
-        """Make sure that the engine can start (`here`: on this computer); asks before installing."""
+        """Make sure that the engine can start (if `here`, on this computer), or ask."""
         from FactorizerSegmentationLib.panels.install_dialog import ensurePackages
 
         self.setPython(program)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from factorizer_engine.protocol.devices import check_device_name
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.machines import Machine
 from factorizer_engine.protocol.preparation import BrainMode, RegistrationMode
@@ -33,6 +34,15 @@ def machine(text: str | Machine) -> Machine:
         return text if isinstance(text, Machine) else Machine.named(text)
     except BadInputError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def device_name(text: str) -> str:
+    """A device that was typed; whether it is there is known later."""
+    try:
+        check_device_name(text)
+    except BadInputError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
 
 
 Model = Annotated[
@@ -85,7 +95,14 @@ Reference = Annotated[
     ),
 ]
 Device = Annotated[
-    str, typer.Option("--device", "-d", help='"auto", "cpu", "cuda", "cuda:1" or "mps".')
+    str,
+    typer.Option(
+        "--device",
+        "-d",
+        metavar="TEXT",
+        parser=device_name,
+        help='"auto", "cpu", "cuda", "cuda:1" or "mps".',
+    ),
 ]
 On = Annotated[
     Machine | None,
