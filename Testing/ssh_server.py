@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -113,6 +114,13 @@ class SshServer:
     def proxy(self) -> int:
         """Process id of what carries the connection that was made last."""
         return int((self._folder / "traffic.pid").read_text())
+
+    def cut(self) -> None:
+        """Cut that connection, if it was not cut before."""
+        try:
+            os.kill(self.proxy, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
 
 @contextmanager

@@ -167,9 +167,10 @@ def test_a_connection_that_is_cut_is_one_sentence_and_the_next_run_connects_anew
     output.mkdir()
     (output / "mine.txt").write_text("kept")
     with there.engine() as engine:
-        with pytest.raises(MachineError, match="The connection to there was lost; nothing here"):
-            load(engine, "hang", lambda progress: os.kill(there.server.proxy, signal.SIGKILL))
+        load(engine)
         first = there.server.proxy
+        with pytest.raises(MachineError, match="The connection to there was lost; nothing here"):
+            load(engine, "hang", lambda progress: there.server.cut())
         result = engine.request(SEGMENT, segment_params(scan_files(tmp_path / "in"), output))
         assert there.server.proxy != first
         assert Path(result.labelmap.path).is_file()
@@ -179,11 +180,12 @@ def test_a_connection_that_is_cut_is_one_sentence_and_the_next_run_connects_anew
 
 def test_a_connection_that_is_cut_while_scans_are_sent_changes_nothing_here(there, tmp_path):
     def cut(progress):
-        if progress.stage.startswith("sending") and is_running(there.server.proxy):
-            os.kill(there.server.proxy, signal.SIGKILL)
+        if progress.stage.startswith("sending"):
+            there.server.cut()
 
     output = tmp_path / "out"
     with there.engine() as engine:
+        load(engine)
         with pytest.raises(MachineError, match="was lost"):
             params = segment_params(scan_files(tmp_path / "in"), output)
             engine.request(SEGMENT, params, cut)
