@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import slicer
 from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.panels.adjust import AdjustPanel
@@ -85,6 +86,7 @@ class Workbench:
         """Another module is shown: what was only drawn for this one goes."""
         for panel in self._panels:
             panel.leave()
+        self._logic.positions.restore(slicer.mrmlScene)
 
     def release(self) -> None:
         """Let go of scene, logic and parameters before the widgets are deleted."""
