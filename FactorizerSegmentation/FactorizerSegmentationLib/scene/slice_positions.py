@@ -28,7 +28,8 @@ class SlicePositions:
         try:
             yield
         finally:
-            self._left = {node.GetID(): _stateOf(node) for node in _sliceNodes(scene)}
+            known = [node for node in _sliceNodes(scene) if node.GetID() in self._before]
+            self._left = {node.GetID(): _stateOf(node) for node in known}
 
     def jump(self, scene, ras: Sequence[float], centered: bool = True) -> None:
         """Move all slice views through a point, RAS in mm; it comes into their middle or not."""

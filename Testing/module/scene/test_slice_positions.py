@@ -80,3 +80,14 @@ def test_views_that_were_never_moved_or_are_gone_do_no_harm(scene, views):
     scene.RemoveNode(views[0])
     positions.restore(scene)
     positions.restore(scene)
+
+
+def test_a_view_that_is_made_meanwhile_stays_as_it_is(scene, views, add_view):
+    positions = SlicePositions()
+    with positions.moving(scene):
+        later = add_view(slicer.vtkMRMLSliceNode(), "Later for a test")
+        later.SetSliceOffset(5.0)
+
+    positions.restore(scene)
+
+    assert place(later)[2] == 5.0
