@@ -99,7 +99,10 @@ class ReportPanel(Panel):
         hasDatabase = openDatabase() is not None
         self.ui.intoDatabaseCheckBox.enabled = hasDatabase
         self.ui.intoDatabaseCheckBox.toolTip = (
-            _("Copies of the objects stand in the study of the scan, as if they had been imported.")
+            _(
+                "Copies of the objects go into Slicer's DICOM database, and stand in the study of "
+                "the scan, as if they had been imported."
+            )
             if hasDatabase
             else _("No DICOM database is open in this Slicer; choose one in the module DICOM.")
         )
