@@ -143,7 +143,8 @@ class ProbabilityMaps:
             voxelMl: Volume of a voxel in mL.
             part: Only there; it holds what `boxOf` says.
         """
-        parts = self._levels[(slice(None), *part)] if part is not None else self._levels
+        box = part or (slice(None),) * 3
+        parts = self._levels[:, box[0], box[1], box[2]]
         labelmap = np.zeros(parts.shape[1:], np.uint8)
         levels = [value * FULL_LEVEL for value in thresholds.values]
         for region, mask in region_masks(parts, self._regions, levels):
