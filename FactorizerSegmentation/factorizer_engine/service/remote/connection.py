@@ -151,8 +151,8 @@ class Connection:
             if self._find_beginning():
                 while (frame := read_frame(self._stdout)) is not None:
                     self._take(frame)
-        except (ProtocolError, OSError, ValueError) as error:
-            self._log.append(str(error))
+        except Exception as error:  # whatever comes, the user is told that nothing comes any more
+            self._log.append(repr(error))
         self.alive = False
         code = self._exit_code()
         reason = why_it_ended(

@@ -60,6 +60,15 @@ def test_a_folder_is_made_of_files_that_are_there(tmp_path):
     assert (tmp_path / "folders/key/mine/models/model.pt").read_bytes() == b"weights"
 
 
+def test_a_folder_that_could_not_be_completed_is_not_there(tmp_path):
+    store, file = FileStore(tmp_path), name(b"weights")
+    with pytest.raises(FileNotFoundError):
+        store.make_folder("key/mine", {"a": file})
+    put(store, b"weights")
+    store.make_folder("key/mine", {"a": file})
+    assert (tmp_path / "folders/key/mine/a").read_bytes() == b"weights"
+
+
 @pytest.mark.parametrize(
     "path", ["../x", "a/../../x", "/x", "C:/x", "a\\..\\x", "", "a/b:stream", "nul\0"]
 )
