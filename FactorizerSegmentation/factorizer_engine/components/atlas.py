@@ -25,11 +25,12 @@ from factorizer_engine.protocol.progress import Monitor
 
 _SCALE = 1.3
 """Pixels of the page for a voxel of the model."""
-_TEXT = 44
+_TEXT, _WIDTH = 62, 400.0
+"""Height of the lines above a row, and the least width of the page."""
 _QUALITY = 72
 _PERCENTILE = 99.7
-_FROM = 0.25
-"""Part of the brightest colour below which activity is not drawn."""
+_FROM = 0.1
+"""Part of the range, from the median of the head to `_PERCENTILE`, below which nothing is drawn."""
 
 
 def draw_atlas(
@@ -75,45 +76,45 @@ def _strip(scan: np.ndarray, active: np.ndarray) -> np.ndarray:
     active = np.where(head, active, 0.0)
     low, high = np.percentile(scan[head], (1, 99.5)) if head.any() else (0.0, 1.0)
     grey = np.where(head, np.clip((scan - low) / max(high - low, 1e-6), 0.05, 1), 0) * 255
-    top = np.percentile(active[head], _PERCENTILE) if head.any() else 0.0
+    middle, top = np.percentile(active[head], (50, _PERCENTILE)) if head.any() else (0.0, 0.0)
+    active = np.where(head, (active - middle) / max(top - middle, 1e-9), 0.0)
     pictures = []
     for axis in (2, 1, 0):
         others = tuple(other for other in range(3) if other != axis)
-        index = int(active.sum(axis=others).argmax())
-        pictures.append(
-            _painted(*(np.take(v, index, axis).T[::-1] for v in (grey, active)), float(top))
-        )
+        index = int(active.clip(min=0).sum(axis=others).argmax())
+        pictures.append(_painted(*(np.take(v, index, axis).T[::-1] for v in (grey, active))))
     height = max(len(picture) for picture in pictures)
     return np.concatenate(
         [np.pad(p, ((0, height - len(p)), (0, 4), (0, 0))) for p in pictures], axis=1
     )
 
 
-def _painted(grey: np.ndarray, active: np.ndarray, top: float) -> np.ndarray:
+def _painted(grey: np.ndarray, active: np.ndarray) -> np.ndarray:
     pixels = np.repeat(grey[..., None], 3, axis=-1)
-    if top > 0:
-        part = np.clip(active / top, 0, 1)
-        places = (part - _FROM) / (1 - _FROM) * (len(WARM) - 1)
-        colors = np.stack([np.interp(places, range(len(WARM)), band) for band in WARM.T], axis=-1)
-        shown = part > _FROM
-        pixels[shown] = 0.35 * pixels[shown] + 0.65 * colors[shown]
+    part = np.clip(active, 0, 1)
+    places = (part - _FROM) / (1 - _FROM) * (len(WARM) - 1)
+    colors = np.stack([np.interp(places, range(len(WARM)), band) for band in WARM.T], axis=-1)
+    shown = part > _FROM
+    pixels[shown] = 0.35 * pixels[shown] + 0.65 * colors[shown]
     return pixels.astype(np.uint8)
 
 
 def _page(rows: list[tuple[str, Profile, np.ndarray]]) -> str:
-    drawn, y, width = [], 0.0, 0.0
+    drawn, y, width = [], 0.0, _WIDTH
     for title, profile, strip in rows:
         height, right = strip.shape[0] * _SCALE, strip.shape[1] * _SCALE
+        responds, _, speaks = profile.meaning.partition("; ")
         stability = "" if profile.stability is None else f"stability {profile.stability:.2f}"
         drawn.append(
             Markup(
                 '<text x="4" y="{:.0f}" font-weight="bold">{}</text>'
                 '<text x="{:.0f}" y="{:.0f}" text-anchor="end">{}</text>'
-                '<text x="4" y="{:.0f}">{}</text>'
+                '<text x="4" y="{:.0f}">{}</text><text x="4" y="{:.0f}">{}</text>'
                 '<image y="{:.0f}" width="{:.0f}" height="{:.0f}" '
                 'href="data:image/jpeg;base64,{}"/>'
             ).format(
-                *(y + 16, title, right - 4, y + 16, stability, y + 34, profile.meaning),
+                *(y + 16, title, _WIDTH - 4, y + 16, stability),
+                *(y + 34, responds, y + 52, speaks),
                 *(y + _TEXT, right, height, _jpeg(strip)),
             )
         )
@@ -121,7 +122,7 @@ def _page(rows: list[tuple[str, Profile, np.ndarray]]) -> str:
         width = max(width, right)
     return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {:.0f} {:.0f}" '
-        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="#fff"/>'
+        'font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="#fff"/>'
         "{}</svg>\n"
     ).format(width, y, Markup("").join(drawn))
 

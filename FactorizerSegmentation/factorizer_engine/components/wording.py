@@ -13,7 +13,8 @@ CLEAR = 0.35
 """Correlation from which a component is said to respond to something."""
 
 BESIDE = 0.85
-"""Part of the strongest correlation from which a second channel is named, too."""
+"""Part of the strongest correlation from which a second channel is named, too; and part of the
+highest elevation from which a region is named in place of one within it."""
 
 HIGHER = 1.0
 """Standard deviations above (below) its mean over the head from which it marks (spares) a region.
@@ -42,12 +43,11 @@ def meaning(profile: Profile, model: ModelDescription) -> str:
         profile: The measured figures.
         model: Its channels and regions.
     """
-    titles = {region.name: _lower(region.title) for region in model.regions}
     channels = [channel.name for channel in model.channels]
-    marked = _mark(profile.inside, titles)
-    responds = ", ".join(filter(None, (_response(profile, channels), marked)))
+    responses = [_response(profile, channels), *_marks(profile.inside, model)]
+    responds = ", ".join(filter(None, responses))
     parts = [responds or "no clear response"]
-    spoken = _speech(profile, titles)
+    spoken = _speech(profile, _titles(model))
     parts.append(spoken or "says little by itself")
     if spoken and profile.level > LEVEL:
         parts.append("a level, not a place")
@@ -95,13 +95,23 @@ def _place(places: Mapping[str, float]) -> str:
     return above if places[name] > 0 else below
 
 
-def _mark(inside: Mapping[str, float], titles: Mapping[str, str]) -> str:
-    """The region in which it is most (or least) active."""
-    name = max(inside, key=lambda region: abs(inside[region]), default=None)
-    if name is None or abs(inside[name]) < HIGHER:
-        return ""
-    verb = "marks" if inside[name] > 0 else "spares"
-    return f"{verb} {titles.get(name, _lower(name))}"
+def _marks(inside: Mapping[str, float], model: ModelDescription) -> list[str]:
+    """The region in which it is clearly more active, and the one in which it is clearly less."""
+    outer_first = [region.name for region in sorted(model.regions, key=lambda r: r.order)]
+    names = [name for name in outer_first if name in inside]
+    names += [name for name in inside if name not in names]
+    titles = _titles(model)
+    found = []
+    for verb, sign in (("marks", 1), ("spares", -1)):
+        most = max((sign * value for value in inside.values()), default=0.0)
+        if most >= HIGHER:
+            widest = next(name for name in names if sign * inside[name] >= BESIDE * most)
+            found.append(f"{verb} {titles.get(widest, _lower(widest))}")
+    return found
+
+
+def _titles(model: ModelDescription) -> dict[str, str]:
+    return {region.name: _lower(region.title) for region in model.regions}
 
 
 def _speech(profile: Profile, titles: Mapping[str, str]) -> str:

@@ -176,6 +176,10 @@ SPEAKS = {"contributions": {"ET": 0.5, "WT": 0.1}, "agreement": {"ET": 1.0, "WT"
             {"intensities": {"FLAIR": -0.5, "T1": -0.48}, "inside": {"Oedema": -3.0}},
             "Dark on FLAIR and T1, spares oedema; says little by itself",
         ),
+        (
+            {"inside": {"ET": -2.0, "TC": 3.0, "WT": 2.6, "Oedema": 2.0}},
+            "Marks whole tumour, spares enhancing tumour; says little by itself",
+        ),
         ({"places": {"depth": -0.6}, "level": 1.0}, "The surface of the head; says little"),
         (
             {"level": 0.9, **SPEAKS, "contributions": {"ET": -0.5, "WT": 0.1}},
