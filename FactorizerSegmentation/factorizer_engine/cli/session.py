@@ -206,15 +206,15 @@ def open_session(
     Raises:
         EngineError: If the model or a scan cannot be used.
     """
-    candidates = _candidates(inputs, input_folder)
-    check_files(candidates)
+    given = candidates(inputs, input_folder)
+    check_files(given)
     check_names(choice.model, reference, region)
     with (
         tempfile.TemporaryDirectory(prefix="factorizer-", ignore_cleanup_errors=True) as folder,
         EngineClient(on_log=TERMINAL.log, machine=machine) as engine,
     ):
         choice, model = load_model(engine, choice)
-        paths = (assign or assign_study)(candidates, model)
+        paths = (assign or assign_study)(given, model)
         yield read_study(engine, choice, model, paths, Path(folder))
 
 
@@ -326,7 +326,8 @@ def _location(text: str) -> Path | str:
     return text if SERIES_MARK in text and not path.exists() else path
 
 
-def _candidates(inputs: Sequence[str], folder: Path | None) -> list[str]:
+def candidates(inputs: Sequence[str], folder: Path | None) -> list[str]:
+    """What was given as scans: the inputs, or all scans of the folder."""
     from factorizer_engine.images.files import series_in
 
     if bool(inputs) == (folder is not None):
