@@ -261,6 +261,25 @@ def test_an_engine_of_another_version_there_is_refused_by_name(there, install):
     assert "The engine on there is of another version (9.9)" in str(caught.value)
 
 
+def test_garbage_from_the_other_machine_ends_the_connection_and_nothing_else(there, install):
+    code = (
+        "import sys\n"
+        "from factorizer_engine.protocol.wire import PROTOCOL_VERSION\n"
+        "from factorizer_engine.service.remote.frames import Frame, FrameWriter, Kind\n"
+        "who = {'protocol': PROTOCOL_VERSION, 'engine': '1', 'folder': '/there'}\n"
+        "FrameWriter(sys.stdout.buffer).write(Frame.of(Kind.ready, who))\n"
+        "sys.stdout.buffer.write(b'\\x00garbage\\n' * 1000)\n"
+        "sys.stdout.flush()\nsys.stdin.read()\n"
+    )
+    with there.engine(program=install(code=code)) as engine:
+        with pytest.raises(MachineError, match="was lost"):
+            load(engine)
+        pid = engine.pid
+        with pytest.raises(MachineError, match="was lost"):
+            load(engine)
+        assert engine.pid == pid
+
+
 def test_what_login_scripts_write_does_not_disturb(there, install):
     program = install(before="echo Welcome\necho '{\"news\": 1}'\n")
     with there.engine(program=program) as engine:
