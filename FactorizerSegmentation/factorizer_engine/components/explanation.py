@@ -201,7 +201,7 @@ def explain(
     rests = ""
     if lesion is not None and reliance is not None:
         rests = reliance.sentence(lesion, [drawn.component for drawn in maps])
-    notes = filter(None, (rests, result.note, _note(result.model, sites)))
+    notes = filter(None, (rests, result.note, _stage(segmenter), _note(result.model, sites)))
     return Explanation(tuple(maps), " ".join(notes), reliance)
 
 
@@ -319,6 +319,17 @@ def _not_among(model: ModelDescription, region: str, seen: Sequence[str]) -> str
         among = ", ".join(seen)
         return f"The model cannot see the region '{region}' in these scans; choose among {among}."
     return f"The model has no region '{region}'; its regions are {', '.join(seen)}."
+
+
+def _stage(segmenter: Segmenter) -> str:
+    """Of a cascade: whose components these are."""
+    cascade = segmenter.bundle.cascade
+    if cascade is None:
+        return ""
+    return (
+        "The components are those of the finer stage, and contribute to its logits, which count "
+        f"{cascade.share:.0%} in the result."
+    ).replace("%", " %")
 
 
 def _note(model: ModelDescription, sites: LesionSites) -> str:
