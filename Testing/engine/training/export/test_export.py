@@ -128,7 +128,7 @@ def test_a_run_may_refine_another_model(run, tmp_path, settings, write_config, c
     with pytest.raises(SystemExit) as end:
         main([*command, "--coarse", str(coarse.description.path)])
     assert end.value.code == 0
-    assert "(coarse 0.1.0)" in capsys.readouterr().out
+    assert "First stage" in capsys.readouterr().out
     fine = load_bundle(path)
     assert fine.cascade == CascadeSettings(share=0.3)
     assert fingerprint(fine.coarse) == fingerprint(coarse) != fingerprint(fine)
