@@ -20,6 +20,7 @@ from factorizer_engine.bundles.architecture import (
     outline,
 )
 from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.profiles import write_profiles
 from factorizer_engine.bundles.reading.archive import copy_bundle
 from factorizer_engine.bundles.reading.checksums import write_checksums
 from factorizer_engine.bundles.reading.expressions import class_name
@@ -133,6 +134,8 @@ def _write_files(
     (path / "docs" / "README.md").write_text(bundle.description.card, encoding="utf-8")
     if bundle.coarse is not None:
         copy_bundle(bundle.coarse.description.path, path / COARSE)
+    if bundle.profiles is not None:
+        write_profiles(path, bundle.profiles)
     write_checksums(path)
 
 
