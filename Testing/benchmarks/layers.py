@@ -98,7 +98,7 @@ def _forward(layer: nn.Module, x: Tensor, setting: Setting):
 def _by_factors(mixer: FactMixer, x: Tensor, setting: Setting):
     """What a block does without gradients where kernels serve: no mixed map, only its factors."""
     layer, norm = mixer.out_proj.linear, nn.LayerNorm(x.shape[1]).to(x.device)
-    spare = torch.empty_like(x.movedim(1, -1)).movedim(-1, 1)
+    spare = x.clone(memory_format=torch.preserve_format)
 
     weight, bias = layer.weight.squeeze(-1), cast(Tensor, layer.bias)
     with setting.computing():

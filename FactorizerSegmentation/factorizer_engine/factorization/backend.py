@@ -130,9 +130,7 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def mix(
-        self, maps: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: float
-    ) -> Tensor:
+    def mix(self, maps: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: float) -> Tensor:
         """`mixing.mix_rank_one` of maps (B, *S, C), contiguous, without a graph."""
 
     @abstractmethod
@@ -179,4 +177,6 @@ def linear_dtype(x: Tensor) -> torch.dtype:
 
 
 def _kind(reshape: Matricize, device: torch.device, dtype: torch.dtype) -> Kind:
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", torch.cuda.current_device())
     return Kind(reshape.head_dim, reshape.patch_size, device, dtype)

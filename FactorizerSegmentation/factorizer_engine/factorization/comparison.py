@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from factorizer_engine.factorization.matricize import Matricize, SWMatricize
+from factorizer_engine.factorization.matricize import SWMatricize
 from factorizer_engine.factorization.rank_one import rank_one_factors
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class _Sample:
             (self.channels, *size), head_dim=kind.head_dim, patch_size=kind.patch
         )
         self.x, self.tokens = self.normal(2, 2, self.channels, *size).to(kind.dtype)
-        self.x[(0, slice(None), *(slice(p) for p in kind.patch))] = -1.0
+        corner = (0, slice(None), *(slice(p) for p in kind.patch))
+        self.x[corner] = -1.0
         start = torch.rand(self.reshape.output_size[-1], generator=self.draw) + 0.1
         self.v0 = start.to(kind.device)
 
@@ -70,9 +71,7 @@ class _Sample:
         return self.reshape.inverse_forward(u @ v.mT)
 
 
-def _on_its_own(
-    compare: Callable[[Backend, _Sample], bool], kernels: Backend, kind: Kind
-) -> bool:
+def _on_its_own(compare: Callable[[Backend, _Sample], bool], kernels: Backend, kind: Kind) -> bool:
     """Without what belongs to who asks: inference and autocast; tensors made here know neither."""
     with torch.inference_mode(False), torch.autocast(kind.device.type, enabled=False):
         return compare(kernels, _Sample(kind))
@@ -85,7 +84,7 @@ def _compare_factors(kernels: Backend, sample: _Sample) -> bool:
 
     def expand(which: int) -> Tensor:
         factors = kernels.find_factors(sample.x, sample.reshape, sample.v0, *_SETTINGS)
-        spare = torch.empty_like(tokens.movedim(1, -1)).movedim(-1, 1)
+        spare = tokens.movedim(1, -1).contiguous().movedim(-1, 1)
         return kernels.expand(
             tokens, factors, weight, bias, norm, lambda *results: results[which], spare
         )

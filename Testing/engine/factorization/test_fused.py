@@ -6,7 +6,9 @@ They run on a GPU, or, in a process with TRITON_INTERPRET=1, in Triton's interpr
 
 from __future__ import annotations
 
+import importlib
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -56,8 +58,28 @@ LAYERS = {
 HALVES = [(torch.bfloat16, 8e-3), (torch.float16, 1e-3)]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _patched_once():
+    """Triton's interpreter patches its language in every call within a kernel: half of its time."""
+    if not INTERPRETED:
+        yield
+        return
+    interpreter = importlib.import_module("triton.runtime.interpreter")
+    patch, done = interpreter._patch_lang, {}
+
+    def patch_once_a_launch(function):
+        language = id(function.__globals__)
+        if language not in done:
+            done[language] = patch(function)
+        return SimpleNamespace(restore=lambda: (done[language].restore(), done.clear()))
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(interpreter, "_patch_lang", patch_once_a_launch)
+        yield
+
+
 @pytest.fixture(autouse=True)
-def trusted(monkeypatch):
+def _trusted(monkeypatch):
     """What is compared here need not be compared before."""
     monkeypatch.setattr(FUSED.trust, "failed", False)
     monkeypatch.setattr(FUSED.trust, "covers", lambda *_: not FUSED.trust.failed)
@@ -132,7 +154,7 @@ def test_a_block_without_its_mixed_map_equals_the_definition(head_dim, patch):
     size = (patch, 2 * patch, patch)
     reshape = SWMatricize, {"head_dim": head_dim, "patch_size": patch}
     block = _block(3 * head_dim, size, reshape)
-    _assert_block_is_right(block, torch.randn(2 if patch < 8 else 1, 3 * head_dim, *size))
+    _assert_block_is_right(block, torch.randn(2 if patch == 2 else 1, 3 * head_dim, *size))
 
 
 @pytest.mark.parametrize("name", list(PRESETS)[:1] if INTERPRETED else PRESETS)

@@ -104,9 +104,7 @@ class CompiledKernels(Backend):
         run_in_threads(compute, _split(batch * size[0] * size[1], lines))
         return spare
 
-    def mix(
-        self, maps: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: float
-    ) -> Tensor:
+    def mix(self, maps: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: float) -> Tensor:
         return self._run("mixing_kernel", (maps,), reshape, v0, sweeps, eps)
 
     def mixing_gradient(

@@ -84,9 +84,7 @@ class FusedKernels(Backend):
         rows = torch.cat(parts) if len(parts) > 1 else parts[0]
         return rows.view(batch, *x.shape[2:], channels).movedim(-1, 1)
 
-    def mix(
-        self, maps: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: float
-    ) -> Tensor:
+    def mix(self, maps: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: float) -> Tensor:
         tokens = as_tokens(maps.movedim(-1, 1))
         factors, mixed = Factors.empty(tokens, reshape), torch.empty_like(tokens)
         with self.trust.guarded(), on_device(maps):
