@@ -35,7 +35,7 @@ def write_dicom(
         data.SeriesInstanceUID, data.SeriesDescription = uid, description
         data.SeriesNumber = options.get("number", 1)
         options.get("change", lambda d: None)(data)
-        name = f"{uid[-6:]}_{(index * 7) % count:03d}.dcm"
+        name = f"{uid[-6:]}_{(index * 10007) % count:03d}.dcm"
         data.save_as(folder / name, enforce_file_format=True)
     return uid
 
