@@ -9,7 +9,6 @@ other.
 from __future__ import annotations
 
 import logging
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -249,12 +248,12 @@ def with_highdicom(folder: Path) -> Iterator[Scan]:
 
 def with_dicom2nifti(folder: Path) -> Iterator[Scan]:
     """NIfTI files; several volumes of one may lie along a fourth axis."""
-    import dicom2nifti
+    import dicom2nifti  # type: ignore[import-not-found]  # it need not be installed
 
     with tempfile.TemporaryDirectory() as output:
         dicom2nifti.convert_directory(folder, output, compression=False, reorient=False)
         for path in Path(output).iterdir():
-            image = nib.load(path)
+            image = nib.Nifti1Image.from_filename(path)
             array = np.asarray(image.dataobj)
             for volume in np.moveaxis(array, 3, 0) if array.ndim == 4 else [array]:
                 yield Scan.of(volume, image.affine)
@@ -303,4 +302,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from factorizer_engine.images.scan import Scan
@@ -40,7 +40,7 @@ def write_dicom(
     return uid
 
 
-def _data_set(scan: Scan, affine: np.ndarray, index: int, position: np.ndarray) -> FileDataset:
+def _data_set(scan: Scan, affine: np.ndarray, index: int, position: np.ndarray) -> pydicom.Dataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = MRImageStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()

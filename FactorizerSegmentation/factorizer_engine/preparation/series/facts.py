@@ -10,7 +10,7 @@ from factorizer_engine.images.files.dicom.series import Series
 from factorizer_engine.images.files.dicom.texts import text_of
 from factorizer_engine.protocol.series import Facts
 
-_TAGS = [
+_TAGS: list[str | int] = [
     *ACQUISITION_TAGS,
     *("PatientID", "StudyInstanceUID", "StudyDate"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),

@@ -61,7 +61,12 @@ def volume(scan: Scan, number: int) -> Scan:
 
 def setting(**elements):
     """A function that sets elements of a data set."""
-    return lambda data: [setattr(data, name, value) for name, value in elements.items()]
+
+    def change(data) -> None:
+        for name, value in elements.items():
+            setattr(data, name, value)
+
+    return change
 
 
 def parts_in(folder) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from typing import Any
 
 import pydicom
 from pydicom.dataelem import DataElement
@@ -15,7 +16,7 @@ from factorizer_engine.images.files.dicom.texts import text_of
 B_VALUES = (0x0018_9087, 0x0019_100C, 0x2001_1003, 0x0043_1039, 0x0065_1009)
 """Of diffusion weighting: the standard's element, then those of Siemens, Philips, GE and UIH."""
 
-ACQUISITION_TAGS = [
+ACQUISITION_TAGS: list[str | int] = [
     *("SpecificCharacterSet", "ImageType", "SeriesDescription", "ProtocolName", "SequenceName"),
     *("ScanningSequence", "EchoPulseSequence", "EchoTime", "RepetitionTime", "InversionTime"),
     *("ContrastBolusAgent", "ContrastBolusAgentSequence"),
@@ -58,7 +59,7 @@ class Elements:
                     return element
         return None
 
-    def values(self, *names: str) -> list[object]:
+    def values(self, *names: str) -> list[Any]:
         """The values of the first of these elements; none if none is there."""
         element = self.get(*names)
         if element is None:

@@ -28,7 +28,7 @@ from factorizer_engine.protocol.errors import BadInputError
 logging.getLogger("pydicom").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="pydicom")
 
-_TAGS = [
+_TAGS: list[str | int] = [
     "SOPClassUID",
     "SOPInstanceUID",
     "SeriesInstanceUID",
