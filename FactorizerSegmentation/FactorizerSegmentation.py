@@ -204,6 +204,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         helloed: Emitted with the `HelloResult` of a freshly started engine, and after each run.
         logged: Emitted with what was run, what came of it, and what the engine writes.
         selectedLesion: The `Lesion` that the user has selected in a table, or None.
+        positions: Where the slice views were before the module moved them.
         history: What can be undone and redone in the results.
         inFront: Whether the user looks at the module; elsewhere the views are not ours to change.
     """
@@ -213,6 +214,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         from FactorizerSegmentationLib.engine.process import EngineProcess
         from FactorizerSegmentationLib.events import Event
         from FactorizerSegmentationLib.scene.history import History
+        from FactorizerSegmentationLib.scene.slice_positions import SlicePositions
 
         self.changed = Event()
         self.helloed = Event()
@@ -220,6 +222,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         self.inFront = False
         self.selectedLesion = None
         self.history = History()
+        self.positions = SlicePositions()
         self.closed = False
         self.engine = EngineProcess(None, self.helloed.emit, self.logged.emit)
         self._parameters: Parameters | None = None

@@ -200,12 +200,6 @@ def test_a_multi_frame_file_of_two_echoes_is_taken_apart(tmp_path, oblique_scan)
     assert parts_in(tmp_path) == {"TE 20 ms": 9, "TE 80 ms": 9}
 
 
-def test_a_mosaic_is_refused_in_a_sentence(tmp_path, oblique_scan, write_dicom, refused):
-    mosaic = setting(ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"])
-    write_dicom(tmp_path, oblique_scan, change=mosaic)
-    assert "mosaic" in refused(read_scan, tmp_path)
-
-
 def test_an_element_that_is_broken_does_not_matter_where_nothing_depends_on_it(
     tmp_path, oblique_scan, write_dicom
 ):

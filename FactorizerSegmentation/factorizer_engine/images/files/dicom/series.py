@@ -208,6 +208,18 @@ def _parts(uid: str, headers: Sequence[Header], problems: Sequence[BadInputError
     return [replace(whole, part=name, slices=tuple(own)) for name, own in parts.items()]
 
 
+def _mosaics(headers: Sequence[Header]) -> list[BadInputError]:
+    """What to say of images in which a scanner put all slices of a volume side by side."""
+    if not any("MOSAIC" in (header.data.get("ImageType") or ()) for header in headers):
+        return []
+    return [
+        BadInputError(
+            "The DICOM series has all slices of a volume side by side in each image (a mosaic of "
+            "Siemens); convert it with dcm2niix, and give the NIfTI file."
+        )
+    ]
+
+
 def _missing_parts(headers: Sequence[Header]) -> list[BadInputError]:
     """What to say of volumes that are split over several files (concatenations) and lack some."""
     parts: dict[str, set[str]] = defaultdict(set)
@@ -223,18 +235,4 @@ def _missing_parts(headers: Sequence[Header]) -> list[BadInputError]:
         )
         for uid, total in totals.items()
         if uid and len(parts[uid]) < total
-    ]
-
-
-def _mosaics(headers: Sequence[Header]) -> list[BadInputError]:
-    """What to say of images that show all slices of a volume side by side."""
-    if not any(
-        "MOSAIC" in slice_.acquired.kind.split("\\") for h in headers for slice_ in h.slices
-    ):
-        return []
-    return [
-        BadInputError(
-            "The DICOM series is a mosaic, with all slices of a volume side by side in one image; "
-            "export it as single slices or as an enhanced image, or give it as NIfTI."
-        )
     ]
