@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib import metadata
 
 import pytest
-
 from packaging.requirements import Requirement
 
 from supply.__main__ import ENGINE, is_binding, licence_of, needed_by

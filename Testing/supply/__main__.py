@@ -106,8 +106,8 @@ def _audit(tools: Path, file: Path) -> list[str]:
     if not file.exists():
         reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         print(
-            "Known vulnerabilities were NOT looked for: the database could not be reached. Run this "
-            f"where it can be (pip-audit: {reason[-200:]})."
+            "Known vulnerabilities were NOT looked for: the database could not be reached. Run "
+            f"this where it can be (pip-audit: {reason[-200:]})."
         )
         return []
     packages = json.loads(file.read_text(encoding="utf-8"))["dependencies"]
