@@ -50,7 +50,7 @@ def test_a_machine_that_is_not_there_is_one_sentence(tmp_path, run_cli, scans):
     ("more", "sentence"),
     [
         (["--on", "-oProxyCommand=x"], "is no address of a machine"),
-        (["--on", "me@gpu", "--studies", "."], "--on is for one study"),
+        (["--on", "me@gpu", "--studies", ".", "--scheduler", "tcp://x:1"], "not to both"),
     ],
 )
 def test_what_cannot_be_done_there_is_said_at_once(tmp_path, cli, more, sentence):
