@@ -180,6 +180,8 @@ class Relay:
             readiness = connection.wait_until_ready(lambda: order.is_cancelled)
             self._atlas = Atlas(readiness.folder)
         order.connection = connection
+        if connection.lost is not None:  # before `_lost` could know of this order
+            raise connection.lost
         return connection
 
     def _send_files(self, connection: Connection, luggage: Luggage, order: Order) -> None:
