@@ -254,7 +254,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def heatmaps(self) -> list:
         """The heatmap volumes in the scene, one a component, oldest first."""
-        from FactorizerSegmentationLib.scene.overlays import isLeading
+        from FactorizerSegmentationLib.scene.heatmaps import isLeading
 
         volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
         return [node for node in volumes if isLeading(node)]

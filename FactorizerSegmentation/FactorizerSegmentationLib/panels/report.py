@@ -17,7 +17,7 @@ from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene.errors import SceneError
-from FactorizerSegmentationLib.scene.overlays import EVIDENCE, heatmapOf
+from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE, heatmapOf
 from FactorizerSegmentationLib.scene.tables import (
     ACCEPTED,
     REJECTED,
