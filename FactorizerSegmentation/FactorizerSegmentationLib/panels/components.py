@@ -17,6 +17,7 @@ from FactorizerSegmentationLib.panels.component_rows import barTitle, rowsOf
 from FactorizerSegmentationLib.panels.heatmap_controls import HeatmapControls
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.probability_offer import ProbabilityOffer
 from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene import heatmaps, tables
@@ -63,6 +64,13 @@ class ComponentsPanel(Panel):
             self._onExplain,
             logic.cancel,
             _("Find the components that drove the result; this runs the model again."),
+        )
+        self._probability = ProbabilityOffer(
+            self.ui.probabilityButton,
+            self.overlay,
+            lambda: self._parameters.segment.segmentation if self._parameters else None,
+            lambda: self._own.region,
+            self._onProbabilityShown,
         )
         self.list = ComponentList(self.ui.componentsTable, self._pictureOf, self._showChosen)
         self._slices = SliceWatch(self.list.outdate)
@@ -112,7 +120,7 @@ class ComponentsPanel(Panel):
         self._showRegions()
         self._showLesions()
         self.look.show(self._own)
-        self.overlay.adopt(slicer.mrmlScene, self._logic.heatmaps())
+        self.overlay.adopt(slicer.mrmlScene)
         self._showExplanation()
         if self._logic.inFront:
             self._slices.start(slicer.mrmlScene)
@@ -125,7 +133,9 @@ class ComponentsPanel(Panel):
         ui = self.ui
         for widget in (ui.componentCountSpinBox, ui.regionComboBox, ui.lesionComboBox):
             widget.enabled = not self.controls.running
-        ui.hideHeatmapButton.enabled = self.overlay.nodeId is not None
+        isShown = self.overlay.nodeId is not None
+        ui.hideHeatmapButton.enabled = isShown
+        ui.hideHeatmapButton.visible = isShown or bool(self._nodes)
 
     def hideHeatmap(self) -> None:
         """Put the views back as they were before the first heatmap."""
@@ -223,6 +233,7 @@ class ComponentsPanel(Panel):
         if not self._logic.prepareEngine(settings.python, settings.packages):
             return
         callbacks = Callbacks(self._onFinished, self._onFailed, self.controls.progressed)
+        self._probability.after(None)
         self.controls.started()
         try:
             own = self._own
@@ -240,7 +251,13 @@ class ComponentsPanel(Panel):
 
     def _onFailed(self, error: EngineError) -> None:
         self.controls.failed(error)
+        self._probability.after(error)
         self._logic.notify()
+
+    def _onProbabilityShown(self) -> None:
+        self.list.clearSelection()
+        self.update()
+        self.shown.emit()
 
     def _onLookChanged(self) -> None:
         self._showChosen()
@@ -257,6 +274,7 @@ class ComponentsPanel(Panel):
             other = heatmaps.mapOf(scene, other, self.look.kind)
         shown = heatmaps.mapOf(scene, node, self.look.kind)
         self.overlay.show(shown, self.look.look, other)
+        self.look.tellSecond(other)
         if self.look.in3D:
             self._rendering.show(shown)
         else:

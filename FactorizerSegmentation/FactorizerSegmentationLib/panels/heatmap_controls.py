@@ -9,9 +9,9 @@ from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene import color_maps
-from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY, EVIDENCE
+from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY, EVIDENCE, heatmapOf
 from FactorizerSegmentationLib.scene.layers import canShowTwo
-from FactorizerSegmentationLib.scene.overlays import Look
+from FactorizerSegmentationLib.scene.overlays import Look, unitOf
 from FactorizerSegmentationLib.scene.rendering import canRender
 
 
@@ -87,11 +87,24 @@ class HeatmapControls:
             combo.currentIndex = max(0, combo.findData(before or ""))
         combo.enabled = canShowTwo(slicer.mrmlScene) and len(components) > 1
 
+    def tellSecond(self, node) -> None:
+        """Say what the colours of a second heatmap mean; None if there is no second one."""
+        heatmap = heatmapOf(node) if node is not None else None
+        self._ui.secondLabel.visible = heatmap is not None
+        if heatmap is not None:
+            low, high = heatmap.window
+            end = low if heatmap.sign < 0 else high
+            text = _("Orange: the chosen one. Blue: {name}, to {value} ({unit}).")
+            self._ui.secondLabel.text = text.format(
+                name=heatmap.component.name, value=f"{end:.2g}", unit=unitOf(heatmap.kind)
+            )
+
     def reset(self) -> None:
         """Neither together with another one nor in 3D."""
         with signalsBlocked(self._ui.togetherComboBox, self._ui.in3DCheckBox):
             self._ui.togetherComboBox.currentIndex = 0
             self._ui.in3DCheckBox.checked = False
+        self.tellSecond(None)
 
     def _colors(self) -> str:
         if self._own is None:

@@ -145,7 +145,8 @@ def mapOf(scene, node, kind: str):
     """The map of that kind of the component that `node` leads; `node` itself if there is none."""
     if kind == ACTIVITY:
         for other in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene):
-            if other.GetNodeReferenceID(EVIDENCE_REFERENCE) == node.GetID():
+            led = other.GetNodeReferenceID(EVIDENCE_REFERENCE) == node.GetID()
+            if led and hasVoxels(other):
                 return other
     return node
 
@@ -155,8 +156,19 @@ def isLeading(node) -> bool:
 
     A node whose voxels were not found when its scene was opened stands for nothing.
     """
-    hasVoxels = node.GetImageData() is not None and node.GetImageData().GetNumberOfPoints() > 0
-    return hasVoxels and isHeatmap(node) and node.GetNodeReference(EVIDENCE_REFERENCE) is None
+    return hasVoxels(node) and isHeatmap(node) and not _isLed(node)
+
+
+def _isLed(node) -> bool:
+    """Whether an activity map has the evidence of its component beside it."""
+    evidence = node.GetNodeReference(EVIDENCE_REFERENCE)
+    return evidence is not None and hasVoxels(evidence)
+
+
+def hasVoxels(node) -> bool:
+    """Whether there is an image; the file of a saved scene may be lost."""
+    image = node.GetImageData()
+    return image is not None and image.GetNumberOfPoints() > 0
 
 
 def heatmapOf(node) -> Heatmap | None:

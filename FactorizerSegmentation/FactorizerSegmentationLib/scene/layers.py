@@ -79,11 +79,12 @@ class ForegroundLayer:
             composite.SetForegroundVolumeID(volumeNode.GetID())
             composite.SetForegroundOpacity(opacity)
 
-    def adopt(self, scene, volumeNode) -> None:
-        """Take a volume that is in the foreground already for the layer's own."""
+    def adopt(self, scene, volumeNode) -> bool:
+        """Take a volume that is in the foreground already for the layer's own, if it is there."""
         for composite in compositeNodes(scene):
             if composite.GetForegroundVolumeID() == volumeNode.GetID():
                 self._before.setdefault(composite.GetID(), (None, 0.0))
+        return self.shown
 
     def setOpacity(self, scene, opacity: float) -> None:
         """Change how strongly the volume covers what is below it, 0 to 1."""
@@ -119,6 +120,12 @@ class AdditionalLayer:
             composite.SetNthLayerVolumeID(_ADDITIONAL, self._shownId)
             composite.SetNthLayerOpacity(_ADDITIONAL, opacity)
 
+    def adopt(self, scene, volumeNode) -> None:
+        """Take a volume that is in the layer already for its own."""
+        shown = {node.GetNthLayerVolumeID(_ADDITIONAL) for node in _layered(scene)}
+        if volumeNode.GetID() in shown:
+            self._shownId = volumeNode.GetID()
+
     def setOpacity(self, scene, opacity: float) -> None:
         """Change how strongly the volume covers what is below it, 0 to 1."""
         for composite in self._own(scene):
@@ -144,6 +151,16 @@ class AdditionalLayer:
 def canShowTwo(scene) -> bool:
     """Whether slice views have layers above the foreground; those of old applications do not."""
     return bool(_layered(scene))
+
+
+def dropFromViews(scene, volumeNode) -> None:
+    """Take a volume out of the layers above the background in all slice views."""
+    for composite in compositeNodes(scene):
+        if composite.GetForegroundVolumeID() == volumeNode.GetID():
+            composite.SetForegroundVolumeID(None)
+    for composite in _layered(scene):
+        if composite.GetNthLayerVolumeID(_ADDITIONAL) == volumeNode.GetID():
+            composite.SetNthLayerVolumeID(_ADDITIONAL, None)
 
 
 def _layered(scene) -> list:

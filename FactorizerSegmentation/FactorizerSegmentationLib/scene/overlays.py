@@ -1,4 +1,4 @@
-"""Heatmaps over the scan: one, or two in two colours, each with its legend."""
+"""Heatmaps over the scan: one with its legend, or two in two colours."""
 
 from __future__ import annotations
 
@@ -9,18 +9,26 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from FactorizerSegmentationLib.scene.color_maps import ColorMap, chosenMap, pairMap
-from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE, draw, drawPeaks, heatmapOf
+from factorizer_engine.protocol.painting import FULL_LEVEL
+from FactorizerSegmentationLib.scene.color_maps import ColorMap, activityMaps, chosenMap, pairMap
+from FactorizerSegmentationLib.scene.heatmaps import (
+    EVIDENCE,
+    draw,
+    drawPeaks,
+    hasVoxels,
+    heatmapOf,
+    isHeatmap,
+)
 from FactorizerSegmentationLib.scene.layers import (
     AdditionalLayer,
     ForegroundLayer,
     SegmentOutlines,
-    compositeNodes,
+    dropFromViews,
 )
+from FactorizerSegmentationLib.scene.probabilities import LOWEST
 
-LEGEND_SIZE = (0.09, 0.4)
-LEGEND_POSITIONS = ((0.97, 0.5), (0.03, 0.5))
-"""In parts of the view: that of the only or first heatmap, and that of a second one."""
+LEGEND_SIZE, LEGEND_POSITION = (0.09, 0.4), (0.97, 0.5)
+"""In parts of the view."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,9 @@ class Look:
 
 
 class HeatmapOverlay:
-    """The heatmaps that are shown over the scan now, if any, with their legends.
+    """The heatmaps that are shown over the scan now, if any, with a legend of the first.
+
+    Slice views draw no legend of a volume above the foreground.
 
     Meanwhile segments are outlines only: their fill would change the heatmaps' colours.
     """
@@ -65,26 +75,51 @@ class HeatmapOverlay:
         self._shownIds = ids
         for index, item in enumerate(nodes):
             self._draw(item, look, index if second is not None else None)
-            _showLegend(item, LEGEND_POSITIONS[index])
+        _showLegend(node)
         self._layer.show(node, look.opacity)
         if second is not None:
-            self._second.show(second, look.opacity)
+            self._second.show(second, _shared(look.opacity))
         else:
             self._second.hide(scene)
         self._outlines.show(scene)
 
-    def adopt(self, scene, nodes: Iterable[Any]) -> None:
-        """Take a heatmap for shown that a scene file has brought into the foreground."""
-        shown = {composite.GetForegroundVolumeID() for composite in compositeNodes(scene)}
-        for node in nodes:
-            if not self._shownIds and node.GetID() in shown:
+    def showProbability(self, mapNode) -> None:
+        """Show a probability map in place of heatmaps, where it is at least `LOWEST`."""
+        scene = mapNode.GetScene()
+        self._hideLegends(scene, self._shownIds)
+        self._second.hide(scene)
+        self._shownIds = [mapNode.GetID()]
+        if mapNode.GetDisplayNode() is None:
+            mapNode.CreateDefaultDisplayNodes()
+            mapNode.GetDisplayNode().SetSaveWithScene(mapNode.GetSaveWithScene())
+        display = mapNode.GetDisplayNode()
+        display.SetAutoWindowLevel(False)
+        display.SetAutoThreshold(False)
+        display.SetThreshold(LOWEST * FULL_LEVEL, FULL_LEVEL)
+        display.SetApplyThreshold(True)
+        draw(mapNode, activityMaps()[0], (0.0, FULL_LEVEL), smooth=True)
+        self._layer.show(mapNode, Look().opacity)
+        self._outlines.show(scene)
+
+    def adopt(self, scene) -> None:
+        """Take heatmaps for shown that a scene file has brought into the slice views.
+
+        One whose voxels the file did not bring leaves them.
+        """
+        for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene):
+            if not isHeatmap(node):
+                continue
+            if not hasVoxels(node):
+                dropFromViews(scene, node)
+            elif not self._shownIds and self._layer.adopt(scene, node):
                 self._shownIds = [node.GetID()]
-                self._layer.adopt(scene, node)
+            else:
+                self._second.adopt(scene, node)
 
     def setOpacity(self, scene, opacity: float) -> None:
         """Change the opacity, 0 to 1, of what is shown."""
         self._layer.setOpacity(scene, opacity)
-        self._second.setOpacity(scene, opacity)
+        self._second.setOpacity(scene, _shared(opacity))
 
     def setShownPart(self, scene, shownPart: float) -> None:
         """Colour only this part of the head, where the component is most active, 0 to 1."""
@@ -128,16 +163,26 @@ class HeatmapOverlay:
                 legend.SetVisibility(False)
 
 
-def _showLegend(node, position: tuple[float, float]) -> None:
+def unitOf(kind: str) -> str:
+    """The unit of the values of a map, for people."""
+    return _("Logits per mL") if kind == EVIDENCE else _("Activation")
+
+
+def _shared(opacity: float) -> float:
+    """The opacity of a layer with which it and the one below it weigh the same."""
+    return opacity / (1 + opacity)
+
+
+def _showLegend(node) -> None:
     legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(node)
     heatmap = heatmapOf(node)
     if legend is None or heatmap is None:
         return
     isEvidence = heatmap.kind == EVIDENCE
     with slicer.util.NodeModify(legend):
-        legend.SetTitleText(_("Logits per mL") if isEvidence else _("Activation"))
+        legend.SetTitleText(unitOf(heatmap.kind))
         legend.SetLabelFormat("%.2g" if isEvidence else "%.2f")
         legend.SetNumberOfLabels(5)
         legend.SetSize(*LEGEND_SIZE)
-        legend.SetPosition(*position)
+        legend.SetPosition(*LEGEND_POSITION)
         legend.SetVisibility(True)
