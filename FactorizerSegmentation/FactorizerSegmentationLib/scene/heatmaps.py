@@ -119,13 +119,13 @@ def createHeatmap(
         evidence: Of an activity map, the node of the evidence that leads it (see `mapOf`).
         explanation: Of which it is a part.
     """
-    values, scan = file.load(), voxelsOf(place.volumeNode) if place.volumeNode else None
-    sign = Heatmap(component, (), kind).sign
-    percentiles = _percentilesInHead(np.maximum(sign * values, 0), scan)
+    scan = voxelsOf(place.volumeNode) if place.volumeNode else None
+    bare = Heatmap(component, (), kind)
+    compact = _compact(file.load(), scan, bare.window)
+    percentiles = _percentilesInHead(np.maximum(bare.sign * compact, 0), scan)
     explanation = explanation or Explanation()
     heatmap = Heatmap(component, tuple(percentiles), kind, explanation)
     name = _("{name} (evidence)") if kind == EVIDENCE else _("{name} (activity)")
-    compact = _compact(values, scan, heatmap.window)
     node = createVolume(scene, compact, place, name.format(name=component.name))
     node.SetAttribute(ROLE_ATTRIBUTE, HEATMAP_ROLE)
     content = {

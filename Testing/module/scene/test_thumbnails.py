@@ -26,7 +26,10 @@ def axial(scene):
     node = scene.AddNode(node)
 
     def through(place):
-        node.SetSliceToRASByNTP(0, 0, 1, -1, 0, 0, *map(float, place[:3]), 0)
+        matrix = np.diag([-1.0, 1.0, 1.0, 1.0])  # as the preset "Axial"
+        matrix[:3, 3] = place[:3]
+        node.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
+        node.UpdateMatrices()
         return node
 
     yield through
