@@ -128,10 +128,9 @@ class Tutorial:
 
     def _scroll_to(self, widget) -> None:
         """Bring the lower end of a widget into view."""
-        import slicer
-
-        dock = slicer.util.findChild(slicer.util.mainWindow(), "ModulePanel")
-        (area,) = (a for a in slicer.util.findChildren(dock, className="QScrollArea"))
+        area = widget
+        while not area.inherits("QScrollArea"):
+            area = area.parentWidget()
         area.ensureWidgetVisible(widget, 0, 0)
         self._host.process_events(0.2)
 

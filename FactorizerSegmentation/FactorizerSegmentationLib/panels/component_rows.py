@@ -15,8 +15,9 @@ def rowsOf(nodes: Sequence, region: str) -> list[Row]:
     """The rows of leading heatmap nodes.
 
     Args:
-        region: By whose contribution they are ranked, the largest of either sign first; "" keeps
-            their order, and shows their contributions to the regions for which they were drawn.
+        region: By whose contribution they are ranked, what speaks most for it first and what speaks
+            against it last; "" keeps their order, and shows their contributions to the regions for
+            which they were drawn.
     """
     rows = []
     for node in nodes:
@@ -25,7 +26,7 @@ def rowsOf(nodes: Sequence, region: str) -> list[Row]:
             component = heatmap.component
             value = component.contributions.get(region or component.region, 0.0)
             rows.append(Row(node.GetID(), _title(component), value, _tip(component)))
-    return sorted(rows, key=lambda row: -abs(row.value)) if region else rows
+    return sorted(rows, key=lambda row: -row.value) if region else rows
 
 
 def barTitle(nodes: Sequence, region: str) -> str:
@@ -37,7 +38,7 @@ def barTitle(nodes: Sequence, region: str) -> str:
 def _title(component: Component) -> str:
     lines = [component.name, component.meaning]
     if component.is_level:
-        lines.append(_("acts as a level over the whole head"))
+        lines.append(_("acts as a level"))
     return "\n".join(filter(None, lines))
 
 

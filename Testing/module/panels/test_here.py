@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import slicer
 
+from FactorizerSegmentationLib.scene.place_mode import cursorPlace
 from module.geometry import apply
 from module.panels.test_component_browser import browser, open_section  # noqa: F401
 from module.panels.user import AFFINE
@@ -32,12 +33,14 @@ def point(host):
         place, node = apply(AFFINE, voxel), widget.mrmlSliceNode()
         node.JumpSliceByCentering(*place)
         slicer.util.forceRenderAllViews()
+        host.process_events()
         toView = np.linalg.inv(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()))
         x, y = (toView @ [*place, 1])[:2]
         interactor.SetEventInformation(round(x), round(y), 0, 0, "0", 0, None)
         for event in ("EnterEvent", "MouseMoveEvent"):
             interactor.InvokeEvent(event)
         host.process_events()
+        assert cursorPlace() == pytest.approx(tuple(place), abs=1)
 
     return point
 
