@@ -245,7 +245,14 @@ def storm_trials(folder: Path, chance: random.Random) -> Iterator[Trial]:
             try:
                 run_storms(machine, 100, chance.randrange(2**32))
             except Exception as error:
-                notes = "\n".join(getattr(error, "__notes__", []))
-                yield Trial("100 sequences", False, f"{error!r}\n{notes}")
+                yield Trial("100 sequences", False, "\n".join(_told(error)))
             else:
                 yield Trial("100 sequences", False, "")
+
+
+def _told(error: BaseException) -> Iterator[str]:
+    """An error, or those in a group of them, with the clicks that lead to it."""
+    for part in getattr(error, "exceptions", ()):
+        yield from _told(part)
+    yield repr(error)
+    yield from getattr(error, "__notes__", [])

@@ -112,6 +112,8 @@ class EngineProcess:
         """Send a request, starting the engine if needed; returns the id to cancel it by."""
         if self._process is None:
             self._start()
+        else:
+            self._wake()
         requestId = self._conversation.ask(task, params, callbacks)
         if self._process is None:
             fail = partial(self._conversation.fail, requestId, self._startError())
@@ -239,10 +241,20 @@ class EngineProcess:
         process = self._process
         if process is None:
             return
-        pids = {process.processId(), self.processId}
+        pids = self._processIds()
         self._retire(process)
-        killProcesses(pid for pid in pids if pid)
+        killProcesses(pids)
         process.kill()
+
+    def _wake(self) -> None:
+        """Let an engine go on that was stopped meanwhile, as by Ctrl+Z; others do not notice."""
+        if hasattr(signal, "SIGCONT"):
+            for pid in self._processIds():
+                _signal(pid, signal.SIGCONT)
+
+    def _processIds(self) -> set[int]:
+        """Of the process that was started, and of the engine itself if that is another one."""
+        return {pid for pid in (self._process.processId(), self.processId) if pid}
 
     def _retire(self, process) -> None:
         """Forget the process; it is kept alive until Qt says that it has ended."""
@@ -274,7 +286,11 @@ def killProcesses(pids: Iterable[int]) -> None:
         if os.name == "nt":
             qt.QProcess.startDetached("taskkill", ["/PID", str(pid), "/T", "/F"])
             continue
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            logging.debug("The process %d had ended already.", pid)
+        _signal(pid, signal.SIGKILL)
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        logging.debug("The process %d had ended already.", pid)

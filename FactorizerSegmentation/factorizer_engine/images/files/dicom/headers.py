@@ -33,6 +33,8 @@ _TAGS = [
     "SeriesDescription",
     "SeriesNumber",
     "Modality",
+    "ImageType",
+    "PhotometricInterpretation",
     "PatientID",
     "PatientName",
     "StudyDate",
@@ -42,6 +44,7 @@ _TAGS = [
     "SamplesPerPixel",
     "BitsAllocated",
     "NumberOfFrames",
+    "GridFrameOffsetVector",
     "PixelSpacing",
     "ImagePositionPatient",
     "ImageOrientationPatient",
@@ -68,7 +71,8 @@ class Slice:
         frame: Index of the frame in that file.
         instance: What the file calls itself (SOP Instance UID); "" if it does not.
         shape: Columns and rows.
-        samples: Values per pixel; more than one means colour.
+        samples: Values per pixel, after those of a palette are looked up; more than one means
+            colour.
         position: Centre of the first pixel in mm LPS, or None if the file does not say.
         orientation: Directions of a row and of a column, (2, 3) in LPS, or None.
         spacing: Distance of columns and of rows in mm.
@@ -227,13 +231,15 @@ def _slices(path: Path, header: pydicom.Dataset, complete: bool) -> list[Slice]:
         orientation = _value("ImageOrientationPatient", "PlaneOrientationSequence", groups, header)
         spacing = _value("PixelSpacing", "PixelMeasuresSequence", groups, header)
         rows, columns = spacing.reshape(2) if spacing is not None else (0.0, 0.0)
+        if count > 1 and not frames:
+            position = _position_of_plain_frame(header, index)
         slices.append(
             Slice(
                 file=path,
                 frame=index,
                 instance=str(header.get("SOPInstanceUID") or ""),
                 shape=(int(header.Columns), int(header.Rows)),
-                samples=int(header.get("SamplesPerPixel") or 1),
+                samples=_samples(header),
                 position=None if position is None else position.reshape(3),
                 orientation=None if orientation is None else orientation.reshape(2, 3),
                 spacing=(float(columns), float(rows)),
@@ -241,6 +247,23 @@ def _slices(path: Path, header: pydicom.Dataset, complete: bool) -> list[Slice]:
             )
         )
     return slices
+
+
+def _position_of_plain_frame(header: pydicom.Dataset, index: int) -> np.ndarray | None:
+    """Where a frame lies in a file that says so for the first only, and how far others are off."""
+    offsets = header.get("GridFrameOffsetVector")
+    axes = header.get("ImageOrientationPatient")
+    first = header.get("ImagePositionPatient")
+    if not offsets or not axes or not first:
+        return None
+    row, column = np.asarray(axes, dtype=np.float64).reshape(2, 3)
+    away = float(offsets[index]) - float(offsets[0])
+    return np.asarray(first, dtype=np.float64) + np.cross(row, column) * away
+
+
+def _samples(header: pydicom.Dataset) -> int:
+    is_palette = header.get("PhotometricInterpretation") == "PALETTE COLOR"
+    return 3 if is_palette else int(header.get("SamplesPerPixel") or 1)
 
 
 def _value(

@@ -14,6 +14,7 @@ from pydicom.pixels import apply_modality_lut
 from pydicom.uid import UID, MRImageStorage
 
 from factorizer_engine.images.files.dicom.headers import Slice, read_elements
+from factorizer_engine.images.files.native_output import native_output_discarded
 from factorizer_engine.protocol.errors import BadInputError
 
 #: What says how stored values are packed; enough to decode them.
@@ -108,7 +109,8 @@ def _decompressed(data: pydicom.Dataset) -> np.ndarray:
     with tempfile.TemporaryDirectory(prefix="factorizer-") as folder:
         path = Path(folder) / "image.dcm"
         bare.save_as(path, enforce_file_format=True)
-        return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        with native_output_discarded():  # decoders print what they think of a file
+            return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
 
 
 def _rescaled(data: pydicom.Dataset, frame: int, stored: np.ndarray) -> np.ndarray:

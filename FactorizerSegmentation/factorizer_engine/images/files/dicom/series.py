@@ -179,11 +179,23 @@ def _series(uid: str, headers: Sequence[Header], problems: Sequence[BadInputErro
         description=str(first.get("SeriesDescription") or "").strip(),
         modality=str(first.get("Modality") or ""),
         slices=tuple(item for header in headers for item in header.slices),
-        problems=(*problems, *_missing_parts(headers)),
+        problems=(*problems, *_missing_parts(headers), *_mosaics(headers)),
         patient=str(first.get("PatientID") or first.get("PatientName") or ""),
         date=str(first.get("StudyDate") or ""),
         frame_of_reference=str(first.get("FrameOfReferenceUID") or ""),
     )
+
+
+def _mosaics(headers: Sequence[Header]) -> list[BadInputError]:
+    """What to say of images in which a scanner put all slices of a volume side by side."""
+    if not any("MOSAIC" in (header.data.get("ImageType") or ()) for header in headers):
+        return []
+    return [
+        BadInputError(
+            "The DICOM series has all slices of a volume side by side in each image (a mosaic of "
+            "Siemens); convert it with dcm2niix, and give the NIfTI file."
+        )
+    ]
 
 
 def _missing_parts(headers: Sequence[Header]) -> list[BadInputError]:
