@@ -123,7 +123,7 @@ class SlicerCore:
                 factory.RegisterDisplayableManager(manager)
 
     def _addCrosshair(self) -> None:
-        """The node that knows where the mouse is; there is one in every scene of the application."""
+        """The node that knows where the mouse is, of which the application has one."""
         node = slicer.vtkMRMLCrosshairNode()
         node.SetCrosshairName("default")
         node.SetName("Crosshair")

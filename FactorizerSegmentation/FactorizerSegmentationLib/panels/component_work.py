@@ -202,9 +202,12 @@ class ComponentWorkPanel(Panel):
                     raise SceneError(_("Choose a lesion in the review first."))
                 mask = component_masks.atLesion(segmentationNode, lesion)
             elif place == IN_BOX:
-                mask = component_masks.inBox(segmentationNode, self._parameters.inputs.box)
+                mask = component_masks.inBox(segmentationNode, self._box())
             self._where = key, mask
         return self._where[1]
+
+    def _box(self):
+        return self._parameters.inputs.box if self._parameters is not None else None
 
     def _onApply(self) -> None:
         try:

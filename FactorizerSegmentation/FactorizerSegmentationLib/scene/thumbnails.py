@@ -57,7 +57,7 @@ class SlicePlane:
         places = origin + pixels[:, None, None] * down + pixels[None, :, None] * right
         indices = np.rint(places).astype(np.intp)
         shape = np.array(volumeNode.GetImageData().GetDimensions())
-        inside = ((indices >= 0) & (indices < shape)).all(axis=2)
+        inside = np.all((indices >= 0) & (indices < shape), axis=2)
         i, j, k = np.moveaxis(np.clip(indices, 0, shape - 1), 2, 0)
         return (k * shape[1] + j) * shape[0] + i, inside
 
