@@ -10,6 +10,9 @@ from factorizer_engine.protocol.messages import Message
 LEVEL = 0.5
 """Part of its contribution above which a component is said to act as a level."""
 
+STABLE = 0.8
+"""Correlation of its maps with those of shifted windows from which a component is called stable."""
+
 GONE = 0.1
 """Part of its volume below which a lesion is said to be gone."""
 
@@ -65,6 +68,11 @@ class Component(Message):
     stability: float | None = None
 
     @property
+    def is_stable(self) -> bool:
+        """Whether its maps hardly depend on where the windows lie, as far as that is known."""
+        return is_stable(self.stability)
+
+    @property
     def is_level(self) -> bool:
         """Whether it acts as a level over the whole head, not at a place."""
         return self.level > LEVEL
@@ -105,3 +113,8 @@ class Reliance(Message):
             return f"{rests}: without the {speak} for it, {left} left."
         number = "one component" if len(names) == 1 else f"{len(names)} components"
         return f"Lesion {lesion} rests on {number}: without {without}, {left} left."
+
+
+def is_stable(stability: float | None) -> bool:
+    """Whether maps of that stability are called stable; those of which nothing is known are."""
+    return stability is None or stability >= STABLE
