@@ -159,6 +159,12 @@ def isLeading(node) -> bool:
     return hasVoxels(node) and isHeatmap(node) and not _isLed(node)
 
 
+def leadingIn(scene) -> list:
+    """The leading heatmaps of a scene, oldest first."""
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
+    return [node for node in volumes if isLeading(node)]
+
+
 def _isLed(node) -> bool:
     """Whether an activity map has the evidence of its component beside it."""
     evidence = node.GetNodeReference(EVIDENCE_REFERENCE)
