@@ -1,7 +1,7 @@
 """Are the kernels right on this card, and how fast? In minutes, and with little installed.
 
-Needs what any machine for PyTorch has, and no network; MONAI and the readers of files come as
-wheels, where they are missing:
+Needs what any machine for PyTorch has, and no network. For the tests of the kernels that is enough;
+the others and the benchmark need MONAI and the readers of files, which come as wheels:
 
     pip download --no-deps --only-binary :all: --python-version 3.12 --dest wheels \\
         monai nibabel connected-components-3d pydicom pytest
@@ -9,7 +9,7 @@ wheels, where they are missing:
 
 Every step is a process with a time limit. What fails or is cut short leaves the others alone, and
 what there is by then is in `lease.json` and `lease.md`. `--device cpu --quick` tries it all where
-there is no card.
+there is no card. What is left of the lease is for `python -m device.train`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from tempfile import gettempdir
 
 TESTING = Path(__file__).resolve().parents[1]
 MODULE = TESTING.parent / "FactorizerSegmentation"
-KERNEL_TESTS = ("factorization", "networks", "inference")
 SHOWN_LINES = 40
 
 FACTS = """\
@@ -87,17 +86,20 @@ def steps_of(device: str, quick: bool, output: Path) -> list[Step]:
         quick: Small windows and one round.
         output: Folder of the results.
     """
-    marked = ("-m", "gpu") if device != "cpu" else ("-k", "triton and not compilation")
-    folders = [str(TESTING / "engine" / name) for name in KERNEL_TESTS]
-    tests = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *marked)
-    found = [Step("facts", ("-c", FACTS), 60)]
-    found += [Step("kernels", (*tests, *(folders[:1] if quick else folders)), 180)]
+    tests = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
+    engine = TESTING / "engine"
+    kernels = ("--noconftest", str(engine / "factorization" / "test_fused.py"))
+    if device == "cpu":  # in a process of its own, which interprets them
+        kernels = ("-k", "interpreter", str(engine / "factorization" / "test_fused_fallback.py"))
+    found = [Step("facts", ("-c", FACTS), 30), Step("kernels", (*tests, *kernels), 240)]
+    if device != "cpu":
+        found.append(Step("engine", (*tests, "-m", "gpu", str(engine / "inference")), 45))
     window, rounds = ("2x64x64x64", "1") if quick else ("4x128x128x128", "5")
     for precision in ("float32", "bfloat16"):
         name = f"windows-{precision}"
         bench = ("-m", "benchmarks", "--device", device, "--window", window, "--rounds", rounds)
         parts = ("--part", "windows", "--part", "layers", "--precision", precision)
-        found.append(Step(name, (*bench, *parts, "--output", str(output / name)), 120))
+        found.append(Step(name, (*bench, *parts, "--output", str(output / name)), 110))
     case = ("-m", "benchmarks", "--device", device, "--part", "case", "--rounds", rounds)
     return [*found, Step("case", (*case, "--output", str(output / "case")), 60)]
 

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from engine import reference
 from factorizer_engine.bundles.published.presets import PRESETS
-from factorizer_engine.components.definition import activity
 from factorizer_engine.factorization import Factors, Matricize, SWMatricize, comparison
 from factorizer_engine.factorization.backends import FUSED
 from factorizer_engine.factorization.comparison import Kind, factors_agree, mixing_agrees
@@ -215,6 +214,7 @@ def test_what_is_not_a_number_stays_so_in_a_block():
 
 
 def test_components_are_drawn_from_the_same_factors():
+    activity = pytest.importorskip("factorizer_engine.components.definition").activity
     x, layer, v0 = _setup("three dimensions", batch=2)
     with torch.no_grad():
         factors = FUSED.find_factors(x, layer, v0, 5, 1e-16)
