@@ -150,7 +150,7 @@ def _assert_block_is_right(
 @pytest.mark.parametrize("patch", [2, 4, 8])
 @pytest.mark.parametrize("head_dim", [4, 8, 16])
 def test_a_block_without_its_mixed_map_equals_the_definition(head_dim, patch):
-    size = (patch, 2 * patch, patch)
+    size = (patch, patch, 2 * patch)
     reshape = SWMatricize, {"head_dim": head_dim, "patch_size": patch}
     block = _block(3 * head_dim, size, reshape)
     _assert_block_is_right(block, torch.randn(2 if patch == 2 else 1, 3 * head_dim, *size))
@@ -230,6 +230,13 @@ def test_output_and_gradient_of_the_layer_equal_the_definition(name):
     expected = _with_gradient(lambda x: _definition(x, layer, v0, 5, 1e-16), x.double())
     assert reference.relative(found[0], expected[0]) < 1e-5
     assert reference.relative(found[1], expected[1]) < 1e-5
+
+
+def test_pieces_of_lines_and_groups_of_heads_give_the_same(monkeypatch):
+    monkeypatch.setattr(launcher, "_PROGRAM_VALUES", 8)
+    test_output_and_gradient_of_the_layer_equal_the_definition("two dimensions")
+    block = _block(12, (4, 4), (SWMatricize, {"head_dim": 4, "patch_size": 4}))
+    _assert_block_is_right(block, torch.randn(1, 12, 4, 4))
 
 
 @pytest.mark.skipif(not INTERPRETED, reason="is what a GPU does anyway, where it can")

@@ -116,23 +116,29 @@ def reconstruction_kernel(
     P2: tl.constexpr,
     SHIFTS: tl.constexpr,
     HEAD: tl.constexpr,
+    HEAD_WIDTH: tl.constexpr,
+    HEADS: tl.constexpr,
     ROWS: tl.constexpr,
-    WIDTH: tl.constexpr,
 ):
     """The mixed map: at every voxel the sum over the grids of u v, line by line."""
-    blocks = tl.cdiv(channels, WIDTH)
-    place, voxel, _ = piece_of_line(tl.program_id(0) // blocks, 0, n0, n1, n2, ROWS)
-    channel = tl.program_id(0) % blocks * WIDTH + tl.arange(0, WIDTH)
-    mask = (place[3] < n2)[:, None] & (channel < channels)[None, :]
     heads = channels // HEAD
+    groups = tl.cdiv(heads, HEADS)
+    place, voxel, _ = piece_of_line(tl.program_id(0) // groups, 0, n0, n1, n2, ROWS)
+    head = tl.program_id(0) % groups * HEADS + tl.arange(0, HEADS)
+    lane = tl.arange(0, HEAD_WIDTH)
+    channel = head[:, None] * HEAD + lane[None, :]
+    of_heads = (place[3] < n2)[:, None] & (head < heads)[None, :]
+    mask = of_heads[:, :, None] & (lane < HEAD)[None, None, :]
     voxels = items * n0 * n1 * n2
-    total = tl.zeros((ROWS, WIDTH), tl.float32)
+    total = tl.zeros((ROWS, HEADS, HEAD_WIDTH), tl.float32)
     for grid in tl.static_range(SHIFTS):
         row = rows_on_line(place, grid, items, shifts_ptr, n0, n1, n2, P0, P1, P2)
-        u = tl.load(u_ptr + row[:, None] * channels + channel[None, :], mask=mask, other=0.0)
-        at = (grid * voxels + voxel)[:, None] * heads + (channel // HEAD)[None, :]
-        total += u * tl.load(v_ptr + at, mask=mask, other=0.0)
-    tl.store(mixed_ptr + voxel[:, None] * channels + channel[None, :], total, mask=mask)
+        at = row[:, None, None] * channels + channel[None, :, :]
+        u = tl.load(u_ptr + at, mask=mask, other=0.0)
+        at = (grid * voxels + voxel)[:, None] * heads + head[None, :]
+        total += u * tl.load(v_ptr + at, mask=of_heads, other=0.0)[:, :, None]
+    offset = voxel[:, None, None] * channels + channel[None, :, :]
+    tl.store(mixed_ptr + offset, total, mask=mask)
 
 
 @triton.jit
