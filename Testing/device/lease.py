@@ -9,7 +9,8 @@ the others and the benchmark need MONAI and the readers of files, which come as 
 
 Every step is a process with a time limit. What fails or is cut short leaves the others alone, and
 what there is by then is in `lease.json` and `lease.md`. `--device cpu --quick` tries it all where
-there is no card. What is left of the lease is for `python -m device.train`.
+there is no card. With what is left of the lease `--packed packed/part-1 --only training` trains the
+1 mm glioma model, see `train.py`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from tempfile import gettempdir
 TESTING = Path(__file__).resolve().parents[1]
 MODULE = TESTING.parent / "FactorizerSegmentation"
 SHOWN_LINES = 40
+TO_BEGIN_AND_END = 90
+"""Seconds that a training takes beside its steps."""
 
 FACTS = """\
 import json, platform, torch
@@ -78,13 +81,17 @@ class Outcome:
     text: str
 
 
-def steps_of(device: str, quick: bool, output: Path) -> list[Step]:
+def steps_of(
+    device: str, quick: bool, output: Path, packed: Sequence[Path] = (), seconds: int = 420
+) -> list[Step]:
     """What is run, the most valuable first.
 
     Args:
         device: "cuda", or "cpu" to try the script.
         quick: Small windows and one round.
         output: Folder of the results.
+        packed: Cases to train from; none if there are none.
+        seconds: Of training.
     """
     tests = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
     engine = TESTING / "engine"
@@ -101,7 +108,13 @@ def steps_of(device: str, quick: bool, output: Path) -> list[Step]:
         parts = ("--part", "windows", "--part", "layers", "--precision", precision)
         found.append(Step(name, (*bench, *parts, "--output", str(output / name)), 110))
     case = ("-m", "benchmarks", "--device", device, "--part", "case", "--rounds", rounds)
-    return [*found, Step("case", (*case, "--output", str(output / "case")), 60)]
+    found.append(Step("case", (*case, "--output", str(output / "case")), 60))
+    if packed:
+        train = ("-m", "device.train", *map(str, packed), "--output", str(output))
+        how_long = ("--steps", "2") if quick else ("--seconds", str(seconds))
+        own = ("--device", device, *how_long)
+        found.append(Step("training", (*train, *own), seconds + TO_BEGIN_AND_END))
+    return found
 
 
 def run_step(step: Step, python: Path) -> Outcome:
@@ -166,13 +179,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="small windows and one round")
     parser.add_argument("--wheels", type=Path, help="folder with wheels of what is missing")
     parser.add_argument("--only", action="append", help="name of a step; repeat for more")
+    parser.add_argument("--packed", type=Path, nargs="+", default=[], help="cases to train from")
+    parser.add_argument("--seconds", type=int, default=420, help="of training")
     parser.add_argument("--output", type=Path, default=os.environ.get("OUT", "lease-output"))
     options = parser.parse_args(arguments)
     output = Path(options.output).resolve()
     output.mkdir(parents=True, exist_ok=True)
     python = python_with(options.wheels) if options.wheels else Path(sys.executable)
     outcomes: list[Outcome] = []
-    for step in steps_of(options.device, options.quick, output):
+    packed = [part.resolve() for part in options.packed]
+    steps = steps_of(options.device, options.quick, output, packed, options.seconds)
+    for step in steps:
         if options.only and step.name not in options.only:
             continue
         outcomes.append(run_step(step, python))

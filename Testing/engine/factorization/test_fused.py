@@ -181,11 +181,12 @@ def test_blocks_with_other_axes_shifts_and_windows_equal_the_definition(size, re
     _assert_block_is_right(_block(channels, size, reshape), torch.randn(2, channels, *size))
 
 
+@pytest.mark.parametrize("given_as_half", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), HALVES)
-def test_a_block_under_autocast_is_as_accurate_as_its_rounding(dtype, tolerance):
-    reshape = SWMatricize, {"head_dim": 8, "patch_size": 4}
-    block = _block(16, (4, 8, 4), reshape)
-    _assert_block_is_right(block, torch.randn(1, 16, 4, 8, 4), tolerance, dtype)
+def test_a_block_under_autocast_is_as_accurate_as_its_rounding(dtype, tolerance, given_as_half):
+    block = _block(16, (4, 8), (SWMatricize, {"head_dim": 8, "patch_size": 4}))
+    x = torch.randn(1, 16, 4, 8)
+    _assert_block_is_right(block, x.to(dtype) if given_as_half else x, tolerance, dtype)
 
 
 def test_a_block_in_parts_is_the_same(monkeypatch):
