@@ -6,6 +6,7 @@ import triton
 import triton.language as tl
 
 from factorizer_engine.factorization.fused.indexing import (
+    SIZES,
     find_window,
     group_of_heads,
     piece_of_line,
@@ -16,7 +17,7 @@ from factorizer_engine.factorization.fused.indexing import (
 from factorizer_engine.factorization.fused.statistics import relu, statistics, sweep
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def factors_kernel(
     x_ptr,
     v0_ptr,
@@ -100,7 +101,7 @@ def factors_kernel(
             tl.store(v_ptr + index[:, None] * heads + head[None, :], v, mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def reconstruction_kernel(
     u_ptr,
     v_ptr,
@@ -153,7 +154,7 @@ def _normalised(x, channel, channels, weight_ptr, bias_ptr, eps):
     return centred / deviation[:, None] * weight[None, :] + bias[None, :]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def expansion_kernel(
     x_ptr,
     projected_ptr,
@@ -204,7 +205,7 @@ def expansion_kernel(
     tl.store(normed_ptr + offset, normed, mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def layer_norm_kernel(
     x_ptr, weight_ptr, bias_ptr, result_ptr, rows, channels, eps,
     ROWS: tl.constexpr, WIDTH: tl.constexpr,
