@@ -266,12 +266,14 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         """Run the engine in another Python; the empty string means Slicer's own."""
         self.engine.python = program or None
 
-    def prepareEngine(self, program: str = "", additional: tuple[str, ...] = ()) -> bool:
-        """Make sure that the engine can start, asking before anything is installed for it."""
+    def prepareEngine(
+        self, program: str = "", additional: tuple[str, ...] = (), here: bool = False
+    ) -> bool:
+        """Make sure that the engine can start (if `here`, on this computer), or ask."""
         from FactorizerSegmentationLib.panels.install_dialog import ensurePackages
 
         self.setPython(program)
-        if program:
+        if program or (self.engine.machine is not None and not here):
             return True
         problem = ensurePackages(additional)
         if problem:

@@ -224,7 +224,9 @@ class ReportPanel(Panel):
         folder = qt.QFileDialog.getExistingDirectory(
             self.widget, _("Folder for the DICOM objects"), lastFolder()
         )
-        if not folder or not self._logic.prepareEngine(self._inputs.python, (HIGHDICOM,)):
+        if not folder or not self._logic.prepareEngine(
+            self._inputs.python, (HIGHDICOM,), here=True
+        ):
             return
         rememberFolder(Path(folder))
         series = Path(self._own.seriesFolder or self._folderInDatabase())

@@ -17,6 +17,7 @@ from factorizer_engine.bundles.settings import (
     PromptSettings,
 )
 from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.profiles import Profiles
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Bundle:
         postprocessing: How regions are cleaned.
         network: The architecture.
         prompts: How its network reads clicks; None if it reads none.
+        profiles: What its components mean; None if that was not measured.
         weights: One file per ensemble member.
         storage: Keeps the temporary folder of an unpacked .zip alive as long as the bundle.
     """
@@ -40,5 +42,6 @@ class Bundle:
     postprocessing: PostprocessingSettings
     network: NetworkSpec
     prompts: PromptSettings | None = None
+    profiles: Profiles | None = None
     weights: tuple[Path, ...] = ()
     storage: TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)

@@ -20,6 +20,7 @@ from factorizer_engine.bundles.architecture import (
     outline,
 )
 from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.profiles import write_profiles
 from factorizer_engine.bundles.reading.checksums import write_checksums
 from factorizer_engine.bundles.reading.expressions import class_name
 from factorizer_engine.bundles.reading.loading import load_bundle
@@ -129,6 +130,8 @@ def _write_files(
     _write_json(path / "configs" / "metadata.json", _metadata(bundle, metadata))
     _write_json(path / "configs" / "inference.json", _inference(bundle, len(states)))
     (path / "docs" / "README.md").write_text(bundle.description.card, encoding="utf-8")
+    if bundle.profiles is not None:
+        write_profiles(path, bundle.profiles)
     write_checksums(path)
 
 

@@ -113,6 +113,7 @@ class Segmenter:
         with memory_errors(self.device):
             self.networks = build_networks(bundle, str(self.device))
         for network in self.networks:
+            network.requires_grad_(False)  # evidence differentiates maps, never weights
             economise(network, bundle.inference.sweeps, bundle.inference.short_circuits)
         self._compiled = [CompiledNetwork(n) for n in self.networks] if compiled else []
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.profiles import read_profiles
 from factorizer_engine.bundles.reading.archive import bundle_root, extract_bundle
 from factorizer_engine.bundles.reading.checksums import verify_checksums
 from factorizer_engine.bundles.reading.configuration import InferenceConfig, read_config_file
@@ -87,6 +88,7 @@ def _interpret(
         postprocessing=settings.postprocessing,
         network=network,
         prompts=settings.prompts,
+        profiles=read_profiles(root),
         weights=members,
     )
     check_bundle(bundle)
