@@ -65,10 +65,10 @@ def saveSegmentation(segmentationNode, path: Path) -> SegmentationFile:
         name = segmentationNode.GetName()
         affine = worldAffine(volumeNode)
         file = ScanFile.save(labelmap, affine, path, name)
-        mask, byHand = editedVoxels(segmentationNode), None
-        if mask is not None and mask.shape == labelmap.shape[::-1]:
+        edits, byHand = editedVoxels(segmentationNode), None
+        if edits is not None and edits.shape == labelmap.shape[::-1]:
             beside = path.with_name(f"{path.stem}-by-hand.npy")
-            byHand = ScanFile.save(mask.transpose(2, 1, 0).astype(np.uint8), affine, beside)
+            byHand = ScanFile.save(edits.transpose(2, 1, 0).astype(np.uint8), affine, beside)
     except OSError as error:
         raise SceneError(
             _("The segmentation could not be handed to the engine ({reason}).").format(
