@@ -223,8 +223,7 @@ class FactorizerBlock(nn.Module):
         return result
 
     def _add(self, x: Tensor, mixed: Tensor) -> Tensor:
-        x = self.fact.project(mixed, add=x)
-        return self.mlp(self.norm2(x), add=x)
+        return self.mlp.residual(self.fact.project(mixed, add=x), self.norm2)
 
 
 class FactorizerStage(nn.Module):

@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from factorizer_engine.networks.gradients import (
     differentiable_convolution,
     differentiable_linear,
+    differentiable_mlp,
+    serves,
 )
 from factorizer_engine.networks.parts import by_parts, fill_by_parts, is_plain
 
@@ -165,6 +167,18 @@ class MLP(nn.Module):
         up, _, first_dropout, down, last_dropout = self.block
         x = first_dropout(up(x, gelu=True))
         return project(x, cast(Linear, down), cast(nn.Dropout, last_dropout), add)
+
+    def residual(self, x: Tensor, norm: nn.Module) -> Tensor:
+        """The sum of a map (B, C, *S) and of what this makes of the normed map."""
+        up, _, dropout, down, _ = self.block
+        drops = dropout.training and cast(nn.Dropout, dropout).p > 0
+        tensors = x, *self.parameters(), *norm.parameters()
+        if not torch.is_grad_enabled() or drops or type(norm) is not LayerNorm:
+            return self(norm(x), add=x)
+        if not all(serves(tensor) for tensor in tensors):
+            return self(norm(x), add=x)
+        layers = cast(Linear, up).linear, cast(Linear, down).linear
+        return differentiable_mlp(x.movedim(1, -1), norm.norm, *layers).movedim(-1, 1)
 
 
 def project(x: Tensor, layer: Linear, dropout: nn.Dropout, add: Tensor | None) -> Tensor:
