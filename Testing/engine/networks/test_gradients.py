@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional as F
 
 from engine import reference
-from factorizer_engine.networks import gradients
+from factorizer_engine.networks import gradients, layers
 from factorizer_engine.networks.gradients import differentiable_convolution, differentiable_linear
+from factorizer_engine.networks.layers import MLP, LayerNorm
 
 
 def _assert_same(function, plain, inputs, tolerance: float) -> None:
@@ -83,3 +84,59 @@ def test_under_autocast_torchs_own_form_serves(monkeypatch):
     with torch.autocast("cpu"):
         found = differentiable_linear(torch.randn(4, 6), torch.randn(10, 6), None)
     assert found.dtype == torch.bfloat16
+
+
+def _normed_mlp(x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+    gain, shift, up, up_bias, down, down_bias = weights
+    normed = F.layer_norm(x, gain.shape, gain, shift)
+    return x + F.gelu(normed @ up.squeeze(-1).t() + up_bias) @ down.squeeze(-1).t() + down_bias
+
+
+def _mlp_and_weights(channels: int) -> tuple[MLP, LayerNorm, list[torch.Tensor]]:
+    torch.manual_seed(0)
+    mlp, norm = MLP(channels, ratio=1.5), LayerNorm(channels)
+    weights = [*norm.parameters(), *mlp.parameters()]
+    for weight in weights:
+        torch.nn.init.normal_(weight)
+    return mlp, norm, weights
+
+
+@pytest.mark.parametrize("size", [(5,), (6, 5, 4), (16, 8, 16)])
+def test_an_mlp_behind_a_norm(size, monkeypatch):
+    monkeypatch.setattr(gradients, "part_values", lambda values: 300)
+    monkeypatch.setattr(layers, "project", None)  # what takes the layers one by one
+    mlp, norm, weights = _mlp_and_weights(6)
+    x = torch.randn(2, 6, *size)
+    expected = x.double().movedim(1, -1).requires_grad_()
+    exact = [expected, *(weight.detach().double().requires_grad_() for weight in weights)]
+    plain = _normed_mlp(*exact)
+    leaf = x.clone().requires_grad_()
+    found = mlp.residual(leaf, norm)
+    upstream = torch.randn(found.shape)
+    ours = torch.autograd.grad(found, [leaf, *weights], upstream)
+    theirs = torch.autograd.grad(plain, exact, upstream.double().movedim(1, -1))
+    pairs = [(found, plain.movedim(-1, 1)), (ours[0], theirs[0].movedim(-1, 1))]
+    for value, right in [*pairs, *zip(ours[1:], theirs[1:], strict=True)]:
+        assert value.shape == right.shape
+        assert reference.relative(value.double(), right) < 1e-6
+
+
+def test_frozen_weights_get_no_gradient_and_the_map_the_same():
+    mlp, norm, weights = _mlp_and_weights(4)
+    x = torch.randn(1, 4, 8, 8, requires_grad=True)
+    (with_weights, *_) = torch.autograd.grad(mlp.residual(x, norm).sum(), [x, *weights])
+    for weight in weights:
+        weight.requires_grad_(False)
+    mlp.residual(x, norm).sum().backward()
+    assert torch.equal(x.grad, with_weights)
+
+
+def test_dropout_autocast_and_other_norms_take_the_layers_one_by_one(monkeypatch):
+    monkeypatch.setattr(layers, "differentiable_mlp", None)
+    x = torch.randn(1, 4, 8, 8, requires_grad=True)
+    mlp, norm, _ = _mlp_and_weights(4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mlp.residual(x, norm)
+    mlp.residual(x, torch.nn.GroupNorm(2, 4))
+    mlp.double().residual(x.double(), norm.double())
+    MLP(4, dropout=0.5).train().residual(x, LayerNorm(4))
