@@ -23,6 +23,7 @@ from functools import partial
 from typing import BinaryIO
 
 from factorizer_engine import __version__
+from factorizer_engine.images.processors import limit_threads
 from factorizer_engine.inference.allocator import (
     keep_freed_memory,
     release_freed_memory,
@@ -262,6 +263,7 @@ def main() -> None:
     # Idle threads sleep instead of spinning, which on a busy computer costs several times the work.
     # Read when torch is imported, so it is set before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    limit_threads()
 
     from factorizer_engine.service.engine import Engine
 
