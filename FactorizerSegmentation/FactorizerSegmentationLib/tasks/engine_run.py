@@ -106,7 +106,7 @@ class EngineRun(Generic[Result]):
 
     def _onResult(self, result: Result) -> None:
         self._creation = self._nodesOf(result)
-        slicer.app.pauseRender()  # views are drawn once, when all is there, and not after every node
+        slicer.app.pauseRender()  # so that views are drawn once, when all is there
         self._goOn()
 
     def _nodesOf(self, result: Result) -> Generator[None, None, object]:

@@ -17,7 +17,7 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> li
     """`function` of every item, in their order, computed in threads.
 
     Worth it where numpy or zlib do the work, which leave other threads free to run. There are as
-    many threads as the process may use: `OMP_NUM_THREADS` where it is set, else `usable_processors`.
+    many threads as `OMP_NUM_THREADS` says, else as many as `usable_processors`.
 
     Raises:
         Whatever the function raises for the first item for which it fails.
