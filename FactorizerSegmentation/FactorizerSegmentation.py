@@ -204,6 +204,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         helloed: Emitted with the `HelloResult` of a freshly started engine, and after each run.
         logged: Emitted with what was run, what came of it, and what the engine writes.
         selectedLesion: The `Lesion` that the user has selected in a table, or None.
+        positions: Where the slice views were before the module moved them.
         history: What can be undone and redone in the results.
         inFront: Whether the user looks at the module; elsewhere the views are not ours to change.
     """
@@ -213,6 +214,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         from FactorizerSegmentationLib.engine.process import EngineProcess
         from FactorizerSegmentationLib.events import Event
         from FactorizerSegmentationLib.scene.history import History
+        from FactorizerSegmentationLib.scene.slice_positions import SlicePositions
 
         self.changed = Event()
         self.helloed = Event()
@@ -220,6 +222,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         self.inFront = False
         self.selectedLesion = None
         self.history = History()
+        self.positions = SlicePositions()
         self.closed = False
         self.engine = EngineProcess(None, self.helloed.emit, self.logged.emit)
         self._parameters: Parameters | None = None
@@ -263,12 +266,14 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         """Run the engine in another Python; the empty string means Slicer's own."""
         self.engine.python = program or None
 
-    def prepareEngine(self, program: str = "", additional: tuple[str, ...] = ()) -> bool:
-        """Make sure that the engine can start, asking before anything is installed for it."""
+    def prepareEngine(
+        self, program: str = "", additional: tuple[str, ...] = (), here: bool = False
+    ) -> bool:
+        """Make sure that the engine can start (if `here`, on this computer), or ask."""
         from FactorizerSegmentationLib.panels.install_dialog import ensurePackages
 
         self.setPython(program)
-        if program:
+        if program or (self.engine.machine is not None and not here):
             return True
         problem = ensurePackages(additional)
         if problem:

@@ -81,7 +81,7 @@ from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams, Seg
 from factorizer_engine.protocol.tasks.task import Nothing
 from factorizer_engine.protocol.triples import triple
 from factorizer_engine.protocol.volumes import ScanFile
-from factorizer_engine.service import worker
+from factorizer_engine.service import streams, worker
 from factorizer_engine.service.jobs import measure
 
 BEHAVIOUR = os.environ.get("FAKE_ENGINE", "")
@@ -386,7 +386,7 @@ def main() -> None:
     if BEHAVIOUR == "newer":
         worker.PROTOCOL_VERSION += 1
         worker.__version__ = "9.9"
-    source, sink = worker.claim_standard_streams()
+    source, sink = streams.claim_standard_streams()
     worker.Worker(
         HANDLERS,
         source,

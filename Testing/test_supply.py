@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib import metadata
 
 import pytest
+from packaging.requirements import Requirement
 
 from supply.__main__ import ENGINE, is_binding, licence_of, needed_by
+from supply.versions import lowest_version, requirements_of
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,18 @@ def test_nothing_that_the_engine_needs_binds_it():
     found = {name: licence_of(metadata.distribution(name)) for name in _installed(needed)}
     assert len(found) > 20
     assert {name: text for name, text in found.items() if is_binding(text)} == {}
+
+
+def test_every_need_of_the_engine_says_from_which_version_on():
+    needs = {need.name: lowest_version(need) for need in requirements_of(ENGINE)}
+    assert {"torch", "numpy", "pydicom", "typer"} <= set(needs)
+    assert all(version[0].isdigit() for version in needs.values())
+
+
+def test_the_lowest_version_is_the_one_that_is_named():
+    assert lowest_version(Requirement("a<3,>=1.26")) == "1.26"
+    with pytest.raises(ValueError, match="from which version on"):
+        lowest_version(Requirement("a<3"))
 
 
 def _installed(names: set[str]) -> list[str]:

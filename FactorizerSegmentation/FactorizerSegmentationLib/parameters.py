@@ -94,12 +94,14 @@ class ReportParameters:
     Attributes:
         words: The radiologist's own.
         explained: Whether it shows the components that are in the scene.
-        seriesFolder: Where the DICOM series of the scan lies.
+        seriesFolder: Where the DICOM series of the scan lies; "" leaves it to the database.
+        intoDatabase: Whether DICOM objects go into Slicer's database, too.
     """
 
     words: str = ""
     explained: bool = True
     seriesFolder: str = ""
+    intoDatabase: bool = True
 
 
 @parameterNodeWrapper

@@ -66,9 +66,7 @@ class CoreIOManager:
         return True
 
     def loadScene(self, filename: str, clear: bool = True) -> bool:
-        if clear:
-            self._core.scene.Clear(False)
-        return self.loadNodes("SceneFile", {"fileName": filename})
+        return self.loadNodes("SceneFile", {"fileName": filename, "clear": clear})
 
     def saveNodes(self, fileType: str, properties: dict, messages=None) -> bool:
         if fileType == "SceneFile":
@@ -143,7 +141,10 @@ class CoreIOManager:
         return node
 
     def _readScene(self, path: Path, properties: dict):
+        """Add a scene to this one, or put it in its place."""
         scene = self._core.scene
+        if properties.get("clear", False):
+            scene.Clear(False)
         if path.suffix != ".mrb":
             scene.SetURL(str(path))
             return scene if scene.Import() else None

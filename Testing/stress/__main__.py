@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import random
 import shutil
@@ -32,6 +33,7 @@ def main() -> int:
     print(f"Seed {seed}: repeat with --seed {seed}", flush=True)
     chosen = [kind for kind in KINDS if not options.kinds or kind.name in options.kinds]
     keep = options.keep.absolute()
+    logging.disable(logging.WARNING)  # what is broken is warned of all the time
     faults = sum(_try(kind, options.trials or kind.trials, seed, keep) for kind in chosen)
     print(f"{faults} faults")
     return 1 if faults else 0

@@ -42,6 +42,7 @@ KINDS = (
     Kind("models", "broken models", 1000, "stress.files:bundle_trials"),
     Kind("containers", "harmful files of models", 1000, "stress.containers:container_trials"),
     Kind("places", "places of scans", 1000, "stress.places:place_trials"),
+    Kind("readers", "files held against other readers", 1000, "stress.readers:reader_trials"),
     Kind("large", "studies larger than memory", 1, "stress.large:large_trials"),
     Kind("threads", "numbers of threads", 8, "stress.threads:thread_trials"),
     Kind("engine", "engines that fail in the window", 100, "stress.engine:real_engine_trials"),

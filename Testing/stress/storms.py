@@ -170,6 +170,7 @@ class Storm(RuleBasedStateMachine):
 
     @invariant()
     def no_map_is_left_without_its_segmentation(self) -> None:
+        self.host.process_events(0.02)  # they go a moment after it
         referred = set()
         for node in self._segmentations():
             roles: list[str] = []
@@ -245,7 +246,14 @@ def storm_trials(folder: Path, chance: random.Random) -> Iterator[Trial]:
             try:
                 run_storms(machine, 100, chance.randrange(2**32))
             except Exception as error:
-                notes = "\n".join(getattr(error, "__notes__", []))
-                yield Trial("100 sequences", False, f"{error!r}\n{notes}")
+                yield Trial("100 sequences", False, "\n".join(_told(error)))
             else:
                 yield Trial("100 sequences", False, "")
+
+
+def _told(error: BaseException) -> Iterator[str]:
+    """An error, or those in a group of them, with the clicks that lead to it."""
+    for part in getattr(error, "exceptions", ()):
+        yield from _told(part)
+    yield repr(error)
+    yield from getattr(error, "__notes__", [])

@@ -2,6 +2,8 @@
 
 Writes sbom.json (CycloneDX), licences.csv and audit.json. Fails if a package has a known
 vulnerability, or if one that the engine needs is under a licence that would bind the engine's own.
+With --versions, the tests of the engine run with the packages that it needs at their lowest and
+their newest versions, in environments of several GB (.venv-lowest, .venv-newest).
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from supply.versions import KINDS, failing_versions
+
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".venv-supply"
 TOOL_PACKAGES = ("cyclonedx-bom>=7,<8", "pip-audit>=2.9,<3")
@@ -32,8 +36,16 @@ OF_LIBRARIES = re.compile(r"LGPL|Lesser")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="run.py supply", description=__doc__)
     parser.add_argument("--output", type=Path, default=ROOT / "supply-output")
+    parser.add_argument(
+        "--versions",
+        nargs="*",
+        choices=KINDS,
+        help="nothing but these versions of what the engine needs; both if none is named",
+    )
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
+    if options.versions is not None:
+        return 1 if failing_versions(ENGINE, options.output, options.versions or KINDS) else 0
     tools = _tools()
     _write_sbom(tools, options.output / "sbom.json")
     binding = _write_licences(options.output / "licences.csv")
@@ -92,7 +104,11 @@ def _audit(tools: Path, file: Path) -> list[str]:
         text=True,
     )
     if not file.exists():
-        print(f"The audit could not be made (no network?): {done.stderr.strip()[-300:]}")
+        reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        print(
+            "Known vulnerabilities were NOT looked for: the database could not be reached. Run "
+            f"this where it can be (pip-audit: {reason[-200:]})."
+        )
         return []
     packages = json.loads(file.read_text(encoding="utf-8"))["dependencies"]
     skipped = [package for package in packages if "skip_reason" in package]

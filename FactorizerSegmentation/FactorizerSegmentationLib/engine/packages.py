@@ -14,7 +14,7 @@ REQUIREMENTS = (
     "numpy>=1.26",
     "scipy>=1.11",
     "SimpleITK>=2.3",
-    "pydicom>=2.4",
+    "pydicom>=3.0.1",
     "monai>=1.4",
     "nibabel>=5.2",
     "connected-components-3d>=3.12",
@@ -22,6 +22,7 @@ REQUIREMENTS = (
     "PyYAML>=6.0",
     "pydantic>=2.6",
     "psutil>=5.9",
+    "filelock>=3.20.1",
     "requests>=2.28",
 )
 FASTER = ("numba>=0.60",)

@@ -29,8 +29,10 @@ from factorizer_engine.protocol.conversation import (
 )
 from factorizer_engine.protocol.errors import CancelledError, EngineStartError
 from factorizer_engine.protocol.files import TEMPORARY_VARIABLES
+from factorizer_engine.protocol.machines import Machine, engine_arguments
 from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
 from factorizer_engine.protocol.tasks.task import Nothing, Params, Task
+from FactorizerSegmentationLib.engine import packages
 from FactorizerSegmentationLib.engine.settings import idleMinutes
 
 MODULE_FOLDER = Path(__file__).resolve().parents[2]
@@ -56,6 +58,7 @@ class EngineProcess:
         onLog: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._python = python
+        self._machine: Machine | None = None
         self._onHello = onHello
         self._onLog = onLog
         self._idle = qt.QTimer()
@@ -77,6 +80,22 @@ class EngineProcess:
     def python(self, program: str | None) -> None:
         if (program or None) != self._python:
             self._python = program or None
+            self.stop()
+
+    @property
+    def installed(self) -> bool:
+        """Whether it could start without anything being installed for it."""
+        return bool(self._python or self._machine) or not packages.missingPackages()
+
+    @property
+    def machine(self) -> Machine | None:
+        """The other machine on which the engine computes, or None."""
+        return self._machine
+
+    @machine.setter
+    def machine(self, machine: Machine | None) -> None:
+        if machine != self._machine:
+            self._machine = machine
             self.stop()
 
     @property
@@ -112,6 +131,8 @@ class EngineProcess:
         """Send a request, starting the engine if needed; returns the id to cancel it by."""
         if self._process is None:
             self._start()
+        else:
+            self._wake()
         requestId = self._conversation.ask(task, params, callbacks)
         if self._process is None:
             fail = partial(self._conversation.fail, requestId, self._startError())
@@ -149,7 +170,7 @@ class EngineProcess:
         self._process = process
         self._unread = b""
         self._conversation.begin()
-        process.start(self.python, ["-m", "factorizer_engine.service.worker"])
+        process.start(self.python, engine_arguments(self._machine))
         if self._process is process:
             self.hello()
 
@@ -239,10 +260,20 @@ class EngineProcess:
         process = self._process
         if process is None:
             return
-        pids = {process.processId(), self.processId}
+        pids = self._processIds()
         self._retire(process)
-        killProcesses(pid for pid in pids if pid)
+        killProcesses(pids)
         process.kill()
+
+    def _wake(self) -> None:
+        """Let an engine go on that was stopped meanwhile, as by Ctrl+Z; others do not notice."""
+        if hasattr(signal, "SIGCONT"):
+            for pid in self._processIds():
+                _signal(pid, signal.SIGCONT)
+
+    def _processIds(self) -> set[int]:
+        """Of the process that was started, and of the engine itself if that is another one."""
+        return {pid for pid in (self._process.processId(), self.processId) if pid}
 
     def _retire(self, process) -> None:
         """Forget the process; it is kept alive until Qt says that it has ended."""
@@ -274,7 +305,11 @@ def killProcesses(pids: Iterable[int]) -> None:
         if os.name == "nt":
             qt.QProcess.startDetached("taskkill", ["/PID", str(pid), "/T", "/F"])
             continue
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            logging.debug("The process %d had ended already.", pid)
+        _signal(pid, signal.SIGKILL)
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        logging.debug("The process %d had ended already.", pid)

@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.models import Channel
 from FactorizerSegmentationLib.panels.node_selectors import deselect, hide, release
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
+from FactorizerSegmentationLib.panels.tab_order import putInPlace
 from FactorizerSegmentationLib.scene.matching import (
     AGAINST,
     LIKELY,
@@ -88,6 +89,7 @@ class ChannelSelectors:
         self._trusted = {}
         self._selectors = {channel.name: self._addRow(layout, channel) for channel in channels}
         self._layout.addWidget(self._form)
+        putInPlace(self._form)
 
     def release(self) -> None:
         """Let go of the scene, as before the widgets are deleted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.tab_order import putInPlace
 from FactorizerSegmentationLib.scene.editor import EmbeddedEditor, openSegmentEditor
 from FactorizerSegmentationLib.scene.verdicts import problem
 
@@ -19,7 +20,7 @@ class EditPanel(Panel):
 
     def __init__(self, logic, uiPath: str) -> None:
         super().__init__(logic, uiPath)
-        self.editor = EmbeddedEditor(self.ui.editorWidget.layout())
+        self.editor = EmbeddedEditor(self.ui.editorWidget.layout(), putInPlace)
         self.ui.editByHandButton.connect("contentsCollapsed(bool)", self._onFolded)
         self.ui.openEditorButton.connect("clicked()", self._onOpen)
 

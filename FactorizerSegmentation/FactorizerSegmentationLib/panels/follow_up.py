@@ -20,7 +20,7 @@ from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.tables import currentKey, fillTable
 from FactorizerSegmentationLib.parameters import earlierStudies, setEarlierStudies
-from FactorizerSegmentationLib.scene import alignment, changes, layers
+from FactorizerSegmentationLib.scene import alignment, changes
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.side_by_side import ShownStudy, SideBySide
@@ -222,13 +222,15 @@ class FollowUpPanel(Panel):
     def _onSelected(self) -> None:
         key, result = currentKey(self.ui.changesTable), self._result()
         if key is not None and result is not None:
-            layers.jumpSlices(slicer.mrmlScene, result.changes[int(key)].point)
+            point = result.changes[int(key)].point
+            self._logic.positions.jump(slicer.mrmlScene, point)
 
     def _onSideBySide(self, wanted: bool) -> None:
         earlier = self._ticked()[-1:] if self._parameters is not None else []
         self.leave()
         if wanted and earlier and not next(filter(None, map(problem, (*earlier, self._last))), ""):
-            self._sideBySide.show(_shownStudy(earlier[0]), _shownStudy(self._last))
+            with self._logic.positions.moving(slicer.mrmlScene):
+                self._sideBySide.show(_shownStudy(earlier[0]), _shownStudy(self._last))
             self._onSelected()
         self._showSideBySide()
 

@@ -16,7 +16,13 @@ from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
+from FactorizerSegmentationLib.scene.dicom_database import (
+    addToDatabase,
+    openDatabase,
+    seriesFolderOf,
+)
 from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.overlays import EVIDENCE, heatmapOf
 from FactorizerSegmentationLib.scene.tables import (
     ACCEPTED,
@@ -63,7 +69,10 @@ class ReportPanel(Panel):
         self.ui.seriesFolderButton.connect("clicked()", self._onBrowse)
 
     def boundWidgets(self) -> dict[str, object]:
-        return {"explained": self.ui.explainedCheckBox}
+        return {
+            "explained": self.ui.explainedCheckBox,
+            "intoDatabase": self.ui.intoDatabaseCheckBox,
+        }
 
     def forget(self) -> None:
         self._page = None
@@ -82,9 +91,21 @@ class ReportPanel(Panel):
             return
         reason = self._problem()
         self.controls.setProblem(reason)
-        if not reason and not self._own.seriesFolder:
+        known = self._folderInDatabase()
+        if not reason and not (self._own.seriesFolder or known):
             reason = _("Say in which folder the DICOM series of the scan lies.")
         self.exportControls.setProblem(reason)
+        self.ui.seriesFolderLineEdit.placeholderText = known or _("DICOM folder of the scan")
+        hasDatabase = openDatabase() is not None
+        self.ui.intoDatabaseCheckBox.enabled = hasDatabase
+        self.ui.intoDatabaseCheckBox.toolTip = (
+            _(
+                "Copies of the objects go into Slicer's DICOM database, and stand in the study of "
+                "the scan, as if they had been imported."
+            )
+            if hasDatabase
+            else _("No DICOM database is open in this Slicer; choose one in the module DICOM.")
+        )
         self.ui.openReportButton.visible = self._page is not None
         explained = bool(self._evidence())
         self.ui.explainedCheckBox.enabled = explained
@@ -115,6 +136,12 @@ class ReportPanel(Panel):
         if self._logic.busy:
             return _("Wait until the running computation has ended.")
         return problem(self._segmentation)
+
+    def _folderInDatabase(self) -> str:
+        """Where the series of the segmented scan lies, as Slicer's database knows it, or ""."""
+        node = self._segmentation
+        scan = referenceVolumeOf(node) if node is not None else None
+        return seriesFolderOf(scan) if scan is not None else ""
 
     def _evidence(self) -> list:
         """The maps in the scene that show what components contribute where."""
@@ -197,10 +224,13 @@ class ReportPanel(Panel):
         folder = qt.QFileDialog.getExistingDirectory(
             self.widget, _("Folder for the DICOM objects"), lastFolder()
         )
-        if not folder or not self._logic.prepareEngine(self._inputs.python, (HIGHDICOM,)):
+        if not folder or not self._logic.prepareEngine(
+            self._inputs.python, (HIGHDICOM,), here=True
+        ):
             return
         rememberFolder(Path(folder))
-        order = ExportOrder(self._segmentation, Path(self._own.seriesFolder), Path(folder))
+        series = Path(self._own.seriesFolder or self._folderInDatabase())
+        order = ExportOrder(self._segmentation, series, Path(folder))
         callbacks = Callbacks(
             self._onExported, self._onExportFailed, self.exportControls.progressed
         )
@@ -211,9 +241,17 @@ class ReportPanel(Panel):
             self._onExportFailed(error)
 
     def _onExported(self, result: ExportDicomResult) -> None:
-        names = ", ".join(Path(path).name for path in (result.segmentation, result.report))
-        folder = Path(result.report).parent.name  # a whole path would widen the panel
-        self.exportControls.ended(_("{names} are in {folder}.").format(names=names, folder=folder))
+        paths = [Path(path) for path in (result.segmentation, result.report)]
+        sentence = _("{names} are in {folder}.")
+        if self._own.intoDatabase and self.ui.intoDatabaseCheckBox.enabled:
+            sentence = (
+                _("{names} are in {folder} and in the DICOM database.")
+                if addToDatabase(paths)
+                else _("{names} are in {folder}; the DICOM database has not taken them.")
+            )
+        names = ", ".join(path.name for path in paths)
+        folder = paths[0].parent.name  # a whole path would widen the panel
+        self.exportControls.ended(sentence.format(names=names, folder=folder))
         self._logic.notify()
 
     def _onExportFailed(self, error: EngineError) -> None:

@@ -10,7 +10,7 @@ from FactorizerSegmentationLib.panels.lesion_list import LesionList
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.remeasuring import Remeasuring
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
-from FactorizerSegmentationLib.scene import layers, tables
+from FactorizerSegmentationLib.scene import tables
 from FactorizerSegmentationLib.scene.rulers import LesionRulers
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
 from FactorizerSegmentationLib.scene.verdicts import decide, problem
@@ -161,7 +161,7 @@ class ReviewPanel(Panel):
         if lesion is None:
             self.leave()
         else:
-            layers.jumpSlices(slicer.mrmlScene, lesion.long_axis.middle)
+            self._logic.positions.jump(slicer.mrmlScene, lesion.long_axis.middle)
             self._rulers.show(slicer.mrmlScene, lesion)
         self._logic.notify()
 

@@ -12,14 +12,20 @@ class Section(qt.QObject):
     Slicer's module panel squeezes what has grown since it was shown, instead of scrolling; but what
     states its minimum height it leaves alone.
 
+    Args:
+        title, tip: What stands on it, and its tooltip.
+        widgets: What is in it, from top to bottom.
+        folded: Whether it is closed at first.
+
     Attributes:
         button: The ctkCollapsibleButton, to be put into a layout.
     """
 
-    def __init__(self, title: str, *widgets, folded: bool = False) -> None:
+    def __init__(self, title: str, tip: str, *widgets, folded: bool = False) -> None:
         super().__init__()
         self.button = ctk.ctkCollapsibleButton()
         self.button.text = title
+        self.button.toolTip = tip
         self._layout = qt.QVBoxLayout(self.button)
         for widget in widgets:
             self._layout.addWidget(widget)

@@ -61,6 +61,7 @@ class SegmentPanel(Panel):
     def forget(self) -> None:
         self.choices.setParameters(None)
         self._background.forget()
+        self._logic.positions.forget()
 
     def leave(self) -> None:
         self._background.restore(slicer.mrmlScene)
@@ -126,11 +127,13 @@ class SegmentPanel(Panel):
         """Show the scan below the segments, and move to the largest lesion; not to one in a box."""
         volumes = self.inputs.volumes()
         if volumes and not layers.backgroundIsOneOf(slicer.mrmlScene, volumes):
-            self._background.show(volumes[0])
+            with self._logic.positions.moving(slicer.mrmlScene):
+                self._background.show(volumes[0])
         lesions = lesionsOf(self._own.lesionTable)
         if lesions and not isBoxed(self._own.lesionTable):
             middle = lesions[0].long_axis.middle
-            layers.jumpSlices(slicer.mrmlScene, middle, centered=False)  # the head stays in view
+            # Not into the middle, so that the head stays in view.
+            self._logic.positions.jump(slicer.mrmlScene, middle, centered=False)
 
     def _updateStep(self, patch: Patch, outcome: Segmented) -> Step:
         """An update of a segmentation, which has another list of lesions before and after."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import slicer
 from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.panels.adjust import AdjustPanel
@@ -51,17 +52,45 @@ class Workbench:
         self.reportPanel = self._add(ReportPanel, self.inputsPanel)
         self.modelsPanel = self._add(ModelsPanel, self.inputsPanel)
         self.sections = [
-            Section(_("Segment lesions"), self.inputsPanel.widget, self.segmentPanel.widget),
+            Section(
+                _("Segment lesions"),
+                _("Choose a model and scans, and have the lesions drawn."),
+                *(self.inputsPanel.widget, self.segmentPanel.widget),
+            ),
             Section(
                 _("Review"),
+                _("Look at each lesion; accept, reject, add, adjust and edit, and undo any step."),
                 *(self.reviewPanel.widget, self.proposalPanel.widget),
                 *(self.adjustPanel.widget, self.editPanel.widget),
             ),
-            Section(_("Correct by clicks"), self.clicksPanel.widget),
-            Section(_("Look inside the network"), self.componentsPanel.widget),
-            Section(_("Follow-up"), self.followUpPanel.widget, folded=True),
-            Section(_("Report"), self.reportPanel.widget, folded=True),
-            Section(_("Models"), self.modelsPanel.widget, folded=True),
+            Section(
+                _("Correct by clicks"),
+                _("Click on what was missed or is wrong, and the segments follow."),
+                self.clicksPanel.widget,
+            ),
+            Section(
+                _("Look inside the network"),
+                _("Which components of the network drove the result, as heatmaps."),
+                self.componentsPanel.widget,
+            ),
+            Section(
+                _("Follow-up"),
+                _("What became of each lesion since earlier studies."),
+                self.followUpPanel.widget,
+                folded=True,
+            ),
+            Section(
+                _("Report"),
+                _("Findings in your own words, a page with key images, and DICOM objects."),
+                self.reportPanel.widget,
+                folded=True,
+            ),
+            Section(
+                _("Models"),
+                _("Which models are installed; install others, or delete them."),
+                self.modelsPanel.widget,
+                folded=True,
+            ),
         ]
 
     def setParameters(self, parameters: Parameters | None) -> None:
@@ -85,6 +114,7 @@ class Workbench:
         """Another module is shown: what was only drawn for this one goes."""
         for panel in self._panels:
             panel.leave()
+        self._logic.positions.restore(slicer.mrmlScene)
 
     def release(self) -> None:
         """Let go of scene, logic and parameters before the widgets are deleted."""

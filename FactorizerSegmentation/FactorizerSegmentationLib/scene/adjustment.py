@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from factorizer_engine.protocol.triples import triple
 from FactorizerSegmentationLib.scene.live_labels import LiveLabels
 from FactorizerSegmentationLib.scene.masses import packed, referenceVolumeOf, unpacked
 from FactorizerSegmentationLib.scene.probabilities import (
+    Box,
     ProbabilityMaps,
     Thresholds,
     mapsOf,
@@ -44,17 +46,22 @@ class Adjustment:
         self._labels = self._maps.labelmap(self.thresholds, self._voxelMl)
         self._kept = _keptOf(segmentationNode, self._labels.shape)
         self._edited = np.zeros(self._labels.shape, bool)
-        self._around = np.zeros(256, np.int64)
+        self._counts: dict[int, int] = {}
         self._seen = -1
         self._look(atFirst=True)
 
     def apply(self, thresholds: Thresholds) -> None:
         """Change the segments."""
         self._look()
-        wanted = self._maps.labelmap(thresholds, self._voxelMl)
-        wanted = np.where(self._kept, self._labels, wanted)
-        self._live.write(self._maps.box, self._labels, wanted)
-        self._labels = wanted
+        part = self._maps.boxOf(self.thresholds, thresholds)
+        before = self._labels[part]
+        wanted = self._maps.labelmap(thresholds, self._voxelMl, part)
+        np.copyto(wanted, before, where=self._kept[part])
+        self._live.write(_within(self._maps.box, part), before, wanted)
+        for label, count in self._counts.items():
+            gained = np.count_nonzero(wanted == label) - np.count_nonzero(before == label)
+            self._counts[label] = count + gained
+        self._labels[part] = wanted
         self.thresholds = thresholds
         setThresholds(self._node, thresholds)
         self._seen = self._live.modifiedTime()
@@ -66,8 +73,7 @@ class Adjustment:
 
     def volumes(self) -> dict[int, float]:
         """Volume in mL by label value."""
-        counts = np.bincount(self._labels.ravel(), minlength=256) + self._around
-        return {label: float(counts[label]) * self._voxelMl for label in set(self._labelValues)}
+        return {label: count * self._voxelMl for label, count in self._counts.items()}
 
     @property
     def editedMl(self) -> float:
@@ -85,9 +91,18 @@ class Adjustment:
         if not atFirst:
             self._edited |= edited
         self._labels = current.copy()
-        inside = np.bincount(current.ravel(), minlength=256)
-        self._around = np.bincount(everything.ravel(), minlength=256) - inside
+        self._counts = {
+            label: int(np.count_nonzero(everything == label)) for label in set(self._labelValues)
+        }
         self._seen = self._live.modifiedTime()
+
+
+def _within(box: Box, part: Box) -> Box:
+    """A part of a box, in the array that the box is of."""
+    return triple(
+        slice(whole.start + inner.start, whole.start + inner.stop)
+        for whole, inner in zip(box, part, strict=True)
+    )
 
 
 def canAdjust(segmentationNode) -> bool:

@@ -6,6 +6,7 @@ import slicer
 
 from factorizer_engine.protocol.series import Facts
 from factorizer_engine.protocol.volumes import Origin
+from FactorizerSegmentationLib.scene.dicom_database import instancesOf, openDatabase
 
 _TAGS = {
     "SeriesDescription": "0008,103e",
@@ -70,18 +71,17 @@ class _Header:
             volumeNode.GetScene()
         )
         self._item = self._hierarchy.GetItemByDataNode(volumeNode)
-        self._database = getattr(slicer, "dicomDatabase", None)  # without the DICOM module none
-        uids = (volumeNode.GetAttribute("DICOM.instanceUIDs") or "").split()
-        self._uid = uids[0] if uids else ""
+        self._database = openDatabase()
+        self._uid = next(iter(instancesOf(volumeNode)), "")
 
     @property
     def isInDatabase(self) -> bool:
-        return bool(self._uid and self._database and self.values("ImageType"))
+        return bool(self._uid and self._database is not None and self.values("ImageType"))
 
     def text(self, name: str) -> str:
         """An element, or "" if nobody knows it."""
         found = ""
-        if self._uid and self._database:
+        if self._uid and self._database is not None:
             found = self._database.instanceValue(self._uid, _TAGS[name]) or ""
         if not found and self._item:
             found = self._hierarchy.GetAttributeFromItemAncestor(self._item, f"DICOM.{name}") or ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -15,6 +16,9 @@ UNDO_STEPS = 10
 
 _embedded: list[Any] = []
 
+_SET_ATTRIBUTE = "FactorizerSegmentation.Set"
+"""Of an editor node that has the settings of the panel, which users may change."""
+
 
 class EmbeddedEditor:
     """A qMRMLSegmentEditorWidget for the result, made when it is first shown.
@@ -24,10 +28,12 @@ class EmbeddedEditor:
 
     Args:
         layout: Where the widget goes.
+        onMade: Called with the widget when it has been put there.
     """
 
-    def __init__(self, layout) -> None:
+    def __init__(self, layout, onMade: Callable[[Any], None]) -> None:
         self._layout = layout
+        self._onMade = onMade
         self._widget: Any = None
         self._active = False
 
@@ -86,6 +92,7 @@ class EmbeddedEditor:
             self._layout.addWidget(widget)
             self._widget = widget
             _embedded.append(widget)
+            self._onMade(widget)
         return self._widget
 
 
@@ -110,12 +117,14 @@ def saveForUndo(segmentationNode) -> None:
 
 
 def _editorNode():
-    """The node of the panel's editor in the scene; there is one."""
+    """The node of the panel's editor in the scene; there is one, which a closed scene sets back."""
     node = slicer.mrmlScene.GetSingletonNode(NODE_TAG, "vtkMRMLSegmentEditorNode")
     if node is None:
         node = slicer.vtkMRMLSegmentEditorNode()
         node.SetSingletonTag(NODE_TAG)
         node.SetSaveWithScene(False)
-        node.SetOverwriteMode(node.OverwriteVisibleSegments)
         node = slicer.mrmlScene.AddNode(node)
+    if node.GetAttribute(_SET_ATTRIBUTE) is None:
+        node.SetAttribute(_SET_ATTRIBUTE, "1")
+        node.SetOverwriteMode(node.OverwriteVisibleSegments)
     return node

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import slicer
 
 
@@ -17,13 +15,6 @@ def backgroundIsOneOf(scene, volumeNodes) -> bool:
     ids = {node.GetID() for node in volumeNodes}
     composites = compositeNodes(scene)
     return bool(composites) and all(item.GetBackgroundVolumeID() in ids for item in composites)
-
-
-def jumpSlices(scene, ras: Sequence[float], centered: bool = True) -> None:
-    """Move all slice views through a point, RAS in mm, which comes into their middle or not."""
-    for sliceNode in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene):
-        jump = sliceNode.JumpSliceByCentering if centered else sliceNode.JumpSliceByOffsetting
-        jump(*map(float, ras))
 
 
 class BackgroundLayer:

@@ -11,6 +11,7 @@ import numpy as np
 import slicer
 
 from factorizer_engine.protocol.lesions import Lesion
+from FactorizerSegmentationLib.scene.pieces import piecesOf
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
 from FactorizerSegmentationLib.scene.volumes import worldAffine
 
@@ -68,11 +69,9 @@ def seedsOf(lesion: Lesion, volumeNode) -> np.ndarray:
 
 def connected(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     """The connected pieces (26 neighbours) of a mask that hold any of the seeds (N, 3)."""
-    from scipy import ndimage
-
     inside = ((seeds >= 0) & (seeds < mask.shape)).all(axis=1)
-    pieces, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    wanted = np.zeros(count + 1, bool)
+    pieces = piecesOf(mask)
+    wanted = np.zeros(int(pieces.max(initial=0)) + 1, bool)
     wanted[pieces[tuple(seeds[inside].T)]] = True
     wanted[0] = False
     return wanted[pieces]

@@ -14,10 +14,12 @@ from factorizer_engine.protocol.messages import Message, ProtocolError
 from factorizer_engine.protocol.models import Region
 from factorizer_engine.protocol.painting import FULL_LEVEL, region_masks
 from factorizer_engine.protocol.triples import triple
+from FactorizerSegmentationLib.scene.pieces import piecesOf
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, Place, createVolume
 
 MAP_ROLE = "FactorizerSegmentation.Probability."
 SETTINGS_ATTRIBUTE = "FactorizerSegmentation.Thresholds"
+Box = tuple[slice, slice, slice]
 LOWEST, HIGHEST = 0.05, 0.95
 """Between these a threshold can be."""
 
@@ -110,47 +112,77 @@ class ProbabilityMaps:
     def __init__(self, nodes: Sequence, regions: Sequence[Region]) -> None:
         self._regions = regions
         arrays = [slicer.util.arrayFromVolume(node) for node in nodes]
-        self.box = _commonBox([array >= round(LOWEST * FULL_LEVEL) for array in arrays])
+        lowest = round(LOWEST * FULL_LEVEL)
+        self.box = _boxWhere([[line >= lowest for line in _highest(array)] for array in arrays])
         self._levels = np.stack([array[self.box] for array in arrays])
+        self._groups = _groupsOf(regions)
+        self._highest = [_highest(self._together(group)) for group in self._groups]
 
     def outermost(self) -> np.ndarray:
         """The probability of any lesion in the box, 0 to `FULL_LEVEL`, (K, J, I)."""
-        first = min(region.order for region in self._regions)
-        chosen = [index for index, region in enumerate(self._regions) if region.order == first]
-        levels = self._levels[chosen].sum(axis=0, dtype=np.uint16)
-        return np.minimum(levels, FULL_LEVEL)
+        return np.minimum(self._together(self._groups[0]), FULL_LEVEL)
 
-    def labelmap(self, thresholds: Thresholds, voxelMl: float) -> np.ndarray:
+    def boxOf(self, *several: Thresholds) -> Box:
+        """The part of `box` outside of which nothing holds at any of the thresholds."""
+        lines = [
+            [
+                line >= min(thresholds.values[index] for index in group) * FULL_LEVEL
+                for line in highest
+            ]
+            for thresholds in several
+            for group, highest in zip(self._groups, self._highest, strict=True)
+        ]
+        return _boxWhere(lines)
+
+    def labelmap(
+        self, thresholds: Thresholds, voxelMl: float, part: Box | None = None
+    ) -> np.ndarray:
         """The label values in the box, uint8, (K, J, I).
 
         Args:
             voxelMl: Volume of a voxel in mL.
+            part: Only there; it holds what `boxOf` says.
         """
-        labelmap = np.zeros(self._levels.shape[1:], np.uint8)
+        box = part or (slice(None),) * 3
+        parts = self._levels[:, box[0], box[1], box[2]]
+        labelmap = np.zeros(parts.shape[1:], np.uint8)
         levels = [value * FULL_LEVEL for value in thresholds.values]
-        for region, mask in region_masks(self._levels, self._regions, levels):
-            labelmap[mask] = region.label
+        for region, mask in region_masks(parts, self._regions, levels):
+            np.copyto(labelmap, np.uint8(region.label), where=mask)
         if thresholds.smallest_ml > 0:
             labelmap[_smallMasses(labelmap > 0, thresholds.smallest_ml / voxelMl)] = 0
         return labelmap
 
+    def _together(self, group: Sequence[int]) -> np.ndarray:
+        """The sum of the maps of regions that exclude each other."""
+        if len(group) == 1:
+            return self._levels[group[0]]
+        return self._levels[list(group)].sum(axis=0, dtype=np.uint16)
 
-def _commonBox(masks: Sequence[np.ndarray]) -> tuple[slice, slice, slice]:
-    """The smallest box around all that is true; of one voxel if nothing is."""
-    mask: np.ndarray = np.any(masks, axis=0)
-    plane = np.asarray(mask.any(axis=0))
-    lines = (mask.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))
-    used = [np.flatnonzero(line) for line in lines]
-    if not len(used[0]):
+
+def _groupsOf(regions: Sequence[Region]) -> list[list[int]]:
+    """The indices of regions of equal order, the outermost first."""
+    orders = sorted({region.order for region in regions})
+    return [[i for i, region in enumerate(regions) if region.order == order] for order in orders]
+
+
+def _highest(array: np.ndarray) -> list[np.ndarray]:
+    """Along each axis, the highest value in every plane across it."""
+    plane = array.max(axis=0)
+    return [array.max(axis=(1, 2)), plane.max(axis=1), plane.max(axis=0)]
+
+
+def _boxWhere(several: Iterable[Sequence[np.ndarray]]) -> Box:
+    """The smallest box around the planes that any of several uses; of one voxel if none does."""
+    used = [np.flatnonzero(np.any(lines, axis=0)) for lines in zip(*several, strict=True)]
+    if not all(map(len, used)):
         return slice(0, 1), slice(0, 1), slice(0, 1)
     return triple(slice(int(line[0]), int(line[-1]) + 1) for line in used)
 
 
 def _smallMasses(mask: np.ndarray, fewest: float) -> np.ndarray:
     """Voxels of connected masses (26 neighbours) of fewer voxels."""
-    from scipy import ndimage
-
-    masses, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    small = np.bincount(masses.ravel(), minlength=count + 1) < fewest
+    numbers = piecesOf(mask)
+    small = np.bincount(numbers.ravel()) < fewest
     small[0] = False
-    return small[masses]
+    return small[numbers]

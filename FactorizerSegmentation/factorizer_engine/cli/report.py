@@ -141,9 +141,9 @@ def _facts(found: EarlierResult, scans: Mapping[str, Scan]) -> dict[str, dict[st
     """Model, settings and scans."""
     record = found.record
     settings = {
-        name: str(value)
+        name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         for name, value in record.get("settings", {}).items()
-        if value not in (None, False)
+        if value not in (None, False, [])
     }
     made = {
         "Model": " ".join(found.model),

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
+from factorizer_engine.images.intensities import background_of
 from factorizer_engine.images.scan import Scan
-
-_MOST_OF_A_BORDER = 0.5
 
 
 def without_nan_background(scan: Scan) -> Scan:
-    """The scan with zero for NaN, where NaN is what surrounds the image.
+    """The scan without NaN that means "outside".
 
-    It does if most of the outermost voxels are NaN; otherwise NaN is a fault of the image, and the
-    scan is returned as it is, for `check_finite` to refuse.
+    Where NaN surrounds the image (most of the outermost voxels are NaN), every NaN is zero, since a
+    hole in a mask is as empty as its outside. Else NaN that reaches from the edge of the volume
+    inwards, as a turned image leaves it in the corners, gets the value of the background, zero if
+    there is none. NaN inside the image is a fault of it: then the scan is returned as it is, for
+    `check_finite` to refuse.
     """
     array = scan.array
     if array.dtype.kind != "f" or not np.isnan(array.sum(dtype=np.float64)):
         return scan
-    border = np.concatenate(
-        [array.take(end, axis).ravel() for axis in range(array.ndim) for end in (0, -1)]
-    )
-    if np.isnan(border).mean() < _MOST_OF_A_BORDER:
+    unknown, background = np.isnan(array), background_of(array)
+    if background is not None and np.isnan(background):
+        background = 0.0
+    elif not _reaches_the_edge(unknown):
         return scan
-    return scan.with_array(np.where(np.isnan(array), array.dtype.type(0), array))
+    return scan.with_array(np.where(unknown, array.dtype.type(background or 0.0), array))
+
+
+def _reaches_the_edge(mask: np.ndarray) -> bool:
+    """Whether every connected piece of a mask touches an outer face of the volume."""
+    pieces, count = ndimage.label(mask)
+    faces = [pieces.take(end, axis).ravel() for axis in range(mask.ndim) for end in (0, -1)]
+    return len(np.unique(np.concatenate([[0], *faces]))) == count + 1

@@ -18,7 +18,7 @@ from torch import nn
 from factorizer_engine.images.memory import available_memory
 from factorizer_engine.images.store import IN_MEMORY, Store
 from factorizer_engine.networks import Factorizer
-from factorizer_engine.protocol.devices import Device
+from factorizer_engine.protocol.devices import Device, check_device_name
 from factorizer_engine.protocol.errors import BadInputError, EngineMemoryError
 from factorizer_engine.protocol.failures import as_engine_error
 
@@ -44,14 +44,10 @@ def resolve_device(name: str = "auto") -> torch.device:
     Raises:
         BadInputError: If there is no such device here, or it does not work.
     """
+    check_device_name(name)
     if name == "auto":
         return next(torch.device(kind) for kind in ("cuda", "mps", "cpu") if _usable(kind))
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise _no_such_device(name) from error
-    if device.type not in ("cpu", "cuda", "mps") or (device.type != "cuda" and device.index):
-        raise _no_such_device(name)
+    device = torch.device(name)
     if not _usable(str(device)):
         raise BadInputError(
             f"The device '{name}' is not usable on this computer; choose 'auto' or 'cpu'."
@@ -200,12 +196,6 @@ def _advice(device: torch.device) -> str:
     if device.type == "cpu":
         return "close other programs or choose a smaller model"
     return "close other programs that use it, choose a lower precision, or choose the device 'cpu'"
-
-
-def _no_such_device(name: str) -> BadInputError:
-    return BadInputError(
-        f"'{name}' is not a known device; choose 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'."
-    )
 
 
 @lru_cache

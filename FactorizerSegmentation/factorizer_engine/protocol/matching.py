@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from factorizer_engine.protocol.cases import mixed_cases
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.languages import in_english
 from factorizer_engine.protocol.sequences import SEQUENCES
 
 if TYPE_CHECKING:
@@ -31,18 +32,24 @@ _SPELLINGS = {
 #: Words that say of a T1 that contrast agent was given, wherever they stand in the name.
 _CONTRAST = {
     *("ce", "gd", "gad", "gado", "gadolinium", "gadovist", "km", "post", "postcontrast"),
-    *("contrast", "enhanced", "cm", "ks"),
+    *("contrast", "enhanced", "enh", "cm", "ks"),
 }
 
 #: Words that turn one of these around, standing before it or alone.
 _NO_CONTRAST = {
-    *("no", "non", "pre", "without", "wo", "ohne", "precontrast", "noncontrast", "native"),
+    *("no", "non", "pre", "before", "without", "wo", "ohne", "precontrast", "noncontrast"),
+    "native",
 }
 
-#: "Post" that speaks of a treatment, not of contrast agent.
+#: "C-", "Gd-" or "contrast-free" after the name of a sequence.
+_AGENT_FREE = re.compile(
+    r"(?<![a-z0-9])(ce?|gd|gad|gado|cm|km|ks)-(?![a-z0-9])|(contrast|gd|gad|cm|km)[\W_]*(free|frei)"
+)
+
+#: "Post" that speaks of a treatment or of a place, not of contrast agent.
 _POST_TREATMENT = re.compile(
     r"(pre|post)[\W_]*(operati(on|v|ve)|op|surg(ery|ical)|resection|biopsy|treatment|therapy|rtx?|"
-    r"radiation|radiotherapy|chemo|crt)(?![a-z0-9])"
+    r"radiation|radiotherapy|chemo|crt|fossa)(?![a-z0-9])"
 )
 
 #: Sequences and maps, beside the usual ones, whose names hold or accompany those of others.
@@ -50,10 +57,11 @@ _OTHERS = {
     *("swi", "swan", "t2star", "t2starw", "t2gre", "t1map", "t2map", "t1mapping", "t2mapping"),
     *("pd", "pdw", "dti", "dsc", "dce", "pwi", "perfusion", "perf", "asl", "cbf", "cbv", "mtt"),
     *("tmax", "qsm", "mra", "mrv", "tof", "fmri", "bold", "b0", "pet", "ct", "localizer", "scout"),
+    *("hemo", "haemo", "medic", "ciss", "fiesta", "myelo", "stir", "relaxometry", "mismatch"),
 }
 
 #: Words that mark the difference of two scans.
-_DIFFERENCES = {"sub", "subtr", "subtraction", "subtracted", "difference"}
+_DIFFERENCES = {"sub", "subtr", "subtraction", "subtracted", "difference", "minus"}
 
 #: Words that mark results rather than scans.
 _NOT_SCANS = {
@@ -311,9 +319,10 @@ def _words(name: str) -> list[str]:
     "+C" and "-C", the scanners' marks for contrast agent and none, "w/o", "post-op" and the star of
     "T2*" become words of their own.
     """
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", _stem(name)).lower()
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", in_english(_stem(name))).lower()
     parted = re.sub(r"\+ ?c(?![a-z0-9])", " contrast ", parted)
     parted = re.sub(r"(t1w?) ?- ?c(?![a-z0-9])", r"\1 without contrast ", parted)
+    parted = _AGENT_FREE.sub(" without contrast ", parted)
     parted = re.sub(r"\bw[/ ]o\b", " without ", parted)
     parted = _POST_TREATMENT.sub(" treated ", parted)
     parted = re.sub(r"t2w? ?\*", " t2star ", parted)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import time
 
 import pytest
@@ -80,6 +83,19 @@ def test_the_engine_stays_warm(host, start):
 
     assert pid is not None
     assert engine.processId == pid
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no processes")
+def test_an_engine_that_was_stopped_while_idle_goes_on(host, start):
+    engine = start("answer")
+    first, _ = ask(host, engine)
+    first.wait()
+    os.kill(engine.processId, signal.SIGSTOP)
+
+    second, _ = ask(host, engine)
+    second.wait()
+
+    assert second.results and not second.failures
 
 
 def test_lines_in_pieces_and_foreign_lines_do_no_harm(host, start):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import slicer
 
-from module.panels.user import run, segmentations
+from module.panels.user import AFFINE, NAMES, SHAPE, run, segmentations
 
 ENHANCING = "Label_4"
 
@@ -54,6 +54,23 @@ def test_it_shows_the_result_on_its_scan_with_masks_and_undo(editor, result, vol
     node = editor.mrmlSegmentEditorNode()
     assert node.GetOverwriteMode() == node.OverwriteVisibleSegments
     assert not node.GetSaveWithScene()
+
+
+def test_hidden_segments_are_safe_in_the_next_scene_too_unless_the_user_wants_otherwise(
+    host, scene, panel, editor, editing, volumes, fake_python, add_volume
+):
+    scene.Clear(False)
+    host.process_events()
+    for name in NAMES:
+        add_volume(name, SHAPE, AFFINE)
+    host.process_events()
+    run(host, panel, fake_python("answer"))
+    node = editor.mrmlSegmentEditorNode()
+    assert node.GetOverwriteMode() == node.OverwriteVisibleSegments
+
+    node.SetOverwriteMode(node.OverwriteNone)
+    run(host, panel, fake_python("answer"))
+    assert editor.mrmlSegmentEditorNode().GetOverwriteMode() == node.OverwriteNone
 
 
 def test_a_step_of_the_panel_is_a_step_of_the_editors_undo(widget, editor, result):

@@ -108,6 +108,31 @@ def test_nothing_is_squeezed_when_everything_is_open(
         assert squeezed_at_last(host, widget) == []
 
 
+def test_nothing_is_squeezed_with_all_sections_open_and_results_in_them(
+    host, widget, panel, volumes, narrow, font_size, fake_python
+):  # fmt: skip
+    folded = [section.button for section in widget.workbench.sections]
+    folded += [panel.ui.advancedButton, panel.ui.logButton, widget.editPanel.ui.editByHandButton]
+    folded = [button for button in folded if button.collapsed]
+    panel.inputs.ui.prepareCheckBox.checked = True
+    run(host, panel, fake_python("answer"))
+    run(host, panel, fake_python("answer"))  # the first is now an earlier study
+    for button in folded:
+        button.collapsed = False
+    explain(host, widget)
+    review = widget.reviewPanel.ui.lesionsTree
+    review.setCurrentItem(review.topLevelItem(0))
+    widget.reportPanel.exportControls.failed(BadInputError("Not in any of these folders. " * 4))
+    for controls in (panel.controls, widget.componentsPanel.controls, widget.reportPanel.controls):
+        controls.ended("A sentence that is long enough to be wrapped in a narrow panel. " * 2)
+    widget.proposalPanel.ui.addLesionButton.click()
+
+    assert squeezed_at_last(host, widget) == []
+    widget.proposalPanel.ui.addLesionButton.click()
+    for button in folded:
+        button.collapsed = True
+
+
 def test_all_texts_grow_with_the_font(host, widget, font_size):
     labels = slicer.util.findChildren(widget.parent, className="QLabel")
 

@@ -169,6 +169,28 @@ def test_what_the_views_showed_is_there_again_when_the_user_leaves(
     widget.enter()
 
 
+def test_slices_go_back_when_the_user_leaves_unless_the_user_has_moved_them(
+    host, widget, panel, volumes, fake_python
+):
+    red, yellow, green = slice_nodes = [
+        slicer.app.layoutManager().sliceWidget(name).mrmlSliceNode()
+        for name in ("Red", "Yellow", "Green")
+    ]
+    for node in slice_nodes:
+        node.SetSliceOffset(1.25)
+    run(host, panel, fake_python("answer"))
+    widget.reviewPanel.ui.lesionsTree.setCurrentItem(
+        widget.reviewPanel.ui.lesionsTree.topLevelItem(1)
+    )
+    assert all(node.GetSliceOffset() != 1.25 for node in slice_nodes)
+    yellow.SetSliceOffset(2.5)
+
+    widget.exit()
+
+    assert [node.GetSliceOffset() for node in (red, yellow, green)] == [1.25, 2.5, 1.25]
+    widget.enter()
+
+
 def test_what_the_user_has_chosen_to_see_since_stays(
     host, scene, widget, panel, volumes, add_volume, fake_python
 ):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -129,6 +131,74 @@ def test_the_result_is_exported_to_a_folder(host, report, result, tmp_path):
     assert "segmentation.dcm, report.dcm are in" in report.ui.exportStatusLabel.text
     written = (tmp_path / "out" / "segmentation.dcm").read_text()
     assert written == f"{series} fake"
+
+
+class Database:
+    """Stands for ctkDICOMDatabase, which the host lacks: one series in one folder."""
+
+    isOpen = True
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def fileForInstance(self, uid: str) -> str:
+        return str(self.folder / f"{uid}.dcm") if uid == "1.2.3" else ""
+
+    def instanceValue(self, uid: str, tag: str) -> str:
+        return ""
+
+
+@pytest.fixture
+def database(monkeypatch, tmp_path):
+    """Slicer's DICOM database; `taken` holds the names of the files that were put into it."""
+    found = Database(tmp_path / "database")
+    found.taken, found.works = [], True
+
+    def importDicom(folder, database, copies):
+        assert database is found and copies
+        found.taken += sorted(path.name for path in Path(folder).iterdir())
+        return found.works
+
+    utils = SimpleNamespace(importDicom=importDicom)
+    monkeypatch.setitem(sys.modules, "DICOMLib", SimpleNamespace(DICOMUtils=utils))
+    monkeypatch.setattr(slicer, "dicomDatabase", found, raising=False)
+    return found
+
+
+def export(host, report) -> str:
+    """Click Export, and give what is said then."""
+    report.ui.exportButton.click()
+    assert host.wait_until(lambda: not report.exportControls.running)
+    return report.ui.exportStatusLabel.text
+
+
+def test_the_database_knows_the_series_and_takes_what_is_exported(
+    host, report, result, database, tmp_path
+):
+    slicer.util.getNode("FLAIR").SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
+    report.update()
+    assert report.ui.seriesFolderLineEdit.placeholderText == str(tmp_path / "database")
+    assert "and in the DICOM database" in export(host, report)
+    assert database.taken == ["report.dcm", "segmentation.dcm"]
+    written = (tmp_path / "out" / "segmentation.dcm").read_text()
+    assert written == f"{tmp_path / 'database'} fake"
+
+    database.works = False
+    assert "has not taken them" in export(host, report)
+
+
+def test_the_database_gets_only_what_it_is_wanted_to_get(host, report, result, database, tmp_path):
+    report.ui.seriesFolderLineEdit.text = str(tmp_path / "series")
+    report.ui.intoDatabaseCheckBox.click()
+    assert "database" not in export(host, report)
+    assert database.taken == []
+
+    report.ui.intoDatabaseCheckBox.click()
+    database.isOpen = False
+    report.update()
+    assert not report.ui.intoDatabaseCheckBox.enabled
+    assert "No DICOM database" in report.ui.intoDatabaseCheckBox.toolTip
+    assert "database" not in export(host, report)
 
 
 def test_a_dialog_that_is_cancelled_changes_nothing(qt, host, report, result, monkeypatch):

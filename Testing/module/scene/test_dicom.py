@@ -26,6 +26,8 @@ FLAIR = T1 | {"0018,0081": "120", "0018,0080": "9000", "0018,0082": "2500"}
 class Database:
     """Stands for ctkDICOMDatabase: elements by instance."""
 
+    isOpen = True
+
     def __init__(self) -> None:
         self.instances: dict[str, dict[str, str]] = {}
 
@@ -76,6 +78,13 @@ def test_a_volume_that_is_not_in_the_database_is_told_by_its_name(add_volume):
     node.SetAttribute("DICOM.instanceUIDs", "1.2.3")
     assert factsOf(node) is None
     assert originOf(node) == Origin()
+
+
+def test_a_closed_database_is_none(monkeypatch, add_series):
+    node = add_series("3: Ax", FLAIR)
+    assert factsOf(node) is not None
+    monkeypatch.setattr(slicer.dicomDatabase, "isOpen", False)
+    assert factsOf(node) is None
 
 
 def test_origins_come_from_the_header_or_the_hierarchy(

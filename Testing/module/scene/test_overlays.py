@@ -8,7 +8,6 @@ import slicer
 
 from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.volumes import ScanFile
-from FactorizerSegmentationLib.scene import layers
 from FactorizerSegmentationLib.scene.overlays import (
     HeatmapOverlay,
     createHeatmap,
@@ -49,26 +48,6 @@ def info(name="Component 1", contributions=()) -> Component:
 def drawnPart(node) -> float:
     """Part of the volume that a heatmap colours."""
     return float((voxelsOf(node) >= node.GetDisplayNode().GetLowerThreshold()).mean())
-
-
-@pytest.fixture
-def add_view(scene):
-    """Gives the scene's node of a view: `add_view(slicer.vtkMRMLSliceNode(), "Red")`.
-
-    Clearing the scene would leave it for the tests that follow, so it is taken away here. Where the
-    application has such a node already, the scene gives that one instead: it stays.
-    """
-    added = []
-
-    def add(node, layout_name):
-        node.SetLayoutName(layout_name)
-        added.append(node)
-        return scene.AddNode(node)
-
-    yield add
-    for node in added:
-        if scene.IsNodePresent(node):
-            scene.RemoveNode(node)
 
 
 @pytest.fixture
@@ -277,22 +256,3 @@ def test_only_the_heatmap_that_is_shown_has_a_legend(scene, heatmaps, views):
 
     overlay.hide(scene)
     assert not legend_of(heatmaps[1]).GetVisibility()
-
-
-def test_all_slice_views_go_through_the_point(scene, add_view):
-    nodes = []
-    for name, orientation in (("Red", "Axial"), ("Green", "Coronal")):
-        node = add_view(slicer.vtkMRMLSliceNode(), name)
-        node.SetOrientation(orientation)
-        nodes.append(node)
-
-    layers.jumpSlices(scene, (10.0, -20.0, 30.0))
-
-    assert nodes[0].GetSliceToRAS().GetElement(2, 3) == pytest.approx(30.0)
-    assert nodes[1].GetSliceToRAS().GetElement(1, 3) == pytest.approx(-20.0)
-    assert nodes[0].GetSliceToRAS().GetElement(0, 3) == pytest.approx(10.0)
-
-    layers.jumpSlices(scene, (15.0, -25.0, 35.0), centered=False)
-
-    assert nodes[0].GetSliceToRAS().GetElement(2, 3) == pytest.approx(35.0)
-    assert nodes[0].GetSliceToRAS().GetElement(0, 3) == pytest.approx(10.0)

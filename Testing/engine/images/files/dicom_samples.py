@@ -49,6 +49,17 @@ def multi_frame(scan: Scan, indices: Sequence[int] | None = None) -> pydicom.Dat
     return data
 
 
+def plain_frames(scan: Scan) -> pydicom.Dataset:
+    """Many frames in a file of which only the first has a place, as before enhanced images."""
+    data = multi_frame(scan, range(scan.shape[2]))
+    shared, first = data.SharedFunctionalGroupsSequence[0], data.PerFrameFunctionalGroupsSequence[0]
+    data.update(shared.PlaneOrientationSequence[0])
+    data.update(shared.PixelMeasuresSequence[0])
+    data.update(first.PlanePositionSequence[0])
+    del data.SharedFunctionalGroupsSequence, data.PerFrameFunctionalGroupsSequence
+    return data
+
+
 def rescale(slope: float, intercept: float) -> pydicom.Dataset:
     """What says of one frame, or of all, how its values are scaled."""
     rule, group = pydicom.Dataset(), pydicom.Dataset()

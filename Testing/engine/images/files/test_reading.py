@@ -82,6 +82,23 @@ def test_nan_around_the_image_is_background(tmp_path, oblique_scan):
     np.testing.assert_array_equal(read, np.nan_to_num(array, nan=0.0))
 
 
+@pytest.mark.parametrize("background", [0.0, -1.0])
+def test_nan_in_the_corners_of_a_turned_image_is_background(tmp_path, oblique_scan, background):
+    array = np.full(oblique_scan.shape, background, np.float32)
+    array[2:-2, 2:-2, 2:-2] = oblique_scan.array[2:-2, 2:-2, 2:-2] + np.float32(9000)
+    array[:3, :3, :3] = array[-2:, -4:, :] = np.nan
+    save_nifti(oblique_scan.with_array(array), tmp_path / "a.nii.gz")
+    read = read_scan(tmp_path / "a.nii.gz").array
+    np.testing.assert_array_equal(read, np.nan_to_num(array, nan=background))
+
+
+def test_nan_in_the_corners_does_not_excuse_nan_in_the_image(tmp_path, oblique_scan, refused):
+    array = oblique_scan.array.astype(np.float32)
+    array[:2, :2, :2] = array[4, 4, 4] = np.nan
+    save_nifti(oblique_scan.with_array(array), tmp_path / "a.nii.gz")
+    assert "9 voxels that are no finite number" in refused(read_scan, tmp_path / "a.nii.gz")
+
+
 def test_infinity_is_no_background(tmp_path, oblique_scan, refused):
     array = oblique_scan.array.astype(np.float32)
     array[0] = array[-1] = np.inf

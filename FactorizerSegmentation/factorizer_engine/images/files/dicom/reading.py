@@ -64,7 +64,7 @@ def read_dicom_file(path: Path) -> Scan:
     series = series_of([path])
     if not series:
         raise BadInputError(f"{path.name} is a DICOM file without an image; give the scan itself.")
-    if series[0].count == 1:
+    if series[0].count == 1 and not series[0].problems:
         raise BadInputError(
             f"{path.name} is a single DICOM image; give the folder that holds the whole series."
         )
