@@ -193,7 +193,7 @@ class FactorizerBlock(nn.Module):
                     return self._by_factors(x, kernels)
         if self.fact.short_circuited and not self.fact.drops:
             return by_parts(self._voxelwise, x)
-        projected = by_parts(lambda part: self.fact.in_proj(self.norm1(part)), x)
+        projected = by_parts(lambda part: self.fact.in_proj.of_normed(part, self.norm1), x)
         mixed = self.fact.mix(projected)
         del projected
         # A component filter may have turned the sample into a batch.

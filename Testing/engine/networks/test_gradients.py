@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from engine import reference
 from factorizer_engine.networks import gradients, layers
 from factorizer_engine.networks.gradients import differentiable_convolution, differentiable_linear
-from factorizer_engine.networks.layers import MLP, LayerNorm
+from factorizer_engine.networks.layers import MLP, LayerNorm, Linear
 
 
 def _assert_same(function, plain, inputs, tolerance: float) -> None:
@@ -101,17 +101,25 @@ def _mlp_and_weights(channels: int) -> tuple[MLP, LayerNorm, list[torch.Tensor]]
     return mlp, norm, weights
 
 
+def _normed_linear(x: torch.Tensor, gain, shift, weight) -> torch.Tensor:
+    return F.layer_norm(x, gain.shape, gain, shift) @ weight.squeeze(-1).t()
+
+
 @pytest.mark.parametrize("size", [(5,), (6, 5, 4), (16, 8, 16)])
-def test_an_mlp_behind_a_norm(size, monkeypatch):
+@pytest.mark.parametrize("kind", ["mlp", "linear"])
+def test_layers_behind_a_norm(kind, size, monkeypatch):
     monkeypatch.setattr(gradients, "part_values", lambda values: 300)
-    monkeypatch.setattr(layers, "project", None)  # what takes the layers one by one
     mlp, norm, weights = _mlp_and_weights(6)
+    function, plain_form = mlp.residual, _normed_mlp
+    if kind == "linear":
+        layer = Linear(6, 9, bias=False)
+        weights = [*norm.parameters(), layer.linear.weight]
+        function, plain_form = layer.of_normed, _normed_linear
+    monkeypatch.setattr(LayerNorm, "forward", None)  # what takes the layers one by one
     x = torch.randn(2, 6, *size)
-    expected = x.double().movedim(1, -1).requires_grad_()
-    exact = [expected, *(weight.detach().double().requires_grad_() for weight in weights)]
-    plain = _normed_mlp(*exact)
+    exact = [t.detach().double().requires_grad_() for t in (x.movedim(1, -1), *weights)]
     leaf = x.clone().requires_grad_()
-    found = mlp.residual(leaf, norm)
+    found, plain = function(leaf, norm), plain_form(*exact)
     upstream = torch.randn(found.shape)
     ours = torch.autograd.grad(found, [leaf, *weights], upstream)
     theirs = torch.autograd.grad(plain, exact, upstream.double().movedim(1, -1))
@@ -123,20 +131,29 @@ def test_an_mlp_behind_a_norm(size, monkeypatch):
 
 def test_frozen_weights_get_no_gradient_and_the_map_the_same():
     mlp, norm, weights = _mlp_and_weights(4)
+    layer = Linear(4, 4, bias=False)
+    weights.append(layer.linear.weight)
     x = torch.randn(1, 4, 8, 8, requires_grad=True)
-    (with_weights, *_) = torch.autograd.grad(mlp.residual(x, norm).sum(), [x, *weights])
+
+    def compute() -> torch.Tensor:
+        return layer.of_normed(mlp.residual(x, norm), norm).sum()
+
+    (with_weights, *_) = torch.autograd.grad(compute(), [x, *weights])
     for weight in weights:
         weight.requires_grad_(False)
-    mlp.residual(x, norm).sum().backward()
+    compute().backward()
     assert torch.equal(x.grad, with_weights)
 
 
 def test_dropout_autocast_and_other_norms_take_the_layers_one_by_one(monkeypatch):
     monkeypatch.setattr(layers, "differentiable_mlp", None)
+    monkeypatch.setattr(layers, "differentiable_normed_linear", None)
     x = torch.randn(1, 4, 8, 8, requires_grad=True)
     mlp, norm, _ = _mlp_and_weights(4)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        mlp.residual(x, norm)
-    mlp.residual(x, torch.nn.GroupNorm(2, 4))
+    for function in (mlp.residual, Linear(4, 4, bias=False).of_normed):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            function(x, norm)
+        function(x, torch.nn.GroupNorm(2, 4))
     mlp.double().residual(x.double(), norm.double())
     MLP(4, dropout=0.5).train().residual(x, LayerNorm(4))
+    Linear(4, 4).of_normed(x, LayerNorm(4))
