@@ -257,10 +257,9 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def heatmaps(self) -> list:
         """The heatmap volumes in the scene, one a component, oldest first."""
-        from FactorizerSegmentationLib.scene.overlays import isLeading
+        from FactorizerSegmentationLib.scene.heatmaps import leadingIn
 
-        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-        return [node for node in volumes if isLeading(node)]
+        return leadingIn(slicer.mrmlScene)
 
     def setPython(self, program: str) -> None:
         """Run the engine in another Python; the empty string means Slicer's own."""
