@@ -5,6 +5,10 @@ from __future__ import annotations
 import ctypes
 import sys
 
+import psutil
+
+from factorizer_engine.images.memory import available_memory
+
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 # A threshold in bytes would end at 2 GiB, the largest int, and one large window frees more at once.
 _NEVER = -1
@@ -31,10 +35,6 @@ def keep_freed_memory() -> None:
 
 def release_if_large() -> None:
     """`release_freed_memory` where what this process holds would be missed elsewhere."""
-    import psutil  # not before the first job is done, as the process has to start soon
-
-    from factorizer_engine.images.memory import available_memory
-
     held = psutil.Process().memory_info().rss
     if held > _SMALL_SHARE * available_memory():
         release_freed_memory()
