@@ -104,6 +104,20 @@ class Kind:
     evidence: str
 
 
+def is_computed(facts: Facts, kind: str) -> bool:
+    """Whether a series was computed from other images, although its kind is scanned as it is."""
+    return "DERIVED" in facts.image_type and kind not in ("ADC", "DWI")
+
+
+def rank_of(computed: bool, distance_mm: float) -> tuple[bool, float]:
+    """Sorts series of one kind, the best first.
+
+    Originals go before what was computed from them, smaller before larger distances of voxels. Of
+    equals the later one is better, which was often repeated for a reason.
+    """
+    return computed, round(distance_mm, 1)
+
+
 def kind_of(facts: Facts) -> Kind:
     """Which sequence a series is."""
     spoken = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", in_english(facts.words)).lower()

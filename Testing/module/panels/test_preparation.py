@@ -268,7 +268,7 @@ def test_a_click_asks_for_no_quality_sheet(scene, panel, volumes, ticked, isClic
     asked = []
     nothing = Callbacks(lambda _: None, lambda _: None, lambda _: None)
     engine = SimpleNamespace(request=lambda task, params, _: asked.append((task, params)) or 1)
-    common = (scene, engine, panel.inputs.settings, nothing)
+    common = (scene, engine, panel.inputs.settings(), nothing)
     run = RefineRun(*common, np.zeros(SHAPE, np.uint8), ()) if isClick else PrepareRun(*common)
     run.start()
     run._end()
