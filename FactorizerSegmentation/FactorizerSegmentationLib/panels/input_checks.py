@@ -15,7 +15,6 @@ from factorizer_engine.protocol.checks import AMBER, GREEN, RED, Finding, graves
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.models import Expectations
-from FactorizerSegmentationLib.engine import packages
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.volumes import stateOf
@@ -59,6 +58,11 @@ class InputChecks:
         self._timer.setSingleShot(True)
         self._timer.setInterval(DELAY_MS)
         self._timer.connect("timeout()", self._ask)
+
+    @property
+    def done(self) -> bool:
+        """Whether the scans that are chosen now have been looked at."""
+        return self._findings is not None
 
     def problem(self) -> str:
         """Why the scans cannot be run, or the empty string."""
@@ -111,7 +115,7 @@ class InputChecks:
         )
         raw = replace(settings, preparation=None)
         self._logic.setPython(settings.python)
-        if not settings.python and packages.missingPackages():
+        if not self._logic.engine.installed:
             return
         try:
             CheckRun(slicer.mrmlScene, self._logic.engine, raw, callbacks).start()

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from factorizer_engine.bundles.settings import (
+    CascadeSettings,
     InferenceSettings,
     NetworkSpec,
     PostprocessingSettings,
@@ -17,6 +18,7 @@ from factorizer_engine.bundles.settings import (
     PromptSettings,
 )
 from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.profiles import Profiles
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class Bundle:
         postprocessing: How regions are cleaned.
         network: The architecture.
         prompts: How its network reads clicks; None if it reads none.
+        cascade: How it refines what the model `coarse` finds; None if it works alone.
+        coarse: The first stage of a cascade, which lies in the bundle's folder of that name.
+        profiles: What its components mean; None if that was not measured.
         weights: One file per ensemble member.
         storage: Keeps the temporary folder of an unpacked .zip alive as long as the bundle.
     """
@@ -40,5 +45,8 @@ class Bundle:
     postprocessing: PostprocessingSettings
     network: NetworkSpec
     prompts: PromptSettings | None = None
+    cascade: CascadeSettings | None = None
+    coarse: Bundle | None = None
+    profiles: Profiles | None = None
     weights: tuple[Path, ...] = ()
     storage: TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)

@@ -27,6 +27,7 @@ from factorizer_engine.cli.prepare import prepare
 from factorizer_engine.cli.refine import refine
 from factorizer_engine.cli.report import report
 from factorizer_engine.cli.segment import segment
+from factorizer_engine.cli.serve import serve
 from factorizer_engine.cli.terminal import EXIT_FAILURE, EXIT_USAGE, TERMINAL, print_any_letters
 from factorizer_engine.cli.training import export, train
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
@@ -52,6 +53,7 @@ app.command()(report)
 app.command()(follow_up)
 app.command()(export_dicom)
 app.add_typer(models, name="models")
+app.command()(serve)
 app.command()(inspect)
 app.command()(train)
 app.command()(evaluate)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from factorizer_engine.cli import options
+from factorizer_engine.cli.description import describe
 from factorizer_engine.cli.early_checks import Caution
 from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
 from factorizer_engine.cli.proof import prove
@@ -43,11 +44,27 @@ def components(
             "configuration, folder of a run or of a dataset.",
         ),
     ] = None,
+    described: Annotated[
+        Path | None,
+        typer.Option(
+            "--describe",
+            metavar="DATASET",
+            help="Measure on labelled cases what every component of the model means: a training "
+            "configuration, folder of a run or of a dataset. Scans that are given, too, are the "
+            "example of an atlas.",
+        ),
+    ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="With --describe: put the descriptions into the model, too."),
+    ] = False,
     case: Annotated[
-        list[str], typer.Option("--case", help="With --prove: name of a case; repeat for more.")
+        list[str],
+        typer.Option("--case", help="With --prove, --describe: name of a case; repeat for more."),
     ] = [],  # noqa: B006 (typer copies it)
     reference: options.Reference = None,
     device: options.Device = "auto",
+    on: options.On = None,
     precision: options.PrecisionOption = options.Precision.float32,
     quality: options.QualityOption = options.Quality.balanced,
     sweeps: options.Sweeps = None,
@@ -73,15 +90,26 @@ def components(
         sweeps=sweeps,
         short_circuits=tuple(short_circuit),
     )
+    if proof is not None and described is not None:
+        raise BadInputError("Give one of --prove and --describe at a time.")
+    if described is not None:
+        describe(described, output, choice, case, [*inputs], input_dir, keep)
+        return
+    if keep:
+        raise BadInputError("--keep is for --describe only.")
     if proof is not None:
+        if on is not None:
+            raise BadInputError("--prove is computed here; leave out --on.")
         prove(proof, output, choice, case, region)
         return
     if case:
-        raise BadInputError("--case is for --prove only; give scans with --input or --input-dir.")
+        raise BadInputError(
+            "--case is for --prove and --describe only; give scans with --input or --input-dir."
+        )
     applied = run_options(mirroring, overlap, box, quick, quality)
     with (
         folder_of_one_run(output, overwrite) as folder,
-        open_session(choice, inputs, input_dir, reference, region) as session,
+        open_session(choice, inputs, input_dir, reference, region, machine=on) as session,
     ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, 2 * count * scan.array.size * BYTES_PER_VOXEL)
@@ -124,6 +152,8 @@ def _entry(component: Component, number: int) -> dict:
         "file": f"component_{number}.nii.gz",
         "evidence": f"evidence_{number}.nii.gz",
         "name": component.name,
+        "meaning": component.meaning,
+        "stability": component.stability,
         **component.term.to_dict(),
         "contributions": component.contributions,
         "region": component.region,
@@ -137,14 +167,21 @@ def _entry(component: Component, number: int) -> dict:
 def _show(result: ComponentsResult, folder: Path) -> None:
     regions = [region.name for region in result.model.regions]
     columns = (f"{name} (logit)" for name in regions)
-    table = make_table("Components", "##", "Component", *columns, "Evidence for", "Acts")
+    table = make_table("Components", "##", "Component", *columns, "Evidence for", "Acts", "Stable")
     for number, component in enumerate(result.components, start=1):
         changes = [f"{component.contributions.get(name, 0.0):+.2f}" for name in regions]
         acts = "as a level" if component.is_level else "at a place"
-        table.add_row(str(number), component.name, *changes, component.region, acts)
+        name = f"{component.name}\n{component.meaning}".strip()
+        table.add_row(str(number), name, *changes, component.region, acts, _stable(component))
     TERMINAL.print(table)
     if result.note:
         TERMINAL.print(result.note)
     TERMINAL.print(
         f"Evidence (evidence_*.nii.gz) and activity (component_*.nii.gz) are in {folder}"
     )
+
+
+def _stable(component: Component) -> str:
+    if component.stability is None:
+        return "unknown"
+    return "yes" if component.is_stable else f"no ({component.stability:.2f})"

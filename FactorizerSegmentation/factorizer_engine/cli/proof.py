@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.table import Table
 
+from factorizer_engine.cli.labelled import LabelledCases
 from factorizer_engine.cli.terminal import TERMINAL, make_table
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import prepare_output_folder, write_csv, write_json
@@ -36,44 +36,22 @@ def prove(
         BadInputError: If cases or regions are unknown.
     """
     from factorizer_engine.components.trial import try_case
-    from factorizer_engine.images.scan import Scan
-    from factorizer_engine.inference.allocator import keep_freed_memory
-    from factorizer_engine.training.evaluation.evaluation import select_cases
-    from factorizer_engine.training.evaluation.predictors import open_model
 
-    if not choice.model:
-        raise BadInputError("Say which model is put to the proof: give it with --model.")
+    cases_of = LabelledCases.open(data, cases, "held_out", choice)
     folder = prepare_output_folder(output)
-    dataset = select_cases(data, cases)
-    keep_freed_memory()
-    predictor = open_model(choice.model, choice.device)
-    segmenter = predictor.segmenter
+    segmenter = cases_of.predictor.segmenter
     names = [r.name for r in segmenter.bundle.description.regions]
-    unknown = [name for name in names if name not in dataset.regions]
-    if unknown:
-        raise BadInputError(
-            f"The dataset has no region {unknown[0]}; its regions are {', '.join(dataset.regions)}."
-        )
     if region is not None and region not in names:
         raise BadInputError(
             f"The model has no region '{region}'; its regions are {', '.join(names)}."
         )
     trials: list[Trial] = []
     with TERMINAL.progress() as move:
-        for case, part in zip(dataset.cases, Monitor(move).parts(len(dataset.cases)), strict=True):
-            scans, label = predictor.inputs(case)
-            part.report(f"segmenting {case.name}", 0.0)
-            result = segmenter.segment(scans, next(iter(scans)), monitor=None)
-            truth = {
-                name: Scan(
-                    np.isin(label.array, dataset.regions[name]).astype(np.float32), label.grid
-                )
-                for name in names
-            }
+        for one in cases_of.segmented(Monitor(move)):
             trials.append(
-                try_case(segmenter, result, case.name, truth, region, monitor=part.span(0.1, 1.0))
+                try_case(segmenter, one.result, one.case, one.truth, region, monitor=one.monitor)
             )
-            _write(trials, predictor.note, folder)
+            _write(trials, cases_of.predictor.note, folder)
     TERMINAL.print(_table(trials))
     TERMINAL.print(f"All figures and curves are in {folder}")
 

@@ -22,6 +22,7 @@ from factorizer_engine.cli.terminal import TERMINAL
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.conversation import Result
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.machines import Machine
 from factorizer_engine.protocol.models import Channel, ModelDescription
 from factorizer_engine.protocol.preparation import PreparationOptions
 from factorizer_engine.protocol.progress import Progress
@@ -187,6 +188,7 @@ def open_session(
     reference: str | None = None,
     region: str | None = None,
     assign: Assignment | None = None,
+    machine: Machine | None = None,
 ) -> Iterator[Session]:
     """Start the engine, load the model, read the scans that it needs.
 
@@ -199,19 +201,20 @@ def open_session(
         reference: Channel that is going to be asked for, or None.
         region: Region that is going to be asked for, or None.
         assign: Finds the file of each channel; `assign_study` by default.
+        machine: Where the engine runs; None means here.
 
     Raises:
         EngineError: If the model or a scan cannot be used.
     """
-    candidates = _candidates(inputs, input_folder)
-    check_files(candidates)
+    given = candidates(inputs, input_folder)
+    check_files(given)
     check_names(choice.model, reference, region)
     with (
         tempfile.TemporaryDirectory(prefix="factorizer-", ignore_cleanup_errors=True) as folder,
-        EngineClient(on_log=TERMINAL.log) as engine,
+        EngineClient(on_log=TERMINAL.log, machine=machine) as engine,
     ):
         choice, model = load_model(engine, choice)
-        paths = (assign or assign_study)(candidates, model)
+        paths = (assign or assign_study)(given, model)
         yield read_study(engine, choice, model, paths, Path(folder))
 
 
@@ -323,7 +326,8 @@ def _location(text: str) -> Path | str:
     return text if SERIES_MARK in text and not path.exists() else path
 
 
-def _candidates(inputs: Sequence[str], folder: Path | None) -> list[str]:
+def candidates(inputs: Sequence[str], folder: Path | None) -> list[str]:
+    """What was given as scans: the inputs, or all scans of the folder."""
     from factorizer_engine.images.files import series_in
 
     if bool(inputs) == (folder is not None):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from factorizer_engine.components.definition import (
@@ -92,6 +93,20 @@ def place_probes(
         weights = (share[in_all_channels(window)] * window_weights / len(flips))[None].to(device)
         probes += [Probe(image.flip(flip), weights.flip(flip)[0], window, flip) for flip in flips]
     return probes
+
+
+def shifted_probe(probe: Probe, padded: Tensor, by: int) -> Probe:
+    """The probe with its window moved by some voxels towards lower indices of the first axis.
+
+    Args:
+        probe: In a window that is not mirrored.
+        padded: The volume with the zeros of the plan around it, (C, X, Y, Z).
+        by: Voxels.
+    """
+    moved = F.pad(padded, (0, 0, 0, 0, by, 0))[in_all_channels(probe.window)]
+    weights = torch.roll(probe.weights, by, dims=1)
+    weights[:, :by] = 0
+    return replace(probe, image=moved[None].to(probe.image.device), weights=weights)
 
 
 def measure_contributions(

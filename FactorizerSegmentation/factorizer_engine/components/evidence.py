@@ -31,7 +31,7 @@ from factorizer_engine.components.definition import (
     mixers_of,
     observed,
 )
-from factorizer_engine.factorization.compiled import Factors
+from factorizer_engine.factorization import Factors
 from factorizer_engine.inference.windows import WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer, finest
 from factorizer_engine.networks.blocks import FactorObserver, MixedFilter
@@ -88,7 +88,9 @@ class Evidence:
 
     def contributions(self, mixers: Mapping[str, FactMixer], terms: Sequence[Term]) -> np.ndarray:
         """First-order contributions, float64, (len(terms), len(regions))."""
-        return self._sums(mixers, terms, [_summed(window.maps) for window in self.windows])
+        blocks = {term.block for term in terms}
+        sums = [_summed({b: window.maps[b] for b in blocks}) for window in self.windows]
+        return self._sums(mixers, terms, sums)
 
     def levels(self, mixers: Mapping[str, FactMixer], terms: Sequence[Term]) -> np.ndarray:
         """The part (0 to 1) of what terms contribute that their means over the head do.

@@ -7,31 +7,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from factorizer_engine.components.ablation import Probe, measure_contributions, place_probes
+from factorizer_engine.components.ablation import measure_contributions
 from factorizer_engine.components.definition import (
     Baseline,
     component_name,
-    factorizers_of,
-    mixers_of,
-    terms_of,
 )
 from factorizer_engine.components.evidence import Evidence, find_evidence
+from factorizer_engine.components.question import Question, pose
+from factorizer_engine.components.ranking import rank_by_contribution
 from factorizer_engine.components.reliance import find_reliance
 from factorizer_engine.components.sites import (
     LesionSites,
-    among_outputs,
-    decisive_regions,
-    lesion_sites,
-    one_lesion_site,
 )
 from factorizer_engine.components.stitching import stitch_components
 from factorizer_engine.components.windows import evidence_windows, legible_windows
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
-from factorizer_engine.networks import FactMixer
-from factorizer_engine.protocol.components import Component, Reliance, Term
-from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.components import Component, Reliance, is_stable
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Monitor
 
@@ -68,7 +61,7 @@ class Explanation:
 
     Attributes:
         maps: The components, ranked by contribution: what speaks most for the lesion first, what
-            speaks against it last.
+            speaks against it last; what speaks for it but is not stable comes after what is.
         note: What to know about the contributions, for people, or "". Of a lesion it says what it
             rests on.
         reliance: Of a lesion that was asked for, on which of the components it rests.
@@ -93,10 +86,12 @@ def explain(
 
     The contributions of all components are estimated from gradients (`evidence`), in the (at most
     two) windows that cover the lesion best. Those that lead are left out once each, which measures
-    what they contribute; they are ranked by that and drawn. All contributions are to the logits of
-    the result, in float32: where that is the mean over mirrored copies, a component is left out of
-    all copies at once, and its maps are their means; where it is the mean over an ensemble, the
-    components of all networks are compared.
+    what they contribute; they are ranked by that and drawn. Of those that speak for the lesion,
+    those come first whose maps were stable on the cases over which the model was described, if it
+    was (`protocol.profiles`). All contributions are to the logits of the result, in float32: where
+    that is the mean over mirrored copies, a component is left out of all copies at once, and its
+    maps are their means; where it is the mean over an ensemble, the components of all networks are
+    compared.
 
     Args:
         segmenter: The model.
@@ -116,121 +111,141 @@ def explain(
         CancelledError: If the monitor was cancelled.
     """
     monitor = monitor or Monitor()
-    mixers = mixers_of(segmenter.networks[0])
-    looked_into = list(mixers) if blocks is None else list(blocks)
-    candidates = [
-        term
-        for member in range(len(segmenter.networks))
-        for term in terms_of(mixers, looked_into, member)
-    ]
-    names = [r.name for r in result.model.regions]
-    if region is not None and region not in names:
-        raise BadInputError(_not_among(segmenter.bundle.description, region, names))
     monitor.report("estimating components", 0.0)
     with memory_errors(segmenter.device):
-        sites = _sites(segmenter, result, lesion)
-        decisive = decisive_regions(result, region, sites, lesion)
-        masks = among_outputs(segmenter, result, sites.masks)
-        probes = place_probes(result.plan, result.prepared.array, masks, segmenter.device)
-        asked = [int(result.outputs[i]) for i in decisive]
-        found = _estimated(
-            segmenter, probes, asked, looked_into, baseline, monitor.span(0.0, _ESTIMATED)
-        )
-        estimates, levels = _estimates(found, mixers, candidates, len(segmenter.networks))
-        leading = rank_by_contribution(estimates, range(len(decisive)))[: count + SPARE]
-        contributions = np.zeros((len(candidates), len(names)))
-        contributions[leading] = _measured(
-            segmenter,
-            result,
-            probes,
-            [candidates[i] for i in leading],
-            baseline,
-            monitor.span(_ESTIMATED, _MEASURED),
-        )[:, result.outputs]
-        order = rank_by_contribution(contributions[leading], decisive)[:count]
-        ranked = [leading[i] for i in order]
-        terms = [candidates[i] for i in ranked]
+        asked = pose(segmenter, result, blocks, region, lesion, baseline)
+        estimate = _estimated(asked, monitor.span(0.0, _ESTIMATED))
+        leading = rank_by_contribution(estimate.contributions, range(len(asked.decisive)))
+        leading = leading[: count + SPARE]
+        contributions = _measured(asked, leading, monitor.span(_ESTIMATED, _MEASURED))
+        ranked = _ranked(asked, contributions, count)
+        contributions = np.stack([contributions[index] for index in ranked])
         reliance = None
-        if lesion is not None:
-            reliance = find_reliance(
-                factorizers_of(segmenter.networks),
-                probes,
-                result.plan,
-                terms,
-                contributions[np.ix_(ranked, decisive)].sum(axis=1),
-                asked,
-                segmenter.bundle.inference.threshold,
-                baseline,
-                monitor.span(_MEASURED, _TRIED),
-            )
-        drawn = _drawn(segmenter, result, terms, monitor.span(_TRIED, _DRAWN))
+        if lesion is not None and segmenter.coarse is None:  # a first stage keeps lesions alone
+            part = monitor.span(_MEASURED, _TRIED)
+            reliance = _reliance(asked, ranked, contributions, part)
+        drawn_for = [asked.decisive[i] for i in contributions[:, asked.decisive].argmax(axis=1)]
+        heatmaps = _drawn(asked, ranked, monitor.span(_TRIED, _DRAWN))
+        evidence = _evidence(asked, estimate, ranked, drawn_for)
         monitor.report("restoring", _DRAWN)
-        regions = [decisive[int(np.argmax(contributions[i, decisive]))] for i in ranked]
-        evidence = [
-            found[term.network].draw(mixers, term, int(result.outputs[drawn_for]), result.plan)
-            for term, drawn_for in zip(terms, regions, strict=True)
-        ]
-        per_ml = 1 / (len(segmenter.networks) * result.prepared.grid.voxel_ml)
-        restore = segmenter.preprocessor.restore
-        head = restore(_occupied(result)[None], result.prepared)[0] >= 0.5
-        heatmaps = restore(drawn, result.prepared) * head
-        evidence = restore(per_ml * np.stack(evidence), result.prepared) * head
-    windows = legible_windows(terms, heatmaps)
-    spans = evidence_windows(evidence)
+        heatmaps, evidence = _restored(asked, heatmaps, evidence)
+    components = _described(asked, estimate, ranked, contributions, drawn_for, heatmaps, evidence)
     monitor.report("restoring", 1.0)
+    grid = result.labelmap.grid
+    maps = tuple(
+        ComponentMap(found, Scan(heat, grid, found.name), Scan(own, grid, found.name))
+        for found, heat, own in zip(components, heatmaps, evidence, strict=True)
+    )
+    rests = reliance.sentence(lesion, components) if reliance and lesion is not None else ""
+    notes = filter(None, (rests, result.note, _stage(segmenter), _note(result.model, asked.sites)))
+    return Explanation(maps, " ".join(notes), reliance)
+
+
+@dataclass(frozen=True, eq=False)
+class _Estimate:
+    """What all candidates contribute to the decisive regions, from gradients.
+
+    Attributes:
+        evidence: By network.
+        contributions: (candidates, decisive regions).
+        levels: The parts of them that are those of levels.
+    """
+
+    evidence: Sequence[Evidence]
+    contributions: np.ndarray
+    levels: np.ndarray
+
+
+def _estimated(asked: Question, monitor: Monitor) -> _Estimate:
+    """First-order contributions of all candidates, of every network in turn."""
+    blocks = list(dict.fromkeys(term.block for term in asked.candidates))
+    found, contributions, levels = [], [], []
+    parts = monitor.parts(len(asked.networks))
+    for (member, network), part in zip(enumerate(asked.networks), parts, strict=True):
+        terms = [term for term in asked.candidates if term.network == member]
+        evidence = find_evidence(network, asked.probes, asked.outputs, asked.baseline, blocks, part)
+        found.append(evidence)
+        contributions.append(evidence.contributions(asked.mixers, terms) / len(asked.networks))
+        levels.append(evidence.levels(asked.mixers, terms))
+    return _Estimate(found, np.concatenate(contributions), np.concatenate(levels))
+
+
+def _measured(asked: Question, chosen: Sequence[int], monitor: Monitor) -> dict[int, np.ndarray]:
+    """Exact contributions of the chosen candidates to the regions of the result, (R,) each."""
+    terms = [asked.candidates[index] for index in chosen]
+    measured = np.zeros((len(terms), asked.networks[0].out_channels))
+    roi_size, device = asked.result.plan.roi_size, asked.segmenter.device
+    parts = monitor.parts(len(asked.networks))
+    for (member, network), part in zip(enumerate(asked.networks), parts, strict=True):
+        rows = [row for row, term in enumerate(terms) if term.network == member]
+        measured[rows] = measure_contributions(
+            network,
+            asked.probes,
+            [terms[row] for row in rows],
+            windows_at_once(network, roi_size, device),
+            part,
+            asked.baseline,
+        )
+    measured = measured[:, asked.result.outputs] / len(asked.networks)
+    return dict(zip(chosen, measured, strict=True))
+
+
+def _ranked(asked: Question, contributions: Mapping[int, np.ndarray], count: int) -> list[int]:
+    """The candidates that contribute most; of those that speak for the lesion stable ones lead."""
+    chosen = list(contributions)
+    measured = np.stack([contributions[index] for index in chosen])
+    order = rank_by_contribution(measured, asked.decisive)[:count]
+    strength = measured[:, asked.decisive].max(axis=1)
+    unstable = {
+        row: not is_stable(asked.profile(chosen[row]).stability) and strength[row] > 0
+        for row in order
+    }
+    speaking = [row for row in order if strength[row] > 0]
+    against = order[len(speaking) :]
+    return [chosen[row] for row in (*sorted(speaking, key=lambda row: unstable[row]), *against)]
+
+
+def _reliance(
+    asked: Question, ranked: Sequence[int], contributions: np.ndarray, monitor: Monitor
+) -> Reliance:
+    return find_reliance(
+        asked.networks,
+        asked.probes,
+        asked.result.plan,
+        [asked.candidates[index] for index in ranked],
+        contributions[:, asked.decisive].sum(axis=1),
+        asked.outputs,
+        asked.segmenter.bundle.inference.threshold,
+        asked.baseline,
+        monitor,
+    )
+
+
+def _drawn(asked: Question, ranked: Sequence[int], monitor: Monitor) -> np.ndarray:
+    """Where candidates are active in model space, (len(ranked), X, Y, Z)."""
+    volume, plan = asked.result.prepared.array, asked.result.plan
+    terms = [asked.candidates[index] for index in ranked]
+    maps = np.empty((len(terms), *volume.shape[1:]), dtype=np.float32)
+    members = sorted({term.network for term in terms})
+    for member, part in zip(members, monitor.parts(len(members)), strict=True):
+        rows = [row for row, term in enumerate(terms) if term.network == member]
+        own = [terms[row] for row in rows]
+        device = asked.segmenter.device
+        maps[rows] = stitch_components(asked.networks[member], volume, plan, own, device, part)
+    return maps
+
+
+def _evidence(
+    asked: Question, estimate: _Estimate, ranked: Sequence[int], regions: Sequence[int]
+) -> np.ndarray:
+    """What candidates contribute where to a region each, logits per mL in model space."""
+    outputs, plan = asked.result.outputs, asked.result.plan
     maps = []
-    for row, (index, term) in enumerate(zip(ranked, terms, strict=True)):
-        name = component_name(term, mixers)
-        if len(segmenter.networks) > 1:
-            name = f"Network {term.network + 1}, {name}"
-        component = Component(
-            term,
-            name,
-            dict(zip(names, contributions[index].tolist(), strict=True)),
-            windows[row],
-            names[regions[row]],
-            spans[row],
-            float(levels[index, decisive.index(regions[row])]),
-        )
-        grid = result.labelmap.grid
-        maps.append(
-            ComponentMap(
-                component, Scan(heatmaps[row], grid, name), Scan(evidence[row], grid, name)
-            )
-        )
-    rests = ""
-    if lesion is not None and reliance is not None:
-        rests = reliance.sentence(lesion, [drawn.component for drawn in maps])
-    notes = filter(None, (rests, result.note, _note(result.model, sites)))
-    return Explanation(tuple(maps), " ".join(notes), reliance)
-
-
-def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
-    """The blocks at the three finest resolutions, of the encoder and the decoder.
-
-    They are what a deletion curve covers by default, since they decide: in glioma-fast 0.3.0 the
-    largest contribution on three cases that it was not trained on was 2.4 to 3.0 logits there, and
-    0.1 to 0.2 in all coarser blocks; without the third resolution it was 1.5 to 2.1. In 0.4.0 it is
-    2.7, 0.1 and 2.3 on the sample case.
-    """
-    sizes = {name: mixer.reshape.spatial_size for name, mixer in mixers.items()}
-    finest = sorted(set(sizes.values()), reverse=True)[:3]
-    return [name for name in mixers if sizes[name] in finest]
-
-
-def rank_by_contribution(contributions: np.ndarray, regions: Sequence[int]) -> list[int]:
-    """Indices of components, falling by the largest contribution to any of `regions`.
-
-    The sign counts: a component without which the lesion's logit would rise drove nothing.
-    """
-    strength = contributions[:, list(regions)].max(axis=1)
-    return np.argsort(-strength, kind="stable").tolist()
-
-
-def _sites(segmenter: Segmenter, result: SegmentationResult, lesion: int | None) -> LesionSites:
-    if lesion is not None:
-        return one_lesion_site(result, lesion)
-    return lesion_sites(result, segmenter.bundle.inference.threshold)
+    for index, region in zip(ranked, regions, strict=True):
+        term = asked.candidates[index]
+        found = estimate.evidence[term.network]
+        maps.append(found.draw(asked.mixers, term, int(outputs[region]), plan))
+    return np.stack(maps) / (len(asked.networks) * asked.result.prepared.grid.voxel_ml)
 
 
 def _occupied(result: SegmentationResult) -> np.ndarray:
@@ -238,87 +253,59 @@ def _occupied(result: SegmentationResult) -> np.ndarray:
     return (result.prepared.array != 0).any(axis=0).astype(np.float32)
 
 
-def _estimated(
-    segmenter: Segmenter,
-    probes: Sequence[Probe],
-    regions: Sequence[int],
-    blocks: Sequence[str],
-    baseline: Baseline,
-    monitor: Monitor,
-) -> list[Evidence]:
-    """The evidence of every network of the ensemble."""
-    networks = factorizers_of(segmenter.networks)
-    return [
-        find_evidence(network, probes, regions, baseline, blocks, part)
-        for network, part in zip(networks, monitor.parts(len(networks)), strict=True)
-    ]
-
-
-def _estimates(
-    found: Sequence[Evidence], mixers: Mapping[str, FactMixer], terms: Sequence[Term], networks: int
+def _restored(
+    asked: Question, heatmaps: np.ndarray, evidence: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Contributions and levels, (len(terms), regions) each."""
-    rows = [(found[term.network], term) for term in terms]
-    estimates = [evidence.contributions(mixers, [term])[0] for evidence, term in rows]
-    levels = [evidence.levels(mixers, [term])[0] for evidence, term in rows]
-    return np.stack(estimates) / networks, np.stack(levels)
+    """Maps on the reference grid, zero outside the head."""
+    restore, prepared = asked.segmenter.preprocessor.restore, asked.result.prepared
+    head = restore(_occupied(asked.result)[None], prepared)[0] >= 0.5
+    return restore(heatmaps, prepared) * head, restore(evidence, prepared) * head
 
 
-def _measured(
-    segmenter: Segmenter,
-    result: SegmentationResult,
-    probes: Sequence[Probe],
-    terms: Sequence[Term],
-    baseline: Baseline,
-    monitor: Monitor,
-) -> np.ndarray:
-    """Contributions of `terms` to all outputs of the mean of all networks."""
-    networks, roi_size = factorizers_of(segmenter.networks), result.plan.roi_size
-    measured = np.zeros((len(terms), networks[0].out_channels))
-    for (member, network), part in zip(
-        enumerate(networks), monitor.parts(len(networks)), strict=True
-    ):
-        rows = [row for row, term in enumerate(terms) if term.network == member]
-        measured[rows] = measure_contributions(
-            network,
-            probes,
-            [terms[row] for row in rows],
-            windows_at_once(network, roi_size, segmenter.device),
-            part,
-            baseline,
+def _described(
+    asked: Question,
+    estimate: _Estimate,
+    ranked: Sequence[int],
+    contributions: np.ndarray,
+    drawn_for: Sequence[int],
+    heatmaps: np.ndarray,
+    evidence: np.ndarray,
+) -> list[Component]:
+    """The ranked candidates in words and figures."""
+    names = [region.name for region in asked.result.model.regions]
+    terms = [asked.candidates[index] for index in ranked]
+    windows, spans = legible_windows(terms, heatmaps), evidence_windows(evidence)
+    components = []
+    for row, (index, term) in enumerate(zip(ranked, terms, strict=True)):
+        name = component_name(term, asked.mixers)
+        if len(asked.networks) > 1:
+            name = f"Network {term.network + 1}, {name}"
+        profile = asked.profile(index)
+        components.append(
+            Component(
+                term=term,
+                name=name,
+                contributions=dict(zip(names, contributions[row].tolist(), strict=True)),
+                window=windows[row],
+                region=names[drawn_for[row]],
+                evidence_window=spans[row],
+                level=float(estimate.levels[index, asked.decisive.index(drawn_for[row])]),
+                meaning=profile.meaning,
+                stability=profile.stability,
+            )
         )
-    return measured / len(networks)
+    return components
 
 
-def _drawn(
-    segmenter: Segmenter,
-    result: SegmentationResult,
-    terms: Sequence[Term],
-    monitor: Monitor,
-) -> np.ndarray:
-    """Where `terms` are active in model space, (len(terms), X, Y, Z)."""
-    volume = result.prepared.array
-    maps = np.empty((len(terms), *volume.shape[1:]), dtype=np.float32)
-    networks = factorizers_of(segmenter.networks)
-    members = sorted({term.network for term in terms})
-    for member, part in zip(members, monitor.parts(len(members)), strict=True):
-        rows = [row for row, term in enumerate(terms) if term.network == member]
-        maps[rows] = stitch_components(
-            networks[member],
-            volume,
-            result.plan,
-            [terms[row] for row in rows],
-            segmenter.device,
-            part,
-        )
-    return maps
-
-
-def _not_among(model: ModelDescription, region: str, seen: Sequence[str]) -> str:
-    if region in [r.name for r in model.regions]:
-        among = ", ".join(seen)
-        return f"The model cannot see the region '{region}' in these scans; choose among {among}."
-    return f"The model has no region '{region}'; its regions are {', '.join(seen)}."
+def _stage(segmenter: Segmenter) -> str:
+    """Of a cascade: whose components these are."""
+    cascade = segmenter.bundle.cascade
+    if cascade is None:
+        return ""
+    return (
+        "The components are those of the finer stage and contribute to its logits, which count "
+        f"{100 * cascade.share:.0f} % in the result."
+    )
 
 
 def _note(model: ModelDescription, sites: LesionSites) -> str:

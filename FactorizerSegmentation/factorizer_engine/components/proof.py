@@ -21,10 +21,7 @@ from factorizer_engine.components.definition import (
     terms_of,
     without_all,
 )
-from factorizer_engine.components.explanation import (
-    default_blocks,
-    rank_by_contribution,
-)
+from factorizer_engine.components.ranking import default_blocks, rank_by_contribution
 from factorizer_engine.components.sites import among_outputs, lesion_sites
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter

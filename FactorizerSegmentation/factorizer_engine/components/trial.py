@@ -20,6 +20,7 @@ from factorizer_engine.components.ablation import (
     mean_taken_over,
     measure_contributions,
     place_probes,
+    shifted_probe,
 )
 from factorizer_engine.components.definition import (
     Baseline,
@@ -34,9 +35,10 @@ from factorizer_engine.components.definition import (
     without_all,
 )
 from factorizer_engine.components.evidence import Evidence, enlarged, find_evidence, trace
-from factorizer_engine.components.explanation import default_blocks, rank_by_contribution
+from factorizer_engine.components.ranking import default_blocks, rank_by_contribution
 from factorizer_engine.components.saliency import BlockProbe, grad_cam, integrated_gradients
 from factorizer_engine.components.sites import among_outputs, lesion_sites
+from factorizer_engine.components.stability import SHIFT
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
@@ -54,8 +56,8 @@ PARTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
 STEPS = 6
 """Of integrated gradients."""
 
-SHIFT, NOISE = 8, 0.05
-"""Voxels, and standard deviations of a channel, that must not change the evidence."""
+NOISE = 0.05
+"""Standard deviations of a channel that must not change the evidence."""
 
 _RANDOM = 2
 
@@ -303,7 +305,8 @@ class _Trial:
 
     def _disturb(self) -> None:
         original = self._top_maps(self._network, self._probe)
-        shifted = self._shifted_probe()
+        padded = self._result.plan.pad(torch.from_numpy(self._result.prepared.array))
+        shifted = shifted_probe(self._probe, padded, SHIFT)
         moved = [m[SHIFT:] for m in self._top_maps(self._network, shifted)]
         still = [m[: len(m) - SHIFT] for m in original]
         image = self._probe.image
@@ -332,16 +335,6 @@ class _Trial:
         blocks = list(dict.fromkeys(term.block for term in top))
         found = find_evidence(network, [probe], [self._region], blocks=blocks)
         return [self._drawn(found, term) for term in top]
-
-    def _shifted_probe(self) -> Probe:
-        """The probe with its window moved by `SHIFT` voxels towards lower indices."""
-        plan = self._result.plan
-        padded = plan.pad(torch.from_numpy(self._result.prepared.array))
-        padded = torch.nn.functional.pad(padded, (0, 0, 0, 0, SHIFT, 0))
-        image = padded[in_all_channels(self._probe.window)][None].to(self._device)
-        weights = torch.roll(self._probe.weights, SHIFT, dims=1)
-        weights[:, :SHIFT] = 0
-        return replace(self._probe, image=image, weights=weights)
 
     def _order(self, strengths: np.ndarray) -> list[Term]:
         return [self._terms[i] for i in rank_by_contribution(strengths[:, None], [0])]

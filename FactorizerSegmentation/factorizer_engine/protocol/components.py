@@ -10,6 +10,8 @@ from factorizer_engine.protocol.messages import Message
 LEVEL = 0.5
 """Part of its contribution above which a component is said to act as a level."""
 
+STABLE = 0.8
+"""Correlation of its maps with those of shifted windows from which a component is called stable."""
 
 GONE = 0.1
 """Part of its volume below which a lesion is said to be gone."""
@@ -49,6 +51,10 @@ class Component(Message):
             components, or that over 2, 4, 8, ...
         level: The part (0 to 1) of the contribution that comes from the component's mean over the
             head, rather than from where it is.
+        meaning: What it responded to and spoke for on the cases over which the model was described
+            (`protocol.profiles`), as a short sentence, or "" where that was not measured.
+        stability: How well its maps there correlated with those of shifted windows; None where that
+            was not measured.
     """
 
     term: Term
@@ -58,6 +64,13 @@ class Component(Message):
     region: str = ""
     evidence_window: tuple[float, float] = (-1.0, 1.0)
     level: float = 0.0
+    meaning: str = ""
+    stability: float | None = None
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether its maps hardly depend on where the windows lie, as far as that is known."""
+        return is_stable(self.stability)
 
     @property
     def is_level(self) -> bool:
@@ -100,3 +113,8 @@ class Reliance(Message):
             return f"{rests}: without the {speak} for it, {left} left."
         number = "one component" if len(names) == 1 else f"{len(names)} components"
         return f"Lesion {lesion} rests on {number}: without {without}, {left} left."
+
+
+def is_stable(stability: float | None) -> bool:
+    """Whether maps of that stability are called stable; those of which nothing is known are."""
+    return stability is None or stability >= STABLE

@@ -15,7 +15,7 @@ from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.settings import InferenceSettings
 from factorizer_engine.components import ComponentMap, explain, lesion_near
 from factorizer_engine.components.definition import filtered, mixers_of, without_all
-from factorizer_engine.components.explanation import default_blocks
+from factorizer_engine.components.ranking import default_blocks
 from factorizer_engine.components.sites import lesion_sites
 from factorizer_engine.components.windows import evidence_windows, legible_windows, shared_windows
 from factorizer_engine.images.resampling import resample

@@ -251,9 +251,11 @@ def _should_hold_image(data: pydicom.Dataset) -> bool:
 
 
 def _pixel_bytes(header: pydicom.Dataset) -> int:
-    """Length of the pixel data; 0 where it is compressed and cannot be foreseen."""
+    """Length of the pixel data; 1 where it is compressed and cannot be foreseen."""
     syntax = header.file_meta.get("TransferSyntaxUID")
-    if syntax is None or syntax.is_encapsulated or syntax.is_deflated:
+    if syntax is None or syntax.is_encapsulated:
+        return 1
+    if syntax.is_deflated:  # and so is the header, at whose end the file's is not
         return 0
     values = header.Rows * header.Columns * int(header.get("SamplesPerPixel") or 1)
     return values * int(header.get("NumberOfFrames") or 1) * header.get("BitsAllocated", 8) // 8

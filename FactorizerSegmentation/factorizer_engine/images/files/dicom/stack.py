@@ -56,6 +56,11 @@ Placed = tuple[Slice, np.ndarray, np.ndarray]
 
 def _placed(title: str, slices: Sequence[Slice]) -> list[Placed]:
     """The slices, after making sure that all are whole, and of one size and direction."""
+    for item in slices:
+        if not item.complete:
+            raise BadInputError(
+                f"{title} is damaged or cut short in {item.file.name}; copy or export it again."
+            )
     placed = [
         (item, item.position, item.orientation)
         for item in slices
@@ -69,11 +74,6 @@ def _placed(title: str, slices: Sequence[Slice]) -> list[Placed]:
         raise BadInputError(
             f"{title} holds images of different size or direction; export them as separate series."
         )
-    for item in slices:
-        if not item.complete:
-            raise BadInputError(
-                f"{title} is damaged or cut short in {item.file.name}; copy or export it again."
-            )
     return placed
 
 

@@ -1,0 +1,82 @@
+"""What a bundle's components mean, as `configs/components.json` keeps it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.reading.checksums import write_checksums
+from factorizer_engine.protocol.description import CHECKSUM_FILE, read_mapping
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.files import write_text
+from factorizer_engine.protocol.messages import UnfitValueError, parse
+from factorizer_engine.protocol.profiles import Profiles
+
+CARD_TITLE = "## What its components mean"
+"""Title of the last section of a card with profiles."""
+
+_FILE = Path("configs", "components.json")
+
+
+def read_profiles(root: Path) -> Profiles | None:
+    """The profiles in a bundle's folder; None if there are none.
+
+    Raises:
+        BadModelError: If they cannot be read.
+    """
+    path = root / _FILE
+    if not path.is_file():
+        return None
+    try:
+        return parse(Profiles, read_mapping(path, json.loads), "")
+    except UnfitValueError as error:
+        raise BadModelError(
+            f"The model's {_FILE.name} is not valid: {str(error).lstrip('.')}."
+        ) from error
+
+
+def profiles_text(profiles: Profiles) -> str:
+    """Profiles as JSON, one component a line."""
+    lines = [json.dumps(profile.to_dict(), ensure_ascii=False) for profile in profiles.components]
+    cases, listed = json.dumps(list(profiles.cases), ensure_ascii=False), ",\n".join(lines)
+    return f'{{"cases": {cases},\n"components": [\n{listed}\n]}}\n'
+
+
+def write_profiles(root: Path, profiles: Profiles) -> None:
+    """Put profiles into a bundle's folder; checksums stay as they are."""
+    write_text(root / _FILE, profiles_text(profiles))
+
+
+def keep_profiles(bundle: Bundle, profiles: Profiles, section: str) -> None:
+    """Put profiles into the folder of a bundle, and say in its card what they are.
+
+    Checksums are renewed if there are any.
+
+    Args:
+        bundle: A bundle in a folder.
+        profiles: What its components mean.
+        section: The same in words, Markdown, for the end of the card; an earlier one is replaced.
+
+    Raises:
+        BadInputError: If the bundle is no folder, or it cannot be written.
+    """
+    check_can_keep(bundle)
+    root = bundle.description.path
+    write_profiles(root, profiles)
+    before, _, _ = bundle.description.card.partition(f"\n{CARD_TITLE}\n")
+    write_text(root / "docs" / "README.md", f"{before.rstrip()}\n\n{CARD_TITLE}\n\n{section}\n")
+    if (root / CHECKSUM_FILE).is_file():
+        write_checksums(root)
+
+
+def check_can_keep(bundle: Bundle) -> None:
+    """Refuse what is no folder, before anything is measured.
+
+    Raises:
+        BadInputError: If the bundle is a .zip file.
+    """
+    if bundle.storage is not None:
+        raise BadInputError(
+            "The descriptions cannot be kept in a .zip file; unpack the model, and name its folder."
+        )

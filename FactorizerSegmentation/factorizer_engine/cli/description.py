@@ -1,0 +1,167 @@
+"""`factorizer components --describe`: what components mean, measured on labelled cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from factorizer_engine.cli.labelled import LabelledCases
+from factorizer_engine.cli.session import assign_study, candidates
+from factorizer_engine.cli.terminal import TERMINAL, make_table
+from factorizer_engine.protocol.components import is_stable
+from factorizer_engine.protocol.files import prepare_output_folder, write_csv, write_text
+from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.profiles import Profile, Profiles
+from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.runs import ModelChoice
+
+if TYPE_CHECKING:
+    from factorizer_engine.inference.segmenter import Segmenter
+
+_SHOWN = 20
+"""Rows of the table in the terminal: the components that speak most."""
+
+
+def describe(
+    data: Path,
+    output: Path,
+    choice: ModelChoice,
+    cases: Sequence[str],
+    inputs: Sequence[str],
+    input_dir: Path | None,
+    keep: bool,
+) -> None:
+    """Write components.json and components.csv, and perhaps an atlas; print a table.
+
+    Args:
+        data: Training configuration, folder of a run, or folder of a dataset.
+        output: Folder for the files.
+        choice: The model, on which device.
+        cases: Names of cases; without any those that the split trains on, or all.
+        inputs, input_dir: Scans in which an atlas shows the components, as `segment` takes them;
+            without any there is none.
+        keep: Whether the descriptions are put into the model, too.
+    """
+    from factorizer_engine.bundles.profiles import check_can_keep, keep_profiles, profiles_text
+    from factorizer_engine.components.profiling import combine, profile_case
+
+    labelled = LabelledCases.open(data, cases, "train", choice)
+    folder = prepare_output_folder(output)
+    segmenter = labelled.predictor.segmenter
+    bundle = segmenter.bundle
+    if keep:
+        check_can_keep(bundle)
+    example = _example(inputs, input_dir, bundle.description)
+    with TERMINAL.progress() as move:
+        found = [
+            profile_case(segmenter, one.result, one.case, one.truth, one.monitor)
+            for one in labelled.segmented(Monitor(move))
+        ]
+    profiles = combine(found, bundle.description)
+    write_text(folder / "components.json", profiles_text(profiles))
+    write_csv(folder / "components.csv", _rows(profiles, segmenter))
+    if example:
+        _draw_atlas(segmenter, profiles, example, folder)
+    if keep:
+        keep_profiles(bundle, profiles, _card_section(profiles, segmenter))
+    TERMINAL.print(_table(profiles, segmenter))
+    where = f" and in {bundle.description.path}" if keep else ""
+    count = len(profiles.cases)
+    TERMINAL.print(f"All of them, over {count} case{'s' * (count > 1)}, are in {folder}{where}")
+
+
+def _example(
+    inputs: Sequence[str], input_dir: Path | None, model: ModelDescription
+) -> dict[str, Path | str]:
+    """By channel, the scans that were given."""
+    if not inputs and input_dir is None:
+        return {}
+    return assign_study(candidates(inputs, input_dir), model)
+
+
+def _draw_atlas(
+    segmenter: Segmenter,
+    profiles: Profiles,
+    example: Mapping[str, Path | str],
+    folder: Path,
+) -> None:
+    from factorizer_engine.components.atlas import draw_atlas
+    from factorizer_engine.images.files import read_scans
+
+    result = segmenter.segment(read_scans(example))
+    for block, picture in draw_atlas(segmenter, result, profiles):
+        write_text(folder / f"atlas-{block.replace('.', '-')}.svg", picture)
+
+
+def _names(segmenter: Segmenter) -> list[str]:
+    return [region.name for region in segmenter.bundle.description.regions]
+
+
+def _named(profile: Profile, segmenter: Segmenter) -> str:
+    from factorizer_engine.components.definition import component_name, mixers_of
+
+    network = segmenter.networks[profile.term.network]
+    name = component_name(profile.term, mixers_of(network))
+    several = len(segmenter.networks) > 1
+    return f"Network {profile.term.network + 1}, {name}" if several else name
+
+
+def _rows(profiles: Profiles, segmenter: Segmenter) -> list[list[str]]:
+    first = profiles.components[0]
+    groups = {
+        "correlation with intensity": "intensities",
+        "correlation with edges": "edges",
+        "correlation with place": "places",
+        "standard deviations above the head's mean in": "inside",
+        "contribution to": "contributions",
+        "agreement of cases on": "agreement",
+    }
+    columns = [
+        (f"{title} {name}", group, name)
+        for title, group in groups.items()
+        for name in getattr(first, group)
+    ]
+    rows = [["component", "meaning", "stability", "level", *(title for title, *_ in columns)]]
+    for profile in profiles.components:
+        figures = [getattr(profile, group).get(name, "") for _, group, name in columns]
+        fixed = [_named(profile, segmenter), profile.meaning, profile.stability, profile.level]
+        rows.append([str(value) for value in (*fixed, *figures)])
+    return rows
+
+
+def _strongest(profiles: Profiles) -> list[Profile]:
+    """The components that speak most, the strongest first."""
+    speaking = [profile for profile in profiles.components if profile.contributions]
+    return sorted(speaking, key=lambda p: -max(map(abs, p.contributions.values())))[:_SHOWN]
+
+
+def _card_section(profiles: Profiles, segmenter: Segmenter) -> str:
+    count, names = len(profiles.cases), _names(segmenter)
+    lines = [
+        f"Measured over {count} case{'s' * (count > 1)} by `factorizer components --describe`; all "
+        f"{len(profiles.components)} are in `configs/components.json`. These speak most: the mean",
+        "change of each region's logit inside the true region, and how well maps correlate before "
+        "and after a shift of the windows.",
+        "",
+        f"| component | meaning | {' | '.join(names)} | stability |",
+        "|---|---|" + "---|" * (len(names) + 1),
+    ]
+    for profile in _strongest(profiles):
+        changes = (f"{profile.contributions.get(name, 0.0):+.2f}" for name in names)
+        cells = [_named(profile, segmenter), profile.meaning, *changes, f"{profile.stability:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _table(profiles: Profiles, segmenter: Segmenter) -> Table:
+    names = _names(segmenter)
+    columns = (f"{name} (logit)" for name in names)
+    table = make_table("Components", "Component", "Meaning", *columns, "Stable")
+    for profile in _strongest(profiles):
+        changes = [f"{profile.contributions.get(name, 0.0):+.2f}" for name in names]
+        stable = "yes" if is_stable(profile.stability) else f"no ({profile.stability:.2f})"
+        table.add_row(_named(profile, segmenter), profile.meaning, *changes, stable)
+    return table

@@ -1,0 +1,77 @@
+"""Profiles of components in a bundle: kept, checked, and read back as they were."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from engine import tiny
+from factorizer_engine.bundles.profiles import CARD_TITLE, keep_profiles
+from factorizer_engine.bundles.reading.checksums import fingerprint
+from factorizer_engine.bundles.reading.loading import load_bundle
+from factorizer_engine.bundles.saving import save_bundle
+from factorizer_engine.protocol.components import Term
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.locations import model_folders
+from factorizer_engine.protocol.profiles import Profile, Profiles
+
+PROFILES = Profiles(
+    ("a", "b"),
+    (
+        Profile(Term(0, "encoder.0.0", 0, 0), "Bright on T1", {"T1": 0.5}, stability=0.9),
+        Profile(Term(0, "encoder.0.0", 1, 0), "Œdème", contributions={"ET": -1.0}),
+    ),
+)
+
+
+def test_profiles_are_kept_with_checksums_and_change_no_result(tmp_path):
+    before = tiny.bundle(tmp_path)
+    keep_profiles(before, PROFILES, "A table.")
+    after = load_bundle(before.description.path)
+    assert before.profiles is None and after.profiles == PROFILES
+    assert fingerprint(after) == fingerprint(before)
+    keep_profiles(after, PROFILES, "Another table.")
+    card = load_bundle(before.description.path).description.card
+    assert card.count(CARD_TITLE) == 1
+    assert card.endswith(f"{CARD_TITLE}\n\nAnother table.\n")
+
+
+def test_profiles_are_saved_with_the_bundle(tmp_path):
+    bundle = tiny.bundle(tmp_path)
+    keep_profiles(bundle, PROFILES, "")
+    loaded = load_bundle(bundle.description.path)
+    again = save_bundle(loaded, [tiny.network()], tmp_path / "again")
+    assert again.profiles == PROFILES
+
+
+def test_damaged_profiles_are_refused(tmp_path):
+    bundle = tiny.bundle(tmp_path)
+    root = bundle.description.path
+    keep_profiles(bundle, PROFILES, "")
+    path = root / "configs" / "components.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("0.5", "0.6"), encoding="utf-8")
+    with pytest.raises(BadModelError, match="does not match its checksum"):
+        load_bundle(root)
+    path.write_text('{"cases": "a", "components": []}', encoding="utf-8")
+    with pytest.raises(BadModelError, match="components.json is not valid: cases"):
+        load_bundle(root, verify=False)
+
+
+def test_profiles_cannot_be_kept_in_an_archive(tmp_path):
+    root = tiny.bundle(tmp_path).description.path
+    packed = load_bundle(shutil.make_archive(str(tmp_path / "packed"), "zip", root.parent, "tiny"))
+    with pytest.raises(BadInputError, match="unpack the model"):
+        keep_profiles(packed, PROFILES, "")
+
+
+def test_the_bundled_model_says_what_all_its_components_mean():
+    bundle = load_bundle(model_folders()[-1] / "glioma-fast")
+    profiles = bundle.profiles
+    assert profiles is not None and len(profiles.cases) == 14
+    assert not any("TCIA02_370" in case for case in profiles.cases)
+    assert len(profiles.by_term()) == len(profiles.components) == 92
+    assert all(p.meaning and p.stability is not None for p in profiles.components)
+    leading = profiles.by_term()[Term(0, "decoder.2.0", 3, 0)]
+    assert "speaks for tumour core" in leading.meaning and leading.stability > 0.9
+    assert CARD_TITLE in bundle.description.card

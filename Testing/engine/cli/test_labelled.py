@@ -1,0 +1,92 @@
+"""`components --describe` and `--prove` on a small data set."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine import tiny
+from factorizer_engine.bundles.reading.loading import load_bundle
+from factorizer_engine.images.files import write_nifti
+from factorizer_engine.images.scan import Scan
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Path:
+    """Two cases in the layout of nnU-Net, with labels for all regions of the tiny model."""
+    root = tmp_path_factory.mktemp("dataset")
+    for folder in ("imagesTr", "labelsTr"):
+        (root / folder).mkdir()
+    for seed, name in enumerate(("first", "second")):
+        scans = tiny.scans((16, 16, 16), seed=seed)
+        for number, scan in enumerate(scans.values()):
+            write_nifti(scan, root / "imagesTr" / f"{name}_{number:04d}.nii.gz")
+        label = np.zeros((16, 16, 16), np.uint8)
+        label[4:12, 4:12, 4:12], label[6:11, 6:11, 6:11], label[7:9, 7:9, 7:9] = 2, 1, 4
+        write_nifti(Scan(label, scans["T1"].grid), root / "labelsTr" / f"{name}.nii.gz")
+    description = {
+        "channel_names": {"0": "FLAIR", "1": "T1"},
+        "labels": {"background": 0, "ET": [4], "TC": [1, 4], "WT": [1, 2, 4]},
+        "file_ending": ".nii.gz",
+        "numTraining": 2,
+    }
+    (root / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    return tiny.bundle(tmp_path).description.path
+
+
+def test_components_are_described_and_kept_in_the_model(dataset, model, tmp_path, cli):
+    images = dataset / "imagesTr"
+    example = [
+        f"--input={name}={images}/first_{n:04d}.nii.gz" for n, name in enumerate(("FLAIR", "T1"))
+    ]
+    out = tmp_path / "out"
+    outcome = cli(
+        *("components", "--describe", dataset, "-m", model, "-o", out, "--keep"), *example
+    )
+    assert outcome.code == 0, outcome.errors
+    assert "over 2 cases" in outcome.output
+    profiles = load_bundle(model).profiles
+    assert profiles is not None and profiles.cases == ("first", "second")
+    assert len(profiles.components) == 16
+    assert "Decoder 2, component 1" in load_bundle(model).description.card
+    with (out / "components.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["meaning"] for row in rows] == [p.meaning for p in profiles.components]
+    assert {"contribution to ET", "correlation with intensity T1"} <= set(rows[0])
+    pictures = sorted(path.name for path in out.glob("*.svg"))
+    assert len(pictures) == 5 and pictures[0] == "atlas-decoder-0-0.svg"
+    assert (out / pictures[0]).read_text(encoding="utf-8").count("<image") == 4
+
+
+def test_evidence_is_put_to_the_proof(dataset, model, tmp_path, cli):
+    out = tmp_path / "out"
+    outcome = cli(
+        *("components", "--prove", dataset, "-m", model, "-o", out, "--case", "first"),
+        *("--region", "WT"),
+    )
+    assert outcome.code == 0, outcome.errors
+    (case,) = json.loads((out / "proof.json").read_text(encoding="utf-8"))["cases"]
+    assert (case["case"], case["region"]) == ("first", "WT")
+
+
+@pytest.mark.parametrize("kind", ["--describe", "--prove"])
+def test_a_data_set_without_the_models_regions_is_refused(dataset, model, tmp_path, cli, kind):
+    description = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))
+    description["labels"] = {"background": 0, "lesion": [1, 2, 4]}
+    other = tmp_path / "other"
+    for folder in ("imagesTr", "labelsTr"):
+        shutil.copytree(dataset / folder, other / folder)
+    (other / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
+    outcome = cli("components", kind, other, "-m", model, "-o", tmp_path / "out")
+    assert outcome.code == 2
+    assert outcome.sentence == "The dataset has no region ET; its regions are lesion."
