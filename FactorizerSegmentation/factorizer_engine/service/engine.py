@@ -91,8 +91,16 @@ class Engine:
         params: RunParams,
         monitor: Monitor,
     ) -> SegmentationResult:
-        """Segment the scans, and keep the result for `known_result`."""
-        result = segmenter.segment(scans, params.study.reference, params.options, monitor)
+        """Segment the scans, and keep the result for `known_result`.
+
+        It is watched, so that drawing its components needs no second run.
+        """
+        from factorizer_engine.components.capture import Captures
+
+        result = segmenter.segment(
+            *(scans, params.study.reference, params.options, monitor),
+            watch=lambda plan: Captures.of(segmenter.networks, plan),
+        )
         self._last_run = _LastRun(self._run_key(params), result)
         self._last_correction = None
         return result
