@@ -65,11 +65,11 @@ def activity(reshape: Matricize, factors: Factors | tuple[Tensor, Tensor]) -> Te
     norms = torch.linalg.vector_norm(factors.u, dim=-1)
     total = torch.zeros(batch, *size, heads)
     for norm, v, shift in zip(norms, factors.v, factors.shifts, strict=True):
-        x, y, z = (
-            (torch.arange(n) + int(s)) % n // p
-            for n, s, p in zip(size, shift, factors.patch, strict=True)
-        )
-        total.addcmul_(norm[:, x[:, None, None], y[:, None], z], v)
+        p, q, r = factors.patch
+        spread = norm[:, :, None, :, None, :, None].expand(-1, -1, p, -1, q, -1, r, -1)
+        spread = spread.reshape(v.shape)
+        moved = [-int(by) for by in shift]
+        total.addcmul_(spread.roll(moved, dims=(1, 2, 3)) if any(moved) else spread, v)
     return total.movedim(-1, 1).reshape(batch, heads, *reshape.spatial_size)
 
 
