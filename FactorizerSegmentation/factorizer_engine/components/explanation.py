@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from factorizer_engine.components.ablation import measure_in_passes
+from factorizer_engine.components.ablation import Probe, measure_in_passes
 from factorizer_engine.components.capture import Captures
 from factorizer_engine.components.definition import (
     Baseline,
@@ -26,6 +26,7 @@ from factorizer_engine.components.windows import evidence_windows, legible_windo
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.components import Component, Reliance, is_stable
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Monitor
@@ -116,7 +117,7 @@ def explain(
     monitor.report("estimating components", 0.0)
     with memory_errors(segmenter.device):
         asked = pose(segmenter, result, blocks, region, lesion, baseline)
-        passes = _recorded(asked)
+        passes: Passes = [[] for _ in asked.networks]
         estimate = _estimated(asked, passes, monitor.span(0.0, _ESTIMATED))
         leading = rank_by_contribution(estimate.contributions, range(len(asked.decisive)))
         leading = leading[: count + SPARE]
@@ -172,21 +173,30 @@ Passes = list[list[RecordedPass]]
 """Of every network of the ensemble, the passes over the probes."""
 
 
-def _recorded(asked: Question) -> Passes:
-    return [
-        [RecordedPass(network, probe.image, differentiable=True) for probe in asked.probes]
-        for network in asked.networks
-    ]
+def _recording(
+    network: Factorizer, probes: Sequence[Probe], kept: list[RecordedPass]
+) -> Iterator[RecordedPass]:
+    """Differentiable passes one after the other, so that memory holds one graph at a time."""
+    for probe in probes:
+        kept.append(RecordedPass(network, probe.image, differentiable=True))
+        yield kept[-1]
 
 
 def _estimated(asked: Question, passes: Passes, monitor: Monitor) -> _Estimate:
-    """First-order contributions of all candidates, of every network in turn."""
+    """First-order contributions of all candidates, of every network in turn.
+
+    Args:
+        asked: What is asked.
+        passes: Empty; filled with the passes over the probes, by network.
+        monitor: Told of the progress, and asked whether to stop.
+    """
     blocks = list(dict.fromkeys(term.block for term in asked.candidates))
     found, contributions, levels = [], [], []
-    for (member, own), part in zip(enumerate(passes), monitor.parts(len(passes)), strict=True):
+    for (member, kept), part in zip(enumerate(passes), monitor.parts(len(passes)), strict=True):
         terms = [term for term in asked.candidates if term.network == member]
+        recording = _recording(asked.networks[member], asked.probes, kept)
         evidence = evidence_in_passes(
-            own, asked.probes, asked.outputs, asked.baseline, blocks, part
+            recording, asked.probes, asked.outputs, asked.baseline, blocks, part
         )
         found.append(evidence)
         contributions.append(evidence.contributions(asked.mixers, terms) / len(passes))
