@@ -257,21 +257,22 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def heatmaps(self) -> list:
         """The heatmap volumes in the scene, one a component, oldest first."""
-        from FactorizerSegmentationLib.scene.overlays import isLeading
+        from FactorizerSegmentationLib.scene.heatmaps import leadingIn
 
-        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-        return [node for node in volumes if isLeading(node)]
+        return leadingIn(slicer.mrmlScene)
 
     def setPython(self, program: str) -> None:
         """Run the engine in another Python; the empty string means Slicer's own."""
         self.engine.python = program or None
 
-    def prepareEngine(self, program: str = "", additional: tuple[str, ...] = ()) -> bool:
-        """Make sure that the engine can start, asking before anything is installed for it."""
+    def prepareEngine(
+        self, program: str = "", additional: tuple[str, ...] = (), here: bool = False
+    ) -> bool:
+        """Make sure that the engine can start (if `here`, on this computer), or ask."""
         from FactorizerSegmentationLib.panels.install_dialog import ensurePackages
 
         self.setPython(program)
-        if program:
+        if program or (self.engine.machine is not None and not here):
             return True
         problem = ensurePackages(additional)
         if problem:

@@ -25,10 +25,13 @@ EXPLAINING = "explaining, warm"
 CLICKING = "a click that corrects, warm"
 OPACITY, SHOWN_PART = "moving the opacity slider", "moving the slider of the shown part"
 SWITCHING = "switching the component"
+THUMBNAILS = "pictures of all components in another slice"
+HERE = "explaining where the mouse is, a move of it"
 PAUSE = "longest pause of the window in a warm re-run, loading the result included"
 PAUSE_EXPLAINING = "longest pause of the window while explaining, heatmaps included"
 NAMES = (
     *(OPENING, FIRST, AGAIN, CLICKING, BOXED, QUICK, EXPLAINING, OPACITY, SHOWN_PART, SWITCHING),
+    *(THUMBNAILS, HERE),
     *(PAUSE, PAUSE_EXPLAINING),
 )
 PAUSE_LIMIT = 0.1

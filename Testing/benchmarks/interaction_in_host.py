@@ -19,6 +19,7 @@ from benchmarks.interaction import (
     CLICKING,
     EXPLAINING,
     FIRST,
+    HERE,
     OPACITY,
     OPENING,
     PAUSE,
@@ -26,6 +27,7 @@ from benchmarks.interaction import (
     QUICK,
     SHOWN_PART,
     SWITCHING,
+    THUMBNAILS,
 )
 from host.application import MODULE_FILE, HostApplication, qt, scripted_module
 
@@ -57,6 +59,7 @@ def measure_round(task: dict) -> dict[str, list[float]]:
         times[EXPLAINING] = [_timed(host, lambda: _run(host, widget, explain))]
         times[PAUSE_EXPLAINING] = [pauses.longest()]
         times.update(_overlay_times(host, widget))
+        times.update(_browsing_times(host, widget))
         widget.componentsPanel.ui.hideHeatmapButton.click()
         ui = widget.inputsPanel.ui
         ui.boxCheckBox.checked = True
@@ -175,6 +178,30 @@ def _overlay_times(host: HostApplication, widget) -> dict[str, list[float]]:
     switches = [_timed(host, partial(selectKey, ui.componentsTable, node)) for node in others]
     times[SWITCHING] = switches[1:]
     return times
+
+
+def _browsing_times(host: HostApplication, widget) -> dict[str, list[float]]:
+    """Pictures of the list, and what is told under the mouse, from the second time on."""
+    components, here = widget.componentsPanel, widget.herePanel
+    if not components.nodes:
+        return {}
+    view = slicer.app.layoutManager().sliceWidget("Red")
+    interactor = view.sliceView().interactorStyle().GetInteractor()
+    width, height = interactor.GetSize()
+    times: dict[str, list[float]] = {THUMBNAILS: [], HERE: []}
+    for position in POSITIONS:
+        host.process_events(0.1)
+        components.list.outdate()
+        start = time.perf_counter()
+        components.list.drawPictures()
+        times[THUMBNAILS].append(time.perf_counter() - start)
+        place = (round(position / 100 * width), round(position / 100 * height))
+        interactor.SetEventInformation(*place, 0, 0, "0", 0, None)
+        start = time.perf_counter()
+        interactor.InvokeEvent("MouseMoveEvent")
+        here.widget.repaint()
+        times[HERE].append(time.perf_counter() - start)
+    return {name: seconds[1:] for name, seconds in times.items()}
 
 
 def _set(slider, value: float) -> None:

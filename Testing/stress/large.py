@@ -33,7 +33,8 @@ def large_trials(folder: Path, chance: random.Random) -> Iterator[Trial]:
     command += ["-d", "cpu", "-o", str(output), *(part for i in inputs for part in ("-i", i))]
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=_limit)
-    print(f"{time.monotonic() - began:.0f} s\n{done.stderr}", flush=True)
+    seconds, peak = time.monotonic() - began, _peak() / 2**30
+    print(f"{seconds:.0f} s, at most {peak:.1f} GiB in a process\n{done.stderr}", flush=True)
     if done.returncode:
         yield Trial("segment", False, f"exit code {done.returncode}: {done.stderr}")
         return
@@ -61,6 +62,13 @@ def _on_fine_grid(path: Path, order: str) -> tuple[np.ndarray, np.ndarray]:
     size = max(scan.shape) / SIDE
     affine = scan.affine @ np.diag([size, size, size, 1.0])
     return resample(scan, Grid((SIDE, SIDE, SIDE), affine), order).array, affine
+
+
+def _peak() -> int:
+    """The most memory, in bytes, that a process of those that have ended was seen to hold."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
 def _limit() -> None:

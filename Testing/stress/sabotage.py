@@ -28,6 +28,7 @@ from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.tasks.segment import SegmentResult
 from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service import worker
+from factorizer_engine.service.streams import claim_standard_streams
 
 NEVER = 10**6
 """Seconds."""
@@ -180,7 +181,7 @@ KINDS = (*WRITING, "full disk", "no memory", *RESULTS)
 
 
 def main() -> None:
-    source, sink = worker.claim_standard_streams()
+    source, sink = claim_standard_streams()
     if "STRESS_FAKE" in os.environ:
         import fake_engine
 

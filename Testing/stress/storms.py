@@ -170,6 +170,7 @@ class Storm(RuleBasedStateMachine):
 
     @invariant()
     def no_map_is_left_without_its_segmentation(self) -> None:
+        self.host.process_events(0.02)  # they go a moment after it
         referred = set()
         for node in self._segmentations():
             roles: list[str] = []

@@ -22,6 +22,7 @@ REQUIREMENTS = (
     "PyYAML>=6.0",
     "pydantic>=2.6",
     "psutil>=5.9",
+    "filelock>=3.20.1",
     "requests>=2.28",
 )
 FASTER = ("numba>=0.60",)

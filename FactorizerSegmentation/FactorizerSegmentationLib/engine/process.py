@@ -29,8 +29,10 @@ from factorizer_engine.protocol.conversation import (
 )
 from factorizer_engine.protocol.errors import CancelledError, EngineStartError
 from factorizer_engine.protocol.files import TEMPORARY_VARIABLES
+from factorizer_engine.protocol.machines import Machine, engine_arguments
 from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
 from factorizer_engine.protocol.tasks.task import Nothing, Params, Task
+from FactorizerSegmentationLib.engine import packages
 from FactorizerSegmentationLib.engine.settings import idleMinutes
 
 MODULE_FOLDER = Path(__file__).resolve().parents[2]
@@ -56,6 +58,7 @@ class EngineProcess:
         onLog: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._python = python
+        self._machine: Machine | None = None
         self._onHello = onHello
         self._onLog = onLog
         self._idle = qt.QTimer()
@@ -77,6 +80,22 @@ class EngineProcess:
     def python(self, program: str | None) -> None:
         if (program or None) != self._python:
             self._python = program or None
+            self.stop()
+
+    @property
+    def installed(self) -> bool:
+        """Whether it could start without anything being installed for it."""
+        return bool(self._python or self._machine) or not packages.missingPackages()
+
+    @property
+    def machine(self) -> Machine | None:
+        """The other machine on which the engine computes, or None."""
+        return self._machine
+
+    @machine.setter
+    def machine(self, machine: Machine | None) -> None:
+        if machine != self._machine:
+            self._machine = machine
             self.stop()
 
     @property
@@ -151,7 +170,7 @@ class EngineProcess:
         self._process = process
         self._unread = b""
         self._conversation.begin()
-        process.start(self.python, ["-m", "factorizer_engine.service.worker"])
+        process.start(self.python, engine_arguments(self._machine))
         if self._process is process:
             self.hello()
 

@@ -15,7 +15,6 @@ from factorizer_engine.protocol.checks import AMBER, GREEN, RED, Finding, graves
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.models import Expectations
-from FactorizerSegmentationLib.engine import packages
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.volumes import stateOf
@@ -111,7 +110,7 @@ class InputChecks:
         )
         raw = replace(settings, preparation=None)
         self._logic.setPython(settings.python)
-        if not settings.python and packages.missingPackages():
+        if not self._logic.engine.installed:
             return
         try:
             CheckRun(slicer.mrmlScene, self._logic.engine, raw, callbacks).start()

@@ -13,7 +13,7 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.subsets import accepts_fewer, cost, reduced, subset_of
-from FactorizerSegmentationLib.engine.settings import enginePython
+from FactorizerSegmentationLib.engine.settings import deviceThere, enginePython
 from FactorizerSegmentationLib.events import Event
 from FactorizerSegmentationLib.panels.box_controls import BoxControls
 from FactorizerSegmentationLib.panels.channel_selectors import ChannelSelectors
@@ -90,7 +90,7 @@ class InputsPanel(Panel):
         return RunSettings(
             model=model,
             volumeIds={name: node.GetID() for name, node in self._chosenVolumes().items()},
-            device=self._own.device,
+            device=deviceThere(self._own.device),
             quality=chosenQuality(self._own),
             boxId=box.GetID() if box is not None else None,
             quick=self.box.quick,

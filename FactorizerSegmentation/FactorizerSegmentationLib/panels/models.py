@@ -162,7 +162,7 @@ class ModelsPanel(Panel):
             self._logic.changeModels(RemoveModelParams(model.name), callbacks)
 
     def _prepareEngine(self, additional: tuple[str, ...] = ()) -> bool:
-        return self._logic.prepareEngine(self._inputs.python, additional)
+        return self._logic.prepareEngine(self._inputs.python, additional, here=True)
 
     def _onInstalled(self, result: InstallModelResult) -> None:
         sentence = _("{title} {version} is installed.")

@@ -11,7 +11,6 @@ import slicer
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.lesions import Lesion
-from FactorizerSegmentationLib.engine import packages
 from FactorizerSegmentationLib.engine.settings import enginePython
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.hand_edits import HandEdits
@@ -90,9 +89,9 @@ class Remeasuring:
             return
         edits.look()
         edits.remember()
-        if not enginePython() and packages.missingPackages():
-            return  # nothing is installed for this
         self._logic.setPython(enginePython())
+        if not self._logic.engine.installed:
+            return  # nothing is installed for this
         asked = self._asked = object()
         callbacks: Callbacks[tuple[Lesion, ...]] = Callbacks(
             lambda lesions: self._onResult(asked, lesions),

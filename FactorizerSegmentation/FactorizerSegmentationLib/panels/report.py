@@ -22,8 +22,8 @@ from FactorizerSegmentationLib.scene.dicom_database import (
     seriesFolderOf,
 )
 from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE, heatmapOf
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
-from FactorizerSegmentationLib.scene.overlays import EVIDENCE, heatmapOf
 from FactorizerSegmentationLib.scene.tables import (
     ACCEPTED,
     REJECTED,
@@ -224,7 +224,9 @@ class ReportPanel(Panel):
         folder = qt.QFileDialog.getExistingDirectory(
             self.widget, _("Folder for the DICOM objects"), lastFolder()
         )
-        if not folder or not self._logic.prepareEngine(self._inputs.python, (HIGHDICOM,)):
+        if not folder or not self._logic.prepareEngine(
+            self._inputs.python, (HIGHDICOM,), here=True
+        ):
             return
         rememberFolder(Path(folder))
         series = Path(self._own.seriesFolder or self._folderInDatabase())

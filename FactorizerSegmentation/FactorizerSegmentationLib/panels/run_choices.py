@@ -11,12 +11,12 @@ from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.runs import Quality
 from factorizer_engine.protocol.tasks.hello import HelloResult
 from FactorizerSegmentationLib.engine import settings
+from FactorizerSegmentationLib.engine.settings import AUTOMATIC
 from FactorizerSegmentationLib.panels.durations import Durations
+from FactorizerSegmentationLib.panels.machine_entries import MachineEntries
 from FactorizerSegmentationLib.panels.run_controls import durationText
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.parameters import InputParameters, chosenQuality
-
-AUTOMATIC = "auto"
 
 
 class RunChoices:
@@ -35,6 +35,7 @@ class RunChoices:
         self._parameters: InputParameters | None = None
         self._devices: Sequence[Device] = ()
         self._durations = Durations()
+        self._machines = MachineEntries(ui.deviceComboBox)
         self._fillDevices()
         for quality in Quality:
             ui.qualityComboBox.addItem("", quality.value)
@@ -58,9 +59,9 @@ class RunChoices:
             return
         quality, device = self._ui.qualityComboBox, self._ui.deviceComboBox
         with signalsBlocked(quality, device):
-            if device.findData(self._parameters.device) < 0:
-                device.addItem(self._parameters.device, self._parameters.device)
-            device.currentIndex = device.findData(self._parameters.device)
+            self._fillDevices()
+            device.currentIndex = device.findData(self._shownDevice())
+            self._logic.engine.machine = settings.machineOf(self._parameters.device)
             for index, item in enumerate(Quality):
                 quality.setItemText(index, self._qualityText(item))
             quality.currentIndex = quality.findData(chosenQuality(self._parameters).value)
@@ -76,6 +77,8 @@ class RunChoices:
     def remember(self, quality: Quality, device: str, seconds: float) -> None:
         """Learn from a run of the whole scan that has ended on a device."""
         model = self._model()
+        if self._parameters is not None and self._logic.engine.machine is not None:
+            device = self._parameters.device
         if model is not None and seconds > 0:
             self._durations.add(model, device, quality, seconds)
             self.show()
@@ -100,7 +103,7 @@ class RunChoices:
 
     def _actualDevice(self) -> str:
         """The device on which a run would be; the first is the one that automatic takes."""
-        chosen = self._parameters.device if self._parameters is not None else AUTOMATIC
+        chosen = self._shownDevice()
         if chosen != AUTOMATIC:
             return chosen
         return self._devices[0].name if self._devices else "cpu"
@@ -112,8 +115,20 @@ class RunChoices:
             combo.addItem(_("Automatic"), AUTOMATIC)
             for device in self._devices or (Device("cpu", _("Processor (CPU)")),):
                 combo.addItem(_deviceText(device), device.name)
+            shown = self._shownDevice()
+            if combo.findData(shown) < 0 and not shown.startswith(settings.MACHINE):
+                combo.addItem(shown, shown)  # of a scene from another computer
+            self._machines.add(shown)
+
+    def _shownDevice(self) -> str:
+        """What is chosen, or automatic if that is a machine which the user has not added."""
+        device = self._parameters.device if self._parameters is not None else AUTOMATIC
+        known = settings.machineOf(device) is not None
+        return device if known else settings.deviceThere(device)
 
     def _onHello(self, hello: HelloResult) -> None:
+        if self._logic.engine.machine is not None:
+            return  # those are the other machine's
         self._devices = hello.devices
         self._fillDevices()
         self.show()
@@ -124,7 +139,8 @@ class RunChoices:
 
     def _onDevice(self, index: int) -> None:
         if self._parameters is not None and index >= 0:
-            self._parameters.device = self._ui.deviceComboBox.itemData(index)
+            chosen = self._ui.deviceComboBox.itemData(index)
+            self._parameters.device = self._machines.chosen(chosen, self._shownDevice())
             self.show()
 
     def _onPython(self) -> None:

@@ -16,12 +16,13 @@ def check(
     inputs: options.Inputs = [],  # noqa: B006 (typer copies it)
     input_dir: options.InputFolder = None,
     reference: options.Reference = None,
+    on: options.On = None,
     strict: options.Strict = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Say what looks wrong about scans, without running the model."""
-    with open_session(ModelChoice(model, "cpu"), inputs, input_dir) as session:
+    with open_session(ModelChoice(model, "cpu"), inputs, input_dir, machine=on) as session:
         channel, _ = session.reference(reference)
         findings = session.run(CHECK, channel, RunOptions()).findings
     for finding in findings:

@@ -64,6 +64,7 @@ def components(
     ] = [],  # noqa: B006 (typer copies it)
     reference: options.Reference = None,
     device: options.Device = "auto",
+    on: options.On = None,
     precision: options.PrecisionOption = options.Precision.float32,
     quality: options.QualityOption = options.Quality.balanced,
     sweeps: options.Sweeps = None,
@@ -97,6 +98,8 @@ def components(
     if keep:
         raise BadInputError("--keep is for --describe only.")
     if proof is not None:
+        if on is not None:
+            raise BadInputError("--prove is computed here; leave out --on.")
         prove(proof, output, choice, case, region)
         return
     if case:
@@ -106,7 +109,7 @@ def components(
     applied = run_options(mirroring, overlap, box, quick, quality)
     with (
         folder_of_one_run(output, overwrite) as folder,
-        open_session(choice, inputs, input_dir, reference, region) as session,
+        open_session(choice, inputs, input_dir, reference, region, machine=on) as session,
     ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, 2 * count * scan.array.size * BYTES_PER_VOXEL)

@@ -9,6 +9,7 @@ import typer
 
 from factorizer_engine.protocol.devices import check_device_name
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.machines import Machine
 from factorizer_engine.protocol.preparation import BrainMode, RegistrationMode
 from factorizer_engine.protocol.runs import Precision, Quality
 
@@ -25,6 +26,14 @@ def given_path(text: str | Path) -> Path:
     if not str(text).strip():
         raise typer.BadParameter("the path is empty; give a folder or file.")
     return Path(text)
+
+
+def machine(text: str | Machine) -> Machine:
+    """A machine that was typed."""
+    try:
+        return text if isinstance(text, Machine) else Machine.named(text)
+    except BadInputError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def device_name(text: str) -> str:
@@ -93,6 +102,16 @@ Device = Annotated[
         metavar="TEXT",
         parser=device_name,
         help='"auto", "cpu", "cuda", "cuda:1" or "mps".',
+    ),
+]
+On = Annotated[
+    Machine | None,
+    typer.Option(
+        "--on",
+        metavar="USER@HOST",
+        parser=machine,
+        help="Compute on another machine that ssh reaches and where Factorizer is installed; "
+        "--device is one of its. USER@HOST:PROGRAM says where the command 'factorizer' is there.",
     ),
 ]
 PrecisionOption = Annotated[

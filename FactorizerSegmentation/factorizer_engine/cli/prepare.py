@@ -47,6 +47,7 @@ def prepare(
     output: options.Output,
     model: options.Model = "",
     reference: options.Reference = None,
+    on: options.On = None,
     register: options.Register = RegistrationMode.rigid,
     brain: options.Brain = BrainMode.auto,
     n4: options.BiasField = False,
@@ -60,7 +61,7 @@ def prepare(
     choice = ModelChoice(model, "cpu")
     with (
         folder_of_one_run(output, overwrite) as folder,
-        open_session(choice, inputs, None, reference, assign=_assign_any) as session,
+        open_session(choice, inputs, None, reference, assign=_assign_any, machine=on) as session,
     ):
         _check_sources_stay(session, folder)
         channel, _ = session.reference(reference)
@@ -137,7 +138,7 @@ def _chosen_series(folder: Path, channels: Sequence[Channel]) -> list[str]:
     for entry in choice.entries:
         table.add_row(entry.title, entry.kind, entry.reason)
     TERMINAL.print(table)
-    return [f"{channel}={folder}{SERIES_MARK}{uid}" for channel, uid in choice.chosen.items()]
+    return [f"{channel}={folder}{SERIES_MARK}{key}" for channel, key in choice.chosen.items()]
 
 
 def show_steps(result: PrepareResult) -> None:

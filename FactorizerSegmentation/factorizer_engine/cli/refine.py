@@ -58,6 +58,7 @@ def refine(
         list[str], _clicks_option("--remove", "A place that does not; after those of --add.")
     ] = [],  # noqa: B006 (typer copies it)
     device: options.Device = "auto",
+    on: options.On = None,
     precision: options.PrecisionOption = options.Precision.float32,
     strict: options.Strict = False,
     mixed: options.Mixed = False,
@@ -74,7 +75,7 @@ def refine(
     drawn = _read_start(start) if start is not None else None
     with (
         folder_of_one_run(output, overwrite) as folder,
-        open_session(choice, inputs, input_dir, reference) as session,
+        open_session(choice, inputs, input_dir, reference, machine=on) as session,
     ):
         named = tuple(_with_region(click, session.model) for click in clicks)
         channel, _ = session.reference(reference)

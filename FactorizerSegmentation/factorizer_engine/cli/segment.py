@@ -38,6 +38,7 @@ def segment(
     input_dir: options.InputFolder = None,
     reference: options.Reference = None,
     device: options.Device = "auto",
+    on: options.On = None,
     precision: options.PrecisionOption = options.Precision.float32,
     quality: options.QualityOption = options.Quality.balanced,
     sweeps: options.Sweeps = None,
@@ -77,6 +78,8 @@ def segment(
                 "--studies names all scans and keeps what is done; leave out --input, --input-dir, "
                 "--box, --prepare and --overwrite."
             )
+        if on is not None:
+            raise BadInputError("--on is for one study; run many on the other machine itself.")
         with output_folder(output) as folder:
             return segment_studies(
                 *(
@@ -97,7 +100,7 @@ def segment(
     assign = assign_raw_study if prepare else assign_study
     with (
         folder_of_one_run(output, overwrite) as folder,
-        open_session(choice, inputs, input_dir, reference, assign=assign) as session,
+        open_session(choice, inputs, input_dir, reference, assign=assign, machine=on) as session,
     ):
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))

@@ -22,6 +22,7 @@ from factorizer_engine.cli.terminal import TERMINAL
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.conversation import Result
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.machines import Machine
 from factorizer_engine.protocol.models import Channel, ModelDescription
 from factorizer_engine.protocol.preparation import PreparationOptions
 from factorizer_engine.protocol.progress import Progress
@@ -187,6 +188,7 @@ def open_session(
     reference: str | None = None,
     region: str | None = None,
     assign: Assignment | None = None,
+    machine: Machine | None = None,
 ) -> Iterator[Session]:
     """Start the engine, load the model, read the scans that it needs.
 
@@ -199,6 +201,7 @@ def open_session(
         reference: Channel that is going to be asked for, or None.
         region: Region that is going to be asked for, or None.
         assign: Finds the file of each channel; `assign_study` by default.
+        machine: Where the engine runs; None means here.
 
     Raises:
         EngineError: If the model or a scan cannot be used.
@@ -208,7 +211,7 @@ def open_session(
     check_names(choice.model, reference, region)
     with (
         tempfile.TemporaryDirectory(prefix="factorizer-", ignore_cleanup_errors=True) as folder,
-        EngineClient(on_log=TERMINAL.log) as engine,
+        EngineClient(on_log=TERMINAL.log, machine=machine) as engine,
     ):
         choice, model = load_model(engine, choice)
         paths = (assign or assign_study)(given, model)

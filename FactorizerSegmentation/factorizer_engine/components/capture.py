@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from factorizer_engine.components.definition import activity, mixers_of, observed
-from factorizer_engine.factorization.compiled import Factors
+from factorizer_engine.factorization import Factors
 from factorizer_engine.inference.windows import Box, WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer
 

@@ -17,8 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from factorizer_engine.factorization import Matricize
-from factorizer_engine.factorization.compiled import Factors
+from factorizer_engine.factorization import Factors, Matricize
 from factorizer_engine.networks import FactMixer, Factorizer, named_mixers
 from factorizer_engine.networks.blocks import ComponentFilter, FactorObserver, MixedFilter
 from factorizer_engine.protocol.components import Term
@@ -63,7 +62,8 @@ def activity(reshape: Matricize, factors: Factors | tuple[Tensor, Tensor]) -> Te
         return component_map(reshape, *factors)
     _, batch, *size, heads = factors.v.shape
     norms = torch.linalg.vector_norm(factors.u, dim=-1)
-    total = torch.zeros(batch, *size, heads)
+    device = factors.v.device
+    total = torch.zeros(batch, *size, heads, device=device)
     for norm, v, shift in zip(norms, factors.v, factors.shifts, strict=True):
         p, q, r = factors.patch
         spread = norm[:, :, None, :, None, :, None].expand(-1, -1, p, -1, q, -1, r, -1)

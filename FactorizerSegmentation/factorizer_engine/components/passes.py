@@ -19,7 +19,7 @@ from factorizer_engine.components.definition import (
     observed,
     without_all,
 )
-from factorizer_engine.factorization.compiled import Factors
+from factorizer_engine.factorization import Factors
 from factorizer_engine.networks import FactMixer, Factorizer
 from factorizer_engine.networks.blocks import (
     FactorizerBlock,

@@ -49,6 +49,12 @@ class CancelledError(EngineError):
         super().__init__(message, details)
 
 
+class MachineError(EngineError):
+    """Another machine cannot be reached, was lost, or has no engine that can be used."""
+
+    kind = "machine"
+
+
 class InternalError(EngineError):
     """A defect of the engine itself."""
 

@@ -12,6 +12,9 @@ MODELS_VARIABLE = "FACTORIZER_MODELS"
 CACHE_VARIABLE = "FACTORIZER_CACHE"
 """Environment variable with another folder for what preparations have found."""
 
+TURNS_VARIABLE = "FACTORIZER_TURNS"
+"""Environment variable with another folder for the turns at graphics cards."""
+
 _SHIPPED = Path(__file__).resolve().parents[2] / "Resources" / "models"
 
 
@@ -41,6 +44,19 @@ def preparation_cache_dir() -> Path:
     if named:
         return Path(named).expanduser()
     return user_cache_dir() / "factorizer" / "preparation"
+
+
+def turns_dir() -> Path:
+    """Where the engines of all users of this computer agree on turns; $FACTORIZER_TURNS if set.
+
+    Not the folder for temporary files, of which every engine has one of its own.
+    """
+    named = os.environ.get(TURNS_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("PROGRAMDATA") or "C:/ProgramData") / "factorizer" / "turns"
+    return Path("/tmp/factorizer-turns")
 
 
 def _user_data_dir() -> Path:

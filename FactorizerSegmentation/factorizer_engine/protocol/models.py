@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.places import ModelPath
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class ModelDescription(Message):
     channels: tuple[Channel, ...]
     regions: tuple[Region, ...]
     labels: tuple[Label, ...]
-    path: Path = Path()
+    path: ModelPath = Path()
     expected_seconds: dict[str, float] = field(default_factory=dict)
     devices: tuple[str, ...] = ()
     expects: Expectations = Expectations()

@@ -8,6 +8,7 @@ from enum import Enum
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.places import ModelName, ResultsFolder
 from factorizer_engine.protocol.volumes import ScanFile
 
 
@@ -61,7 +62,7 @@ class ModelChoice(Message):
             besides those of the model.
     """
 
-    model: str
+    model: ModelName
     device: str = "auto"
     precision: str = "float32"
     compiled: bool = False
@@ -131,5 +132,5 @@ class RunParams(Message):
 
     choice: ModelChoice
     study: Study
-    output_dir: str
+    output_dir: ResultsFolder
     options: RunOptions = field(default_factory=RunOptions)

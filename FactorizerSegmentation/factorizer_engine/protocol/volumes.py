@@ -10,6 +10,7 @@ import numpy as np
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.messages import Message, ProtocolError
+from factorizer_engine.protocol.places import ContentPath
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class ScanFile(Message):
         origin: Where it comes from.
     """
 
-    path: str
+    path: ContentPath
     affine: tuple[tuple[float, ...], ...]
     name: str = ""
     origin: Origin = field(default_factory=Origin)

@@ -31,6 +31,7 @@ from factorizer_engine.protocol.errors import (
     EngineError,
     EngineMemoryError,
     InternalError,
+    MachineError,
 )
 from factorizer_engine.protocol.messages import Message, ProtocolError, is_integer, plain
 from factorizer_engine.protocol.progress import Progress
@@ -39,7 +40,10 @@ PROTOCOL_VERSION = 3
 
 ERROR_TYPES: dict[str, type[EngineError]] = {
     error.kind: error
-    for error in (BadInputError, BadModelError, EngineMemoryError, CancelledError, InternalError)
+    for error in (
+        *(BadInputError, BadModelError, EngineMemoryError, CancelledError),
+        *(MachineError, InternalError),
+    )
 }
 
 

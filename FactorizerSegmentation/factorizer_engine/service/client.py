@@ -24,6 +24,7 @@ from factorizer_engine.protocol.conversation import (
 )
 from factorizer_engine.protocol.errors import CancelledError, EngineError, EngineStartError
 from factorizer_engine.protocol.files import TEMPORARY_VARIABLES
+from factorizer_engine.protocol.machines import Machine, engine_arguments
 from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.tasks.task import Params, Task
 from factorizer_engine.protocol.wire import Greeting
@@ -43,6 +44,7 @@ class EngineClient:
             current interpreter.
         environment: Variables added to those of this process.
         on_log: Called, in another thread, with every line that the engine writes to its log.
+        machine: Where the engine of this package runs, if `command` is None; None means here.
     """
 
     def __init__(
@@ -50,8 +52,9 @@ class EngineClient:
         command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
         on_log: Callable[[str], None] = lambda text: None,
+        machine: Machine | None = None,
     ) -> None:
-        self._command = list(command or (sys.executable, "-m", "factorizer_engine.service.worker"))
+        self._command = list(command or (sys.executable, *engine_arguments(machine)))
         self._environment = dict(environment or {})
         self._on_log = on_log
         self._conversation = Conversation(self._write, self._kill)

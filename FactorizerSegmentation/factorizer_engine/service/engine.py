@@ -18,11 +18,14 @@ from factorizer_engine.protocol.tasks.registry import JOBS
 from factorizer_engine.protocol.volumes import ScanFile
 
 if TYPE_CHECKING:
+    import torch
+
     from factorizer_engine.bundles.bundle import Bundle
     from factorizer_engine.bundles.settings import InferenceSettings
     from factorizer_engine.images.scan import Scan
     from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
     from factorizer_engine.interaction.correction import Correction
+    from factorizer_engine.service.turns import Turn
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,20 @@ class _LastCorrection:
     correction: Correction
 
 
+PATIENCE_SECONDS = 30.0
+"""How long a run that may take any device waits for the turn at a graphics card."""
+
+
 class Engine:
-    """One model, ready on its device, and the last segmentation with it and its corrections."""
+    """One model, ready on its device, and the last segmentation with it and its corrections.
+
+    Attributes:
+        remark: What to know about where the job at work is computed, for people, or "".
+    """
 
     def __init__(self) -> None:
+        self.remark = ""
+        self._turn: Turn | None = None
         self._segmenter: Segmenter | None = None
         self._segmenter_key: tuple = ()
         self._last_run: _LastRun | None = None
@@ -69,7 +82,7 @@ class Engine:
         from factorizer_engine.inference.device import resolve_device
         from factorizer_engine.inference.segmenter import Segmenter
 
-        device = resolve_device(choice.device)
+        device = self._device_in_turn(resolve_device(choice.device), choice, monitor)
         bundle = resolve_model(choice.model, device.type)
         bundle = replace(bundle, weights=bundle.weights[: choice.members])
         bundle = replace(bundle, inference=_as_chosen(bundle.inference, choice))
@@ -83,6 +96,32 @@ class Engine:
             self._segmenter_key = key
         monitor.report("loading the model", 1.0)
         return self._segmenter
+
+    def _device_in_turn(
+        self, device: torch.device, choice: ModelChoice, monitor: Monitor
+    ) -> torch.device:
+        """The device, when it is this engine's turn, or the processor if that would take long."""
+        from factorizer_engine.service.turns import Turn, name_of
+
+        self._turn = self._turn or Turn()
+        patience = PATIENCE_SECONDS if choice.device == "auto" else None
+        if self._turn.take(name_of(device), monitor, patience):
+            return device
+        self.remark = (
+            "The graphics card was in use by another program, so this was computed on the "
+            "processor; choose the card by its name to wait for it."
+        )
+        return type(device)("cpu")
+
+    def end_job(self) -> None:
+        """The job at work is over: others may have the device."""
+        self.remark = ""
+        if self._turn is not None:
+            self._turn.give_back()
+
+    def note(self, *parts: str) -> str:
+        """What to know about a result, and about where it was computed."""
+        return " ".join(part for part in (*parts, self.remark) if part)
 
     def segment(
         self,
@@ -157,7 +196,10 @@ class Engine:
 
 def _run_job(name: str, engine: Engine, params: Message, monitor: Monitor) -> Message:
     """The job of a task is `run` in the file of its name; it is imported when it is needed."""
-    return import_module(f"factorizer_engine.service.jobs.{name}").run(engine, params, monitor)
+    try:
+        return import_module(f"factorizer_engine.service.jobs.{name}").run(engine, params, monitor)
+    finally:
+        engine.end_job()
 
 
 def _as_chosen(settings: InferenceSettings, choice: ModelChoice) -> InferenceSettings:

@@ -39,6 +39,7 @@ from factorizer_engine.protocol.wire import (
     Reply,
     Request,
 )
+from factorizer_engine.service.streams import claim_standard_streams
 
 GRACE_SECONDS = 1.5
 PROGRESS_INTERVAL = 0.05
@@ -215,22 +216,6 @@ class _ProgressSender:
         if self._stage:
             done = Progress("done", 1.0, 0.0)
             self._send(ProgressEvent(self._request_id, done).encode())
-
-
-def claim_standard_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Take standard input and output for the protocol alone.
-
-    Afterwards anything that prints, in Python or in native code, ends up in standard error, and
-    anything that reads standard input finds it empty.
-    """
-    source = os.fdopen(os.dup(0), "rb")
-    sink = os.fdopen(os.dup(1), "wb", buffering=0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return source, sink
 
 
 def main() -> None:

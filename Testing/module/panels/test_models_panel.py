@@ -94,11 +94,13 @@ def test_what_archives_of_published_models_need_is_asked_for(
 ):
     needed = []
     monkeypatch.setattr(
-        widget.logic, "prepareEngine", lambda program, additional: needed.append(additional)
+        widget.logic,
+        "prepareEngine",
+        lambda program, additional, here: needed.append((additional, here)),
     )
     models.ui.sourceComboBox.currentIndex = 0
     models.ui.installButton.click()
-    assert needed == [("py7zr>=0.22",)]
+    assert needed == [(("py7zr>=0.22",), True)]
     assert not models.controls.running
 
 

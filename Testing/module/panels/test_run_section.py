@@ -72,7 +72,7 @@ def test_devices_are_named_with_their_free_memory(host, panel, volumes, fake_pyt
     run(host, panel, fake_python("answer"))
 
     texts = [combo.itemText(index) for index in range(combo.count)]
-    assert texts == ["Automatic", "Processor (fake), 3.0 GB free"]
+    assert texts == ["Automatic", "Processor (fake), 3.0 GB free", "Add a machine ..."]
 
 
 def test_the_choice_of_quality_reaches_the_engine(host, panel, volumes, fake_python):

@@ -22,6 +22,9 @@ LARGEST_BRAIN = 2100.0
 #: Volumes (mL) between which brains and heads lie.
 HEAD_VOLUME = (500.0, 9000.0)
 
+#: From left to right, from front to back and from foot to head no head is smaller, in mm.
+SMALLEST_EXTENT = {"from left to right": 90.0, "from front to back": 110.0, "in height": 70.0}
+
 #: Gain in log likelihood from which another order of the scans is believed.
 SWAPPED = 1.5
 
@@ -85,17 +88,28 @@ def pair_traits(
 
 
 def _sizes(sketches: Mapping[str, Sketch]) -> list[Finding]:
-    low, high = HEAD_VOLUME
     return [
         Finding(
             (name,),
             AMBER,
-            f"What {name} shows has {sketch.volume_ml:.0f} mL, which no head has; check the voxel "
-            "size, and whether it shows the whole head.",
+            f"What {name} shows {size}, which no head has; check the voxel size, and whether it "
+            "shows the whole head.",
         )
         for name, sketch in sketches.items()
-        if not low <= sketch.volume_ml <= high
+        if (size := _odd_size(sketch))
     ]
+
+
+def _odd_size(sketch: Sketch) -> str:
+    """What no head has about a size, or ""."""
+    low, high = HEAD_VOLUME
+    if not low <= sketch.volume_ml <= high:
+        return f"has {sketch.volume_ml:.0f} mL"
+    extents = [np.ptp(line) + 1 for line in np.nonzero(sketch.mask)] * sketch.spacing
+    for (where, least), extent in zip(SMALLEST_EXTENT.items(), extents, strict=True):
+        if extent < least:
+            return f"has {extent / 10:.0f} cm {where}"
+    return ""
 
 
 def _skulls(sketches: Mapping[str, Sketch], expects: Expectations) -> list[Finding]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.follow_up import LesionChange, Response, TimePoint
 from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.places import PagePath
 from factorizer_engine.protocol.segmentations import SegmentationFile
 from factorizer_engine.protocol.tasks.task import Task
 from factorizer_engine.protocol.volumes import ScanFile
@@ -38,7 +39,7 @@ class FollowUpParams(Message):
     """
 
     studies: tuple[SegmentedStudy, ...]
-    page: str = ""
+    page: PagePath = ""
     registered: bool = True
 
     def __post_init__(self) -> None:

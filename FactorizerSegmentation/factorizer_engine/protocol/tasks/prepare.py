@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.places import ContentPath, ModelName, ResultsFolder
 from factorizer_engine.protocol.preparation import PreparationOptions, Step
 from factorizer_engine.protocol.runs import Study
 from factorizer_engine.protocol.tasks.task import Task
@@ -25,9 +26,9 @@ class PrepareParams(Message):
             looks for the brain.
     """
 
-    model: str
+    model: ModelName
     study: Study
-    output_dir: str
+    output_dir: ResultsFolder
     options: PreparationOptions = field(default_factory=PreparationOptions)
     placed: tuple[str, ...] = ()
     brain: ScanFile | None = None
@@ -50,7 +51,7 @@ class PrepareResult(Message):
     channels: dict[str, ScanFile]
     brain: ScanFile | None
     steps: tuple[Step, ...]
-    sheet: str
+    sheet: ContentPath
     versions: dict[str, str]
     timings: dict[str, float]
 

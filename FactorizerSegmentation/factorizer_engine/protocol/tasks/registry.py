@@ -38,5 +38,8 @@ JOBS: tuple[Task, ...] = (
 )
 """Those for which the engine has a job."""
 
+ABOUT_THIS_COMPUTER = (MODELS, INSTALL_MODEL, REMOVE_MODEL, EXPORT_DICOM)
+"""Those that an engine on another machine leaves to one here: they are about files here."""
+
 TASKS: dict[str, Task] = {task.name: task for task in (*JOBS, CANCEL, SHUTDOWN)}
 """All, by name."""

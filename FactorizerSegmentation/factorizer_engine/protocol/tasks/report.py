@@ -9,6 +9,7 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import Region
+from factorizer_engine.protocol.places import ContentPath, PagePath
 from factorizer_engine.protocol.segmentations import SegmentationFile
 from factorizer_engine.protocol.tasks.task import Task
 from factorizer_engine.protocol.volumes import ScanFile
@@ -39,7 +40,7 @@ class ReportParams(Message):
 
     segmentation: SegmentationFile
     scans: dict[str, ScanFile]
-    page: str
+    page: PagePath
     title: str
     made: str = ""
     words: str = ""
@@ -65,8 +66,8 @@ class ReportResult(Message):
         lesions: What was measured in the segments as they are.
     """
 
-    page: str
-    table: str
+    page: ContentPath
+    table: ContentPath
     lesions: tuple[Lesion, ...]
 
 

@@ -43,6 +43,6 @@ def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> Component
             save_scan(found.evidence, folder / f"evidence_{number}.npy")
             for number, found in enumerate(explanation.maps, start=1)
         ),
-        note=explanation.note,
+        note=engine.note(explanation.note),
         reliance=explanation.reliance,
     )

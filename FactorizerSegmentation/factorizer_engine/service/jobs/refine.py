@@ -40,7 +40,7 @@ def run(engine: Engine, params: RefineParams, monitor: Monitor) -> RefineResult:
         lesions=lesions,
         device=result.device,
         seconds=seconds,
-        note=" ".join(note for note in (result.note, correction.note) if note),
+        note=engine.note(result.note, correction.note),
     )
 
 

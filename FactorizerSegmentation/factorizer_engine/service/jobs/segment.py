@@ -36,7 +36,7 @@ def run(engine: Engine, params: SegmentParams, monitor: Monitor) -> SegmentResul
         lesions=tuple(result.lesions),
         timings=dict(result.timings),
         device=str(result.device),
-        note=result.note,
+        note=engine.note(result.note),
         threshold=segmenter.bundle.inference.threshold,
     )
 

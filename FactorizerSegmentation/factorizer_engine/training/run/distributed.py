@@ -82,7 +82,9 @@ def joined_team(device: torch.device) -> Iterator[Team]:
         yield Team()
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    team = Team(dist.get_rank(), size, int(os.environ.get("LOCAL_RANK", "0")))
     try:
-        yield Team(dist.get_rank(), size, int(os.environ.get("LOCAL_RANK", "0")))
+        yield team
+        team.wait()  # gloo aborts a process whose peer leaves while it still has something to say
     finally:
         dist.destroy_process_group()

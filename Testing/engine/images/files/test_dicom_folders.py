@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,24 @@ def test_a_file_that_was_cut_anywhere_is_named(files, refused):
     for length in places:
         files[-1].write_bytes(whole[:length])
         assert files[-1].name in refused(read_scan, files[-1].parent), length
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_file_that_was_cut_between_two_elements_is_named(
+    tmp_path, oblique_scan, write_dicom, refused, compressed
+):
+    def pack(data):
+        if compressed:
+            data.compress(RLELossless, generate_instance_uid=False)
+
+    write_dicom(tmp_path, oblique_scan, change=pack)
+    last = sorted(tmp_path.iterdir())[-1]
+    whole = last.read_bytes()
+    elements = [element.tag for element in pydicom.dcmread(last) if element.tag.group >= 0x20]
+    for tag in elements:
+        begin = whole.index(struct.pack("<HH", tag.group, tag.element))
+        last.write_bytes(whole[:begin])
+        assert last.name in refused(read_scan, tmp_path), tag
 
 
 def test_files_that_were_only_reserved_are_named(files, refused):

@@ -196,3 +196,25 @@ def pack(data: pydicom.Dataset, packing: str, folder) -> None:
     elif packing != "plain":
         data.PixelRepresentation = 0  # ITK's encoders take no other
         compress(data, folder, packing)
+
+
+@pytest.mark.parametrize(
+    ("packing", "bits", "signed"),
+    [("plain", 12, 0), ("plain", 16, 0), ("plain", 16, 1), ("RLE", 12, 0), ("JPEG2000", 12, 0)],
+)
+def test_images_in_which_low_is_bright_are_turned_around_as_itk_does(
+    tmp_path, scan, write_dicom, packing, bits, signed
+):
+    def change(data):
+        data.PhotometricInterpretation, data.PixelRepresentation = "MONOCHROME1", signed
+        data.BitsStored, data.HighBit = bits, bits - 1
+        data.RescaleSlope, data.RescaleIntercept = 2, -100
+        pack(data, packing, tmp_path)
+        data.PhotometricInterpretation = "MONOCHROME1"
+
+    write_dicom(tmp_path / "series", scan, change=change)
+    found = read_scan(tmp_path / "series")
+    for path in (tmp_path / "series").iterdir():
+        itk = sitk.GetArrayFromImage(sitk.ReadImage(str(path), sitk.sitkFloat32))[0].T
+        index = pydicom.dcmread(path).InstanceNumber - 1
+        np.testing.assert_array_equal(found.array[:, :, index], itk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -73,6 +74,12 @@ def test_one_image_twice_is_red(study, factor):
     assert "red: A and B are the same image" in sentences(twice)
 
 
+def test_an_image_and_what_was_made_of_it_are_amber(study):
+    smooth = ndimage.gaussian_filter(study["A"].array, 0.7)
+    said = sentences({"A": study["A"], "B": study["A"].with_array(smooth)})
+    assert "amber: A and B are nearly the same image" in said
+
+
 def test_a_scan_of_elsewhere_is_red(study):
     affine = study["B"].affine.copy()
     affine[0, 3] += 900
@@ -84,6 +91,19 @@ def test_a_scan_of_elsewhere_is_red(study):
 def test_a_voxel_size_that_makes_no_head_is_said(study, factor, colour):
     wrong = {name: scan(s.array, SPACING * factor) for name, s in study.items()}
     assert f"{colour}: A is" in sentences(wrong)
+
+
+@pytest.mark.parametrize(
+    ("axis", "words"), [(0, "from left to right"), (1, "from front to back"), (2, "in height")]
+)
+def test_a_voxel_size_that_is_wrong_in_one_direction_is_said(study, axis, words):
+    def squeezed(s: Scan) -> Scan:
+        affine = s.affine.copy()
+        affine[:3, axis] *= 0.4
+        return Scan.of(s.array, affine)
+
+    wrong = {name: squeezed(s) for name, s in study.items()}
+    assert re.search(f"A shows has [4-7] cm {words}", sentences(wrong))
 
 
 @pytest.mark.parametrize(

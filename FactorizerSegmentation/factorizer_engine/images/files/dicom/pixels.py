@@ -77,7 +77,8 @@ def _read_frames(title: str, file: Path, frames: Sequence[int]) -> tuple[np.ndar
         with file.open("rb") as opened:
             data = read_elements(opened)
         stored = _stored_values(data)[list(frames)]
-        values = [_rescaled(data, frame, own) for frame, own in zip(frames, stored, strict=True)]
+        shown = _bright_where_high(data, stored)
+        values = [_rescaled(data, frame, own) for frame, own in zip(frames, shown, strict=True)]
         return np.stack(values), _padding(data, stored)
     except (PermissionError, MemoryError):
         raise
@@ -106,11 +107,27 @@ def _decompressed(data: pydicom.Dataset) -> np.ndarray:
     for keyword in _PACKING:
         if keyword in data:
             bare[keyword] = data[keyword]
+    if _is_negative(data):
+        bare.add_new("PhotometricInterpretation", "CS", "MONOCHROME2")
     with tempfile.TemporaryDirectory(prefix="factorizer-") as folder:
         path = Path(folder) / "image.dcm"
         bare.save_as(path, enforce_file_format=True)
         with native_output_discarded():  # decoders print what they think of a file
             return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def _bright_where_high(data: pydicom.Dataset, stored: np.ndarray) -> np.ndarray:
+    """Stored values, turned around where low ones are to be shown bright, as ITK and Slicer do."""
+    if not _is_negative(data) or stored.dtype.kind == "f":
+        return stored
+    is_signed = int(data.PixelRepresentation) == 1
+    ends = -1 if is_signed else 2 ** int(data.BitsStored) - 1  # the sum of the lowest and highest
+    turned: np.ndarray = ends - stored.astype(np.int64)
+    return turned
+
+
+def _is_negative(data: pydicom.Dataset) -> bool:
+    return data.get("PhotometricInterpretation") == "MONOCHROME1"
 
 
 def _rescaled(data: pydicom.Dataset, frame: int, stored: np.ndarray) -> np.ndarray:

@@ -1,0 +1,5 @@
+"""See the package."""
+
+from factorizer_engine.service.remote.near import main
+
+main()

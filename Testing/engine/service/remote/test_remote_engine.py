@@ -1,0 +1,309 @@
+"""An engine that ssh reaches is driven as one here, whatever becomes of the connection."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from factorizer_engine.protocol.errors import (
+    BadInputError,
+    CancelledError,
+    InternalError,
+    MachineError,
+)
+from factorizer_engine.protocol.runs import ModelChoice, Study
+from factorizer_engine.protocol.segmentations import SegmentationFile
+from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
+from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareParams
+from factorizer_engine.protocol.tasks.report import REPORT, ReportParams
+from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams
+from factorizer_engine.protocol.volumes import ScanFile
+from factorizer_engine.service.client import EngineClient
+from factorizer_engine.service.remote import near
+from processes import is_running, wait_until
+
+FAKE_ENGINE = Path(__file__).resolve().parents[3] / "fake_engine.py"
+AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
+
+
+def load(engine: EngineClient, model: str = "any", on_progress=lambda progress: None):
+    return engine.request(LOAD_MODEL, ModelChoice(model), on_progress)
+
+
+def scan_files(folder: Path, name: str = "scan") -> dict[str, ScanFile]:
+    """Two scans that compress badly, so that traffic shows whether they were sent."""
+    folder.mkdir(exist_ok=True)
+    values = np.random.default_rng(len(name)).normal(size=(2, 40, 40, 30)).astype(np.float32)
+    return {
+        channel: ScanFile.save(array, AFFINE, folder / f"{name}{channel}.npy")
+        for channel, array in zip(("FLAIR", "T1"), values, strict=True)
+    }
+
+
+def segment_params(scans: dict[str, ScanFile], output: Path) -> SegmentParams:
+    output.mkdir(exist_ok=True)
+    return SegmentParams(ModelChoice("any"), Study(scans, "FLAIR"), str(output))
+
+
+def test_a_run_there_leaves_its_volumes_in_the_folder_asked_for_here(there, tmp_path):
+    seen = []
+    scans, here = scan_files(tmp_path / "in"), tmp_path / "here"
+    with there.engine() as engine:
+        params = segment_params(scans, here)
+        result = engine.request(SEGMENT, params, seen.append)
+    with EngineClient([sys.executable, str(FAKE_ENGINE)]) as local:
+        expected = local.request(SEGMENT, segment_params(scans, tmp_path / "local"))
+    assert Path(result.labelmap.path).parent == here
+    for mine, theirs in zip(
+        (result.labelmap, *result.probabilities),
+        (expected.labelmap, *expected.probabilities),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(mine.load(), theirs.load())
+        assert mine.affine == theirs.affine
+    assert result.lesions == expected.lesions
+    assert (result.device, expected.device) == ("there:cpu", "cpu")
+    stages = [progress.stage for progress in seen]
+    fractions = [progress.fraction for progress in seen]
+    assert {"connecting to there", "sending to there", "fetching from there"} <= {*stages}
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    assert sorted(path.name for path in here.iterdir()) == ["labelmap.npy", "p0.npy", "p1.npy"]
+
+
+def test_scans_are_sent_once_whatever_their_files_are_called(there, tmp_path):
+    with there.engine() as engine:
+        scans = scan_files(tmp_path / "in")
+        engine.request(SEGMENT, segment_params(scans, tmp_path / "first"))
+        sent = there.server.traffic
+        assert sent > 2 * 40 * 40 * 30 * 4 * 0.5
+        copies = {
+            channel: ScanFile.save(file.load(), file.matrix, tmp_path / f"again{channel}.npy")
+            for channel, file in scans.items()
+        }
+        engine.request(SEGMENT, segment_params(copies, tmp_path / "second"))
+        assert there.server.traffic - sent < 20_000
+
+
+def test_what_the_other_machine_made_is_not_sent_back_to_it(there, tmp_path):
+    scans, output = scan_files(tmp_path / "in"), tmp_path / "out"
+    output.mkdir()
+    with there.engine() as engine:
+        params = PrepareParams("any", Study(scans, "FLAIR"), str(output))
+        prepared = engine.request(PREPARE, params)
+        sent = there.server.traffic
+        assert Path(prepared.sheet).parent == output
+        assert prepared.channels["FLAIR"].path == scans["FLAIR"].path
+        assert Path(prepared.channels["T1"].path).parent == output
+        engine.request(SEGMENT, segment_params(prepared.channels, output))
+        assert there.server.traffic - sent < 20_000
+
+
+def test_a_page_is_written_where_it_was_wanted_with_what_belongs_to_it(there, tmp_path):
+    scans = scan_files(tmp_path / "in")
+    drawn = ScanFile.save(np.zeros((4, 4, 4), np.uint8), AFFINE, tmp_path / "drawn.npy")
+    segmentation = SegmentationFile(drawn, ())
+    params = ReportParams(segmentation, scans, str(tmp_path / "pages" / "report.html"), "A study")
+    with there.engine() as engine:
+        result = engine.request(REPORT, params)
+    assert result.page == params.page and Path(result.page).is_file()
+    assert Path(result.table).parent == Path(params.page).parent and Path(result.table).is_file()
+
+
+def test_a_scan_that_is_missing_is_told_as_here(there, tmp_path):
+    scans = scan_files(tmp_path / "in")
+    Path(scans["FLAIR"].path).unlink()
+    with there.engine() as engine, pytest.raises(BadInputError, match="was not found"):
+        engine.request(SEGMENT, segment_params(scans, tmp_path / "out"))
+
+
+def test_nothing_is_left_there_when_the_session_ends(there, tmp_path):
+    with there.engine() as engine:
+        engine.request(SEGMENT, segment_params(scan_files(tmp_path / "in"), tmp_path / "out"))
+        assert there.left
+    assert wait_until(lambda: not there.left)
+
+
+def test_a_cancelled_run_stops_and_the_connection_stays(there):
+    with there.engine() as engine:
+        load(engine)
+        proxy = there.server.proxy
+        with pytest.raises(CancelledError):
+            load(engine, "obey", lambda progress: engine.cancel())
+        assert load(engine).model.name == "any"
+        assert there.server.proxy == proxy
+
+
+def test_a_run_that_ignores_cancel_is_given_up_in_time_and_the_connection_stays(there):
+    with there.engine() as engine:
+        load(engine)
+        pid, proxy = engine.pid, there.server.proxy
+        canceller = threading.Thread(target=engine.cancel)
+        with pytest.raises(CancelledError):
+            load(engine, "hang", lambda progress: canceller.start())
+        canceller.join()
+        assert load(engine).model.name == "any"
+        assert (engine.pid, there.server.proxy) == (pid, proxy)
+
+
+def test_an_engine_that_crashes_there_is_told_of_and_started_anew(there):
+    with there.engine() as engine:
+        with pytest.raises(InternalError, match=r"^On there: The engine stopped .*signal 9"):
+            load(engine, "crash")
+        proxy = there.server.proxy
+        assert load(engine).model.name == "any"
+        assert there.server.proxy == proxy
+
+
+def test_a_connection_that_is_cut_is_one_sentence_and_the_next_run_connects_anew(there, tmp_path):
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "mine.txt").write_text("kept")
+    with there.engine() as engine:
+        load(engine)
+        first = there.server.proxy
+        with pytest.raises(MachineError, match="The connection to there was lost; nothing here"):
+            load(engine, "hang", lambda progress: there.server.cut())
+        result = engine.request(SEGMENT, segment_params(scan_files(tmp_path / "in"), output))
+        assert there.server.proxy != first
+        assert Path(result.labelmap.path).is_file()
+        assert (output / "mine.txt").read_text() == "kept"
+    assert wait_until(lambda: not there.left)
+
+
+def test_a_connection_that_is_cut_while_scans_are_sent_changes_nothing_here(there, tmp_path):
+    def cut(progress):
+        if progress.stage.startswith("sending"):
+            there.server.cut()
+
+    output = tmp_path / "out"
+    with there.engine() as engine:
+        load(engine)
+        with pytest.raises(MachineError, match="was lost"):
+            params = segment_params(scan_files(tmp_path / "in"), output)
+            engine.request(SEGMENT, params, cut)
+        assert not list(output.iterdir())
+        assert load(engine).model.name == "any"
+
+
+def test_the_other_machine_is_tidied_up_when_this_end_is_killed(there):
+    engine = there.engine()
+    load(engine)
+    (session,) = there.left
+    os.kill(engine.pid, signal.SIGKILL)
+    assert wait_until(lambda: not there.left)
+    engine.close()
+    assert wait_until(lambda: not is_running(there.server.proxy))
+
+
+@pytest.mark.parametrize(
+    ("host", "sentence"),
+    [
+        ("stranger", "stranger is not known yet: connect once with 'ssh stranger' in a terminal"),
+        ("impostor", "impostor shows another host key than before"),
+        ("keyless", "keyless does not accept your key: set one up with 'ssh-copy-id keyless'"),
+        ("closed", "closed accepts no ssh connections"),
+        ("nowhere", "No machine of the name in nowhere was found"),
+    ],
+)
+def test_a_machine_that_lets_nobody_in_is_told_of_with_what_to_do(there, host, sentence):
+    with there.engine(host) as engine, pytest.raises(MachineError) as caught:
+        load(engine)
+    assert str(caught.value).startswith(sentence)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("program", ["factorizer-is-not-there", "/no/such/factorizer"])
+def test_a_machine_without_the_engine_is_told_of_with_how_to_install_it(there, program):
+    with there.engine(program=program) as engine, pytest.raises(MachineError) as caught:
+        load(engine)
+    assert str(caught.value).startswith("There is no Factorizer engine on there: install it there")
+
+
+def test_a_command_there_that_lacks_the_package_is_no_engine(there, install):
+    program = install(code="import factorizer_engine.nothing_of_the_kind_was_ever_there")
+    program.write_text(program.read_text().replace("PYTHONPATH=", "NO_PATH="))
+    with there.engine(program=program) as engine, pytest.raises(MachineError) as caught:
+        load(engine)
+    assert "factorizer_engine" in caught.value.details
+    assert "engine" in str(caught.value) and "Traceback" not in str(caught.value)
+
+
+def test_an_engine_of_another_version_there_is_refused_by_name(there, install):
+    code = (
+        "from factorizer_engine.service.remote import far\n"
+        "far.PROTOCOL_VERSION += 1\nfar.__version__ = '9.9'\nfar.serve()"
+    )
+    with there.engine(program=install(code=code)) as engine, pytest.raises(MachineError) as caught:
+        load(engine)
+    assert "The engine on there is of another version (9.9)" in str(caught.value)
+
+
+def test_what_login_scripts_write_does_not_disturb(there, install):
+    program = install(before="echo Welcome\necho '{\"news\": 1}'\n")
+    with there.engine(program=program) as engine:
+        assert load(engine).model.name == "any"
+
+
+def test_a_missing_ssh_is_told_of(there, monkeypatch):
+    monkeypatch.setenv("FACTORIZER_SSH", "/no/such/ssh")
+    with there.engine() as engine, pytest.raises(MachineError, match="install OpenSSH's client"):
+        load(engine)
+
+
+def test_a_model_that_the_other_machine_lacks_is_sent_once(there, tmp_path, monkeypatch):
+    model = tmp_path / "models" / "mine"
+    (model / "configs").mkdir(parents=True)
+    (model / "configs" / "metadata.json").write_text("{}")
+    (model / "weights.bin").write_bytes(os.urandom(200_000))
+    with there.engine() as engine:
+        first = load(engine, str(model))
+        sent = there.server.traffic
+        assert sent > 200_000
+        assert first.model.name.endswith("/mine")
+        load(engine, str(model))
+        assert there.server.traffic - sent < 20_000
+
+
+def test_a_model_that_both_machines_have_is_not_sent(there, install, tmp_path):
+    model = tmp_path / "models" / "mine"
+    (model / "configs").mkdir(parents=True)
+    (model / "configs" / "metadata.json").write_text("{}")
+    (model / "weights.bin").write_bytes(os.urandom(200_000))
+    shutil.copytree(model, tmp_path / "models there" / "installed before")
+    program = install(FACTORIZER_MODELS=str(tmp_path / "models there"))
+    with there.engine(program=program) as engine:
+        load(engine, str(model))
+        assert there.server.traffic < 50_000
+
+
+def test_an_engine_here_is_asked_about_this_computers_models(there, tmp_path, monkeypatch):
+    from factorizer_engine.protocol.tasks.models import MODELS, ModelsParams
+
+    monkeypatch.setenv("FACTORIZER_MODELS", str(tmp_path / "none"))
+    with there.engine() as engine:
+        names = [model.name for model in engine.request(MODELS, ModelsParams()).models]
+    assert "glioma-fast" in names
+
+
+def test_what_killed_sessions_have_left_is_deleted_by_the_next_one(there):
+    left, fresh = (there.folder / f"factorizer-served-{name}" for name in ("left", "fresh"))
+    for folder in (left, fresh):
+        folder.mkdir()
+        (folder / "alive").touch()
+    long_ago = time.time() - 7200
+    os.utime(left / "alive", (long_ago, long_ago))
+    with there.engine() as engine:
+        load(engine)
+        assert fresh.exists() and not left.exists()
+
+
+def test_a_cancelled_run_is_answered_before_its_driver_kills_the_process():
+    assert near.PATIENCE_SECONDS < near.CANCEL_SECONDS
