@@ -30,7 +30,7 @@ EDGES = (16, 24, 32, 48, 64, 96, 128)
 """Voxels along each of three axes."""
 GLOBAL, LOCAL, SHIFTED = "global factorisation", "local factorisation", "shifted windows"
 ATTENTION, EXPLICIT = "self-attention (fused)", "self-attention (explicit)"
-LONGEST = {ATTENTION: 32, EXPLICIT: 24}
+LONGEST = {ATTENTION: 32, EXPLICIT: 16}
 """Edges beyond which attention takes too long, or too much memory."""
 
 
