@@ -265,9 +265,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         """Run the engine in another Python; the empty string means Slicer's own."""
         self.engine.python = program or None
 
-    def prepareEngine(
-        self, program: str = "", additional: tuple[str, ...] = (), here: bool = False
-    ) -> bool:
+    def prepareEngine(self, program: str = "", additional=(), here: bool = False) -> bool:
         """Make sure that the engine can start (if `here`, on this computer), or ask."""
         from FactorizerSegmentationLib.panels.install_dialog import ensurePackages
 

@@ -16,6 +16,7 @@ import slicer
 from benchmarks.interaction import (
     AGAIN,
     BOXED,
+    CHECKING,
     CLICKING,
     EXPLAINING,
     FIRST,
@@ -54,6 +55,7 @@ def measure_round(task: dict) -> dict[str, list[float]]:
             pauses = Pauses()
             times[name] = [_timed(host, lambda: _run(host, widget, segment))]
             times[PAUSE] = [pauses.longest()]
+        times[CHECKING] = _check_times(host, widget)
         times[CLICKING] = _click_times(host, widget)
         pauses = Pauses()
         times[EXPLAINING] = [_timed(host, lambda: _run(host, widget, explain))]
@@ -128,6 +130,23 @@ def _run(host: HostApplication, widget, button) -> None:
     for controls in (widget.segmentPanel.controls, widget.componentsPanel.controls):
         if controls.failedLast:
             raise RuntimeError(controls.status)
+
+
+def _check_times(host: HostApplication, widget) -> list[float]:
+    """From the exchange of the first two scans, and its undoing, to the marks of all rows."""
+    inputs = widget.inputsPanel
+    volumes = inputs.channels.volumes()
+    first, second = list(volumes)[:2]
+    exchanged = volumes | {first: volumes[second], second: volumes[first]}
+    return [_timed(host, partial(_choose, host, inputs, chosen)) for chosen in (exchanged, volumes)]
+
+
+def _choose(host: HostApplication, inputs, volumes: dict) -> None:
+    for name, node in volumes.items():
+        inputs.channels.selector(name).setCurrentNode(node)
+    host.process_events(0.0)
+    if not host.wait_until(lambda: inputs.checks.done, RUN_SECONDS):
+        raise RuntimeError("The scans were not checked.")
 
 
 def _click_times(host: HostApplication, widget) -> list[float]:
