@@ -12,6 +12,7 @@ import multiprocessing
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -85,10 +86,10 @@ def measure_scaling(setting: Setting, edges: Sequence[int] = EDGES) -> list[Row]
         times = take_turns(
             {name: _timed(layer, x, setting) for name, layer in layers.items()},
             setting.rounds,
-            say=lambda text, edge=edge: setting.say(f"{edge} voxels along each axis: {text}"),
+            say=partial(_say, setting, edge),
         )
         for name in names:
-            setting.say(f"{edge} voxels along each axis: memory of {name}")
+            _say(setting, edge, f"memory of {name}")
             memory = _memory(name, edge, setting)
             rows.append(Row(SCALING, f"{edge}: {name}", times[name], memory))
     return rows
@@ -140,6 +141,10 @@ def _curves(rows: Sequence[Mapping], value: str) -> dict[str, list[tuple[int, fl
         if row["section"] == SCALING and found:
             curves.setdefault(name, []).append((int(edge) ** 3, found))
     return curves
+
+
+def _say(setting: Setting, edge: int, text: str) -> None:
+    setting.say(f"{edge} voxels along each axis: {text}")
 
 
 def _timed(layer: nn.Module, x: Tensor, setting: Setting):

@@ -29,6 +29,7 @@ from benchmarks.measure import Setting, ratio, take_turns
 from engine import tiny
 from factorizer_engine.images.files import write_nifti
 from factorizer_engine.networks import named_mixers
+from factorizer_engine.networks.blocks import FactMixer
 
 MODULE_DIR = Path(__file__).resolve().parents[2] / "FactorizerSegmentation"
 WINDOW = Window(2, (64, 32, 32))
@@ -201,10 +202,11 @@ def test_layers_compared_over_sizes_do_what_their_names_say(monkeypatch):
     fused, explicit = (scaling.build(n, 8) for n in (scaling.ATTENTION, scaling.EXPLICIT))
     explicit.load_state_dict(fused.state_dict())
     torch.testing.assert_close(fused(x), explicit(x), atol=1e-5, rtol=1e-4)
-    matrices = {
-        name: scaling.build(name, 16).reshape.output_size[1:]
-        for name in (scaling.GLOBAL, scaling.LOCAL, scaling.SHIFTED)
-    }
+    matrices = {}
+    for name in (scaling.GLOBAL, scaling.LOCAL, scaling.SHIFTED):
+        mixer = scaling.build(name, 16)
+        assert isinstance(mixer, FactMixer)
+        matrices[name] = mixer.reshape.output_size[1:]
     assert matrices[scaling.GLOBAL] == (1, scaling.HEAD, 16**3)
     assert matrices[scaling.LOCAL] == matrices[scaling.SHIFTED] == (8, scaling.HEAD, 8**3)
 
