@@ -57,9 +57,9 @@ def _growth(prepare: Callable[..., Callable[[], object]], arguments: tuple) -> i
 
     keep_freed_memory()
     run = prepare(*arguments)
-    before = _resident_peak()
+    before = resident_peak()
     run()
-    after = _resident_peak()
+    after = resident_peak()
     return None if before is None or after is None else after - before
 
 
