@@ -57,9 +57,9 @@ def _growth(prepare: Callable[..., Callable[[], object]], arguments: tuple) -> i
 
     keep_freed_memory()
     run = prepare(*arguments)
-    before = _resident_peak()
+    before = resident_peak()
     run()
-    after = _resident_peak()
+    after = resident_peak()
     return None if before is None or after is None else after - before
 
 
@@ -75,11 +75,11 @@ def _measure(
     torch.set_num_threads(threads)
     setting = Setting(torch.device(device), precision, 1, threads, say=lambda text: None)
     memory: int | None
-    before = _resident_peak()
+    before = resident_peak()
     network, x = build(name, window, device), window.input(device)
     with setting.computing():
         network(x)
-    after = _resident_peak()
+    after = resident_peak()
     if setting.device.type == "cuda":
         memory = torch.cuda.max_memory_allocated(device)
     else:
@@ -95,7 +95,7 @@ def _measure(
     return Footprint(memory, sum(p.numel() for p in network.parameters()), flops.get_total_flops())
 
 
-def _resident_peak() -> int | None:
+def resident_peak() -> int | None:
     """The largest resident memory of this process so far, in bytes."""
     if sys.platform == "win32":
         return None

@@ -196,7 +196,15 @@ class FactorizerBlock(nn.Module):
         projected = by_parts(lambda part: self.fact.in_proj.of_normed(part, self.norm1), x)
         mixed = self.fact.mix(projected)
         del projected
-        # A component filter may have turned the sample into a batch.
+        return self.behind(x, mixed)
+
+    def behind(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """What `forward` gives for x where the mixer, between its linear maps, gives `mixed`.
+
+        Args:
+            x: (B, C, *S), or (1, C, *S) for all of a batch.
+            mixed: (B, C, *S).
+        """
         maps = x.expand(len(mixed), *x.shape[1:]), mixed
         # Threads do not keep the order of parts, in which dropout would draw.
         return self._add(*maps) if self.fact.drops else by_parts(self._add, *maps)
