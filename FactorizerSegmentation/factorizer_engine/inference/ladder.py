@@ -16,6 +16,7 @@ from torch import nn
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.errors import EngineMemoryError
+from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.triples import triple
 
 _GRAIN = 32
@@ -136,3 +137,27 @@ def moved(networks: Sequence[nn.Module], device: torch.device, home: torch.devic
     finally:
         for network in networks:
             network.to(home)
+
+
+class Economies:
+    """What is done with less memory, told as it happens and remembered.
+
+    Args:
+        monitor: Told of every step, as a stage.
+    """
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+        self._steps: list[str] = []
+
+    def say(self, step: str) -> None:
+        """A step down is about to be taken."""
+        self._steps.append(step)
+        self._monitor.report(f"memory is short: {step}", 0.0)
+
+    @property
+    def note(self) -> str:
+        """All steps in a sentence, or ""."""
+        if not self._steps:
+            return ""
+        return f"Memory was short, so the run made do with less: {', '.join(self._steps)}."

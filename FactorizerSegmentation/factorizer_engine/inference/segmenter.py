@@ -30,7 +30,7 @@ from factorizer_engine.inference.device import (
     window_bytes,
 )
 from factorizer_engine.inference.kernels import prepare_kernels
-from factorizer_engine.inference.ladder import Means, descend, most, moved
+from factorizer_engine.inference.ladder import Economies, Means, descend, most, moved
 from factorizer_engine.inference.postprocessing import paint_regions
 from factorizer_engine.inference.sliding_window import Ensemble, Watcher, predict_windows, sigmoid_
 from factorizer_engine.inference.windows import WindowPlan, plan_windows
@@ -168,7 +168,7 @@ class Segmenter:
             monitor = monitor.span(_FOUND, 1.0)
         whole, settings = self.bundle.description, self._settings(options)
         timings: dict[str, float] = {}
-        economies = _Economies(monitor)
+        economies = Economies(monitor)
         with memory_errors(self.device):
             monitor.report("preparing", 0.0)
             with _timed(timings, "preparing"):
@@ -245,7 +245,8 @@ class Segmenter:
         """The maps of both stages of a cascade as one."""
         cascade, part = self.bundle.cascade, looked_at.in_reference
         assert cascade is not None and part is not None
-        return joined(first.probabilities, probabilities, part, cascade.share)
+        spacing = first.labelmap.grid.spacing
+        return joined(first.probabilities, probabilities, part, spacing, cascade)
 
     def _predict(
         self,
@@ -269,7 +270,7 @@ class Segmenter:
             )
 
     def _store(
-        self, given: Mapping[str, Scan], reference: str | None, economies: _Economies
+        self, given: Mapping[str, Scan], reference: str | None, economies: Economies
     ) -> Store:
         """Where the volumes of a case are kept; says so if not in memory."""
         scan = given[reference_among(given, self.bundle.description.channels, reference)]
@@ -367,30 +368,6 @@ def _outputs(model: ModelDescription, subset: Subset) -> list[int]:
 def _only(logits: np.ndarray, outputs: list[int]) -> np.ndarray:
     """These of all outputs (R, X, Y, Z); without a copy if they are all."""
     return logits if len(outputs) == len(logits) else logits[outputs]
-
-
-class _Economies:
-    """What is done with less memory, told as it happens and remembered.
-
-    Args:
-        monitor: Told of every step, as a stage.
-    """
-
-    def __init__(self, monitor: Monitor) -> None:
-        self._monitor = monitor
-        self._steps: list[str] = []
-
-    def say(self, step: str) -> None:
-        """A step down is about to be taken."""
-        self._steps.append(step)
-        self._monitor.report(f"memory is short: {step}", 0.0)
-
-    @property
-    def note(self) -> str:
-        """All steps in a sentence, or ""."""
-        if not self._steps:
-            return ""
-        return f"Memory was short, so the run made do with less: {', '.join(self._steps)}."
 
 
 @contextmanager
