@@ -257,18 +257,15 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def heatmaps(self) -> list:
         """The heatmap volumes in the scene, one a component, oldest first."""
-        from FactorizerSegmentationLib.scene.overlays import isLeading
+        from FactorizerSegmentationLib.scene.heatmaps import leadingIn
 
-        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-        return [node for node in volumes if isLeading(node)]
+        return leadingIn(slicer.mrmlScene)
 
     def setPython(self, program: str) -> None:
         """Run the engine in another Python; the empty string means Slicer's own."""
         self.engine.python = program or None
 
-    def prepareEngine(
-        self, program: str = "", additional: tuple[str, ...] = (), here: bool = False
-    ) -> bool:
+    def prepareEngine(self, program: str = "", additional=(), here: bool = False) -> bool:
         """Make sure that the engine can start (if `here`, on this computer), or ask."""
         from FactorizerSegmentationLib.panels.install_dialog import ensurePackages
 

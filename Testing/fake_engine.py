@@ -5,6 +5,7 @@ variable FAKE_ENGINE, or else the name of the model in `load_model`, says what t
 
     answer      report progress, then give a result (as under any name that is not listed)
     spill       the same, with results for the whole scan though only a box was asked for
+    plain       the same, as a network without components: it cannot be explained
     gate        report progress, and give the result when the file named by FAKE_GATE exists
     chatter     write to standard output in several ways, and read standard input
     rewind      report progress that goes back
@@ -44,13 +45,13 @@ from pathlib import Path
 
 import numpy as np
 
+import fake_components
 import fake_reports
 from babble import Babble
 from factorizer_engine.protocol.checks import SEVERITIES, Finding
-from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.description import section_of
 from factorizer_engine.protocol.devices import Device
-from factorizer_engine.protocol.errors import BadInputError, CancelledError
+from factorizer_engine.protocol.errors import BadInputError, BadModelError, CancelledError
 from factorizer_engine.protocol.lesions import Lesion, LesionPart, Ruler
 from factorizer_engine.protocol.locations import user_models_dirs
 from factorizer_engine.protocol.models import Label, ModelDescription, Region
@@ -330,26 +331,10 @@ def lesion(
 
 
 def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
-    """As many components as asked for, each weaker than the one before."""
     behave(monitor)
-    reference = params.study.channels[params.study.reference or ""]
-    found, heatmaps, evidence = [], [], []
-    for number in range(params.count):
-        heatmap = np.zeros(reference.load().shape, np.float32)
-        heatmap[CORE] = np.linspace(0.5, 1.0, heatmap[CORE].size).reshape(heatmap[CORE].shape)
-        heatmap *= 4.0 / (number + 1)
-        path = Path(params.output_dir) / f"heatmap{number}.npy"
-        heatmaps.append(ScanFile.save(heatmap, reference.matrix, path))
-        contributions = {"ET": 2.0 / (number + 1), "WT": 0.5}
-        term = Term(0, "decoder.3.0", number, 0)
-        name = f"Component {number + 1}"
-        found.append(Component(term, name, contributions, (0.0, 4.0), "ET", (-2.0, 2.0)))
-        path = Path(params.output_dir) / f"evidence{number}.npy"
-        evidence.append(ScanFile.save(heatmap / 2, reference.matrix, path))
-    note = f"Ranked for {params.region}." if params.region else ""
-    if params.near is not None:
-        note += f"Explained near {params.near}."
-    return ComponentsResult(describe(), tuple(found), tuple(heatmaps), tuple(evidence), note)
+    if BEHAVIOUR == "plain":
+        raise BadModelError("This model has no components.")
+    return fake_components.components(describe(), CORE, params)
 
 
 def behaving(job):

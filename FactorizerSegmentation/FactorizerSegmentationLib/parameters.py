@@ -77,14 +77,21 @@ class ComponentsParameters:
         componentCount: How many components to show.
         heatmapOpacity: In percent.
         heatmapShownPart: Percent of the head that a heatmap colours.
+        heatmapSmooth: Whether colours go smoothly from voxel to voxel.
         shownMap: What is shown of a component: "evidence" or "activity".
+        evidenceColors, activityColors: Names of colour maps; "" for the usual ones.
+        explainHere: Whether it is told what the model says under the mouse.
     """
 
     region: str = ""
     componentCount: Annotated[int, WithinRange(1, 20)] = 6
     heatmapOpacity: Annotated[float, WithinRange(0, 100)] = 60
     heatmapShownPart: Annotated[float, WithinRange(1, 100)] = 5
+    heatmapSmooth: bool = True
     shownMap: str = "evidence"
+    evidenceColors: str = ""
+    activityColors: str = ""
+    explainHere: bool = True
 
 
 @parameterNodeWrapper

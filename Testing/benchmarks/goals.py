@@ -59,7 +59,7 @@ def find_goals(rows: Sequence[Row], is_gpu: bool) -> list[Goal]:
     On the CPU those for GPUs follow, as not measured.
     """
     goals = [*_window_goals(rows, is_gpu), *_layer_goals(rows, is_gpu), *_accuracy_goals(rows)]
-    goals += _pause_goals(rows)
+    goals += _waiting_goals(rows)
     return goals if is_gpu else [*goals, *_case_goals(rows), *GPU_GOALS]
 
 
@@ -79,10 +79,12 @@ def _window_goals(rows: Sequence[Row], is_gpu: bool) -> Iterator[Goal]:
             yield Goal(difference, 1e-5, ours.difference)
 
 
-def _pause_goals(rows: Sequence[Row]) -> Iterator[Goal]:
+def _waiting_goals(rows: Sequence[Row]) -> Iterator[Goal]:
     for row in rows:
         if row.name in (interaction.PAUSE, interaction.PAUSE_EXPLAINING):
             yield Goal(f"{row.name} [s]", interaction.PAUSE_LIMIT, max(row.seconds))
+        if row.name == interaction.CHECKING:
+            yield Goal(f"{row.name} [s]", interaction.CHECK_LIMIT, max(row.seconds))
 
 
 def _layer_goals(rows: Sequence[Row], is_gpu: bool) -> Iterator[Goal]:

@@ -16,9 +16,11 @@ import slicer
 from benchmarks.interaction import (
     AGAIN,
     BOXED,
+    CHECKING,
     CLICKING,
     EXPLAINING,
     FIRST,
+    HERE,
     OPACITY,
     OPENING,
     PAUSE,
@@ -26,6 +28,7 @@ from benchmarks.interaction import (
     QUICK,
     SHOWN_PART,
     SWITCHING,
+    THUMBNAILS,
 )
 from host.application import MODULE_FILE, HostApplication, qt, scripted_module
 
@@ -52,11 +55,13 @@ def measure_round(task: dict) -> dict[str, list[float]]:
             pauses = Pauses()
             times[name] = [_timed(host, lambda: _run(host, widget, segment))]
             times[PAUSE] = [pauses.longest()]
+        times[CHECKING] = _check_times(host, widget)
         times[CLICKING] = _click_times(host, widget)
         pauses = Pauses()
         times[EXPLAINING] = [_timed(host, lambda: _run(host, widget, explain))]
         times[PAUSE_EXPLAINING] = [pauses.longest()]
         times.update(_overlay_times(host, widget))
+        times.update(_browsing_times(host, widget))
         widget.componentsPanel.ui.hideHeatmapButton.click()
         ui = widget.inputsPanel.ui
         ui.boxCheckBox.checked = True
@@ -127,6 +132,23 @@ def _run(host: HostApplication, widget, button) -> None:
             raise RuntimeError(controls.status)
 
 
+def _check_times(host: HostApplication, widget) -> list[float]:
+    """From the exchange of the first two scans, and its undoing, to the marks of all rows."""
+    inputs = widget.inputsPanel
+    volumes = inputs.channels.volumes()
+    first, second = list(volumes)[:2]
+    exchanged = volumes | {first: volumes[second], second: volumes[first]}
+    return [_timed(host, partial(_choose, host, inputs, chosen)) for chosen in (exchanged, volumes)]
+
+
+def _choose(host: HostApplication, inputs, volumes: dict) -> None:
+    for name, node in volumes.items():
+        inputs.channels.selector(name).setCurrentNode(node)
+    host.process_events(0.0)
+    if not host.wait_until(lambda: inputs.checks.done, RUN_SECONDS):
+        raise RuntimeError("The scans were not checked.")
+
+
 def _click_times(host: HostApplication, widget) -> list[float]:
     """Clicks that take tissue out of the largest lesion, from the second on; each is undone."""
     from FactorizerSegmentationLib.scene.tables import lesionsOf
@@ -175,6 +197,30 @@ def _overlay_times(host: HostApplication, widget) -> dict[str, list[float]]:
     switches = [_timed(host, partial(selectKey, ui.componentsTable, node)) for node in others]
     times[SWITCHING] = switches[1:]
     return times
+
+
+def _browsing_times(host: HostApplication, widget) -> dict[str, list[float]]:
+    """Pictures of the list, and what is told under the mouse, from the second time on."""
+    components, here = widget.componentsPanel, widget.herePanel
+    if not components.nodes:
+        return {}
+    view = slicer.app.layoutManager().sliceWidget("Red")
+    interactor = view.sliceView().interactorStyle().GetInteractor()
+    width, height = interactor.GetSize()
+    times: dict[str, list[float]] = {THUMBNAILS: [], HERE: []}
+    for position in POSITIONS:
+        host.process_events(0.1)
+        components.list.outdate()
+        start = time.perf_counter()
+        components.list.drawPictures()
+        times[THUMBNAILS].append(time.perf_counter() - start)
+        place = (round(position / 100 * width), round(position / 100 * height))
+        interactor.SetEventInformation(*place, 0, 0, "0", 0, None)
+        start = time.perf_counter()
+        interactor.InvokeEvent("MouseMoveEvent")
+        here.widget.repaint()
+        times[HERE].append(time.perf_counter() - start)
+    return {name: seconds[1:] for name, seconds in times.items()}
 
 
 def _set(slider, value: float) -> None:

@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks.contestants import LEVELS, WIDTH, Window, patch_size
 from benchmarks.measure import Row, Setting, ratio, stopwatch, take_turns
-from factorizer_engine.factorization import NMF, SWMatricize
-from factorizer_engine.factorization.compiled import Expansion, Factors
-from factorizer_engine.factorization.threads import run_in_threads
+from factorizer_engine.factorization import NMF, Factors, SWMatricize
 from factorizer_engine.networks.blocks import FactMixer
 
 COPY = "copy"
@@ -99,21 +97,26 @@ def _forward(layer: nn.Module, x: Tensor, setting: Setting):
 
 def _by_factors(mixer: FactMixer, x: Tensor, setting: Setting):
     """What a block does without gradients where kernels serve: no mixed map, only its factors."""
-    layer, norm = mixer.out_proj.linear, nn.LayerNorm(x.shape[1])
+    layer, norm = mixer.out_proj.linear, nn.LayerNorm(x.shape[1]).to(x.device)
+    spare = x.clone(memory_format=torch.preserve_format)
+
+    weight, bias = layer.weight.squeeze(-1), cast(Tensor, layer.bias)
+    with setting.computing():
+        kernels = mixer.kernels_for(x)
+        # What kernels are given: the type in which linear maps are computed.
+        projected = x.to(setting.precision)
+    if kernels is None:
+        return {}
 
     def find(_: None) -> Factors:
         with setting.computing():
-            return mixer.factors(x)
+            return mixer.factors(projected, kernels)
 
-    def expand(_: None) -> None:
+    def expand(_: None) -> Tensor:
         with setting.computing():
-            bias = cast(Tensor, layer.bias)
-            expansion = Expansion(x, mixer.factors(x), layer.weight.squeeze(-1), bias, norm)
-            run_in_threads(expansion, expansion.parts)
+            factors = mixer.factors(projected, kernels)
+            return kernels.expand(x, factors, weight, bias, norm, lambda y, _: y, spare)
 
-    with setting.computing():
-        if not mixer.has_factors(x):
-            return {}
     return {
         f"{FACTORS}, {FORWARD}": stopwatch(find, setting.device),
         f"{EXPANDED}, {FORWARD}": stopwatch(expand, setting.device),

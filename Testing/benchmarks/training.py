@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from benchmarks.measure import Row, Setting, ratio, stopwatch, take_turns
 from factorizer_engine.factorization import SWMatricize
-from factorizer_engine.factorization.compiled import failure
+from factorizer_engine.factorization.backends import COMPILED, FUSED
 from factorizer_engine.networks import Factorizer, layers
 from factorizer_engine.training.run.losses import RegionLoss
 from factorizer_engine.training.run.optimizers import MuonAdamW
@@ -75,7 +75,8 @@ def _torchs_form() -> Iterator[None]:
         return F.conv3d(x, weight, padding="same")
 
     with (
-        patch.object(failure, "_failed", True),
+        patch.object(COMPILED.trust, "failed", True),
+        patch.object(FUSED.trust, "failed", True),
         patch.object(layers, "differentiable_linear", F.linear),
         patch.object(layers, "differentiable_convolution", convolution),
     ):

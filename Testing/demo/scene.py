@@ -13,7 +13,8 @@ from demo.sample import Sample
 from factorizer_engine.protocol.tasks.components import ComponentsResult
 from factorizer_engine.protocol.tasks.segment import SegmentResult
 from factorizer_engine.protocol.volumes import ScanFile
-from FactorizerSegmentationLib.scene import overlays, segments, tables, volumes
+from FactorizerSegmentationLib.scene import segments, tables, volumes
+from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE, createHeatmap
 from FactorizerSegmentationLib.scene.subjects import putIntoFolder
 
 
@@ -75,7 +76,7 @@ def add_results(
     place = volumes.Place.of(reference, labelmap.shape, result.labelmap.matrix)
     title = result.model.title
     heatmaps = tuple(
-        overlays.createHeatmap(scene, component, file, place, overlays.EVIDENCE)
+        createHeatmap(scene, component, file, place, EVIDENCE)
         for component, file in zip(components.components, components.evidence, strict=True)
     )
     if heatmaps:

@@ -90,9 +90,17 @@ class Tutorial:
 
     def _explaining(self) -> Iterator[str]:
         self._open(LOOK_INSIDE)
-        run_and_wait(self._host, self._widget, self._widget.componentsPanel.ui.explainButton)
+        components, work = self._widget.componentsPanel, self._widget.componentWorkPanel
+        run_and_wait(self._host, self._widget, components.ui.explainButton)
+        components.ui.componentsTable.selectRow(1)
+        self._mouse(self._widget.logic.selectedLesion.long_axis.middle, "Enter", "MouseMove")
         yield "9-components"
-        self._widget.componentsPanel.ui.hideHeatmapButton.click()
+        work.ui.workOperationComboBox.currentIndex = 1
+        work.ui.workPreviewButton.click()
+        self._scroll_to(work.widget)
+        yield "10-at-work"
+        work.ui.workPreviewButton.click()
+        components.ui.hideHeatmapButton.click()
 
     def _reporting(self) -> Iterator[str]:
         import qt
@@ -103,7 +111,7 @@ class Tutorial:
         path = str(self._folder / "report.html")
         qt.QFileDialog.getSaveFileName = lambda *arguments: path
         run_and_wait(self._host, self._widget, ui.reportButton)
-        yield "10-report"
+        yield "11-report"
 
     def _open(self, title: str) -> None:
         """Fold all sections but one."""
@@ -118,8 +126,20 @@ class Tutorial:
         self._host.wait_until(lambda: box.title != "Lesions", 3)
         self._host.wait_until(lambda: box.title == "Lesions", 30)
 
+    def _scroll_to(self, widget) -> None:
+        """Bring the lower end of a widget into view."""
+        area = widget
+        while not area.inherits("QScrollArea"):
+            area = area.parentWidget()
+        area.ensureWidgetVisible(widget, 0, 0)
+        self._host.process_events(0.2)
+
     def _click(self, place: tuple[float, float, float]) -> None:
         """Click into the axial view at a place, RAS in mm."""
+        self._mouse(place, "Enter", "MouseMove", "LeftButtonPress", "LeftButtonRelease")
+
+    def _mouse(self, place: tuple[float, float, float], *events: str) -> None:
+        """Let the mouse do something in the axial view at a place, RAS in mm."""
         import slicer
 
         view = slicer.app.layoutManager().sliceWidget("Red")
@@ -127,7 +147,7 @@ class Tutorial:
         x, y = (to_view @ [*place, 1])[:2]
         interactor = view.sliceView().interactorStyle().GetInteractor()
         interactor.SetEventInformation(round(x), round(y), 0, 0, "0", 0, None)
-        for event in ("Enter", "MouseMove", "LeftButtonPress", "LeftButtonRelease"):
+        for event in events:
             interactor.InvokeEvent(f"{event}Event")
         self._host.process_events(0.3)
 

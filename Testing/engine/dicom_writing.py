@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from factorizer_engine.images.scan import Scan
@@ -35,12 +35,12 @@ def write_dicom(
         data.SeriesInstanceUID, data.SeriesDescription = uid, description
         data.SeriesNumber = options.get("number", 1)
         options.get("change", lambda d: None)(data)
-        name = f"{uid[-6:]}_{(index * 7) % count:03d}.dcm"
+        name = f"{uid[-6:]}_{(index * 10007) % count:03d}.dcm"
         data.save_as(folder / name, enforce_file_format=True)
     return uid
 
 
-def _data_set(scan: Scan, affine: np.ndarray, index: int, position: np.ndarray) -> FileDataset:
+def _data_set(scan: Scan, affine: np.ndarray, index: int, position: np.ndarray) -> pydicom.Dataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = MRImageStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()

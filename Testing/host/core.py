@@ -115,11 +115,19 @@ class SlicerCore:
         for name, className in MODULE_LOGICS.items():
             self.logics[name] = self._startLogic(name, className)
         self.applicationLogic.SetColorLogic(self.logics["Colors"])
+        self._addCrosshair()
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
         factory.SetMRMLApplicationLogic(self.applicationLogic)
         for manager in SLICE_VIEW_MANAGERS:
             if not factory.IsDisplayableManagerRegistered(manager):
                 factory.RegisterDisplayableManager(manager)
+
+    def _addCrosshair(self) -> None:
+        """The node that knows where the mouse is, of which the application has one."""
+        node = slicer.vtkMRMLCrosshairNode()
+        node.SetCrosshairName("default")
+        node.SetName("Crosshair")
+        self.scene.AddNode(node)
 
     def _startLogic(self, name: str, className: str) -> vtk.vtkObject:
         logic = getattr(slicer, className)()

@@ -18,6 +18,7 @@ MANAGERS = (
     "vtkMRMLRulerDisplayableManager",
     "vtkMRMLMarkupsDisplayableManager",
     "vtkMRMLSegmentationsDisplayableManager3D",
+    "vtkMRMLVolumeRenderingDisplayableManager",
 )
 
 

@@ -13,7 +13,13 @@ from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene.adjustment import Adjustment, canAdjust
 from FactorizerSegmentationLib.scene.history import Step
-from FactorizerSegmentationLib.scene.probabilities import Thresholds, keepMaps, mapsOf, savedSize
+from FactorizerSegmentationLib.scene.probabilities import (
+    Thresholds,
+    keepMaps,
+    mapsOf,
+    savedSize,
+    thresholdsOf,
+)
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
 
 REST_MS = 500
@@ -40,6 +46,9 @@ class AdjustPanel(Panel):
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
         self._rest.connect("timeout()", self._onRest)
+        self._soon = qt.QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.connect("timeout()", self._showAmounts)
         self.ui.adjustRegionComboBox.connect("currentIndexChanged(int)", self._showThresholds)
         self.ui.thresholdSlider.connect("valueChanged(double)", self._onThreshold)
         self.ui.smallestSlider.connect("valueChanged(double)", self._onSmallest)
@@ -47,6 +56,7 @@ class AdjustPanel(Panel):
 
     def forget(self) -> None:
         self._rest.stop()
+        self._soon.stop()
         self._adjustment = self._adjusted = self._move = None
 
     def show(self) -> None:
@@ -65,7 +75,7 @@ class AdjustPanel(Panel):
             self.forget()
             self._adjusted = node
             self._showRegions()
-            self._showSize()
+            self._soon.start(0)  # what follows takes its time
 
     def onNodeAboutToBeRemoved(self, node) -> None:
         """The maps of a segmentation go with it."""
@@ -84,25 +94,35 @@ class AdjustPanel(Panel):
 
     def release(self) -> None:
         self._rest.stop()
+        self._soon.stop()
         super().release()
 
     def _showRegions(self) -> None:
-        combo, adjustment = self.ui.adjustRegionComboBox, self._get()
+        combo, thresholds = self.ui.adjustRegionComboBox, thresholdsOf(self._adjusted)
         with signalsBlocked(combo):
             combo.clear()
-            for region in adjustment.thresholds.regions if adjustment is not None else ():
+            for region in thresholds.regions if thresholds is not None else ():
                 combo.addItem(region.title or region.name)
+        self.ui.adjustLabel.text = ""
         self._showThresholds()
 
     def _showThresholds(self, *ignored) -> None:
-        adjustment = self._get()
+        thresholds = thresholdsOf(self._adjusted) if self._adjusted is not None else None
         index = self.ui.adjustRegionComboBox.currentIndex
-        if adjustment is None or index < 0:
+        if thresholds is None or index < 0:
             return
         with signalsBlocked(self.ui.thresholdSlider, self.ui.smallestSlider):
-            self.ui.thresholdSlider.value = 100 * adjustment.thresholds.values[index]
-            self.ui.smallestSlider.value = adjustment.thresholds.smallest_ml
-        self._showVolumes(adjustment)
+            self.ui.thresholdSlider.value = 100 * thresholds.values[index]
+            self.ui.smallestSlider.value = thresholds.smallest_ml
+        if self._adjustment is not None:
+            self._showVolumes(self._adjustment)
+
+    def _showAmounts(self) -> None:
+        """Volumes, and the size in a saved scene."""
+        adjustment = self._get() if canAdjust(self._adjusted) else None
+        if adjustment is not None:
+            self._showVolumes(adjustment)
+            self._showSize()
 
     def _showVolumes(self, adjustment: Adjustment) -> None:
         segmentation = self._adjusted.GetSegmentation()

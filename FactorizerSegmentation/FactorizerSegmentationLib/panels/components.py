@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.lesions import Lesion
+from FactorizerSegmentationLib.events import Event
+from FactorizerSegmentationLib.panels.component_list import ComponentList
+from FactorizerSegmentationLib.panels.component_rows import barTitle, rowsOf
+from FactorizerSegmentationLib.panels.heatmap_controls import HeatmapControls
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.probability_offer import ProbabilityOffer
 from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
-from FactorizerSegmentationLib.panels.tables import currentKey, fillTable, selectKey
-from FactorizerSegmentationLib.scene import overlays, tables
+from FactorizerSegmentationLib.scene import heatmaps, tables
 from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.overlays import HeatmapOverlay
+from FactorizerSegmentationLib.scene.rendering import HeatmapRendering
+from FactorizerSegmentationLib.scene.slice_watch import SliceWatch, watchedScan, watchedSlice
+from FactorizerSegmentationLib.scene.thumbnails import SlicePlane, thumbnail
 
 if TYPE_CHECKING:
     from FactorizerSegmentationLib.tasks.components import Explained
@@ -29,6 +38,9 @@ class ComponentsPanel(Panel):
         logic: The FactorizerSegmentationLogic.
         uiPath: The .ui file.
         inputs: Says what is explained.
+
+    Attributes:
+        shown: Emitted when other components are listed, or another heatmap is shown.
     """
 
     pack = "components"
@@ -40,8 +52,10 @@ class ComponentsPanel(Panel):
         self._lesionsOf: object = None
         self._followed: Lesion | None = None
         self._lesions: list[Lesion] = []
-        self._listed: list[str] = []
-        self.overlay = overlays.HeatmapOverlay()
+        self._nodes: list = []
+        self.shown = Event()
+        self.overlay = HeatmapOverlay()
+        self._rendering = HeatmapRendering()
         self.controls = RunControls(
             self.ui.explainButton,
             self.ui.explainProgressBar,
@@ -51,36 +65,65 @@ class ComponentsPanel(Panel):
             logic.cancel,
             _("Find the components that drove the result; this runs the model again."),
         )
+        self._probability = ProbabilityOffer(
+            self.ui.probabilityButton,
+            self.overlay,
+            lambda: self._parameters.segment.segmentation if self._parameters else None,
+            lambda: self._own.region,
+            self._onProbabilityShown,
+        )
+        self.list = ComponentList(self.ui.componentsTable, self._pictureOf, self._showChosen)
+        self._slices = SliceWatch(self.list.outdate)
+        self.look = HeatmapControls(self.ui, self._onLookChanged)
         self.ui.regionComboBox.connect("currentIndexChanged(int)", self._onRegionChanged)
-        self.ui.mapComboBox.addItem(_("Evidence"), overlays.EVIDENCE)
-        self.ui.mapComboBox.addItem(_("Activity"), overlays.ACTIVITY)
-        self.ui.mapComboBox.connect("currentIndexChanged(int)", self._onMapChanged)
-        self.ui.componentsTable.connect("itemSelectionChanged()", self._onComponentSelected)
+        self.ui.lesionComboBox.connect("currentIndexChanged(int)", self._showExplanation)
         self.ui.opacitySlider.connect("valueChanged(double)", self._onOpacityChanged)
         self.ui.shownPartSlider.connect("valueChanged(double)", self._onShownPartChanged)
         self.ui.hideHeatmapButton.connect("clicked()", self.hideHeatmap)
+
+    @property
+    def nodes(self) -> list:
+        """The leading heatmap nodes of the components that are listed."""
+        return list(self._nodes)
+
+    @property
+    def shownNode(self):
+        """The heatmap node that is shown over the scan, or None."""
+        nodeId = self.overlay.nodeId
+        return slicer.mrmlScene.GetNodeByID(nodeId) if nodeId else None
 
     def boundWidgets(self) -> dict[str, object]:
         return {
             "componentCount": self.ui.componentCountSpinBox,
             "heatmapOpacity": self.ui.opacitySlider,
             "heatmapShownPart": self.ui.shownPartSlider,
+            "heatmapSmooth": self.ui.smoothCheckBox,
         }
 
     def forget(self) -> None:
+        self._slices.stop()
+        self.look.reset()
         if slicer.mrmlScene.IsClosing():
             self.overlay.forget()
+            self._rendering.forget()
 
     def leave(self) -> None:
+        self._slices.stop()
         self.hideHeatmap()
+
+    def release(self) -> None:
+        self._slices.stop()
+        self.list.release()
+        super().release()
 
     def show(self) -> None:
         self._showRegions()
         self._showLesions()
-        self._showMapKind()
-        heatmaps = self._logic.heatmaps()
-        self.overlay.adopt(slicer.mrmlScene, heatmaps)
-        self.showHeatmaps(heatmaps)
+        self.look.show(self._own)
+        self.overlay.adopt(slicer.mrmlScene)
+        self._showExplanation()
+        if self._logic.inFront:
+            self._slices.start(slicer.mrmlScene)
 
     def update(self) -> None:
         self.controls.setProblem(self._inputs.problem())
@@ -90,46 +133,54 @@ class ComponentsPanel(Panel):
         ui = self.ui
         for widget in (ui.componentCountSpinBox, ui.regionComboBox, ui.lesionComboBox):
             widget.enabled = not self.controls.running
-        ui.hideHeatmapButton.enabled = self.overlay.nodeId is not None
+        isShown = self.overlay.nodeId is not None
+        ui.hideHeatmapButton.enabled = isShown
+        ui.hideHeatmapButton.visible = isShown or bool(self._nodes)
 
     def hideHeatmap(self) -> None:
-        """Put the slice views back as they were before the first heatmap."""
-        self.ui.componentsTable.clearSelection()
+        """Put the views back as they were before the first heatmap."""
+        self.list.clearSelection()
+        self.look.reset()
         self.overlay.hide(slicer.mrmlScene)
+        self._rendering.hide(slicer.mrmlScene)
         self.update()
-
-    def showHeatmaps(self, nodes: list) -> None:
-        """List heatmap volume nodes that `overlays.createHeatmap` made."""
-        keys = [node.GetID() for node in nodes]
-        self.ui.heatmapsBox.visible = bool(nodes)
-        if keys == self._listed:
-            return
-        self._listed = keys
-        if not nodes:
-            return
-        heatmaps = filter(None, map(overlays.heatmapOf, nodes))
-        found = [heatmap.component for heatmap in heatmaps]
-        regions = list(found[0].contributions)
-        rows = [
-            (
-                item.name,
-                *(f"{item.contributions.get(name, 0.0):+.2f}" for name in regions),
-                _("as a level") if item.is_level else _("at a place"),
-            )
-            for item in found
-        ]
-        fillTable(self.ui.componentsTable, (_("Component"), *regions, _("Acts")), rows, keys)
+        self.shown.emit()
 
     def onNodesRemoved(self) -> None:
         """Drop heatmaps that were deleted in the scene."""
         if self._parameters is None:
             return
-        if self.overlay.nodeId and slicer.mrmlScene.GetNodeByID(self.overlay.nodeId) is None:
+        if self.overlay.nodeId and self.shownNode is None:
             self.overlay.hide(slicer.mrmlScene)
-        listed = set(self._listed)
-        left = [node for node in self._logic.heatmaps() if node.GetID() in listed]
-        self.showHeatmaps(left)
+            self._rendering.hide(slicer.mrmlScene)
+        self._showExplanation()
         self.update()
+
+    def _showExplanation(self, *ignored) -> None:
+        """List the components of what was explained last of the chosen lesion, or of all."""
+        if self._parameters is None or self.controls.running:
+            return
+        found, lesion = heatmaps.explanationsIn(self._logic.heatmaps()), self._lesion()
+        number = lesion.id if lesion is not None else None
+        fitting = [item for item in found if item.lesion == number]
+        others = [item for item in found if item.lesion is None] or list(found)
+        shown = next(iter(fitting or others), None)
+        self._nodes = found[shown] if shown is not None else []
+        note = shown.note if shown is not None else ""
+        if shown is not None and not fitting:
+            note = _("Not of this choice: these components explain {what}. Press Explain.").format(
+                what=_("all lesions") if shown.lesion is None else _lesionTitle(shown.lesion)
+            )
+        self.ui.explanationLabel.text = note
+        self.ui.explanationLabel.visible = bool(note)
+        self.ui.heatmapsBox.visible = bool(self._nodes)
+        self._showRows()
+        self.shown.emit()
+
+    def _showRows(self) -> None:
+        rows = rowsOf(self._nodes, self._own.region)
+        self.list.fill(rows, barTitle(self._nodes, self._own.region))
+        self.look.offer([(row.key, row.title.partition("\n")[0]) for row in rows])
 
     def _showRegions(self) -> None:
         """Offer the regions of the chosen model."""
@@ -152,12 +203,12 @@ class ComponentsPanel(Panel):
         if combo.count == 0 or tableNode is not self._lesionsOf:
             self._lesionsOf, self._followed = tableNode, None
             self._lesions = tables.lesionsOf(tableNode) if tableNode is not None else []
-            combo.clear()
-            combo.addItem(_("All lesions"))
-            for lesion in self._lesions:
-                title, place = _("Lesion {number}"), tables.placeText(lesion)
-                title = title.format(number=lesion.id)
-                combo.addItem(f"{title}: {place}" if place else title)
+            with signalsBlocked(combo):
+                combo.clear()
+                combo.addItem(_("All lesions"))
+                for lesion in self._lesions:
+                    title, place = _lesionTitle(lesion.id), tables.placeText(lesion)
+                    combo.addItem(f"{title}: {place}" if place else title)
         selected = self._logic.selectedLesion
         if selected is not self._followed:
             self._followed = selected
@@ -170,19 +221,10 @@ class ComponentsPanel(Panel):
         index = self.ui.lesionComboBox.currentIndex
         return self._lesions[index - 1] if 0 < index <= len(self._lesions) else None
 
-    def _showMapKind(self) -> None:
-        combo = self.ui.mapComboBox
-        with signalsBlocked(combo):
-            combo.currentIndex = max(0, combo.findData(self._own.shownMap))
-
-    def _onMapChanged(self, index: int) -> None:
-        if self._parameters is not None and index >= 0:
-            self._own.shownMap = self.ui.mapComboBox.itemData(index)
-            self._onComponentSelected()
-
     def _onRegionChanged(self, index: int) -> None:
         if self._parameters is not None and index >= 0:
             self._own.region = self.ui.regionComboBox.itemData(index)
+            self._showRows()
 
     def _onExplain(self) -> None:
         settings = self._inputs.settings()
@@ -191,6 +233,7 @@ class ComponentsPanel(Panel):
         if not self._logic.prepareEngine(settings.python, settings.packages):
             return
         callbacks = Callbacks(self._onFinished, self._onFailed, self.controls.progressed)
+        self._probability.after(None)
         self.controls.started()
         try:
             own = self._own
@@ -199,29 +242,68 @@ class ComponentsPanel(Panel):
             self._onFailed(error)
 
     def _onFinished(self, outcome: Explained) -> None:
-        self.showHeatmaps(outcome.heatmapNodes)
+        nothing = _("No component stands out: the model found nothing here.")
+        self.controls.ended("" if outcome.heatmapNodes else nothing)
+        self._showExplanation()
         if outcome.heatmapNodes:
-            self.controls.ended(outcome.note)
-            selectKey(self.ui.componentsTable, outcome.heatmapNodes[0].GetID())
-        else:
-            self.controls.ended(_("No component stands out: the model found nothing here."))
+            self.list.select(outcome.heatmapNodes[0].GetID())
         self._logic.notify()
 
     def _onFailed(self, error: EngineError) -> None:
         self.controls.failed(error)
+        self._probability.after(error)
         self._logic.notify()
 
-    def _onComponentSelected(self) -> None:
-        nodeId = currentKey(self.ui.componentsTable)
-        node = slicer.mrmlScene.GetNodeByID(nodeId) if nodeId else None
-        if node is not None:
-            opacity, shownPart = self.ui.opacitySlider.value, self.ui.shownPartSlider.value
-            shown = overlays.mapOf(slicer.mrmlScene, node, self._own.shownMap)
-            self.overlay.show(shown, opacity / 100, shownPart / 100)
-            self.update()
+    def _onProbabilityShown(self) -> None:
+        self.list.clearSelection()
+        self.update()
+        self.shown.emit()
+
+    def _onLookChanged(self) -> None:
+        self._showChosen()
+        self.list.outdate()
+
+    def _showChosen(self) -> None:
+        scene, chosen = slicer.mrmlScene, self.list.current
+        node = scene.GetNodeByID(chosen) if chosen else None
+        if node is None or self._parameters is None:
+            return
+        second = self.look.second if self.look.second != chosen else None
+        other = scene.GetNodeByID(second) if second else None
+        if other is not None:
+            other = heatmaps.mapOf(scene, other, self.look.kind)
+        shown = heatmaps.mapOf(scene, node, self.look.kind)
+        self.overlay.show(shown, self.look.look, other)
+        self.look.tellSecond(other)
+        if self.look.in3D:
+            self._rendering.show(shown)
+        else:
+            self._rendering.hide(scene)
+        self.update()
+        self.shown.emit()
 
     def _onOpacityChanged(self, percent: float) -> None:
         self.overlay.setOpacity(slicer.mrmlScene, percent / 100)
 
     def _onShownPartChanged(self, percent: float) -> None:
         self.overlay.setShownPart(slicer.mrmlScene, percent / 100)
+        if self.look.in3D and self.shownNode is not None:
+            self._rendering.show(self.shownNode)
+        self.list.outdate()
+
+    def _pictureOf(self, nodeId: str) -> np.ndarray | None:
+        """The slice with the map of a component."""
+        scene = slicer.mrmlScene
+        node, sliceNode = scene.GetNodeByID(nodeId), watchedSlice(scene)
+        if node is None or sliceNode is None:
+            return None
+        node = heatmaps.mapOf(scene, node, self.look.kind)
+        try:
+            plane = SlicePlane.of(sliceNode, node)
+            return thumbnail(plane, watchedScan(scene), node, self.look.look)
+        except SceneError:  # warped, or a scan of several values
+            return None
+
+
+def _lesionTitle(number: int) -> str:
+    return _("Lesion {number}").format(number=number)

@@ -59,6 +59,11 @@ class InputChecks:
         self._timer.setInterval(DELAY_MS)
         self._timer.connect("timeout()", self._ask)
 
+    @property
+    def done(self) -> bool:
+        """Whether the scans that are chosen now have been looked at."""
+        return self._findings is not None
+
     def problem(self) -> str:
         """Why the scans cannot be run, or the empty string."""
         return " ".join(finding.sentence for finding in of_severity(self._findings or (), RED))

@@ -36,8 +36,12 @@ class MachineEntries:
         Args:
             chosen: The device that is chosen; if it is a machine, it can be forgotten.
         """
-        for machine in machines():
-            self._combo.addItem(str(machine), f"{MACHINE}{machine}")
+        known = machines()
+        addresses = [machine.address for machine in known]
+        for machine in known:
+            unique = addresses.count(machine.address) == 1
+            text = machine.address if unique else str(machine)
+            self._combo.addItem(text, f"{MACHINE}{machine}")
         self._combo.addItem(_("Add a machine ..."), ADD)
         current = machineOf(chosen)
         if current is not None:

@@ -22,8 +22,8 @@ from FactorizerSegmentationLib.scene.dicom_database import (
     seriesFolderOf,
 )
 from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE, heatmapOf
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
-from FactorizerSegmentationLib.scene.overlays import EVIDENCE, heatmapOf
 from FactorizerSegmentationLib.scene.tables import (
     ACCEPTED,
     REJECTED,

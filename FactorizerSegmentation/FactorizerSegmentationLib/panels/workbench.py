@@ -9,9 +9,11 @@ from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.panels.adjust import AdjustPanel
 from FactorizerSegmentationLib.panels.clicks import ClicksPanel
+from FactorizerSegmentationLib.panels.component_work import ComponentWorkPanel
 from FactorizerSegmentationLib.panels.components import ComponentsPanel
 from FactorizerSegmentationLib.panels.editing import EditPanel
 from FactorizerSegmentationLib.panels.follow_up import FollowUpPanel
+from FactorizerSegmentationLib.panels.here import HerePanel
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.models import ModelsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
@@ -48,6 +50,10 @@ class Workbench:
         self.editPanel = self._add(EditPanel)
         self.clicksPanel = self._add(ClicksPanel, self.inputsPanel)
         self.componentsPanel = self._add(ComponentsPanel, self.inputsPanel)
+        self.herePanel = self._add(HerePanel, self.componentsPanel)
+        self.componentWorkPanel = self._add(
+            ComponentWorkPanel, self.componentsPanel, self.editPanel
+        )
         self.followUpPanel = self._add(FollowUpPanel, self.inputsPanel)
         self.reportPanel = self._add(ReportPanel, self.inputsPanel)
         self.modelsPanel = self._add(ModelsPanel, self.inputsPanel)
@@ -71,7 +77,8 @@ class Workbench:
             Section(
                 _("Look inside the network"),
                 _("Which components of the network drove the result, as heatmaps."),
-                self.componentsPanel.widget,
+                *(self.componentsPanel.widget, self.herePanel.widget),
+                self.componentWorkPanel.widget,
             ),
             Section(
                 _("Follow-up"),

@@ -87,9 +87,11 @@ class Adjustment:
         everything = self._live.read()
         current = everything[self._maps.box]
         edited = current != self._labels
-        self._kept |= edited
-        if not atFirst:
-            self._edited |= edited
+        if atFirst:
+            self._kept |= edited
+        else:  # what is back to what the maps say, as after an undo, is no longer kept
+            stated = self._maps.labelmap(self.thresholds, self._voxelMl)
+            self._kept[edited] = self._edited[edited] = (current != stated)[edited]
         self._labels = current.copy()
         self._counts = {
             label: int(np.count_nonzero(everything == label)) for label in set(self._labelValues)

@@ -44,15 +44,30 @@ class EmbeddedEditor:
 
     def show(self, segmentationNode) -> None:
         """Let the user edit a segmentation on its scan."""
-        widget = self._made()
-        if widget.segmentationNode() is not segmentationNode:
-            widget.setMRMLSegmentEditorNode(_editorNode())
-            widget.setSegmentationNode(segmentationNode)
-            widget.setSourceVolumeNode(referenceVolumeOf(segmentationNode))
+        widget = self._given(segmentationNode)
         if not self._active:
             self._active = True
             widget.setupViewObservations()
             widget.installKeyboardShortcuts()
+
+    def paintOnlyWhere(self, segmentationNode, volumeNode, low: float, high: float) -> None:
+        """Let brushes change only voxels where a volume has a value from `low` to `high`."""
+        widget = self._given(segmentationNode)
+        widget.setSourceVolumeNode(volumeNode)
+        node = widget.mrmlSegmentEditorNode()
+        with slicer.util.NodeModify(node):
+            node.SetSourceVolumeIntensityMaskRange(low, high)
+            node.SetSourceVolumeIntensityMask(True)
+
+    def paintEverywhere(self) -> None:
+        """Take the limit away again that `paintOnlyWhere` has set."""
+        node = self._widget.mrmlSegmentEditorNode() if self._widget is not None else None
+        if node is None or not node.GetSourceVolumeIntensityMask():
+            return
+        node.SetSourceVolumeIntensityMask(False)
+        segmentationNode = self._widget.segmentationNode()
+        if segmentationNode is not None:
+            self._widget.setSourceVolumeNode(referenceVolumeOf(segmentationNode))
 
     def hide(self) -> None:
         """The views and the keyboard are no longer the editor's; what can be undone stays."""
@@ -65,6 +80,7 @@ class EmbeddedEditor:
     def forget(self) -> None:
         """Let go of all nodes, as before the scene is closed."""
         self.hide()
+        self.paintEverywhere()
         if self._widget is not None:
             self._widget.setSegmentationNode(None)
             self._widget.setSourceVolumeNode(None)
@@ -77,6 +93,15 @@ class EmbeddedEditor:
             self._widget.setMRMLScene(None)
             _embedded.remove(self._widget)
             self._widget = None
+
+    def _given(self, segmentationNode):
+        """The widget with a segmentation and its scan."""
+        widget = self._made()
+        if widget.segmentationNode() is not segmentationNode:
+            widget.setMRMLSegmentEditorNode(_editorNode())
+            widget.setSegmentationNode(segmentationNode)
+            widget.setSourceVolumeNode(referenceVolumeOf(segmentationNode))
+        return widget
 
     def _made(self):
         if self._widget is None:

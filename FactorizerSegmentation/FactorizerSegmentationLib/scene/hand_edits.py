@@ -8,7 +8,7 @@ import numpy as np
 
 from FactorizerSegmentationLib.scene.live_labels import LiveLabels
 from FactorizerSegmentationLib.scene.masses import packed, unpacked
-from FactorizerSegmentationLib.scene.own_changes import Box, unwatch, watch
+from FactorizerSegmentationLib.scene.own_changes import Box, unwatch, watch, watchersOf
 
 EDITED_ATTRIBUTE = "FactorizerSegmentation.EditedByHand"
 _NONE = 255
@@ -78,3 +78,12 @@ class HandEdits:
     def release(self) -> None:
         """Watch no more."""
         unwatch(self)
+
+
+def editedVoxels(segmentationNode) -> np.ndarray | None:
+    """Which voxels, (k, j, i), were changed by hand, as far as somebody has watched; or None."""
+    for watcher in watchersOf(segmentationNode):
+        if isinstance(watcher, HandEdits):
+            watcher.look()
+            return watcher.mask if watcher.mask.any() else None
+    return unpacked(segmentationNode.GetAttribute(EDITED_ATTRIBUTE))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import slicer
 
+_ADDITIONAL = 3
+"""Number of the first layer above background, foreground and labels."""
+
 
 def compositeNodes(scene) -> list:
     """One node per slice view, holding its layers."""
@@ -67,11 +70,12 @@ class ForegroundLayer:
             composite.SetForegroundVolumeID(volumeNode.GetID())
             composite.SetForegroundOpacity(opacity)
 
-    def adopt(self, scene, volumeNode) -> None:
-        """Take a volume that is in the foreground already for the layer's own."""
+    def adopt(self, scene, volumeNode) -> bool:
+        """Take a volume that is in the foreground already for the layer's own, if it is there."""
         for composite in compositeNodes(scene):
             if composite.GetForegroundVolumeID() == volumeNode.GetID():
                 self._before.setdefault(composite.GetID(), (None, 0.0))
+        return self.shown
 
     def setOpacity(self, scene, opacity: float) -> None:
         """Change how strongly the volume covers what is below it, 0 to 1."""
@@ -92,6 +96,66 @@ class ForegroundLayer:
     def forget(self) -> None:
         """Drop what was remembered, as when the scene was closed."""
         self._before.clear()
+
+
+class AdditionalLayer:
+    """Shows one more volume, above the foreground and the labels, where the application can."""
+
+    def __init__(self) -> None:
+        self._shownId: str | None = None
+
+    def show(self, volumeNode, opacity: float) -> None:
+        """Show `volumeNode` in all slice views."""
+        self._shownId = volumeNode.GetID()
+        for composite in _layered(volumeNode.GetScene()):
+            composite.SetNthLayerVolumeID(_ADDITIONAL, self._shownId)
+            composite.SetNthLayerOpacity(_ADDITIONAL, opacity)
+
+    def adopt(self, scene, volumeNode) -> None:
+        """Take a volume that is in the layer already for its own."""
+        shown = {node.GetNthLayerVolumeID(_ADDITIONAL) for node in _layered(scene)}
+        if volumeNode.GetID() in shown:
+            self._shownId = volumeNode.GetID()
+
+    def setOpacity(self, scene, opacity: float) -> None:
+        """Change how strongly the volume covers what is below it, 0 to 1."""
+        for composite in self._own(scene):
+            composite.SetNthLayerOpacity(_ADDITIONAL, opacity)
+
+    def hide(self, scene) -> None:
+        """Take it away."""
+        for composite in self._own(scene):
+            composite.SetNthLayerVolumeID(_ADDITIONAL, None)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was remembered, as when the scene was closed."""
+        self._shownId = None
+
+    def _own(self, scene) -> list:
+        if self._shownId is None:
+            return []
+        nodes = _layered(scene)
+        return [node for node in nodes if node.GetNthLayerVolumeID(_ADDITIONAL) == self._shownId]
+
+
+def canShowTwo(scene) -> bool:
+    """Whether slice views have layers above the foreground; those of old applications do not."""
+    return bool(_layered(scene))
+
+
+def dropFromViews(scene, volumeNode) -> None:
+    """Take a volume out of the layers above the background in all slice views."""
+    for composite in compositeNodes(scene):
+        if composite.GetForegroundVolumeID() == volumeNode.GetID():
+            composite.SetForegroundVolumeID(None)
+    for composite in _layered(scene):
+        if composite.GetNthLayerVolumeID(_ADDITIONAL) == volumeNode.GetID():
+            composite.SetNthLayerVolumeID(_ADDITIONAL, None)
+
+
+def _layered(scene) -> list:
+    return [node for node in compositeNodes(scene) if hasattr(node, "SetNthLayerVolumeID")]
 
 
 class SegmentOutlines:

@@ -24,6 +24,11 @@ class Watcher(Protocol):
 _watchers: list[Watcher] = []
 
 
+def watchersOf(segmentationNode) -> list[Watcher]:
+    """Those that watch it."""
+    return [item for item in _watchers if item.segmentationNode is segmentationNode]
+
+
 def watch(watcher: Watcher) -> None:
     """Tell it from now on."""
     _watchers.append(watcher)
@@ -37,7 +42,7 @@ def unwatch(watcher: Watcher) -> None:
 @contextmanager
 def ownChange(segmentationNode, box: Box | None = None) -> Iterator[None]:
     """What changes in the segmentation inside the block was not done by hand."""
-    concerned = [item for item in _watchers if item.segmentationNode is segmentationNode]
+    concerned = watchersOf(segmentationNode)
     for watcher in concerned:
         watcher.beforeOwnChange()
     try:

@@ -31,9 +31,14 @@ def stopPlacing() -> None:
     interaction.SetCurrentInteractionMode(interaction.ViewTransform)
 
 
+def crosshairNode():
+    """The node that knows where the mouse is over slice views, or None."""
+    return slicer.mrmlScene.GetNodeByID("vtkMRMLCrosshairNodedefault")
+
+
 def cursorPlace() -> tuple[float, float, float] | None:
     """Where the mouse is over a slice view, RAS in mm in the world; None if it is elsewhere."""
-    crosshair = slicer.mrmlScene.GetNodeByID("vtkMRMLCrosshairNodedefault")
+    crosshair = crosshairNode()
     place = [0.0, 0.0, 0.0]
     if crosshair is None or not crosshair.GetCursorPositionRAS(place):
         return None

@@ -139,6 +139,16 @@ class ProposalPreview:
 
     def show(self, mask: np.ndarray, volumeNode, color: tuple[int, int, int]) -> None:
         """Show a mask (I, J, K) on the grid of a volume, in place of what was shown before."""
+        node = self._nodeOn(volumeNode)
+        node.GetSegmentation().RemoveAllSegments()
+        label = Label(1, _("Proposal"), color)
+        addSegment(node, label, mask.astype(np.uint8), localAffine(volumeNode))
+
+    def _nodeOn(self, volumeNode):
+        """The node of the preview; another one only on another volume, as sliders move."""
+        node = self._node
+        if node is not None and referenceVolumeOf(node) is volumeNode and node.GetScene():
+            return node
         self.hide()
         node = slicer.vtkMRMLSegmentationNode()
         node.SetName(_("Proposal"))
@@ -151,9 +161,8 @@ class ProposalPreview:
         node.GetDisplayNode().SetOpacity2DFill(0.3)
         node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
         node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
-        label = Label(1, _("Proposal"), color)
-        addSegment(node, label, mask.astype(np.uint8), localAffine(volumeNode))
         self._node = node
+        return node
 
     def hide(self) -> None:
         """Take it away."""

@@ -15,6 +15,7 @@ from factorizer_engine.protocol.models import Label
 from factorizer_engine.protocol.segmentations import SegmentationFile
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.hand_edits import editedVoxels
 from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
 from FactorizerSegmentationLib.scene.segments import describe, labelOf
 from FactorizerSegmentationLib.scene.volumes import worldAffine
@@ -62,7 +63,12 @@ def saveSegmentation(segmentationNode, path: Path) -> SegmentationFile:
     model, _space, version = (segmentationNode.GetAttribute(MODEL_ATTRIBUTE) or "").rpartition(" ")
     try:
         name = segmentationNode.GetName()
-        file = ScanFile.save(labelmap, worldAffine(volumeNode), path, name)
+        affine = worldAffine(volumeNode)
+        file = ScanFile.save(labelmap, affine, path, name)
+        edits, byHand = editedVoxels(segmentationNode), None
+        if edits is not None and edits.shape == labelmap.shape[::-1]:
+            beside = path.with_name(f"{path.stem}-by-hand.npy")
+            byHand = ScanFile.save(edits.transpose(2, 1, 0).astype(np.uint8), affine, beside)
     except OSError as error:
         raise SceneError(
             _("The segmentation could not be handed to the engine ({reason}).").format(
@@ -70,7 +76,7 @@ def saveSegmentation(segmentationNode, path: Path) -> SegmentationFile:
             )
         ) from error
     edited = tuple(_changed(segmentationNode, labelmap, labels))
-    return SegmentationFile(file, tuple(labels), model, version, edited)
+    return SegmentationFile(file, tuple(labels), model, version, edited, byHand)
 
 
 def _labels(segmentationNode) -> Iterator[tuple[str, Label]]:

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsResult
-from FactorizerSegmentationLib.scene import overlays
+from FactorizerSegmentationLib.scene import heatmaps
 from FactorizerSegmentationLib.scene.subjects import putIntoFolder
 from FactorizerSegmentationLib.tasks.run import Run
 
@@ -62,13 +62,21 @@ class ComponentsRun(Run[ComponentsResult]):
     def _createNodes(self, result: ComponentsResult) -> Generator[None, None, Explained]:
         leading: list = []
         nodes: list = []
+        lesion = self._lesion.id if self._lesion is not None else None
+        number = heatmaps.nextNumber(self._scene)
+        explanation = heatmaps.Explanation(number, lesion, result.note)
         try:
             for component, activity, evidence in zip(
                 result.components, result.heatmaps, result.evidence, strict=True
             ):
                 place = self._place(activity, activity.load(mapped=True).shape)
-                create = partial(overlays.createHeatmap, self._scene, component, place=place)
-                leading.append(create(evidence, kind=overlays.EVIDENCE))
+                create = partial(
+                    heatmaps.createHeatmap,
+                    *(self._scene, component),
+                    place=place,
+                    explanation=explanation,
+                )
+                leading.append(create(evidence, kind=heatmaps.EVIDENCE))
                 nodes.append(leading[-1])
                 yield
                 nodes.append(create(activity, evidence=leading[-1]))

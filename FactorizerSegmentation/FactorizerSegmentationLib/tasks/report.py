@@ -16,7 +16,7 @@ from factorizer_engine.protocol.models import Region
 from factorizer_engine.protocol.segmentations import SegmentationFile
 from factorizer_engine.protocol.tasks.report import REPORT, ReportParams, ReportResult
 from FactorizerSegmentationLib.engine.process import EngineProcess
-from FactorizerSegmentationLib.scene import overlays, tables
+from FactorizerSegmentationLib.scene import heatmaps, tables
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.rollback import takenBackIfItFails
 from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
@@ -89,7 +89,7 @@ class ReportRun(EngineRun[ReportResult]):
     def _params(self, folder: Path) -> ReportParams:
         order = self._order
         segmentation = saveSegmentation(order.segmentationNode, folder / "segments.npy")
-        maps = {node: overlays.heatmapOf(node) for node in order.evidenceNodes}
+        maps = {node: heatmaps.heatmapOf(node) for node in order.evidenceNodes}
         known = {node: found.component for node, found in maps.items() if found is not None}
         return ReportParams(
             segmentation=segmentation,

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from factorizer_engine.bundles.settings import (
+    CascadeSettings,
     InferenceSettings,
     NetworkSpec,
     PostprocessingSettings,
@@ -31,6 +32,8 @@ class Bundle:
         postprocessing: How regions are cleaned.
         network: The architecture.
         prompts: How its network reads clicks; None if it reads none.
+        cascade: How it refines what the model `coarse` finds; None if it works alone.
+        coarse: The first stage of a cascade, which lies in the bundle's folder of that name.
         profiles: What its components mean; None if that was not measured.
         weights: One file per ensemble member.
         storage: Keeps the temporary folder of an unpacked .zip alive as long as the bundle.
@@ -42,6 +45,8 @@ class Bundle:
     postprocessing: PostprocessingSettings
     network: NetworkSpec
     prompts: PromptSettings | None = None
+    cascade: CascadeSettings | None = None
+    coarse: Bundle | None = None
     profiles: Profiles | None = None
     weights: tuple[Path, ...] = ()
     storage: TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)

@@ -21,9 +21,10 @@ from factorizer_engine.bundles.architecture import (
 )
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.profiles import write_profiles
+from factorizer_engine.bundles.reading.archive import copy_bundle
 from factorizer_engine.bundles.reading.checksums import write_checksums
 from factorizer_engine.bundles.reading.expressions import class_name
-from factorizer_engine.bundles.reading.loading import load_bundle
+from factorizer_engine.bundles.reading.loading import COARSE, load_bundle
 from factorizer_engine.bundles.reading.metadata import bundle_section
 from factorizer_engine.bundles.reading.validation import check_bundle
 from factorizer_engine.bundles.settings import NetworkSpec
@@ -70,7 +71,8 @@ def save_bundle(
     """Write a bundle folder and return it as loaded back.
 
     Args:
-        bundle: All settings; its path and weights are not used.
+        bundle: All settings; its path and weights are not used. The first stage of a cascade is
+            copied from where it lies.
         members: The trained networks, or their state dicts, one per ensemble member.
         path: The folder to write, usually named like the bundle.
         dtype: Floating-point type of the stored weights.
@@ -130,6 +132,8 @@ def _write_files(
     _write_json(path / "configs" / "metadata.json", _metadata(bundle, metadata))
     _write_json(path / "configs" / "inference.json", _inference(bundle, len(states)))
     (path / "docs" / "README.md").write_text(bundle.description.card, encoding="utf-8")
+    if bundle.coarse is not None:
+        copy_bundle(bundle.coarse.description.path, path / COARSE)
     if bundle.profiles is not None:
         write_profiles(path, bundle.profiles)
     write_checksums(path)

@@ -85,6 +85,25 @@ class PromptSettings:
 
 
 @dataclass(frozen=True)
+class CascadeSettings:
+    """How a model looks again, more finely, at what a coarser model found.
+
+    Coarse to fine as in the cascade of nnU-Net (Isensee et al., Nature Methods 18:203, 2021), but
+    with the finer network independent of the coarser one's answer, and the logits of both averaged.
+
+    Attributes:
+        threshold: Probability of any region, by the coarser model, from which voxels are looked at
+            again.
+        margin_mm: How far around them.
+        share: Of the finer model in the averaged logits, above 0 to 1.
+    """
+
+    threshold: float = 0.2
+    margin_mm: float = 12.0
+    share: float = 0.5
+
+
+@dataclass(frozen=True)
 class NetworkSpec:
     """A network as plain data.
 

@@ -28,7 +28,7 @@ from factorizer_engine.cli.refine import refine
 from factorizer_engine.cli.report import report
 from factorizer_engine.cli.segment import segment
 from factorizer_engine.cli.serve import serve
-from factorizer_engine.cli.terminal import EXIT_FAILURE, EXIT_USAGE, TERMINAL
+from factorizer_engine.cli.terminal import EXIT_FAILURE, EXIT_USAGE, TERMINAL, print_any_letters
 from factorizer_engine.cli.training import export, train
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
 from factorizer_engine.protocol.failures import as_engine_error
@@ -81,6 +81,7 @@ def _common(
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with 0, with 2 for bad usage or input, or 1 for failures."""
+    print_any_letters()
     try:
         with _terminated_as_interrupted(), libraries_logged(TERMINAL.log):
             code = app(args=arguments, prog_name="factorizer", standalone_mode=False)

@@ -198,8 +198,17 @@ def describe_bundle(bundle: Bundle) -> Table:
             "Network": bundle.network.target,
             "Weights": ", ".join(path.name for path in bundle.weights),
             "Window": " x ".join(map(str, bundle.inference.roi_size)),
+            "First stage": _first_stage(bundle),
             "Typical time": ", ".join(seconds),
             "Notes": " ".join(model.notes),
             "Folder": str(model.path),
         },
     )
+
+
+def _first_stage(bundle: Bundle) -> str:
+    """Of a cascade, what it looks at again; empty facts are not shown."""
+    if bundle.coarse is None:
+        return ""
+    first = bundle.coarse.description
+    return f"{first.title} ({first.name} {first.version}), whose findings are looked at again"

@@ -138,7 +138,7 @@ def _chosen_series(folder: Path, channels: Sequence[Channel]) -> list[str]:
     for entry in choice.entries:
         table.add_row(entry.title, entry.kind, entry.reason)
     TERMINAL.print(table)
-    return [f"{channel}={folder}{SERIES_MARK}{uid}" for channel, uid in choice.chosen.items()]
+    return [f"{channel}={folder}{SERIES_MARK}{key}" for channel, key in choice.chosen.items()]
 
 
 def show_steps(result: PrepareResult) -> None:

@@ -78,8 +78,8 @@ def segment(
                 "--studies names all scans and keeps what is done; leave out --input, --input-dir, "
                 "--box, --prepare and --overwrite."
             )
-        if on is not None:
-            raise BadInputError("--on is for one study; run many on the other machine itself.")
+        if on is not None and scheduler is not None:
+            raise BadInputError("Studies go to another machine or to a scheduler, not to both.")
         with output_folder(output) as folder:
             return segment_studies(
                 *(
@@ -91,7 +91,7 @@ def segment(
                     Caution(strict, mixed),
                     folder,
                 ),
-                *(workers, scheduler),
+                *(workers, scheduler, on),
             )
     if workers is not None or scheduler is not None:
         raise BadInputError("--workers and --scheduler are for many studies; give --studies.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated
@@ -35,10 +37,11 @@ class Terminal:
         if isinstance(result, str):
             Console().print(Text(result), soft_wrap=True)
         else:
-            console = Console()
+            console = Console(markup=False, emoji=False)  # names of scans hold brackets and colons
             if isinstance(result, Table) and not console.is_terminal:
                 # Files and pipes have no width in which it must fit.
-                console.width = max(console.width, Console(width=WIDEST).measure(result).maximum)
+                wide = console.options.update(width=WIDEST)
+                console.width = max(console.width, console.measure(result, options=wide).maximum)
             console.print(result)
 
     def log(self, text: str) -> None:
@@ -83,6 +86,13 @@ class Terminal:
 
 TERMINAL = Terminal()
 """The one terminal of this process; options of the commands set what it prints."""
+
+
+def print_any_letters() -> None:
+    """Let no name of a scan fail where its letters cannot be shown, as in pipes on Windows."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _set_quiet(value: bool) -> bool:

@@ -116,6 +116,14 @@ def export(
             help="YAML whose 'bundle' section (texts, licence, ...) is taken instead.",
         ),
     ] = None,
+    coarse: Annotated[
+        str | None,
+        typer.Option(
+            "--coarse",
+            metavar="MODEL",
+            help="Model whose findings this one refines: the first stage of a cascade.",
+        ),
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model there.")] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -123,7 +131,9 @@ def export(
     """Make a model of a finished training run."""
     from factorizer_engine.training.export import export as exporting
 
-    bundle = exporting.export(runs, output, weights.value, overwrite=replace, config=config)
+    bundle = exporting.export(
+        runs, output, weights.value, overwrite=replace, config=config, coarse=coarse
+    )
     TERMINAL.print(describe_bundle(bundle))
     for folder in exporting.results_of_others(runs, bundle):
         TERMINAL.print(

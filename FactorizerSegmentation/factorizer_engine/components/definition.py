@@ -17,8 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from factorizer_engine.factorization import Matricize
-from factorizer_engine.factorization.compiled import Factors
+from factorizer_engine.factorization import Factors, Matricize
 from factorizer_engine.networks import FactMixer, Factorizer, named_mixers
 from factorizer_engine.networks.blocks import ComponentFilter, FactorObserver, MixedFilter
 from factorizer_engine.protocol.components import Term
@@ -63,10 +62,11 @@ def activity(reshape: Matricize, factors: Factors | tuple[Tensor, Tensor]) -> Te
         return component_map(reshape, *factors)
     _, batch, *size, heads = factors.v.shape
     norms = torch.linalg.vector_norm(factors.u, dim=-1)
-    total = torch.zeros(batch, *size, heads)
+    device = factors.v.device
+    total = torch.zeros(batch, *size, heads, device=device)
     for norm, v, shift in zip(norms, factors.v, factors.shifts, strict=True):
         x, y, z = (
-            (torch.arange(n) + int(s)) % n // p
+            (torch.arange(n, device=device) + int(s)) % n // p
             for n, s, p in zip(size, shift, factors.patch, strict=True)
         )
         total.addcmul_(norm[:, x[:, None, None], y[:, None], z], v)

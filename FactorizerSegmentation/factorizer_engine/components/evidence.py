@@ -31,7 +31,7 @@ from factorizer_engine.components.definition import (
     mixers_of,
     observed,
 )
-from factorizer_engine.factorization.compiled import Factors
+from factorizer_engine.factorization import Factors
 from factorizer_engine.inference.windows import WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer, finest
 from factorizer_engine.networks.blocks import FactorObserver, MixedFilter

@@ -121,7 +121,7 @@ def explain(
         ranked = _ranked(asked, contributions, count)
         contributions = np.stack([contributions[index] for index in ranked])
         reliance = None
-        if lesion is not None:
+        if lesion is not None and segmenter.coarse is None:  # a first stage keeps lesions alone
             part = monitor.span(_MEASURED, _TRIED)
             reliance = _reliance(asked, ranked, contributions, part)
         drawn_for = [asked.decisive[i] for i in contributions[:, asked.decisive].argmax(axis=1)]
@@ -137,7 +137,7 @@ def explain(
         for found, heat, own in zip(components, heatmaps, evidence, strict=True)
     )
     rests = reliance.sentence(lesion, components) if reliance and lesion is not None else ""
-    notes = filter(None, (rests, result.note, _note(result.model, asked.sites)))
+    notes = filter(None, (rests, result.note, _stage(segmenter), _note(result.model, asked.sites)))
     return Explanation(maps, " ".join(notes), reliance)
 
 
@@ -295,6 +295,17 @@ def _described(
             )
         )
     return components
+
+
+def _stage(segmenter: Segmenter) -> str:
+    """Of a cascade: whose components these are."""
+    cascade = segmenter.bundle.cascade
+    if cascade is None:
+        return ""
+    return (
+        "The components are those of the finer stage and contribute to its logits, which count "
+        f"{100 * cascade.share:.0f} % in the result."
+    )
 
 
 def _note(model: ModelDescription, sites: LesionSites) -> str:

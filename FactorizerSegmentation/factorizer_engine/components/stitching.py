@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from factorizer_engine.components.definition import activity, mixers_of, observed
-from factorizer_engine.factorization.compiled import Factors
+from factorizer_engine.factorization import Factors
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.windows import Blender, WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer

@@ -1,6 +1,6 @@
 """Rank-1 mixing of whole maps: ReLU, matricise, rank-1 NMF, put back, average over the shifts.
 
-On a GPU with Triton this is the work of `triton_mixing`, on a CPU with Numba that of `compiled`.
+Where there are kernels, it is their work: on a GPU that of `fused`, on a CPU that of `compiled`.
 Elsewhere maps are read channels-last.
 Blocks of windows are cut from them, small enough to stay in the processor's cache, and everything
 between is matrix products over groups of heads at once. With a window X (P x channels here),
@@ -17,15 +17,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from factorizer_engine.factorization import compiled, triton_mixing
+from factorizer_engine.factorization.backend import Backend
+from factorizer_engine.factorization.backends import BACKENDS
 from factorizer_engine.factorization.matricize import Matricize
 from factorizer_engine.factorization.rank_one import left_factor
 from factorizer_engine.factorization.shifted_windows import Block, ShiftedWindows
+from factorizer_engine.factorization.trust import KernelError
 
 # Channels multiplied at once: fewer waste less work off the diagonal blocks, more make better use
 # of the matrix product.
@@ -56,17 +59,50 @@ def mix_rank_one(x: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: fl
         raise ValueError(
             f"The mixer takes {reshape.spatial_size} voxels, not {tuple(x.shape[2:])}."
         )
-    if triton_mixing.is_available(x, reshape):
-        return triton_mixing.mix_rank_one_fused(x, reshape, v0, sweeps, eps, plain=mix_in_blocks)
-    if compiled.mixes(x, reshape, v0):
-        return compiled.mix_rank_one_compiled(x, reshape, v0, sweeps, eps, plain=mix_in_blocks)
-    return mix_in_blocks(x, reshape, v0, sweeps, eps)
+    tokens = x.movedim(1, -1).contiguous()
+    for kernels in BACKENDS:
+        if kernels.mixes(x, reshape, v0):
+            with suppress(KernelError):
+                mixed = _KernelMixing.apply(tokens, kernels, reshape, v0.detach(), sweeps, eps)
+                return mixed.movedim(-1, 1)
+    return mix_in_blocks(tokens.movedim(-1, 1), reshape, v0, sweeps, eps)
 
 
 def mix_in_blocks(x: Tensor, reshape: Matricize, v0: Tensor, sweeps: int, eps: float) -> Tensor:
     """`mix_rank_one` by torch's operations, on any device."""
     tokens = x.movedim(1, -1).contiguous()
     return _RankOneMixing.apply(tokens, v0, reshape, sweeps, eps).movedim(-1, 1)
+
+
+class _KernelMixing(torch.autograd.Function):
+    """`mix_rank_one` of maps (B, *S, C) by kernels, which find the factors anew for the gradient.
+
+    Only the maps are kept for it; the starting factor is a constant.
+    """
+
+    @staticmethod
+    def forward(ctx, maps: Tensor, kernels: Backend, *settings) -> Tensor:
+        ctx.kernels, (reshape, v0, *numbers) = kernels, settings
+        ctx.save_for_backward(maps, v0)
+        ctx.settings = reshape, numbers
+        with torch.autocast(maps.device.type, enabled=False):
+            return kernels.mix(maps, reshape, v0, *numbers)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):
+        (maps, v0), (reshape, numbers) = ctx.saved_tensors, ctx.settings
+        nothing = (None,) * 5
+        if not ctx.kernels.trust.failed:
+            with suppress(KernelError):
+                found = ctx.kernels.mixing_gradient(
+                    maps, gradient.contiguous(), reshape, v0, *numbers
+                )
+                return found, *nothing
+        with torch.enable_grad():
+            leaf = maps.detach().requires_grad_()
+            output = _RankOneMixing.apply(leaf, v0, reshape, *numbers)
+        return *torch.autograd.grad(output, leaf, gradient), *nothing
 
 
 class _RankOneMixing(torch.autograd.Function):

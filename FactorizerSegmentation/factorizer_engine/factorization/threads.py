@@ -16,6 +16,8 @@ from typing import TypeVar
 
 import torch
 
+DEVICE_PART = 2**26
+"""Values of a part of a map on another device: enough to keep it busy."""
 LARGEST_PART = 2**18
 """Values of a part of a map that stays in a core's cache."""
 _SMALLEST_PART = 2**13  # less is not worth a call

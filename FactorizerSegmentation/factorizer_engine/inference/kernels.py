@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 
 import torch
 from torch import nn
 
-from factorizer_engine.factorization import compiled
+from factorizer_engine.factorization.backends import BACKENDS
 from factorizer_engine.networks import named_mixers
 from factorizer_engine.protocol.progress import Monitor
 
@@ -17,7 +18,7 @@ PREPARING_KERNELS = "preparing the fast kernels"
 def prepare_kernels(
     networks: Iterable[nn.Module], device: torch.device, dtype: torch.dtype, monitor: Monitor
 ) -> None:
-    """Compile the kernels that these networks take on a processor, or load them from the cache.
+    """Compile the kernels that these networks take there, or load them from the cache.
 
     Says so only where kernels are not ready; does nothing from the second call on.
 
@@ -29,10 +30,8 @@ def prepare_kernels(
     Raises:
         CancelledError: If the monitor was cancelled.
     """
-    if device.type != "cpu" or dtype != torch.float32:
-        return
-    mixers = (mixer for network in networks for _, mixer in named_mixers(network))
-    for mixer in mixers:
-        if mixer.has_fast_path and compiled.is_waiting(mixer.reshape):
+    mixers = [mixer for network in networks for _, mixer in named_mixers(network)]
+    for mixer, kernels in product(mixers, BACKENDS):
+        if mixer.has_fast_path and kernels.is_waiting(mixer.reshape, device, dtype):
             monitor.report(PREPARING_KERNELS, 0.0)
-            compiled.prepare(mixer.reshape)
+            kernels.prepare(mixer.reshape, device, dtype)

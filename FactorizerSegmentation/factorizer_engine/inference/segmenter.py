@@ -15,10 +15,12 @@ from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.settings import InferenceSettings
 from factorizer_engine.images.checks import check_channels, reference_among
-from factorizer_engine.images.geometry import Grid, in_all_channels
+from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.preprocessing import Prepared, Preprocessor
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.images.store import Store
+from factorizer_engine.inference.cascade import around_findings, joined
+from factorizer_engine.inference.chosen import Chosen, check_box
 from factorizer_engine.inference.compiling import COMPILING, CompiledNetwork
 from factorizer_engine.inference.device import (
     memory_errors,
@@ -31,11 +33,11 @@ from factorizer_engine.inference.kernels import prepare_kernels
 from factorizer_engine.inference.ladder import Means, descend, most, moved
 from factorizer_engine.inference.postprocessing import paint_regions
 from factorizer_engine.inference.sliding_window import Ensemble, predict_windows, sigmoid_
-from factorizer_engine.inference.windows import Box, WindowPlan, plan_windows
+from factorizer_engine.inference.windows import WindowPlan, plan_windows
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.networks import economise
 from factorizer_engine.protocol.boxes import WorldBox
-from factorizer_engine.protocol.errors import BadInputError, InternalError
+from factorizer_engine.protocol.errors import InternalError
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription, Subset
 from factorizer_engine.protocol.progress import Monitor
@@ -43,6 +45,9 @@ from factorizer_engine.protocol.runs import RunOptions
 from factorizer_engine.protocol.subsets import cost, reduced, subset_of
 
 ALL_AXES = (0, 1, 2)
+
+_FOUND = 0.3
+"""How far a cascade has come when its first stage is done."""
 
 _PREPARED, _PREDICTED, _RESTORED, _PAINTED = 0.1, 0.88, 0.93, 0.97
 """How far a run has come at the end of its stages."""
@@ -91,6 +96,7 @@ class Segmenter:
 
     Attributes:
         networks: The ensemble, in evaluation mode on `device`, not compiled.
+        coarse: The first stage of a cascade; None of a model that works alone.
 
     Raises:
         BadInputError: For an unknown or unusable device or precision, or if the network has no
@@ -107,6 +113,9 @@ class Segmenter:
         compiled: bool = False,
     ) -> None:
         self.bundle = bundle
+        self.coarse = (
+            Segmenter(bundle.coarse, device, precision, compiled) if bundle.coarse else None
+        )
         self.device = resolve_device(device)
         self.dtype = resolve_precision(precision, self.device)
         self.preprocessor = Preprocessor(bundle.preprocessing)
@@ -149,6 +158,10 @@ class Segmenter:
             CancelledError: If the monitor was cancelled.
         """
         monitor, options = monitor or Monitor(), options or RunOptions()
+        first = None
+        if self.coarse is not None:
+            first = self.coarse.segment(scans, reference, options, monitor.span(0.0, _FOUND))
+            monitor = monitor.span(_FOUND, 1.0)
         whole, settings = self.bundle.description, self._settings(options)
         timings: dict[str, float] = {}
         economies = _Economies(monitor)
@@ -159,7 +172,8 @@ class Segmenter:
                 subset = subset_of(whole, given)
                 store = self._store(given, reference, economies)
                 prepared = self._prepare(given, reference, options.box, store)
-                chosen = _Chosen.of(options.box, prepared)
+                chosen = Chosen.of(options, prepared)
+                looked_at = chosen if first is None else self._again(first, prepared, chosen)
             if not all(network.ready for network in self._compiled):
                 monitor.report(COMPILING, _PREPARED)
             prepare_kernels(
@@ -171,7 +185,7 @@ class Segmenter:
 
                 def attempt(means: Means) -> tuple[WindowPlan, np.ndarray]:
                     own = replace(settings, roi_size=means.roi_size)
-                    plan = plan_windows(prepared.array, own, chosen.in_model, options.quick)
+                    plan = plan_windows(prepared.array, own, looked_at.in_model, looked_at.quick)
                     return plan, self._predict(prepared.array, plan, means, store, part)
 
                 most_means = most(self.networks[0], self.device, settings.roi_size, economies.say)
@@ -182,9 +196,11 @@ class Segmenter:
             monitor.report("restoring", _PREDICTED)
             with _timed(timings, "restoring"):
                 probabilities = self.preprocessor.restore(
-                    sigmoid_(_only(logits, outputs)), prepared, chosen.in_reference, store
+                    sigmoid_(_only(logits, outputs)), prepared, looked_at.in_reference, store
                 )
                 del logits
+                if first is not None:
+                    probabilities = self._join(first, probabilities, looked_at)
                 chosen.clear_around(probabilities)
             monitor.report("painting", _RESTORED)
             with _timed(timings, "painting"):
@@ -208,6 +224,21 @@ class Segmenter:
             outputs=outputs,
             note=" ".join(filter(None, (cost(whole, subset), economies.note))),
         )
+
+    def _again(self, first: SegmentationResult, prepared: Prepared, chosen: Chosen) -> Chosen:
+        """What the finer stage of a cascade looks at, of what the user chose."""
+        cascade = self.bundle.cascade
+        assert cascade is not None
+        part = around_findings(first.probabilities, prepared.reference.spacing, cascade)
+        return chosen.within(part, prepared)
+
+    def _join(
+        self, first: SegmentationResult, probabilities: np.ndarray, looked_at: Chosen
+    ) -> np.ndarray:
+        """The maps of both stages of a cascade as one."""
+        cascade, part = self.bundle.cascade, looked_at.in_reference
+        assert cascade is not None and part is not None
+        return joined(first.probabilities, probabilities, part, cascade.share)
 
     def _predict(
         self, volume: np.ndarray, plan: WindowPlan, means: Means, store: Store, monitor: Monitor
@@ -244,7 +275,7 @@ class Segmenter:
         channels = self.bundle.description.channels
         reference_scan = given[reference_among(given, channels, reference)]
         if box is not None:
-            _check_box(box, reference_scan)
+            check_box(box, reference_scan)
         ordered = [given.get(channel.name) for channel in channels]
         prepared = self.preprocessor.prepare(ordered, reference_scan, store)
         return self._without_prompts(prepared)
@@ -322,45 +353,6 @@ def _outputs(model: ModelDescription, subset: Subset) -> list[int]:
 def _only(logits: np.ndarray, outputs: list[int]) -> np.ndarray:
     """These of all outputs (R, X, Y, Z); without a copy if they are all."""
     return logits if len(outputs) == len(logits) else logits[outputs]
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """A box in the voxels of a case; everything if there is none.
-
-    Attributes:
-        in_model: Voxels in model space that the box needs.
-        in_reference: The block of the reference that holds the box.
-        outside: Voxels of `in_reference` that are not in the box.
-    """
-
-    in_model: Box | None = None
-    in_reference: Box | None = None
-    outside: np.ndarray | None = None
-
-    @classmethod
-    def of(cls, box: WorldBox | None, prepared: Prepared) -> _Chosen:
-        if box is None:
-            return cls()
-        reference = prepared.reference
-        part = box.part_of(reference.shape, reference.affine)
-        outside = ~box.mask(part, reference.affine)
-        return cls(prepared.needed_for(part), part, outside)
-
-    def clear_around(self, probabilities: np.ndarray) -> None:
-        """Set (R, I, J, K) to 0 outside the box; outside `in_reference` it is 0 already."""
-        if self.in_reference is not None:
-            probabilities[in_all_channels(self.in_reference)][:, self.outside] = 0.0
-
-
-def _check_box(box: WorldBox, scan: Scan) -> None:
-    part = box.part_of(scan.shape, scan.affine)
-    if all(axis.stop > axis.start for axis in part) and box.mask(part, scan.affine).any():
-        return
-    raise BadInputError(
-        f"The box holds no voxel of {scan.name or 'the reference scan'}, which covers "
-        f"{scan.grid.extent}; move the box or make it larger."
-    )
 
 
 class _Economies:

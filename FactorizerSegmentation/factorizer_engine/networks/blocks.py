@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from factorizer_engine.factorization import NMF, Matricize, MatrixFactorization, SWMatricize
-from factorizer_engine.factorization.compiled import (
-    Expansion,
+from factorizer_engine.factorization import (
+    NMF,
     Factors,
-    KernelError,
-    find_factors,
-    is_available,
-    layer_norm,
+    Matricize,
+    MatrixFactorization,
+    SWMatricize,
 )
+from factorizer_engine.factorization.backend import Backend
+from factorizer_engine.factorization.backends import BACKENDS
 from factorizer_engine.factorization.mixing import mix_rank_one
 from factorizer_engine.factorization.rank_one import rank_one_factors
-from factorizer_engine.factorization.threads import run_in_threads
+from factorizer_engine.factorization.trust import KernelError
 from factorizer_engine.networks.layers import (
     MLP,
     LayerNorm,
@@ -30,7 +31,7 @@ from factorizer_engine.networks.layers import (
 from factorizer_engine.networks.parts import by_parts
 
 ComponentFilter = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-FactorObserver = Callable[["Factors | tuple[Tensor, Tensor]"], None]
+FactorObserver = Callable[[Factors | tuple[Tensor, Tensor]], None]
 MixedFilter = Callable[[Tensor], Tensor]
 Reshape = Callable[..., Matricize] | tuple[Callable[..., Matricize], dict[str, Any]]
 
@@ -52,7 +53,7 @@ class FactMixer(nn.Module):
             (shifts * B * heads, windows, d, R) and V (..., P, R) and reconstructs from what it
             returns: the way to remove components. None, the default, takes the fast path where
             there is one.
-        factor_observer: When set, it is told the factors of every forward, as the compiled kernels
+        factor_observer: When set, it is told the factors of every forward, as kernels
             give them (`Factors`) or as for `component_filter`. What the mixer computes does not
             change by one bit.
         mixed_filter: When set, every forward goes on with what it returns for the map (B, C, *S)
@@ -105,16 +106,16 @@ class FactMixer(nn.Module):
         """(B, C, *S) to (B, C, *S)."""
         return self.project(self.mix(self.in_proj(x)))
 
-    def has_factors(self, x: Tensor) -> bool:
-        """Whether all that follows `in_proj` can be computed from the factors of such a map."""
+    def kernels_for(self, x: Tensor) -> Backend | None:
+        """Kernels that compute all that follows `in_proj` from the factors of such a map."""
         is_filtered = self.component_filter is not None or self.mixed_filter is not None
         if is_filtered or self.short_circuited or self.drops or not self.has_fast_path:
-            return False
-        return is_available(x, self.reshape)
+            return None
+        return next((b for b in BACKENDS if b.is_available(x, self.reshape)), None)
 
-    def factors(self, x: Tensor) -> Factors:
-        """The factors of what `in_proj` gives, where `has_factors`."""
-        factors = find_factors(x, self.reshape, *self._rank_one_settings())
+    def factors(self, x: Tensor, kernels: Backend) -> Factors:
+        """The factors of what `in_proj` gives."""
+        factors = kernels.find_factors(x, self.reshape, *self._rank_one_settings())
         if self.factor_observer is not None:
             self.factor_observer(factors)
         return factors
@@ -185,11 +186,11 @@ class FactorizerBlock(nn.Module):
         self.mlp = MLP(channels, mlp_ratio, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        if {type(self.norm1), type(self.norm2)} == {LayerNorm} and self.fact.has_factors(x):
-            try:
-                return self._by_factors(x)
-            except KernelError:
-                pass  # torch's form serves, here and from now on
+        if {type(self.norm1), type(self.norm2)} == {LayerNorm}:
+            kernels = self.fact.kernels_for(x)
+            if kernels is not None:
+                with suppress(KernelError):  # torch's form serves, here and from now on
+                    return self._by_factors(x, kernels)
         if self.fact.short_circuited and not self.fact.drops:
             return by_parts(self._voxelwise, x)
         projected = by_parts(lambda part: self.fact.in_proj(self.norm1(part)), x)
@@ -204,23 +205,18 @@ class FactorizerBlock(nn.Module):
         """What `forward` gives when it is short-circuited, so that no voxel sees another."""
         return self._add(x, self.fact.mix(self.fact.in_proj(self.norm1(x))))
 
-    def _by_factors(self, x: Tensor) -> Tensor:
+    def _by_factors(self, x: Tensor, kernels: Backend) -> Tensor:
         """What `forward` gives, without the mixed map."""
         norm1, norm2 = (cast(LayerNorm, norm).norm for norm in (self.norm1, self.norm2))
-        result = by_parts(lambda part: self.fact.in_proj(layer_norm(part, norm1)), x)
-        factors = self.fact.factors(result)
+        projected = by_parts(lambda part: self.fact.in_proj(kernels.layer_norm(part, norm1)), x)
+        factors = self.fact.factors(projected, kernels)
         layer = self.fact.out_proj.linear
-        bias = cast(Tensor, layer.bias)
-        expansion = Expansion(x, factors, layer.weight.squeeze(-1), bias, norm2)
-        # The result takes the place of what was projected.
-        tokens = result.movedim(1, -1).view(-1, result.shape[1])
+        weight, bias = layer.weight.squeeze(-1), cast(Tensor, layer.bias)
 
-        def compute(lines: range) -> None:
-            y, normed = expansion(lines)
-            tokens[expansion.voxels(lines)] = self.mlp(normed, add=y)
+        def then(y: Tensor, normed: Tensor) -> Tensor:
+            return self.mlp(normed, add=y)
 
-        run_in_threads(compute, expansion.parts)
-        return result
+        return kernels.expand(x, factors, weight, bias, norm2, then, spare=projected)
 
     def _add(self, x: Tensor, mixed: Tensor) -> Tensor:
         x = self.fact.project(mixed, add=x)

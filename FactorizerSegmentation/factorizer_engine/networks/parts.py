@@ -9,9 +9,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from factorizer_engine.factorization.threads import part_values, run_in_threads
-
-_DEVICE_PART = 2**26  # values of a part elsewhere: enough to keep the device busy
+from factorizer_engine.factorization.threads import DEVICE_PART, part_values, run_in_threads
 
 Index = tuple[int | slice, ...]
 
@@ -36,6 +34,9 @@ def by_parts(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
     if torch.is_grad_enabled():
         return function(*maps)
     tokens = [x.movedim(1, -1) for x in maps]
+    if max(t.numel() for t in tokens) <= _largest_part(tokens[0].device, tokens[0].numel()):
+        rows = function(*(t.flatten(0, -2) for t in tokens))  # the only part is the result
+        return rows.unflatten(0, tokens[0].shape[:-1]).movedim(-1, 1)
     nothing = function(*(t.new_empty(0, t.shape[-1]) for t in tokens))
     result = nothing.new_empty(*tokens[0].shape[:-1], nothing.shape[-1])
     fill_by_parts(result, lambda *parts: function(*(p.flatten(0, -2) for p in parts)), *tokens)
@@ -54,18 +55,22 @@ def fill_by_parts(result: Tensor, function: Callable[..., Tensor], *sources: Ten
     tensors = result, *sources
     grid = result.shape[: min(t.ndim for t in tensors) - 1]
     cell = max(math.prod(t.shape[len(grid) :]) for t in tensors)
-    on_cpu = result.device.type == "cpu"
 
     def compute(part: Index) -> None:
         target = result[part]
         target.copy_(function(*(source[part] for source in sources)).reshape(target.shape))
 
-    parts = _cut(grid, cell, part_values(cell * math.prod(grid)) if on_cpu else _DEVICE_PART)
-    if on_cpu:
+    parts = _cut(grid, cell, _largest_part(result.device, cell * math.prod(grid)))
+    if result.device.type == "cpu":
         run_in_threads(compute, parts)
     else:
         for part in parts:
             compute(part)
+
+
+def _largest_part(device: torch.device, values: int) -> int:
+    """Values of a part, at most, of so many."""
+    return part_values(values) if device.type == "cpu" else DEVICE_PART
 
 
 def _cut(grid: Sequence[int], cell: int, limit: int) -> list[Index]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from factorizer_engine.protocol.cases import mixed_cases
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.languages import in_english
 from factorizer_engine.protocol.sequences import SEQUENCES
 
 if TYPE_CHECKING:
@@ -318,7 +319,7 @@ def _words(name: str) -> list[str]:
     "+C" and "-C", the scanners' marks for contrast agent and none, "w/o", "post-op" and the star of
     "T2*" become words of their own.
     """
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", _stem(name)).lower()
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", in_english(_stem(name))).lower()
     parted = re.sub(r"\+ ?c(?![a-z0-9])", " contrast ", parted)
     parted = re.sub(r"(t1w?) ?- ?c(?![a-z0-9])", r"\1 without contrast ", parted)
     parted = _AGENT_FREE.sub(" without contrast ", parted)

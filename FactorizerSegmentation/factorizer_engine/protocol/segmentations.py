@@ -18,7 +18,9 @@ class SegmentationFile(Message):
         labels: What the values mean.
         model: Name of the model that made it; "" if people did, or nobody knows.
         version: Version of the model.
-        edited: Names of the labels that people have changed since, as far as that is known.
+        edited: Names of the labels that people have changed since, as far as that is known: by
+            hand, by thresholds, or by rejecting lesions.
+        by_hand: Not 0 where a voxel was changed by hand; None where nothing was, or nobody knows.
     """
 
     labelmap: ScanFile
@@ -26,3 +28,4 @@ class SegmentationFile(Message):
     model: str = ""
     version: str = ""
     edited: tuple[str, ...] = ()
+    by_hand: ScanFile | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from factorizer_engine.protocol.languages import in_english
 from factorizer_engine.protocol.matching import guess_channel, says_contrast
 from factorizer_engine.protocol.models import Channel
 from factorizer_engine.protocol.sequences import SEQUENCES
@@ -48,6 +49,11 @@ _LEFT_OUT_TYPES = {
     "EADC": "a map computed from others",
     "SUBTRACTION": "a map computed from others",
     "SUBTRACT": "a map computed from others",
+    "P": "an image of phases",
+    "PHASE": "an image of phases",
+    "PHASE MAP": "an image of phases",
+    "REAL": "a part of complex values",
+    "IMAGINARY": "a part of complex values",
 }
 """Values of Image Type that say the same."""
 
@@ -100,7 +106,8 @@ class Kind:
 
 def kind_of(facts: Facts) -> Kind:
     """Which sequence a series is."""
-    words = set(re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", facts.words).lower()))
+    spoken = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", in_english(facts.words)).lower()
+    words = set(re.findall(r"[a-z0-9]+", spoken))
     for value, reason in _LEFT_OUT_TYPES.items():
         if value in facts.image_type:
             return Kind(OTHER, reason)

@@ -239,6 +239,14 @@ class PostprocessingSection(_Section):
     min_fragment_ml: float = Field(0.0, ge=0)
 
 
+class CascadeSection(_Section):
+    """How the model refines a coarser one, see `bundles.settings.CascadeSettings`."""
+
+    threshold: float = Field(0.2, gt=0, lt=1)
+    margin_mm: float = Field(12.0, ge=0)
+    share: float = Field(0.5, gt=0, le=1)
+
+
 class RegionSection(_Section):
     """What users read about a region."""
 
@@ -257,6 +265,7 @@ class BundleSection(_Section):
     """What `export` writes about the model besides what the run itself knows.
 
     `changelog` says for this and earlier versions what was new; unset, this is the first version.
+    `cascade` counts only when the model is exported with a first stage.
     A region counts as seen with a part of the channels from a mean Dice of `seen_from` on.
     """
 
@@ -275,6 +284,7 @@ class BundleSection(_Section):
     devices: tuple[str, ...] = ()
     inference: InferenceSection = InferenceSection()
     postprocessing: PostprocessingSection = PostprocessingSection()
+    cascade: CascadeSection = CascadeSection()
     seen_from: float = Field(0.6, ge=0, le=1)
 
 

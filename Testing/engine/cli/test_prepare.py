@@ -55,6 +55,27 @@ def test_a_dicom_study_is_prepared_and_everything_is_explained(cli, study, strip
     assert "SimpleITK" in record["versions"]
 
 
+def test_names_that_the_terminal_cannot_show_stop_nothing(run_cli, scans, tmp_path):
+    for number, name in enumerate(("FLAIR 横断 [/AX] :brain:", "T1 Schädel [b]"), start=1):
+        scan = read_scan(list(scans.values())[number - 1])
+        write_dicom(
+            tmp_path / "study" / str(number),
+            scan,
+            description="",
+            number=number,
+            change=lambda data, name=name: named(data, name),
+        )
+    call = ["prepare", tmp_path / "study", "-m", "tiny", "--brain", "off", "-o", tmp_path / "out"]
+    outcome = run_cli(*call, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert outcome.code == 0, outcome.errors
+    assert r"FLAIR \u6a2a\u65ad [/AX] :brain:" in outcome.output
+    assert r"T1 Sch\xe4del [b]" in outcome.output
+
+
+def named(data, name: str) -> None:
+    data.SpecificCharacterSet, data.SeriesDescription = "ISO_IR 192", name
+
+
 def test_a_sequence_that_is_missing_is_told(cli, scans, tmp_path):
     outcome = cli("prepare", scans["FLAIR"], "-m", "tiny", "-o", tmp_path / "out", "--brain", "off")
     assert outcome.code == 0, outcome.errors

@@ -60,6 +60,18 @@ def table(output: Path) -> dict[str, dict[str, str]]:
         return {row["study"]: row for row in csv.DictReader(file)}
 
 
+def test_studies_can_be_sent_to_another_machine(tmp_path, cli, studies, engine, monkeypatch):
+    asked = []
+    worker = work.EngineClient
+    monkeypatch.setattr(
+        command, "EngineClient", lambda **o: asked.append(o["machine"]) or nullcontext(engine)
+    )
+    monkeypatch.setattr(work, "EngineClient", lambda **o: asked.append(o["machine"]) or worker(**o))
+    assert segment(cli, studies, tmp_path / "out", "--on", "me@gpu").code == 0
+    assert list(map(str, asked)) == ["me@gpu", "me@gpu"]
+    assert set(table(tmp_path / "out")) == {"anna", "björn", "case 3"}
+
+
 def test_every_study_gets_a_folder_and_a_row(tmp_path, cli, studies):
     outcome = segment(cli, studies, tmp_path / "out")
     assert outcome.code == 0, outcome.errors

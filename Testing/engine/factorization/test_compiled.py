@@ -15,16 +15,10 @@ from numba.core.caching import IndexDataCacheFile
 
 from engine import reference
 from factorizer_engine.bundles.published.presets import PRESETS
-from factorizer_engine.factorization import Matricize, SWMatricize
+from factorizer_engine.factorization import Matricize, SWMatricize, trust
 from factorizer_engine.factorization import threads as parts_in_threads
-from factorizer_engine.factorization.compiled import (
-    Expansion,
-    cache,
-    failure,
-    find_factors,
-    trust,
-)
-from factorizer_engine.factorization.compiled import factors as compiled_factors
+from factorizer_engine.factorization.backends import COMPILED
+from factorizer_engine.factorization.compiled import backend, cache
 from factorizer_engine.factorization.mixing import mix_in_blocks
 from factorizer_engine.factorization.rank_one import rank_one_factors
 from factorizer_engine.networks import FactorizerBlock
@@ -34,10 +28,10 @@ KERNELS = "factorizer_engine.factorization.compiled.kernels"
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    monkeypatch.setattr(failure, "_failed", False)
-    monkeypatch.setattr(trust, "_verdicts", {})
+    monkeypatch.setattr(COMPILED.trust, "failed", False)
+    monkeypatch.setattr(COMPILED.trust, "verdicts", {})
     # Tools that configure logging in this process (import-linter does) may have silenced it.
-    monkeypatch.setattr(failure._log, "disabled", False)
+    monkeypatch.setattr(trust._log, "disabled", False)
 
 
 def _block(channels: int, size: tuple[int, ...], reshape, **settings) -> FactorizerBlock:
@@ -52,12 +46,12 @@ def _block(channels: int, size: tuple[int, ...], reshape, **settings) -> Factori
 def _assert_same(block: FactorizerBlock, x: torch.Tensor, monkeypatch) -> None:
     served = []
     with monkeypatch.context() as patch, torch.no_grad():
-        compute = Expansion.__call__
-        patch.setattr(Expansion, "__call__", lambda *given: served.append(True) or compute(*given))
+        expand = COMPILED.expand
+        patch.setattr(COMPILED, "expand", lambda *a, **k: served.append(True) or expand(*a, **k))
         found = block(x)
-    assert served
+    assert served and not COMPILED.trust.failed
     with torch.no_grad(), monkeypatch.context() as patch:
-        patch.setattr(failure, "_failed", True)
+        patch.setattr(COMPILED.trust, "failed", True)
         expected = block(x)
     assert reference.relative(found, expected) < 1e-5
 
@@ -112,7 +106,7 @@ def test_factors_are_those_of_torch_and_an_empty_window_gives_zeros():
     x, v0 = torch.randn(1, 8, 8, 8, 16), torch.rand(512)
     x[..., 8:] = -1.0
     with torch.no_grad():
-        factors = find_factors(x, reshape, v0, 5, 1e-16)
+        factors = COMPILED.find_factors(x, reshape, v0, 5, 1e-16)
     u, v = rank_one_factors(reshape(x.relu()), v0, 5, 1e-16)
     by_window = factors.u[0, 0].reshape(2, 2, 4).transpose(0, 1)  # (heads, windows, d)
     maps = reshape.inverse_forward(v.mT)
@@ -135,7 +129,7 @@ def test_what_is_not_a_number_stays_so(monkeypatch):
 
 @pytest.mark.parametrize("why", ["gradients", "double", "heads", "autocast", "filter"])
 def test_other_maps_are_left_to_torch(why, monkeypatch):
-    monkeypatch.setattr(Expansion, "__call__", None)
+    monkeypatch.setattr(COMPILED, "expand", None)
     head_dim = 6 if why == "heads" else 4
     block = _block(2 * head_dim, (8, 8), (SWMatricize, {"head_dim": head_dim, "patch_size": 4}))
     x = torch.randn(1, 2 * head_dim, 8, 8)
@@ -171,7 +165,7 @@ def test_without_numba_torch_serves_and_the_log_says_so_once(block, monkeypatch,
 
 
 def test_a_kernel_that_differs_is_not_used(block, monkeypatch, caplog):
-    kernels = compiled_factors.kernels()
+    kernels = backend.kernels()
     right = kernels.factors_kernel
 
     def wrong(d, patch):
@@ -189,7 +183,7 @@ def test_a_kernel_that_fails_is_not_used(block, monkeypatch, caplog):
     def fail(*_):
         raise RuntimeError("unknown processor\nsecond line")
 
-    monkeypatch.setattr(compiled_factors.kernels(), "factors_kernel", fail)
+    monkeypatch.setattr(backend.kernels(), "factors_kernel", fail)
     _assert_torch_serves(block, caplog, "unknown processor")
     assert "second line" not in caplog.text
 
@@ -199,7 +193,7 @@ def test_a_kernel_that_fails_later_is_not_used_any_more(name, block, monkeypatch
     monkeypatch.setattr(parts_in_threads, "LARGEST_PART", 100)
     with torch.no_grad():
         block(torch.randn(1, 8, 8, 8))  # compared, and found right
-    kernels, calls = compiled_factors.kernels(), []
+    kernels, calls = backend.kernels(), []
     right = getattr(kernels, name)
 
     def fail(*arguments):
@@ -218,10 +212,10 @@ def test_a_lack_of_memory_is_not_taken_for_a_failing_kernel(block, monkeypatch, 
 
     with torch.no_grad():
         block(torch.randn(1, 8, 8, 8))
-        monkeypatch.setattr(compiled_factors.kernels(), "expand", fail)
+        monkeypatch.setattr(backend.kernels(), "expand", fail)
         with pytest.raises(MemoryError):
             block(torch.randn(1, 8, 8, 8))
-    assert not caplog.records and not failure.have_failed()
+    assert not caplog.records and not COMPILED.trust.failed
 
 
 def double(x):
@@ -229,7 +223,7 @@ def double(x):
 
 
 def test_without_a_folder_for_the_cache_kernels_are_compiled_all_the_same(monkeypatch, tmp_path):
-    kernels = compiled_factors.kernels()
+    kernels = backend.kernels()
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(cache, "_folder", lambda: tmp_path / "file" / "folder")
     before = kernels.numba.config.CACHE_DIR
@@ -242,7 +236,7 @@ def test_on_a_full_disk_kernels_are_compiled_all_the_same(monkeypatch, tmp_path)
     def write(*_arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    kernels = compiled_factors.kernels()
+    kernels = backend.kernels()
     monkeypatch.setattr(cache, "_folder", lambda: tmp_path)
     monkeypatch.setattr(IndexDataCacheFile, "save", write)
     assert kernels.compiled(double)(3) == 6
@@ -251,7 +245,7 @@ def test_on_a_full_disk_kernels_are_compiled_all_the_same(monkeypatch, tmp_path)
 
 @pytest.mark.parametrize("content", [b"", b"no code", None])
 def test_damaged_code_on_file_is_compiled_again(monkeypatch, tmp_path, content):
-    kernels = compiled_factors.kernels()
+    kernels = backend.kernels()
     monkeypatch.setattr(cache, "_folder", lambda: tmp_path)
     assert kernels.compiled(double)(3) == 6
     for file in [*tmp_path.rglob("*.nbc"), *tmp_path.rglob("*.nbi")]:
@@ -262,12 +256,12 @@ def test_damaged_code_on_file_is_compiled_again(monkeypatch, tmp_path, content):
 COMPILING = """\
 import torch
 from factorizer_engine.factorization import SWMatricize
-from factorizer_engine.factorization.compiled import failure
+from factorizer_engine.factorization.backends import COMPILED
 from factorizer_engine.networks import FactorizerBlock
 block = FactorizerBlock(8, (8, 8, 8), reshape=(SWMatricize, {"head_dim": 8, "patch_size": 4}))
 with torch.no_grad():
     block(torch.rand(1, 8, 8, 8, 8))
-assert not failure.have_failed()
+assert not COMPILED.trust.failed
 """
 
 

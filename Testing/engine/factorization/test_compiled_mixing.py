@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from engine import reference
-from factorizer_engine.factorization import Matricize, SWMatricize, mixing
-from factorizer_engine.factorization.compiled import factors as compiled_factors
-from factorizer_engine.factorization.compiled import failure, mixes, trust
+from factorizer_engine.factorization import Matricize, SWMatricize, mixing, trust
+from factorizer_engine.factorization.backends import COMPILED
+from factorizer_engine.factorization.compiled import backend
 from factorizer_engine.factorization.mixing import mix_in_blocks, mix_rank_one
 
 SETTINGS = 5, 1e-16
@@ -21,10 +21,10 @@ SMALL = SWMatricize((8, 4, 8, 4), head_dim=4, patch_size=4)
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    monkeypatch.setattr(failure, "_failed", False)
-    monkeypatch.setattr(failure._log, "disabled", False)
-    monkeypatch.setattr(trust, "_verdicts", {})
-    monkeypatch.setattr(trust, "_FEWEST_VALUES", 1)
+    monkeypatch.setattr(COMPILED.trust, "failed", False)
+    monkeypatch.setattr(COMPILED.trust, "verdicts", {})
+    monkeypatch.setattr(trust._log, "disabled", False)
+    monkeypatch.setattr(backend, "_FEWEST_VALUES", 1)
 
 
 def _data(reshape: Matricize, batch: int = 2) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,7 +54,7 @@ def _run(mix, reshape, x: Tensor, gradient: Tensor, v0: Tensor) -> tuple[Tensor,
 )
 def test_the_layer_and_its_gradient_are_those_of_torch(reshape, monkeypatch):
     x, gradient, v0 = _data(reshape)
-    assert mixes(x, reshape, v0)
+    assert COMPILED.mixes(x, reshape, v0)
     expected = _run(mix_in_blocks, reshape, x.double(), gradient.double(), v0.double())
     monkeypatch.setattr(mixing, "mix_in_blocks", None)
     found = _run(mix_rank_one, reshape, x, gradient, v0)
@@ -152,12 +152,12 @@ def test_a_second_gradient_is_refused():
 
 def test_small_and_double_maps_and_other_heads_are_left_to_torch(monkeypatch):
     x, _, v0 = _data(SMALL)
-    assert mixes(x, SMALL, v0)
-    assert not mixes(x.double(), SMALL, v0.double())
-    assert not mixes(x[:, :4], SMALL, v0)
-    assert not mixes(x, SMALL, v0[1:])
-    monkeypatch.setattr(trust, "_FEWEST_VALUES", x.numel() + 1)
-    assert not mixes(x, SMALL, v0)
+    assert COMPILED.mixes(x, SMALL, v0)
+    assert not COMPILED.mixes(x.double(), SMALL, v0.double())
+    assert not COMPILED.mixes(x[:, :4], SMALL, v0)
+    assert not COMPILED.mixes(x, SMALL, v0[1:])
+    monkeypatch.setattr(backend, "_FEWEST_VALUES", x.numel() + 1)
+    assert not COMPILED.mixes(x, SMALL, v0)
 
 
 @pytest.mark.parametrize("name", ["mixing_kernel", "gradient_kernel"])
@@ -169,7 +169,7 @@ def test_a_kernel_that_fails_later_is_replaced_and_the_log_says_so_once(name, mo
     def fail(*_):
         raise RuntimeError("illegal instruction")
 
-    monkeypatch.setattr(compiled_factors.mixing_kernels(), name, lambda *_: fail)
+    monkeypatch.setattr(backend.mixing_kernels(), name, lambda *_: fail)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             found = _run(mix_rank_one, SMALL, *data)
@@ -180,7 +180,7 @@ def test_a_kernel_that_fails_later_is_replaced_and_the_log_says_so_once(name, mo
 
 
 def test_a_gradient_that_differs_is_not_used(monkeypatch, caplog):
-    kernels = compiled_factors.mixing_kernels()
+    kernels = backend.mixing_kernels()
     right = kernels.gradient_kernel
 
     def wrong(d, patch):
@@ -193,5 +193,5 @@ def test_a_gradient_that_differs_is_not_used(monkeypatch, caplog):
     monkeypatch.setattr(kernels, "gradient_kernel", wrong)
     x, _, v0 = _data(SMALL)
     with caplog.at_level(logging.WARNING):
-        assert not mixes(x, SMALL, v0)
+        assert not COMPILED.mixes(x, SMALL, v0)
     assert len(caplog.records) == 1 and "do not compute" in caplog.text

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from factorizer_engine.factorization import SWMatricize
-from factorizer_engine.factorization.compiled import failure, trust
+from factorizer_engine.factorization.backends import BACKENDS, COMPILED
+from factorizer_engine.factorization.comparison import Kind
 from factorizer_engine.inference.kernels import PREPARING_KERNELS, prepare_kernels
 from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.errors import CancelledError
@@ -17,8 +18,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    monkeypatch.setattr(failure, "_failed", False)
-    monkeypatch.setattr(trust, "_verdicts", {})
+    for kernels in BACKENDS:
+        monkeypatch.setattr(kernels.trust, "failed", False)
+        monkeypatch.setattr(kernels.trust, "verdicts", {})
 
 
 def _network(head_dim: int) -> Factorizer:
@@ -33,21 +35,21 @@ def test_kernels_are_compiled_once_and_the_stage_is_told_once():
     for _ in range(2):
         prepare_kernels([_network(4)], CPU, torch.float32, monitor)
     assert stages == [PREPARING_KERNELS]
-    assert list(trust._verdicts) == [(4, (4, 4, 4), False)]
+    assert COMPILED.trust.verdicts == {Kind(4, (4, 4, 4), CPU, torch.float32): True}
 
 
 @pytest.mark.parametrize("why", ["device", "precision", "heads", "failed", "other network"])
 def test_nothing_is_compiled_that_is_not_taken(why, monkeypatch):
-    monkeypatch.setattr(failure, "_failed", why == "failed")
+    monkeypatch.setattr(COMPILED.trust, "failed", why == "failed")
     network = torch.nn.Conv3d(1, 1, 1) if why == "other network" else _network(4)
     network = _network(2) if why == "heads" else network
-    device = torch.device("cuda") if why == "device" else CPU
+    device = torch.device("meta") if why == "device" else CPU
     dtype = torch.bfloat16 if why == "precision" else torch.float32
     prepare_kernels([network], device, dtype, Monitor(is_cancelled=lambda: True))
-    assert not trust._verdicts
+    assert not any(kernels.trust.verdicts for kernels in BACKENDS)
 
 
 def test_it_can_be_cancelled():
     with pytest.raises(CancelledError):
         prepare_kernels([_network(4)], CPU, torch.float32, Monitor(is_cancelled=lambda: True))
-    assert not trust._verdicts
+    assert not any(kernels.trust.verdicts for kernels in BACKENDS)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.uid import generate_uid
 
 from engine.dicom_writing import write_dicom
 from factorizer_engine.images.scan import Scan
@@ -51,7 +52,26 @@ def acquired(words="", echo=None, repetition=None, inversion=None, **more) -> Fa
         (acquired("Apparent Diffusion Coefficient", 90, 5000), "ADC"),
         (acquired("dADC", 90, 5000, image_type=frozenset({"DERIVED", "ADC"})), "ADC"),
         (acquired("ep2d_perf", 30, 1500), "other"),
+        (acquired("x", 2, 1900, 900, image_type=frozenset({"ORIGINAL", "P"})), "other"),
         (acquired(""), "other"),
+        (acquired("T2加权 横断"), "T2"),
+        (acquired("T1加权 增强", 12, 550), "T1ce"),
+        (acquired("T1 平扫", 12, 550, agent="Gadovist"), "T1"),
+        (acquired("T2压水"), "FLAIR"),
+        (acquired("弥散 b1000", 90, 5000), "DWI"),
+        (acquired("表观扩散系数", 90, 5000), "ADC"),
+        (acquired("定位像", 5, 8), "other"),
+        (acquired("Ｔ１強調 造影後", 12, 550), "T1ce"),
+        (acquired("Ｔ１強調 造影前", 12, 550), "T1"),
+        (acquired("T1 조영", 12, 550), "T1ce"),
+        (acquired("Т2 ВИ аксиальная"), "T2"),
+        (acquired("Т1 с контрастом"), "T1ce"),
+        (acquired("Т1 без контраста", 12, 550, agent="Гадовист"), "T1"),
+        (acquired("T1 injecté", 12, 550), "T1ce"),
+        (acquired("T1 sans injection", 12, 550, agent="Dotarem"), "T1"),
+        (acquired("T1 con contraste"), "T1ce"),
+        (acquired("T1 senza mdc"), "T1"),
+        (acquired("Schädel T1 nach KM"), "T1ce"),
     ],
     ids=lambda value: value.words if isinstance(value, Facts) else value,
 )
@@ -64,14 +84,19 @@ def volume(slices: int, thickness: float, seed: int = 0) -> Scan:
     return Scan.of(array, np.diag([-1.0, -1.0, thickness, 1.0]), "scan")
 
 
-def write(folder: Path, number: int, words: str, scan: Scan, **tags: object) -> str:
+def write(
+    folder: Path, number: int, words: str, scan: Scan, uid: str | None = None, **tags: object
+) -> str:
     """A series with some elements in every image."""
 
     def change(data) -> None:
         for keyword, value in tags.items():
             setattr(data, keyword, value)
+        data.SeriesDescription = words  # in the character set that may be among the tags
 
-    return write_dicom(folder / str(number), scan, description=words, number=number, change=change)
+    return write_dicom(
+        folder / str(number), scan, uid=uid, description="", number=number, change=change
+    )
 
 
 @pytest.fixture
@@ -161,3 +186,57 @@ def test_a_study_with_nothing_usable_says_what_it_holds(tmp_path):
     write(tmp_path, 1, "Schädel nativ", volume(12, 5.0), Modality="CT")
     with pytest.raises(BadInputError, match="it is CT, no MR"):
         choose_series(tmp_path, GLIOMA)
+
+
+def test_a_part_of_a_series_is_chosen_by_what_it_shows(tmp_path):
+    uid = generate_uid()
+    for b_value in (0.0, 1000.0):
+        folder = tmp_path / f"{b_value}"
+        write(folder, 1, "ep2d_diff", volume(12, 4.0), uid=uid, DiffusionBValue=b_value)
+    for kind in "MP":
+        tags = {"EchoTime": 100, "ImageType": ["ORIGINAL", "PRIMARY", kind]}
+        write(tmp_path / kind, 2, "t2_tse", volume(12, 4.0), uid=f"{uid}.1", **tags)
+    choice = choose_series(tmp_path, (Channel("DWI"), Channel("T2")))
+    assert choice.chosen == {"DWI": f"{uid} (b = 1000)", "T2": f"{uid}.1 (M)"}
+    said = reasons(choice)
+    assert said["1 ep2d_diff (b = 0)"] == ("not used: its diffusion weighting is too weak (b = 0)")
+    assert said["2 t2_tse (P)"] == "not used: an image of phases"
+
+
+ALPHABETS = {
+    "GB18030": "T2压水 横断",
+    "ISO 2022 IR 87": "T2 FLAIR 水抑制",
+    "ISO 2022 IR 149": "FLAIR 축상면",
+    "ISO_IR 144": "Т2 FLAIR аксиальная",
+    "ISO_IR 100": "Schädel FLAIR größer",
+    "ISO_IR 192": "FLAIR Ünïcödé 脳",
+}
+
+
+@pytest.mark.parametrize("character_set", ALPHABETS)
+def test_names_in_any_alphabet_are_read(tmp_path, character_set):
+    words = ALPHABETS[character_set]
+    sets = ["", character_set] if "2022" in character_set else character_set
+    write(tmp_path, 1, words, volume(12, 5.0), SpecificCharacterSet=sets)
+    choice = choose_series(tmp_path, GLIOMA)
+    assert list(choice.chosen) == ["FLAIR"]
+    assert list(reasons(choice)) == [f"1 {words}"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ("FLAIR Schädel".encode(), "FLAIR Schädel"),
+        ("FLAIR Schädel".encode("latin-1"), "FLAIR Schädel"),
+        ("FLAIR 横断".encode("gb18030"), "FLAIR …"),
+        ("FLAIR\t横断".encode(), "FLAIR 横断"),
+    ],
+)
+def test_letters_of_no_declared_alphabet_are_told_or_left_out(tmp_path, stored, shown):
+    write(tmp_path, 1, "FLAIR " + (len(stored) - 6) * "x", volume(12, 5.0))
+    for path in (tmp_path / "1").iterdir():
+        whole = path.read_bytes()
+        name = b"FLAIR " + (len(stored) - 6) * b"x"
+        assert name in whole
+        path.write_bytes(whole.replace(name, stored))
+    assert list(reasons(choose_series(tmp_path, GLIOMA))) == [f"1 {shown}"]

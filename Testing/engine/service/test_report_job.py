@@ -27,8 +27,14 @@ def test_lesions_keep_their_numbers_and_what_only_the_run_could_tell(engine, tmp
         for lesion, number in zip(measured, (7, 3), strict=True)
     )
     labelmap[15, 15, 15] = 0
+    by_hand = np.zeros_like(labelmap)
+    by_hand[15, 15, 15] = 1
     params = ReportParams(
-        SegmentationFile(ScanFile.save(labelmap, np.eye(4), tmp_path / "l.npy"), LABELS),
+        SegmentationFile(
+            ScanFile.save(labelmap, np.eye(4), tmp_path / "l.npy"),
+            LABELS,
+            by_hand=ScanFile.save(by_hand, np.eye(4), tmp_path / "h.npy"),
+        ),
         {"T1ce": ScanFile.save(scan, np.eye(4), tmp_path / "s.npy", "T1ce")},
         str(tmp_path / "page.html"),
         "Case",
@@ -38,5 +44,7 @@ def test_lesions_keep_their_numbers_and_what_only_the_run_could_tell(engine, tmp
     same, changed = result.lesions
     assert (same.id, same.mean_probability) == (7, 0.75)
     assert changed.id == 3 and np.isnan(changed.mean_probability)
-    assert "Lesion 7" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert (same.edited_ml, changed.edited_ml) == (0.0, 0.001)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Lesion 7" in page and page.count("0.00 mL edited by hand") == 1
     assert (tmp_path / "page.csv").is_file()

@@ -20,6 +20,7 @@ AROUND = 0.3
 def adjust(host, widget, panel, volumes, fake_python):
     """The panel after a run."""
     run(host, panel, fake_python("answer"))
+    host.process_events()
     return widget.adjustPanel
 
 

@@ -79,6 +79,15 @@ def test_a_machine_is_added_by_its_address_chosen_and_forgotten(widget, panel, a
     assert machines() == [] and widget.logic.engine.machine is None
 
 
+def test_machines_of_one_address_are_told_apart_by_their_programs(panel, answers):
+    for text in ("me@gpu:~/env/bin/factorizer", "me@gpu"):
+        answers.append(text)
+        choose(panel, "Add a machine ...")
+        shown = [text for text in entries(panel) if text.startswith("me@gpu")]
+        assert shown in (["me@gpu"], ["me@gpu:~/env/bin/factorizer", "me@gpu"])
+    assert len(shown) == 2
+
+
 def test_who_types_nothing_keeps_the_device(widget, panel, answers):
     choose(panel, "Processor (CPU)")
     answers.append("")

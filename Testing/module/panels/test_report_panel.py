@@ -76,8 +76,17 @@ def test_a_report_tells_of_the_segments_as_they_are_now(host, widget, report, re
     mask[tuple(np.argwhere(mask)[0])] = 0
     reference = slicer.util.getNode("FLAIR")
     slicer.util.updateSegmentBinaryLabelmapFromArray(mask, result, segmentId, reference)
-    edited = write(host, report)["segmentation"]["edited"]
-    assert edited == [result.GetSegmentation().GetSegment(segmentId).GetName()]
+    assert asked["segmentation"]["by_hand"] is None
+    asked = write(host, report)["segmentation"]
+    assert asked["edited"] == [result.GetSegmentation().GetSegment(segmentId).GetName()]
+    assert asked["by_hand"] is not None
+
+
+def test_thresholds_change_segments_but_not_by_hand(host, widget, report, result):
+    widget.adjustPanel.ui.adjustRegionComboBox.currentIndex = 1
+    widget.adjustPanel.ui.thresholdSlider.value = 90
+    asked = write(host, report)["segmentation"]
+    assert asked["edited"] and asked["by_hand"] is None
 
 
 def test_what_the_user_has_said_of_lesions_is_told(host, widget, report, result):

@@ -8,15 +8,20 @@ import slicer
 
 from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.volumes import ScanFile
-from FactorizerSegmentationLib.scene.overlays import (
-    HeatmapOverlay,
+from FactorizerSegmentationLib.scene.color_maps import (
+    activityMaps,
+    colorNodeOf,
+    evidenceMaps,
+    pairMap,
+)
+from FactorizerSegmentationLib.scene.heatmaps import (
     createHeatmap,
     heatmapOf,
     isHeatmap,
     isLeading,
     mapOf,
-    perceptualColorNode,
 )
+from FactorizerSegmentationLib.scene.overlays import HeatmapOverlay, Look
 from FactorizerSegmentationLib.scene.volumes import Place, voxelsOf, worldAffine
 from module.geometry import orientation_affines, tilted
 
@@ -76,19 +81,35 @@ def test_heatmaps_lie_on_their_scan(heatmaps, reference):
         assert node.GetImageData().GetDimensions() == SHAPE
 
 
-def test_the_colour_map_grows_lighter_with_the_value(scene):
-    color = perceptualColorNode(scene)
-    function = color.GetColorTransferFunction() if color.IsA("vtkMRMLProceduralColorNode") else None
-    table = function or color.GetLookupTable()
-    low, high = table.GetRange()
-
-    steps = [lightness(*table.GetColor(x)) for x in np.linspace(low, high, 20)]
-
-    assert all(a < b for a, b in zip(steps, steps[1:], strict=False))
+def lightnesses(scene, colorMap) -> np.ndarray:
+    function = colorNodeOf(scene, colorMap).GetColorTransferFunction()
+    return np.array([lightness(*function.GetColor(x)) for x in np.linspace(0, 1, 20)])
 
 
-def test_the_colour_map_is_made_only_once(scene):
-    assert perceptualColorNode(scene) is perceptualColorNode(scene)
+@pytest.mark.parametrize("number", range(3))
+def test_a_colour_map_of_activity_grows_lighter_with_the_value(scene, number):
+    assert (np.diff(lightnesses(scene, activityMaps()[number])) > 0).all()
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_a_colour_map_of_evidence_is_darker_the_stronger_for_both_signs(scene, number):
+    found = lightnesses(scene, evidenceMaps()[number])
+
+    assert (np.diff(found[:10]) > 0).all() and (np.diff(found[10:]) < 0).all()
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_shades_are_lighter_the_stronger_whatever_the_sign(scene, second):
+    assert (np.diff(lightnesses(scene, pairMap(second, falling=False))) > 0).all()
+    assert (np.diff(lightnesses(scene, pairMap(second, falling=True))) < 0).all()
+
+
+def test_a_colour_node_is_made_only_once_and_that_of_the_application_is_taken(scene):
+    first, second = activityMaps()[:2]
+    known = scene.AddNewNodeByClass("vtkMRMLProceduralColorNode", second.known[0])
+
+    assert colorNodeOf(scene, first) is colorNodeOf(scene, first)
+    assert colorNodeOf(scene, second) is known
 
 
 def test_contributions_are_kept_with_the_node(heatmaps):
@@ -111,7 +132,7 @@ def test_a_heatmap_without_its_description_is_no_heatmap(add_volume, text):
 
 def test_weak_activation_is_not_drawn_and_strong_is_never_cut_off(scene, heatmaps, views):
     overlay = HeatmapOverlay()
-    overlay.show(heatmaps[0], opacity=0.5, shownPart=0.25)
+    overlay.show(heatmaps[0], Look(0.5, 0.25))
     display = heatmaps[0].GetDisplayNode()
 
     assert display.GetApplyThreshold()
@@ -188,7 +209,7 @@ def test_evidence_is_drawn_on_the_side_for_which_the_component_speaks(scene, ref
 
 def test_the_heatmap_is_the_foreground_of_every_view(scene, heatmaps, views):
     overlay = HeatmapOverlay()
-    overlay.show(heatmaps[0], opacity=0.5, shownPart=0.2)
+    overlay.show(heatmaps[0], Look(0.5, 0.2))
 
     assert {view.GetForegroundVolumeID() for view in views} == {heatmaps[0].GetID()}
     assert {view.GetForegroundOpacity() for view in views} == {0.5}
@@ -203,8 +224,8 @@ def test_hiding_puts_back_what_each_view_showed(scene, add_volume, heatmaps, vie
     views[0].SetForegroundVolumeID(other.GetID())
     views[0].SetForegroundOpacity(0.3)
     overlay = HeatmapOverlay()
-    overlay.show(heatmaps[0], 0.5, 0.2)
-    overlay.show(heatmaps[1], 0.5, 0.2)
+    overlay.show(heatmaps[0], Look(0.5, 0.2))
+    overlay.show(heatmaps[1], Look(0.5, 0.2))
 
     overlay.hide(scene)
 
@@ -217,7 +238,7 @@ def test_hiding_survives_that_the_volumes_were_deleted(scene, add_volume, heatma
     other = add_volume("PET")
     views[0].SetForegroundVolumeID(other.GetID())
     overlay = HeatmapOverlay()
-    overlay.show(heatmaps[0], 0.5, 0.2)
+    overlay.show(heatmaps[0], Look(0.5, 0.2))
     scene.RemoveNode(other)
     scene.RemoveNode(heatmaps[0])
 
@@ -235,8 +256,8 @@ def test_segments_are_outlines_while_a_heatmap_is_shown(scene, heatmaps, views):
         displays.append(node.GetDisplayNode())
     overlay = HeatmapOverlay()
 
-    overlay.show(heatmaps[0], 0.5, 0.2)
-    overlay.show(heatmaps[1], 0.5, 0.2)
+    overlay.show(heatmaps[0], Look(0.5, 0.2))
+    overlay.show(heatmaps[1], Look(0.5, 0.2))
     assert [bool(display.GetVisibility2DFill()) for display in displays] == [False, False]
 
     overlay.hide(scene)
@@ -247,10 +268,10 @@ def test_only_the_heatmap_that_is_shown_has_a_legend(scene, heatmaps, views):
     legend_of = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode
     overlay = HeatmapOverlay()
 
-    overlay.show(heatmaps[0], 0.5, 0.2)
+    overlay.show(heatmaps[0], Look(0.5, 0.2))
     assert legend_of(heatmaps[0]).GetVisibility()
 
-    overlay.show(heatmaps[1], 0.5, 0.2)
+    overlay.show(heatmaps[1], Look(0.5, 0.2))
     assert not legend_of(heatmaps[0]).GetVisibility()
     assert legend_of(heatmaps[1]).GetVisibility()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from factorizer_engine.bundles.settings import InferenceSettings
 
 _MOST_LETTERS = 4_000_000
-_COVERED = ("configs", "models")
+_COVERED = ("configs", "models", "coarse/configs", "coarse/models")
 """Folders whose files are covered; the model card may be edited freely."""
 
 
@@ -64,7 +64,7 @@ def verify_checksums(bundle: Path, shown_name: str) -> None:
 def fingerprint(bundle: Bundle) -> str:
     """A sum over all that decides what a bundle segments; texts and timings do not change it."""
     description = bundle.description
-    deciding = {
+    deciding: dict[str, object] = {
         "weights": [_sha256(path) for path in bundle.weights],
         "network": asdict(bundle.network),
         "channels": [channel.name for channel in description.channels],
@@ -73,6 +73,9 @@ def fingerprint(bundle: Bundle) -> str:
         "inference": _chosen(bundle.inference),
         "postprocessing": asdict(bundle.postprocessing),
     }
+    if bundle.cascade is not None and bundle.coarse is not None:
+        deciding["cascade"] = asdict(bundle.cascade)
+        deciding["coarse"] = fingerprint(bundle.coarse)
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 

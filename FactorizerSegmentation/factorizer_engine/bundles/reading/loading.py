@@ -19,6 +19,9 @@ from factorizer_engine.bundles.reading.validation import check_bundle
 from factorizer_engine.protocol.description import describe_model, read_metadata
 from factorizer_engine.protocol.errors import BadModelError
 
+COARSE = "coarse"
+"""The folder of a cascade's first stage, in the bundle's."""
+
 _DEFAULT_ROI = (128, 128, 128)
 
 
@@ -56,6 +59,10 @@ def _read_bundle(root: Path, shown_name: str, verify: bool) -> Bundle:
     inference = _read_inference(root, shown_name)
     try:
         bundle = _interpret(root, metadata, InferenceConfig(inference), shown_name)
+        if bundle.cascade is not None:
+            coarse = _read_bundle(root / COARSE, f"{shown_name} ({COARSE} stage)", verify)
+            bundle = replace(bundle, coarse=coarse)
+        check_bundle(bundle)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise BadModelError(
             f"The model {shown_name} has a configuration with values that make no sense.",
@@ -81,18 +88,17 @@ def _interpret(
         roi = tuple(network.arguments.get("spatial_size") or _DEFAULT_ROI)
         settings = BundleSettings(config.preprocessing(), config.inference(roi))
         description = config.with_painted_values(description)
-    bundle = Bundle(
+    return Bundle(
         description=description,
         preprocessing=settings.preprocessing,
         inference=settings.inference,
         postprocessing=settings.postprocessing,
         network=network,
         prompts=settings.prompts,
+        cascade=settings.cascade,
         profiles=read_profiles(root),
         weights=members,
     )
-    check_bundle(bundle)
-    return bundle
 
 
 def _read_inference(root: Path, shown_name: str) -> Mapping[str, Any]:

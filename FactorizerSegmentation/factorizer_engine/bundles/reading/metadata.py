@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.settings import (
+    CascadeSettings,
     InferenceSettings,
     PostprocessingSettings,
     Preprocessing,
@@ -27,6 +28,7 @@ class BundleSettings:
     inference: InferenceSettings
     postprocessing: PostprocessingSettings = PostprocessingSettings()
     prompts: PromptSettings | None = None
+    cascade: CascadeSettings | None = None
 
 
 _SETTINGS = TypeAdapter(BundleSettings)
@@ -55,7 +57,8 @@ def bundle_settings(metadata: Mapping[str, Any]) -> BundleSettings | None:
 def bundle_section(bundle: Bundle) -> dict[str, Any]:
     """The section of a bundle's metadata.json: its description, its settings and the format."""
     settings = BundleSettings(
-        bundle.preprocessing, bundle.inference, bundle.postprocessing, bundle.prompts
+        *(bundle.preprocessing, bundle.inference, bundle.postprocessing),
+        *(bundle.prompts, bundle.cascade),
     )
     content = {
         **section_of(bundle.description),
@@ -67,7 +70,7 @@ def bundle_section(bundle: Bundle) -> dict[str, Any]:
 
 _ORDER = (
     *("name", "family", "title", "channels", "regions", "labels", "subsets"),
-    *("preprocessing", "inference", "postprocessing", "prompts"),
+    *("preprocessing", "inference", "postprocessing", "prompts", "cascade"),
     *("expected_seconds", "devices", "expects", "notes", "format"),
 )
 """From what people look for to what only programs read."""

@@ -22,6 +22,7 @@ def check_bundle(bundle: Bundle) -> None:
         _labels_problem(bundle),
         _subsets_problem(bundle),
         _preprocessing_problem(bundle),
+        _cascade_problem(bundle),
     ):
         if problem:
             raise BadModelError(f"The model {bundle.description.name} {problem}.")
@@ -100,3 +101,29 @@ def _preprocessing_problem(bundle: Bundle) -> str | None:
     ):
         return f"expects the orientation {orientation!r}, which is none"
     return None
+
+
+def _cascade_problem(bundle: Bundle) -> str | None:
+    settings, coarse = bundle.cascade, bundle.coarse
+    if settings is None or coarse is None:
+        whole = settings is None and coarse is None
+        return None if whole else "is a cascade that lacks its first stage or its settings"
+    if not (0.0 < settings.share <= 1.0 and 0.0 < settings.threshold < 1.0):
+        return f"has a cascade of share {settings.share} and threshold {settings.threshold}"
+    if not 0.0 <= settings.margin_mm < math.inf:
+        return f"looks again {settings.margin_mm} mm around what was found"
+    if coarse.cascade is not None:
+        return "is a cascade of more than two stages"
+    if _interface(coarse) != _interface(bundle):
+        return "is a cascade whose stages have different channels or regions"
+    seen = {(subset.channels, subset.regions) for subset in coarse.description.subsets}
+    for subset in bundle.description.subsets:
+        if (subset.channels, subset.regions) not in seen:
+            return f"is a cascade whose stages see different regions with {subset.channels}"
+    return None
+
+
+def _interface(bundle: Bundle) -> tuple:
+    """Equal for models that take and give the same."""
+    channels, regions = bundle.description.channels, bundle.description.regions
+    return [c.name for c in channels], [(r.name, r.label, r.order) for r in regions]

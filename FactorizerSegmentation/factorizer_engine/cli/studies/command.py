@@ -15,6 +15,7 @@ from factorizer_engine.cli.terminal import TERMINAL, format_seconds, make_table
 from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.protocol.failures import as_engine_error
 from factorizer_engine.protocol.files import prepare_output_folder
+from factorizer_engine.protocol.machines import Machine
 from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions
 from factorizer_engine.service.client import EngineClient
@@ -33,6 +34,7 @@ def segment_studies(
     output: Path,
     workers: int | None,
     scheduler: str | None,
+    machine: Machine | None = None,
 ) -> None:
     """Segment every study that has no result yet, and write a table of all.
 
@@ -47,20 +49,21 @@ def segment_studies(
         output: Folder for the results; each study gets a subfolder, when it is done.
         workers: How many studies at once on this computer; None as many as fit.
         scheduler: Address of a Dask scheduler that spreads the work; None works here.
+        machine: Where the engines run, without a scheduler; None means here.
 
     Raises:
         EngineError: If nothing can be begun, or, after the work, if a study has failed.
     """
     studies = list_studies(source)
     folder = prepare_output_folder(output)
-    with EngineClient(on_log=TERMINAL.log) as engine:
+    with EngineClient(on_log=TERMINAL.log, machine=machine) as engine:
         choice, model = load_model(engine, choice)
     check_columns(source, model.channels)
     if reference is not None:
         from factorizer_engine.images.checks import channel_named
 
         reference = channel_named(reference, model.channels)
-    batch = Batch(choice, model, options, reference, probabilities, caution, folder)
+    batch = Batch(choice, model, options, reference, probabilities, caution, folder, machine)
     remaining, outcomes = _plan(batch, studies)
     done = sum(outcome.is_done for outcome in outcomes.values())
     if done:

@@ -19,6 +19,7 @@ from factorizer_engine.protocol.errors import CancelledError
 from factorizer_engine.protocol.failures import as_engine_error
 from factorizer_engine.protocol.files import write_json, written_folder
 from factorizer_engine.protocol.lesions import volume_by_class
+from factorizer_engine.protocol.machines import Machine
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions
@@ -40,6 +41,7 @@ class Batch:
         probabilities: Whether probability maps are written, too.
         caution: Whether a study whose scans look doubtful fails.
         output: Folder for the results, one subfolder a study.
+        machine: Where the engines run; None means here.
     """
 
     choice: ModelChoice
@@ -49,6 +51,7 @@ class Batch:
     probabilities: bool
     caution: Caution
     output: Path
+    machine: Machine | None = None
 
     def request(self, study: StudyFiles) -> StudyRequest:
         """What is asked for a study.
@@ -87,7 +90,7 @@ class StudyWorker:
     def __init__(self, batch: Batch, threads: int | None = None) -> None:
         environment = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
         self._batch = batch
-        self._engine = EngineClient(environment=environment)
+        self._engine = EngineClient(environment=environment, machine=batch.machine)
         self._is_cancelled = False
         self.peak_memory = 0
         self.device = ""

@@ -6,30 +6,6 @@ kernel does not give what torch gives on a small map, one line of the log says s
 takes torch's form from then on.
 """
 
-from factorizer_engine.factorization.compiled.factors import (
-    Expansion,
-    Factors,
-    find_factors,
-    layer_norm,
-)
-from factorizer_engine.factorization.compiled.failure import KernelError
-from factorizer_engine.factorization.compiled.mixing import mix_rank_one_compiled
-from factorizer_engine.factorization.compiled.trust import (
-    is_available,
-    is_waiting,
-    mixes,
-    prepare,
-)
+from factorizer_engine.factorization.compiled.backend import CompiledKernels
 
-__all__ = [
-    "Expansion",
-    "Factors",
-    "KernelError",
-    "find_factors",
-    "is_available",
-    "is_waiting",
-    "layer_norm",
-    "mix_rank_one_compiled",
-    "mixes",
-    "prepare",
-]
+__all__ = ["CompiledKernels"]

@@ -23,7 +23,7 @@ class Entry:
     """A series of the study and what becomes of it.
 
     Attributes:
-        uid: Its Series Instance UID.
+        key: What names it in its folder: its Series Instance UID, and its part of that series.
         title: Its number and description.
         kind: Which sequence it is.
         channel: The channel that it could be; None if none.
@@ -33,7 +33,7 @@ class Entry:
         reason: Why it is used or not, in words.
     """
 
-    uid: str
+    key: str
     title: str
     kind: str
     channel: str | None
@@ -49,7 +49,7 @@ class StudyChoice:
 
     Attributes:
         entries: All, by number, each with the reason why it is used or not.
-        chosen: Series Instance UID by channel, in network order.
+        chosen: Key of the series by channel, in network order.
     """
 
     entries: tuple[Entry, ...]
@@ -85,7 +85,7 @@ def choose_series(folder: Path, channels: Sequence[Channel]) -> StudyChoice:
         if not fitting:
             continue
         best = min(reversed(fitting), key=lambda e: (e.derived, round(e.distance_mm, 1)))
-        chosen[channel.name] = best.uid
+        chosen[channel.name] = best.key
         entries = [_with_verdict(entry, best, channel.name) for entry in entries]
     if not chosen:
         held = "; ".join(f"{entry.title}: {entry.reason}" for entry in entries)
@@ -121,8 +121,8 @@ def _entry(series: Series, facts: Facts, channels: Sequence[Channel]) -> Entry:
     if channel is not None and problem:
         reason = f"not used: {problem}"
     return Entry(
-        uid=series.uid,
-        title=f"{series.number} {series.description}".strip() or series.title,
+        key=series.key,
+        title=f"{series.number} {series.name}".strip() or series.title,
         kind=kind.name,
         channel=channel,
         distance_mm=float("inf") if grid is None else max(grid.spacing),

@@ -5,106 +5,55 @@ from __future__ import annotations
 import pydicom
 from pydicom.tag import Tag
 
+from factorizer_engine.images.files.dicom.elements import ACQUISITION_TAGS, Elements
 from factorizer_engine.images.files.dicom.series import Series
+from factorizer_engine.images.files.dicom.texts import text_of
 from factorizer_engine.protocol.series import Facts
 
-_TAGS = [
-    "ImageType",
-    "SeriesDescription",
-    "ProtocolName",
-    "SequenceName",
-    "ScanningSequence",
-    "EchoTime",
-    "RepetitionTime",
-    "InversionTime",
-    "ContrastBolusAgent",
-    "DiffusionBValue",
-    "PatientID",
-    "StudyInstanceUID",
-    "StudyDate",
-    "SharedFunctionalGroupsSequence",
+_TAGS: list[str | int] = [
+    *ACQUISITION_TAGS,
+    *("PatientID", "StudyInstanceUID", "StudyDate"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
-
-_SIEMENS_B_VALUE = 0x0019_100C
-_GE_B_VALUE = 0x0043_1039
-_GE_B_OFFSET = 1_000_000_000
-"""GE adds it to the b-value of some series."""
 
 
 def read_facts(series: Series) -> Facts:
-    """The facts of a series, from the header of one of its files."""
+    """The facts of a series, from one of its images."""
+    first = series.slices[0]
     data = pydicom.dcmread(
-        series.slices[0].file,
+        first.file,
         stop_before_pixels=True,
-        specific_tags=[*(Tag(name) for name in _TAGS), Tag(_SIEMENS_B_VALUE), Tag(_GE_B_VALUE)],
+        specific_tags=[Tag(name) for name in _TAGS],
         force=True,
     )
-    techniques = _values(data, "ScanningSequence")
+    elements = Elements(data, first.frame)
+    names = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
+    types = f"{elements.text('ImageType')}\\{elements.text('FrameType')}"
     return Facts(
-        words=" ".join(
-            str(data.get(name) or "")
-            for name in ("SeriesDescription", "ProtocolName", "SequenceName")
-        ),
-        image_type=frozenset(value.upper() for value in _values(data, "ImageType")),
-        echo_ms=_number(data, "EchoTime", "EffectiveEchoTime"),
-        repetition_ms=_number(data, "RepetitionTime"),
-        inversion_ms=_number(data, "InversionTime", "InversionTimes"),
-        gradient_echo="GR" in techniques and "SE" not in techniques,
-        agent=str(data.get("ContrastBolusAgent") or "").strip(),
-        b_value=_b_value(data),
-        patient=str(data.get("PatientID") or ""),
+        words=" ".join(filter(None, map(elements.text, names))),
+        image_type=frozenset(types.upper().split("\\")) - {""},
+        echo_ms=elements.number("EffectiveEchoTime", "EchoTime"),
+        repetition_ms=elements.number("RepetitionTime"),
+        inversion_ms=elements.number("InversionTimes", "InversionTime"),
+        gradient_echo=_is_gradient_echo(elements),
+        agent=_agent(elements),
+        b_value=elements.b_value,
+        patient=text_of(data.get("PatientID") or ""),
         study=str(data.get("StudyInstanceUID") or ""),
         date=str(data.get("StudyDate") or ""),
     )
 
 
-def _values(data: pydicom.Dataset, keyword: str) -> list[str]:
-    value = data.get(keyword)
-    if value is None or value == "":
-        return []
-    return [value] if isinstance(value, str) else [str(item) for item in value]
+def _is_gradient_echo(elements: Elements) -> bool:
+    techniques = elements.text("ScanningSequence").split("\\")
+    enhanced = elements.text("EchoPulseSequence")
+    return enhanced == "GRADIENT" or ("GR" in techniques and "SE" not in techniques)
 
 
-def _number(data: pydicom.Dataset, *keywords: str) -> float | None:
-    """A number at the top, or in what the frames of an enhanced image share."""
-    for place in (data, *_shared_groups(data)):
-        for keyword in keywords:
-            value = place.get(keyword)
-            if isinstance(value, (list, tuple, pydicom.multival.MultiValue)):
-                value = value[0] if len(value) else None
-            try:
-                if value not in (None, ""):
-                    return float(value)
-            except (TypeError, ValueError):
-                continue
-    return None
-
-
-def _shared_groups(data: pydicom.Dataset) -> list[pydicom.Dataset]:
-    shared = data.get("SharedFunctionalGroupsSequence") or []
-    return [
-        macro[0]
-        for group in shared
-        for element in group
-        if element.VR == "SQ" and (macro := element.value)
-    ]
-
-
-def _b_value(data: pydicom.Dataset) -> float | None:
-    """The standard's element, else the makers' own."""
-    standard = _number(data, "DiffusionBValue")
-    if standard is not None:
-        return standard
-    for tag in (_SIEMENS_B_VALUE, _GE_B_VALUE):
-        element = data.get(tag)
-        if element is None:
-            continue
-        value = element.value
-        if isinstance(value, bytes):
-            value = value.decode("ascii", "ignore")
-        first = str(value[0] if isinstance(value, pydicom.multival.MultiValue) else value)
-        try:
-            return float(first.split("\\")[0]) % _GE_B_OFFSET
-        except ValueError:
-            continue
-    return None
+def _agent(elements: Elements) -> str:
+    """The contrast agent; enhanced images tell it in a sequence."""
+    for item in elements.values("ContrastBolusAgentSequence"):
+        meaning = Elements(item).text("CodeMeaning")
+        if meaning:
+            return meaning
+    return elements.text("ContrastBolusAgent")

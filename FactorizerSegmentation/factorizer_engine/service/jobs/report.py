@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isclose
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def run(_engine: Engine, params: ReportParams, monitor: Monitor) -> ReportResult
     given = params.segmentation
     labelmap, scans = load_scan(given.labelmap), load_scans(params.scans)
     scan = next(iter(scans.values()), None)
-    measured = measure_again(labelmap, (), given.labels, None, scan, None, params.known)
+    by_hand = load_scan(given.by_hand).array != 0 if given.by_hand is not None else None
+    measured = measure_again(labelmap, (), given.labels, None, scan, by_hand, params.known)
     lesions = [_as_known(lesion, params.known) for lesion in measured]
     monitor.report("drawing the pictures", 0.4)
     evidence = [load_scan(file) for file in params.evidence]
@@ -52,7 +54,8 @@ def run(_engine: Engine, params: ReportParams, monitor: Monitor) -> ReportResult
 
 
 def _as_known(lesion: Lesion, known: tuple[Lesion, ...]) -> Lesion:
-    """A lesion with the probabilities and edits that are known of it, if it is as it was."""
+    """A lesion with the probabilities that are known of it, if it is as it was."""
     before = next((other for other in known if other.id == lesion.id), None)
-    same = before is not None and isclose(before.volume_ml, lesion.volume_ml, rel_tol=1e-6)
-    return before if before is not None and same else lesion
+    if before is None or not isclose(before.volume_ml, lesion.volume_ml, rel_tol=1e-6):
+        return lesion
+    return replace(before, edited_ml=max(before.edited_ml, lesion.edited_ml))

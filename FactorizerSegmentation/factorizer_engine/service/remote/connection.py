@@ -57,6 +57,10 @@ class Connection:
         on_frame: Called in a thread of its own with every frame that comes in.
         on_lost: Called in that thread when there are no more, with what to tell the user.
         on_log: Called in another thread with what ssh and the far half write to their logs.
+
+    Attributes:
+        alive: Whether something may still come.
+        lost: What to tell the user when nothing does; None before that is known.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Connection:
         self._missing: queue.SimpleQueue[list[str] | MachineError] = queue.SimpleQueue()
         self._readiness: Readiness | None = None
         self.alive = True
+        self.lost: MachineError | None = None
         command = ssh_command(machine)
         try:
             self._process = subprocess.Popen(
@@ -151,13 +156,14 @@ class Connection:
             if self._find_beginning():
                 while (frame := read_frame(self._stdout)) is not None:
                     self._take(frame)
-        except (ProtocolError, OSError, ValueError) as error:
-            self._log.append(str(error))
+        except Exception as error:  # whatever comes, the user is told that nothing comes any more
+            self._log.append(repr(error))
         self.alive = False
         code = self._exit_code()
         reason = why_it_ended(
             self._machine, code, "\n".join(self._log), self._readiness is not None
         )
+        self.lost = reason
         self._answers.put(reason)
         self._missing.put(reason)
         self._on_lost(reason)

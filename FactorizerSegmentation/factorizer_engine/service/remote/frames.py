@@ -123,7 +123,7 @@ def frame_after(header: bytes, source: BinaryIO) -> Frame | None:
     try:
         fields = json.loads(header)
         kind, name, size = Kind(fields["kind"]), str(fields["name"]), int(fields["bytes"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ProtocolError("The other machine sent something else.", repr(header)) from error
     if not 0 <= size <= _LONGEST:
         raise ProtocolError("The other machine sent a frame that is too long.", repr(header))

@@ -25,7 +25,7 @@ from factorizer_engine.protocol.failures import as_engine_error
 from factorizer_engine.protocol.machines import Machine
 from factorizer_engine.protocol.messages import Message, ProtocolError
 from factorizer_engine.protocol.progress import Progress
-from factorizer_engine.protocol.tasks.cancel import CancelParams, CancelResult
+from factorizer_engine.protocol.tasks.cancel import CANCEL, CancelParams, CancelResult
 from factorizer_engine.protocol.tasks.registry import ABOUT_THIS_COMPUTER, TASKS
 from factorizer_engine.protocol.tasks.shutdown import SHUTDOWN
 from factorizer_engine.protocol.tasks.task import Nothing, Task
@@ -137,11 +137,12 @@ class Relay:
         if order is None:
             return self._here.cancel(request_id)
         order.is_cancelled = True
-        if order.is_asked and order.connection is not None:
-            order.connection.write(_line(Request(0, "cancel", {"id": request_id})))
         timer = threading.Timer(PATIENCE_SECONDS, self._lose_patience, args=(order,))
         timer.daemon = True
         timer.start()
+        if order.is_asked and order.connection is not None:
+            params = CancelParams(request_id).to_dict()
+            order.connection.write(_line(Request(0, CANCEL.name, params)))
         return True
 
     def _lose_patience(self, order: Order) -> None:
@@ -179,6 +180,8 @@ class Relay:
             readiness = connection.wait_until_ready(lambda: order.is_cancelled)
             self._atlas = Atlas(readiness.folder)
         order.connection = connection
+        if connection.lost is not None:  # before `_lost` could know of this order
+            raise connection.lost
         return connection
 
     def _send_files(self, connection: Connection, luggage: Luggage, order: Order) -> None:
@@ -235,8 +238,8 @@ class Relay:
             self._finish(order, as_engine_error(error))
 
     def _conclude(self, order: Order, reply: Reply) -> None:
-        if reply.error is not None:
-            self._finish(order, self._with_place(reply.error))
+        if order.is_cancelled or reply.error is not None:
+            self._finish(order, self._with_place(reply.error or CancelledError()))
             return
         try:
             assert order.luggage is not None

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from factorizer_engine.protocol.files import file_digest
+from factorizer_engine.protocol.files import file_digest, written_folder
 from factorizer_engine.protocol.locations import model_folders
 from factorizer_engine.protocol.messages import ProtocolError
 
@@ -107,10 +107,11 @@ class FileStore:
         folder = self._folders / inside(name)
         if folder.exists():
             return
-        for relative, file in files.items():
-            target = folder / inside(relative)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self._path(file), target)
+        with written_folder(folder) as unfinished:
+            for relative, file in files.items():
+                target = unfinished / inside(relative)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self._path(file), target)
 
     def forget_oldest(self) -> None:
         """Delete what was not asked for longest, if there is too much."""

@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.reading.checksums import fingerprint
+from factorizer_engine.bundles.registry import resolve_model
 from factorizer_engine.bundles.saving import check_target, save_bundle
+from factorizer_engine.bundles.settings import CascadeSettings
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import load_config
 from factorizer_engine.training.evaluation.subsets import told_by
@@ -27,6 +29,7 @@ def export(
     overwrite: bool = False,
     dtype: Literal["float16", "float32"] = "float16",
     config: str | Path | None = None,
+    coarse: str | Path | None = None,
 ) -> Bundle:
     """Write the model of a run (or of the folds of a cross-validation) as a bundle.
 
@@ -40,12 +43,16 @@ def export(
         overwrite: Whether a bundle there may be replaced.
         dtype: Type of the stored weights.
         config: A YAML whose `bundle` section (texts, licence, inference) replaces the run's own.
+        coarse: Name or path of the model whose findings this one refines; a copy of it becomes the
+            first stage of a cascade.
 
     Raises:
         BadInputError: If there is no such run, the runs differ, or nothing can be written.
+        BadModelError: If there is no model `coarse`, or it takes or gives something else.
     """
     name = Path(output).name
     check_target(Path(output), name, overwrite)
+    first_stage = resolve_model(coarse) if coarse is not None else None
     folders = [run] if isinstance(run, str | Path) else list(run)
     runs = [open_run(folder) for folder in folders]
     if config is not None:
@@ -54,11 +61,12 @@ def export(
     _check_alike(runs)
     members = [load_checkpoint(r.weights(weights))["network"] for r in runs]
     with tempfile.TemporaryDirectory() as folder:
-        draft = save_bundle(_bundle(runs[0], name), members, Path(folder) / name, dtype=dtype)
+        draft = _bundle(runs[0], name, first_stage)
+        draft = save_bundle(draft, members, Path(folder) / name, dtype=dtype)
         model = fingerprint(draft)
     measured = _measured(runs, model)
     return save_bundle(
-        _bundle(measured, name, write_card(runs, weights, measured)),
+        _bundle(measured, name, first_stage, write_card(runs, weights, measured)),
         members,
         output,
         dtype=dtype,
@@ -74,14 +82,17 @@ def results_of_others(runs: Sequence[str | Path], bundle: Bundle) -> list[Path]:
     return [run.folder / "evaluation" for run in opened if run.measured_of(model) != run]
 
 
-def _bundle(run: Run, name: str, card: str = "") -> Bundle:
+def _bundle(run: Run, name: str, coarse: Bundle | None, card: str = "") -> Bundle:
     """The bundle of a run, without weights."""
     record = run.record
     bundle = model_of(run.config, name, record["channels"], run.regions, record["labels"])
     seconds = {**run.config.bundle.expected_seconds, **run.measured_seconds}
     subsets = told_by(run.subsets, run.config.bundle.seen_from) if run.subsets else ()
     description = replace(bundle.description, subsets=subsets, expected_seconds=seconds, card=card)
-    return replace(bundle, description=description)
+    if coarse is None:
+        return replace(bundle, description=description)
+    cascade = CascadeSettings(**run.config.bundle.cascade.model_dump())
+    return replace(bundle, description=description, cascade=cascade, coarse=coarse)
 
 
 def _measured(runs: Sequence[Run], model: str) -> Run:

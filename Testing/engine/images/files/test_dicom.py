@@ -213,15 +213,6 @@ def test_repeated_positions_are_refused(tmp_path, oblique_scan, write_dicom, ref
     assert "several images at one place" in refused(read_scan, tmp_path)
 
 
-def test_images_of_different_size_in_one_series_are_refused(
-    tmp_path, oblique_scan, write_dicom, refused
-):
-    uid = generate_uid()
-    write_dicom(tmp_path / "a", oblique_scan, uid=uid)
-    write_dicom(tmp_path / "b", oblique_scan.with_array(oblique_scan.array[:8]), uid=uid)
-    assert "different size" in refused(read_scan, tmp_path)
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [

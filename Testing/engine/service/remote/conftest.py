@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,31 +61,49 @@ def server(tmp_path_factory):
         pytest.skip(f"No ssh server to test with: {error}")
 
 
+def installed_in(base: Path, before: str = "", code: str = "", **variables: str) -> Path:
+    """A `factorizer` command for the other machine.
+
+    Args:
+        base: An existing folder; the temporary files there are in "tmp" inside it.
+        before: Lines of shell that run first.
+        code: What Python does; unset, it serves with the made-up engine.
+        variables: Of its environment.
+    """
+    folder = base / "installed there"
+    for made in (folder, base / "tmp"):
+        made.mkdir(exist_ok=True)
+    (folder / "far.py").write_text(code or _FAR.format(fake=str(TESTING / "fake_engine.py")))
+    variables = {
+        "PYTHONPATH": f"{PACKAGE_PARENT}:{TESTING}",
+        "TMPDIR": str(base / "tmp"),
+        **variables,
+    }
+    exports = "".join(f"export {key}='{value}'\n" for key, value in variables.items())
+    run = f'exec "{sys.executable}" "{folder / "far.py"}" "$@"\n'
+    program = folder / "factorizer"
+    program.write_text(f"#!/bin/sh\n{before}{exports}{run}")
+    program.chmod(0o755)
+    return program
+
+
 @pytest.fixture
 def install(tmp_path) -> Callable[..., Path]:
-    """Makes a `factorizer` command for the other machine: variables, and lines of shell before."""
-
-    def make(before: str = "", code: str = "", **variables: str) -> Path:
-        folder = tmp_path / "installed there"
-        folder.mkdir(exist_ok=True)
-        (folder / "far.py").write_text(code or _FAR.format(fake=str(TESTING / "fake_engine.py")))
-        (tmp_path / "tmp").mkdir(exist_ok=True)
-        variables = {
-            "PYTHONPATH": f"{PACKAGE_PARENT}:{TESTING}",
-            "TMPDIR": str(tmp_path / "tmp"),
-            **variables,
-        }
-        exports = "".join(f"export {key}='{value}'\n" for key, value in variables.items())
-        run = f'exec "{sys.executable}" "{folder / "far.py"}" "$@"\n'
-        program = folder / "factorizer"
-        program.write_text(f"#!/bin/sh\n{before}{exports}{run}")
-        program.chmod(0o755)
-        return program
-
-    return make
+    """Makes a `factorizer` command for the other machine, see `installed_in`."""
+    return partial(installed_in, tmp_path)
 
 
 @pytest.fixture
 def there(server, install, tmp_path, monkeypatch) -> There:
     monkeypatch.setenv(SSH_VARIABLE, server.command)
     return There(server, tmp_path / "tmp", install())
+
+
+@pytest.fixture(scope="module")
+def engine(server, tmp_path_factory):
+    """An engine there for tests that do not harm it, which is quicker."""
+    base = tmp_path_factory.mktemp("shared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(SSH_VARIABLE, server.command)
+        with There(server, base / "tmp", installed_in(base)).engine() as engine:
+            yield engine

@@ -38,10 +38,10 @@ def load(engine: EngineClient, model: str = "any", on_progress=lambda progress: 
     return engine.request(LOAD_MODEL, ModelChoice(model), on_progress)
 
 
-def scan_files(folder: Path, name: str = "scan") -> dict[str, ScanFile]:
+def scan_files(folder: Path, name: str = "scan", size: int = 40) -> dict[str, ScanFile]:
     """Two scans that compress badly, so that traffic shows whether they were sent."""
     folder.mkdir(exist_ok=True)
-    values = np.random.default_rng(len(name)).normal(size=(2, 40, 40, 30)).astype(np.float32)
+    values = np.random.default_rng(len(name)).normal(size=(2, size, size, 30)).astype(np.float32)
     return {
         channel: ScanFile.save(array, AFFINE, folder / f"{name}{channel}.npy")
         for channel, array in zip(("FLAIR", "T1"), values, strict=True)
@@ -53,12 +53,10 @@ def segment_params(scans: dict[str, ScanFile], output: Path) -> SegmentParams:
     return SegmentParams(ModelChoice("any"), Study(scans, "FLAIR"), str(output))
 
 
-def test_a_run_there_leaves_its_volumes_in_the_folder_asked_for_here(there, tmp_path):
+def test_a_run_there_leaves_its_volumes_in_the_folder_asked_for_here(engine, tmp_path):
     seen = []
     scans, here = scan_files(tmp_path / "in"), tmp_path / "here"
-    with there.engine() as engine:
-        params = segment_params(scans, here)
-        result = engine.request(SEGMENT, params, seen.append)
+    result = engine.request(SEGMENT, segment_params(scans, here), seen.append)
     with EngineClient([sys.executable, str(FAKE_ENGINE)]) as local:
         expected = local.request(SEGMENT, segment_params(scans, tmp_path / "local"))
     assert Path(result.labelmap.path).parent == here
@@ -73,54 +71,51 @@ def test_a_run_there_leaves_its_volumes_in_the_folder_asked_for_here(there, tmp_
     assert (result.device, expected.device) == ("there:cpu", "cpu")
     stages = [progress.stage for progress in seen]
     fractions = [progress.fraction for progress in seen]
-    assert {"connecting to there", "sending to there", "fetching from there"} <= {*stages}
+    assert {"sending to there", "fetching from there"} <= {*stages}
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
     assert sorted(path.name for path in here.iterdir()) == ["labelmap.npy", "p0.npy", "p1.npy"]
 
 
-def test_scans_are_sent_once_whatever_their_files_are_called(there, tmp_path):
-    with there.engine() as engine:
-        scans = scan_files(tmp_path / "in")
-        engine.request(SEGMENT, segment_params(scans, tmp_path / "first"))
-        sent = there.server.traffic
-        assert sent > 2 * 40 * 40 * 30 * 4 * 0.5
-        copies = {
-            channel: ScanFile.save(file.load(), file.matrix, tmp_path / f"again{channel}.npy")
-            for channel, file in scans.items()
-        }
-        engine.request(SEGMENT, segment_params(copies, tmp_path / "second"))
-        assert there.server.traffic - sent < 20_000
+def test_scans_are_sent_once_whatever_their_files_are_called(engine, server, tmp_path):
+    before, scans = server.traffic, scan_files(tmp_path / "in", "new scan")
+    engine.request(SEGMENT, segment_params(scans, tmp_path / "first"))
+    sent = server.traffic
+    assert sent - before > 2 * 40 * 40 * 30 * 4 * 0.5
+    copies = {
+        channel: ScanFile.save(file.load(), file.matrix, tmp_path / f"again{channel}.npy")
+        for channel, file in scans.items()
+    }
+    engine.request(SEGMENT, segment_params(copies, tmp_path / "second"))
+    assert server.traffic - sent < 20_000
 
 
-def test_what_the_other_machine_made_is_not_sent_back_to_it(there, tmp_path):
+def test_what_the_other_machine_made_is_not_sent_back_to_it(engine, server, tmp_path):
     scans, output = scan_files(tmp_path / "in"), tmp_path / "out"
     output.mkdir()
-    with there.engine() as engine:
-        params = PrepareParams("any", Study(scans, "FLAIR"), str(output))
-        prepared = engine.request(PREPARE, params)
-        sent = there.server.traffic
-        assert Path(prepared.sheet).parent == output
-        assert prepared.channels["FLAIR"].path == scans["FLAIR"].path
-        assert Path(prepared.channels["T1"].path).parent == output
-        engine.request(SEGMENT, segment_params(prepared.channels, output))
-        assert there.server.traffic - sent < 20_000
+    params = PrepareParams("any", Study(scans, "FLAIR"), str(output))
+    prepared = engine.request(PREPARE, params)
+    sent = server.traffic
+    assert Path(prepared.sheet).parent == output
+    assert prepared.channels["FLAIR"].path == scans["FLAIR"].path
+    assert Path(prepared.channels["T1"].path).parent == output
+    engine.request(SEGMENT, segment_params(prepared.channels, output))
+    assert server.traffic - sent < 20_000
 
 
-def test_a_page_is_written_where_it_was_wanted_with_what_belongs_to_it(there, tmp_path):
+def test_a_page_is_written_where_it_was_wanted_with_what_belongs_to_it(engine, tmp_path):
     scans = scan_files(tmp_path / "in")
     drawn = ScanFile.save(np.zeros((4, 4, 4), np.uint8), AFFINE, tmp_path / "drawn.npy")
     segmentation = SegmentationFile(drawn, ())
     params = ReportParams(segmentation, scans, str(tmp_path / "pages" / "report.html"), "A study")
-    with there.engine() as engine:
-        result = engine.request(REPORT, params)
+    result = engine.request(REPORT, params)
     assert result.page == params.page and Path(result.page).is_file()
     assert Path(result.table).parent == Path(params.page).parent and Path(result.table).is_file()
 
 
-def test_a_scan_that_is_missing_is_told_as_here(there, tmp_path):
+def test_a_scan_that_is_missing_is_told_as_here(engine, tmp_path):
     scans = scan_files(tmp_path / "in")
     Path(scans["FLAIR"].path).unlink()
-    with there.engine() as engine, pytest.raises(BadInputError, match="was not found"):
+    with pytest.raises(BadInputError, match="was not found"):
         engine.request(SEGMENT, segment_params(scans, tmp_path / "out"))
 
 
@@ -151,6 +146,26 @@ def test_a_run_that_ignores_cancel_is_given_up_in_time_and_the_connection_stays(
         canceller.join()
         assert load(engine).model.name == "any"
         assert (engine.pid, there.server.proxy) == (pid, proxy)
+
+
+def test_a_run_can_be_cancelled_while_the_network_stands_still(there, tmp_path):
+    stalled = []
+
+    def stall(progress) -> None:
+        if progress.stage.startswith("sending") and not stalled:
+            stalled.append(there.server.proxy)
+            os.kill(there.server.proxy, signal.SIGSTOP)
+            threading.Timer(1.0, engine.cancel).start()
+
+    with there.engine() as engine:
+        load(engine)
+        pid = engine.pid
+        scans = scan_files(tmp_path / "in", "much", size=200)  # more than buffers on the way hold
+        with pytest.raises(CancelledError):
+            engine.request(SEGMENT, segment_params(scans, tmp_path / "out"), stall)
+        assert load(engine).model.name == "any"
+        assert engine.pid == pid
+        assert stalled != [there.server.proxy]
 
 
 def test_an_engine_that_crashes_there_is_told_of_and_started_anew(there):
@@ -244,6 +259,25 @@ def test_an_engine_of_another_version_there_is_refused_by_name(there, install):
     with there.engine(program=install(code=code)) as engine, pytest.raises(MachineError) as caught:
         load(engine)
     assert "The engine on there is of another version (9.9)" in str(caught.value)
+
+
+def test_garbage_from_the_other_machine_ends_the_connection_and_nothing_else(there, install):
+    code = (
+        "import sys\n"
+        "from factorizer_engine.protocol.wire import PROTOCOL_VERSION\n"
+        "from factorizer_engine.service.remote.frames import Frame, FrameWriter, Kind\n"
+        "who = {'protocol': PROTOCOL_VERSION, 'engine': '1', 'folder': '/there'}\n"
+        "FrameWriter(sys.stdout.buffer).write(Frame.of(Kind.ready, who))\n"
+        "sys.stdout.buffer.write(b'\\x00garbage\\n' * 1000)\n"
+        "sys.stdout.flush()\nsys.stdin.read()\n"
+    )
+    with there.engine(program=install(code=code)) as engine:
+        with pytest.raises(MachineError, match="was lost"):
+            load(engine)
+        pid = engine.pid
+        with pytest.raises(MachineError, match="was lost"):
+            load(engine)
+        assert engine.pid == pid
 
 
 def test_what_login_scripts_write_does_not_disturb(there, install):

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from factorizer_engine.protocol.messages import ProtocolError
-from factorizer_engine.service.remote.frames import PART, Frame, Kind, frames_of
+from factorizer_engine.service.remote.frames import (
+    PART,
+    Frame,
+    FrameWriter,
+    Kind,
+    frames_of,
+    read_frame,
+)
 from factorizer_engine.service.remote.store import FileStore, inside, name_of
 
 
@@ -60,6 +70,15 @@ def test_a_folder_is_made_of_files_that_are_there(tmp_path):
     assert (tmp_path / "folders/key/mine/models/model.pt").read_bytes() == b"weights"
 
 
+def test_a_folder_that_could_not_be_completed_is_not_there(tmp_path):
+    store, file = FileStore(tmp_path), name(b"weights")
+    with pytest.raises(FileNotFoundError):
+        store.make_folder("key/mine", {"a": file})
+    put(store, b"weights")
+    store.make_folder("key/mine", {"a": file})
+    assert (tmp_path / "folders/key/mine/a").read_bytes() == b"weights"
+
+
 @pytest.mark.parametrize(
     "path", ["../x", "a/../../x", "/x", "C:/x", "a\\..\\x", "", "a/b:stream", "nul\0"]
 )
@@ -88,6 +107,19 @@ def test_a_file_travels_in_parts_and_arrives_as_it_was(tmp_path):
     assert [frame.kind for frame in parts] == [Kind.part, Kind.part] and end.kind is Kind.whole
     assert b"".join(frame.bytes_of_file for frame in parts) == content
     assert sum(len(frame.content) for frame in parts) < len(content) / 10
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200), st.integers(0, 120))
+def test_whatever_comes_is_a_frame_or_the_end_or_refused(noise, cut):
+    sink = io.BytesIO()
+    FrameWriter(sink).write(Frame(Kind.part, "0", b"content"))
+    stream = io.BytesIO(sink.getvalue()[:cut] + noise)
+    try:
+        while read_frame(stream) is not None:
+            pass
+    except ProtocolError:
+        pass
 
 
 def test_a_part_that_would_unfold_without_end_is_refused():

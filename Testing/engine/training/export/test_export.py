@@ -10,7 +10,9 @@ from monai.bundle import ConfigWorkflow
 
 from engine.training.blobs import changed_copy
 from factorizer_engine.bundles.architecture import build_networks
+from factorizer_engine.bundles.reading.checksums import fingerprint
 from factorizer_engine.bundles.reading.loading import load_bundle
+from factorizer_engine.bundles.settings import CascadeSettings
 from factorizer_engine.cli import main
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.export.export import export
@@ -115,6 +117,21 @@ def test_runs_with_inputs_or_outputs_in_another_order_form_no_ensemble(run, tmp_
     other = changed_copy(run, tmp_path / "other", "run.json", reverse)
     with pytest.raises(BadInputError, match="cannot form one model"):
         export([run, other], tmp_path / "models" / "blobs")
+
+
+def test_a_run_may_refine_another_model(run, tmp_path, settings, write_config, capsys):
+    coarse = export(run, tmp_path / "coarse")
+    settings["bundle"] = {"cascade": {"share": 0.3}}
+    config = write_config(settings, "new.yaml")
+    path = tmp_path / "fine"
+    command = ["export", str(run), "-o", str(path), "--config", str(config)]
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--coarse", str(coarse.description.path)])
+    assert end.value.code == 0
+    assert "First stage" in capsys.readouterr().out
+    fine = load_bundle(path)
+    assert fine.cascade == CascadeSettings(share=0.3)
+    assert fingerprint(fine.coarse) == fingerprint(coarse) != fingerprint(fine)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

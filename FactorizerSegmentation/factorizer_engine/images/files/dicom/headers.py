@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     ExplicitVRLittleEndian,
@@ -19,6 +20,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
+from factorizer_engine.images.files.dicom.elements import ACQUISITION_TAGS, Elements
 from factorizer_engine.images.files.recognition import UNKNOWN, content
 from factorizer_engine.protocol.errors import BadInputError
 
@@ -26,7 +28,7 @@ from factorizer_engine.protocol.errors import BadInputError
 logging.getLogger("pydicom").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="pydicom")
 
-_TAGS = [
+_TAGS: list[str | int] = [
     "SOPClassUID",
     "SOPInstanceUID",
     "SeriesInstanceUID",
@@ -53,6 +55,7 @@ _TAGS = [
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 ]
+"""Elements without which an image cannot be placed; a file in which one is broken is damaged."""
 
 
 _SHORTEST = 132
@@ -60,6 +63,40 @@ _FIRST_KINDS = (b"UL", b"SH", b"CS", b"UI", b"LO")
 _LAST_FIRST_ELEMENT = 0x0018
 _LONGEST_FIRST_VALUE = 128
 """Of the first element in files without a prefix: up to the SOP Instance UID, and short."""
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """In what images at one place may differ; "" or None where the file says nothing.
+
+    Attributes:
+        kind: Image Type, with backslashes.
+        b_value: Of diffusion weighting, in s/mm2.
+        echo_ms: Echo time.
+        time_point: Number of the volume in a series of them.
+        number: Acquisition number.
+        time: When it was acquired, so that later ones sort behind earlier ones.
+    """
+
+    kind: str = ""
+    b_value: float | None = None
+    echo_ms: float | None = None
+    time_point: str = ""
+    number: str = ""
+    time: str = ""
+
+    @classmethod
+    def of(cls, elements: Elements) -> Acquisition:
+        """That of one frame."""
+        return cls(
+            kind=elements.text("FrameType", "ImageType").upper(),
+            b_value=elements.b_value,
+            echo_ms=elements.number("EffectiveEchoTime", "EchoTime"),
+            time_point=elements.text("TemporalPositionIndex", "TemporalPositionIdentifier"),
+            number=elements.text("FrameAcquisitionNumber", "AcquisitionNumber"),
+            time=elements.text("FrameAcquisitionDateTime", "AcquisitionDateTime")
+            or elements.text("AcquisitionTime"),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +114,7 @@ class Slice:
         orientation: Directions of a row and of a column, (2, 3) in LPS, or None.
         spacing: Distance of columns and of rows in mm.
         complete: False if the file is too short for its pixels.
+        acquired: What tells it from other images at its place.
     """
 
     file: Path
@@ -88,6 +126,7 @@ class Slice:
     orientation: np.ndarray | None
     spacing: tuple[float, float]
     complete: bool
+    acquired: Acquisition = Acquisition()
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -165,10 +204,11 @@ def read_header(path: Path) -> Header | None:
     """
     try:
         with path.open("rb") as file:
-            data = read_elements(file, stop_before_pixels=True, specific_tags=_TAGS)
+            wanted = [Tag(name) for name in (*_TAGS, *ACQUISITION_TAGS)]
+            data = read_elements(file, stop_before_pixels=True, specific_tags=wanted)
             rest = path.stat().st_size - file.tell()
-        for _ in data:  # pydicom decodes values when they are looked at, and fails then
-            pass
+        for name in _TAGS:  # pydicom decodes values when they are looked at, and fails then
+            data.get(name)
         if not data.get("Rows") or not data.get("Columns"):
             if _should_hold_image(data):
                 raise EOFError("the header ends before the size of the image")
@@ -223,17 +263,16 @@ def _pixel_bytes(header: pydicom.Dataset) -> int:
 
 def _slices(path: Path, header: pydicom.Dataset, complete: bool) -> list[Slice]:
     """One slice per frame; geometry from the frame, else what frames share, else the file."""
-    shared = list(header.get("SharedFunctionalGroupsSequence") or [])
-    frames = list(header.get("PerFrameFunctionalGroupsSequence") or [])
     count = int(header.get("NumberOfFrames") or 1)
+    plain = count > 1 and not header.get("PerFrameFunctionalGroupsSequence")
     slices = []
     for index in range(count):
-        groups = ([frames[index]] if index < len(frames) else []) + shared
-        position = _value("ImagePositionPatient", "PlanePositionSequence", groups, header)
-        orientation = _value("ImageOrientationPatient", "PlaneOrientationSequence", groups, header)
-        spacing = _value("PixelSpacing", "PixelMeasuresSequence", groups, header)
+        elements = Elements(header, index)
+        position = _numbers(elements, "ImagePositionPatient")
+        orientation = _numbers(elements, "ImageOrientationPatient")
+        spacing = _numbers(elements, "PixelSpacing")
         rows, columns = spacing.reshape(2) if spacing is not None else (0.0, 0.0)
-        if count > 1 and not frames:
+        if plain:
             position = _position_of_plain_frame(header, index)
         slices.append(
             Slice(
@@ -246,6 +285,7 @@ def _slices(path: Path, header: pydicom.Dataset, complete: bool) -> list[Slice]:
                 orientation=None if orientation is None else orientation.reshape(2, 3),
                 spacing=(float(columns), float(rows)),
                 complete=complete,
+                acquired=Acquisition.of(elements),
             )
         )
     return slices
@@ -268,12 +308,6 @@ def _samples(header: pydicom.Dataset) -> int:
     return 3 if is_palette else int(header.get("SamplesPerPixel") or 1)
 
 
-def _value(
-    keyword: str, sequence: str, groups: list[pydicom.Dataset], header: pydicom.Dataset
-) -> np.ndarray | None:
-    for group in groups:
-        macro = group.get(sequence)
-        if macro and macro[0].get(keyword) is not None:
-            return np.asarray(macro[0].get(keyword), dtype=np.float64)
-    value = header.get(keyword)
-    return None if value is None else np.asarray(value, dtype=np.float64)
+def _numbers(elements: Elements, keyword: str) -> np.ndarray | None:
+    element = elements.get(keyword)
+    return None if element is None else np.asarray(element.value, dtype=np.float64)

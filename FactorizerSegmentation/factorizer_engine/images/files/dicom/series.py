@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from factorizer_engine.images.files.dicom.headers import (
@@ -14,12 +14,14 @@ from factorizer_engine.images.files.dicom.headers import (
     read_header,
     should_be_dicom,
 )
+from factorizer_engine.images.files.dicom.parts import parts_of
+from factorizer_engine.images.files.dicom.texts import text_of
 from factorizer_engine.protocol.errors import BadInputError
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """The images of one DICOM series, in no particular order.
+    """The images of one DICOM series, or of one volume in it, in no particular order.
 
     Attributes:
         uid: Its Series Instance UID.
@@ -31,6 +33,7 @@ class Series:
         patient: Whose it is, "" if it does not say.
         date: The day of its study, "" if it does not say.
         frame_of_reference: UID of the space that positions are in, "" if it does not say.
+        part: What tells the images from others of the series; "" if these are all.
     """
 
     uid: str
@@ -42,16 +45,30 @@ class Series:
     patient: str = ""
     date: str = ""
     frame_of_reference: str = ""
+    part: str = ""
+
+    @property
+    def key(self) -> str:
+        """What no other series has: its UID, and its part of that."""
+        return self._with_part(self.uid)
+
+    @property
+    def name(self) -> str:
+        """Its description with its part, "" if it has no description."""
+        return self._with_part(self.description) if self.description else ""
 
     @property
     def title(self) -> str:
         """What to call the series in messages."""
-        return self.description or (f"series {self.number}" if self.number else self.uid)
+        return self.name or self._with_part(f"series {self.number}" if self.number else self.uid)
 
     @property
     def count(self) -> int:
         """Number of images, not counting copies."""
         return len({item.identity for item in self.slices})
+
+    def _with_part(self, text: str) -> str:
+        return f"{text} ({self.part})" if self.part else text
 
 
 def list_series(folder: str | Path) -> list[Series]:
@@ -87,21 +104,23 @@ def series_of(paths: Iterable[Path]) -> list[Series]:
     for header in images:
         members[str(header.data.get("SeriesInstanceUID", ""))].append(header)
     series = [
-        _series(uid, found, _problems_for(found, kinds, problems)) for uid, found in members.items()
+        part
+        for uid, found in members.items()
+        for part in _parts(uid, found, _problems_for(found, kinds, problems))
     ]
     return sorted(series, key=lambda s: (int(s.number) if s.number.isdigit() else 10**9, s.title))
 
 
 def named_series(folder: str, found: Sequence[Series], wanted: str) -> Series:
-    """The series whose UID, number or description is `wanted`.
+    """The series whose key, UID, number, description or name is `wanted`.
 
     Raises:
         BadInputError: If there is none or more than one.
     """
-    chosen = [s for s in found if wanted and wanted in (s.uid, s.number, s.description)]
-    if not chosen:
-        folded = wanted.strip().casefold()
-        chosen = [s for s in found if folded and folded == s.description.casefold()]
+    folded = text_of(wanted).casefold()
+    chosen = [
+        s for s in found if wanted and wanted in (s.key, s.name, s.uid, s.number, s.description)
+    ] or [s for s in found if folded and folded in (s.name.casefold(), s.description.casefold())]
     if len(chosen) == 1:
         return chosen[0]
     count = "no" if not chosen else "more than one"
@@ -116,11 +135,11 @@ def enumerate_series(found: Sequence[Series]) -> str:
 
 
 def own_name(series: Series, found: Sequence[Series]) -> str:
-    """What tells the series from the others: its description, else its number, else its UID."""
-    for name in (series.description, series.number):
-        if name and sum(name in (s.number, s.description) for s in found) == 1:
+    """What tells the series from the others: its name, else its number, else its key."""
+    for name in (series.name, series.number):
+        if name and sum(name in (s.number, s.name, s.description) for s in found) == 1:
             return name
-    return series.uid
+    return series.key
 
 
 def _read_headers(
@@ -171,19 +190,22 @@ def _broken_copy(path: Path) -> BadInputError:
     )
 
 
-def _series(uid: str, headers: Sequence[Header], problems: Sequence[BadInputError]) -> Series:
+def _parts(uid: str, headers: Sequence[Header], problems: Sequence[BadInputError]) -> list[Series]:
+    """The volumes of a series; the series itself if it is one, or they cannot be told apart."""
     first = headers[0].data
-    return Series(
+    whole = Series(
         uid=uid,
         number=str(first.get("SeriesNumber") or ""),
-        description=str(first.get("SeriesDescription") or "").strip(),
+        description=text_of(first.get("SeriesDescription") or ""),
         modality=str(first.get("Modality") or ""),
         slices=tuple(item for header in headers for item in header.slices),
         problems=(*problems, *_missing_parts(headers), *_mosaics(headers)),
-        patient=str(first.get("PatientID") or first.get("PatientName") or ""),
+        patient=text_of(first.get("PatientID") or first.get("PatientName") or ""),
         date=str(first.get("StudyDate") or ""),
         frame_of_reference=str(first.get("FrameOfReferenceUID") or ""),
     )
+    parts = parts_of(whole.slices)
+    return [replace(whole, part=name, slices=tuple(own)) for name, own in parts.items()]
 
 
 def _mosaics(headers: Sequence[Header]) -> list[BadInputError]:

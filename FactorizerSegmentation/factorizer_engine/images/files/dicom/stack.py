@@ -9,6 +9,7 @@ import numpy as np
 
 from factorizer_engine.images.checks import check_affine, check_shape, check_type
 from factorizer_engine.images.files.dicom.headers import Slice
+from factorizer_engine.images.files.dicom.parts import same_raster
 from factorizer_engine.images.files.dicom.pixels import same_pixels
 from factorizer_engine.images.files.dicom.series import Series
 from factorizer_engine.images.orientation import LPS_TO_RAS
@@ -69,14 +70,10 @@ def _placed(title: str, slices: Sequence[Slice]) -> list[Placed]:
         raise BadInputError(
             f"{title} does not say where its images lie; export it with positions and orientations."
         )
-    first, _, directions = placed[0]
-    for item, _, orientation in placed:
-        same = item.shape == first.shape and np.allclose(item.spacing, first.spacing, rtol=1e-3)
-        if not same or not np.allclose(orientation, directions, atol=1e-3):
-            raise BadInputError(
-                f"{title} holds images of different size or direction; "
-                "export them as separate series."
-            )
+    if not all(same_raster(placed[0][0], item) for item, _, _ in placed):
+        raise BadInputError(
+            f"{title} holds images of different size or direction; export them as separate series."
+        )
     return placed
 
 

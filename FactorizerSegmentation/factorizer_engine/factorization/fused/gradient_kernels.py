@@ -1,4 +1,4 @@
-"""Kernels of the rank-1 mixing layer's gradient; the way of working is that of `triton_kernels`.
+"""Kernels of the rank-1 mixing layer's gradient. Needs Triton.
 
 For one head and window, with gY the gradient of Y = u v^T over the number of grids, where
 v = (X^T u + eps 1) / c and u = u_T, the gradient passes through v and the left u first,
@@ -25,15 +25,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from factorizer_engine.factorization.triton_indexing import (
+from factorizer_engine.factorization.fused.indexing import (
     cell_voxels,
     find_cell,
+    find_window,
     group_of_heads,
-    plane_of_window,
     window_of_cell,
-    wrapped,
 )
-from factorizer_engine.factorization.triton_kernels import (
+from factorizer_engine.factorization.fused.statistics import (
     product,
     relu,
     statistics,
@@ -57,6 +56,7 @@ def factor_gradient_kernel(
     shifts_ptr,
     vectors_ptr,
     matrices_ptr,
+    items,
     n0,
     n1,
     n2,
@@ -68,29 +68,31 @@ def factor_gradient_kernel(
     P1: tl.constexpr,
     P2: tl.constexpr,
     HEAD: tl.constexpr,
-    GROUP: tl.constexpr,
-    WIDTH: tl.constexpr,
+    HEAD_WIDTH: tl.constexpr,
+    HEADS: tl.constexpr,
     BLOCK: tl.constexpr,
     SWEEPS: tl.constexpr,
     PRODUCT: tl.constexpr,
     SPLIT: tl.constexpr,
 ):
-    """What gX is made of: writes u, gs, ga and the share of v_0^T v_0, (rows, 4, C), and gG + gG^T.
+    """What gX is made of: writes u, gs and ga, (rows, 3, C), and gG + gG^T.
 
     The matrices are (rows, C, d): of every channel, its row within its head.
     SWEEPS is the number of sweeps rounded up to a power of two: all u_t stay in registers.
     """
-    groups = tl.cdiv(channels, GROUP)
-    row = tl.program_id(0) // groups
+    WIDTH: tl.constexpr = HEADS * HEAD_WIDTH
+    groups = tl.cdiv(channels, HEADS * HEAD)
     windows = (n0 // P0) * (n1 // P1) * (n2 // P2)
-    item_offset = (row // shifts // windows).to(tl.int64) * n0 * n1 * n2 * channels
-    channel, exists, same = group_of_heads(tl.program_id(0) % groups, channels, HEAD, GROUP, WIDTH)
+    item, grid, window, row = find_window(tl.program_id(0) // groups, items, windows, shifts)
+    item_offset = item * n0 * n1 * n2 * channels
+    group = tl.program_id(0) % groups
+    channel, exists, same = group_of_heads(group, channels, HEAD, HEAD_WIDTH, HEADS)
     gram, row_sum, start, start_norm, cross, gradient_sum = statistics(
         x_ptr + item_offset,
         gradient_ptr + item_offset,
         v0_ptr,
-        shifts_ptr + row % shifts * 3,
-        row // shifts % windows,
+        shifts_ptr + grid * 3,
+        window,
         channel,
         exists,
         n0,
@@ -137,13 +139,12 @@ def factor_gradient_kernel(
         u_gradient += times(gram, q_gradient, same)
     start_gradient = u_gradient / (start_norm + eps)
 
-    vector_ptr = vectors_ptr + row.to(tl.int64) * 4 * channels + channel
+    vector_ptr = vectors_ptr + row * 3 * channels + channel
     tl.store(vector_ptr, u_last, mask=exists)
     tl.store(vector_ptr + channels, sum_gradient, mask=exists)
     tl.store(vector_ptr + 2 * channels, start_gradient, mask=exists)
-    tl.store(vector_ptr + 3 * channels, -start_gradient * u, mask=exists)
     gram_gradient += tl.trans(gram_gradient)
-    entry = (row.to(tl.int64) * channels + channel)[:, None] * HEAD + (channel % HEAD)[None, :]
+    entry = (row * channels + channel)[:, None] * HEAD + (channel % HEAD)[None, :]
     tl.store(matrices_ptr + entry, gram_gradient, mask=same)
 
 
@@ -157,6 +158,7 @@ def input_gradient_kernel(
     vectors_ptr,
     matrices_ptr,
     result_ptr,
+    items,
     n0,
     n1,
     n2,
@@ -172,18 +174,20 @@ def input_gradient_kernel(
     Q2: tl.constexpr,
     SHIFTS: tl.constexpr,
     HEAD: tl.constexpr,
-    GROUP: tl.constexpr,
-    WIDTH: tl.constexpr,
+    HEAD_WIDTH: tl.constexpr,
+    HEADS: tl.constexpr,
     ROWS: tl.constexpr,
     SPLIT: tl.constexpr,
 ):
     """gX summed over the grids and through the ReLU, cell by cell."""
-    groups = tl.cdiv(channels, GROUP)
+    WIDTH: tl.constexpr = HEADS * HEAD_WIDTH
+    groups = tl.cdiv(channels, HEADS * HEAD)
     item, starts, extent = find_cell(
         tl.program_id(0) // groups, segments_ptr, cells0, cells1, cells2
     )
     axes, inside, voxel = cell_voxels(item, starts, extent, n0, n1, n2, Q1, Q2, ROWS)
-    channel, exists, same = group_of_heads(tl.program_id(0) % groups, channels, HEAD, GROUP, WIDTH)
+    group = tl.program_id(0) % groups
+    channel, exists, same = group_of_heads(group, channels, HEAD, HEAD_WIDTH, HEADS)
     offset = voxel[:, None] * channels + channel[None, :]
     mask = inside[:, None] & exists[None, :]
     x = relu(tl.load(x_ptr + offset, mask=mask, other=0.0))
@@ -197,10 +201,10 @@ def input_gradient_kernel(
         window, first = window_of_cell(starts, shifts_ptr + grid * 3, n0, n1, n2, P0, P1, P2)
         position = ((first[0] + axes[0]) * P1 + first[1] + axes[1]) * P2 + first[2] + axes[2]
         v0 = tl.load(v0_ptr + position, mask=inside, other=0.0)
-        row = ((item * windows + window) * SHIFTS + grid).to(tl.int64) * channels
+        row = ((grid * items + item) * windows + window).to(tl.int64) * channels
         entry = (row + channel)[:, None] * HEAD + (channel % HEAD)[None, :]
         of_x += tl.load(matrices_ptr + entry, mask=same, other=0.0)
-        vector_ptr = vectors_ptr + 4 * row + channel
+        vector_ptr = vectors_ptr + 3 * row + channel
         u = tl.load(vector_ptr, mask=exists, other=0.0)
         scaled = u / (sum_over_head(u * u, same) + eps)
         of_gradient += tl.where(same, scaled[:, None] * u[None, :], 0.0)
@@ -210,43 +214,3 @@ def input_gradient_kernel(
     total = product(x, of_x, total, SPLIT)
     total = product(gradient, of_gradient / SHIFTS, total, SPLIT)
     tl.store(result_ptr + offset, tl.where(x > 0, total, 0.0), mask=mask)
-
-
-@triton.jit
-def start_gradient_kernel(
-    x_ptr,
-    vectors_ptr,
-    shifts_ptr,
-    result_ptr,
-    n0,
-    n1,
-    n2,
-    channels,
-    shifts,
-    P0: tl.constexpr,
-    P1: tl.constexpr,
-    P2: tl.constexpr,
-    WIDTH: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """X^T ga of every window, summed over its heads: writes (rows, P)."""
-    row = tl.program_id(0)
-    windows = (n0 // P0) * (n1 // P1) * (n2 // P2)
-    x_ptr += (row // shifts // windows).to(tl.int64) * n0 * n1 * n2 * channels
-    shift_ptr, window = shifts_ptr + row % shifts * 3, row // shifts % windows
-    for first in range(0, P1 * P2, BLOCK):
-        position = first + tl.arange(0, BLOCK)
-        i0, voxel = plane_of_window(window, shift_ptr, n0, n1, n2, position, P0, P1, P2)
-        inside = position < P1 * P2
-        for plane in range(P0):
-            skipped = wrapped(i0 + plane, n0).to(tl.int64) * n1 * n2 * channels
-            total = tl.zeros((BLOCK, WIDTH), tl.float32)
-            for first_channel in range(0, channels, WIDTH):
-                channel = first_channel + tl.arange(0, WIDTH)
-                exists = channel < channels
-                offset = skipped + voxel[:, None] * channels + channel[None, :]
-                x = tl.load(x_ptr + offset, mask=inside[:, None] & exists[None, :], other=0.0)
-                gradient_ptr = vectors_ptr + (row.to(tl.int64) * 4 + 2) * channels + channel
-                total += relu(x) * tl.load(gradient_ptr, mask=exists, other=0.0)[None, :]
-            result = row.to(tl.int64) * (P0 * P1 * P2) + plane * (P1 * P2) + position
-            tl.store(result_ptr + result, tl.sum(total, 1), mask=inside)

@@ -13,21 +13,24 @@ pytestmark = pytest.mark.skipif(
 )
 
 NUMBERS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-FLOAT32_POINTERS = ("v0_ptr", "u_ptr", "vectors_ptr", "matrices_ptr")
+FLOAT32_POINTERS = {
+    "v0_ptr", "u_ptr", "v_ptr", "projected_ptr", "bias_ptr", "weight_ptr", "norm_weight_ptr",
+    "norm_bias_ptr", "vectors_ptr", "matrices_ptr",
+}  # fmt: skip
 SHAPES = {
     "P0": 8, "P1": 8, "P2": 8, "Q1": 4, "Q2": 4, "SHIFTS": 2, "HEAD": 8, "HEAD_WIDTH": 8,
-    "HEADS": 4, "GROUP": 16, "WIDTH": 16, "BLOCK": 16, "ROWS": 64, "SWEEPS": 8,
+    "HEADS": 2, "WIDTH": 32, "BLOCK": 16, "ROWS": 64, "SWEEPS": 8,
 }  # fmt: skip
 
 
 def _kernel(name: str):
-    from factorizer_engine.factorization import triton_backward_kernels, triton_kernels
+    from factorizer_engine.factorization.fused import gradient_kernels, kernels
 
-    return getattr(triton_kernels, name, None) or getattr(triton_backward_kernels, name)
+    return getattr(kernels, name, None) or getattr(gradient_kernels, name)
 
 
 def _type(argument: str, number: str) -> str:
-    if argument == "eps":
+    if argument in ("eps", "norm_eps"):
         return "fp32"
     if not argument.endswith("_ptr"):
         return "i32"
@@ -38,8 +41,12 @@ def _type(argument: str, number: str) -> str:
 
 # Triton takes numbers that are 1 as constants: here one sweep of one window, on a line.
 ONES = dict.fromkeys(
-    ("n0", "n1", "shifts", "sweeps", "cells0", "cells1", "P0", "P1", "Q1", "SHIFTS", "SWEEPS"), 1
-)
+    (
+        "items", "n0", "n1", "heads", "shifts", "sweeps", "cells0", "cells1", "P0", "P1", "Q1",
+        "SHIFTS", "SWEEPS", "rows",
+    ),
+    1,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -50,11 +57,12 @@ ONES = dict.fromkeys(
 @pytest.mark.parametrize(
     "name",
     [
-        "factor_kernel",
-        "project_kernel",
+        "factors_kernel",
+        "expansion_kernel",
+        "layer_norm_kernel",
+        "reconstruction_kernel",
         "factor_gradient_kernel",
         "input_gradient_kernel",
-        "start_gradient_kernel",
     ],
 )
 def test_kernels_compile_for_a_graphics_card(name, dtype, special, tmp_path, monkeypatch):

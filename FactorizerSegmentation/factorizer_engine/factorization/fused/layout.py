@@ -1,4 +1,4 @@
-"""Windows and cells of a map, for the kernels of the rank-1 mixing layer. Needs no Triton."""
+"""Windows and cells of a map, for the kernels of `fused`. Needs no Triton."""
 
 from __future__ import annotations
 

@@ -1,20 +1,8 @@
-"""Kernels of the rank-1 mixing layer, forward. Needs Triton.
-
-Maps are channels-last with three spatial axes, (B, n0, n1, n2, C); missing axes have one voxel.
-Work is cut in two ways:
-
-- *Windows*: one program per item, window, shifted grid and group of heads reads the window's
-  voxels straight from the map (a cyclic shift is an indexing), and sums up the d x d matrices and
-  the vectors of d that the sweeps of `rank_one` need. Programs of one window's grids are
-  neighbours, so that they read it from the cache.
-- *Cells*: boxes of voxels that no window of any shifted grid cuts. In a cell the average over the
-  grids is one linear map per head. One program owns a cell and writes it once: no sum over grids
-  goes through memory, nothing is added atomically, and results are deterministic.
+"""Gram matrices of windows, and the sweeps in as many dimensions as a head has. Needs Triton.
 
 A group of heads is handled as one matrix whose rows and columns are all its channels. `same` marks
 the diagonal blocks, pairs of channels of one head; everything outside is left out when summing.
-
-`rows` of the factors are numbered (item, window, grid). Names follow `rank_one`.
+Names follow `rank_one`.
 """
 
 from __future__ import annotations
@@ -22,14 +10,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from factorizer_engine.factorization.triton_indexing import (
-    cell_voxels,
-    find_cell,
-    group_of_heads,
-    plane_of_window,
-    window_of_cell,
-    wrapped,
-)
+from factorizer_engine.factorization.fused.indexing import plane_of_window, wrapped
 
 
 @triton.jit
@@ -146,109 +127,3 @@ def sweep(u, gram, row_sum, same, eps, columns):
     v_norm = sum_over_head(u * (gram_u + 2 * eps * row_sum), same) + eps * eps * columns
     v_norm = v_norm / c / c
     return gram_u, c, v_norm, ((gram_u + eps * row_sum) / c + eps) / (v_norm + eps)
-
-
-@triton.jit
-def factor_kernel(
-    x_ptr,
-    v0_ptr,
-    shifts_ptr,
-    u_ptr,
-    n0,
-    n1,
-    n2,
-    channels,
-    shifts,
-    sweeps,
-    eps,
-    P0: tl.constexpr,
-    P1: tl.constexpr,
-    P2: tl.constexpr,
-    HEAD: tl.constexpr,
-    GROUP: tl.constexpr,
-    WIDTH: tl.constexpr,
-    BLOCK: tl.constexpr,
-    PRODUCT: tl.constexpr,
-    SPLIT: tl.constexpr,
-):
-    """u_T of every window: writes u (rows, C) in float32."""
-    groups = tl.cdiv(channels, GROUP)
-    row = tl.program_id(0) // groups
-    windows = (n0 // P0) * (n1 // P1) * (n2 // P2)
-    item = (row // shifts // windows).to(tl.int64)
-    channel, exists, same = group_of_heads(tl.program_id(0) % groups, channels, HEAD, GROUP, WIDTH)
-    gram, row_sum, start, start_norm, _, _ = statistics(
-        x_ptr + item * n0 * n1 * n2 * channels,
-        None,
-        v0_ptr,
-        shifts_ptr + row % shifts * 3,
-        row // shifts % windows,
-        channel,
-        exists,
-        n0,
-        n1,
-        n2,
-        channels,
-        P0,
-        P1,
-        P2,
-        WIDTH,
-        BLOCK,
-        PRODUCT,
-        SPLIT,
-        False,
-    )
-    u = (start + eps) / (start_norm + eps)
-    for _ in range(sweeps - 1):
-        _, _, _, u = sweep(u, gram, row_sum, same, eps, P0 * P1 * P2)
-    tl.store(u_ptr + row.to(tl.int64) * channels + channel, u, mask=exists)
-
-
-@triton.jit
-def project_kernel(
-    x_ptr,
-    u_ptr,
-    shifts_ptr,
-    segments_ptr,
-    output_ptr,
-    n0,
-    n1,
-    n2,
-    channels,
-    cells0,
-    cells1,
-    cells2,
-    eps,
-    P0: tl.constexpr,
-    P1: tl.constexpr,
-    P2: tl.constexpr,
-    Q1: tl.constexpr,
-    Q2: tl.constexpr,
-    SHIFTS: tl.constexpr,
-    HEAD: tl.constexpr,
-    HEAD_WIDTH: tl.constexpr,
-    HEADS: tl.constexpr,
-    ROWS: tl.constexpr,
-):
-    """The average over the grids of u (X^T u + eps 1)^T / c, cell by cell."""
-    groups = tl.cdiv(channels, HEADS * HEAD)
-    item, starts, extent = find_cell(
-        tl.program_id(0) // groups, segments_ptr, cells0, cells1, cells2
-    )
-    _, inside, voxel = cell_voxels(item, starts, extent, n0, n1, n2, Q1, Q2, ROWS)
-    head = tl.program_id(0) % groups * HEADS + tl.arange(0, HEADS)
-    lane = tl.arange(0, HEAD_WIDTH)
-    channel = head[:, None] * HEAD + lane[None, :]
-    exists = (lane[None, :] < HEAD) & (channel < channels)
-    offset = voxel[:, None, None] * channels + channel[None, :, :]
-    mask = inside[:, None, None] & exists[None, :, :]
-    x = relu(tl.load(x_ptr + offset, mask=mask, other=0.0))
-    total = tl.zeros((ROWS, HEADS, HEAD_WIDTH), tl.float32)
-    windows = (n0 // P0) * (n1 // P1) * (n2 // P2)
-    for grid in tl.static_range(SHIFTS):
-        window, _ = window_of_cell(starts, shifts_ptr + grid * 3, n0, n1, n2, P0, P1, P2)
-        row = ((item * windows + window) * SHIFTS + grid).to(tl.int64)
-        u = tl.load(u_ptr + row * channels + channel, mask=exists, other=0.0)
-        v = tl.sum(x * u[None, :, :], 2) + eps
-        total += v[:, :, None] * (u / (tl.sum(u * u, 1) + eps)[:, None])[None, :, :]
-    tl.store(output_ptr + offset, total / SHIFTS, mask=mask)

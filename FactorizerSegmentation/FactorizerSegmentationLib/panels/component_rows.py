@@ -1,0 +1,57 @@
+"""What the list of components says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from slicer.i18n import tr as _
+
+from factorizer_engine.protocol.components import Component
+from FactorizerSegmentationLib.panels.component_list import Row
+from FactorizerSegmentationLib.scene.heatmaps import heatmapOf
+
+
+def rowsOf(nodes: Sequence, region: str) -> list[Row]:
+    """The rows of leading heatmap nodes.
+
+    Args:
+        region: By whose contribution they are ranked, what speaks most for it first and what speaks
+            against it last; "" keeps their order, and shows their contributions to the regions for
+            which they were drawn.
+    """
+    rows = []
+    for node in nodes:
+        heatmap = heatmapOf(node)
+        if heatmap is not None:
+            component = heatmap.component
+            value = component.contributions.get(region or component.region, 0.0)
+            rows.append(Row(node.GetID(), _title(component), value, _tip(component)))
+    return sorted(rows, key=lambda row: -row.value) if region else rows
+
+
+def barTitle(nodes: Sequence, region: str) -> str:
+    """What the bars of `rowsOf` are about."""
+    found = {heatmap.component.region for heatmap in map(heatmapOf, nodes) if heatmap is not None}
+    return region or (found.pop() if len(found) == 1 else "") or _("Logits")
+
+
+def _title(component: Component) -> str:
+    lines = [component.name, component.meaning]
+    if component.is_level:
+        lines.append(_("acts as a level"))
+    return "\n".join(filter(None, lines))
+
+
+def _tip(component: Component) -> str:
+    parts = [f"{name} {value:+.2f}" for name, value in component.contributions.items()]
+    sentence = _("By how much the evidence falls when it is taken away, in logits: {parts}.")
+    lines = [component.name, component.meaning, sentence.format(parts=", ".join(parts))]
+    lines.append(
+        _("It acts as a level over the whole head.")
+        if component.is_level
+        else _("It acts by where it is.")
+    )
+    if component.stability is not None:
+        stability = _("When windows are shifted, its map correlates by {value} with this one.")
+        lines.append(stability.format(value=f"{component.stability:.2f}"))
+    return "\n".join(filter(None, lines))

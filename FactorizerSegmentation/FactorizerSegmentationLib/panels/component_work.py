@@ -1,0 +1,240 @@
+"""The panel that makes segments of a component, and brushes that keep to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from FactorizerSegmentationLib.panels.components import ComponentsPanel
+from FactorizerSegmentationLib.panels.editing import EditPanel
+from FactorizerSegmentationLib.panels.panel import Panel
+from FactorizerSegmentationLib.panels.signals import signalsBlocked
+from FactorizerSegmentationLib.panels.text_colors import WARNING, TextColor
+from FactorizerSegmentationLib.scene import component_masks
+from FactorizerSegmentationLib.scene.component_masks import NewSegment, Operation, SegmentMasks
+from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.heatmaps import heatmapOf
+from FactorizerSegmentationLib.scene.history import Step
+from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
+from FactorizerSegmentationLib.scene.proposals import ProposalPreview
+from FactorizerSegmentationLib.scene.updates import Patch
+from FactorizerSegmentationLib.scene.verdicts import problem
+
+GAINED, LOST = (90, 200, 255), (255, 90, 200)
+EVERYWHERE, AT_LESION, IN_BOX = "everywhere", "lesion", "box"
+
+
+class ComponentWorkPanel(Panel):
+    """A segment, what is done with it where the shown component is strong; preview and Apply.
+
+    Args:
+        logic: The FactorizerSegmentationLogic.
+        uiPath: The .ui file.
+        components: Shows the component.
+        editing: Has the brushes.
+    """
+
+    pack = "segment"
+
+    def __init__(self, logic, uiPath: str, components: ComponentsPanel, editing: EditPanel) -> None:
+        super().__init__(logic, uiPath)
+        self._components = components
+        self._editing = editing
+        self._preview = ProposalPreview()
+        self._nodeId: str | None = None
+        self._segments: SegmentMasks | None = None
+        self._offered: list[tuple[str, str]] = []
+        self._where: tuple[Any, np.ndarray | None] | None = None
+        self._color = TextColor(self.ui.workLabel)
+        ui = self.ui
+        for value, text in (
+            (Operation.add, _("Add where it is strong")),
+            (Operation.intersect, _("Keep only where it is strong")),
+            (Operation.subtract, _("Take away where it is strong")),
+        ):
+            ui.workOperationComboBox.addItem(text, value.value)
+        for place, text in (
+            (EVERYWHERE, _("Everywhere")),
+            (AT_LESION, _("At the selected lesion")),
+            (IN_BOX, _("Inside the box")),
+        ):
+            ui.workPlaceComboBox.addItem(text, place)
+        for combo in (ui.workSegmentComboBox, ui.workOperationComboBox, ui.workPlaceComboBox):
+            combo.connect("currentIndexChanged(int)", self._onChoice)
+        ui.workLevelSlider.connect("valueChanged(double)", self._onLevel)
+        ui.workPreviewButton.connect("toggled(bool)", self._onPreview)
+        ui.workApplyButton.connect("clicked()", self._onApply)
+        ui.workMaskCheckBox.connect("toggled(bool)", self._onMask)
+        components.shown.connect(self.update)
+
+    def forget(self) -> None:
+        self._stop()
+        self._offered, self._nodeId = [], None
+
+    def show(self) -> None:
+        self.update()
+
+    def update(self) -> None:
+        if self._parameters is None:
+            return
+        node, segmentationNode = self._components.shownNode, self._own.segmentation
+        usable = node is not None and heatmapOf(node) is not None and not problem(segmentationNode)
+        self.ui.workBox.visible = usable
+        self.ui.workBox.enabled = not self._logic.busy
+        if not usable:
+            self._stop()
+            return
+        self._offerSegments(segmentationNode)
+        if node.GetID() != self._nodeId:
+            self._nodeId = node.GetID()
+            with signalsBlocked(self.ui.workLevelSlider):
+                self.ui.workLevelSlider.value = 100 * component_masks.drawnPart(node)
+            self._onLevel()
+        elif self._where is not None and self._where[0] != self._whereKey():
+            self._onChoice()
+
+    def leave(self) -> None:
+        self._stop()
+
+    def release(self) -> None:
+        self._components.shown.disconnect(self.update)
+        super().release()
+
+    def _stop(self) -> None:
+        """Nothing is previewed, and brushes paint everywhere."""
+        self._preview.hide()
+        self._where = self._nodeId = self._segments = None
+        with signalsBlocked(self.ui.workPreviewButton, self.ui.workMaskCheckBox):
+            self.ui.workPreviewButton.checked = False
+            self.ui.workMaskCheckBox.checked = False
+        self._editing.editor.paintEverywhere()
+        self._say("")
+
+    def _offerSegments(self, segmentationNode) -> None:
+        segments = component_masks.segmentsOf(segmentationNode)
+        combo = self.ui.workSegmentComboBox
+        if segments != self._offered:
+            self._offered, before = segments, combo.itemData(combo.currentIndex)
+            with signalsBlocked(combo):
+                combo.clear()
+                for segmentId, name in segments:
+                    combo.addItem(name, segmentId)
+                combo.addItem(_("A new segment"), "")
+                combo.currentIndex = max(0, combo.findData(before) if before else 0)
+
+    @property
+    def _segmentId(self) -> str | None:
+        """The chosen segment; None is a new one."""
+        combo = self.ui.workSegmentComboBox
+        return combo.itemData(combo.currentIndex) or None
+
+    @property
+    def _operation(self) -> Operation:
+        combo = self.ui.workOperationComboBox
+        return Operation(combo.itemData(combo.currentIndex))
+
+    def _whereKey(self) -> tuple:
+        """What the place depends on."""
+        combo = self.ui.workPlaceComboBox
+        place = combo.itemData(combo.currentIndex)
+        lesion = self._logic.selectedLesion if place == AT_LESION else None
+        return place, self._own.segmentation.GetID(), lesion
+
+    def _onChoice(self, *ignored) -> None:
+        self._where = None
+        isNew = self._segmentId is None
+        operations = self.ui.workOperationComboBox
+        if isNew and self._operation is not Operation.add:
+            with signalsBlocked(operations):
+                operations.currentIndex = operations.findData(Operation.add.value)
+        operations.enabled = not isNew
+        self._propose()
+
+    def _onLevel(self, *ignored) -> None:
+        self._propose()
+        if self.ui.workMaskCheckBox.checked:
+            self._onMask(True)
+
+    def _onPreview(self, shown: bool) -> None:
+        self._where = None
+        self._propose()
+
+    def _propose(self) -> None:
+        """Show what would change, if that is wanted."""
+        if not self.ui.workPreviewButton.checked:
+            self._preview.hide()
+            self._say("")
+            return
+        try:
+            patch = self._change()
+        except SceneError as error:
+            self._preview.hide()
+            self._say(str(error), isError=True)
+            return
+        voxels = component_masks.changedVoxels(patch, self._segmentId)
+        scan = referenceVolumeOf(self._own.segmentation)
+        adding = self._operation is Operation.add
+        self._preview.show(voxels, scan, GAINED if adding else LOST)
+        volume = float(np.prod(scan.GetSpacing())) * int(voxels.sum()) / 1000
+        text = _("Adds {volume} mL.") if adding else _("Takes {volume} mL away.")
+        self._say(text.format(volume=f"{volume:.2f}"))
+
+    def _change(self) -> Patch:
+        node, segmentationNode = self._components.shownNode, self._own.segmentation
+        part = self.ui.workLevelSlider.value / 100
+        active = component_masks.activeMask(node, part, segmentationNode)
+        where = self._placeMask(segmentationNode)
+        if self._segments is None or self._segments.segmentationNode is not segmentationNode:
+            self._segments = SegmentMasks(segmentationNode)
+        return component_masks.changeOf(
+            self._segments, self._segmentId, self._operation, active, where
+        )
+
+    def _placeMask(self, segmentationNode) -> np.ndarray | None:
+        key = self._whereKey()
+        if self._where is None or self._where[0] != key:
+            place, mask = key[0], None
+            if place == AT_LESION:
+                lesion = self._logic.selectedLesion
+                if lesion is None:
+                    raise SceneError(_("Choose a lesion in the review first."))
+                mask = component_masks.atLesion(segmentationNode, lesion)
+            elif place == IN_BOX:
+                mask = component_masks.inBox(segmentationNode, self._box())
+            self._where = key, mask
+        return self._where[1]
+
+    def _box(self):
+        return self._parameters.inputs.box if self._parameters is not None else None
+
+    def _onApply(self) -> None:
+        try:
+            patch = self._change()
+        except SceneError as error:
+            self._say(str(error), isError=True)
+            return
+        node, name = self._own.segmentation, self._components.shownNode.GetName()
+        step = patch if self._segmentId else NewSegment(node, name, patch)
+        with signalsBlocked(self.ui.workPreviewButton):
+            self.ui.workPreviewButton.checked = False
+        self._propose()
+        step.apply()
+        self._logic.history.add(Step(_("component made a segment"), step.undo, step.apply, (node,)))
+        self._say(_("Done; Undo in the review takes it back."))
+        self._logic.notify()
+
+    def _onMask(self, masked: bool) -> None:
+        node, editor = self._components.shownNode, self._editing.editor
+        if not masked or node is None:
+            editor.paintEverywhere()
+            return
+        low, high = component_masks.activeRange(node, self.ui.workLevelSlider.value / 100)
+        editor.paintOnlyWhere(self._own.segmentation, node, low, high)
+        self._say(_("Brushes under 'Edit by hand' in the review keep to the component now."))
+
+    def _say(self, sentence: str, isError: bool = False) -> None:
+        self._color.setKind(WARNING if isError else "")
+        self.ui.workLabel.text = sentence
+        self.ui.workLabel.visible = bool(sentence)

@@ -1,0 +1,109 @@
+"""Small pictures of a slice: the scan, and over it a heatmap as the slice views draw it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+
+from FactorizerSegmentationLib.scene.color_maps import chosenMap, colorNodeOf, colorsOf
+from FactorizerSegmentationLib.scene.heatmaps import heatmapOf
+from FactorizerSegmentationLib.scene.overlays import Look
+from FactorizerSegmentationLib.scene.volumes import worldAffine
+
+EDGE = 56
+"""Of a thumbnail, in pixels."""
+_COLORS = 64
+
+
+@dataclass(frozen=True)
+class SlicePlane:
+    """The places of a thumbnail's pixels.
+
+    Attributes:
+        corner: RAS in mm of the first pixel of the top row.
+        right, down: Steps to the next pixel of a row and to the next row, RAS in mm.
+    """
+
+    corner: tuple[float, ...]
+    right: tuple[float, ...]
+    down: tuple[float, ...]
+
+    @classmethod
+    def of(cls, sliceNode, volumeNode) -> SlicePlane:
+        """The slice of a view, as large as the whole volume seen along it."""
+        toRas = slicer.util.arrayFromVTKMatrix(sliceNode.GetSliceToRAS())
+        fromRas = np.linalg.inv(toRas)
+        corners = _corners(volumeNode)
+        seen = corners @ fromRas[:3, :3].T + fromRas[:3, 3]
+        low, high = seen[:, :2].min(axis=0), seen[:, :2].max(axis=0)
+        step = float((high - low).max()) / EDGE
+        left, top = (low + high) / 2 + np.array([-1, 1]) * step * (EDGE - 1) / 2
+        return cls(
+            tuple((toRas @ [left, top, 0, 1])[:3].tolist()),
+            tuple((step * toRas[:3, 0]).tolist()),
+            tuple((-step * toRas[:3, 1]).tolist()),
+        )
+
+    def voxels(self, volumeNode) -> tuple[np.ndarray, np.ndarray]:
+        """Of each pixel, (EDGE, EDGE): the nearest voxel of a volume, in its array, and whether it
+        lies inside."""
+        inverse = np.linalg.inv(worldAffine(volumeNode))
+        pixels = np.arange(EDGE)
+        origin = inverse[:3, :3] @ self.corner + inverse[:3, 3]
+        right, down = inverse[:3, :3] @ self.right, inverse[:3, :3] @ self.down
+        places = origin + pixels[:, None, None] * down + pixels[None, :, None] * right
+        indices = np.rint(places).astype(np.intp)
+        shape = np.array(volumeNode.GetImageData().GetDimensions())
+        inside = np.all((indices >= 0) & (indices < shape), axis=2)
+        i, j, k = np.moveaxis(np.clip(indices, 0, shape - 1), 2, 0)
+        return (k * shape[1] + j) * shape[0] + i, inside
+
+
+def thumbnail(plane: SlicePlane, scanNode, heatmapNode, look: Look) -> np.ndarray | None:
+    """The picture (EDGE, EDGE, 3), uint8; None of a node that is no heatmap.
+
+    Args:
+        scanNode: The volume below, or None.
+    """
+    heatmap = heatmapOf(heatmapNode)
+    if heatmap is None:
+        return None
+    picture = np.zeros((EDGE, EDGE, 3))
+    if scanNode is not None:
+        picture += _windowed(scanNode, _sampled(plane, scanNode))[:, :, None]
+    values = _sampled(plane, heatmapNode)
+    drawn = heatmap.sign * values >= heatmap.levelOf(look.shownPart)
+    colorNode = colorNodeOf(heatmapNode.GetScene(), chosenMap(heatmap.colorMaps, look.colors))
+    low, high = heatmap.window
+    place = np.clip((values - low) / max(high - low, 1e-30), 0, 1)
+    table = colorsOf(colorNode, _COLORS)
+    picture[drawn] = table[np.rint(place[drawn] * (_COLORS - 1)).astype(int)]
+    return np.rint(255 * picture).astype(np.uint8)
+
+
+def _sampled(plane: SlicePlane, volumeNode) -> np.ndarray:
+    indices, inside = plane.voxels(volumeNode)
+    values = slicer.util.arrayFromVolume(volumeNode).reshape(-1)[indices]
+    return np.where(inside, values, 0).astype(float)
+
+
+def _windowed(scanNode, values: np.ndarray) -> np.ndarray:
+    """Grey values 0 to 1, as the scan's display has them."""
+    display = scanNode.GetDisplayNode()
+    low, high = float(values.min()), float(values.max())
+    if display is not None:
+        low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
+    return np.clip((values - low) / max(high - low, 1e-30), 0, 1)
+
+
+def _corners(volumeNode) -> np.ndarray:
+    """The corners (8, 3) of a volume, RAS in mm in the world."""
+    affine = worldAffine(volumeNode)
+    edges: Sequence[tuple[float, float]] = [
+        (-0.5, size - 0.5) for size in volumeNode.GetImageData().GetDimensions()
+    ]
+    corners = np.array([(i, j, k) for i in edges[0] for j in edges[1] for k in edges[2]])
+    return corners @ affine[:3, :3].T + affine[:3, 3]

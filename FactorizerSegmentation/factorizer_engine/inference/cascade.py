@@ -1,0 +1,59 @@
+"""A second look, with finer voxels, at what a coarser model found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from factorizer_engine.bundles.settings import CascadeSettings
+from factorizer_engine.images.geometry import in_all_channels
+from factorizer_engine.images.preprocessing import foreground_box
+from factorizer_engine.inference.windows import Box
+from factorizer_engine.protocol.triples import triple
+
+_LEAST = 1e-6
+"""Probabilities are held this far from 0 and 1, where their logits are infinite."""
+
+
+def around_findings(
+    probabilities: np.ndarray, spacing: Sequence[float], settings: CascadeSettings
+) -> Box:
+    """The part of a scan that is looked at again.
+
+    Args:
+        probabilities: The coarser model's maps, (R, I, J, K).
+        spacing: Voxel size in mm.
+        settings: What counts as found, and how far around it.
+
+    Returns:
+        The block of voxels around all findings; around the likeliest voxel if there are none.
+    """
+    least = min(settings.threshold, float(probabilities.max()))
+    box = foreground_box([region >= least for region in probabilities], margin=0)
+    assert box is not None  # the largest probability is found
+    margins = [int(np.ceil(settings.margin_mm / size)) for size in spacing]
+    return triple(
+        slice(max(axis.start - margin, 0), min(axis.stop + margin, count))
+        for axis, margin, count in zip(box, margins, probabilities.shape[1:], strict=True)
+    )
+
+
+def joined(coarse: np.ndarray, fine: np.ndarray, part: Box, share: float) -> np.ndarray:
+    """Probabilities of both stages: in `part` from the mean of their logits, elsewhere the coarse.
+
+    Args:
+        coarse: float32, (R, I, J, K); changed in place and returned.
+        fine: Likewise, kept; only its voxels in `part` count.
+        part: The block that was looked at again.
+        share: Of the finer stage in the mean.
+    """
+    place = in_all_channels(part)
+    mean = (1 - share) * _logits(coarse[place]) + share * _logits(fine[place])
+    coarse[place] = 1 / (1 + np.exp(-mean))
+    return coarse
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    held = np.clip(probabilities, _LEAST, 1 - _LEAST)
+    return np.log(held / (1 - held))

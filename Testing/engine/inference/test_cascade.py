@@ -1,0 +1,167 @@
+"""Cascades: a finer model looks again at what a coarser one found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from engine import tiny
+from factorizer_engine.bundles.reading.checksums import fingerprint, write_checksums
+from factorizer_engine.bundles.reading.loading import load_bundle
+from factorizer_engine.bundles.saving import save_bundle
+from factorizer_engine.bundles.settings import CascadeSettings, Preprocessing
+from factorizer_engine.components import explain
+from factorizer_engine.images.geometry import in_all_channels
+from factorizer_engine.inference.cascade import around_findings, joined
+from factorizer_engine.inference.segmenter import Segmenter
+from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.errors import BadModelError
+from factorizer_engine.protocol.models import Channel
+from factorizer_engine.protocol.runs import RunOptions
+
+SETTINGS = CascadeSettings(threshold=0.9999, margin_mm=9.0, share=0.4)
+SHAPE = (40, 38, 23)
+
+
+@pytest.fixture(scope="module")
+def coarse(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("coarse")
+    return tiny.bundle(folder, preprocessing=Preprocessing((3.0, 3.0, 3.0)))
+
+
+@pytest.fixture(scope="module")
+def fine(tmp_path_factory):
+    networks = [tiny.network(seed=1)]
+    return tiny.bundle(tmp_path_factory.mktemp("fine"), networks)
+
+
+@pytest.fixture(scope="module")
+def cascade(coarse, fine, tmp_path_factory):
+    return cascade_of(coarse, fine, tmp_path_factory.mktemp("cascade") / "cascade")
+
+
+@pytest.fixture(scope="module")
+def scans():
+    return tiny.scans(SHAPE)
+
+
+def cascade_of(coarse, fine, path, settings=SETTINGS):
+    described = replace(fine.description, name=path.name)
+    whole = replace(fine, description=described, cascade=settings, coarse=coarse)
+    return save_bundle(whole, [tiny.network(seed=1)], path, dtype="float32")
+
+
+def test_what_is_looked_at_again_surrounds_all_findings_and_stays_in_the_scan():
+    maps = np.zeros((2, 20, 20, 20), np.float32)
+    maps[0, 10, 3, 9] = 0.8
+    maps[1, 12, 4, 18] = 0.6
+    maps[1, 0, 0, 0] = 0.5  # not enough
+    part = around_findings(maps, (1.0, 3.0, 2.0), CascadeSettings(0.55, 4.0))
+    assert part == (slice(6, 17), slice(1, 7), slice(7, 20))
+
+
+def test_where_nothing_is_found_the_likeliest_place_is_looked_at_again():
+    maps = np.full((1, 9, 9, 9), 0.01, np.float32)
+    maps[0, 4, 5, 6] = 0.02
+    part = around_findings(maps, (1.0, 1.0, 1.0), CascadeSettings(0.5, 1.0))
+    assert part == (slice(3, 6), slice(4, 7), slice(5, 8))
+
+
+def test_logits_are_averaged_in_the_part_only():
+    coarse = np.full((1, 4, 4, 4), 0.2, np.float32)
+    fine = np.full((1, 4, 4, 4), 0.8, np.float32)
+    part = (slice(1, 3),) * 3
+    both = joined(coarse.copy(), fine, part, share=0.5)
+    np.testing.assert_allclose(both[in_all_channels(part)], 0.5, atol=1e-6)
+    outside = np.ones(coarse.shape, bool)
+    outside[in_all_channels(part)] = False
+    np.testing.assert_array_equal(both[outside], coarse[outside])
+
+
+def test_the_result_is_the_coarse_one_but_for_the_part_where_both_have_their_say(
+    coarse, fine, cascade, scans
+):
+    first = Segmenter(coarse, "cpu").segment(scans)
+    whole = Segmenter(fine, "cpu").segment(scans)
+    both = Segmenter(cascade, "cpu").segment(scans)
+    part = around_findings(first.probabilities, scans["FLAIR"].grid.spacing, SETTINGS)
+    inside = np.zeros(SHAPE, bool)
+    inside[part] = True
+    assert 0.02 < inside.mean() < 1.0
+    expected = joined(first.probabilities.copy(), whole.probabilities, part, SETTINGS.share)
+
+    np.testing.assert_array_equal(both.probabilities[:, ~inside], first.probabilities[:, ~inside])
+    # The windows of the second look lie elsewhere than those of a whole scan, so only most agree.
+    close = np.abs(both.probabilities - expected) < 0.1
+    assert close[:, inside].mean() > 0.8
+    assert np.abs(both.probabilities - first.probabilities)[:, inside].max() > 0.1
+    assert both.model.name == "cascade"
+    assert set(first.timings) == set(both.timings)
+
+
+def test_a_box_confines_both_stages(cascade, scans):
+    scan = scans["FLAIR"]
+    centre = scan.affine[:3, :3] @ (20, 19, 11) + scan.affine[:3, 3]
+    box = WorldBox.of_matrix(np.diag((8.0, 8.0, 8.0)), centre)
+    found = Segmenter(cascade, "cpu").segment(scans, options=RunOptions(box=box))
+    part = box.part_of(scan.shape, scan.affine)
+    outside = np.ones(SHAPE, bool)
+    outside[part] = ~box.mask(part, scan.affine)
+    assert not found.probabilities[:, outside].any()
+    assert found.labelmap.array.any()
+
+
+def test_its_components_are_those_of_the_finer_stage_and_it_says_so(cascade, scans):
+    segmenter = Segmenter(cascade, "cpu")
+    explanation = explain(segmenter, segmenter.segment(scans), count=2)
+    assert len(explanation.maps) == 2
+    assert "40 %" in explanation.note and "finer" in explanation.note
+
+
+def test_it_is_kept_in_one_folder_and_known_by_both_stages(coarse, fine, cascade, tmp_path):
+    again = load_bundle(cascade.description.path)
+    assert again.cascade == SETTINGS
+    assert again.coarse.preprocessing == coarse.preprocessing
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", cascade.description.path)
+    assert fingerprint(load_bundle(packed)) == fingerprint(again) != fingerprint(fine)
+    other = cascade_of(coarse, fine, tmp_path / "other", replace(SETTINGS, share=0.6))
+    assert fingerprint(other) != fingerprint(again)
+
+
+def test_a_first_stage_that_was_changed_or_is_missing_is_refused(cascade, tmp_path):
+    changed = tmp_path / "changed"
+    shutil.copytree(cascade.description.path, changed)
+    (changed / "coarse" / "models" / "model.safetensors").write_bytes(b"else")
+    with pytest.raises(BadModelError, match="does not match its checksum"):
+        load_bundle(changed)
+    shutil.rmtree(changed / "coarse")
+    write_checksums(changed)
+    with pytest.raises(BadModelError, match=r"changed \(coarse stage\).*incomplete"):
+        load_bundle(changed)
+
+
+def test_stages_must_take_and_give_the_same(fine, coarse, cascade, tmp_path):
+    channels = (Channel("FLAIR"), Channel("T2"))
+    other = tiny.bundle(tmp_path, channels=channels)
+    with pytest.raises(BadModelError, match="different channels or regions"):
+        cascade_of(other, fine, tmp_path / "cascade")
+    with pytest.raises(BadModelError, match="more than two stages"):
+        cascade_of(cascade, fine, tmp_path / "cascade")
+    with pytest.raises(BadModelError, match="share"):
+        cascade_of(coarse, fine, tmp_path / "cascade", replace(SETTINGS, share=0.0))
+
+
+def test_settings_that_make_no_sense_are_refused_in_words(cascade, tmp_path):
+    copy = tmp_path / "cascade"
+    shutil.copytree(cascade.description.path, copy)
+    file = copy / "configs" / "metadata.json"
+    metadata = json.loads(file.read_text(encoding="utf-8"))
+    metadata["factorizer"]["cascade"]["margin_mm"] = "wide"
+    file.write_text(json.dumps(metadata), encoding="utf-8")
+    write_checksums(copy)
+    with pytest.raises(BadModelError, match=r"metadata.json is not valid at cascade.margin_mm"):
+        load_bundle(copy)

@@ -1,0 +1,246 @@
+"""The browser of components, worked by clicks: pictures, ranking, colours, two at once, 3D."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+
+from module.geometry import apply
+from module.panels.test_components_panel import composites, heatmap, start
+from module.panels.user import AFFINE, SHAPE, run
+
+ADDITIONAL = 3
+
+
+@pytest.fixture
+def browser(host, widget, panel, volumes, fake_python):
+    """The panel after a result was explained by three components."""
+    run(host, panel, fake_python("answer"))
+    components = start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    open_section(host, widget)
+    return components
+
+
+def open_section(host, widget) -> None:
+    (section,) = (s for s in widget.workbench.sections if s.button.text.startswith("Look inside"))
+    if section.button.collapsed:
+        section.button.click()
+    host.process_events(0.2)
+
+
+def picture(components, row: int) -> np.ndarray:
+    """The thumbnail of a row, (height, width, 3)."""
+    image = components.ui.componentsTable.item(row, 0).icon().pixmap(56, 56).toImage()
+    colors = [[image.pixelColor(x, y) for x in range(image.width())] for y in range(image.height())]
+    return np.array([[(c.red(), c.green(), c.blue()) for c in line] for line in colors])
+
+
+def colored(pixels: np.ndarray) -> int:
+    """How many pixels are not grey."""
+    return int((np.ptp(pixels, axis=2) > 12).sum())
+
+
+def jump(host, k: int) -> None:
+    """Show the axial slice through a plane of voxels."""
+    node = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode()
+    node.JumpSliceByCentering(*apply(AFFINE, (SHAPE[0] / 2, SHAPE[1] / 2, k)))
+    host.process_events(0.3)
+
+
+def texts(components, column: int) -> list[str]:
+    table = components.ui.componentsTable
+    return [table.item(row, column).text() for row in range(table.rowCount)]
+
+
+def test_rows_say_what_a_component_means(browser):
+    assert texts(browser, 0)[0] == "Component 1\nMeaning 1"
+    assert "WT -0.75" in browser.ui.componentsTable.item(0, 1).toolTip()
+
+
+def test_pictures_follow_the_slice(host, browser):
+    jump(host, 1)
+    assert host.wait_until(lambda: colored(picture(browser, 0)) > 20, 10)
+    jump(host, 5)
+    assert host.wait_until(lambda: colored(picture(browser, 0)) == 0, 10)
+
+    assert picture(browser, 0).shape == (56, 56, 3)
+
+
+def test_only_rows_that_are_seen_are_drawn(host, browser):
+    drawn = []
+    list_, pictureOf = browser.list, browser.list._pictureOf
+    list_._pictureOf = lambda key: drawn.append(key) or pictureOf(key)
+    table = browser.ui.componentsTable
+    least = table.minimumHeight
+    table.setFixedHeight(table.horizontalHeader().height + 40)
+    host.process_events(0.3)
+    list_.drawPictures()
+    drawn.clear()
+    list_.outdate()
+    list_.drawPictures()
+    seen = list(drawn)
+    table.maximumHeight, table.minimumHeight = 16777215, least
+    ids = [heatmap(number).GetID() for number in (1, 2, 3)]
+    everything = host.wait_until(lambda: drawn == ids, 10)
+    list_._pictureOf = pictureOf
+
+    assert seen == ids[:1]
+    assert everything
+
+
+def test_choosing_a_region_ranks_the_components_for_it(host, browser):
+    combo = browser.ui.regionComboBox
+    combo.currentIndex = combo.findData("WT")
+    host.process_events()
+
+    assert browser.ui.componentsTable.horizontalHeaderItem(1).text() == "WT"
+    assert [text.partition("\n")[0] for text in texts(browser, 0)] == [
+        "Component 3",
+        "Component 2",
+        "Component 1",
+    ]
+    assert texts(browser, 1) == ["+0.25", "-0.25", "-0.75"]
+
+
+def test_bars_point_to_their_sign(host, browser):
+    combo = browser.ui.regionComboBox
+    combo.currentIndex = combo.findData("WT")
+    host.process_events()
+
+    def side(row: int) -> int:
+        image = browser.ui.componentsTable.item(row, 1).icon().pixmap(56, 56).toImage()
+        middle, y = image.width() // 2, image.height() // 2
+        reach = [image.pixelColor(middle + step, y).alpha() for step in (-4, 4)]
+        return (reach[1] > 0) - (reach[0] > 0)
+
+    assert side(0) == 1 and side(2) == -1
+
+
+def test_colours_can_be_chosen_for_each_map(host, widget, browser):
+    browser.ui.colorsComboBox.currentIndex = 1
+    host.process_events()
+    evidence = heatmap(1).GetDisplayNode().GetColorNode().GetName()
+    browser.ui.mapComboBox.currentIndex = 1
+    host.process_events()
+    browser.ui.colorsComboBox.currentIndex = 2
+    host.process_events()
+    own = widget.logic.getParameterNode().components
+
+    assert evidence == own.evidenceColors == "Factorizer evidence green"
+    activity = heatmap(1, "activity").GetDisplayNode().GetColorNode().GetName()
+    assert activity == own.activityColors == "Factorizer grey"
+
+
+def test_voxels_can_be_seen_as_they_are(host, browser):
+    assert heatmap(1).GetDisplayNode().GetInterpolate()
+    browser.ui.smoothCheckBox.click()
+    host.process_events()
+
+    assert not heatmap(1).GetDisplayNode().GetInterpolate()
+
+
+def test_two_components_are_shown_in_two_colours_and_put_away_together(host, browser):
+    combo = browser.ui.togetherComboBox
+    combo.currentIndex = combo.findText("Component 3")
+    host.process_events()
+
+    assert {c.GetForegroundVolumeID() for c in composites()} == {heatmap(1).GetID()}
+    assert {c.GetNthLayerVolumeID(ADDITIONAL) for c in composites()} == {heatmap(3).GetID()}
+    names = [heatmap(n).GetDisplayNode().GetColorNode().GetName() for n in (1, 3)]
+    assert names == ["Factorizer orange shades", "Factorizer blue shades"]
+    assert "Component 3" in browser.ui.secondLabel.text
+
+    browser.ui.hideHeatmapButton.click()
+    host.process_events()
+    assert {c.GetNthLayerVolumeID(ADDITIONAL) for c in composites()} == {None}
+    assert not browser.ui.secondLabel.visible and combo.currentIndex == 0
+
+
+def test_a_component_can_be_seen_in_3d_and_leaves_nothing_behind(host, scene, browser):
+    before = scene.GetNumberOfNodes()
+    browser.ui.in3DCheckBox.click()
+    host.process_events()
+    displays = slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
+    assert [display.GetVolumeNode().GetID() for display in displays] == [heatmap(1).GetID()]
+    assert displays[0].GetVisibility() and not displays[0].GetSaveWithScene()
+
+    table = browser.ui.componentsTable
+    table.setCurrentItem(table.item(1, 0))
+    host.process_events()
+    displays = slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
+    assert [display.GetVolumeNode().GetID() for display in displays] == [heatmap(2).GetID()]
+
+    browser.ui.hideHeatmapButton.click()
+    host.process_events()
+    assert not slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
+    assert scene.GetNumberOfNodes() <= before + 1  # the legend of the second stays
+
+
+def test_without_volume_rendering_there_is_no_3d(host, browser, monkeypatch):
+    from FactorizerSegmentationLib.scene.rendering import HeatmapRendering
+
+    monkeypatch.delattr(slicer.modules, "volumerendering")
+    HeatmapRendering().show(heatmap(1))
+    browser.ui.in3DCheckBox.click()
+    host.process_events()
+
+    assert not slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
+    browser.ui.in3DCheckBox.click()
+
+
+def test_each_lesion_keeps_its_components(host, widget, browser):
+    lesions, label = browser.ui.lesionComboBox, browser.ui.explanationLabel
+    lesions.currentIndex = 2
+    host.process_events()
+    assert "all lesions" in label.text and label.visible
+
+    start(widget, "")
+    assert host.wait_until(lambda: not browser.controls.running)
+    ofLesion = [node.GetID() for node in browser.nodes]
+    assert label.text.startswith("Explained near")
+
+    lesions.currentIndex = 0
+    host.process_events()
+    assert not {node.GetID() for node in browser.nodes} & set(ofLesion)
+    assert not label.visible
+
+    tree = widget.reviewPanel.ui.lesionsTree
+    tree.setCurrentItem(tree.topLevelItem(1))
+    host.process_events()
+    assert [node.GetID() for node in browser.nodes] == ofLesion
+
+
+def test_a_model_without_components_offers_its_probability_map(host, widget, volumes, fake_python):
+    run(host, widget.segmentPanel, fake_python("plain"))
+    components = start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    assert "no components" in components.ui.explainStatusLabel.text
+    assert components.ui.probabilityButton.visible
+
+    components.ui.probabilityButton.click()
+    host.process_events()
+    (shown,) = {c.GetForegroundVolumeID() for c in composites()}
+    assert "TC" in slicer.mrmlScene.GetNodeByID(shown).GetName()
+    components.ui.hideHeatmapButton.click()
+    assert {c.GetForegroundVolumeID() for c in composites()} == {None}
+
+
+def test_a_scene_without_the_files_of_the_components_opens(host, widget, browser, tmp_path):
+    assert slicer.util.saveScene(str(tmp_path / "scene"))
+    lost = [path for path in (tmp_path / "scene").rglob("Component*") if path.is_file()]
+    assert len(lost) == 6
+    for path in lost:
+        path.unlink()
+    slicer.mrmlScene.Clear(False)
+    host.process_events()
+    (file,) = (tmp_path / "scene").glob("*.mrml")
+    with pytest.raises(RuntimeError):  # Slicer tells that files are lost
+        slicer.util.loadScene(str(file))
+    host.process_events(0.2)
+
+    assert not browser.ui.heatmapsBox.visible
+    assert not widget.logic.heatmaps()
+    assert {c.GetForegroundVolumeID() for c in composites()} == {None}
+    assert widget.reviewPanel.ui.lesionsTree.topLevelItemCount == 2
