@@ -1,6 +1,7 @@
 """What is done with less where memory runs out on a device, one step after the other.
 
 Fewer windows at once; sums on the host; smaller windows, for networks that take any; the processor.
+The last step is taken at once where a device lacks an operation of a network.
 """
 
 from __future__ import annotations
@@ -22,6 +23,16 @@ _GRAIN = 32
 """Windows are made smaller by multiples of what five levels of halving need."""
 
 CPU = torch.device("cpu")
+
+MEMORY = "memory is short"
+LACKING = "the graphics card lacks an operation that the model needs"
+"""Why a step is taken."""
+
+_LACKING_PHRASES = (
+    *("not currently implemented for", "not implemented for", "not supported on mps"),
+    *("mps framework doesn't support", "no kernel image is available"),
+)
+"""How torch says that a device, or its build of torch, lacks an operation."""
 
 Outcome = TypeVar("Outcome")
 
@@ -45,14 +56,15 @@ class Means:
 
 @dataclass(frozen=True)
 class Step:
-    """A step down: with less, and what to say of it."""
+    """A step down: with less, what to say of it, and why it is taken."""
 
     means: Means
     said: str
+    why: str = MEMORY
 
 
 def most(
-    network: nn.Module, device: torch.device, roi_size: Sequence[int], say: Callable[[str], None]
+    network: nn.Module, device: torch.device, roi_size: Sequence[int], say: Callable[[Step], None]
 ) -> Means:
     """The first means for which there seems to be room; the steps down to them are said.
 
@@ -67,7 +79,7 @@ def most(
             step = step_down(replace(means, windows=1, sums_on_host=True), network)
             if step is None:
                 raise
-        say(step.said)
+        say(step)
         means = step.means
 
 
@@ -75,12 +87,15 @@ def descend(
     means: Means,
     network: nn.Module,
     attempt: Callable[[Means], Outcome],
-    say: Callable[[str], None],
+    say: Callable[[Step], None],
 ) -> tuple[Outcome, Means]:
-    """What an attempt gives with the first means with which memory does not run out, and these.
+    """What an attempt gives with the first means with which it succeeds, and these.
+
+    It is repeated with less where memory runs out, and on the processor where the device lacks an
+    operation.
 
     Raises:
-        EngineMemoryError: If it runs out at the lowest step, too.
+        EngineMemoryError: If memory runs out at the lowest step, too.
     """
     while True:
         try:
@@ -90,10 +105,22 @@ def descend(
             step = step_down(means, network)
             if step is None:
                 raise
+        except (RuntimeError, TypeError) as error:
+            if means.device.type == "cpu" or not lacks_operation(error):
+                raise
+            step = Step(Means(CPU, means.roi_size), "the processor in its place", LACKING)
         if means.device.type == "cuda":  # now that nothing of the attempt is left
             torch.cuda.empty_cache()
-        say(step.said)
+        say(step)
         means = step.means
+
+
+def lacks_operation(error: Exception) -> bool:
+    """Whether torch says that a device lacks an operation, as MPS and old graphics cards do."""
+    text = str(error).lower()
+    return any(phrase in text for phrase in _LACKING_PHRASES) or (
+        isinstance(error, TypeError) and "mps" in text  # no float64
+    )
 
 
 def step_down(means: Means, network: nn.Module) -> Step | None:

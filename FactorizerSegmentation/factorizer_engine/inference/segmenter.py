@@ -30,7 +30,7 @@ from factorizer_engine.inference.device import (
     window_bytes,
 )
 from factorizer_engine.inference.kernels import prepare_kernels
-from factorizer_engine.inference.ladder import Means, descend, most, moved
+from factorizer_engine.inference.ladder import LACKING, MEMORY, Means, Step, descend, most, moved
 from factorizer_engine.inference.postprocessing import paint_regions
 from factorizer_engine.inference.sliding_window import Ensemble, predict_windows, sigmoid_
 from factorizer_engine.inference.windows import WindowPlan, plan_windows
@@ -188,9 +188,9 @@ class Segmenter:
                     plan = plan_windows(prepared.array, own, looked_at.in_model, looked_at.quick)
                     return plan, self._predict(prepared.array, plan, means, store, part)
 
-                most_means = most(self.networks[0], self.device, settings.roi_size, economies.say)
+                most_means = most(self.networks[0], self.device, settings.roi_size, economies.take)
                 (plan, logits), means = descend(
-                    most_means, self.networks[0], attempt, economies.say
+                    most_means, self.networks[0], attempt, economies.take
                 )
                 self._check_numbers(logits)
             monitor.report("restoring", _PREDICTED)
@@ -365,18 +365,30 @@ class _Economies:
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
         self._steps: list[str] = []
+        self._lacking = False
+
+    def take(self, step: Step) -> None:
+        """A step down is about to be taken."""
+        if step.why == MEMORY:
+            self.say(step.said)
+        else:
+            self._lacking = True
+            self._monitor.report(f"{step.why}: {step.said}", 0.0)
 
     def say(self, step: str) -> None:
-        """A step down is about to be taken."""
+        """Something is about to be done because memory is short."""
         self._steps.append(step)
-        self._monitor.report(f"memory is short: {step}", 0.0)
+        self._monitor.report(f"{MEMORY}: {step}", 0.0)
 
     @property
     def note(self) -> str:
-        """All steps in a sentence, or ""."""
-        if not self._steps:
-            return ""
-        return f"Memory was short, so the run made do with less: {', '.join(self._steps)}."
+        """All steps in sentences, or ""."""
+        said = []
+        if self._steps:
+            said = [f"Memory was short, so the run made do with less: {', '.join(self._steps)}."]
+        if self._lacking:
+            said.append(f"{LACKING[0].upper()}{LACKING[1:]}; the processor did the work.")
+        return " ".join(said)
 
 
 @contextmanager
