@@ -33,6 +33,7 @@ def components(
                 region="ET",
                 evidence_window=(-2.0, 2.0),
                 meaning=f"Meaning {number + 1}",
+                stability=0.9 - 0.4 * (number == 1),
             )
         )
         path = Path(params.output_dir) / f"evidence{number}.npy"

@@ -31,3 +31,6 @@ def test_all_steps_together_fit_into_one_command_of_ten_minutes(tmp_path):
     steps = steps_of("cuda", quick=False, output=tmp_path)
     assert sum(step.seconds for step in steps) <= 600
     assert [step.name for step in steps][:2] == ["facts", "kernels"]
+    more = steps_of("cuda", quick=False, output=tmp_path, packed=[tmp_path], seconds=300)
+    assert more[:-1] == steps and more[-1].name == "training"
+    assert 300 < more[-1].seconds <= 600 and str(tmp_path) in more[-1].arguments

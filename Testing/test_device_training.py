@@ -93,6 +93,7 @@ def test_training_stops_goes_on_and_brings_home_weights_that_another_run_begins_
         assert train([*parts, *common, *folders, *more]) == 0
         return output / WEIGHTS
 
+    assert not run("first", "--gather").exists()
     weights = run("first", "--steps", "2")
     content = load_checkpoint(weights)
     assert content["step"] == 2 and content["cases"]["train"] == ["a"]

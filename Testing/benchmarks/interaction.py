@@ -25,15 +25,14 @@ EXPLAINING = "explaining, warm"
 CLICKING = "a click that corrects, warm"
 OPACITY, SHOWN_PART = "moving the opacity slider", "moving the slider of the shown part"
 SWITCHING = "switching the component"
+CHECKING = "check of the scans after two were exchanged, warm, in the background"
 THUMBNAILS = "pictures of all components in another slice"
 HERE = "explaining where the mouse is, a move of it"
-CHECKING = "check of the scans after two were exchanged, warm, in the background"
 PAUSE = "longest pause of the window in a warm re-run, loading the result included"
 PAUSE_EXPLAINING = "longest pause of the window while explaining, heatmaps included"
 NAMES = (
     *(OPENING, FIRST, AGAIN, CLICKING, BOXED, QUICK, EXPLAINING, OPACITY, SHOWN_PART, SWITCHING),
-    *(THUMBNAILS, HERE, CHECKING),
-    *(PAUSE, PAUSE_EXPLAINING),
+    *(CHECKING, THUMBNAILS, HERE, PAUSE, PAUSE_EXPLAINING),
 )
 PAUSE_LIMIT, CHECK_LIMIT = 0.1, 2.0
 """Goals in seconds for the longest pause, and for the check of the scans."""

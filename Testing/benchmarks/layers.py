@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import cast
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +12,13 @@ from torch import Tensor, nn
 from benchmarks.contestants import LEVELS, WIDTH, Window, patch_size
 from benchmarks.measure import Row, Setting, ratio, stopwatch, take_turns
 from factorizer_engine.factorization import NMF, Factors, SWMatricize
-from factorizer_engine.networks.blocks import FactMixer
+from factorizer_engine.factorization.backend import Backend
+from factorizer_engine.networks.blocks import FactMixer, FactorizerBlock
 
 COPY = "copy"
 MIXING, MIXER = "mixing", "mixing with projections"
 FACTORS, EXPANDED = "factors of both grids", "factors and expansion"
+BLOCK, MIXED_BLOCK = "block", "block with its mixed map"
 FORWARD, BACKWARD = "forward", "backward"
 ALL_LEVELS = "all levels"
 
@@ -58,6 +61,7 @@ def _measure_level(
             f"{MIXER}, {FORWARD}": _forward(mixer, x, setting),
             f"{MIXER}, {BACKWARD}": _backward(mixer, x, setting),
             **_by_factors(mixer, x, setting),
+            **_block(channels, size, patch, x, setting),
         },
         setting.rounds,
         say=lambda text: setting.say(f"{channels} channels, {size[0]} voxels: {text}"),
@@ -70,16 +74,24 @@ def _rows(window: Window, level: str, times: dict[str, list[float]]) -> list[Row
             section_title(window),
             f"{level}: {name}",
             seconds,
-            ratios={COPY: ratio(seconds, times[COPY])} if name != COPY else {},
+            ratios=_ratios(name, times),
         )
         for name, seconds in times.items()
     ]
 
 
+def _ratios(name: str, times: dict[str, list[float]]) -> dict[str, float]:
+    others = {COPY} | ({MIXED_BLOCK} if name == BLOCK else set())
+    return {other: ratio(times[name], times[other]) for other in sorted(others - {name})}
+
+
 def _mixer(channels: int, size: list[int], patch: int) -> FactMixer:
     torch.manual_seed(0)
-    reshape = (SWMatricize, {"head_dim": 8, "patch_size": patch})
-    return FactMixer(channels, size, reshape, nn.ReLU, NMF, rank=1)
+    return FactMixer(channels, size, _reshape(patch), nn.ReLU, NMF, rank=1)
+
+
+def _reshape(patch: int):
+    return SWMatricize, {"head_dim": 8, "patch_size": patch}
 
 
 def _copy(x: Tensor, setting: Setting):
@@ -121,6 +133,22 @@ def _by_factors(mixer: FactMixer, x: Tensor, setting: Setting):
         f"{FACTORS}, {FORWARD}": stopwatch(find, setting.device),
         f"{EXPANDED}, {FORWARD}": stopwatch(expand, setting.device),
     }
+
+
+def _block(channels: int, size: list[int], patch: int, x: Tensor, setting: Setting):
+    """A whole block without gradients, with and without its mixed map."""
+    torch.manual_seed(0)
+    block = FactorizerBlock(channels, size, reshape=_reshape(patch), rank=1).to(setting.device)
+    timed = _forward(block, x, setting)
+
+    def with_mixed_map() -> float:
+        with mock.patch.object(Backend, "is_available", return_value=False):
+            return timed()
+
+    with setting.computing():
+        if block.fact.kernels_for(x) is None:
+            return {}
+    return {BLOCK: timed, MIXED_BLOCK: with_mixed_map}
 
 
 def _backward(layer: nn.Module, x: Tensor, setting: Setting):

@@ -60,7 +60,7 @@ def test_one_command_measures_everything_and_writes_a_complete_table(case, tmp_p
     assert all(row["median"] > 0 and row["operations"] > 1e9 for row in networks)
     assert networks[0]["difference"] < 1e-4
     assert len(sections[layers.section_title(WINDOW)]) == (
-        5 * (5 + 1) + 2 * 2  # levels and their sum, and two by factors where windows are large
+        5 * (5 + 1) + 4 * 2  # levels and their sum, and four by factors where windows are large
     )
     arithmetic = sections[levels.section_title(WINDOW)]
     assert len(arithmetic) == 1 + (5 + 1)  # the matrix product, levels and their sum

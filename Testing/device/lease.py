@@ -1,7 +1,7 @@
 """Are the kernels right on this card, and how fast? In minutes, and with little installed.
 
-Needs what any machine for PyTorch has, and no network; MONAI and the readers of files come as
-wheels, where they are missing:
+Needs what any machine for PyTorch has, and no network. For the tests of the kernels that is enough;
+the others and the benchmark need MONAI and the readers of files, which come as wheels:
 
     pip download --no-deps --only-binary :all: --python-version 3.12 --dest wheels \\
         monai nibabel connected-components-3d pydicom pytest
@@ -9,7 +9,8 @@ wheels, where they are missing:
 
 Every step is a process with a time limit. What fails or is cut short leaves the others alone, and
 what there is by then is in `lease.json` and `lease.md`. `--device cpu --quick` tries it all where
-there is no card.
+there is no card. With what is left of the lease `--packed packed/part-1 --only training` trains the
+1 mm glioma model, see `train.py`.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from tempfile import gettempdir
 
 TESTING = Path(__file__).resolve().parents[1]
 MODULE = TESTING.parent / "FactorizerSegmentation"
-KERNEL_TESTS = ("factorization", "networks", "inference")
 SHOWN_LINES = 40
+TO_BEGIN_AND_END = 90
+"""Seconds that a training takes beside its steps."""
 
 FACTS = """\
 import json, platform, torch
@@ -79,27 +81,40 @@ class Outcome:
     text: str
 
 
-def steps_of(device: str, quick: bool, output: Path) -> list[Step]:
+def steps_of(
+    device: str, quick: bool, output: Path, packed: Sequence[Path] = (), seconds: int = 420
+) -> list[Step]:
     """What is run, the most valuable first.
 
     Args:
         device: "cuda", or "cpu" to try the script.
         quick: Small windows and one round.
         output: Folder of the results.
+        packed: Cases to train from; none if there are none.
+        seconds: Of training.
     """
-    marked = ("-m", "gpu") if device != "cpu" else ("-k", "triton and not compilation")
-    folders = [str(TESTING / "engine" / name) for name in KERNEL_TESTS]
-    tests = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *marked)
-    found = [Step("facts", ("-c", FACTS), 60)]
-    found += [Step("kernels", (*tests, *(folders[:1] if quick else folders)), 180)]
+    tests = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
+    engine = TESTING / "engine"
+    kernels = ("--noconftest", str(engine / "factorization" / "test_fused.py"))
+    if device == "cpu":  # in a process of its own, which interprets them
+        kernels = ("-k", "interpreter", str(engine / "factorization" / "test_fused_fallback.py"))
+    found = [Step("facts", ("-c", FACTS), 30), Step("kernels", (*tests, *kernels), 240)]
+    if device != "cpu":
+        found.append(Step("engine", (*tests, "-m", "gpu", str(engine / "inference")), 45))
     window, rounds = ("2x64x64x64", "1") if quick else ("4x128x128x128", "5")
     for precision in ("float32", "bfloat16"):
         name = f"windows-{precision}"
         bench = ("-m", "benchmarks", "--device", device, "--window", window, "--rounds", rounds)
         parts = ("--part", "windows", "--part", "layers", "--precision", precision)
-        found.append(Step(name, (*bench, *parts, "--output", str(output / name)), 120))
+        found.append(Step(name, (*bench, *parts, "--output", str(output / name)), 110))
     case = ("-m", "benchmarks", "--device", device, "--part", "case", "--rounds", rounds)
-    return [*found, Step("case", (*case, "--output", str(output / "case")), 60)]
+    found.append(Step("case", (*case, "--output", str(output / "case")), 60))
+    if packed:
+        train = ("-m", "device.train", *map(str, packed), "--output", str(output))
+        how_long = ("--steps", "2") if quick else ("--seconds", str(seconds))
+        own = ("--device", device, *how_long)
+        found.append(Step("training", (*train, *own), seconds + TO_BEGIN_AND_END))
+    return found
 
 
 def run_step(step: Step, python: Path) -> Outcome:
@@ -164,13 +179,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="small windows and one round")
     parser.add_argument("--wheels", type=Path, help="folder with wheels of what is missing")
     parser.add_argument("--only", action="append", help="name of a step; repeat for more")
+    parser.add_argument("--packed", type=Path, nargs="+", default=[], help="cases to train from")
+    parser.add_argument("--seconds", type=int, default=420, help="of training")
     parser.add_argument("--output", type=Path, default=os.environ.get("OUT", "lease-output"))
     options = parser.parse_args(arguments)
     output = Path(options.output).resolve()
     output.mkdir(parents=True, exist_ok=True)
     python = python_with(options.wheels) if options.wheels else Path(sys.executable)
     outcomes: list[Outcome] = []
-    for step in steps_of(options.device, options.quick, output):
+    packed = [part.resolve() for part in options.packed]
+    steps = steps_of(options.device, options.quick, output, packed, options.seconds)
+    for step in steps:
         if options.only and step.name not in options.only:
             continue
         outcomes.append(run_step(step, python))

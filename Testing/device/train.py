@@ -1,12 +1,13 @@
 """The 1 mm glioma model on a card that is lent for minutes, in one command that ends by itself.
 
-    python -m device.pack /data/brats18 packed             # before, where the data are
-    python -m device.train packed/part-1 --seconds 60      # there; cases stay in --work
+    python -m device.pack /data/brats18 packed      # before, where the data are
+    python -m device.train packed/part-1 --gather   # there; cases stay in the --work folder
     python -m device.train packed/part-2 --seconds 400 --output "$OUT"
 
-A run in the same --work folder goes on where the last one stopped, exactly, if it has not ended.
-The averaged weights come to the output every minute, as float16 in one file under 16 MiB; another
-lease begins with them (`--begin weights.pt`). `--device cpu --steps 2` tries it all.
+The same call again goes on exactly where a run was stopped before its end. The averaged weights
+come to the output every minute, as float16 in one file under 16 MiB; a run in another lease, or in
+another --work folder, begins with them (`--begin weights-float16.pt`). `--device cpu --steps 2`
+tries it all. MONAI and the readers of files are needed; `python -m device --packed` brings them.
 """
 
 from __future__ import annotations
@@ -116,6 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m device.train", description=__doc__.splitlines()[0]
     )
     parser.add_argument("packed", type=Path, nargs="*", help="parts that `device.pack` made")
+    parser.add_argument("--gather", action="store_true", help="only keep the cases, for later")
     parser.add_argument("--seconds", type=float, default=420, help="of training, at most")
     parser.add_argument("--steps", type=int, help="so many steps and small batches, to try it")
     parser.add_argument("--begin", type=Path, help="weights of an earlier lease")
@@ -129,6 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
     for folder in (work, output):
         folder.mkdir(parents=True, exist_ok=True)
     gather(options.packed, work / "cases")
+    if options.gather:
+        return 0
     config = configured(options, work)
     torch.set_float32_matmul_precision("high")  # of what autocast leaves in float32
     with brought_home(config.output, output):

@@ -39,6 +39,8 @@ def _title(component: Component) -> str:
     lines = [component.name, component.meaning]
     if component.is_level:
         lines.append(_("acts as a level"))
+    if not component.is_stable:
+        lines.append(_("changes when the windows are shifted"))
     return "\n".join(filter(None, lines))
 
 
@@ -52,6 +54,6 @@ def _tip(component: Component) -> str:
         else _("It acts by where it is.")
     )
     if component.stability is not None:
-        stability = _("When windows are shifted, its map correlates by {value} with this one.")
+        stability = _("Its maps correlate by {value} with those of shifted windows.")
         lines.append(stability.format(value=f"{component.stability:.2f}"))
     return "\n".join(filter(None, lines))

@@ -89,8 +89,6 @@ class ComponentWorkPanel(Panel):
         self._offerSegments(segmentationNode)
         if node.GetID() != self._nodeId:
             self._nodeId = node.GetID()
-            with signalsBlocked(self.ui.workLevelSlider):
-                self.ui.workLevelSlider.value = 100 * component_masks.drawnPart(node)
             self._onLevel()
         elif self._where is not None and self._where[0] != self._whereKey():
             self._onChoice()

@@ -69,15 +69,6 @@ def activeRange(heatmapNode, part: float) -> tuple[float, float]:
     return level, max(highest, level)
 
 
-def drawnPart(heatmapNode) -> float:
-    """From which part of the display range on a heatmap is drawn now, 0 to 1."""
-    heatmap, display = heatmapOf(heatmapNode), heatmapNode.GetDisplayNode()
-    if heatmap is None or heatmap.window[1] <= 0:
-        return 0.0
-    edge = display.GetUpperThreshold() if heatmap.sign < 0 else display.GetLowerThreshold()
-    return float(np.clip(abs(edge) / heatmap.window[1], 0, 1))
-
-
 def atLesion(segmentationNode, lesion: Lesion) -> np.ndarray:
     """What is not farther than `AROUND_MM` from a lesion, (I, J, K).
 

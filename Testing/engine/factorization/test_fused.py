@@ -16,7 +16,6 @@ from torch import Tensor
 
 from engine import reference
 from factorizer_engine.bundles.published.presets import PRESETS
-from factorizer_engine.components.definition import activity
 from factorizer_engine.factorization import Factors, Matricize, SWMatricize, comparison
 from factorizer_engine.factorization.backends import FUSED
 from factorizer_engine.factorization.comparison import Kind, factors_agree, mixing_agrees
@@ -151,7 +150,7 @@ def _assert_block_is_right(
 @pytest.mark.parametrize("patch", [2, 4, 8])
 @pytest.mark.parametrize("head_dim", [4, 8, 16])
 def test_a_block_without_its_mixed_map_equals_the_definition(head_dim, patch):
-    size = (patch, 2 * patch, patch)
+    size = (patch, patch, 2 * patch)
     reshape = SWMatricize, {"head_dim": head_dim, "patch_size": patch}
     block = _block(3 * head_dim, size, reshape)
     _assert_block_is_right(block, torch.randn(2 if patch == 2 else 1, 3 * head_dim, *size))
@@ -182,11 +181,12 @@ def test_blocks_with_other_axes_shifts_and_windows_equal_the_definition(size, re
     _assert_block_is_right(_block(channels, size, reshape), torch.randn(2, channels, *size))
 
 
+@pytest.mark.parametrize("given_as_half", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), HALVES)
-def test_a_block_under_autocast_is_as_accurate_as_its_rounding(dtype, tolerance):
-    reshape = SWMatricize, {"head_dim": 8, "patch_size": 4}
-    block = _block(16, (4, 8, 4), reshape)
-    _assert_block_is_right(block, torch.randn(1, 16, 4, 8, 4), tolerance, dtype)
+def test_a_block_under_autocast_is_as_accurate_as_its_rounding(dtype, tolerance, given_as_half):
+    block = _block(16, (4, 8), (SWMatricize, {"head_dim": 8, "patch_size": 4}))
+    x = torch.randn(1, 16, 4, 8)
+    _assert_block_is_right(block, x.to(dtype) if given_as_half else x, tolerance, dtype)
 
 
 def test_a_block_in_parts_is_the_same(monkeypatch):
@@ -215,6 +215,7 @@ def test_what_is_not_a_number_stays_so_in_a_block():
 
 
 def test_components_are_drawn_from_the_same_factors():
+    activity = pytest.importorskip("factorizer_engine.components.definition").activity
     x, layer, v0 = _setup("three dimensions", batch=2)
     with torch.no_grad():
         factors = FUSED.find_factors(x, layer, v0, 5, 1e-16)
@@ -230,6 +231,13 @@ def test_output_and_gradient_of_the_layer_equal_the_definition(name):
     expected = _with_gradient(lambda x: _definition(x, layer, v0, 5, 1e-16), x.double())
     assert reference.relative(found[0], expected[0]) < 1e-5
     assert reference.relative(found[1], expected[1]) < 1e-5
+
+
+def test_pieces_of_lines_and_groups_of_heads_give_the_same(monkeypatch):
+    monkeypatch.setattr(launcher, "_PROGRAM_VALUES", 8)
+    test_output_and_gradient_of_the_layer_equal_the_definition("two dimensions")
+    block = _block(12, (4, 4), (SWMatricize, {"head_dim": 4, "patch_size": 4}))
+    _assert_block_is_right(block, torch.randn(1, 12, 4, 4))
 
 
 @pytest.mark.skipif(not INTERPRETED, reason="is what a GPU does anyway, where it can")

@@ -39,14 +39,7 @@ def _type(argument: str, number: str) -> str:
     return "*fp32" if argument in FLOAT32_POINTERS else f"*{number}"
 
 
-# Triton takes numbers that are 1 as constants: here one sweep of one window, on a line.
-ONES = dict.fromkeys(
-    (
-        "items", "n0", "n1", "heads", "shifts", "sweeps", "cells0", "cells1", "P0", "P1", "Q1",
-        "SHIFTS", "SWEEPS", "rows",
-    ),
-    1,
-)  # fmt: skip
+ONES = dict.fromkeys(("P0", "P1", "Q1", "SHIFTS", "SWEEPS"), 1)
 
 
 @pytest.mark.parametrize(

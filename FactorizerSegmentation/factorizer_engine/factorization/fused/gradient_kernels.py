@@ -26,6 +26,7 @@ import triton
 import triton.language as tl
 
 from factorizer_engine.factorization.fused.indexing import (
+    SIZES,
     cell_voxels,
     find_cell,
     find_window,
@@ -48,7 +49,7 @@ def _column(matrix, index, SIZE: tl.constexpr):
     return tl.sum(tl.where(tl.arange(0, SIZE)[None, :] == index, matrix, 0.0), 1)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def factor_gradient_kernel(
     x_ptr,
     gradient_ptr,
@@ -148,7 +149,7 @@ def factor_gradient_kernel(
     tl.store(matrices_ptr + entry, gram_gradient, mask=same)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def input_gradient_kernel(
     x_ptr,
     gradient_ptr,

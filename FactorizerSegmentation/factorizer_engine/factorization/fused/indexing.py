@@ -20,6 +20,12 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+SIZES = (
+    "items", "n0", "n1", "n2", "cells0", "cells1", "cells2", "first_line", "rows", "heads",
+    "shifts", "sweeps",
+)  # fmt: skip
+"""Arguments of kernels of which not every value is worth compiling anew."""
+
 
 @triton.jit
 def find_window(number, items, windows, shifts):

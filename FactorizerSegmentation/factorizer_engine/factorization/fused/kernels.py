@@ -6,6 +6,7 @@ import triton
 import triton.language as tl
 
 from factorizer_engine.factorization.fused.indexing import (
+    SIZES,
     find_window,
     group_of_heads,
     piece_of_line,
@@ -16,7 +17,7 @@ from factorizer_engine.factorization.fused.indexing import (
 from factorizer_engine.factorization.fused.statistics import relu, statistics, sweep
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def factors_kernel(
     x_ptr,
     v0_ptr,
@@ -100,7 +101,7 @@ def factors_kernel(
             tl.store(v_ptr + index[:, None] * heads + head[None, :], v, mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def reconstruction_kernel(
     u_ptr,
     v_ptr,
@@ -116,23 +117,29 @@ def reconstruction_kernel(
     P2: tl.constexpr,
     SHIFTS: tl.constexpr,
     HEAD: tl.constexpr,
+    HEAD_WIDTH: tl.constexpr,
+    HEADS: tl.constexpr,
     ROWS: tl.constexpr,
-    WIDTH: tl.constexpr,
 ):
     """The mixed map: at every voxel the sum over the grids of u v, line by line."""
-    blocks = tl.cdiv(channels, WIDTH)
-    place, voxel, _ = piece_of_line(tl.program_id(0) // blocks, 0, n0, n1, n2, ROWS)
-    channel = tl.program_id(0) % blocks * WIDTH + tl.arange(0, WIDTH)
-    mask = (place[3] < n2)[:, None] & (channel < channels)[None, :]
     heads = channels // HEAD
+    groups = tl.cdiv(heads, HEADS)
+    place, voxel, _ = piece_of_line(tl.program_id(0) // groups, 0, n0, n1, n2, ROWS)
+    head = tl.program_id(0) % groups * HEADS + tl.arange(0, HEADS)
+    lane = tl.arange(0, HEAD_WIDTH)
+    channel = head[:, None] * HEAD + lane[None, :]
+    of_heads = (place[3] < n2)[:, None] & (head < heads)[None, :]
+    mask = of_heads[:, :, None] & (lane < HEAD)[None, None, :]
     voxels = items * n0 * n1 * n2
-    total = tl.zeros((ROWS, WIDTH), tl.float32)
+    total = tl.zeros((ROWS, HEADS, HEAD_WIDTH), tl.float32)
     for grid in tl.static_range(SHIFTS):
         row = rows_on_line(place, grid, items, shifts_ptr, n0, n1, n2, P0, P1, P2)
-        u = tl.load(u_ptr + row[:, None] * channels + channel[None, :], mask=mask, other=0.0)
-        at = (grid * voxels + voxel)[:, None] * heads + (channel // HEAD)[None, :]
-        total += u * tl.load(v_ptr + at, mask=mask, other=0.0)
-    tl.store(mixed_ptr + voxel[:, None] * channels + channel[None, :], total, mask=mask)
+        at = row[:, None, None] * channels + channel[None, :, :]
+        u = tl.load(u_ptr + at, mask=mask, other=0.0)
+        at = (grid * voxels + voxel)[:, None] * heads + head[None, :]
+        total += u * tl.load(v_ptr + at, mask=of_heads, other=0.0)[:, :, None]
+    offset = voxel[:, None, None] * channels + channel[None, :, :]
+    tl.store(mixed_ptr + offset, total, mask=mask)
 
 
 @triton.jit
@@ -147,7 +154,7 @@ def _normalised(x, channel, channels, weight_ptr, bias_ptr, eps):
     return centred / deviation[:, None] * weight[None, :] + bias[None, :]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def expansion_kernel(
     x_ptr,
     projected_ptr,
@@ -198,7 +205,7 @@ def expansion_kernel(
     tl.store(normed_ptr + offset, normed, mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def layer_norm_kernel(
     x_ptr, weight_ptr, bias_ptr, result_ptr, rows, channels, eps,
     ROWS: tl.constexpr, WIDTH: tl.constexpr,

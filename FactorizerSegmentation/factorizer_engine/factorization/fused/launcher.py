@@ -60,9 +60,11 @@ class Launcher:
     def reconstruct(self, factors: Factors, mixed: Tensor) -> None:
         """Write the map that the factors make up."""
         batch, *size, channels = self.tokens.shape
-        width = min(_power_of_two(channels), _PROGRAM_VALUES)
-        rows = _rows(size[2], width)
-        programs = batch * size[0] * size[1] * -(-size[2] // rows) * -(-channels // width)
+        head, head_width = self.heads["HEAD"], self.heads["HEAD_WIDTH"]
+        heads = min(_power_of_two(channels // head), _PROGRAM_VALUES // head_width)
+        rows = _rows(size[2], heads * head_width)
+        groups = -(-channels // (heads * head))
+        programs = batch * size[0] * size[1] * -(-size[2] // rows) * groups
         _kernels().reconstruction_kernel[(programs,)](
             factors.u,
             factors.v,
@@ -71,10 +73,11 @@ class Launcher:
             *self.tokens.shape,
             *self.layout.patch,
             SHIFTS=len(self.layout.shifts),
-            HEAD=self.heads["HEAD"],
+            HEAD=head,
+            HEAD_WIDTH=head_width,
+            HEADS=heads,
             ROWS=rows,
-            WIDTH=width,
-            num_warps=_warps(rows * width),
+            num_warps=_warps(rows * heads * head_width),
         )
 
     def differentiate(self, gradient: Tensor, result: Tensor) -> None:
