@@ -70,14 +70,18 @@ class Terminal:
     @contextmanager
     def progress(self) -> Iterator[Callable[[EngineProgress], None]]:
         """A progress bar with the remaining time; yields the function that moves it."""
+        if (
+            not self.shows_progress
+        ):  # a bar that is switched off writes an empty line in old versions
+            yield lambda progress: None
+            return
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[remaining]}"),
         )
-        hidden = not self.shows_progress
-        with Progress(*columns, console=self._errors(), transient=True, disable=hidden) as bar:
+        with Progress(*columns, console=self._errors(), transient=True) as bar:
             task = bar.add_task("Starting", total=1.0, remaining="")
             yield lambda progress: _move(bar, task, progress)
 
