@@ -70,9 +70,7 @@ class Terminal:
     @contextmanager
     def progress(self) -> Iterator[Callable[[EngineProgress], None]]:
         """A progress bar with the remaining time; yields the function that moves it."""
-        if (
-            not self.shows_progress
-        ):  # a bar that is switched off writes an empty line in old versions
+        if not self.shows_progress:  # a bar that is switched off may write an empty line
             yield lambda progress: None
             return
         columns = (
