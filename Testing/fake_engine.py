@@ -238,8 +238,9 @@ def prepare(params: PrepareParams, monitor: Monitor) -> PrepareResult:
     mask[1:] = 1
     if params.brain is not None:
         mask = params.brain.load()
-    sheet = folder / "preparation.html"
-    sheet.write_text("<h1>Prepared inputs</h1>", encoding="utf-8")
+    sheet = folder / "preparation.html" if params.sheet else ""
+    if sheet:
+        sheet.write_text("<h1>Prepared inputs</h1>", encoding="utf-8")
     brain = ScanFile.save(mask, reference.matrix, folder / "brain.npy")
     print(f"{steps[0].outcome}, {int(mask.sum())} voxels")
     return PrepareResult(channels, brain, tuple(steps), str(sheet), {}, {"registration": 1.0})

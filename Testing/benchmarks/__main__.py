@@ -23,6 +23,7 @@ PARTS = (
     "interaction",
 )
 EARLIER = "earlier"
+SCALING = "scaling"
 PROFILE = "profile"
 
 
@@ -65,7 +66,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help=f"only {WINDOWS[0]}")
     parser.add_argument(
-        "--part", action="append", choices=(*PARTS, EARLIER), help="measure only this; repeat"
+        "--part",
+        action="append",
+        choices=(*PARTS, EARLIER, SCALING),
+        help="measure only this; repeat",
     )
     parser.add_argument(
         "--profile",

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.contestants import straighten
 from benchmarks.measure import Row, Setting, ratio, synchronize, take_turns
+from factorizer_engine.components.capture import Captures
 from factorizer_engine.images.files import read_scans, write_nifti, write_seg_nrrd
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 from factorizer_engine.lesions.tables import write_lesions_csv
@@ -24,6 +25,7 @@ from factorizer_engine.protocol.matching import match_channels
 
 TOTAL, NETWORK, REST = "whole case", "network", "outside the network"
 WINDOWS, MONAI_WINDOWS = "all windows, blended", "all windows, by MONAI's sliding window"
+CAPTURED = "all windows, with all components captured"
 DIFFERING = "voxels that the straightforward form labels otherwise"
 STAGES = ("reading", "pre-processing", NETWORK, "blending", "post-processing", "writing")
 
@@ -43,6 +45,7 @@ def measure_case(segmenter: Segmenter, folder: Path, setting: Setting) -> list[R
     samples = take_turns(
         {
             "engine": partial(_run_engine, segmenter, paths, clock, last),
+            "captured": partial(_run_captured, segmenter, paths),
             "MONAI": partial(_run_monai, segmenter, clock, last),
         },
         setting.rounds,
@@ -50,6 +53,7 @@ def measure_case(segmenter: Segmenter, folder: Path, setting: Setting) -> list[R
     )
     ours = {stage: [turn[stage] for turn in samples["engine"]] for stage in samples["engine"][0]}
     monai = [turn[WINDOWS] for turn in samples["MONAI"]]
+    captured = [turn[WINDOWS] for turn in samples["captured"]]
     section = section_title(folder)
     rows = [
         Row(section, stage, seconds, ratios=_part_of_total(stage, ours))
@@ -65,6 +69,7 @@ def measure_case(segmenter: Segmenter, folder: Path, setting: Setting) -> list[R
             ratios={"MONAI": ratio(ours[WINDOWS], monai)},
             note=f"{ours['calls'][0]:.0f} calls of the network",
         ),
+        Row(section, CAPTURED, captured, ratios={WINDOWS: ratio(captured, ours[WINDOWS])}),
         Row(section, MONAI_WINDOWS, monai, note=f"{samples['MONAI'][0]['calls']:.0f} calls"),
         *_compare_forms(segmenter, paths, last["result"], section, setting),
     ]
@@ -156,6 +161,14 @@ def _run_engine(
         WINDOWS: spent["segmenting"],
         "calls": clock.calls,
     }
+
+
+def _run_captured(segmenter: Segmenter, paths: Mapping[str, Path]) -> Stages:
+    """As the engine process does, which keeps where components are active."""
+    result = segmenter.segment(
+        read_scans(paths), watch=lambda plan: Captures.of(segmenter.networks, plan)
+    )
+    return {WINDOWS: result.timings["segmenting"]}
 
 
 def _run_monai(

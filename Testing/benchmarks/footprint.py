@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
@@ -28,13 +29,38 @@ def find_footprint(name: str, window: Window, setting: Setting) -> Footprint:
     process's resident memory, on a GPU the peak of what torch allocated. Operations are those of
     matrix products and convolutions, a multiply-add counted as two.
     """
+    arguments = (name, window, str(setting.device), setting.precision, setting.threads)
+    with _fresh_process() as pool:
+        return pool.submit(_measure, *arguments).result()
+
+
+def growth_in_a_process(prepare: Callable[..., Callable[[], object]], *arguments) -> int | None:
+    """How much memory, in bytes, what `prepare` gives takes where nothing else runs.
+
+    Args:
+        prepare: Called in the process with the arguments; a function at the top of a module.
+    """
+    with _fresh_process() as pool:
+        return pool.submit(_growth, prepare, arguments).result()
+
+
+def _fresh_process() -> ProcessPoolExecutor:
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     # Children are forked from a process that has imported these and computed nothing.
     context.set_forkserver_preload(["torch", "monai.networks.nets"])
-    arguments = (name, window, str(setting.device), setting.precision, setting.threads)
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(_measure, *arguments).result()
+    return ProcessPoolExecutor(1, mp_context=context)
+
+
+def _growth(prepare: Callable[..., Callable[[], object]], arguments: tuple) -> int | None:
+    from factorizer_engine.inference.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    run = prepare(*arguments)
+    before = resident_peak()
+    run()
+    after = resident_peak()
+    return None if before is None or after is None else after - before
 
 
 def _measure(
@@ -49,11 +75,11 @@ def _measure(
     torch.set_num_threads(threads)
     setting = Setting(torch.device(device), precision, 1, threads, say=lambda text: None)
     memory: int | None
-    before = _resident_peak()
+    before = resident_peak()
     network, x = build(name, window, device), window.input(device)
     with setting.computing():
         network(x)
-    after = _resident_peak()
+    after = resident_peak()
     if setting.device.type == "cuda":
         memory = torch.cuda.max_memory_allocated(device)
     else:
@@ -69,7 +95,7 @@ def _measure(
     return Footprint(memory, sum(p.numel() for p in network.parameters()), flops.get_total_flops())
 
 
-def _resident_peak() -> int | None:
+def resident_peak() -> int | None:
     """The largest resident memory of this process so far, in bytes."""
     if sys.platform == "win32":
         return None

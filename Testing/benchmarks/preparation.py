@@ -27,6 +27,7 @@ from factorizer_engine.preparation.registration import register
 from factorizer_engine.preparation.sheet import placed, write_sheet
 from factorizer_engine.preparation.study import prepare_study
 from factorizer_engine.preparation.versions import versions
+from factorizer_engine.protocol.kept import kept_bytes
 from factorizer_engine.protocol.preparation import PreparationOptions
 
 LARGEST_DEGREES, LARGEST_MM = 10.0, 20.0
@@ -149,26 +150,15 @@ def seconds(folder: Path) -> None:
             end = time.perf_counter()
             steps = {**study.timings, "sheet": end - prepared}
             print(turn, json.dumps({name: round(value, 1) for name, value in steps.items()}))
-            print(f"{len(scans)} sequences in {end - start:.1f} s; {cache.size()} bytes are kept")
+            taken = kept_bytes(Path(kept))
+            print(f"{len(scans)} sequences in {end - start:.1f} s; {taken} bytes are kept")
 
 
 def _whole_tumour_dice(
     segmenter: Segmenter, scans: Mapping[str, Scan], tumour: np.ndarray
 ) -> float:
-    """All that the model paints against the manual mask; sequences not there are zero channels."""
-    names = [channel.name for channel in segmenter.bundle.description.channels]
-    given = {name: scans.get(name) or _zero_channel(scans["FLAIR"]) for name in names}
-    return _dice(segmenter.segment(given, "FLAIR").labelmap.array > 0, tumour)
-
-
-def _zero_channel(reference: Scan) -> Scan:
-    """A scan that becomes zeros in the network: its only voxel is its own mean.
-
-    Scans without any are refused.
-    """
-    array = np.zeros(reference.shape, dtype=np.float32)
-    array.flat[int(reference.array.argmax())] = 1.0
-    return Scan(array, reference.grid, "nothing")
+    """All that the model paints against the manual mask."""
+    return _dice(segmenter.segment(scans, "FLAIR").labelmap.array > 0, tumour)
 
 
 def _dice(found: np.ndarray, expected: np.ndarray) -> float:

@@ -25,6 +25,7 @@ from benchmarks.load import measure_load
 from benchmarks.measure import Row, Setting
 from benchmarks.profile import profile_window
 from benchmarks.report import Report
+from benchmarks.scaling import measure_scaling
 from benchmarks.start import measure_start
 from benchmarks.studies import measure_studies
 from benchmarks.training import measure_training
@@ -101,6 +102,8 @@ def _measure(options: Namespace, windows: list[Window], setting: Setting) -> Ite
     if "earlier" in options.part:
         bundle = resolve_model(options.model, setting.device.type)
         yield from measure_earlier(bundle, options.case, setting)
+    if "scaling" in options.part:
+        yield from measure_scaling(setting)
     if "profile" in options.part:
         yield from profile_window(windows[-1], setting)
 

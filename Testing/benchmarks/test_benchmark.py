@@ -11,13 +11,25 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import cases, engine, interaction, layers, levels, load, profile, start, studies
+from benchmarks import (
+    cases,
+    engine,
+    interaction,
+    layers,
+    levels,
+    load,
+    profile,
+    scaling,
+    start,
+    studies,
+)
 from benchmarks.contestants import CONTESTANTS, OURS, STRAIGHTFORWARD, Window, build, patch_size
 from benchmarks.goals import GPU_GOALS, NO_GPU, Goal
 from benchmarks.measure import Setting, ratio, take_turns
 from engine import tiny
 from factorizer_engine.images.files import write_nifti
 from factorizer_engine.networks import named_mixers
+from factorizer_engine.networks.blocks import FactMixer
 
 MODULE_DIR = Path(__file__).resolve().parents[2] / "FactorizerSegmentation"
 WINDOW = Window(2, (64, 32, 32))
@@ -177,3 +189,39 @@ def test_the_straightforward_network_is_the_same_network_by_another_path():
     with torch.inference_mode():
         x = WINDOW.input("cpu")
         torch.testing.assert_close(fast(x), straight(x), rtol=0, atol=1e-4)
+
+
+def test_layers_compared_over_sizes_do_what_their_names_say(monkeypatch):
+    monkeypatch.setattr(scaling, "_memory", lambda *_: 1)
+    monkeypatch.setitem(scaling.LONGEST, scaling.EXPLICIT, 8)
+    rows = scaling.measure_scaling(SETTING, (8, 16))
+    names = [row.name for row in rows]
+    assert f"8: {scaling.EXPLICIT}" in names and f"16: {scaling.EXPLICIT}" not in names
+    assert all(row.seconds[0] > 0 for row in rows)
+    x = torch.randn(1, scaling.WIDTH, 8, 8, 8)
+    fused, explicit = (scaling.build(n, 8) for n in (scaling.ATTENTION, scaling.EXPLICIT))
+    explicit.load_state_dict(fused.state_dict())
+    torch.testing.assert_close(fused(x), explicit(x), atol=1e-5, rtol=1e-4)
+    matrices = {}
+    for name in (scaling.GLOBAL, scaling.LOCAL, scaling.SHIFTED):
+        mixer = scaling.build(name, 16)
+        assert isinstance(mixer, FactMixer)
+        matrices[name] = mixer.reshape.output_size[1:]
+    assert matrices[scaling.GLOBAL] == (1, scaling.HEAD, 16**3)
+    assert matrices[scaling.LOCAL] == matrices[scaling.SHIFTED] == (8, scaling.HEAD, 8**3)
+
+
+def test_growth_is_read_off_the_largest_two_sizes(tmp_path):
+    rows = [
+        {
+            "section": scaling.SCALING,
+            "name": f"{edge}: some layer",
+            "seconds": [edge**3.0, 2.0 * edge**3, 99.0 * edge**3],
+            "memory": edge**6,
+        }
+        for edge in (16, 24, 32)
+    ]
+    assert scaling.exponents(rows, "seconds")["some layer"] == pytest.approx(1)
+    assert scaling.exponents(rows, "memory")["some layer"] == pytest.approx(2)
+    scaling.draw(rows, tmp_path / "plot.svg")
+    assert "some layer" in (tmp_path / "plot.svg").read_text(encoding="utf-8")

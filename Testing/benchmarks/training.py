@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.footprint import growth_in_a_process
 from benchmarks.measure import Row, Setting, ratio, stopwatch, take_turns
 from factorizer_engine.factorization import SWMatricize
 from factorizer_engine.factorization.backends import COMPILED, FUSED
@@ -33,10 +34,35 @@ def measure_training(setting: Setting) -> list[Row]:
         say=lambda text: setting.say(f"{SECTION}: {text}"),
     )
     over = {TORCHS_STEP: ratio(times[STEP], times[TORCHS_STEP])}
+    setting.say(f"{SECTION}: memory")
+    ours, torchs = _memory(setting, torchs=False), _memory(setting, torchs=True)
+    note = f"memory {ours / torchs:.2f} x {TORCHS_STEP}" if ours and torchs else ""
     return [
-        Row(SECTION, STEP, times[STEP], ratios=over),
-        Row(SECTION, TORCHS_STEP, times[TORCHS_STEP]),
+        Row(SECTION, STEP, times[STEP], memory=ours, ratios=over, note=note),
+        Row(SECTION, TORCHS_STEP, times[TORCHS_STEP], memory=torchs),
     ]
+
+
+def _memory(setting: Setting, torchs: bool) -> int | None:
+    """Growth of a process's memory in two steps, with what they load."""
+    alone = Setting(setting.device, setting.precision, 1, setting.threads, say=_say_nothing)
+    return growth_in_a_process(_steps, alone, torchs)
+
+
+def _steps(setting: Setting, torchs: bool) -> Callable[[], None]:
+    torch.set_num_threads(setting.threads)
+    run = _step(setting)
+    run = _in_torchs_form(run) if torchs else run
+
+    def twice() -> None:
+        run(None)
+        run(None)
+
+    return twice
+
+
+def _say_nothing(text: str) -> None:
+    """A function with a name, which goes to another process."""
 
 
 def _step(setting: Setting) -> Callable[[None], None]:
@@ -78,6 +104,7 @@ def _torchs_form() -> Iterator[None]:
         patch.object(COMPILED.trust, "failed", True),
         patch.object(FUSED.trust, "failed", True),
         patch.object(layers, "differentiable_linear", F.linear),
+        patch.object(layers, "serves", lambda tensor: False),
         patch.object(layers, "differentiable_convolution", convolution),
     ):
         yield

@@ -134,7 +134,7 @@ class AdjustPanel(Panel):
         text = _("Now {found}.").format(found=", ".join(found))
         edited = adjustment.editedMl
         if edited > 0:
-            text += " " + _("{volume} mL edited by hand stay as they are.").format(
+            text += " " + _("{volume} mL edited or rejected stay as they are.").format(
                 volume=f"{edited:.2f}"
             )
         self.ui.adjustLabel.text = text

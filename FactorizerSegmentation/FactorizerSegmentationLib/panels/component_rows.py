@@ -37,10 +37,10 @@ def barTitle(nodes: Sequence, region: str) -> str:
 
 def _title(component: Component) -> str:
     lines = [component.name, component.meaning]
-    if component.is_level:
-        lines.append(_("acts as a level"))
+    if component.is_level and not component.meaning:  # which says so itself
+        lines.append(_("Acts as a level"))
     if not component.is_stable:
-        lines.append(_("changes when the windows are shifted"))
+        lines.append(_("Unstable"))
     return "\n".join(filter(None, lines))
 
 
@@ -56,4 +56,6 @@ def _tip(component: Component) -> str:
     if component.stability is not None:
         stability = _("Its maps correlate by {value} with those of shifted windows.")
         lines.append(stability.format(value=f"{component.stability:.2f}"))
+        if not component.is_stable:
+            lines.append(_("That is little: where it is depends on where the windows lie."))
     return "\n".join(filter(None, lines))

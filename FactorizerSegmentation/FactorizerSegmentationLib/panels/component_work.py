@@ -120,7 +120,7 @@ class ComponentWorkPanel(Panel):
                 for segmentId, name in segments:
                     combo.addItem(name, segmentId)
                 combo.addItem(_("A new segment"), "")
-                combo.currentIndex = max(0, combo.findData(before) if before else 0)
+                combo.currentIndex = max(0, combo.findData(before) if before is not None else 0)
 
     @property
     def _segmentId(self) -> str | None:
@@ -192,7 +192,7 @@ class ComponentWorkPanel(Panel):
 
     def _placeMask(self, segmentationNode) -> np.ndarray | None:
         key = self._whereKey()
-        if self._where is None or self._where[0] != key:
+        if self._where is None or self._where[0] != key or key[0] == IN_BOX:  # which moves
             place, mask = key[0], None
             if place == AT_LESION:
                 lesion = self._logic.selectedLesion
@@ -208,6 +208,7 @@ class ComponentWorkPanel(Panel):
         return self._parameters.inputs.box if self._parameters is not None else None
 
     def _onApply(self) -> None:
+        self._where = None  # the lesion may have been edited since
         try:
             patch = self._change()
         except SceneError as error:

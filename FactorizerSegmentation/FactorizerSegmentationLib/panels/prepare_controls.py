@@ -14,6 +14,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.conversation import Callbacks
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import MEGABYTE
+from factorizer_engine.protocol.kept import clear_kept, kept_bytes
+from factorizer_engine.protocol.locations import preparation_cache_dir
 from factorizer_engine.protocol.preparation import PreparationOptions, Step
 from factorizer_engine.protocol.tasks.prepare import PrepareResult
 from FactorizerSegmentationLib.panels.node_selectors import deselect, release
@@ -65,6 +69,7 @@ class PrepareControls:
         ui.brainSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onBrainChosen)
         ui.registeredCheckBox.connect("toggled(bool)", self._onRegisteredToggled)
         ui.sheetButton.connect("clicked()", self._onSheet)
+        ui.clearKeptButton.connect("clicked()", self._onClearKept)
 
     @property
     def used(self) -> bool:
@@ -134,6 +139,8 @@ class PrepareControls:
             box.checked = any(preparation.isUsed(node) for node in found.values())
         box.text = _("Use the registration of {names}").format(names=", ".join(found))
         self._ui.sheetButton.enabled = self._sheet() is not None
+        if self.used:
+            self._showKept(idle)
 
     def forget(self, node) -> None:
         """A node is about to go: no other segmentation may stand in for it."""
@@ -196,6 +203,18 @@ class PrepareControls:
             escape(f"{step.channel or _('All scans')}, {step.name}: {step.outcome}")
             for step in prepared.steps
         )
+
+    def _showKept(self, idle: bool) -> None:
+        taken = kept_bytes(preparation_cache_dir()) / MEGABYTE
+        self._ui.keptLabel.text = _("Kept of earlier scans: {size:.1f} MB").format(size=taken)
+        self._ui.clearKeptButton.enabled = idle and taken > 0
+
+    def _onClearKept(self) -> None:
+        try:
+            clear_kept(preparation_cache_dir())
+        except BadInputError as error:
+            self.controls.setStatus(str(error))
+        self._showKept(not self._logic.busy)
 
     def _onSheet(self) -> None:
         """Open the page in the browser, from a file in Slicer's temporary folder."""

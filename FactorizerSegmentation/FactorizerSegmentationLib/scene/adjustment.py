@@ -77,7 +77,7 @@ class Adjustment:
 
     @property
     def editedMl(self) -> float:
-        """Volume in mL of the voxels that were edited by hand since the result was opened."""
+        """Volume in mL of the voxels that were edited or rejected since the result was opened."""
         return float(np.count_nonzero(self._edited)) * self._voxelMl
 
     def _look(self, atFirst: bool = False) -> None:

@@ -122,7 +122,7 @@ def createHeatmap(
     scan = voxelsOf(place.volumeNode) if place.volumeNode else None
     bare = Heatmap(component, (), kind)
     compact = _compact(file.load(), scan, bare.window)
-    percentiles = _percentilesInHead(np.maximum(bare.sign * compact, 0), scan)
+    percentiles = _percentilesInHead(compact, scan, bare.sign)
     explanation = explanation or Explanation()
     heatmap = Heatmap(component, tuple(percentiles), kind, explanation)
     name = _("{name} (evidence)") if kind == EVIDENCE else _("{name} (activity)")
@@ -253,11 +253,15 @@ def draw(node, colorMap: ColorMap, window: tuple[float, float], smooth: bool) ->
         display.SetInterpolate(smooth)
 
 
-def _percentilesInHead(heatmap: np.ndarray, scan: np.ndarray | None) -> list[float]:
-    """The 0th to 100th percentile of a heatmap where the scan on the same grid is not zero."""
+def _percentilesInHead(heatmap: np.ndarray, scan: np.ndarray | None, sign: int) -> list[float]:
+    """The 0th to 100th percentile of a heatmap where the scan on the same grid is not zero.
+
+    Args:
+        sign: Values of the other sign count as 0; that of negative ones is taken away.
+    """
     every = max(1, round((heatmap.size / _PERCENTILE_VOXELS) ** (1 / 3)))
     few = (slice(None, None, every),) * 3
-    values = heatmap[few]
+    values = np.maximum(sign * heatmap[few], 0)
     inHead = scan[few] != 0 if scan is not None else np.ones(values.shape, bool)
     return np.percentile(values[inHead] if inHead.any() else values, range(101)).tolist()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import slicer
@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.matching import channel_candidates, guess_channel
 from factorizer_engine.protocol.models import Channel
 from factorizer_engine.protocol.sequences import sequence_named
-from factorizer_engine.protocol.series import OTHER, kind_of
+from factorizer_engine.protocol.series import OTHER, Facts, is_computed, kind_of, rank_of
 from FactorizerSegmentationLib.scene.dicom import factsOf
 from FactorizerSegmentationLib.scene.subjects import siblings
 from FactorizerSegmentationLib.scene.volumes import isScan
@@ -79,13 +79,15 @@ def matchVolumes(
 
 
 def _clearMatches(nodes: list, channels: Sequence[Channel]) -> dict[str, object]:
-    """The volume of every channel for which exactly one of the headers or names speaks.
+    """The volume of every channel for which headers speak, else exactly one name.
 
-    Where a header tells which of the usual sequences a volume is, its name does not count.
+    Where a header tells which of the usual sequences a volume is, its name does not count. Of
+    several volumes that are a channel by their headers the best is taken.
     """
     byName = {_matchingName(node): node for node in nodes}
     candidates = channel_candidates([_matchingName(node) for node in nodes], channels)
-    kinds = {node: kind_of(facts).name for node in nodes if (facts := factsOf(node)) is not None}
+    headers = {node: facts for node in nodes if (facts := factsOf(node)) is not None}
+    kinds = {node: kind_of(facts).name for node, facts in headers.items()}
     matches = {}
     for channel in channels:
         fitting = [byName[text] for text in candidates[channel.name]]
@@ -93,9 +95,20 @@ def _clearMatches(nodes: list, channels: Sequence[Channel]) -> dict[str, object]
         if sequence is not None:
             fitting = [node for node in fitting if node not in kinds]
             fitting += [node for node, kind in kinds.items() if kind == sequence]
-        if len(fitting) == 1:
-            matches[channel.name] = fitting[0]
+        if len(fitting) == 1 or (fitting and all(node in headers for node in fitting)):
+            matches[channel.name] = _best(fitting, headers)
     return matches
+
+
+def _best(nodes: list, headers: Mapping[object, Facts]):
+    """The best of volumes of one kind, see `rank_of`; of equals that which was loaded last."""
+
+    def rank(node) -> tuple[bool, float]:
+        facts = headers.get(node)
+        computed = facts is not None and is_computed(facts, kind_of(facts).name)
+        return rank_of(computed, max(node.GetSpacing()))
+
+    return min(reversed(nodes), key=rank)
 
 
 def _matchingName(node) -> str:

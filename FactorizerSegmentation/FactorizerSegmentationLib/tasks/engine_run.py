@@ -106,6 +106,7 @@ class EngineRun(Generic[Result]):
 
     def _onResult(self, result: Result) -> None:
         self._creation = self._nodesOf(result)
+        slicer.app.pauseRender()  # so that views are drawn once, when all is there
         self._goOn()
 
     def _nodesOf(self, result: Result) -> Generator[None, None, object]:
@@ -117,8 +118,7 @@ class EngineRun(Generic[Result]):
         if self._creation is None:  # cancelled
             return
         try:
-            with slicer.util.RenderBlocker():
-                next(self._creation)
+            next(self._creation)
         except StopIteration as ended:
             self._end()
             self._callbacks.finished(ended.value)
@@ -136,7 +136,9 @@ class EngineRun(Generic[Result]):
         self._callbacks.failed(error)
 
     def _end(self) -> None:
-        self._creation = None
+        if self._creation is not None:
+            self._creation = None
+            slicer.app.resumeRender()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 

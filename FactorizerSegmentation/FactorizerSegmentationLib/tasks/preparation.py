@@ -96,5 +96,6 @@ def keep(
         place = Place.of(referenceNode, mask.shape, result.brain.matrix)
         name = _("{name} brain").format(name=referenceNode.GetName())
         brainNode = preparation.createBrain(scene, mask, place, name)
-    preparation.keepSheet(referenceNode, Path(result.sheet).read_text(encoding="utf-8"))
+    if result.sheet:
+        preparation.keepSheet(referenceNode, Path(result.sheet).read_text(encoding="utf-8"))
     settings.kept(Prepared(result.steps, brainNode))

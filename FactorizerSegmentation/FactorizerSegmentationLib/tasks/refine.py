@@ -41,6 +41,7 @@ class RefineRun(Run[RefineResult]):
     """
 
     task = REFINE
+    showsPreparation = False
 
     def __init__(
         self, scene, engine, settings, callbacks, labels: np.ndarray, clicks: tuple[Click, ...]

@@ -16,7 +16,7 @@ from factorizer_engine.protocol.models import Region
 from factorizer_engine.protocol.segmentations import SegmentationFile
 from factorizer_engine.protocol.tasks.report import REPORT, ReportParams, ReportResult
 from FactorizerSegmentationLib.engine.process import EngineProcess
-from FactorizerSegmentationLib.scene import heatmaps, tables
+from FactorizerSegmentationLib.scene import heatmaps, preparation, tables
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.rollback import takenBackIfItFails
 from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
@@ -109,6 +109,7 @@ class ReportRun(EngineRun[ReportResult]):
             ),
             regions=order.regions,
             known=order.lesions,
+            sheet=_sheetOf(order.segmentationNode),
             facts={heading: dict(facts) for heading, facts in order.facts.items()},
         )
 
@@ -128,6 +129,13 @@ class ReportRun(EngineRun[ReportResult]):
             tableNode = tables.createLesionTable(self._scene, result.lesions, name)
             putBeside(tableNode, self._order.segmentationNode)
         return Reported(Path(result.page), Path(result.table), tableNode)
+
+
+def _sheetOf(segmentationNode) -> str:
+    """The quality sheet of the scan of the segments, or ""."""
+    reference = referenceVolumeOf(segmentationNode)
+    node = preparation.sheetOf(reference) if reference is not None else None
+    return node.GetText() or "" if node is not None else ""
 
 
 def _made(segmentation: SegmentationFile) -> str:

@@ -93,6 +93,9 @@ class Run(EngineRun[Result]):
         callbacks: Who is told; `finished` gets what `_createNodes` gives.
     """
 
+    showsPreparation = True
+    """Whether a preparation makes a quality sheet; a click, which is to be quick, needs none."""
+
     def __init__(
         self, scene, engine: EngineProcess, settings: RunSettings, callbacks: Callbacks[Any]
     ) -> None:
@@ -130,6 +133,7 @@ class Run(EngineRun[Result]):
             settings.options,
             placedChannels(volumes, reference),
             savedBrain(self._scene, settings, reference, folder),
+            self.showsPreparation,
         )
         self._ask(PREPARE, params, partial(self._onPrepared, folder), end=HALF)
 

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from factorizer_engine.images.geometry import Grid
     from factorizer_engine.images.scan import Scan
     from factorizer_engine.lesions.reports.content import Explanation
+    from factorizer_engine.lesions.reports.prepared import PreparedInputs
 
 PAGE = "report.html"
+SHEET = "preparation.html"
+"""What `segment --prepare` has written beside the result."""
 
 Page = Annotated[
     Path | None,
@@ -102,6 +105,7 @@ def report(
             warnings=[str(sentence) for sentence in found.record.get("remarks", ())],
             edited=found.edited,
             explanation=_explanation(components, found, labelmap.grid) if components else None,
+            prepared=_prepared(found),
             facts=_facts(found, scans),
         ),
         path,
@@ -135,6 +139,16 @@ def _made(found: EarlierResult) -> str:
     when = datetime.now().astimezone()
     parts = [f"{model} {version}" if model else "drawn by hand", f"{when:%d %B %Y}"]
     return " · ".join(parts)
+
+
+def _prepared(found: EarlierResult) -> PreparedInputs | None:
+    """How the scans were prepared, if the folder of the result says so."""
+    from factorizer_engine.lesions.reports.prepared import read_sheet
+
+    try:
+        return read_sheet((found.path.parent / SHEET).read_text(encoding="utf-8"))
+    except (OSError, UnicodeError):
+        return None
 
 
 def _facts(found: EarlierResult, scans: Mapping[str, Scan]) -> dict[str, dict[str, str]]:

@@ -11,16 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from factorizer_engine.components.definition import (
-    Baseline,
-    filtered,
-    head_mask,
-    mixers_of,
-    without,
-)
+from factorizer_engine.components.definition import Baseline
+from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.windows import Box, WindowPlan, blending_weights
-from factorizer_engine.networks import FactMixer, Factorizer, finest
+from factorizer_engine.networks import Factorizer, finest
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.progress import Monitor
 
@@ -134,83 +129,36 @@ def measure_contributions(
     Returns:
         float64, (len(terms), R); positive where the component speaks for the region.
     """
+    passes = [RecordedPass(network, probe.image) for probe in probes] if terms else []
+    return measure_in_passes(passes, probes, terms, batch_size, monitor, baseline)
+
+
+def measure_in_passes(
+    passes: Sequence[RecordedPass],
+    probes: Sequence[Probe],
+    terms: Sequence[Term],
+    batch_size: int = 1,
+    monitor: Monitor | None = None,
+    baseline: Baseline = Baseline.ZERO,
+) -> np.ndarray:
+    """`measure_contributions` of terms of one network, whose passes over the probes are known."""
     monitor = monitor or Monitor()
-    mixers = mixers_of(network)
     order = sorted(range(len(terms)), key=lambda i: terms[i].block)
-    contributions = np.zeros((len(terms), network.out_channels))
+    regions = probes[0].weights.shape[0] if probes else 0
+    contributions = np.zeros((len(terms), regions))
     done, todo = 0, max(len(probes) * len(terms), 1)
-    with torch.inference_mode():
-        for probe in probes:
-            monitor.check()
-            recorded = RecordedPass(network, probe.image)
-            original = probe.read(recorded.logits).double().cpu().numpy()
-            for block, group in groupby(order, key=lambda i: terms[i].block):
-                mixer, members = mixers[block], list(group)
-                head = mean_taken_over(baseline, probe.image, mixer)
-                for start in range(0, len(members), batch_size):
-                    batch = members[start : start + batch_size]
-                    removal = without(mixer.reshape, [terms[i] for i in batch], head)
-                    with filtered({mixer: removal}):
-                        ablated = probe.read(recorded.again_from(block))
-                    contributions[batch] += original - ablated.double().cpu().numpy()
-                    done += len(batch)
-                    monitor.report("measuring components", done / todo)
+    for probe, recorded in zip(probes, passes, strict=False):
+        monitor.check()
+        original = probe.read(recorded.logits.detach()).double().cpu().numpy()
+        for _, group in groupby(order, key=lambda i: terms[i].block):
+            members = list(group)
+            for start in range(0, len(members), batch_size):
+                batch = members[start : start + batch_size]
+                logits = recorded.without_each([terms[i] for i in batch], baseline)
+                contributions[batch] += original - probe.read(logits).double().cpu().numpy()
+                done += len(batch)
+                monitor.report("measuring components", done / todo)
     return contributions
-
-
-class RecordedPass:
-    """One forward pass of a Factorizer that can be taken up again in the middle.
-
-    Args:
-        network: In evaluation mode.
-        image: (1, C, *S).
-
-    Attributes:
-        logits: (1, R, *S).
-    """
-
-    def __init__(self, network: Factorizer, image: Tensor) -> None:
-        self._network = network
-        self._inputs: dict[tuple[str, int], Tensor] = {}
-        self._skips: dict[int, Tensor] = {}
-        self.logits = self._run("encoder", 0, network.stem(image), self._skips, self._inputs)
-
-    def again_from(self, block: str) -> Tensor:
-        """Logits (B, R, *S) of another run from the stage that `block` is in to the end.
-
-        Filters that are set now act; the block's own may turn the sample into a batch.
-        """
-        side, stage, _ = block.split(".")
-        start = int(stage)
-        return self._run(side, start, self._inputs[side, start], dict(self._skips))
-
-    def _run(
-        self,
-        side: str,
-        start: int,
-        x: Tensor,
-        skips: dict[int, Tensor],
-        inputs: dict[tuple[str, int], Tensor] | None = None,
-    ) -> Tensor:
-        """Run the stages from `start` of `side` on; `skips` and `inputs` are filled on the way."""
-        inputs = {} if inputs is None else inputs
-        encoder, decoder = self._network.encoder.blocks, self._network.decoder.blocks
-        if side == "encoder":
-            for index, stage in enumerate(encoder[start:], start):
-                inputs[side, index] = x
-                x = skips[index] = stage(x)
-            start = 0
-        for index, stage in enumerate(decoder[start:], start):
-            inputs["decoder", index] = x
-            skip = skips[len(encoder) - 2 - index]
-            x = stage(x, skip.expand(len(x), *skip.shape[1:]))
-        network = self._network
-        return network.head(x) if network.num_heads == 1 else network.heads[0](x)
-
-
-def mean_taken_over(baseline: Baseline, image: Tensor, mixer: FactMixer) -> Tensor | None:
-    """The head in which the mean of a term takes its place, as `without` wants it."""
-    return head_mask(image, mixer.reshape.spatial_size) if baseline is Baseline.MEAN else None
 
 
 def mean_logits(network: Factorizer, probes: Sequence[Probe]) -> np.ndarray:

@@ -1,41 +1,110 @@
-"""Where all components of a network are active in a window, at their blocks' resolutions."""
+"""Where components of a network are active in windows, at their blocks' resolutions."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from factorizer_engine.components.definition import activity, mixers_of, observed
+from factorizer_engine.factorization import Factors
+from factorizer_engine.inference.windows import Box, WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer
-from factorizer_engine.networks.blocks import FactorObserver
+
+MOST_BYTES = 256 * 2**20
+"""Memory that the captures of a result may take; 44 MB for glioma-fast and the sample case."""
 
 
 class Capture:
-    """Where all components of a network are active in a window.
+    """Where components of a network are active in a window that is run for that.
 
     Args:
         network: In evaluation mode.
+        blocks: Blocks to look into; all by default.
 
     Attributes:
         mixers: Of the network, by block.
     """
 
-    def __init__(self, network: Factorizer) -> None:
+    def __init__(self, network: Factorizer, blocks: Collection[str] | None = None) -> None:
         self.network = network
         self.mixers = mixers_of(network)
+        self._blocks = self.mixers if blocks is None else blocks
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """By block, (heads * R, *S) of a window (1, C, *roi_size), on the host."""
-        found: dict[str, Tensor] = {}
-
-        def observer(block: str, mixer: FactMixer) -> FactorObserver:
-            return lambda factors: found.__setitem__(block, activity(mixer.reshape, factors)[0])
-
-        observers = {mixer: observer(block, mixer) for block, mixer in self.mixers.items()}
-        with torch.inference_mode(), observed(observers):
+        with torch.inference_mode(), capturing(self.mixers, self._blocks) as found:
             self.network(image)
-        return {block: values.float().cpu() for block, values in found.items()}
+        return {block: values[0].float().cpu() for block, values in found.items()}
+
+
+class Captures:
+    """Watches networks while they segment, and keeps where all components are active.
+
+    Args:
+        networks: The Factorizers of an ensemble.
+    """
+
+    def __init__(self, networks: Sequence[Factorizer]) -> None:
+        self._mixers = {network: mixers_of(network) for network in networks}
+        self._found: dict[tuple, dict[str, Tensor]] = {}
+
+    @classmethod
+    def of(cls, networks: Sequence[nn.Module], plan: WindowPlan) -> Captures | None:
+        """What keeps the captures of a plan; None if there would be none, or too much to keep."""
+        factorizers = [network for network in networks if isinstance(network, Factorizer)]
+        if len(factorizers) < len(networks):
+            return None
+        voxels = sum(
+            count_of(mixer) * math.prod(mixer.reshape.spatial_size)
+            for network in factorizers
+            for mixer in mixers_of(network).values()
+        )
+        if 4 * voxels * len(plan.windows) * len(plan.flips) > MOST_BYTES:
+            return None
+        return cls(factorizers)
+
+    @contextmanager
+    def watching(
+        self, network: nn.Module, windows: Sequence[Box], flip: tuple[int, ...]
+    ) -> Iterator[None]:
+        """Around one call of a network, see `inference.sliding_window.Watcher`."""
+        if network not in self._mixers:
+            yield
+            return
+        mixers = self._mixers[network]
+        with capturing(mixers, mixers) as found:
+            yield
+        for number, window in enumerate(windows):
+            own = {block: values[number].float().cpu() for block, values in found.items()}
+            self._found[_key(network, window, flip)] = own
+
+    def found(
+        self, network: nn.Module, window: Box, flip: tuple[int, ...]
+    ) -> dict[str, Tensor] | None:
+        """By block, (heads * R, *S) on the host; None if the window was not watched."""
+        return self._found.get(_key(network, window, flip))
+
+
+@contextmanager
+def capturing(
+    mixers: Mapping[str, FactMixer], blocks: Collection[str]
+) -> Iterator[dict[str, Tensor]]:
+    """What is filled, by block, with the activity (B, heads * R, *S) in every call of a network."""
+    found: dict[str, Tensor] = {}
+
+    def observer(block: str):
+        def observe(factors: Factors | tuple[Tensor, Tensor]) -> None:
+            found[block] = activity(mixers[block].reshape, factors)
+
+        return observe
+
+    with observed({mixers[block]: observer(block) for block in blocks}):
+        yield found
 
 
 def count_of(mixer: FactMixer) -> int:
@@ -48,3 +117,8 @@ def pooled_to(values: Tensor, like: Tensor) -> Tensor:
     if values.shape[1:] == like.shape[1:]:
         return values
     return F.interpolate(values[None], size=tuple(like.shape[1:]), mode="area")[0]
+
+
+def _key(network: nn.Module, window: Box, flip: tuple[int, ...]) -> tuple:
+    place = tuple((axis.start, axis.stop) for axis in window)
+    return (id(network), place, flip)

@@ -65,11 +65,11 @@ def activity(reshape: Matricize, factors: Factors | tuple[Tensor, Tensor]) -> Te
     device = factors.v.device
     total = torch.zeros(batch, *size, heads, device=device)
     for norm, v, shift in zip(norms, factors.v, factors.shifts, strict=True):
-        x, y, z = (
-            (torch.arange(n, device=device) + int(s)) % n // p
-            for n, s, p in zip(size, shift, factors.patch, strict=True)
-        )
-        total.addcmul_(norm[:, x[:, None, None], y[:, None], z], v)
+        p, q, r = factors.patch
+        spread = norm[:, :, None, :, None, :, None].expand(-1, -1, p, -1, q, -1, r, -1)
+        spread = spread.reshape(v.shape)
+        moved = [-int(by) for by in shift]
+        total.addcmul_(spread.roll(moved, dims=(1, 2, 3)) if any(moved) else spread, v)
     return total.movedim(-1, 1).reshape(batch, heads, *reshape.spatial_size)
 
 
@@ -102,43 +102,17 @@ def masked_mean(x: Tensor, head: Tensor) -> Tensor:
     return (x * head).flatten(2).sum(-1)[0] / head.sum().clamp(min=1)
 
 
-def without(
-    reshape: Matricize, terms: Sequence[Term], head: Tensor | None = None
-) -> ComponentFilter:
-    """A filter for `FactMixer` that makes one copy of the sample per term, each without it.
-
-    The mixer must be given a single sample; its output has the batch size len(terms). What comes
-    before the mixer is thus computed only once.
-
-    Args:
-        reshape: The mixer's matricisation.
-        terms: What is left out, one in each copy.
-        head: Where the mean of a term takes its place, boolean (1, 1, *S); None for zero.
-    """
-    heads = torch.tensor([term.head for term in terms])
-    ranks = torch.tensor([term.rank for term in terms])
-    copies = torch.arange(len(terms))
-
-    def remove(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        means = None if head is None else term_means(reshape, u, v, head)
-        u = _by_head(u, reshape).repeat(1, len(terms), 1, 1, 1, 1)
-        v = _by_head(v, reshape).expand(-1, len(terms), -1, -1, -1, -1)
-        u[:, copies, heads, :, :, ranks] = 0.0
-        if means is not None and head is not None:
-            v = v.clone()
-            u[:, copies, heads, :, :, ranks] = means[heads, :, ranks][:, None, None]
-            v[:, copies, heads, :, :, ranks] = _indicator(reshape, head).to(v.dtype)[None]
-        return u.flatten(0, 2), v.flatten(0, 2)
-
-    return remove
-
-
 def without_all(
     reshape: Matricize, terms: Sequence[Term], head: Tensor | None = None
 ) -> ComponentFilter:
     """A filter for `FactMixer` that leaves out all `terms`.
 
-    It serves any batch size, with the mean over the head in their place (see `without`) one sample.
+    It serves any batch size, with the mean over the head in their place one sample.
+
+    Args:
+        reshape: The mixer's matricisation.
+        terms: What is left out.
+        head: Where the mean of a term takes its place, boolean (1, 1, *S); None for zero.
     """
     heads = [term.head for term in terms]
     ranks = [term.rank for term in terms]

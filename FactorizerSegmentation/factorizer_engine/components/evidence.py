@@ -14,7 +14,7 @@ components of all blocks, with one backward pass a region.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,37 +23,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from factorizer_engine.components.ablation import Probe
-from factorizer_engine.components.definition import (
-    Baseline,
-    changed,
-    head_mask,
-    masked_mean,
-    mixers_of,
-    observed,
-)
-from factorizer_engine.factorization import Factors
+from factorizer_engine.components.definition import Baseline, masked_mean
+from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.inference.windows import WindowPlan
-from factorizer_engine.networks import FactMixer, Factorizer, finest
-from factorizer_engine.networks.blocks import FactorObserver, MixedFilter
+from factorizer_engine.networks import FactMixer, Factorizer
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.progress import Monitor
-
-
-@dataclass(frozen=True, eq=False)
-class Traced:
-    """A window's mixed maps and the gradients of mean logits with respect to them.
-
-    Attributes:
-        logits: The part of the window in the mean logit of every region, (R,).
-        mixed: By block, (1, C, *S).
-        gradients: By block, one (1, C, *S) a region that was asked for.
-        factors: By block of a rank above 1, U and V as a component filter gets them.
-    """
-
-    logits: Tensor
-    mixed: dict[str, Tensor]
-    gradients: dict[str, list[Tensor]]
-    factors: dict[str, tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,68 +133,68 @@ def find_evidence(
         blocks: Blocks to look into; all by default.
         monitor: Told after every probe, and asked whether to stop.
     """
+    passes = (RecordedPass(network, probe.image, differentiable=True) for probe in probes)
+    return evidence_in_passes(passes, probes, regions, baseline, blocks, monitor)
+
+
+def evidence_in_passes(
+    passes: Iterable[RecordedPass],
+    probes: Sequence[Probe],
+    regions: Sequence[int],
+    baseline: Baseline = Baseline.ZERO,
+    blocks: Sequence[str] | None = None,
+    monitor: Monitor | None = None,
+) -> Evidence:
+    """`find_evidence` where differentiable passes over the probes are known."""
     monitor = monitor or Monitor()
-    mixers = mixers_of(network)
-    wanted = list(mixers) if blocks is None else list(blocks)
     windows = []
-    for done, probe in enumerate(probes, start=1):
+    for done, (probe, recorded) in enumerate(zip(probes, passes, strict=True), start=1):
         monitor.check()
-        traced = trace(network, probe, regions, wanted)
+        wanted = list(recorded.mixers) if blocks is None else list(blocks)
+        gradients = gradients_of(recorded, probe, regions, wanted)
         maps, levels = {}, {}
         for block in wanted:
             maps[block], levels[block] = _block_evidence(
-                mixers[block], traced, block, probe.image, baseline
+                recorded, block, torch.cat(gradients[block]), baseline
             )
         windows.append(WindowEvidence(probe, maps, levels))
         monitor.report("estimating components", done / len(probes))
     return Evidence(tuple(regions), tuple(windows), baseline)
 
 
-def trace(
-    network: Factorizer, probe: Probe, regions: Sequence[int], blocks: Sequence[str]
-) -> Traced:
-    """One forward pass over a window and one backward pass a region."""
-    mixers = mixers_of(network)
-    mixed: dict[str, Tensor] = {}
-    factors: dict[str, tuple[Tensor, Tensor]] = {}
-    taps = {mixers[block]: _tap_into(mixed, block) for block in blocks}
-    observers = {
-        mixers[block]: _factors_into(factors, block)
-        for block in blocks
-        if mixers[block].factorize.rank > 1
-    }
-    with torch.enable_grad(), changed(taps), observed(observers):
-        logits = probe.read(finest(network(probe.image)))[0]
-        gradients: dict[str, list[Tensor]] = {block: [] for block in mixed}
+def gradients_of(
+    recorded: RecordedPass, probe: Probe, regions: Sequence[int], blocks: Sequence[str]
+) -> dict[str, list[Tensor]]:
+    """Gradients of mean logits with respect to mixed maps, one backward pass a region.
+
+    The graph of the pass, which takes much memory, is gone afterwards.
+
+    Returns:
+        By block, one (1, C, *S) a region.
+    """
+    gradients: dict[str, list[Tensor]] = {block: [] for block in blocks}
+    with torch.enable_grad():
+        logits = probe.read(recorded.logits)[0]
         for number, region in enumerate(regions, start=1):
             found = torch.autograd.grad(
-                logits[region], list(mixed.values()), retain_graph=number < len(regions)
+                logits[region],
+                [recorded.mixed[block] for block in blocks],
+                retain_graph=number < len(regions),
             )
-            for block, gradient in zip(mixed, found, strict=True):
+            for block, gradient in zip(blocks, found, strict=True):
                 gradients[block].append(gradient)
-    detached = {block: x.detach() for block, x in mixed.items()}
-    return Traced(logits.detach(), detached, gradients, factors)
-
-
-def terms_at(mixer: FactMixer, traced: Traced, block: str) -> Iterator[Tensor]:
-    """The maps (1, C, *S) of the terms 0, 1, ... of all heads; their sum is the mixed map."""
-    if mixer.factorize.rank == 1:
-        yield traced.mixed[block]
-        return
-    u, v = traced.factors[block]
-    for r in range(u.shape[-1]):
-        yield mixer.reshape.inverse_forward(u[..., r : r + 1] @ v[..., r : r + 1].mT)
+    recorded.forget_graph()
+    return gradients
 
 
 def _block_evidence(
-    mixer: FactMixer, traced: Traced, block: str, image: Tensor, baseline: Baseline
+    recorded: RecordedPass, block: str, gradients: Tensor, baseline: Baseline
 ) -> tuple[Tensor, Tensor]:
     """Maps (regions, heads * R, *S), and what the means do (regions, heads * R)."""
-    gradients = torch.cat(traced.gradients[block])
-    heads, size = mixer.reshape.num_heads, gradients.shape[2:]
-    head = head_mask(image, size)
+    heads, size = recorded.mixers[block].reshape.num_heads, gradients.shape[2:]
+    head = recorded.head_at(block)
     found, levels = [], []
-    for term in terms_at(mixer, traced, block):
+    for term in recorded.terms_at(block):
         mean = masked_mean(term, head)[None].unflatten(1, (-1, *[1] * len(size))) * head
         change = term - mean if baseline is Baseline.MEAN else term
         found.append((gradients * change).unflatten(1, (heads, -1)).sum(dim=2))
@@ -241,20 +216,3 @@ def enlarged(x: Tensor, size: Sequence[int]) -> Tensor:
 
 def _channel(mixers: Mapping[str, FactMixer], term: Term) -> int:
     return term.head * mixers[term.block].factorize.rank + term.rank
-
-
-def _tap_into(mixed: dict[str, Tensor], block: str) -> MixedFilter:
-    def tap(x: Tensor) -> Tensor:
-        # The first map of a pass begins the graph: nothing before it needs a gradient.
-        mixed[block] = x if x.requires_grad else x.detach().requires_grad_()
-        return mixed[block]
-
-    return tap
-
-
-def _factors_into(factors: dict[str, tuple[Tensor, Tensor]], block: str) -> FactorObserver:
-    def keep(found: Factors | tuple[Tensor, Tensor]) -> None:
-        if not isinstance(found, Factors):
-            factors[block] = (found[0].detach(), found[1].detach())
-
-    return keep

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from factorizer_engine.components.ablation import measure_contributions
+from factorizer_engine.components.ablation import Probe, measure_in_passes
+from factorizer_engine.components.capture import Captures
 from factorizer_engine.components.definition import (
     Baseline,
     component_name,
 )
-from factorizer_engine.components.evidence import Evidence, find_evidence
+from factorizer_engine.components.evidence import Evidence, evidence_in_passes
+from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.components.question import Question, pose
 from factorizer_engine.components.ranking import rank_by_contribution
 from factorizer_engine.components.reliance import find_reliance
@@ -24,6 +26,7 @@ from factorizer_engine.components.windows import evidence_windows, legible_windo
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.components import Component, Reliance, is_stable
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Monitor
@@ -114,22 +117,32 @@ def explain(
     monitor.report("estimating components", 0.0)
     with memory_errors(segmenter.device):
         asked = pose(segmenter, result, blocks, region, lesion, baseline)
-        estimate = _estimated(asked, monitor.span(0.0, _ESTIMATED))
+        passes: Passes = [[] for _ in asked.networks]
+        estimate = _estimated(asked, passes, monitor.span(0.0, _ESTIMATED))
         leading = rank_by_contribution(estimate.contributions, range(len(asked.decisive)))
         leading = leading[: count + SPARE]
-        contributions = _measured(asked, leading, monitor.span(_ESTIMATED, _MEASURED))
-        ranked = _ranked(asked, contributions, count)
-        contributions = np.stack([contributions[index] for index in ranked])
+        measured = _measured(asked, passes, leading, monitor.span(_ESTIMATED, _MEASURED))
+        ranked = _ranked(asked, measured, count)
+        contributions = np.stack([measured[index] for index in ranked])
         reliance = None
         if lesion is not None and segmenter.coarse is None:  # a first stage keeps lesions alone
             part = monitor.span(_MEASURED, _TRIED)
-            reliance = _reliance(asked, ranked, contributions, part)
+            reliance = _reliance(asked, passes, ranked, contributions, part)
         drawn_for = [asked.decisive[i] for i in contributions[:, asked.decisive].argmax(axis=1)]
         heatmaps = _drawn(asked, ranked, monitor.span(_TRIED, _DRAWN))
         evidence = _evidence(asked, estimate, ranked, drawn_for)
         monitor.report("restoring", _DRAWN)
+        occupied = _occupied(asked.result)
+        components = _described(
+            asked,
+            estimate,
+            ranked,
+            contributions,
+            drawn_for,
+            legible_windows([asked.candidates[index] for index in ranked], heatmaps * occupied),
+            evidence_windows(evidence * occupied),
+        )
         heatmaps, evidence = _restored(asked, heatmaps, evidence)
-    components = _described(asked, estimate, ranked, contributions, drawn_for, heatmaps, evidence)
     monitor.report("restoring", 1.0)
     grid = result.labelmap.grid
     maps = tuple(
@@ -156,37 +169,57 @@ class _Estimate:
     levels: np.ndarray
 
 
-def _estimated(asked: Question, monitor: Monitor) -> _Estimate:
-    """First-order contributions of all candidates, of every network in turn."""
+Passes = list[list[RecordedPass]]
+"""Of every network of the ensemble, the passes over the probes."""
+
+
+def _recording(
+    network: Factorizer, probes: Sequence[Probe], kept: list[RecordedPass]
+) -> Iterator[RecordedPass]:
+    """Differentiable passes one after the other, so that memory holds one graph at a time."""
+    for probe in probes:
+        kept.append(RecordedPass(network, probe.image, differentiable=True))
+        yield kept[-1]
+
+
+def _estimated(asked: Question, passes: Passes, monitor: Monitor) -> _Estimate:
+    """First-order contributions of all candidates, of every network in turn.
+
+    Args:
+        asked: What is asked.
+        passes: Empty; filled with the passes over the probes, by network.
+        monitor: Told of the progress, and asked whether to stop.
+    """
     blocks = list(dict.fromkeys(term.block for term in asked.candidates))
     found, contributions, levels = [], [], []
-    parts = monitor.parts(len(asked.networks))
-    for (member, network), part in zip(enumerate(asked.networks), parts, strict=True):
+    for (member, kept), part in zip(enumerate(passes), monitor.parts(len(passes)), strict=True):
         terms = [term for term in asked.candidates if term.network == member]
-        evidence = find_evidence(network, asked.probes, asked.outputs, asked.baseline, blocks, part)
+        recording = _recording(asked.networks[member], asked.probes, kept)
+        evidence = evidence_in_passes(
+            recording, asked.probes, asked.outputs, asked.baseline, blocks, part
+        )
         found.append(evidence)
-        contributions.append(evidence.contributions(asked.mixers, terms) / len(asked.networks))
+        contributions.append(evidence.contributions(asked.mixers, terms) / len(passes))
         levels.append(evidence.levels(asked.mixers, terms))
     return _Estimate(found, np.concatenate(contributions), np.concatenate(levels))
 
 
-def _measured(asked: Question, chosen: Sequence[int], monitor: Monitor) -> dict[int, np.ndarray]:
+def _measured(
+    asked: Question, passes: Passes, chosen: Sequence[int], monitor: Monitor
+) -> dict[int, np.ndarray]:
     """Exact contributions of the chosen candidates to the regions of the result, (R,) each."""
     terms = [asked.candidates[index] for index in chosen]
     measured = np.zeros((len(terms), asked.networks[0].out_channels))
     roi_size, device = asked.result.plan.roi_size, asked.segmenter.device
-    parts = monitor.parts(len(asked.networks))
-    for (member, network), part in zip(enumerate(asked.networks), parts, strict=True):
+    at_once = windows_at_once(asked.networks[0], roi_size, device)
+    for (member, own), part in zip(enumerate(passes), monitor.parts(len(passes)), strict=True):
         rows = [row for row, term in enumerate(terms) if term.network == member]
-        measured[rows] = measure_contributions(
-            network,
-            asked.probes,
-            [terms[row] for row in rows],
-            windows_at_once(network, roi_size, device),
-            part,
-            asked.baseline,
-        )
-    measured = measured[:, asked.result.outputs] / len(asked.networks)
+        among = [terms[row] for row in rows]
+        if asked.probes:
+            measured[rows] = measure_in_passes(
+                own, asked.probes, among, at_once, part, asked.baseline
+            )
+    measured = measured[:, asked.result.outputs] / len(passes)
     return dict(zip(chosen, measured, strict=True))
 
 
@@ -206,10 +239,14 @@ def _ranked(asked: Question, contributions: Mapping[int, np.ndarray], count: int
 
 
 def _reliance(
-    asked: Question, ranked: Sequence[int], contributions: np.ndarray, monitor: Monitor
+    asked: Question,
+    passes: Passes,
+    ranked: Sequence[int],
+    contributions: np.ndarray,
+    monitor: Monitor,
 ) -> Reliance:
     return find_reliance(
-        asked.networks,
+        passes,
         asked.probes,
         asked.result.plan,
         [asked.candidates[index] for index in ranked],
@@ -230,8 +267,11 @@ def _drawn(asked: Question, ranked: Sequence[int], monitor: Monitor) -> np.ndarr
     for member, part in zip(members, monitor.parts(len(members)), strict=True):
         rows = [row for row, term in enumerate(terms) if term.network == member]
         own = [terms[row] for row in rows]
-        device = asked.segmenter.device
-        maps[rows] = stitch_components(asked.networks[member], volume, plan, own, device, part)
+        device, watcher = asked.segmenter.device, asked.result.watcher
+        captures = watcher if isinstance(watcher, Captures) else None
+        maps[rows] = stitch_components(
+            asked.networks[member], volume, plan, own, device, part, captures
+        )
     return maps
 
 
@@ -259,7 +299,10 @@ def _restored(
     """Maps on the reference grid, zero outside the head."""
     restore, prepared = asked.segmenter.preprocessor.restore, asked.result.prepared
     head = restore(_occupied(asked.result)[None], prepared)[0] >= 0.5
-    return restore(heatmaps, prepared) * head, restore(evidence, prepared) * head
+    found = [restore(maps, prepared) for maps in (heatmaps, evidence)]
+    for maps in found:
+        maps *= head
+    return found[0], found[1]
 
 
 def _described(
@@ -268,13 +311,12 @@ def _described(
     ranked: Sequence[int],
     contributions: np.ndarray,
     drawn_for: Sequence[int],
-    heatmaps: np.ndarray,
-    evidence: np.ndarray,
+    windows: Sequence[tuple[float, float]],
+    spans: Sequence[tuple[float, float]],
 ) -> list[Component]:
     """The ranked candidates in words and figures."""
     names = [region.name for region in asked.result.model.regions]
     terms = [asked.candidates[index] for index in ranked]
-    windows, spans = legible_windows(terms, heatmaps), evidence_windows(evidence)
     components = []
     for row, (index, term) in enumerate(zip(ranked, terms, strict=True)):
         name = component_name(term, asked.mixers)

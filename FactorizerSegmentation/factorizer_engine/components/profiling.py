@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -112,10 +112,12 @@ def combine(cases: Sequence[CaseProfile], model: ModelDescription) -> Profiles:
     )
     components = []
     for row, term in enumerate(cases[0].terms):
-        groups = {group: _row(named, row) for group, named in responses.items()}
         profile = Profile(
             term,
-            **groups,
+            intensities=_row(responses["intensities"], row),
+            edges=_row(responses["edges"], row),
+            places=_row(responses["places"], row),
+            inside=_row(responses["inside"], row),
             contributions=_row(contributions, row),
             agreement=_row(agreement, row),
             level=_rounded(levels[row]),
@@ -198,26 +200,26 @@ def _responses(
 
 def _joined(case: str, found: Sequence[CaseProfile]) -> CaseProfile:
     """The networks of an ensemble below each other."""
-
-    def below(each: Callable[[CaseProfile], np.ndarray]) -> np.ndarray:
-        return np.concatenate([each(profile) for profile in found])
-
     first = found[0]
+    responses = {
+        group: {name: np.concatenate([p.responses[group][name] for p in found]) for name in named}
+        for group, named in first.responses.items()
+    }
     return CaseProfile(
         case,
         tuple(term for profile in found for term in profile.terms),
+        responses,
         {
-            group: {name: below(lambda p, g=group, n=name: p.responses[g][n]) for name in named}
-            for group, named in first.responses.items()
+            name: np.concatenate([profile.contributions[name] for profile in found])
+            for name in first.contributions
         },
-        {name: below(lambda p, n=name: p.contributions[n]) for name in first.contributions},
-        below(lambda p: p.levels),
-        below(lambda p: p.activity),
-        below(lambda p: p.evidence),
+        np.concatenate([profile.levels for profile in found]),
+        np.concatenate([profile.activity for profile in found]),
+        np.concatenate([profile.evidence for profile in found]),
     )
 
 
-def _names(groups) -> list[str]:
+def _names(groups: Iterable[Mapping[str, np.ndarray]]) -> list[str]:
     return list(dict.fromkeys(name for group in groups for name in group))
 
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from factorizer_engine.components.ablation import Probe, mean_taken_over
-from factorizer_engine.components.definition import Baseline, filtered, mixers_of, without_all
+from factorizer_engine.components.ablation import Probe
+from factorizer_engine.components.definition import Baseline
+from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.windows import WindowPlan
-from factorizer_engine.networks import Factorizer, finest
 from factorizer_engine.protocol.components import Reliance, Term
 from factorizer_engine.protocol.progress import Monitor
 
 
 def find_reliance(
-    networks: Sequence[Factorizer],
+    passes: Sequence[Sequence[RecordedPass]],
     probes: Sequence[Probe],
     plan: WindowPlan,
     terms: Sequence[Term],
@@ -36,7 +34,7 @@ def find_reliance(
     fewer do not.
 
     Args:
-        networks: All of an ensemble, in evaluation mode.
+        passes: Of all networks of an ensemble, one a probe.
         probes: Windows whose weights mark the lesion (see `place_probes`).
         plan: The windows of the prediction.
         terms: Components.
@@ -52,7 +50,7 @@ def find_reliance(
     def holding(count: int) -> float:
         monitor.check()
         left_out = [terms[i] for i in order[:count]]
-        return _part_holding(networks, probes, plan, left_out, regions, threshold, baseline)
+        return _part_holding(passes, probes, plan, left_out, regions, threshold, baseline)
 
     whole = holding(0)
     if not (order and whole):
@@ -67,7 +65,7 @@ def find_reliance(
 
 
 def _part_holding(
-    networks: Sequence[Factorizer],
+    passes: Sequence[Sequence[RecordedPass]],
     probes: Sequence[Probe],
     plan: WindowPlan,
     left_out: Sequence[Term],
@@ -78,29 +76,16 @@ def _part_holding(
     """Part (0 to 1) of the lesion's voxels where a region holds without some components."""
     # The weights of the blended logits times those of the mean over the lesion, and their sum.
     logits, weights = torch.zeros(len(regions), *plan.padded), torch.zeros(plan.padded)
-    for member, network in enumerate(networks):
+    for member, recorded in enumerate(passes):
         own = [term for term in left_out if term.network == member]
-        for probe in probes:
-            found = _logits_without(network, probe, own, baseline)[0, list(regions)]
+        for probe, one in zip(probes, recorded, strict=True):
+            found = one.without(own, baseline)[0, list(regions)]
             weighted = (found.float() * probe.weights[list(regions)]).flip(_spatial(probe))
             logits[in_all_channels(probe.window)] += weighted.cpu()
             weights[probe.window] += probe.weights[regions[0]].flip(_spatial(probe, 0)).cpu()
     lesion = weights > 0
     least = float(np.log(threshold / (1 - threshold)))
     return float((logits >= least * weights)[:, lesion].any(dim=0).float().mean())
-
-
-def _logits_without(
-    network: Factorizer, probe: Probe, left_out: Sequence[Term], baseline: Baseline
-) -> Tensor:
-    mixers = mixers_of(network)
-    filters = {}
-    for block, members in groupby(sorted(left_out), key=lambda term: term.block):
-        mixer = mixers[block]
-        head = mean_taken_over(baseline, probe.image, mixer)
-        filters[mixer] = without_all(mixer.reshape, list(members), head)
-    with torch.inference_mode(), filtered(filters):
-        return finest(network(probe.image))
 
 
 def _spatial(probe: Probe, channels: int = 1) -> tuple[int, ...]:

@@ -7,37 +7,26 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from factorizer_engine.components.ablation import Probe, RecordedPass
-from factorizer_engine.components.definition import Baseline, changed, head_mask, masked_mean
-from factorizer_engine.networks import FactMixer
+from factorizer_engine.components.ablation import Probe
+from factorizer_engine.components.definition import Baseline, masked_mean
+from factorizer_engine.components.passes import RecordedPass
 
 
 class BlockProbe:
     """The logit of a region in a window as a function of the mixed map of one block.
 
     Args:
-        recorded: The window's pass, recorded without gradients but not in inference mode.
+        recorded: The window's pass.
         block: Name of the block.
-        mixer: Its mixer, of a block with depth 1 in its stage.
-        mixed: Its mixed map in that pass, (1, C, *S).
         probe: The window.
         region: Index of the region.
     """
 
-    def __init__(
-        self,
-        recorded: RecordedPass,
-        block: str,
-        mixer: FactMixer,
-        mixed: Tensor,
-        probe: Probe,
-        region: int,
-    ) -> None:
-        self._recorded, self._block, self._mixer = recorded, block, mixer
+    def __init__(self, recorded: RecordedPass, block: str, probe: Probe, region: int) -> None:
+        self._recorded, self._block = recorded, block
         self._probe, self._region = probe, region
-        self.mixed = mixed
-        self.head = head_mask(probe.image, mixed.shape[2:])
-        self.heads = mixer.reshape.num_heads
+        self.mixed = recorded.mixed[block].detach()
+        self.head = recorded.head_at(block)
 
     def baseline(self, kind: Baseline) -> Tensor:
         """What takes the place of the whole mixed map, (1, C, *S)."""
@@ -48,8 +37,7 @@ class BlockProbe:
 
     def read(self, mixed: Tensor) -> Tensor:
         """The mean logit with another mixed map, a scalar."""
-        with changed({self._mixer: lambda _: mixed}):
-            logits = self._recorded.again_from(self._block)
+        logits = self._recorded.behind(self._block, mixed)
         return self._probe.read(logits)[0, self._region]
 
     def gradient(self, mixed: Tensor) -> Tensor:

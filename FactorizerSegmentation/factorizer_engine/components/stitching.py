@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from factorizer_engine.components.definition import activity, mixers_of, observed
-from factorizer_engine.factorization import Factors
+from factorizer_engine.components.capture import Capture, Captures
+from factorizer_engine.components.definition import mixers_of
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.windows import Blender, WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer
-from factorizer_engine.networks.blocks import FactorObserver
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.progress import Monitor
 
@@ -26,6 +25,7 @@ def stitch_components(
     terms: Sequence[Term],
     device: torch.device | str = "cpu",
     monitor: Monitor | None = None,
+    captures: Captures | None = None,
 ) -> np.ndarray:
     """Where the components are active in a whole volume.
 
@@ -40,51 +40,42 @@ def stitch_components(
         terms: Whose maps to make.
         device: Where the network is.
         monitor: Told after every window, and asked whether to stop.
+        captures: What was captured in windows of the plan, which are not run again.
 
     Returns:
         Nonnegative float32, (len(terms), X, Y, Z); zero where no window was run.
     """
     monitor = monitor or Monitor()
     mixers = mixers_of(network)
-    captured: dict[str, Tensor] = {}
-    observers = {
-        mixers[block]: _capture_into(captured, block, mixers[block])
-        for block in {term.block for term in terms}
-    }
+    capture = Capture(network, {term.block for term in terms})
     blender = Blender(plan, len(terms))
     padded = plan.pad(torch.from_numpy(volume))
     flips = plan.flips
-    with torch.inference_mode(), observed(observers):
+    with torch.inference_mode():
         for done, window in enumerate(plan.windows, start=1):
             image = padded[in_all_channels(window)][None].to(device)
             total = torch.zeros(len(terms), *plan.roi_size, device=device)
             for flip in flips:
                 monitor.check()
-                network(image.flip(flip))
-                maps = [_window_map(captured, mixers, term, plan.roi_size) for term in terms]
-                total += torch.stack(maps, dim=1).flip(flip)[0]
+                found = captures.found(network, window, flip) if captures else None
+                found = found or capture(image.flip(flip))
+                maps = [_window_map(found, mixers, term, plan.roi_size) for term in terms]
+                total += torch.cat(maps).to(device).flip([axis - 1 for axis in flip])
             blender.add(window, total / len(flips))
             monitor.report("drawing components", done / len(plan.windows))
         return blender.result(0.0)
 
 
-def _capture_into(captured: dict[str, Tensor], block: str, mixer: FactMixer) -> FactorObserver:
-    def capture(factors: Factors | tuple[Tensor, Tensor]) -> None:
-        captured[block] = activity(mixer.reshape, factors)
-
-    return capture
-
-
 def _window_map(
-    captured: dict[str, Tensor],
-    mixers: dict[str, FactMixer],
+    found: Mapping[str, Tensor],
+    mixers: Mapping[str, FactMixer],
     term: Term,
     roi_size: Sequence[int],
 ) -> Tensor:
-    """(1, *roi_size) of one component in the window that was run last."""
-    maps = captured[term.block]
+    """(1, *roi_size) of one component in a window."""
     channel = term.head * mixers[term.block].factorize.rank + term.rank
-    own = maps[:, channel : channel + 1]
-    if tuple(own.shape[2:]) == tuple(roi_size):
-        return own[0]
-    return F.interpolate(own, size=tuple(roi_size), mode="trilinear", align_corners=False)[0]
+    own = found[term.block][channel][None]
+    if tuple(own.shape[1:]) == tuple(roi_size):
+        return own
+    size = tuple(roi_size)
+    return F.interpolate(own[None], size=size, mode="trilinear", align_corners=False)[0]

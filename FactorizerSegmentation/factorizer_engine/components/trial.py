@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,6 @@ from torch import Tensor
 
 from factorizer_engine.components.ablation import (
     Probe,
-    RecordedPass,
-    mean_logits,
-    mean_taken_over,
     measure_contributions,
     place_probes,
     shifted_probe,
@@ -27,14 +23,13 @@ from factorizer_engine.components.definition import (
     activity,
     component_name,
     factorizers_of,
-    filtered,
     head_mask,
     mixers_of,
     observed,
     terms_of,
-    without_all,
 )
-from factorizer_engine.components.evidence import Evidence, enlarged, find_evidence, trace
+from factorizer_engine.components.evidence import Evidence, enlarged, find_evidence, gradients_of
+from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.components.ranking import default_blocks, rank_by_contribution
 from factorizer_engine.components.saliency import BlockProbe, grad_cam, integrated_gradients
 from factorizer_engine.components.sites import among_outputs, lesion_sites
@@ -183,15 +178,17 @@ class _Trial:
         self._first = self._order(self._exact[Baseline.ZERO])[0]
 
     def _delete_components(self) -> None:
-        traced = trace(self._network, self._probe, [self._region], default_blocks(self._mixers))
+        blocks = default_blocks(self._mixers)
+        recorded = RecordedPass(self._network, self._probe.image, differentiable=True)
+        gradients = gradients_of(recorded, self._probe, [self._region], blocks)
         cam = []
         for term in self._terms:
-            mixed, (gradient,) = traced.mixed[term.block], traced.gradients[term.block]
-            head = head_mask(self._probe.image, mixed.shape[2:])
-            own = grad_cam(gradient, mixed, head).unflatten(
+            mixed, (gradient,) = recorded.mixed[term.block], gradients[term.block]
+            own = grad_cam(gradient, mixed, recorded.head_at(term.block)).unflatten(
                 1, (self._mixers[term.block].reshape.num_heads, -1)
             )
             cam.append(float(own[:, term.head].sum()))
+        self._recorded, self._gradients = recorded, gradients
         orders = {
             "contribution": self._order(self._exact[Baseline.ZERO]),
             "estimate": self._order(self._estimates[Baseline.ZERO]),
@@ -213,27 +210,15 @@ class _Trial:
     def _component_curve(self, order: Sequence[Term]) -> list[float]:
         curve = []
         for count in (*COUNTS, len(order)):
-            left_out = sorted(order[:count])
-            filters = {
-                self._mixers[block]: without_all(
-                    self._mixers[block].reshape,
-                    list(members),
-                    mean_taken_over(Baseline.ZERO, self._probe.image, self._mixers[block]),
-                )
-                for block, members in groupby(left_out, key=lambda term: term.block)
-            }
-            with filtered(filters):
-                curve.append(float(mean_logits(self._network, [self._probe])[self._region]))
+            logits = self._recorded.without(order[:count])
+            curve.append(float(self._probe.read(logits)[0, self._region]))
             self._monitor.check()
         return curve
 
     def _compare_voxels(self) -> None:
-        block, mixer = self._first.block, self._mixers[self._first.block]
-        traced = trace(self._network, self._probe, [self._region], [block])
-        with torch.no_grad():
-            recorded = RecordedPass(self._network, self._probe.image)
-        watched = BlockProbe(recorded, block, mixer, traced.mixed[block], self._probe, self._region)
-        gradient = traced.gradients[block][0]
+        block = self._first.block
+        watched = BlockProbe(self._recorded, block, self._probe, self._region)
+        (gradient,) = self._gradients[block]
         self._maps: dict[str, Tensor] = {}
         for kind in Baseline:
             baseline = watched.baseline(kind)

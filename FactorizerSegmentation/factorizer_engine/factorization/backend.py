@@ -39,6 +39,7 @@ class Backend(ABC):
         """
         return (
             not torch.is_grad_enabled()
+            and self.serves(x.device, torch.float32)  # elsewhere torch may know no autocast
             and self._fits(x, reshape)
             and self._expands(reshape, x.device, linear_dtype(x))
             and self._finds_right(_kind(reshape, x.device, linear_dtype(x)))

@@ -10,7 +10,7 @@ from threading import RLock
 import torch
 
 _log = logging.getLogger(__name__)
-_LACK_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
+_LACK_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 
 
 class KernelError(RuntimeError):

@@ -22,6 +22,9 @@ MAX_VOXELS = 2**29
 #: What reading and preparing one scan takes at most: its file, a float32 copy and a boolean mask.
 BYTES_PER_VOXEL = 16
 
+#: Of so many voxels along each axis one is compared before all are.
+_FEW = 8
+
 #: A channel must cover at least this part of the reference scan.
 MIN_OVERLAP = 0.05
 
@@ -235,4 +238,9 @@ def _by_channel(scans: Mapping[str, Scan], channels: Sequence[Channel]) -> dict[
 
 
 def _same_image(first: Scan, second: Scan) -> bool:
-    return same_grid(first.grid, second.grid) and np.array_equal(first.array, second.array)
+    if not same_grid(first.grid, second.grid):
+        return False
+    few = (slice(None, None, _FEW),) * 3  # tell most images apart
+    return np.array_equal(first.array[few], second.array[few]) and np.array_equal(
+        first.array, second.array
+    )

@@ -31,21 +31,31 @@ def available_memory() -> int:
     return min(amount for amount in amounts if amount is not None)
 
 
-def _own_groups() -> Iterator[tuple[str, str]]:
-    """Files as in `_CGROUPS` of the groups of this process and of those around them."""
+def control_groups(controller: str) -> Iterator[tuple[int, Path]]:
+    """The groups of this process for a controller, and those around them.
+
+    Yields:
+        The version of control groups (1 or 2), and the path below the controller's folder.
+    """
     try:
         lines = _MEMBERSHIP.read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for number, controllers, path in (line.split(":", 2) for line in lines if line.count(":") > 1):
-        files = _CGROUPS[0] if number == "0" else _CGROUPS[-1]
-        if number != "0" and "memory" not in controllers.split(","):
+        if number != "0" and controller not in controllers.split(","):
             continue
         group = Path(path.lstrip("/"))
         for inner in (group, *group.parents):
             if inner.name:
-                limit, usage = (str(Path(file).parent / inner / Path(file).name) for file in files)
-                yield limit, usage
+                yield 2 if number == "0" else 1, inner
+
+
+def _own_groups() -> Iterator[tuple[str, str]]:
+    """Files as in `_CGROUPS` of the groups of this process and of those around them."""
+    for version, group in control_groups("memory"):
+        files = _CGROUPS[0] if version == 2 else _CGROUPS[-1]
+        limit, usage = (str(Path(file).parent / group / Path(file).name) for file in files)
+        yield limit, usage
 
 
 def _left_of_limits() -> Iterator[int]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from factorizer_engine.images.processors import usable_processors
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -15,7 +17,7 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> li
     """`function` of every item, in their order, computed in threads.
 
     Worth it where numpy or zlib do the work, which leave other threads free to run. There are as
-    many threads as the process may use: `OMP_NUM_THREADS` where it is set, else all processors.
+    many threads as `OMP_NUM_THREADS` says, else as many as `usable_processors`.
 
     Raises:
         Whatever the function raises for the first item for which it fails.
@@ -30,4 +32,4 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> li
 
 def _usable_threads() -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wanted) if wanted.isdecimal() else os.cpu_count() or 1
+    return int(wanted) if wanted.isdecimal() else usable_processors()

@@ -7,7 +7,7 @@ in both.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from factorizer_engine.factorization.threads import run_in_threads
 from factorizer_engine.images.geometry import Grid, common_part
 from factorizer_engine.images.intensities import mended
 from factorizer_engine.images.resampling import only_changes_place, resample
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 _SLAB = 64
 """Slices of a volume that are interpolated together where memory is short."""
 
-_PART = 2**26
-"""Voxels that are added up together, since torch copies what it adds up in float64."""
+_PART = 2**16
+"""Voxels that are normalised together, so that they stay in a processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +111,9 @@ class Preprocessor:
         cropped = grid.crop(triple(slice(a.start - margin, a.stop + margin) for a in box))
         target = cropped.respaced(settings.spacing) if settings.spacing else cropped
         array = store.zeros((len(scans), *target.shape))
-        for index, scan in given.items():
+
+        def fill(index: int) -> None:
+            scan = given[index]
             if only_changes_place(scan.grid, grid):
                 volume, place = np.pad(placed[index].array[box], margin), cropped
             else:
@@ -123,6 +126,8 @@ class Preprocessor:
                     f"{scan.name or 'A scan'} holds numbers too large to compute with; "
                     "export it again, in units of 0 to some thousands."
                 )
+
+        _each(fill, given, store)
         return Prepared(array, target, reference.grid, cropped)
 
     def restore(
@@ -153,11 +158,23 @@ class Preprocessor:
         if 0 in reference.crop(box).shape:
             return restored
         parts = _slabs(box) if store.on_disk else [box]
-        for index, volume in enumerate(probabilities):
+
+        def fill(index: int) -> None:
             for part in parts:
-                onto = reference.crop(part)
-                restored[index][part] = resample(Scan(volume, prepared.grid), onto).array
+                volume, onto = Scan(probabilities[index], prepared.grid), reference.crop(part)
+                restored[index][part] = resample(volume, onto).array
+
+        _each(fill, range(len(probabilities)), store)
         return restored
+
+
+def _each(function: Callable[[int], object], volumes: Iterable[int], store: Store) -> None:
+    """`function` of volumes by number, side by side unless memory is short."""
+    if store.on_disk:
+        for volume in volumes:
+            function(volume)
+    else:
+        run_in_threads(function, volumes)
 
 
 def _kept(new: Scan, old: Scan, store: Store) -> Scan:

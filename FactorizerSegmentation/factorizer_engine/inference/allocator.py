@@ -5,9 +5,15 @@ from __future__ import annotations
 import ctypes
 import sys
 
+import psutil
+
+from factorizer_engine.images.memory import available_memory
+
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 # A threshold in bytes would end at 2 GiB, the largest int, and one large window frees more at once.
 _NEVER = -1
+_SMALL_SHARE = 0.25
+"""What a process holds may be this part of the free memory and counts for little."""
 
 
 def keep_freed_memory() -> None:
@@ -27,8 +33,15 @@ def keep_freed_memory() -> None:
     mallopt(_M_TOP_PAD, 256 * 2**20)
 
 
+def release_if_large() -> None:
+    """`release_freed_memory` where what this process holds would be missed elsewhere."""
+    held = psutil.Process().memory_info().rss
+    if held > _SMALL_SHARE * available_memory():
+        release_freed_memory()
+
+
 def release_freed_memory() -> None:
-    """Return freed memory to the operating system now, for instance after a finished case."""
+    """Return freed memory to the operating system now."""
     malloc_trim = _glibc_function("malloc_trim")
     if malloc_trim is not None:
         malloc_trim(ctypes.c_size_t(0))

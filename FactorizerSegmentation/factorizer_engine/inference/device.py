@@ -116,8 +116,8 @@ def store_for_case(
 ) -> Store:
     """Where the volumes of a case are kept: in memory if they fit, else on the disk.
 
-    What is computed of one volume at a time stays in memory in any case; it was measured to take
-    no more than twelve bytes a voxel of the reference.
+    What is computed of one volume, or in memory of one in each thread, stays in memory in any case;
+    it was measured to take no more than twelve bytes a voxel of the reference.
 
     Args:
         channels: Scans of the case.
@@ -129,9 +129,11 @@ def store_for_case(
     Raises:
         EngineMemoryError: If neither memory nor disk suffice.
     """
-    preparing = 4 * channels * (reference_voxels + model_voxels) + 8 * reference_voxels
+    threads = torch.get_num_threads()
+    for_each = 8 * reference_voxels
+    preparing = 4 * channels * (reference_voxels + model_voxels) + for_each * min(channels, threads)
     predicting = 4 * (channels + regions + 1) * model_voxels + window
-    restoring = 4 * regions * (model_voxels + reference_voxels) + 8 * reference_voxels
+    restoring = 4 * regions * (model_voxels + reference_voxels) + for_each * min(regions, threads)
     needed = max(preparing, predicting, restoring)
     free = available_memory()
     if needed <= _HEADROOM * free:

@@ -17,6 +17,7 @@ from torch import nn
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.errors import EngineMemoryError
+from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.triples import triple
 
 _GRAIN = 32
@@ -163,3 +164,39 @@ def moved(networks: Sequence[nn.Module], device: torch.device, home: torch.devic
     finally:
         for network in networks:
             network.to(home)
+
+
+class Economies:
+    """What is done with less memory, told as it happens and remembered.
+
+    Args:
+        monitor: Told of every step, as a stage.
+    """
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+        self._steps: list[str] = []
+        self._lacking = False
+
+    def take(self, step: Step) -> None:
+        """A step down is about to be taken."""
+        if step.why == MEMORY:
+            self.say(step.said)
+        else:
+            self._lacking = True
+            self._monitor.report(f"{step.why}: {step.said}", 0.0)
+
+    def say(self, step: str) -> None:
+        """Something is about to be done because memory is short."""
+        self._steps.append(step)
+        self._monitor.report(f"{MEMORY}: {step}", 0.0)
+
+    @property
+    def note(self) -> str:
+        """All steps in sentences, or ""."""
+        said = []
+        if self._steps:
+            said = [f"Memory was short, so the run made do with less: {', '.join(self._steps)}."]
+        if self._lacking:
+            said.append(f"{LACKING[0].upper()}{LACKING[1:]}; the processor did the work.")
+        return " ".join(said)

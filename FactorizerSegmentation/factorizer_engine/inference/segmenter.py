@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -30,9 +30,9 @@ from factorizer_engine.inference.device import (
     window_bytes,
 )
 from factorizer_engine.inference.kernels import prepare_kernels
-from factorizer_engine.inference.ladder import LACKING, MEMORY, Means, Step, descend, most, moved
+from factorizer_engine.inference.ladder import Economies, Means, descend, most, moved
 from factorizer_engine.inference.postprocessing import paint_regions
-from factorizer_engine.inference.sliding_window import Ensemble, predict_windows, sigmoid_
+from factorizer_engine.inference.sliding_window import Ensemble, Watcher, predict_windows, sigmoid_
 from factorizer_engine.inference.windows import WindowPlan, plan_windows
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.networks import economise
@@ -69,6 +69,7 @@ class SegmentationResult:
         plan: The windows that were run over them.
         outputs: The numbers of these regions among the outputs of the network.
         note: What it costs that channels were left out, for people, or "".
+        watcher: What saw the networks at work, if anything did.
     """
 
     model: ModelDescription
@@ -81,6 +82,7 @@ class SegmentationResult:
     plan: WindowPlan
     outputs: list[int]
     note: str = ""
+    watcher: Watcher | None = None
 
 
 class Segmenter:
@@ -132,6 +134,7 @@ class Segmenter:
         reference: str | None = None,
         options: RunOptions | None = None,
         monitor: Monitor | None = None,
+        watch: Callable[[WindowPlan], Watcher | None] = lambda plan: None,
     ) -> SegmentationResult:
         """Find lesions in the scans of one study.
 
@@ -150,6 +153,7 @@ class Segmenter:
                 those that are given.
             options: How the model is applied; by default everywhere, as the model says.
             monitor: Told of the progress, and asked whether to stop.
+            watch: Gives what sees the networks at work on the windows of a plan.
 
         Raises:
             BadInputError: If the scans are not what the model needs, or the box lies outside.
@@ -164,7 +168,7 @@ class Segmenter:
             monitor = monitor.span(_FOUND, 1.0)
         whole, settings = self.bundle.description, self._settings(options)
         timings: dict[str, float] = {}
-        economies = _Economies(monitor)
+        economies = Economies(monitor)
         with memory_errors(self.device):
             monitor.report("preparing", 0.0)
             with _timed(timings, "preparing"):
@@ -183,13 +187,15 @@ class Segmenter:
             with _timed(timings, "segmenting"):
                 part = monitor.span(_PREPARED, _PREDICTED)
 
-                def attempt(means: Means) -> tuple[WindowPlan, np.ndarray]:
+                def attempt(means: Means) -> tuple[WindowPlan, np.ndarray, Watcher | None]:
                     own = replace(settings, roi_size=means.roi_size)
                     plan = plan_windows(prepared.array, own, looked_at.in_model, looked_at.quick)
-                    return plan, self._predict(prepared.array, plan, means, store, part)
+                    watcher = watch(plan)
+                    logits = self._predict(prepared.array, plan, means, store, part, watcher)
+                    return plan, logits, watcher
 
                 most_means = most(self.networks[0], self.device, settings.roi_size, economies.take)
-                (plan, logits), means = descend(
+                (plan, logits, watcher), means = descend(
                     most_means, self.networks[0], attempt, economies.take
                 )
                 self._check_numbers(logits)
@@ -223,6 +229,7 @@ class Segmenter:
             plan=plan,
             outputs=outputs,
             note=" ".join(filter(None, (cost(whole, subset), economies.note))),
+            watcher=watcher,
         )
 
     def _again(self, first: SegmentationResult, prepared: Prepared, chosen: Chosen) -> Chosen:
@@ -241,7 +248,13 @@ class Segmenter:
         return joined(first.probabilities, probabilities, part, cascade.share)
 
     def _predict(
-        self, volume: np.ndarray, plan: WindowPlan, means: Means, store: Store, monitor: Monitor
+        self,
+        volume: np.ndarray,
+        plan: WindowPlan,
+        means: Means,
+        store: Store,
+        monitor: Monitor,
+        watcher: Watcher | None,
     ) -> np.ndarray:
         """Logits of a prepared volume, by these means."""
         ensemble = self.ensemble()
@@ -251,11 +264,12 @@ class Segmenter:
         with moved(self.networks, means.device, self.device):
             prepare_kernels(self.networks, means.device, ensemble.dtype, monitor.span(0.0, 0.0))
             return predict_windows(
-                *(ensemble, volume, plan, means.windows, monitor, store, means.sums_on_host)
+                *(ensemble, volume, plan, means.windows, monitor, store, means.sums_on_host),
+                watcher=watcher,
             )
 
     def _store(
-        self, given: Mapping[str, Scan], reference: str | None, economies: _Economies
+        self, given: Mapping[str, Scan], reference: str | None, economies: Economies
     ) -> Store:
         """Where the volumes of a case are kept; says so if not in memory."""
         scan = given[reference_among(given, self.bundle.description.channels, reference)]
@@ -353,42 +367,6 @@ def _outputs(model: ModelDescription, subset: Subset) -> list[int]:
 def _only(logits: np.ndarray, outputs: list[int]) -> np.ndarray:
     """These of all outputs (R, X, Y, Z); without a copy if they are all."""
     return logits if len(outputs) == len(logits) else logits[outputs]
-
-
-class _Economies:
-    """What is done with less memory, told as it happens and remembered.
-
-    Args:
-        monitor: Told of every step, as a stage.
-    """
-
-    def __init__(self, monitor: Monitor) -> None:
-        self._monitor = monitor
-        self._steps: list[str] = []
-        self._lacking = False
-
-    def take(self, step: Step) -> None:
-        """A step down is about to be taken."""
-        if step.why == MEMORY:
-            self.say(step.said)
-        else:
-            self._lacking = True
-            self._monitor.report(f"{step.why}: {step.said}", 0.0)
-
-    def say(self, step: str) -> None:
-        """Something is about to be done because memory is short."""
-        self._steps.append(step)
-        self._monitor.report(f"{MEMORY}: {step}", 0.0)
-
-    @property
-    def note(self) -> str:
-        """All steps in sentences, or ""."""
-        said = []
-        if self._steps:
-            said = [f"Memory was short, so the run made do with less: {', '.join(self._steps)}."]
-        if self._lacking:
-            said.append(f"{LACKING[0].upper()}{LACKING[1:]}; the processor did the work.")
-        return " ".join(said)
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import product
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,6 +23,22 @@ from factorizer_engine.protocol.progress import Monitor
 
 EMPTY_LOGIT = -20.0
 """Logit where no window was run: a probability of 2e-9."""
+
+
+class Watcher(Protocol):
+    """Sees networks at work on windows, and leaves what they compute as it is."""
+
+    def watching(
+        self, network: nn.Module, windows: Sequence[Box], flip: tuple[int, ...]
+    ) -> AbstractContextManager[object]:
+        """Around one call of a network.
+
+        Args:
+            network: Of the ensemble.
+            windows: Their places in the padded volume, one a sample of the batch.
+            flip: Axes of the batch along which these copies are mirrored.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +58,12 @@ class Ensemble:
     dtype: torch.dtype = torch.float32
 
     def mean_logits(
-        self, batch: Tensor, flips: Sequence[tuple[int, ...]], monitor: Monitor
+        self,
+        batch: Tensor,
+        flips: Sequence[tuple[int, ...]],
+        monitor: Monitor,
+        windows: Sequence[Box] = (),
+        watcher: Watcher | None = None,
     ) -> Tensor:
         """Mean over networks and mirrored copies, float32, (B, out_channels, *S) of (B, C, *S).
 
@@ -48,11 +71,17 @@ class Ensemble:
             batch: On `device`.
             flips: Axes along which each copy is mirrored, see `WindowPlan.flips`.
             monitor: Asked before every call of a network whether to stop.
+            windows: Where the samples of the batch lie.
+            watcher: Sees networks that are not compiled at work.
         """
 
         def logits_of(network: nn.Module | CompiledNetwork, flip: tuple[int, ...]) -> Tensor:
             monitor.check()
-            logits = finest(network(batch.flip(flip) if flip else batch)).float()
+            watched: AbstractContextManager[object] = nullcontext()
+            if watcher is not None and isinstance(network, nn.Module):
+                watched = watcher.watching(network, windows, flip)
+            with watched:
+                logits = finest(network(batch.flip(flip) if flip else batch)).float()
             return logits.flip(flip) if flip else logits
 
         first, *others = product(self.networks, flips)
@@ -70,6 +99,7 @@ def predict_windows(
     monitor: Monitor | None = None,
     store: Store = IN_MEMORY,
     sums_on_host: bool = False,
+    watcher: Watcher | None = None,
 ) -> np.ndarray:
     """Logits of a whole volume: mean over networks and mirrored copies, blended over windows.
 
@@ -88,6 +118,7 @@ def predict_windows(
         monitor: Told after every batch, and asked before every call whether to stop.
         store: Where the sums are kept, if on the host.
         sums_on_host: Keep them there in any case.
+        watcher: Sees the networks at work.
 
     Returns:
         float32, (out_channels, X, Y, Z).
@@ -116,7 +147,7 @@ def predict_windows(
         for number, windows in enumerate(batches):
             batch = coming.pop().wait()
             coming += [send(following) for following in batches[number + 1 : number + 2]]
-            logits = ensemble.mean_logits(batch, flips, monitor)
+            logits = ensemble.mean_logits(batch, flips, monitor, windows, watcher)
             computed.append((windows, transfers.fetch(logits, blender.device)))
             if number > 0:
                 blend(*computed.pop(0))

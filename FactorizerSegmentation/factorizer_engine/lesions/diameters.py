@@ -6,6 +6,7 @@ long as its longest edge.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from operator import itemgetter
 
 import numpy as np
@@ -25,6 +26,10 @@ _FEW_VOXELS = 12
 
 #: So much coarser than the others an axis must be for its slices to be those that were acquired.
 _ANISOTROPY = 1.5
+
+#: Along so many directions slices are measured before the longest are measured exactly.
+_DIRECTIONS = 16
+_ROUNDING = 1e-9
 
 #: Samples along the edge of a pixel, where lines through a slice are measured.
 _FINENESS = 4
@@ -64,13 +69,10 @@ def axes_in_slice(voxels: np.ndarray, affine: np.ndarray) -> tuple[Ruler, Ruler]
     within = [axis for axis in range(3) if axis != across]
     plane, basis = _plane(affine[:3, within])
     best = (-1.0, 0, np.zeros((2, 2)))
-    for number in np.unique(voxels[:, across]):
-        pixels = voxels[voxels[:, across] == number][:, within]
-        reach = np.linalg.norm(plane, axis=0) @ (np.ptp(pixels, axis=0) + 1)
-        if reach > best[0]:
-            ends = _farthest(pixels, plane)
-            length = float(np.linalg.norm(ends[1] - ends[0]))
-            best = max(best, (length, int(number), ends), key=itemgetter(0))
+    for number, outline in _longest_slices(voxels[:, [across, *within]], plane):
+        ends = _farthest(outline, plane)
+        length = float(np.linalg.norm(ends[1] - ends[0]))
+        best = max(best, (length, number, ends), key=itemgetter(0))
     _, number, ends = best
     pixels = voxels[voxels[:, across] == number][:, within]
     height = affine[:3, across] * number + affine[:3, 3]
@@ -95,6 +97,48 @@ def _plane(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """From pixel indices to mm in the plane (2x2), and from there to the world (3x2)."""
     basis, plane = np.linalg.qr(columns)
     return plane, basis
+
+
+def _longest_slices(voxels: np.ndarray, plane: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """The slices in which the longest diameter can be, in order, and what lies outermost there.
+
+    Along one of n directions, 180 / n degrees apart, a shape is never longer than its diameter,
+    and at least cos(90 / n degrees) of it along the one nearest to that.
+
+    Args:
+        voxels: Indices, shape (N, 3): slice, row, column.
+        plane: From row and column to mm.
+
+    Yields:
+        The number of a slice, and (M, 2) pixels among which are the corners of its convex hull.
+    """
+    slices, ends = _row_ends(voxels)
+    angles = np.arange(_DIRECTIONS) * np.pi / _DIRECTIONS
+    directions = plane.T @ np.stack([np.cos(angles), np.sin(angles)])
+    along = ends @ directions
+    numbers, starts = np.unique(slices, return_index=True)
+    highest = np.maximum.reduceat(along.max(axis=1), starts)
+    lowest = np.minimum.reduceat(along.min(axis=1), starts)
+    lengths = (highest - lowest + np.abs(directions).max(axis=0)).max(axis=1)  # with half pixels
+    at_most = lengths / np.cos(np.pi / 2 / _DIRECTIONS) * (1 + _ROUNDING)
+    for number in numbers[at_most >= lengths.max()]:
+        yield int(number), ends[slices == number].reshape(-1, 2)
+
+
+def _row_ends(voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last voxel of every row of voxels (N, 3): slice, row, column.
+
+    Returns:
+        The slices (M,) of the rows, in order, and (M, 2, 2): row and column of both ends.
+    """
+    low = voxels.min(axis=0)
+    image = np.zeros(voxels.max(axis=0) - low + 1, dtype=bool)
+    image[tuple((voxels - low).T)] = True
+    slices, rows = np.nonzero(image.any(axis=2))
+    lines = image[slices, rows]
+    columns = (lines.argmax(axis=1), lines.shape[1] - 1 - lines[:, ::-1].argmax(axis=1))
+    ends = np.stack([np.stack([rows, column], axis=1) for column in columns], axis=1)
+    return slices + low[0], ends + low[1:]
 
 
 def _farthest(pixels: np.ndarray, plane: np.ndarray) -> np.ndarray:

@@ -193,10 +193,18 @@ class FactorizerBlock(nn.Module):
                     return self._by_factors(x, kernels)
         if self.fact.short_circuited and not self.fact.drops:
             return by_parts(self._voxelwise, x)
-        projected = by_parts(lambda part: self.fact.in_proj(self.norm1(part)), x)
+        projected = by_parts(lambda part: self.fact.in_proj.of_normed(part, self.norm1), x)
         mixed = self.fact.mix(projected)
         del projected
-        # A component filter may have turned the sample into a batch.
+        return self.behind(x, mixed)
+
+    def behind(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """What `forward` gives for x where the mixer, between its linear maps, gives `mixed`.
+
+        Args:
+            x: (B, C, *S), or (1, C, *S) for all of a batch.
+            mixed: (B, C, *S).
+        """
         maps = x.expand(len(mixed), *x.shape[1:]), mixed
         # Threads do not keep the order of parts, in which dropout would draw.
         return self._add(*maps) if self.fact.drops else by_parts(self._add, *maps)
@@ -219,8 +227,7 @@ class FactorizerBlock(nn.Module):
         return kernels.expand(x, factors, weight, bias, norm2, then, spare=projected)
 
     def _add(self, x: Tensor, mixed: Tensor) -> Tensor:
-        x = self.fact.project(mixed, add=x)
-        return self.mlp(self.norm2(x), add=x)
+        return self.mlp.residual(self.fact.project(mixed, add=x), self.norm2)
 
 
 class FactorizerStage(nn.Module):

@@ -6,7 +6,7 @@ through without being copied.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from torch.nn import functional as F
 from factorizer_engine.networks.gradients import (
     differentiable_convolution,
     differentiable_linear,
+    differentiable_mlp,
+    differentiable_normed_linear,
+    serves,
 )
 from factorizer_engine.networks.parts import by_parts, fill_by_parts, is_plain
 
@@ -78,6 +81,13 @@ class Linear(nn.Module):
         add = None if add is None else add.movedim(1, -1)
         weight = self.linear.weight.squeeze(-1)
         return linear(x.movedim(1, -1), weight, self.linear.bias, gelu, add).movedim(-1, 1)
+
+    def of_normed(self, x: Tensor, norm: nn.Module) -> Tensor:
+        """`forward` of the normed map, where there is no bias."""
+        if self.linear.bias is not None or not _is_fused(x, norm, self):
+            return self(norm(x))
+        tokens = x.movedim(1, -1)
+        return differentiable_normed_linear(tokens, norm.norm, self.linear).movedim(-1, 1)
 
     def join(self, x: Tensor, y: Tensor) -> Tensor:
         """`forward` of two maps concatenated along the channels, without concatenating them."""
@@ -165,6 +175,21 @@ class MLP(nn.Module):
         up, _, first_dropout, down, last_dropout = self.block
         x = first_dropout(up(x, gelu=True))
         return project(x, cast(Linear, down), cast(nn.Dropout, last_dropout), add)
+
+    def residual(self, x: Tensor, norm: nn.Module) -> Tensor:
+        """The sum of a map (B, C, *S) and of what this makes of the normed map."""
+        up, _, dropout, down, _ = self.block
+        drops = dropout.training and cast(nn.Dropout, dropout).p > 0
+        if drops or not _is_fused(x, norm, self):
+            return self(norm(x), add=x)
+        layers = cast(Linear, up).linear, cast(Linear, down).linear
+        return differentiable_mlp(x.movedim(1, -1), norm.norm, *layers).movedim(-1, 1)
+
+
+def _is_fused(x: Tensor, norm: nn.Module, module: nn.Module) -> TypeGuard[LayerNorm]:
+    """Whether what a module makes of the normed map has a gradient of its own."""
+    tensors = (x, *norm.parameters(), *module.parameters())
+    return torch.is_grad_enabled() and type(norm) is LayerNorm and all(map(serves, tensors))
 
 
 def project(x: Tensor, layer: Linear, dropout: nn.Dropout, add: Tensor | None) -> Tensor:

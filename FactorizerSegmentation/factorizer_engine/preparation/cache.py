@@ -20,11 +20,10 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.preparation.versions import versions
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import written_atomically
+from factorizer_engine.protocol.kept import ENDING, kept_files
 
 LARGEST_BYTES = 256 * 2**20
 """Hundreds of studies at least; beyond this, what was not used for longest goes."""
-
-ENDING = ".npz"
 
 
 class StepCache:
@@ -65,19 +64,6 @@ class StepCache:
         except (BadInputError, OSError) as error:
             logging.debug("The result of a step could not be kept: %r", error)
 
-    def size(self) -> int:
-        """Bytes that are taken on disk."""
-        return sum(path.stat().st_size for path in self._files())
-
-    def clear(self) -> None:
-        """Keep nothing any more.
-
-        Raises:
-            OSError: If a file cannot be deleted.
-        """
-        for path in self._files():
-            path.unlink(missing_ok=True)
-
     def _make_room(self) -> None:
         files = sorted(self._files(), key=lambda path: path.stat().st_mtime, reverse=True)
         taken = 0
@@ -87,7 +73,7 @@ class StepCache:
                 path.unlink(missing_ok=True)
 
     def _files(self) -> list[Path]:
-        return list(self._folder.glob(f"*{ENDING}")) if self._folder is not None else []
+        return kept_files(self._folder) if self._folder is not None else []
 
 
 def key_of(step: str, *sources: Scan | str) -> str:

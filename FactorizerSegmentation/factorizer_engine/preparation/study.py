@@ -246,10 +246,11 @@ def _cut_out_given(study: PreparedStudy, mask: Scan) -> None:
 
 
 def _cut_out(study: PreparedStudy, mask: Scan, channels: list[str], origin: str) -> None:
+    """Set scans to zero outside of the brain of the reference, as a person sees and corrects it."""
     study.brain = resample(mask, study.scans[study.reference].grid, "nearest")
     for channel in channels:
         scan = study.scans[channel]
-        own = resample(mask, scan.grid, "nearest").array
+        own = resample(study.brain, scan.grid, "nearest").array
         study.scans[channel] = scan.with_array(np.where(own, scan.array, 0))
     volume = mask.grid.volume_ml(int(mask.array.sum()))
     study.note(

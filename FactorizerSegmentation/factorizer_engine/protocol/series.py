@@ -23,6 +23,7 @@ LEAST_IMAGES = 10
 _FLUID_NULL_MS = 1500.0
 _T2_ECHO_MS, _T1_ECHO_MS = 60.0, 30.0
 _SHORT_REPETITION_MS = 1200.0
+_PD_ECHO_MS, _PD_REPETITION_MS = 40.0, 2500.0
 
 _LEFT_OUT = {
     "a localiser": ("localizer", "localiser", "scout", "survey", "loc", "3plane", "plane"),
@@ -104,6 +105,20 @@ class Kind:
     evidence: str
 
 
+def is_computed(facts: Facts, kind: str) -> bool:
+    """Whether a series was computed from other images, although its kind is scanned as it is."""
+    return "DERIVED" in facts.image_type and kind not in ("ADC", "DWI")
+
+
+def rank_of(computed: bool, distance_mm: float) -> tuple[bool, float]:
+    """Sorts series of one kind, the best first.
+
+    Originals go before what was computed from them, smaller before larger distances of voxels. Of
+    equals the later one is better, which was often repeated for a reason.
+    """
+    return computed, round(distance_mm, 1)
+
+
 def kind_of(facts: Facts) -> Kind:
     """Which sequence a series is."""
     spoken = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", in_english(facts.words)).lower()
@@ -156,12 +171,22 @@ def _by_times(facts: Facts) -> Kind | None:
     if echo >= _T2_ECHO_MS and not facts.gradient_echo:
         # Some scanners do not write the inversion time: then the name tells FLAIR from T2.
         return Kind("FLAIR" if _says(facts, "FLAIR") else "T2", times)
+    if _is_proton_density(facts):
+        return Kind(OTHER, f"weighted by proton density ({times})")
     short = repetition is not None and repetition <= _SHORT_REPETITION_MS
     prepared = inversion is not None and inversion < _FLUID_NULL_MS
     prepared = prepared or (facts.gradient_echo and echo < 8.0)
     if echo < _T1_ECHO_MS and (short or prepared):
         return _t1(facts, times)
     return None
+
+
+def _is_proton_density(facts: Facts) -> bool:
+    """A short echo after a long time: neither T1 nor T2 counts, as in the first of two echoes."""
+    echo, repetition = facts.echo_ms, facts.repetition_ms
+    if echo is None or repetition is None or facts.inversion_ms or facts.gradient_echo:
+        return False
+    return echo < _PD_ECHO_MS and repetition >= _PD_REPETITION_MS and not _says(facts, "T1")
 
 
 def _by_name(facts: Facts) -> Kind | None:

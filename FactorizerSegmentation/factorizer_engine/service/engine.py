@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -130,9 +131,19 @@ class Engine:
         params: RunParams,
         monitor: Monitor,
     ) -> SegmentationResult:
-        """Segment the scans, and keep the result for `known_result`."""
-        result = segmenter.segment(scans, params.study.reference, params.options, monitor)
-        self._last_run = _LastRun(self._run_key(params), result)
+        """Segment the scans, and keep the result for `known_result`.
+
+        It is watched, so that drawing its components needs no second run.
+        """
+        from factorizer_engine.components.capture import Captures
+
+        with ThreadPoolExecutor(1, "digest") as beside:
+            key = beside.submit(self._run_key, params)
+            result = segmenter.segment(
+                *(scans, params.study.reference, params.options, monitor),
+                watch=lambda plan: Captures.of(segmenter.networks, plan),
+            )
+        self._last_run = _LastRun(key.result(), result)
         self._last_correction = None
         return result
 

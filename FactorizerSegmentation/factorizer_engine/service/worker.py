@@ -23,7 +23,12 @@ from functools import partial
 from typing import BinaryIO
 
 from factorizer_engine import __version__
-from factorizer_engine.inference.allocator import keep_freed_memory, release_freed_memory
+from factorizer_engine.images.processors import limit_threads
+from factorizer_engine.inference.allocator import (
+    keep_freed_memory,
+    release_freed_memory,
+    release_if_large,
+)
 from factorizer_engine.protocol.errors import CancelledError
 from factorizer_engine.protocol.failures import as_engine_error
 from factorizer_engine.protocol.messages import Message, ProtocolError
@@ -42,6 +47,8 @@ from factorizer_engine.protocol.wire import (
 from factorizer_engine.service.streams import claim_standard_streams
 
 GRACE_SECONDS = 1.5
+IDLE_SECONDS = 20.0
+"""Freed memory is kept so long for the next job, which would have to be given it again."""
 PROGRESS_INTERVAL = 0.05
 """Progress within one stage is sent at most this often, in seconds."""
 
@@ -65,6 +72,7 @@ class Worker:
         source: Where requests come from.
         sink: Where progress and replies go.
         after_job: Called when a job has ended, however it ended.
+        when_idle: Called when nothing has been asked for `IDLE_SECONDS` after a job.
         exit_process: Called when a job does not stop in time after the input ended.
     """
 
@@ -74,12 +82,14 @@ class Worker:
         source: BinaryIO,
         sink: BinaryIO,
         after_job: Callable[[], object] = lambda: None,
+        when_idle: Callable[[], object] = lambda: None,
         exit_process: Callable[[int], object] = os._exit,
     ) -> None:
         self._handlers = handlers
         self._source = source
         self._sink = sink
         self._after_job = after_job
+        self._when_idle = when_idle
         self._exit_process = exit_process
         self._write_lock = threading.Lock()
         self._jobs_lock = threading.Lock()
@@ -91,8 +101,17 @@ class Worker:
         """Say who is here, and run jobs until the input closes or `shutdown` is asked for."""
         self._send(Greeting(PROTOCOL_VERSION, __version__, os.getpid()).encode())
         threading.Thread(target=self._read, name="requests", daemon=True).start()
-        while (job := self._queue.get()) is not None:
+        job = self._queue.get()
+        while job is not None:
             self._run(job)
+            job = self._next()
+
+    def _next(self) -> Job | None:
+        try:
+            return self._queue.get(timeout=IDLE_SECONDS)
+        except queue.Empty:
+            self._when_idle()
+            return self._queue.get()
 
     # The reader thread.
 
@@ -229,6 +248,7 @@ def main() -> None:
     # Idle threads sleep instead of spinning, which on a busy computer costs several times the work.
     # Read when torch is imported, so it is set before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    limit_threads()
 
     from factorizer_engine.service.engine import Engine
 
@@ -239,7 +259,7 @@ def main() -> None:
         sys.stderr.flush()
         os._exit(code)  # skips the slow and at times stuck clean-up of native libraries
 
-    worker = Worker(engine.handlers, source, sink, release_freed_memory, leave)
+    worker = Worker(engine.handlers, source, sink, release_if_large, release_freed_memory, leave)
     # Not in the handler itself, which may have interrupted whoever holds a lock.
     stopping = partial(threading.Thread, target=worker.stop, daemon=True)
     signal.signal(signal.SIGTERM, lambda *_: stopping().start())

@@ -93,6 +93,9 @@ def test_a_prepared_run_gives_its_result_on_the_reference(cli, study, tmp_path):
     assert labelmap.shape == reference.shape
     np.testing.assert_allclose(labelmap.affine, reference.affine, atol=1e-4)
     assert (output / "preparation.json").is_file()
+    assert cli("report", output).code == 0
+    page = (output / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Prepared inputs</h2>" in page and "FLAIR and T1, axial" in page
 
 
 def test_a_run_that_lacks_a_sequence_is_refused_before_anything_is_prepared(cli, scans, tmp_path):

@@ -207,7 +207,7 @@ def test_wrong_use_is_said(tmp_path, cli, studies, monkeypatch, arguments, sente
 
 
 def test_as_many_workers_as_memory_and_processors_allow(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(local, "usable_processors", lambda: 8)
     monkeypatch.setattr(local, "available_memory", lambda: 10 * 2**30)
     assert affordable_workers(2**30) == 6
     assert affordable_workers(2**20) == 8

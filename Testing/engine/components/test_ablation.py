@@ -10,7 +10,6 @@ from engine import tiny
 from factorizer_engine.bundles.settings import InferenceSettings
 from factorizer_engine.components.ablation import (
     Probe,
-    RecordedPass,
     mean_logits,
     measure_contributions,
     place_probes,
@@ -24,6 +23,7 @@ from factorizer_engine.components.definition import (
     terms_of,
     without_all,
 )
+from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.inference.sliding_window import Ensemble, predict_windows
 from factorizer_engine.inference.windows import plan_windows
 from factorizer_engine.protocol.components import Term
@@ -137,15 +137,39 @@ def test_the_order_of_the_components_does_not_matter():
         np.testing.assert_allclose(found[term], values, atol=1e-6)
 
 
-def test_a_recorded_pass_taken_up_again_ends_where_the_network_does():
-    network = tiny.network(num_deep_supr=2)
+@pytest.mark.parametrize("changes", [{}, {"rank": 2}, {"encoder_depth": [2, 1, 1]}])
+def test_a_recorded_pass_taken_up_again_ends_where_the_network_does(changes):
+    network = tiny.network(num_deep_supr=2, **changes)
     image = probe().image
     with torch.no_grad():
         expected = network(image)[0]
         recorded = RecordedPass(network, image)
         torch.testing.assert_close(recorded.logits, expected)
-        for block in mixers_of(network):
-            torch.testing.assert_close(recorded.again_from(block), expected)
+        for block, mixed in recorded.mixed.items():
+            torch.testing.assert_close(recorded.behind(block, mixed), expected)
+
+
+@pytest.mark.parametrize("baseline", Baseline)
+@pytest.mark.parametrize("rank", [1, 2])
+def test_terms_of_several_blocks_are_left_out_together(rank, baseline):
+    network = tiny.network(rank=rank)
+    where = probe()
+    where.image[..., :5] = 0
+    left_out = [Term(0, "decoder.1.0", 1, 0), Term(0, "encoder.1.0", 2, rank - 1)]
+    left_out.append(Term(0, "encoder.1.0", 0, 0))
+    recorded = RecordedPass(network, where.image)
+    filters = {}
+    for block in ("decoder.1.0", "encoder.1.0"):
+        mixer = mixers_of(network)[block]
+        head = head_mask(where.image, mixer.reshape.spatial_size)
+        own = [term for term in left_out if term.block == block]
+        taken = head if baseline is Baseline.MEAN else None
+        filters[mixer] = without_all(mixer.reshape, own, taken)
+    with torch.no_grad(), filtered(filters):
+        expected = network(where.image)
+    torch.testing.assert_close(recorded.without(left_out, baseline), expected, atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(recorded.without([]), recorded.logits)
+    assert not torch.allclose(expected, recorded.logits, atol=1e-3)
 
 
 def test_the_network_is_left_as_it_was():

@@ -19,7 +19,8 @@ from factorizer_engine.components.definition import (
     observed,
     terms_of,
 )
-from factorizer_engine.components.evidence import find_evidence, trace
+from factorizer_engine.components.evidence import find_evidence
+from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.inference.windows import plan_windows
 from factorizer_engine.protocol.components import Term
 
@@ -66,13 +67,13 @@ def test_evidence_is_what_a_finite_change_of_a_term_does_voxel_by_voxel():
     where = DoubleProbe(where.image.double(), where.weights.double())
     mixer = mixers_of(network)[block]
     found = find_evidence(network, [where], [2])
-    traced = trace(network, where, [2], [block])
+    recorded = RecordedPass(network, where.image)
     place, head, size = (3, 5, 2), 1, 1e-4
 
     def changed_there(mixed):
         mixed = mixed.clone()
         own = slice(head * 4, head * 4 + 4)
-        mixed[(0, own, *place)] -= size * traced.mixed[block][(0, own, *place)]
+        mixed[(0, own, *place)] -= size * recorded.mixed[block][(0, own, *place)]
         return mixed
 
     mixer.mixed_filter = changed_there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.settings import InferenceSettings
 from factorizer_engine.components import ComponentMap, explain, lesion_near
+from factorizer_engine.components.capture import Captures
 from factorizer_engine.components.definition import filtered, mixers_of, without_all
 from factorizer_engine.components.ranking import default_blocks
 from factorizer_engine.components.sites import lesion_sites
@@ -140,6 +142,38 @@ def test_a_mirrored_result_is_explained_as_it_was_made(segmenter, maps):
         contributions = plain.component.contributions
         assert drawn.component.contributions != pytest.approx(contributions, abs=1e-3)
         assert not np.allclose(drawn.heatmap.array, plain.heatmap.array, atol=1e-3)
+
+
+@pytest.mark.parametrize("mirroring", [False, True])
+def test_what_was_captured_while_segmenting_is_drawn_without_another_run(segmenter, mirroring):
+    options = RunOptions(mirroring=mirroring)
+    plain = segmenter.segment(tiny.scans(), options=options)
+    watched = segmenter.segment(
+        tiny.scans(), options=options, watch=lambda plan: Captures.of(segmenter.networks, plan)
+    )
+    np.testing.assert_array_equal(watched.probabilities, plain.probabilities)
+    expected, calls = explain(segmenter, plain, count=2).maps, []
+    with _counted(segmenter.networks[0], calls):
+        found = explain(segmenter, watched, count=2).maps
+    assert not calls
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.component == theirs.component
+        np.testing.assert_allclose(ours.heatmap.array, theirs.heatmap.array, atol=1e-6)
+
+
+@contextmanager
+def _counted(network, calls: list):
+    hook = network.register_forward_pre_hook(lambda *_: calls.append(1))
+    yield
+    hook.remove()
+
+
+def test_nothing_is_captured_that_would_take_too_much_memory(segmenter, result, monkeypatch):
+    networks = segmenter.networks
+    assert Captures.of(networks, result.plan) is not None
+    assert Captures.of([*networks, torch.nn.Identity()], result.plan) is None
+    monkeypatch.setattr("factorizer_engine.components.capture.MOST_BYTES", 10_000)
+    assert Captures.of(networks, result.plan) is None
 
 
 def test_where_nothing_was_found_contributions_are_measured_where_it_is_most_probable(tmp_path):

@@ -88,14 +88,15 @@ def test_other_axes_shifts_and_windows_are_the_same_as_with_torch(size, reshape,
     _assert_same(_block(16, size, reshape), torch.randn(2, 16, *size), monkeypatch)
 
 
-def test_parts_of_a_map_in_threads_are_the_same(monkeypatch):
+@pytest.mark.parametrize("count", [1, 2, 64])
+def test_parts_of_a_map_in_threads_are_the_same(count, monkeypatch):
     monkeypatch.setattr(parts_in_threads, "LARGEST_PART", 1000)
     threads = torch.get_num_threads()
     try:
-        torch.set_num_threads(2)
+        torch.set_num_threads(count)
         block = _block(16, (8, 16, 8), (SWMatricize, {"head_dim": 8, "patch_size": 4}))
         _assert_same(block, torch.randn(2, 16, 8, 16, 8), monkeypatch)
-        assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == count
     finally:
         torch.set_num_threads(threads)
 
@@ -277,3 +278,49 @@ def test_processes_that_compile_at_the_same_time_do_no_harm_to_each_other(tmp_pa
     assert list(tmp_path.rglob("*.nbc"))
     done = subprocess.run(command, capture_output=True, text=True, env=own)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+ODD_COMPUTER = """\
+{before}
+import logging
+import torch
+from factorizer_engine.factorization import SWMatricize
+from factorizer_engine.factorization.backends import COMPILED
+from factorizer_engine.networks import FactorizerBlock
+logging.basicConfig(format="%(message)s")
+block = FactorizerBlock(8, (8, 8, 8), reshape=(SWMatricize, {{"head_dim": 8, "patch_size": 4}}))
+x = torch.rand(1, 8, 8, 8, 8)
+expected = block(x).detach()
+with torch.no_grad():
+    for _ in range(2):
+        torch.testing.assert_close(block(x), expected)
+print(COMPILED.trust.failed)
+"""
+REFUSED = "import numpy; numpy.__version__ = '99.0.0'"
+LIBRARIES = """\
+import ctypes, ctypes.util, numpy
+numpy.ones((300, 300)) @ numpy.ones((300, 300))  # by NumPy's own OpenBLAS and its threads
+openmp = ctypes.util.find_library("gomp")
+if openmp:
+    ctypes.CDLL(openmp).omp_get_max_threads()
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "variables", "failed", "said"),
+    [
+        (REFUSED, {}, "True", ["Numba needs NumPy"]),
+        (LIBRARIES, {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}, "False", []),
+    ],
+    ids=["a NumPy that Numba refuses", "other libraries and a processor without AVX2"],
+)
+def test_on_an_odd_computer_the_result_is_the_same(tmp_path, before, variables, failed, said):
+    done = subprocess.run(
+        [sys.executable, "-c", ODD_COMPUTER.format(before=before)],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), **variables},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, failed)
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(said) and all(map(str.__contains__, lines, said))

@@ -14,6 +14,7 @@ import torch
 
 from engine import tiny
 from factorizer_engine.bundles.architecture import build_network
+from factorizer_engine.inference import allocator
 from factorizer_engine.inference import device as devices
 from factorizer_engine.inference.device import (
     list_devices,
@@ -33,6 +34,16 @@ CPU = torch.device("cpu")
 def test_auto_is_the_first_device_of_the_list():
     first = list_devices()[0]
     assert resolve_device("auto").type == torch.device(first.name).type
+
+
+@pytest.mark.parametrize(("share", "releases"), [(0.2, False), (0.3, True)])
+def test_freed_memory_is_kept_while_it_is_little_beside_what_is_free(monkeypatch, share, releases):
+    released = []
+    held = allocator.psutil.Process().memory_info().rss
+    monkeypatch.setattr(allocator, "available_memory", lambda: held / share)
+    monkeypatch.setattr(allocator, "release_freed_memory", lambda: released.append(True))
+    allocator.release_if_large()
+    assert bool(released) == releases
 
 
 def test_the_processor_is_always_listed_with_its_memory():

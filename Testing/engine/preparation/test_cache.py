@@ -9,6 +9,7 @@ import numpy as np
 from engine.preparation.heads import T1, head
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.preparation.cache import StepCache, key_of
+from factorizer_engine.protocol.kept import clear_kept, kept_bytes
 
 
 def test_what_is_kept_is_found_again(tmp_path):
@@ -44,7 +45,7 @@ def test_what_was_not_used_for_longest_makes_room(tmp_path):
     cache.keep("third", {"noise": noise})
     assert cache.find("first") and cache.find("third")
     assert cache.find("second") is None
-    assert cache.size() <= 10_000
+    assert kept_bytes(tmp_path) <= 10_000
 
 
 def test_it_can_be_cleared(tmp_path):
@@ -52,8 +53,9 @@ def test_it_can_be_cleared(tmp_path):
     cache.keep("key", {"matrix": np.eye(4)})
     other = tmp_path / "notes.txt"
     other.write_text("not ours", encoding="utf-8")
-    cache.clear()
-    assert cache.size() == 0 and cache.find("key") is None
+    assert kept_bytes(tmp_path) > 0
+    clear_kept(tmp_path)
+    assert kept_bytes(tmp_path) == 0 and cache.find("key") is None
     assert other.exists()
 
 
@@ -73,5 +75,4 @@ def test_a_damaged_file_or_folder_counts_as_not_there(tmp_path):
 def test_without_a_folder_nothing_is_kept():
     cache = StepCache()
     cache.keep("key", {"matrix": np.eye(4)})
-    assert cache.find("key") is None and cache.size() == 0
-    cache.clear()
+    assert cache.find("key") is None

@@ -244,3 +244,21 @@ def test_bias_correction_can_be_cancelled():
     scan = head(T1)
     with pytest.raises(CancelledError):
         bias_field(scan, scan.with_array(scan.array > 60), Monitor(is_cancelled=lambda: True))
+
+
+def test_the_mask_that_was_found_gives_the_same_scans_when_it_is_given_back(registering):
+    """As a click's preparation does, whatever grids the scans have."""
+    registering(found(moved_mm=0.3))
+    scans = study(FLAIR=head(T2, 1), T1=coarser(head(T1)))
+    for reference in scans:
+        options = PreparationOptions()
+        first = prepare_study(scans, reference, options, True, lambda: None)
+        decided = Decided(tuple(scans), first.brain)
+        again = prepare_study(scans, reference, options, True, lambda: None, decided=decided)
+        for channel in scans:
+            np.testing.assert_array_equal(again.scans[channel].array, first.scans[channel].array)
+
+
+def coarser(scan: Scan) -> Scan:
+    """Every other voxel of the first axis."""
+    return Scan.of(scan.array[::2], scan.affine @ np.diag([2.0, 1.0, 1.0, 1.0]), scan.name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import queue
 import shutil
 import signal
 import subprocess
@@ -25,7 +27,7 @@ from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.hello import HELLO
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.task import Nothing
-from factorizer_engine.service import client
+from factorizer_engine.service import client, worker
 from factorizer_engine.service.client import EngineClient
 from processes import PATIENCE, is_running, wait_until
 
@@ -274,7 +276,10 @@ def test_shutdown_is_answered_and_ends_the_process_during_a_job(conversation):
     process, say, hear = conversation
     say(b'{"id": 1, "method": "load_model", "params": {"model": "hang"}}')
     say(b'{"id": 2, "method": "shutdown"}')
-    assert hear() == {"id": 2, "result": {}}
+    answers = [hear()]
+    while "event" in answers[-1]:  # progress of the job, which may have begun before
+        answers.append(hear())
+    assert answers[-1] == {"id": 2, "result": {}}
     process.wait(PATIENCE)
 
 
@@ -338,3 +343,32 @@ def test_an_unpacked_model_is_deleted_with_its_engine(tmp_path, tiny_bundle, mon
             os.kill(engine.pid, end)
             assert wait_until(lambda: engine.pid is None)
     assert not any(temporary.iterdir())
+
+
+def test_memory_is_given_back_when_nothing_follows_a_job(monkeypatch):
+    monkeypatch.setattr(worker, "IDLE_SECONDS", 0.05)
+    happened: queue.Queue[str] = queue.Queue()
+    reader, writer = os.pipe()
+
+    def say_hello(params, monitor):
+        happened.put("job")
+        return Nothing()
+
+    served = worker.Worker(
+        {"hello": say_hello},
+        os.fdopen(reader, "rb"),
+        io.BytesIO(),
+        after_job=lambda: happened.put("after"),
+        when_idle=lambda: happened.put("idle"),
+        exit_process=lambda code: None,
+    )
+    serving = threading.Thread(target=served.serve)
+    serving.start()
+    with os.fdopen(writer, "wb", buffering=0) as requests:
+        for number in (1, 2):
+            requests.write(b'{"id": %d, "method": "hello"}\n' % number)
+            answers = [happened.get(timeout=PATIENCE) for _ in range(3)]
+            assert answers == ["job", "after", "idle"]
+    serving.join(PATIENCE)
+    assert not serving.is_alive()
+    assert happened.empty()

@@ -11,6 +11,7 @@ import pytest
 from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.runs import ModelChoice, Study
+from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareParams
 from factorizer_engine.protocol.tasks.refine import REFINE, RefineParams
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams
 from factorizer_engine.protocol.volumes import ScanFile
@@ -87,3 +88,28 @@ def test_a_start_on_another_grid_is_refused(engine, params, tmp_path):
     start = ScanFile.save(np.zeros((9, 9, 9), np.uint8), affine, tmp_path / "old.npy", "Old")
     with pytest.raises(BadInputError, match="Old to start from lies on another grid"):
         engine.request(REFINE, replace(params, start=start))
+
+
+def test_a_click_on_prepared_scans_waits_for_no_run_and_no_sheet(engine, params, tmp_path):
+    """Prepared anew with what the first preparation has found, they are the scans of the run."""
+    given = PrepareParams("tiny", params.study, str(tmp_path / "prepared"))
+    prepared = engine.request(PREPARE, given)
+    assert prepared.sheet.endswith("preparation.html")
+    study = Study(prepared.channels, "FLAIR")
+    found = SegmentParams(params.choice, study, params.output_dir)
+    before = engine.request(SEGMENT, found).labelmap.load().copy()
+
+    moved = {step.channel: np.array(step.matrix) for step in prepared.steps if step.matrix}
+    files = {
+        name: replace(file, affine=tuple(map(tuple, (moved.get(name, np.eye(4)) @ file.matrix))))
+        for name, file in params.study.channels.items()
+    }
+    again = replace(
+        given, study=Study(files), placed=tuple(files), sheet=False, output_dir=str(tmp_path / "b")
+    )
+    known = engine.request(PREPARE, again)
+    assert known.sheet == "" and not (tmp_path / "b" / "preparation.html").exists()
+    click = click_at(params, np.argwhere(before == 0)[len(before) // 2])
+    on_known = replace(params, study=Study(known.channels, "FLAIR"), clicks=(click,))
+    _, stages = stages_of(engine, on_known)
+    assert "segmenting" not in stages

@@ -110,7 +110,7 @@ def test_hand_edits_stay_wherever_the_sliders_go(host, adjust, result):
         assert not mask(result, CORE)[1, 2, 0]
         assert mask(result, CORE)[5, 6, 7]
     assert voxels(result) == (8, 12)
-    assert "edited by hand" in adjust.ui.adjustLabel.text
+    assert "edited or rejected stay" in adjust.ui.adjustLabel.text
 
 
 def test_a_drag_is_one_step_that_is_undone_and_redone(host, widget, adjust, result):

@@ -56,7 +56,7 @@ def texts(components, column: int) -> list[str]:
 
 def test_rows_say_what_a_component_means(browser):
     assert texts(browser, 0)[0] == "Component 1\nMeaning 1"
-    assert texts(browser, 0)[1].endswith("changes when the windows are shifted")
+    assert texts(browser, 0)[1].endswith("Unstable")
     assert "by 0.90" in browser.ui.componentsTable.item(0, 0).toolTip()
     assert "WT -0.75" in browser.ui.componentsTable.item(0, 1).toolTip()
 

@@ -107,6 +107,7 @@ def test_a_new_segment_comes_and_goes(host, widget, work, result):
     made = segmentation.GetNthSegmentID(before)
     assert voxels(result, made) == 12 and voxels(result, CORE) == 12
     assert segmentation.GetSegment(made).GetName().startswith("Component 1")
+    assert work.ui.workSegmentComboBox.currentText == "A new segment"
 
     undo(host, widget)
     assert segmentation.GetNumberOfSegments() == before
@@ -163,6 +164,11 @@ def test_it_works_inside_the_box_only(host, widget, work, result):
     box.SetSize(*(bounds[1::2] - bounds[::2]).tolist())
     apply(host, work, 40)
     assert voxels(result, CORE) == 0
+
+    undo(host, widget)
+    box.SetCenter(1000.0, 0.0, 0.0)
+    apply(host, work, 40)
+    assert voxels(result, CORE) == 12
     widget.inputsPanel.ui.boxCheckBox.click()
 
 

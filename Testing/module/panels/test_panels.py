@@ -9,6 +9,7 @@ import pytest
 import slicer
 import vtk
 
+from FactorizerSegmentationLib.scene import segments, tables
 from module.geometry import apply, tilted
 from module.panels.user import (
     AFFINE,
@@ -263,6 +264,38 @@ def test_a_warped_scan_is_refused_before_anything_runs(host, scene, widget, volu
 
     assert "'T2' is warped" in widget.segmentPanel.ui.statusLabel.text
     assert not widget.logic.engine.running
+
+
+@pytest.mark.parametrize("end", ["finished", "failed", "cancelled"])
+def test_views_wait_until_a_result_is_complete_and_then_go_on(
+    host, panel, volumes, fake_python, monkeypatch, end
+):
+    """Each drawing of all views costs more than making a node."""
+    import qt
+
+    pauses, during = [0], []
+    app = slicer.qSlicerApplication
+    monkeypatch.setattr(app, "pauseRender", lambda self: pauses.append(pauses[-1] + 1))
+    monkeypatch.setattr(app, "resumeRender", lambda self: pauses.append(pauses[-1] - 1))
+    create, fill = segments.createSegmentation, tables.createLesionTable
+
+    def createSegmentation(*arguments):
+        during.append(pauses[-1])
+        if end == "cancelled":
+            qt.QTimer.singleShot(0, panel.ui.applyButton.click)
+        return create(*arguments)
+
+    def createTable(*arguments):
+        during.append(pauses[-1])
+        if end == "failed":
+            raise ValueError("no table")
+        return fill(*arguments)
+
+    monkeypatch.setattr(segments, "createSegmentation", createSegmentation)
+    monkeypatch.setattr(tables, "createLesionTable", createTable)
+    run(host, panel, fake_python("answer"))
+    assert during == ([1] if end == "cancelled" else [1, 1])
+    assert pauses[-1] == 0
 
 
 def test_cancelling_leaves_the_scene_as_it_was(host, scene, panel, volumes, fake_python):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import slicer
 
+from factorizer_engine.protocol.conversation import Callbacks
+from factorizer_engine.protocol.tasks.prepare import PREPARE
 from FactorizerSegmentationLib.scene import preparation
 from FactorizerSegmentationLib.scene.masses import maskOf
 from FactorizerSegmentationLib.scene.volumes import worldAffine
@@ -241,3 +244,33 @@ def test_what_preparation_puts_right_does_not_stand_in_the_way(
     assert panel.ui.applyButton.enabled
     assert host.wait_until(lambda: "✓" in panel.inputs.channels._labels["T1"].text)
     assert panel.ui.applyButton.enabled and not label.visible
+
+
+def test_what_is_kept_is_shown_and_cleared(panel, volumes, ticked, tmp_path, monkeypatch):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    monkeypatch.setenv("FACTORIZER_CACHE", str(kept))
+    (kept / "abc.npz").write_bytes(bytes(3 * 2**20))
+    (kept / "notes.txt").write_text("not ours", encoding="utf-8")
+    panel.inputs.update()
+    assert panel.inputs.ui.keptLabel.text == "Kept of earlier scans: 3.0 MB"
+    panel.inputs.ui.clearKeptButton.click()
+    assert panel.inputs.ui.keptLabel.text == "Kept of earlier scans: 0.0 MB"
+    assert not panel.inputs.ui.clearKeptButton.enabled
+    assert [path.name for path in kept.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("isClick", [True, False])
+def test_a_click_asks_for_no_quality_sheet(scene, panel, volumes, ticked, isClick):
+    from FactorizerSegmentationLib.tasks.prepare import PrepareRun
+    from FactorizerSegmentationLib.tasks.refine import RefineRun
+
+    asked = []
+    nothing = Callbacks(lambda _: None, lambda _: None, lambda _: None)
+    engine = SimpleNamespace(request=lambda task, params, _: asked.append((task, params)) or 1)
+    common = (scene, engine, panel.inputs.settings(), nothing)
+    run = RefineRun(*common, np.zeros(SHAPE, np.uint8), ()) if isClick else PrepareRun(*common)
+    run.start()
+    run._end()
+    ((task, params),) = asked
+    assert task is PREPARE and params.sheet is not isClick

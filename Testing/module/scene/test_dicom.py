@@ -73,6 +73,18 @@ def test_the_header_counts_more_than_the_name(scene, add_series, add_volume):
     assert evidenceFor(named, CHANNELS[3], CHANNELS).level == LIKELY
 
 
+def test_of_several_volumes_of_a_kind_the_finest_original_is_taken(scene, add_series):
+    thick = add_series("3: Ax", FLAIR)
+    thick.SetSpacing(1, 1, 5)
+    assert matchVolumes(scene, CHANNELS, NOTHING) == {"FLAIR": thick}
+    fine = add_series("4: Sag", FLAIR)
+    computed = add_series("5: MPR", FLAIR | {"0008,0008": "DERIVED\\SECONDARY\\MPR"})
+    computed.SetSpacing(0.5, 0.5, 0.5)
+    assert matchVolumes(scene, CHANNELS, NOTHING) == {"FLAIR": fine}
+    repeated = add_series("6: Sag again", FLAIR)
+    assert matchVolumes(scene, CHANNELS, NOTHING) == {"FLAIR": repeated}
+
+
 def test_a_volume_that_is_not_in_the_database_is_told_by_its_name(add_volume):
     node = add_volume("T1")
     node.SetAttribute("DICOM.instanceUIDs", "1.2.3")

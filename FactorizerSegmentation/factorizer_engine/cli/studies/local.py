@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from factorizer_engine.cli.studies.listing import StudyFiles
 from factorizer_engine.cli.studies.outcomes import Outcome
 from factorizer_engine.cli.studies.work import Batch, StudyWorker
 from factorizer_engine.images.memory import available_memory
+from factorizer_engine.images.processors import usable_processors
 from factorizer_engine.protocol.errors import CancelledError
 
 MEMORY_MARGIN = 1.5
@@ -38,14 +38,14 @@ def segment_here(
         workers = affordable_workers(first.peak_memory) if first.device == "cpu" else 1
     workers = min(workers, len(remaining))
     if workers:
-        threads = max(1, (os.cpu_count() or 1) // workers)
+        threads = max(1, usable_processors() // workers)
         yield from _outcomes([StudyWorker(batch, threads) for _ in range(workers)], remaining)
 
 
 def affordable_workers(peak_memory: int) -> int:
     """How many engines of so many bytes fit into memory side by side, at most one a processor."""
     fitting = int(available_memory() / max(MEMORY_MARGIN * peak_memory, 1))
-    return max(1, min(os.cpu_count() or 1, fitting))
+    return max(1, min(usable_processors(), fitting))
 
 
 def _outcomes(workers: Sequence[StudyWorker], remaining: deque[StudyFiles]) -> Iterator[Outcome]:

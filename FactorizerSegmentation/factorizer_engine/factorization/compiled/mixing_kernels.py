@@ -1,7 +1,7 @@
 """The kernels of a whole mixing layer and of its gradient; the way of working is that of `kernels`.
 
 For one head and window, with gY the gradient of Y = u v^T over the number of grids, where
-v = (X^T u + eps 1) / c and u = u_T, the gradient is what `triton_backward_kernels` derives: first
+v = (X^T u + eps 1) / c and u = u_T, the gradient is what `fused.gradient_kernels` derives: first
 through v and the left u, then back through the sweeps of `rank_one` in d dimensions, at last
 
     gX = (gG + gG^T) X + (u u^T / c) gY + gs 1^T + ga v_0^T.

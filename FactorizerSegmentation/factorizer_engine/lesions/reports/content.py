@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.lesions.reports.prepared import PreparedInputs
 from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import Label, Region
@@ -46,6 +47,7 @@ class Report:
         warnings: What was noticed about the scans, sentences.
         edited: Names of the labels that people have changed since the model drew them.
         explanation: What drove the result, if that was asked for.
+        prepared: How the scans were prepared, if they were.
         facts: By heading, what else is to be told: model, settings, files.
         credit: Sources that have to be named.
     """
@@ -60,5 +62,6 @@ class Report:
     warnings: Sequence[str] = ()
     edited: Sequence[str] = ()
     explanation: Explanation | None = None
+    prepared: PreparedInputs | None = None
     facts: Mapping[str, Facts] = field(default_factory=dict)
     credit: Sequence[str] = ()

@@ -31,6 +31,7 @@ class ComponentRow:
     component: Component
     picture: Picture | None
     sentence: str
+    meaning: str
     bars: tuple[Bar, ...]
 
 
@@ -51,7 +52,7 @@ def component_rows(
         )
         picture = pictures[number] if pictures else None
         sentence = explain_component(component, explanation.regions)
-        rows.append(ComponentRow(component, picture, sentence, bars))
+        rows.append(ComponentRow(component, picture, sentence, describe_component(component), bars))
     return rows
 
 
@@ -68,6 +69,15 @@ def explain_component(component: Component, regions: Sequence[Region]) -> str:
         return "Without it the result would hardly change."
     clauses = [f"{_odds(drop)} for {titles.get(name, name)}" for name, drop in strong[:2]]
     return f"Without it, the odds inside the lesion would be {' and '.join(clauses)}."
+
+
+def describe_component(component: Component) -> str:
+    """What the component meant on the cases over which the model was described, or ""."""
+    sentences = [component.meaning] if component.meaning else []
+    if not component.is_stable:
+        kept = f"{component.stability:.2f}"
+        sentences.append(f"Its maps are not stable: with shifted windows they correlate by {kept}")
+    return "".join(f"{sentence}. " for sentence in sentences).rstrip()
 
 
 def _odds(drop: float) -> str:

@@ -13,7 +13,15 @@ from factorizer_engine.preparation.series.facts import read_facts
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.matching import guess_channel
 from factorizer_engine.protocol.models import Channel
-from factorizer_engine.protocol.series import LEAST_IMAGES, OTHER, Facts, Kind, kind_of
+from factorizer_engine.protocol.series import (
+    LEAST_IMAGES,
+    OTHER,
+    Facts,
+    Kind,
+    is_computed,
+    kind_of,
+    rank_of,
+)
 
 _PLANES = {"IS": "axial", "PA": "coronal", "LR": "sagittal"}
 
@@ -59,9 +67,7 @@ class StudyChoice:
 def choose_series(folder: Path, channels: Sequence[Channel]) -> StudyChoice:
     """Choose from a folder with the DICOM files of one study.
 
-    Of several series for one channel, originals go before what was computed from them, smaller
-    before larger distances of voxels, and later ones, which are often repeated for a reason, before
-    earlier ones.
+    Of several series for one channel the best is taken, see `protocol.series.rank_of`.
 
     Args:
         folder: Files may lie in it or below it.
@@ -84,7 +90,7 @@ def choose_series(folder: Path, channels: Sequence[Channel]) -> StudyChoice:
         fitting = [e for e in entries if e.channel == channel.name and e.distance_mm < 1e6]
         if not fitting:
             continue
-        best = min(reversed(fitting), key=lambda e: (e.derived, round(e.distance_mm, 1)))
+        best = min(reversed(fitting), key=lambda e: rank_of(e.derived, e.distance_mm))
         chosen[channel.name] = best.key
         entries = [_with_verdict(entry, best, channel.name) for entry in entries]
     if not chosen:
@@ -126,7 +132,7 @@ def _entry(series: Series, facts: Facts, channels: Sequence[Channel]) -> Entry:
         kind=kind.name,
         channel=channel,
         distance_mm=float("inf") if grid is None else max(grid.spacing),
-        derived="DERIVED" in facts.image_type and kind.name not in ("ADC", "DWI"),
+        derived=is_computed(facts, kind.name),
         plane="" if grid is None else _plane(grid),
         reason=reason if channel is None or problem else kind.evidence,
     )

@@ -24,6 +24,7 @@ class PrepareParams(Message):
         placed: Channels whose scans a person has placed; they stay where they are.
         brain: Mask that a person has drawn or corrected, on any grid, nonzero in the brain; None
             looks for the brain.
+        sheet: Whether to make the quality sheet, which takes as long as all else that is known.
     """
 
     model: ModelName
@@ -32,6 +33,7 @@ class PrepareParams(Message):
     options: PreparationOptions = field(default_factory=PreparationOptions)
     placed: tuple[str, ...] = ()
     brain: ScanFile | None = None
+    sheet: bool = True
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class PrepareResult(Message):
             shows the same tissue, and zero outside the brain if that was cut out.
         brain: uint8 mask on the grid of the reference; None if no brain was cut out.
         steps: What was done, in order.
-        sheet: HTML file, one page that shows what the model will see and tells the steps.
+        sheet: HTML file, one page that shows what the model will see and tells the steps; "" if
+            it was not asked for.
         versions: Of the programs that did it, by name.
         timings: Seconds by kind of step.
     """

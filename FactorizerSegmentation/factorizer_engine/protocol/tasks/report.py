@@ -35,6 +35,7 @@ class ReportParams(Message):
         regions: Those that the components' contributions speak of.
         known: The lesions as they were measured before; those found again keep their numbers, and
             those that are as they were also what only a run can tell.
+        sheet: The quality sheet of the scans' preparation, an HTML page as text; "" without one.
         facts: By heading, what else is to be told, by name.
     """
 
@@ -49,6 +50,7 @@ class ReportParams(Message):
     evidence: tuple[ScanFile, ...] = ()
     regions: tuple[Region, ...] = ()
     known: tuple[Lesion, ...] = ()
+    sheet: str = ""
     facts: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

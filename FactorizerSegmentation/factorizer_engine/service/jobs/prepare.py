@@ -51,8 +51,9 @@ def run(_engine: Engine, params: PrepareParams, monitor: Monitor) -> PrepareResu
         mask = study.brain.with_array(study.brain.array.astype(np.uint8))
         brain = save_scan(mask, folder / "brain.npy")
     sheet = folder / "preparation.html"
-    shown = {name: placed(scan, study.steps, name) for name, scan in named.items()}
-    write_sheet(sheet, shown, reference, study.brain, study.steps, versions())
+    if params.sheet:
+        shown = {name: placed(scan, study.steps, name) for name, scan in named.items()}
+        write_sheet(sheet, shown, reference, study.brain, study.steps, versions())
     return PrepareResult(
         channels={
             channel: save_scan(scan, folder / f"prepared_{number}.npy")
@@ -60,7 +61,7 @@ def run(_engine: Engine, params: PrepareParams, monitor: Monitor) -> PrepareResu
         },
         brain=brain,
         steps=tuple(study.steps),
-        sheet=str(sheet),
+        sheet=str(sheet) if params.sheet else "",
         versions=versions(),
         timings=study.timings,
     )

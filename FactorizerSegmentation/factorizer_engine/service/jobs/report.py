@@ -18,6 +18,7 @@ def run(_engine: Engine, params: ReportParams, monitor: Monitor) -> ReportResult
     from factorizer_engine.lesions.remeasuring import measure_again
     from factorizer_engine.lesions.reports.content import Explanation, Report
     from factorizer_engine.lesions.reports.page import write_report
+    from factorizer_engine.lesions.reports.prepared import read_sheet
     from factorizer_engine.lesions.tables import write_lesions_csv
     from factorizer_engine.service.exchange import load_scan, load_scans
 
@@ -43,6 +44,7 @@ def run(_engine: Engine, params: ReportParams, monitor: Monitor) -> ReportResult
             warnings=params.warnings,
             edited=given.edited,
             explanation=explained,
+            prepared=read_sheet(params.sheet) if params.sheet else None,
             facts=params.facts,
         ),
         page,

@@ -6,7 +6,14 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    MPEG4HP41,
+    DeflatedExplicitVRLittleEndian,
+    HTJ2KLossless,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 from engine.images.files.dicom_samples import compress, multi_frame, rescale
 from factorizer_engine.images.files import read_scan
@@ -79,6 +86,17 @@ def test_compressed_series_give_the_values_that_itk_gives(tmp_path, scan, write_
         itk = sitk.GetArrayFromImage(sitk.ReadImage(str(path), sitk.sitkFloat32))[0].T
         index = pydicom.dcmread(path).InstanceNumber - 1
         np.testing.assert_array_equal(found.array[:, :, index], itk)
+
+
+@pytest.mark.parametrize("syntax", [HTJ2KLossless, MPEG4HP41])
+def test_a_compression_that_cannot_be_read_is_named(tmp_path, scan, write_dicom, refused, syntax):
+    def change(data):
+        data.file_meta.TransferSyntaxUID = syntax
+        data.PixelData = encapsulate([data.PixelData])
+        data["PixelData"].is_undefined_length = True
+
+    write_dicom(tmp_path, scan, change=change)
+    assert syntax.name in refused(read_scan, tmp_path)
 
 
 def test_values_of_fewer_bits_than_are_stored_keep_their_sign(tmp_path, scan, write_dicom):

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.lesions.reports.content import Explanation, Report
-from factorizer_engine.lesions.reports.explanations import explain_component
+from factorizer_engine.lesions.reports.explanations import describe_component, explain_component
 from factorizer_engine.lesions.reports.key_images import best_channel
 from factorizer_engine.lesions.reports.page import render_report, write_report
 from factorizer_engine.lesions.reports.pictures import outline_path, peaks_only
@@ -238,3 +238,14 @@ def test_a_contribution_is_put_into_plain_words(contributions, sentence):
     component = Component(Term(0, "decoder.3.0", 0, 0), "A", contributions)
 
     assert explain_component(component, regions).endswith(sentence)
+
+
+def test_a_component_is_described_by_what_it_meant_elsewhere():
+    term = Term(0, "b", 0, 0)
+    assert describe_component(Component(term, "one")) == ""
+    known = Component(term, "one", meaning="Bright on T1; speaks for oedema", stability=0.9)
+    assert describe_component(known) == "Bright on T1; speaks for oedema."
+    shaky = replace(known, stability=0.5)
+    assert describe_component(shaky).endswith(
+        "oedema. Its maps are not stable: with shifted windows they correlate by 0.50."
+    )

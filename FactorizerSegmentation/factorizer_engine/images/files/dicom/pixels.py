@@ -73,9 +73,11 @@ def same_pixels(title: str, first: Slice, second: Slice) -> bool:
 
 def _read_frames(title: str, file: Path, frames: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Values (frames, rows, columns) and where they are padding."""
+    compression = ""
     try:
         with file.open("rb") as opened:
             data = read_elements(opened)
+        compression = _compression(data)
         stored = _stored_values(data)[list(frames)]
         shown = _bright_where_high(data, stored)
         values = [_rescaled(data, frame, own) for frame, own in zip(frames, shown, strict=True)]
@@ -84,10 +86,16 @@ def _read_frames(title: str, file: Path, frames: Sequence[int]) -> tuple[np.ndar
         raise
     except Exception as error:  # decoders fail in many ways on broken data
         raise BadInputError(
-            f"The DICOM series {title} is damaged or compressed in an unknown way ({file.name}); "
-            "export it again.",
+            f"The DICOM series {title} is damaged or compressed in an unknown way ({file.name}"
+            f"{compression}); export it again, without compression.",
             repr(error),
         ) from error
+
+
+def _compression(data: pydicom.Dataset) -> str:
+    """The name of the compression behind a comma; "" if there is none."""
+    syntax = UID(data.file_meta.TransferSyntaxUID)
+    return f", {syntax.name}" if syntax.is_encapsulated else ""
 
 
 def _stored_values(data: pydicom.Dataset) -> np.ndarray:
