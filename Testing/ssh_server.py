@@ -82,7 +82,7 @@ def answers():
 
 threading.Thread(target=answers, daemon=True).start()
 sent = 0
-with open(traffic, "w") as file:
+with open(f"{traffic}.{os.getpid()}", "w") as file:  # an earlier one may not have ended yet
     while part := os.read(0, 65536):
         server.sendall(part)
         sent += len(part)
@@ -108,7 +108,7 @@ class SshServer:
     @property
     def traffic(self) -> int:
         """Bytes that went to it over the connection that was made last."""
-        return int((self._folder / "traffic").read_text() or 0)
+        return int((self._folder / f"traffic.{self.proxy}").read_text() or 0)
 
     @property
     def proxy(self) -> int:

@@ -29,6 +29,11 @@ class MachineEntries:
 
     def __init__(self, combo) -> None:
         self._combo = combo
+        self._found: dict[Machine, str] = {}
+
+    def remember(self, machine: Machine, text: str) -> None:
+        """A machine has said what it computes on."""
+        self._found[machine] = text
 
     def add(self, chosen: str) -> None:
         """Append them to the list.
@@ -41,6 +46,8 @@ class MachineEntries:
         for machine in known:
             unique = addresses.count(machine.address) == 1
             text = machine.address if unique else str(machine)
+            if machine in self._found:
+                text = _("{machine}: {device}").format(machine=text, device=self._found[machine])
             self._combo.addItem(text, f"{MACHINE}{machine}")
         self._combo.addItem(_("Add a machine ..."), ADD)
         current = machineOf(chosen)

@@ -206,7 +206,7 @@ class PrepareControls:
 
     def _showKept(self, idle: bool) -> None:
         taken = kept_bytes(preparation_cache_dir()) / MEGABYTE
-        self._ui.keptLabel.text = _("Kept of earlier scans: {size:.1f} MB").format(size=taken)
+        self._ui.keptLabel.text = _("Kept: {size:.1f} MB").format(size=taken)
         self._ui.clearKeptButton.enabled = idle and taken > 0
 
     def _onClearKept(self) -> None:

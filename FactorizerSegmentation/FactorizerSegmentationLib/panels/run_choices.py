@@ -127,10 +127,11 @@ class RunChoices:
         return device if known else settings.deviceThere(device)
 
     def _onHello(self, hello: HelloResult) -> None:
-        if self._logic.engine.machine is not None:
-            return  # those are the other machine's
-        self._devices = hello.devices
-        self._fillDevices()
+        machine = self._logic.engine.machine
+        if machine is None:
+            self._devices = hello.devices
+        elif hello.devices:
+            self._machines.remember(machine, _deviceText(hello.devices[0]))
         self.show()
 
     def _onQuality(self, index: int) -> None:

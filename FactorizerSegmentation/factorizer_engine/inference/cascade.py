@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import ndimage
 
 from factorizer_engine.bundles.settings import CascadeSettings
 from factorizer_engine.images.geometry import in_all_channels
@@ -39,18 +40,29 @@ def around_findings(
     )
 
 
-def joined(coarse: np.ndarray, fine: np.ndarray, part: Box, share: float) -> np.ndarray:
-    """Probabilities of both stages: in `part` from the mean of their logits, elsewhere the coarse.
+def joined(
+    coarse: np.ndarray,
+    fine: np.ndarray,
+    part: Box,
+    spacing: Sequence[float],
+    settings: CascadeSettings,
+) -> np.ndarray:
+    """Probabilities of both stages: near findings from the mean of their logits, else the coarse.
 
     Args:
         coarse: float32, (R, I, J, K); changed in place and returned.
         fine: Likewise, kept; only its voxels in `part` count.
-        part: The block that was looked at again.
-        share: Of the finer stage in the mean.
+        part: The block that was looked at again, see `around_findings`.
+        spacing: Voxel size in mm.
+        settings: What counts as found, how far around it, and the share of the finer stage.
     """
-    place = in_all_channels(part)
-    mean = (1 - share) * _logits(coarse[place]) + share * _logits(fine[place])
-    coarse[place] = 1 / (1 + np.exp(-mean))
+    block = coarse[in_all_channels(part)]
+    least = min(settings.threshold, float(coarse.max()))
+    away = ndimage.distance_transform_edt(block.max(axis=0) < least, sampling=spacing)
+    near = away <= settings.margin_mm
+    coarse_says, fine_says = _logits(block[:, near]), _logits(fine[in_all_channels(part)][:, near])
+    mean = (1 - settings.share) * coarse_says + settings.share * fine_says
+    block[:, near] = 1 / (1 + np.exp(-mean))
     return coarse
 
 

@@ -245,7 +245,8 @@ class Segmenter:
         """The maps of both stages of a cascade as one."""
         cascade, part = self.bundle.cascade, looked_at.in_reference
         assert cascade is not None and part is not None
-        return joined(first.probabilities, probabilities, part, cascade.share)
+        spacing = first.labelmap.grid.spacing
+        return joined(first.probabilities, probabilities, part, spacing, cascade)
 
     def _predict(
         self,

@@ -169,7 +169,7 @@ class _NormedLinear(torch.autograd.Function):
             return *of_norm, own.t() @ _norm_again(part, gain, shift, known)
 
         sums = _sums_over(_parts(tokens, weight), compute)
-        return result, *(sums or [None] * 3), None
+        return result, *(sums or (None,) * 3), None
 
 
 class _NormedMLP(torch.autograd.Function):
@@ -213,7 +213,7 @@ class _NormedMLP(torch.autograd.Function):
             return *of_norm, of_up, of_hidden.sum(0), of_down, own.sum(0)
 
         sums = _sums_over(_parts(tokens, up), compute)
-        return result, *(sums or [None] * 6), None
+        return result, *(sums or (None,) * 6), None
 
 
 def _norm(part: Tensor, gain: Tensor, shift: Tensor, eps: float, statistics: Tensor) -> Tensor:

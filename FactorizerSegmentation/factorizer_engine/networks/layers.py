@@ -6,7 +6,7 @@ through without being copied.
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -86,8 +86,8 @@ class Linear(nn.Module):
         """`forward` of the normed map, where there is no bias."""
         if self.linear.bias is not None or not _is_fused(x, norm, self):
             return self(norm(x))
-        tokens = x.movedim(1, -1)
-        return differentiable_normed_linear(tokens, norm.norm, self.linear).movedim(-1, 1)
+        tokens, plain_norm = x.movedim(1, -1), cast(LayerNorm, norm).norm
+        return differentiable_normed_linear(tokens, plain_norm, self.linear).movedim(-1, 1)
 
     def join(self, x: Tensor, y: Tensor) -> Tensor:
         """`forward` of two maps concatenated along the channels, without concatenating them."""
@@ -183,10 +183,11 @@ class MLP(nn.Module):
         if drops or not _is_fused(x, norm, self):
             return self(norm(x), add=x)
         layers = cast(Linear, up).linear, cast(Linear, down).linear
-        return differentiable_mlp(x.movedim(1, -1), norm.norm, *layers).movedim(-1, 1)
+        plain_norm = cast(LayerNorm, norm).norm
+        return differentiable_mlp(x.movedim(1, -1), plain_norm, *layers).movedim(-1, 1)
 
 
-def _is_fused(x: Tensor, norm: nn.Module, module: nn.Module) -> TypeGuard[LayerNorm]:
+def _is_fused(x: Tensor, norm: nn.Module, module: nn.Module) -> bool:
     """Whether what a module makes of the normed map has a gradient of its own."""
     tensors = (x, *norm.parameters(), *module.parameters())
     return torch.is_grad_enabled() and type(norm) is LayerNorm and all(map(serves, tensors))

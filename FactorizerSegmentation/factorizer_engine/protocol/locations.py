@@ -47,15 +47,16 @@ def preparation_cache_dir() -> Path:
 
 
 def turns_dir() -> Path:
-    """Where the engines of all users of this computer agree on turns; $FACTORIZER_TURNS if set.
+    """Where the engines of this computer agree on turns; $FACTORIZER_TURNS if set.
 
-    Not the folder for temporary files, of which every engine has one of its own.
+    Not the folder for temporary files, of which every engine has one of its own. All users share
+    it, but for Windows, where one may not write to what another has made.
     """
     named = os.environ.get(TURNS_VARIABLE)
     if named:
         return Path(named).expanduser()
     if sys.platform == "win32":
-        return Path(os.environ.get("PROGRAMDATA") or "C:/ProgramData") / "factorizer" / "turns"
+        return user_cache_dir() / "factorizer" / "turns"
     return Path("/tmp/factorizer-turns")
 
 

@@ -158,11 +158,11 @@ def test_a_run_goes_on_with_smaller_windows(tmp_path, monkeypatch):
     built = Segmenter(tiny.bundle(tmp_path), "cpu")
     calls = []
 
-    def run_out(*arguments):
+    def run_out(*arguments, **watched):
         calls.append(arguments)
         if len(calls) == 1:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
-        return predict(*arguments)
+        return predict(*arguments, **watched)
 
     predict = segmenter.predict_windows
     monkeypatch.setattr(segmenter, "predict_windows", run_out)

@@ -128,6 +128,7 @@ def test_a_run_on_another_machine_ends_in_the_scene_as_one_here(
     assert not panel.controls.failedLast, panel.controls.status
     assert len(segmentations(scene)) == 1
     assert "Processor (fake), 3.0 GB free" not in entries(panel)  # that one is not here
+    assert panel.ui.deviceComboBox.currentText == "me@gpu: Processor (fake), 3.0 GB free"
     first = widget.logic.engine.processId
     run(host, panel, python())
     assert widget.logic.engine.processId == first

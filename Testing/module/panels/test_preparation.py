@@ -253,9 +253,9 @@ def test_what_is_kept_is_shown_and_cleared(panel, volumes, ticked, tmp_path, mon
     (kept / "abc.npz").write_bytes(bytes(3 * 2**20))
     (kept / "notes.txt").write_text("not ours", encoding="utf-8")
     panel.inputs.update()
-    assert panel.inputs.ui.keptLabel.text == "Kept of earlier scans: 3.0 MB"
+    assert panel.inputs.ui.keptLabel.text == "Kept: 3.0 MB"
     panel.inputs.ui.clearKeptButton.click()
-    assert panel.inputs.ui.keptLabel.text == "Kept of earlier scans: 0.0 MB"
+    assert panel.inputs.ui.keptLabel.text == "Kept: 0.0 MB"
     assert not panel.inputs.ui.clearKeptButton.enabled
     assert [path.name for path in kept.iterdir()] == ["notes.txt"]
 

@@ -33,6 +33,8 @@ SSH_VARIABLE = "FACTORIZER_SSH"
 CONNECT_SECONDS = 10
 START_SECONDS = 60
 """How long the far half may take to say that it is there; a busy home folder is slow."""
+HEARTBEAT_SECONDS = 15.0
+"""How often the far half hears that this one is still there."""
 _POLL_SECONDS = 0.1
 _LEAVE_SECONDS = 1.0
 _LOG_LINES = 50
@@ -95,7 +97,9 @@ class Connection:
         self._writer = FrameWriter(self._stdin)
         self._logger = threading.Thread(target=self._read_log, name="ssh log", daemon=True)
         self._logger.start()
-        threading.Thread(target=self._read, name="ssh", daemon=True).start()
+        self._ended = threading.Event()
+        for target in (self._read, self._beat):
+            threading.Thread(target=target, name="ssh", daemon=True).start()
 
     def wait_until_ready(self, is_cancelled: Callable[[], bool]) -> Readiness:
         """What the far half says of itself, when it has.
@@ -159,6 +163,7 @@ class Connection:
         except Exception as error:  # whatever comes, the user is told that nothing comes any more
             self._log.append(repr(error))
         self.alive = False
+        self._ended.set()
         code = self._exit_code()
         reason = why_it_ended(
             self._machine, code, "\n".join(self._log), self._readiness is not None
@@ -167,6 +172,11 @@ class Connection:
         self._answers.put(reason)
         self._missing.put(reason)
         self._on_lost(reason)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            if self._readiness is not None:
+                self.write(Frame(Kind.alive))
 
     def _exit_code(self) -> int:
         try:

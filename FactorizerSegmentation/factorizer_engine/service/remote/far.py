@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -32,6 +33,8 @@ from factorizer_engine.service.remote.store import FileStore
 from factorizer_engine.service.streams import claim_standard_streams
 
 PREFIX = "factorizer-served-"
+SILENCE_SECONDS = 90.0
+"""After so long without a sign of the near half it is gone, though ssh may not know for hours."""
 _ALIVE_EVERY = 60
 _ABANDONED_SECONDS = 1800
 """Folders of sessions whose process was killed are deleted when nothing has changed so long."""
@@ -60,19 +63,32 @@ class Server:
         self._store = FileStore(folder)
         self._store_lock = threading.Lock()
         self._trouble: EngineError | None = None
+        self._heard = time.monotonic()
         self._jobs = JobQueue(EngineClient(engine, on_log=_log), self._answer)
 
     def serve(self) -> None:
         """Say who is here, and do what is asked for; returns when the other half is gone."""
         who = {"protocol": PROTOCOL_VERSION, "engine": __version__, "folder": str(self._folder)}
         self._send(Frame.of(Kind.ready, who))
+        threading.Thread(target=self._watch, name="silence", daemon=True).start()
         try:
             while (frame := read_frame(self._source)) is not None:
+                self._heard = time.monotonic()
                 self._take(frame)
         finally:
             self._jobs.close()
 
+    def _watch(self) -> None:
+        """Leave nothing behind when the near half is gone without a word."""
+        while (left := self._heard + SILENCE_SECONDS - time.monotonic()) > 0:
+            time.sleep(left)
+        self._jobs.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os._exit(1)  # the main thread waits for what will not come
+
     def _take(self, frame: Frame) -> None:
+        if frame.kind is Kind.alive:
+            return
         if frame.kind is Kind.line:
             self._take_request(Request.decode(frame.content))
             return

@@ -38,6 +38,8 @@ class Kind(str, Enum):
     """Both: that was all of it (its name)."""
     folder = "folder"
     """Near: make a folder of files that are there (its name; paths in it to names of files)."""
+    alive = "alive"
+    """Near: still here, so that the far half knows when it is not."""
     line = "line"
     """Both: a line of the engine's protocol."""
 

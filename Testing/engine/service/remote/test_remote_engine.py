@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -19,6 +20,7 @@ from factorizer_engine.protocol.errors import (
     InternalError,
     MachineError,
 )
+from factorizer_engine.protocol.machines import Machine
 from factorizer_engine.protocol.runs import ModelChoice, Study
 from factorizer_engine.protocol.segmentations import SegmentationFile
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
@@ -27,7 +29,7 @@ from factorizer_engine.protocol.tasks.report import REPORT, ReportParams
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentParams
 from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service.client import EngineClient
-from factorizer_engine.service.remote import near
+from factorizer_engine.service.remote import connection, near
 from processes import is_running, wait_until
 
 FAKE_ENGINE = Path(__file__).resolve().parents[3] / "fake_engine.py"
@@ -166,6 +168,43 @@ def test_a_run_can_be_cancelled_while_the_network_stands_still(there, tmp_path):
         assert load(engine).model.name == "any"
         assert engine.pid == pid
         assert stalled != [there.server.proxy]
+    os.kill(stalled[0], signal.SIGKILL)
+    assert wait_until(lambda: not there.left)
+
+
+def test_the_other_machine_is_tidied_up_when_nothing_is_heard_any_more(there, install):
+    code = (
+        "import sys\n"
+        "from factorizer_engine.service.remote import far\n"
+        f"far.SILENCE_SECONDS = 2.0\nfar.serve([sys.executable, {str(FAKE_ENGINE)!r}])"
+    )
+    with there.engine(program=install(code=code)) as engine:
+        load(engine)
+        os.kill(there.server.proxy, signal.SIGSTOP)
+        try:
+            assert wait_until(lambda: not there.left)
+        finally:
+            there.server.cut()
+
+
+def test_the_other_machine_hears_that_this_one_is_still_there(tmp_path, monkeypatch):
+    script = (
+        "import sys\n"
+        "from factorizer_engine.protocol.wire import PROTOCOL_VERSION\n"
+        "from factorizer_engine.service.remote.frames import Frame, FrameWriter, Kind\n"
+        "who = {'protocol': PROTOCOL_VERSION, 'engine': '1', 'folder': '/there'}\n"
+        "FrameWriter(sys.stdout.buffer).write(Frame.of(Kind.ready, who))\n"
+        "for line in sys.stdin:\n    print(line, file=open(sys.argv[1], 'a'), flush=True)\n"
+    )
+    heard = tmp_path / "heard"
+    heard.touch()
+    monkeypatch.setenv("FACTORIZER_SSH", shlex.join([sys.executable, "-c", script, str(heard)]))
+    monkeypatch.setattr(connection, "HEARTBEAT_SECONDS", 0.05)
+    beating = connection.Connection(Machine("me@gpu"), *[lambda what: None] * 3)
+    try:
+        assert wait_until(lambda: heard.read_text().count('"alive"') > 2)
+    finally:
+        beating.close()
 
 
 def test_an_engine_that_crashes_there_is_told_of_and_started_anew(there):
