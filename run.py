@@ -58,7 +58,8 @@ stress breaks scans, models, messages and the engine itself thousands of times a
        that go wrong in stress-output/. Takes what to break (all of it if unset; --help lists it),
        --trials N, and --seed N to repeat a run.
 supply writes what the software is made of into supply-output/: a bill of materials (CycloneDX),
-       licences, known vulnerabilities. Its tools go into .venv-supply.
+       licences, known vulnerabilities. Its tools go into .venv-supply. With --versions lowest or
+       newest it tries the engine with such versions of what it needs.
 docs   draws the picture of the architecture anew and builds the documentation into site/;
        arguments after it go to mkdocs, for instance: python3 run.py docs serve
 lists  writes the files that Slicer's build installs into FactorizerSegmentation/CMakeLists.txt;

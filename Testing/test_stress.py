@@ -16,6 +16,7 @@ from stress.files import bundle_trials, scan_trials
 from stress.kinds import KINDS
 from stress.messages import message_trials
 from stress.places import place_trials
+from stress.readers import reader_trials
 from stress.threads import Found, compared, segmented
 
 
@@ -42,6 +43,13 @@ def test_harmful_models_do_nothing_and_are_refused_quickly(tmp_path, monkeypatch
 def test_scans_lie_where_nibabel_and_itk_put_them(tmp_path):
     made = islice(place_trials(tmp_path, random.Random(0)), 0, None, 31)
     assert [trial.fault for trial in made if trial.fault] == []
+
+
+def test_files_are_read_as_other_readers_read_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)  # dcm2niix is for the long run
+    made = list(islice(reader_trials(tmp_path, random.Random(0)), 10))
+    assert [trial.fault for trial in made if trial.fault] == []
+    assert any(trial.refused for trial in made) and not all(trial.refused for trial in made)
 
 
 def test_every_kind_of_trial_can_begin(tmp_path):

@@ -44,7 +44,9 @@ def measure_training(setting: Setting) -> list[Row]:
 
 
 def _memory(setting: Setting, torchs: bool) -> int | None:
-    """Growth of a process's memory in two steps, with what they load."""
+    """Growth of a process's memory in two steps, with what they load; None on a graphics card."""
+    if setting.device.type != "cpu":
+        return None
     alone = Setting(setting.device, setting.precision, 1, setting.threads, say=_say_nothing)
     return growth_in_a_process(_steps, alone, torchs)
 

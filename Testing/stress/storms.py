@@ -18,7 +18,6 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -108,11 +107,12 @@ class Storm(RuleBasedStateMachine):
             self.edits.pop(node.GetID(), None)
             slicer.mrmlScene.RemoveNode(node)
 
-    @precondition(lambda self: self._segmentations())
     @rule(which=strategies.integers(0, 9), seed=strategies.integers(0, 99))
     def edit(self, which: int, seed: int) -> None:
         """Paint by hand, as a script of the user would; later runs must leave it alone."""
         nodes = self._segmentations()
+        if not nodes:  # no precondition: how far a run came that was cut off is a matter of time
+            return
         node = nodes[which % len(nodes)]
         segment = node.GetSegmentation().GetNthSegmentID(0)
         if not segment:

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 TORCH = "torch>=2.4"
 REQUIREMENTS = (
     "numpy>=1.26",
-    "scipy>=1.11",
+    "scipy>=1.11.1",
     "SimpleITK>=2.3",
     "pydicom>=3.0.1",
     "monai>=1.4",
-    "nibabel>=5.2",
+    "nibabel>=5.4",
     "connected-components-3d>=3.12",
     "safetensors>=0.4",
     "PyYAML>=6.0",

@@ -38,7 +38,9 @@ class Terminal:
             Console().print(Text(result), soft_wrap=True)
         else:
             console = Console(markup=False, emoji=False)  # names of scans hold brackets and colons
-            if isinstance(result, Table) and not console.is_terminal:
+            if isinstance(result, Table) and console.is_terminal:
+                _cut_nothing(result, console.width)
+            elif isinstance(result, Table):
                 # Files and pipes have no width in which it must fit.
                 wide = console.options.update(width=WIDEST)
                 console.width = max(console.width, console.measure(result, options=wide).maximum)
@@ -68,14 +70,16 @@ class Terminal:
     @contextmanager
     def progress(self) -> Iterator[Callable[[EngineProgress], None]]:
         """A progress bar with the remaining time; yields the function that moves it."""
+        if not self.shows_progress:  # a bar that is switched off may write an empty line
+            yield lambda progress: None
+            return
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[remaining]}"),
         )
-        hidden = not self.shows_progress
-        with Progress(*columns, console=self._errors(), transient=True, disable=hidden) as bar:
+        with Progress(*columns, console=self._errors(), transient=True) as bar:
             task = bar.add_task("Starting", total=1.0, remaining="")
             yield lambda progress: _move(bar, task, progress)
 
@@ -118,10 +122,18 @@ Verbose = Annotated[
 ]
 
 
+def _cut_nothing(table: Table, width: int) -> None:
+    """Have cells that are too wide go on in the next line; long names leave room for numbers."""
+    for column in table.columns:
+        column.overflow = "fold"
+        longest = max((len(str(cell)) for cell in column.cells), default=0)
+        column.no_wrap = column.no_wrap and longest <= width // 3
+
+
 def make_table(title: str, *columns: str) -> Table:
     """An empty table; columns whose header ends in a unit or a "#" are aligned to the right.
 
-    What the first column says, such as a name, is never cut.
+    What the first column says, such as a name, stays on one line where there is room.
     """
     table = Table(title=title or None, title_justify="left")
     for number, column in enumerate(columns):

@@ -1,6 +1,7 @@
 """What is done with less where memory runs out on a device, one step after the other.
 
 Fewer windows at once; sums on the host; smaller windows, for networks that take any; the processor.
+The last step is taken at once where a device lacks an operation of a network.
 """
 
 from __future__ import annotations
@@ -24,6 +25,16 @@ _GRAIN = 32
 
 CPU = torch.device("cpu")
 
+MEMORY = "memory is short"
+LACKING = "the graphics card lacks an operation that the model needs"
+"""Why a step is taken."""
+
+_LACKING_PHRASES = (
+    *("not currently implemented for", "not implemented for", "not supported on mps"),
+    *("mps framework doesn't support", "no kernel image is available"),
+)
+"""How torch says that a device, or its build of torch, lacks an operation."""
+
 Outcome = TypeVar("Outcome")
 
 
@@ -46,14 +57,15 @@ class Means:
 
 @dataclass(frozen=True)
 class Step:
-    """A step down: with less, and what to say of it."""
+    """A step down: with less, what to say of it, and why it is taken."""
 
     means: Means
     said: str
+    why: str = MEMORY
 
 
 def most(
-    network: nn.Module, device: torch.device, roi_size: Sequence[int], say: Callable[[str], None]
+    network: nn.Module, device: torch.device, roi_size: Sequence[int], say: Callable[[Step], None]
 ) -> Means:
     """The first means for which there seems to be room; the steps down to them are said.
 
@@ -68,7 +80,7 @@ def most(
             step = step_down(replace(means, windows=1, sums_on_host=True), network)
             if step is None:
                 raise
-        say(step.said)
+        say(step)
         means = step.means
 
 
@@ -76,12 +88,15 @@ def descend(
     means: Means,
     network: nn.Module,
     attempt: Callable[[Means], Outcome],
-    say: Callable[[str], None],
+    say: Callable[[Step], None],
 ) -> tuple[Outcome, Means]:
-    """What an attempt gives with the first means with which memory does not run out, and these.
+    """What an attempt gives with the first means with which it succeeds, and these.
+
+    It is repeated with less where memory runs out, and on the processor where the device lacks an
+    operation.
 
     Raises:
-        EngineMemoryError: If it runs out at the lowest step, too.
+        EngineMemoryError: If memory runs out at the lowest step, too.
     """
     while True:
         try:
@@ -91,10 +106,22 @@ def descend(
             step = step_down(means, network)
             if step is None:
                 raise
+        except (RuntimeError, TypeError) as error:
+            if means.device.type == "cpu" or not lacks_operation(error):
+                raise
+            step = Step(Means(CPU, means.roi_size), "the processor in its place", LACKING)
         if means.device.type == "cuda":  # now that nothing of the attempt is left
             torch.cuda.empty_cache()
-        say(step.said)
+        say(step)
         means = step.means
+
+
+def lacks_operation(error: Exception) -> bool:
+    """Whether torch says that a device lacks an operation, as MPS and old graphics cards do."""
+    text = str(error).lower()
+    return any(phrase in text for phrase in _LACKING_PHRASES) or (
+        isinstance(error, TypeError) and "mps" in text  # no float64
+    )
 
 
 def step_down(means: Means, network: nn.Module) -> Step | None:
@@ -149,15 +176,27 @@ class Economies:
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
         self._steps: list[str] = []
+        self._lacking = False
+
+    def take(self, step: Step) -> None:
+        """A step down is about to be taken."""
+        if step.why == MEMORY:
+            self.say(step.said)
+        else:
+            self._lacking = True
+            self._monitor.report(f"{step.why}: {step.said}", 0.0)
 
     def say(self, step: str) -> None:
-        """A step down is about to be taken."""
+        """Something is about to be done because memory is short."""
         self._steps.append(step)
-        self._monitor.report(f"memory is short: {step}", 0.0)
+        self._monitor.report(f"{MEMORY}: {step}", 0.0)
 
     @property
     def note(self) -> str:
-        """All steps in a sentence, or ""."""
-        if not self._steps:
-            return ""
-        return f"Memory was short, so the run made do with less: {', '.join(self._steps)}."
+        """All steps in sentences, or ""."""
+        said = []
+        if self._steps:
+            said = [f"Memory was short, so the run made do with less: {', '.join(self._steps)}."]
+        if self._lacking:
+            said.append(f"{LACKING[0].upper()}{LACKING[1:]}; the processor did the work.")
+        return " ".join(said)

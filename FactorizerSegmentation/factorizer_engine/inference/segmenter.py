@@ -194,9 +194,9 @@ class Segmenter:
                     logits = self._predict(prepared.array, plan, means, store, part, watcher)
                     return plan, logits, watcher
 
-                most_means = most(self.networks[0], self.device, settings.roi_size, economies.say)
+                most_means = most(self.networks[0], self.device, settings.roi_size, economies.take)
                 (plan, logits, watcher), means = descend(
-                    most_means, self.networks[0], attempt, economies.say
+                    most_means, self.networks[0], attempt, economies.take
                 )
                 self._check_numbers(logits)
             monitor.report("restoring", _PREDICTED)

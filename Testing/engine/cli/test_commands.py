@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -19,7 +20,7 @@ import SimpleITK as sitk
 from rich.console import Console
 
 from factorizer_engine import __version__
-from factorizer_engine.cli import session
+from factorizer_engine.cli import session, terminal
 from factorizer_engine.cli.session import assign_inputs
 from factorizer_engine.cli.terminal import make_table
 from factorizer_engine.images import files
@@ -315,14 +316,23 @@ def test_warnings_of_libraries_are_for_the_log(cli, monkeypatch, scans):
         assert logged.count(words) == 1
 
 
-def test_names_are_whole_in_narrow_tables():
-    name = "Brats18_CBICA_AVG_1_with_a_long_name"
-    table = make_table("", "Study", *(f"Measure number {i} (mm)" for i in range(6)))
-    table.add_row(name, *"123456")
-    console = Console(width=80)
-    with console.capture() as capture:
-        console.print(table)
-    assert name in capture.get()
+@pytest.mark.parametrize(
+    "name", ["Brats18_CBICA_AAB_1", "patient-0123456789_session-2024-01-01_pre"]
+)
+def test_a_terminal_of_80_columns_shows_all_of_names_and_numbers(monkeypatch, capsys, name):
+    console = partial(Console, force_terminal=True, color_system=None, width=80)
+    monkeypatch.setattr(terminal, "Console", console)
+    table = make_table("", "Study", "Reason", *(f"Measure {i} (mm)" for i in range(5)))
+    table.add_row(name, "No scan for T1ce.", *(f"{i}.12345" for i in range(5)))
+    terminal.Terminal().print(table)
+    said = capsys.readouterr().out
+    cells = [
+        [cell.strip() for cell in line.split("│")] for line in said.splitlines() if "│" in line
+    ]
+    columns = ["".join(column) for column in zip(*cells, strict=True)]
+    assert name in columns
+    assert {f"{i}.12345" for i in range(5)} <= set(columns)
+    assert "…" not in said
 
 
 def test_inspect_tells_what_a_checkpoint_is(cli, tiny_bundle):

@@ -69,6 +69,37 @@ def test_an_attempt_is_repeated_with_less_until_memory_suffices(factorizer):
     assert len(tried) == 4 and len(said) == 3
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotImplementedError(
+            "The operator 'aten::x' is not currently implemented for the MPS device."
+        ),
+        TypeError("Cannot convert a MPS Tensor to float64 dtype"),
+        RuntimeError("CUDA error: no kernel image is available for execution on the device"),
+    ],
+)
+def test_a_device_without_an_operation_gives_way_to_the_processor(factorizer, error):
+    said = []
+
+    def attempt(means: Means) -> str:
+        if means.device.type != "cpu":
+            raise error
+        return "done"
+
+    mps = Means(torch.device("mps"), tiny.WINDOW, 4)
+    assert descend(mps, factorizer, attempt, said.append) == ("done", Means(CPU, tiny.WINDOW))
+    assert [step.why for step in said] == [ladder.LACKING]
+
+
+def test_a_defect_on_a_device_stays_one(factorizer):
+    def attempt(means: Means) -> None:
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        descend(Means(CUDA, tiny.WINDOW), factorizer, attempt, print)
+
+
 def test_at_the_lowest_step_the_error_stays(factorizer):
     def attempt(means: Means) -> None:
         raise MemoryError
@@ -84,7 +115,7 @@ def test_a_graphics_card_without_room_for_a_window_gives_way_to_the_processor(
     monkeypatch.setattr(devices, "free_memory", lambda device: free[device.type])
     said = []
     assert most(factorizer, CUDA, tiny.WINDOW, said.append).device == CPU
-    assert said == ["the processor instead of the graphics card"]
+    assert [step.said for step in said] == ["the processor instead of the graphics card"]
 
 
 def test_a_window_that_fits_nowhere_is_refused(factorizer, monkeypatch):

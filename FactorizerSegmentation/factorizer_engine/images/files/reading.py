@@ -78,8 +78,14 @@ def read_volumes(path: str | Path) -> list[Scan]:
 
 
 def read_scans(paths: Mapping[str, str | Path]) -> dict[str, Scan]:
-    """Read the scans of a study side by side, under the names of `paths`; see `read_scan`."""
-    return dict(zip(paths, in_parallel(read_scan, paths.values()), strict=True))
+    """Read the scans of a study side by side, under the names of `paths`; see `read_scan`.
+
+    One after the other where memory does not suffice for that.
+    """
+    try:
+        return dict(zip(paths, in_parallel(read_scan, paths.values()), strict=True))
+    except (BadInputError, MemoryError):
+        return {name: read_scan(path) for name, path in paths.items()}
 
 
 def _read_file(path: Path) -> Scan:

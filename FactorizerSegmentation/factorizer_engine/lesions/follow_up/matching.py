@@ -89,7 +89,7 @@ def _groups(
     rows = {lesion.id: number for number, lesion in enumerate(before)}
     columns = {lesion.id: len(before) + number for number, lesion in enumerate(after)}
     links = [(rows[one], columns[other]) for one, other in pairs]
-    ends = np.array(links, dtype=int).reshape(-1, 2).T
+    ends = np.array(links, dtype=np.int32).reshape(-1, 2).T  # SciPy 1.11 fails without a word else
     size = len(before) + len(after)
     graph = coo_array((np.ones(len(links)), tuple(ends)), shape=(size, size))
     count, group = connected_components(graph, directed=False)

@@ -10,7 +10,7 @@ from factorizer_engine.protocol.tasks.task import Task
 from factorizer_engine.protocol.volumes import ScanFile
 
 SEGMENTATION_FILE, REPORT_FILE = "segmentation.dcm", "report.dcm"
-HIGHDICOM = "highdicom>=0.25"
+HIGHDICOM = "highdicom>=0.27"
 """What the engine needs for it beside what every run needs."""
 
 

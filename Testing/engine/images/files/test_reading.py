@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 
 import nibabel as nib
 import numpy as np
@@ -12,6 +13,8 @@ import SimpleITK as sitk
 from engine.images.files.samples import nifti_bytes, save_itk, save_nifti
 from factorizer_engine.images import checks
 from factorizer_engine.images.files import read_scan
+from factorizer_engine.images.files import reading as files_reading
+from factorizer_engine.protocol.errors import BadInputError
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"])
@@ -153,3 +156,32 @@ def test_a_huge_volume_is_refused_before_any_voxel_is_read(tmp_path, refused, mo
     monkeypatch.setattr(checks, "MAX_VOXELS", 2**40)
     monkeypatch.setattr(checks, "available_memory", lambda: 4 * 10**9)
     assert "4.0 GB are free" in refused(read_scan, path)
+
+
+def test_scans_are_read_one_after_another_where_memory_is_short(
+    tmp_path, oblique_scan, monkeypatch, refused
+):
+    names = ("a", "b", "c")
+    paths = {name: tmp_path / f"{name}.nii.gz" for name in names}
+    for path in paths.values():
+        save_nifti(oblique_scan, path)
+    reading = []
+
+    def alone(path):
+        reading.append(path)
+        try:
+            if len(reading) > 1:
+                raise BadInputError("It does not fit beside the other.")
+            time.sleep(0.05)
+            return read_scan(path)
+        finally:
+            reading.remove(path)
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setattr(files_reading, "read_scan", alone)
+    found = files_reading.read_scans(paths)
+    assert list(found) == list(names)
+    assert all(np.array_equal(scan.array, oblique_scan.array) for scan in found.values())
+    paths["b"].write_bytes(b"")
+    monkeypatch.setattr(files_reading, "read_scan", read_scan)
+    assert "b.nii.gz is empty" in refused(files_reading.read_scans, paths)

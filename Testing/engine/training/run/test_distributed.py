@@ -30,7 +30,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(settings, write_config,
             launcher, env=ENVIRONMENT, stdout=output, stderr=output, start_new_session=True
         )
         try:
-            code = launched.wait(timeout=200)
+            code = launched.wait(timeout=600)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(launched.pid, signal.SIGKILL)

@@ -191,21 +191,36 @@ def _broken_copy(path: Path) -> BadInputError:
 
 
 def _parts(uid: str, headers: Sequence[Header], problems: Sequence[BadInputError]) -> list[Series]:
-    """The volumes of a series; the series itself if it is one, or they cannot be told apart."""
-    first = headers[0].data
+    """The volumes of a series; the series itself if it is one, or they cannot be told apart.
+
+    A file that was cut may lack what tells its images from others, so the series stays whole then.
+    """
+    first, cut = headers[0].data, _cut_files(headers)
     whole = Series(
         uid=uid,
         number=str(first.get("SeriesNumber") or ""),
         description=text_of(first.get("SeriesDescription") or ""),
         modality=str(first.get("Modality") or ""),
         slices=tuple(item for header in headers for item in header.slices),
-        problems=(*problems, *_missing_parts(headers), *_mosaics(headers)),
+        problems=(*problems, *cut, *_missing_parts(headers), *_mosaics(headers)),
         patient=text_of(first.get("PatientID") or first.get("PatientName") or ""),
         date=str(first.get("StudyDate") or ""),
         frame_of_reference=str(first.get("FrameOfReferenceUID") or ""),
     )
-    parts = parts_of(whole.slices)
+    parts = {"": whole.slices} if cut else parts_of(whole.slices)
     return [replace(whole, part=name, slices=tuple(own)) for name, own in parts.items()]
+
+
+def _cut_files(headers: Sequence[Header]) -> list[BadInputError]:
+    """What to say of files that are too short for their pixels."""
+    return [
+        BadInputError(
+            f"{header.path.name} of the DICOM series is damaged or cut short; copy or export it "
+            "again."
+        )
+        for header in headers
+        if not all(item.complete for item in header.slices)
+    ]
 
 
 def _mosaics(headers: Sequence[Header]) -> list[BadInputError]:

@@ -55,12 +55,7 @@ Placed = tuple[Slice, np.ndarray, np.ndarray]
 
 
 def _placed(title: str, slices: Sequence[Slice]) -> list[Placed]:
-    """The slices, after making sure that all are whole, and of one size and direction."""
-    for item in slices:
-        if not item.complete:
-            raise BadInputError(
-                f"{title} is damaged or cut short in {item.file.name}; copy or export it again."
-            )
+    """The slices, after making sure that all are of one size and direction."""
     placed = [
         (item, item.position, item.orientation)
         for item in slices
