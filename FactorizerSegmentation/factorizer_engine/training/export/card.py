@@ -37,7 +37,9 @@ Research only; not a medical device. Results must be checked by a physician.
 | Window | {{ window | join(" x ") }} voxels |
 | Network | {{ network }}, {{ members }} |
 {% if coarse %}
-| First stage | {{ coarse.name }} {{ coarse.version }}; looked at again within {{ cascade.margin_mm }} mm of where it gives a region a probability of {{ cascade.threshold }}, with a share of {{ cascade.share }} in the averaged logits |
+| First stage | {{ coarse.name }} {{ coarse.version }} |
+| Looked at again | {{ cascade.margin_mm }} mm around a probability of {{ cascade.threshold }} |
+| Share of this stage there | {{ cascade.share }} of the averaged logits |
 {% endif %}
 | A voxel belongs to a region | from a probability of {{ inference.threshold }} |
 {% if inference.mirror_axes %}
