@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment
 
+from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.training.data.splits import Split, together
 from factorizer_engine.training.evaluation.metrics import METRICS
 from factorizer_engine.training.evaluation.robustness import LOSSLESS_DICE, mean_of_label
@@ -35,6 +36,11 @@ Research only; not a medical device. Results must be checked by a physician.
 | Voxel size | {{ spacing }} |
 | Window | {{ window | join(" x ") }} voxels |
 | Network | {{ network }}, {{ members }} |
+{% if coarse %}
+| First stage | {{ coarse.name }} {{ coarse.version }} |
+| Looked at again | {{ cascade.margin_mm }} mm around a probability of {{ cascade.threshold }} |
+| Share of this stage there | {{ cascade.share }} of the averaged logits |
+{% endif %}
 | A voxel belongs to a region | from a probability of {{ inference.threshold }} |
 {% if inference.mirror_axes %}
 | Mirroring | averaged over copies mirrored along axes {{ inference.mirror_axes | join(", ") }} |
@@ -173,13 +179,16 @@ Dice (mean ± standard deviation) on {{ robustness_cases }}, their scans changed
 """
 
 
-def write_card(runs: Sequence[Run], weights: str, measured: Run) -> str:
+def write_card(
+    runs: Sequence[Run], weights: str, measured: Run, coarse: ModelDescription | None = None
+) -> str:
     """The Markdown card of a model.
 
     Args:
         runs: Whose networks it is made of.
         weights: Which of their weights, "best" or "final".
         measured: The first run, with what was measured of this model.
+        coarse: The first stage of a cascade.
     """
     config, record, evaluation = measured.config, measured.record, measured.evaluation
     cleaning = config.bundle.postprocessing
@@ -203,6 +212,8 @@ def write_card(runs: Sequence[Run], weights: str, measured: Run) -> str:
         "network": config.network.type,
         "members": "one network" if len(runs) == 1 else f"ensemble of {len(runs)} networks",
         "inference": config.bundle.inference,
+        "coarse": coarse,
+        "cascade": config.bundle.cascade,
         "cleaning": cleaning,
         "removed": _below(cleaning.min_volume_ml),
         "replaced": _below(cleaning.replace_small),

@@ -65,8 +65,9 @@ def export(
         draft = save_bundle(draft, members, Path(folder) / name, dtype=dtype)
         model = fingerprint(draft)
     measured = _measured(runs, model)
+    card = write_card(runs, weights, measured, first_stage and first_stage.description)
     return save_bundle(
-        _bundle(measured, name, first_stage, write_card(runs, weights, measured)),
+        _bundle(measured, name, first_stage, card),
         members,
         output,
         dtype=dtype,
@@ -91,6 +92,7 @@ def _bundle(run: Run, name: str, coarse: Bundle | None, card: str = "") -> Bundl
     description = replace(bundle.description, subsets=subsets, expected_seconds=seconds, card=card)
     if coarse is None:
         return replace(bundle, description=description)
+    description = replace(description, expects=coarse.description.expects)  # the same scans
     cascade = CascadeSettings(**run.config.bundle.cascade.model_dump())
     return replace(bundle, description=description, cascade=cascade, coarse=coarse)
 

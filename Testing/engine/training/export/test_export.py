@@ -131,6 +131,8 @@ def test_a_run_may_refine_another_model(run, tmp_path, settings, write_config, c
     assert "First stage" in capsys.readouterr().out
     fine = load_bundle(path)
     assert fine.cascade == CascadeSettings(share=0.3)
+    assert "| First stage | coarse 1.2.0 |" in fine.description.card
+    assert "| Share of this stage there | 0.3 of the averaged logits |" in fine.description.card
     assert fingerprint(fine.coarse) == fingerprint(coarse) != fingerprint(fine)
 
 
