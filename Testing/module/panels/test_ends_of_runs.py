@@ -1,0 +1,103 @@
+"""Runs that end otherwise than expected: cancelled, overtaken by the scene, reloaded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from module.geometry import apply, tilted
+from module.panels.user import (
+    AFFINE,
+    current_widget,
+    run,
+    segmentations,
+    start_and_wait_for_progress,
+)
+
+
+def test_cancelling_leaves_the_scene_as_it_was(host, scene, panel, volumes, fake_python):
+    before = scene.GetNumberOfNodes()
+    start_and_wait_for_progress(host, panel, fake_python("obey"))
+    assert panel.ui.applyButton.text == "Cancel"
+
+    panel.ui.applyButton.click()
+
+    assert host.wait_until(lambda: not panel.controls.running)
+    assert panel.ui.applyButton.text == "Segment"
+    assert panel.ui.statusLabel.text == "The run was cancelled."
+    assert scene.GetNumberOfNodes() == before
+
+
+def test_an_engine_that_ignores_the_cancel_button_is_killed(
+    host, scene, widget, panel, volumes, fake_python
+):
+    start_and_wait_for_progress(host, panel, fake_python("hang"))
+
+    panel.ui.applyButton.click()
+
+    assert host.wait_until(lambda: not panel.controls.running)
+    assert panel.ui.statusLabel.text == "The run was cancelled."
+    assert not widget.logic.engine.running
+    run(host, panel, fake_python("answer"))
+    assert len(segmentations(scene)) == 1
+
+
+def test_only_one_run_at_a_time(host, widget, panel, volumes, fake_python):
+    start_and_wait_for_progress(host, panel, fake_python("obey"))
+
+    explain = widget.componentsPanel.ui.explainButton
+    assert not explain.enabled
+    assert "Wait" in explain.toolTip
+
+    panel.ui.applyButton.click()
+    assert host.wait_until(lambda: explain.enabled)
+
+
+def test_closing_the_scene_ends_the_run(host, scene, widget, panel, volumes, fake_python):
+    start_and_wait_for_progress(host, panel, fake_python("hang"))
+
+    scene.Clear(False)
+
+    assert host.wait_until(lambda: not panel.controls.running)
+    assert segmentations(scene) == []
+    assert not widget.logic.busy
+    assert not panel.ui.applyButton.enabled
+
+
+def test_a_result_arrives_in_place_though_its_scan_was_deleted(
+    host, scene, panel, volumes, add_transform, fake_python, tmp_path
+):
+    gate = tmp_path / "gate"
+    transform = add_transform(tilted())
+    for node in volumes.values():
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    start_and_wait_for_progress(host, panel, fake_python("gate", gate))
+
+    scene.RemoveNode(volumes["FLAIR"])
+    gate.touch()
+
+    assert host.wait_until(lambda: not panel.controls.running)
+    (node,) = segmentations(scene)
+    bounds = np.zeros(6)
+    node.GetRASBounds(bounds)
+    centre = bounds.reshape(3, 2).mean(axis=1)
+    expected = tilted() @ np.append(apply(AFFINE, (3.5, 3.0, 2.5)), 1.0)
+    assert centre == pytest.approx(expected[:3], abs=3.0)
+    assert node.GetParentTransformNode() is None
+
+
+def test_reloading_the_module_ends_the_run_and_its_engine(
+    host, scene, widget, panel, volumes, fake_python, reloading
+):
+    start_and_wait_for_progress(host, panel, fake_python("hang"))
+    engine = widget.logic.engine
+
+    widget.onReload()
+    host.process_events()
+
+    assert not engine.running
+    fresh = current_widget()
+    assert fresh is not widget
+    assert fresh.segmentPanel.inputs.channels.volumes() == volumes
+    run(host, fresh.segmentPanel, fake_python("answer"))
+    assert len(segmentations(scene)) == 1
