@@ -31,7 +31,7 @@ def voxels(path: Path) -> np.ndarray:
 def with_voxel(value: float):
     def spoil(path: Path) -> None:
         array = voxels(path).astype(np.float32)
-        array[0, 0, 0] = value
+        array[3, 3, 3] = value
         write_image(path, array)
 
     return spoil
