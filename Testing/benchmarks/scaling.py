@@ -98,12 +98,16 @@ def measure_scaling(setting: Setting, edges: Sequence[int] = EDGES) -> list[Row]
 def exponents(rows: Sequence[Mapping], value: str) -> dict[str, float]:
     """By layer, the power of the number of voxels with which it grows over its largest two sizes.
 
+    Layers of which fewer than two sizes were measured are left out.
+
     Args:
         rows: Of the report.
         value: "seconds" or "memory".
     """
     found = {}
     for name, points in _curves(rows, value).items():
+        if len(points) < 2:
+            continue
         (before, low), (after, high) = points[-2:]
         found[name] = math.log(high / low) / math.log(after / before)
     return found
