@@ -65,7 +65,7 @@ def export(
         draft = save_bundle(draft, members, Path(folder) / name, dtype=dtype)
         model = fingerprint(draft)
     measured = _measured(runs, model)
-    card = write_card(runs, weights, measured, first_stage and first_stage.description)
+    card = write_card(runs, weights, measured, first_stage.description if first_stage else None)
     return save_bundle(
         _bundle(measured, name, first_stage, card),
         members,
