@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import product
 
 import numpy as np
 import pytest
@@ -44,11 +45,13 @@ def _run(mix, reshape, x: Tensor, gradient: Tensor, v0: Tensor) -> tuple[Tensor,
 @pytest.mark.parametrize(
     "reshape",
     [
-        SWMatricize((12, 2, 6, 4), head_dim=4, patch_size=2),
-        SWMatricize((24, 8, 4, 12), head_dim=8, patch_size=4),
-        SWMatricize((16, 8, 16, 8), head_dim=16, patch_size=8),
+        *(
+            SWMatricize((2 * head, 2 * patch, patch, 3 * patch), head_dim=head, patch_size=patch)
+            for head, patch in product((4, 8, 16), (2, 4, 8))
+        ),
         SWMatricize((16, 8, 12), head_dim=4, patch_size=4, shifts=(None, 1, (-2, 7))),
         Matricize((16, 4, 4, 4), head_dim=8, grid_size=1),
+        Matricize((8, 8, 4, 6), head_dim=4, patch_size=(4, 4, 3)),
     ],
     ids=str,
 )
