@@ -10,11 +10,9 @@ from scipy import ndimage
 from factorizer_engine.bundles.settings import CascadeSettings
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.images.preprocessing import foreground_box
+from factorizer_engine.inference.sliding_window import logit
 from factorizer_engine.inference.windows import Box
 from factorizer_engine.protocol.triples import triple
-
-_LEAST = 1e-6
-"""Probabilities are held this far from 0 and 1, where their logits are infinite."""
 
 
 def around_findings(
@@ -60,12 +58,7 @@ def joined(
     least = min(settings.threshold, float(coarse.max()))
     away = ndimage.distance_transform_edt(block.max(axis=0) < least, sampling=spacing)
     near = away <= settings.margin_mm
-    coarse_says, fine_says = _logits(block[:, near]), _logits(fine[in_all_channels(part)][:, near])
+    coarse_says, fine_says = logit(block[:, near]), logit(fine[in_all_channels(part)][:, near])
     mean = (1 - settings.share) * coarse_says + settings.share * fine_says
     block[:, near] = 1 / (1 + np.exp(-mean))
     return coarse
-
-
-def _logits(probabilities: np.ndarray) -> np.ndarray:
-    held = np.clip(probabilities, _LEAST, 1 - _LEAST)
-    return np.log(held / (1 - held))

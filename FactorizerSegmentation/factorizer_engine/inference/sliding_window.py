@@ -24,6 +24,9 @@ from factorizer_engine.protocol.progress import Monitor
 EMPTY_LOGIT = -20.0
 """Logit where no window was run: a probability of 2e-9."""
 
+_LEAST = 1e-6
+"""Probabilities are held this far from 0 and 1, where their logits are infinite."""
+
 
 class Watcher(Protocol):
     """Sees networks at work on windows, and leaves what they compute as it is."""
@@ -160,6 +163,12 @@ def sigmoid_(logits: np.ndarray) -> np.ndarray:
     """Turn logits (R, X, Y, Z), float32, into probabilities in place, without a second volume."""
     torch.from_numpy(logits).sigmoid_()
     return logits
+
+
+def logit(probabilities: np.ndarray) -> np.ndarray:
+    """The logits of probabilities, finite also for those of 0 and 1."""
+    held = np.clip(probabilities, _LEAST, 1 - _LEAST)
+    return np.log(held / (1 - held))
 
 
 def _batches(windows: Sequence[Box], size: int) -> list[Sequence[Box]]:

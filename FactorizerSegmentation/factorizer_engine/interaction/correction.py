@@ -11,6 +11,7 @@ from scipy import ndimage
 from factorizer_engine.images.geometry import Grid, same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import SegmentationResult
+from factorizer_engine.inference.sliding_window import logit
 from factorizer_engine.inference.windows import Box
 from factorizer_engine.interaction.guides import Guide, Question
 from factorizer_engine.interaction.thresholding import box_around, moved_by_click
@@ -23,9 +24,6 @@ from factorizer_engine.protocol.triples import triple
 
 _FEW = 16
 """Up to so many places are quicker gone through one by one than by a distance transform."""
-
-_LEAST = 1e-6
-"""Probabilities are held this far from 0 and 1, where their logits are infinite."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Correction:
         start: Scan | None = None,
     ) -> None:
         self._result, self._guide = result, guide
-        self._threshold = float(_logit(np.float32(threshold)))
+        self._threshold = float(logit(np.float32(threshold)))
         if start is not None:
             _check_start(start, result)
         begin = result.labelmap if start is None else start
@@ -120,7 +118,7 @@ class Correction:
         box = box_around(voxels, settings.reach_mm, grid.spacing, grid.shape)
         question = Question(self._result, self.labelmap, (*self.clicks, click), box)
         answer = self._guide.probabilities(question, monitor or Monitor())
-        logits = _logit(answer) - self._threshold
+        logits = logit(answer) - self._threshold
         part = self.labelmap.array[box]
         places = voxels - [axis.start for axis in box]
         distance = _distance(places, part.shape, grid.spacing)
@@ -166,11 +164,6 @@ class Correction:
             f"{click.title} is on a region that {self._result.model.title} does not look for in "
             f"these scans; choose one of {known}."
         )
-
-
-def _logit(probabilities: np.ndarray) -> np.ndarray:
-    held = np.clip(probabilities, _LEAST, 1 - _LEAST)
-    return np.log(held / (1 - held))
 
 
 def _distance(
