@@ -134,7 +134,7 @@ def _chosen_series(folder: Path, channels: Sequence[Channel]) -> list[str]:
     from factorizer_engine.preparation.series import choose_series
 
     choice = choose_series(folder, channels)
-    table = make_table(f"Series in {folder.name}", "Series", "What it is", "Use")
+    table = make_table(f"Series in {folder.absolute().name}", "Series", "What it is", "Use")
     for entry in choice.entries:
         table.add_row(entry.title, entry.kind, entry.reason)
     TERMINAL.print(table)

@@ -253,9 +253,8 @@ def _cut_out(study: PreparedStudy, mask: Scan, channels: list[str], origin: str)
         own = resample(study.brain, scan.grid, "nearest").array
         study.scans[channel] = scan.with_array(np.where(own, scan.array, 0))
     volume = mask.grid.volume_ml(int(mask.array.sum()))
-    study.note(
-        "", BRAIN, f"{origin} and carried to the others ({volume:.0f} mL).", volume_ml=volume
-    )
+    carried = " and carried to the others" if len(study.scans) > 1 else ""
+    study.note("", BRAIN, f"{origin}{carried} ({volume:.0f} mL).", volume_ml=volume)
 
 
 def _best_for_brain(channels: list[str]) -> str:

@@ -35,6 +35,7 @@ def read_dicom_folder(folder: Path, wanted: str | None = None) -> Scan:
 
 def chosen_series(folder: Path, wanted: str | None = None) -> Series:
     """The one volume in a folder, or the series `wanted`; see `read_dicom_folder`."""
+    folder = folder.absolute()  # "." has no name
     found = list_series(folder)
     if not found:
         raise BadInputError(
