@@ -127,8 +127,8 @@ def _check_positions(title: str, positions: np.ndarray, normal: np.ndarray) -> N
     lacking = int(multiples.sum() - len(gaps))
     if lacking > 0 and np.abs(gaps - multiples * usual).max() <= SPACING_TOLERANCE * usual:
         raise BadInputError(
-            f"{title} lacks {lacking} slice{'s' if lacking > 1 else ''} between its first and last; "
-            "export the complete series."
+            f"{title} lacks {lacking} slice{'s' if lacking > 1 else ''} between its first and "
+            "last; export the complete series."
         )
     raise BadInputError(
         f"{title} has slices at unequal distances ({gaps.min():.2f} to {gaps.max():.2f} mm); "
