@@ -43,7 +43,7 @@ class ComponentWorkPanel(Panel):
         self._components = components
         self._editing = editing
         self._preview = ProposalPreview()
-        self._nodeId: str | None = None
+        self._shownName: str | None = None
         self._segments: SegmentMasks | None = None
         self._offered: list[tuple[str, str]] = []
         self._where: tuple[Any, np.ndarray | None] | None = None
@@ -71,7 +71,7 @@ class ComponentWorkPanel(Panel):
 
     def forget(self) -> None:
         self._stop()
-        self._offered, self._nodeId = [], None
+        self._offered, self._shownName = [], None
 
     def show(self) -> None:
         self.update()
@@ -87,8 +87,8 @@ class ComponentWorkPanel(Panel):
             self._stop()
             return
         self._offerSegments(segmentationNode)
-        if node.GetID() != self._nodeId:
-            self._nodeId = node.GetID()
+        if node.GetName() != self._shownName:
+            self._shownName = node.GetName()
             self._onLevel()
         elif self._where is not None and self._where[0] != self._whereKey():
             self._onChoice()
@@ -103,7 +103,7 @@ class ComponentWorkPanel(Panel):
     def _stop(self) -> None:
         """Nothing is previewed, and brushes paint everywhere."""
         self._preview.hide()
-        self._where = self._nodeId = self._segments = None
+        self._where = self._shownName = self._segments = None
         with signalsBlocked(self.ui.workPreviewButton, self.ui.workMaskCheckBox):
             self.ui.workPreviewButton.checked = False
             self.ui.workMaskCheckBox.checked = False
