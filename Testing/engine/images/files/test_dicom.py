@@ -290,12 +290,3 @@ def test_colours_of_a_palette_are_no_grey_values(tmp_path, oblique_scan, write_d
 
     write_dicom(tmp_path, oblique_scan, change=change)
     assert "several values per voxel" in refused(read_scan, tmp_path)
-
-
-def test_a_mosaic_of_slices_is_told(tmp_path, oblique_scan, write_dicom, refused):
-    def change(data):
-        data.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
-
-    write_dicom(tmp_path, oblique_scan, change=change)
-    for path in (tmp_path, next(tmp_path.glob("*.dcm"))):
-        assert "a mosaic of Siemens" in refused(read_scan, path)
