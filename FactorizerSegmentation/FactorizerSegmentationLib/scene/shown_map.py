@@ -72,8 +72,12 @@ def isShownMap(node) -> bool:
 def removeWithDisplays(node) -> None:
     """Take a volume out of its scene, with its displays, its legend and its file node."""
     scene, count = node.GetScene(), node.GetNumberOfDisplayNodes()
-    parts = [*map(node.GetNthDisplayNode, range(count)), node.GetStorageNode()]
+    displays = [*map(node.GetNthDisplayNode, range(count))]
+    for display in displays:
+        if display is not None:
+            display.SetVisibility(False)  # a view keeps what it drew of a node that only vanishes
+    storage = node.GetStorageNode()
     scene.RemoveNode(node)
-    for part in parts:
+    for part in (*displays, storage):
         if part is not None:
             scene.RemoveNode(part)
