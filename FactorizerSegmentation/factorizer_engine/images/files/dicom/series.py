@@ -23,7 +23,7 @@ _DIRECTORY = "DICOMDIR"
 """Name of the file on disks that lists the others, and holds no image itself."""
 
 _CONCATENATION_COUNTS = ("InConcatenationTotalNumber", "InConcatenationNumber")
-"""How many files a volume is split over, which may be left out, and which of them one is, from 1."""
+"""How many files a volume is split over, which not all files say, and which of them one is."""
 
 
 @dataclass(frozen=True, eq=False)
