@@ -33,7 +33,16 @@ _SPELLINGS = {
 _CONTRAST = {
     *("ce", "gd", "gad", "gado", "gadolinium", "gadovist", "km", "post", "postcontrast"),
     *("contrast", "enhanced", "enh", "cm", "ks", "inj"),
-    *("dotarem", "magnevist", "prohance", "gadavist", "hance", "multihance", "clariscan", "omniscan"),
+    *(
+        "dotarem",
+        "magnevist",
+        "prohance",
+        "gadavist",
+        "hance",
+        "multihance",
+        "clariscan",
+        "omniscan",
+    ),
     *("gadobutrol", "gadoterate", "elucirem", "vueway"),
 }
 
