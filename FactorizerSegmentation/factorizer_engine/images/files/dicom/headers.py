@@ -22,7 +22,7 @@ from pydicom.uid import (
 
 from factorizer_engine.images.files.dicom.elements import ACQUISITION_TAGS, Elements
 from factorizer_engine.images.files.dicom.mosaics import Mosaic, is_mosaic, mosaic_of
-from factorizer_engine.images.files.recognition import UNKNOWN, content
+from factorizer_engine.images.files.recognition import UNKNOWN, content, is_gzip
 from factorizer_engine.protocol.errors import BadInputError
 
 # pydicom's warnings would reach the user's terminal; what cannot be read is raised and reported.
@@ -53,11 +53,15 @@ _TAGS: list[str | int] = [
     "ImageOrientationPatient",
     "ConcatenationUID",
     "InConcatenationTotalNumber",
+    "InConcatenationNumber",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 ]
 """Elements without which an image cannot be placed; a file in which one is broken is damaged."""
 
+
+_SHORTEST_DIRECTION = 1e-3
+"""Vectors that are shorter have no direction; the standard wants them of length 1."""
 
 _SHORTEST = 132
 _FIRST_KINDS = (b"UL", b"SH", b"CS", b"UI", b"LO")
@@ -210,6 +214,9 @@ def read_header(path: Path) -> Header | None:
             rest = path.stat().st_size - file.tell()
         for name in _TAGS:  # pydicom decodes values when they are looked at, and fails then
             data.get(name)
+        described = len(data.get("PerFrameFunctionalGroupsSequence") or ())
+        if described > int(data.get("NumberOfFrames") or 1):
+            raise ValueError(f"the header describes {described} frames but counts fewer")
         if not data.get("Rows") or not data.get("Columns"):
             if _should_hold_image(data):
                 raise EOFError("the header ends before the size of the image")
@@ -232,6 +239,11 @@ def kind_of_name(path: Path) -> str:
     return ending if any(letter.isalpha() for letter in ending) else ""
 
 
+def _inner_endings(path: Path) -> list[str]:
+    """What a name ends with before its last ending, as that of "1.dcm.part" and "1.dcm.gz"."""
+    return [ending.lower() for ending in path.suffixes[:-1]]
+
+
 def should_be_dicom(path: Path, kinds: set[str]) -> bool:
     """Whether a file that is no DICOM file stands where one should, as after a broken copy.
 
@@ -239,10 +251,12 @@ def should_be_dicom(path: Path, kinds: set[str]) -> bool:
         path: The file.
         kinds: What the names of the images beside it end with, see `kind_of_name`.
     """
-    kind = kind_of_name(path)
-    if path.name.startswith(".") or kind not in kinds:
+    if path.name.startswith("."):
         return False
-    return bool(kind) or UNKNOWN in content(path)
+    if kind_of_name(path) in kinds - {""}:
+        return True
+    ought = "" in kinds if not kind_of_name(path) else not kinds.isdisjoint(_inner_endings(path))
+    return ought and (UNKNOWN in content(path) or is_gzip(path))
 
 
 def _should_hold_image(data: pydicom.Dataset) -> bool:
@@ -279,7 +293,7 @@ def _slices(
     for index in range(count):
         elements = Elements(header, index)
         position = _numbers(elements, "ImagePositionPatient")
-        orientation = _numbers(elements, "ImageOrientationPatient")
+        orientation = _directions(elements)
         spacing = _numbers(elements, "PixelSpacing")
         rows, columns = spacing.reshape(2) if spacing is not None else (0.0, 0.0)
         if plain:
@@ -294,7 +308,7 @@ def _slices(
                 shape=shape,
                 samples=_samples(header),
                 position=None if position is None else position.reshape(3),
-                orientation=None if orientation is None else orientation.reshape(2, 3),
+                orientation=orientation,
                 spacing=(float(columns), float(rows)),
                 complete=complete,
                 acquired=Acquisition.of(elements),
@@ -313,6 +327,19 @@ def _position_of_plain_frame(header: pydicom.Dataset, index: int) -> np.ndarray 
     row, column = np.asarray(axes, dtype=np.float64).reshape(2, 3)
     away = float(offsets[index]) - float(offsets[0])
     return np.asarray(first, dtype=np.float64) + np.cross(row, column) * away
+
+
+def _directions(elements: Elements) -> np.ndarray | None:
+    """Unit vectors along a row and a column, (2, 3); None if what is said spans no plane."""
+    numbers = _numbers(elements, "ImageOrientationPatient")
+    if numbers is None:
+        return None
+    axes = numbers.reshape(2, 3)
+    lengths = np.linalg.norm(axes, axis=1, keepdims=True)
+    if not (lengths > _SHORTEST_DIRECTION).all():
+        return None
+    axes = axes / lengths
+    return axes if np.linalg.norm(np.cross(*axes)) > _SHORTEST_DIRECTION else None
 
 
 def _samples(header: pydicom.Dataset) -> int:

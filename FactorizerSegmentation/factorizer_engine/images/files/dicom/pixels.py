@@ -32,6 +32,12 @@ _PACKING = (
     "PixelData",
 )
 
+_USUAL_PACKING = {
+    "SamplesPerPixel": 1,
+    "PhotometricInterpretation": "MONOCHROME2",
+    "PixelRepresentation": 0,
+}
+
 
 def read_voxels(title: str, modality: str, slices: Sequence[Slice]) -> np.ndarray:
     """The values of images, float32 (columns, rows, slices).
@@ -77,7 +83,7 @@ def _read_frames(title: str, file: Path, frames: Sequence[int]) -> tuple[np.ndar
     compression = ""
     try:
         with file.open("rb") as opened:
-            data = read_elements(opened)
+            data = _with_usual_packing(read_elements(opened))
         compression = _compression(data)
         stored = _stored_values(data)[list(frames)]
         shown = _bright_where_high(data, stored)
@@ -91,6 +97,14 @@ def _read_frames(title: str, file: Path, frames: Sequence[int]) -> tuple[np.ndar
             f"{compression}); export it again, without compression.",
             repr(error),
         ) from error
+
+
+def _with_usual_packing(data: pydicom.Dataset) -> pydicom.Dataset:
+    """The same with what files should say of their values, but which GDCM and Slicer do without."""
+    for keyword, value in (*_USUAL_PACKING.items(), ("BitsStored", data.BitsAllocated)):
+        if data.get(keyword) in (None, ""):
+            setattr(data, keyword, value)
+    return data
 
 
 def _compression(data: pydicom.Dataset) -> str:
@@ -148,6 +162,8 @@ def _rescaled(data: pydicom.Dataset, frame: int, stored: np.ndarray) -> np.ndarr
         return apply_modality_lut(stored, rule).astype(np.float32)
     slope = float(rule.get("RescaleSlope") or 1.0)  # 0 is no slope, though some write it
     intercept = float(rule.get("RescaleIntercept") or 0.0)
+    if not np.isfinite((slope, intercept)).all():
+        raise ValueError(f"values are rescaled by {slope} and {intercept}")
     if (slope, intercept) == (1.0, 0.0):
         return stored.astype(np.float32)
     return (stored * slope + intercept).astype(np.float32)
