@@ -264,7 +264,7 @@ class ComponentsPanel(Panel):
         nothing = _("No component stands out: the model found nothing here.")
         self.controls.ended("" if outcome.leading else nothing)
         self._showExplanation()
-        if outcome.leading:
+        if outcome.leading and self._logic.inFront:
             self.list.select(outcome.leading[0].key)
         self._logic.notify()
 
