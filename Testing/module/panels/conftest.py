@@ -68,6 +68,7 @@ def widget(host, scene, monkeypatch, add_model):
     widget.logic.getParameterNode().inputs.modelName = "fake"
     widget.enter()
     widget.segmentPanel.ui.logTextEdit.clear()
+    widget.segmentPanel._log._engine = ""  # as in a log that has not told of it yet
     yield current_widget()
     widget = current_widget()
     widget.logic.engine.stop()
