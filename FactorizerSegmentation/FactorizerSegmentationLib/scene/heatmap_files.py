@@ -51,8 +51,8 @@ def writeTable(components: Sequence[Component], path: Path) -> None:
     regions = list(dict.fromkeys(name for it in components for name in it.contributions))
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        place = ("component", "network", "block", "head", "rank")
-        rows.writerow((*place, *regions, "level", "stability", "meaning"))
+        titles = ("component", "network", "block", "head", "rank")
+        rows.writerow((*titles, *regions, "level", "stability", "meaning"))
         for component in components:
             term = component.term
             contributions = [component.contributions.get(name, "") for name in regions]
