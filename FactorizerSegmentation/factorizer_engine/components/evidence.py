@@ -15,7 +15,7 @@ components of all blocks, with one backward pass a region.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -60,6 +60,18 @@ class Evidence:
     regions: tuple[int, ...]
     windows: tuple[WindowEvidence, ...]
     baseline: Baseline
+
+    def scaled(self, by: float) -> Evidence:
+        """All of it multiplied by a number."""
+        windows = (
+            WindowEvidence(
+                window.probe,
+                {block: by * values for block, values in window.maps.items()},
+                {block: by * values for block, values in window.levels.items()},
+            )
+            for window in self.windows
+        )
+        return replace(self, windows=tuple(windows))
 
     def contributions(self, mixers: Mapping[str, FactMixer], terms: Sequence[Term]) -> np.ndarray:
         """First-order contributions, float64, (len(terms), len(regions))."""
@@ -160,6 +172,42 @@ def evidence_in_passes(
         windows.append(WindowEvidence(probe, maps, levels))
         monitor.report("estimating components", done / len(probes))
     return Evidence(tuple(regions), tuple(windows), baseline)
+
+
+def evidence_along_a_path(
+    network: Factorizer,
+    probes: Sequence[Probe],
+    regions: Sequence[int],
+    blocks: Sequence[str],
+    steps: int,
+    monitor: Monitor | None = None,
+) -> list[Evidence]:
+    """The evidence while all components of some blocks grow together from nothing.
+
+    The sum over the steps is what the Aumann-Shapley value shares out (Sundararajan et al.,
+    *Axiomatic attribution for deep networks*, ICML 2017, equation 3, with the strengths of the
+    components as inputs): over all components it adds up to the change of the mean logit when all
+    of them are left out. So it counts what components do together, which one alone does not show.
+
+    Args:
+        network, probes, regions, monitor: As for `find_evidence`.
+        blocks: Blocks whose components grow.
+        steps: Equal parts of the way, at whose middles gradients are taken.
+
+    Returns:
+        One a step, already divided by their number.
+    """
+    monitor = monitor or Monitor()
+    found = []
+    for step, part in enumerate(monitor.parts(steps)):
+        strength = (step + 0.5) / steps
+        passes = (
+            RecordedPass(network, probe.image, True, dict.fromkeys(blocks, strength))
+            for probe in probes
+        )
+        evidence = evidence_in_passes(passes, probes, regions, Baseline.ZERO, blocks, part)
+        found.append(evidence.scaled(1 / (strength * steps)))
+    return found
 
 
 def gradients_of(

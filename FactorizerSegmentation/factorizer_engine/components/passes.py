@@ -37,6 +37,8 @@ class RecordedPass:
         network: In evaluation mode.
         image: (1, C, *S).
         differentiable: Whether the logits can be differentiated with respect to the mixed maps.
+        strengths: By block, by what its mixed map is multiplied before it is handed on; 1 where
+            nothing is said. `behind` and `without` are for passes at full strength.
 
     Attributes:
         image: (1, C, *S).
@@ -46,8 +48,15 @@ class RecordedPass:
         factors: By block of a rank above 1, U and V as a component filter gets them.
     """
 
-    def __init__(self, network: Factorizer, image: Tensor, differentiable: bool = False) -> None:
+    def __init__(
+        self,
+        network: Factorizer,
+        image: Tensor,
+        differentiable: bool = False,
+        strengths: Mapping[str, float] | None = None,
+    ) -> None:
         self._network = network
+        self._strengths = strengths or {}
         self.image = image
         self.mixers = mixers_of(network)
         self.mixed: dict[str, Tensor] = {}
@@ -186,7 +195,8 @@ class RecordedPass:
             # The first map of a pass begins the graph: nothing before it needs a gradient.
             needs_leaf = torch.is_grad_enabled() and not x.requires_grad
             self.mixed[block] = x.detach().requires_grad_() if needs_leaf else x
-            return self.mixed[block]
+            strength = self._strengths.get(block, 1.0)
+            return self.mixed[block] if strength == 1.0 else strength * self.mixed[block]
 
         return tap
 

@@ -26,6 +26,9 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.profiles import Profile
 
+BASELINE = Baseline.ZERO
+"""What takes the place of a component that is left out; see docs/evidence.md for the choice."""
+
 
 @dataclass(frozen=True, eq=False)
 class Question:
@@ -69,7 +72,7 @@ def pose(
     blocks: Sequence[str] | None,
     region: str | None,
     lesion: int | None,
-    baseline: Baseline,
+    baseline: Baseline = BASELINE,
 ) -> Question:
     """What `explain` is asked, with the windows in which it has to be looked for.
 
