@@ -102,19 +102,29 @@ def _compared(
     if not lesion.is_doubtful:
         return lesion, ""
     agrees = np.array([profile.agreement.get(name, 0.0) for profile in described]) >= AGREES
-    strange = np.where((usual >= SPEAKS) & agrees, -np.inf, found)
-    most = int(strange.argmax())
-    title = titles_in_sentences(asked.result.model)[name]
+    unusual = np.where((usual >= SPEAKS) & agrees, -np.inf, found)
+    return lesion, _doubt(asked, lesion, name, unusual)
+
+
+def _doubt(asked: Question, lesion: Lesion, region: str, unusual: np.ndarray) -> str:
+    """A sentence on a lesion that may be a false alarm.
+
+    Args:
+        asked: What was asked.
+        lesion: The lesion.
+        region: Name of the region that it may not be.
+        unusual: What the candidates contribute to it that did not speak for that region.
+    """
     sentence = (
         f"Lesion {lesion.id} may be a false alarm: what speaks for it is unlike what speaks for "
-        f"{title} in the cases that the model was described over (likeness {lesion.likeness:.2f}, "
-        f"usually above {LIKE})"
+        f"{titles_in_sentences(asked.result.model)[region]} in the cases that the model was "
+        f"described over (likeness {lesion.likeness:.2f}, mostly above {LIKE} for true lesions)"
     )
-    if strange[most] >= SPEAKS:
-        term = asked.candidates[most]
-        name = component_name(term, asked.mixers)
-        sentence += f"; {name} speaks for it, but did not there"
-    return lesion, f"{sentence}."
+    most = int(unusual.argmax())
+    if unusual[most] >= SPEAKS:
+        name = component_name(asked.candidates[most], asked.mixers)
+        sentence += f"; {name} speaks for it, but not for them"
+    return f"{sentence}."
 
 
 def _main_region(asked: Question, lesion: Lesion) -> int:

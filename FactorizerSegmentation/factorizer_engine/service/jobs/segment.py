@@ -28,10 +28,10 @@ def run(engine: Engine, params: SegmentParams, monitor: Monitor) -> SegmentResul
 
     scans = load_scans(params.study.channels)
     check_space(folder, scans, len(segmenter.bundle.description.regions) * params.probabilities)
-    found = JUDGED if params.doubts else SEGMENTED
+    found = JUDGED if params.likeness else SEGMENTED
     result = engine.segment(segmenter, scans, params, monitor.span(LOADED, found))
     lesions = result.lesions
-    if params.doubts:
+    if params.likeness:
         from factorizer_engine.components import compared
 
         lesions = compared(segmenter, result, monitor.span(JUDGED, SEGMENTED))
