@@ -14,8 +14,10 @@ from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import Region
+from factorizer_engine.protocol.tasks.export_dicom import ACTIVITY, EVIDENCE
 
 if TYPE_CHECKING:
+    from factorizer_engine.images.files.dicom.parametric_map import ComponentVolume
     from factorizer_engine.images.geometry import Grid
     from factorizer_engine.lesions.reports.content import Explanation
 
@@ -30,7 +32,7 @@ class ExplainedResult:
     Attributes:
         model: The name of the model.
         components: What they are.
-        evidence: Of each, the file of its evidence.
+        evidence, activity: Of each, the files of its maps.
         likeness: By the centres of lesions (RAS, mm), their `Lesion.likeness`.
         note: What to know about the contributions, or "".
     """
@@ -38,6 +40,7 @@ class ExplainedResult:
     model: str
     components: tuple[Component, ...]
     evidence: tuple[Path, ...]
+    activity: tuple[Path, ...]
     likeness: Mapping[tuple[float, ...], float]
     note: str
 
@@ -60,6 +63,7 @@ class ExplainedResult:
                 found.model[0],
                 tuple(_component(entry) for entry in summary["components"]),
                 tuple(path.parent / entry["evidence"] for entry in summary["components"]),
+                tuple(path.parent / entry["file"] for entry in summary["components"]),
                 {
                     tuple(map(float, entry["centroid_ras"])): float(entry["likeness"])
                     for entry in summary.get("lesions", ())
@@ -90,6 +94,22 @@ class ExplainedResult:
         names = dict.fromkeys(name for c in self.components for name in c.contributions)
         return Explanation(self.components, evidence, _regions(self.model, list(names)), self.note)
 
+    def volumes(self) -> list[ComponentVolume]:
+        """For DICOM, the maps of all components: the evidence of each, and its activity."""
+        from factorizer_engine.images.files import read_scan
+        from factorizer_engine.images.files.dicom.parametric_map import ComponentVolume
+
+        volumes = []
+        files = zip(self.components, self.evidence, self.activity, strict=True)
+        for number, (component, evidence, activity) in enumerate(files, start=1):
+            for file, kind, window in (
+                (evidence, EVIDENCE, component.evidence_window),
+                (activity, ACTIVITY, component.window),
+            ):
+                scan = replace(read_scan(file), name=f"The {kind} of {component.name}")
+                volumes.append(ComponentVolume(scan, component.name, kind, number, window))
+        return volumes
+
     def with_likeness(self, lesions: Sequence[Lesion]) -> list[Lesion]:
         """Lesions with the likeness of those that are where they were."""
         return [
@@ -108,16 +128,21 @@ class ExplainedResult:
 
 def _component(entry: Mapping[str, Any]) -> Component:
     term = Term.from_dict({key: entry[key] for key in ("network", "block", "head", "rank")})
-    low, high = entry["evidence_window"]
     contributions = {name: float(value) for name, value in entry["contributions"].items()}
     return Component(
         term,
         str(entry["name"]),
         contributions,
         region=str(entry["region"]),
-        evidence_window=(float(low), float(high)),
+        window=_window(entry["window"]),
+        evidence_window=_window(entry["evidence_window"]),
         level=float(entry["level"]),
     )
+
+
+def _window(ends: Sequence[float]) -> tuple[float, float]:
+    low, high = ends
+    return float(low), float(high)
 
 
 def _regions(model: str, names: Sequence[str]) -> tuple[Region, ...]:
