@@ -167,7 +167,7 @@ def evidence_in_passes(
         maps, levels = {}, {}
         for block in wanted:
             maps[block], levels[block] = _block_evidence(
-                recorded, block, torch.cat(gradients[block]), baseline
+                recorded, block, gradients[block], baseline
             )
         windows.append(WindowEvidence(probe, maps, levels))
         monitor.report("estimating components", done / len(probes))
@@ -236,18 +236,28 @@ def gradients_of(
 
 
 def _block_evidence(
-    recorded: RecordedPass, block: str, gradients: Tensor, baseline: Baseline
+    recorded: RecordedPass, block: str, gradients: Sequence[Tensor], baseline: Baseline
 ) -> tuple[Tensor, Tensor]:
     """Maps (regions, heads * R, *S), and what the means do (regions, heads * R)."""
-    heads, size = recorded.mixers[block].reshape.num_heads, gradients.shape[2:]
-    head = recorded.head_at(block)
+    heads, size = recorded.mixers[block].reshape.num_heads, gradients[0].shape[2:]
+    head, by_region = recorded.head_at(block), [_by_voxel(g, heads) for g in gradients]
+    inside = head.flatten().to(gradients[0].dtype)
+    within = [(inside @ own.flatten(1)).view(heads, -1) for own in by_region]
     found, levels = [], []
     for term in recorded.terms_at(block):
-        mean = masked_mean(term, head)[None].unflatten(1, (-1, *[1] * len(size))) * head
-        change = term - mean if baseline is Baseline.MEAN else term
-        found.append((gradients * change).unflatten(1, (heads, -1)).sum(dim=2))
-        levels.append((gradients * mean).flatten(2).sum(2).unflatten(1, (heads, -1)).sum(dim=2))
+        mean = masked_mean(term, head)
+        if baseline is Baseline.MEAN:
+            term = term - mean.view(1, -1, *[1] * len(size)) * head
+        change = _by_voxel(term, heads)
+        maps = [torch.einsum("vhd,vhd->vh", own, change) for own in by_region]
+        found.append(torch.stack(maps).mT.unflatten(2, size))
+        levels.append(torch.stack([(own * mean.view(heads, -1)).sum(1) for own in within]))
     return torch.stack(found, dim=2).flatten(1, 2), torch.stack(levels, dim=2).flatten(1, 2)
+
+
+def _by_voxel(x: Tensor, heads: int) -> Tensor:
+    """A map (1, C, *S) as (voxels, heads, C / heads)."""
+    return x[0].movedim(0, -1).reshape(-1, heads, x.shape[1] // heads)
 
 
 def _summed(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
