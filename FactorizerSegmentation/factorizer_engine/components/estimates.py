@@ -45,7 +45,7 @@ def estimate_all(asked: Question, passes: Passes, monitor: Monitor) -> Estimate:
     found, contributions, levels = [], [], []
     for (member, kept), part in zip(enumerate(passes), monitor.parts(len(passes)), strict=True):
         terms = [term for term in asked.candidates if term.network == member]
-        recording = _recording(asked.networks[member], asked.probes, kept)
+        recording = _recording(asked.networks[member], asked.probes, blocks, kept)
         evidence = evidence_in_passes(
             recording, asked.probes, asked.outputs, asked.baseline, blocks, part
         )
@@ -56,9 +56,9 @@ def estimate_all(asked: Question, passes: Passes, monitor: Monitor) -> Estimate:
 
 
 def _recording(
-    network: Factorizer, probes: Sequence[Probe], kept: list[RecordedPass]
+    network: Factorizer, probes: Sequence[Probe], blocks: Sequence[str], kept: list[RecordedPass]
 ) -> Iterator[RecordedPass]:
     """Differentiable passes one after the other, so that memory holds one graph at a time."""
     for probe in probes:
-        kept.append(RecordedPass(network, probe.image, differentiable=True))
+        kept.append(RecordedPass(network, probe.image, blocks))
         yield kept[-1]

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from factorizer_engine.components.ablation import Probe
-from factorizer_engine.components.definition import Baseline, masked_mean
+from factorizer_engine.components.definition import Baseline, masked_mean, mixers_of
 from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.inference.windows import WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer
@@ -145,27 +145,27 @@ def find_evidence(
         blocks: Blocks to look into; all by default.
         monitor: Told after every probe, and asked whether to stop.
     """
-    passes = (RecordedPass(network, probe.image, differentiable=True) for probe in probes)
-    return evidence_in_passes(passes, probes, regions, baseline, blocks, monitor)
+    wanted = list(mixers_of(network)) if blocks is None else list(blocks)
+    passes = (RecordedPass(network, probe.image, wanted) for probe in probes)
+    return evidence_in_passes(passes, probes, regions, baseline, wanted, monitor)
 
 
 def evidence_in_passes(
     passes: Iterable[RecordedPass],
     probes: Sequence[Probe],
     regions: Sequence[int],
-    baseline: Baseline = Baseline.ZERO,
-    blocks: Sequence[str] | None = None,
+    baseline: Baseline,
+    blocks: Sequence[str],
     monitor: Monitor | None = None,
 ) -> Evidence:
-    """`find_evidence` where differentiable passes over the probes are known."""
+    """`find_evidence` where passes over the probes, differentiable at the blocks, are known."""
     monitor = monitor or Monitor()
     windows = []
     for done, (probe, recorded) in enumerate(zip(probes, passes, strict=True), start=1):
         monitor.check()
-        wanted = list(recorded.mixers) if blocks is None else list(blocks)
-        gradients = gradients_of(recorded, probe, regions, wanted)
+        gradients = gradients_of(recorded, probe, regions, blocks)
         maps, levels = {}, {}
-        for block in wanted:
+        for block in blocks:
             maps[block], levels[block] = _block_evidence(
                 recorded, block, gradients[block], baseline
             )
@@ -202,7 +202,7 @@ def evidence_along_a_path(
     for step, part in enumerate(monitor.parts(steps)):
         strength = (step + 0.5) / steps
         passes = (
-            RecordedPass(network, probe.image, True, dict.fromkeys(blocks, strength))
+            RecordedPass(network, probe.image, blocks, dict.fromkeys(blocks, strength))
             for probe in probes
         )
         evidence = evidence_in_passes(passes, probes, regions, Baseline.ZERO, blocks, part)

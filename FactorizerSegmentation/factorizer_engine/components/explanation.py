@@ -6,26 +6,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from factorizer_engine.components.ablation import measure_in_passes
 from factorizer_engine.components.capture import Captures
-from factorizer_engine.components.definition import (
-    Baseline,
-    component_name,
-)
+from factorizer_engine.components.definition import Baseline, component_name
 from factorizer_engine.components.estimates import Estimate, Passes, estimate_all
 from factorizer_engine.components.likeness import judge
 from factorizer_engine.components.question import BASELINE, Question, pose
 from factorizer_engine.components.ranking import rank_by_contribution, stable_first
-from factorizer_engine.components.reliance import find_reliance
-from factorizer_engine.components.sites import (
-    LesionSites,
-)
+from factorizer_engine.components.reliance import Joined, find_reliance
+from factorizer_engine.components.room import room_for
+from factorizer_engine.components.sites import LesionSites
 from factorizer_engine.components.stitching import stitch_components
 from factorizer_engine.components.windows import evidence_windows, legible_windows
+from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.sliding_window import logit
 from factorizer_engine.protocol.components import Component, Reliance
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription
@@ -117,6 +116,9 @@ def explain(
     monitor.report("estimating components", 0.0)
     with memory_errors(segmenter.device):
         asked = pose(segmenter, result, blocks, region, lesion, baseline)
+        room = room_for(asked)
+        asked = asked.within(room.blocks)
+        monitor.report(f"estimating components, in {room.gigabytes}", 0.0)
         passes: Passes = [[] for _ in asked.networks]
         estimate = estimate_all(asked, passes, monitor.span(0.0, _ESTIMATED))
         lesions, doubts = judge(asked, estimate, lesion, monitor.span(_ESTIMATED, _JUDGED))
@@ -126,7 +128,7 @@ def explain(
         ranked = _ranked(asked, measured, count)
         contributions = np.stack([measured[index] for index in ranked])
         reliance = None
-        if lesion is not None and segmenter.coarse is None:  # a first stage keeps lesions alone
+        if lesion is not None:
             part = monitor.span(_MEASURED, _TRIED)
             reliance = _reliance(asked, passes, ranked, contributions, part)
         drawn_for = [asked.decisive[i] for i in contributions[:, asked.decisive].argmax(axis=1)]
@@ -151,7 +153,7 @@ def explain(
         for found, heat, own in zip(components, heatmaps, evidence, strict=True)
     )
     rests = reliance.sentence(lesion, components) if reliance and lesion is not None else ""
-    about = (result.note, _stage(segmenter), _note(result.model, asked.sites))
+    about = (room.note, result.note, _stage(segmenter), _note(result.model, asked.sites))
     notes = filter(None, (rests, *doubts, *about))
     return Explanation(maps, " ".join(notes), reliance, lesions)
 
@@ -202,7 +204,21 @@ def _reliance(
         asked.segmenter.bundle.inference.threshold,
         asked.baseline,
         monitor,
+        _joined(asked),
     )
+
+
+def _joined(asked: Question) -> Joined | None:
+    """Of a cascade, what both stages say together."""
+    cascade, result = asked.segmenter.bundle.cascade, asked.result
+    if cascade is None:
+        return None
+    logits = [
+        resample(Scan(logit(result.probabilities[region]), result.labelmap.grid), grid).array
+        for grid in [result.prepared.grid]
+        for region in asked.decisive
+    ]
+    return Joined(result.plan.pad(torch.from_numpy(np.stack(logits))), cascade.share)
 
 
 def _drawn(asked: Question, ranked: Sequence[int], monitor: Monitor) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from factorizer_engine.components.ablation import Probe, place_probes
 from factorizer_engine.components.definition import (
@@ -59,6 +59,10 @@ class Question:
     def outputs(self) -> list[int]:
         """The outputs of the network that are the decisive regions."""
         return [int(self.result.outputs[region]) for region in self.decisive]
+
+    def within(self, blocks: Collection[str]) -> Question:
+        """The same question about the components of some blocks only."""
+        return replace(self, candidates=[t for t in self.candidates if t.block in blocks])
 
     def profile(self, candidate: int) -> Profile:
         """What is known of a candidate from labelled cases, nothing if it was not measured."""

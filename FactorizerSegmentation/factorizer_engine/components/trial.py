@@ -200,7 +200,7 @@ class _Trial:
 
     def _delete_components(self) -> None:
         blocks = default_blocks(self._mixers)
-        recorded = RecordedPass(self._network, self._probe.image, differentiable=True)
+        recorded = RecordedPass(self._network, self._probe.image, blocks)
         gradients = gradients_of(recorded, self._probe, [self._region], blocks)
         cam = []
         for term in self._terms:
@@ -210,9 +210,11 @@ class _Trial:
             )
             cam.append(float(own[:, term.head].sum()))
         self._recorded, self._gradients = recorded, gradients
-        joint = sum(found.contributions(self._mixers, self._terms) for found in self._joint)
+        along = np.sum(
+            [found.contributions(self._mixers, self._terms) for found in self._joint], axis=0
+        )
         orders = {
-            "estimate along a path": self._order(joint[:, 0]),
+            "estimate along a path": self._order(along[:, 0]),
             "contribution, step by step": self._step_by_step(),
             "contribution": self._order(self._exact[Baseline.ZERO]),
             "estimate": self._order(self._estimates[Baseline.ZERO]),
@@ -236,7 +238,8 @@ class _Trial:
 
         The last ones, which are only deleted together, are left as they are ranked alone.
         """
-        left, order = self._order(self._exact[Baseline.ZERO]), []
+        left = self._order(self._exact[Baseline.ZERO])
+        order: list[Term] = []
         for _ in range(min(COUNTS[-1], len(left))):
             lowest = min(left, key=lambda term: self._logit_without([*order, term]))
             order.append(lowest)
@@ -266,9 +269,8 @@ class _Trial:
             }
             maps = {name: values.sum(1, keepdim=True) for name, values in saliency.items()}
             maps["Grad-CAM"] = maps["Grad-CAM"].relu()
-            maps["evidence along a path"] = sum(
-                found.windows[0].maps[block].sum(1, keepdim=True) for found in self._joint
-            )
+            along = [found.windows[0].maps[block].sum(1, keepdim=True) for found in self._joint]
+            maps["evidence along a path"] = torch.stack(along).sum(0)
             maps["random"] = torch.from_numpy(
                 self._random.random(watched.head.shape, np.float32)
             ).to(self._device)

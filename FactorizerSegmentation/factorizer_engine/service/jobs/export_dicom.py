@@ -41,4 +41,4 @@ def run(_engine: Engine, params: ExportDicomParams, monitor: Monitor) -> ExportD
         ]
         maps = write_parametric_maps(volumes, source, folder)
     monitor.report("writing", 1.0)
-    return ExportDicomResult(*map(str, paths), tuple(map(str, maps)))
+    return ExportDicomResult(str(paths[0]), str(paths[1]), tuple(map(str, maps)))
