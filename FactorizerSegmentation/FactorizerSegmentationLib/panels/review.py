@@ -13,6 +13,7 @@ from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene import tables
 from FactorizerSegmentationLib.scene.rulers import LesionRulers
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
+from FactorizerSegmentationLib.scene.surfaces import rememberWanted, showSurfaces
 from FactorizerSegmentationLib.scene.verdicts import decide, problem
 
 
@@ -195,13 +196,9 @@ class ReviewPanel(Panel):
 
     def _onShow3D(self, shown: bool) -> None:
         node = self._own.segmentation if self._parameters is not None else None
-        if node is None:
-            return
-        if shown:
-            node.CreateClosedSurfaceRepresentation()
-        node.GetDisplayNode().SetVisibility3D(bool(shown))
-        if shown:
-            slicer.util.resetThreeDViews()
+        if node is not None:
+            showSurfaces(node, shown)
+            rememberWanted(shown)
 
 
 def _sentence(lesion) -> str:
