@@ -23,6 +23,7 @@ from FactorizerSegmentationLib.parameters import earlierStudies, setEarlierStudi
 from FactorizerSegmentationLib.scene import alignment, changes
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
+from FactorizerSegmentationLib.scene.scribbles import isScribbles
 from FactorizerSegmentationLib.scene.side_by_side import ShownStudy, SideBySide
 from FactorizerSegmentationLib.scene.tables import placeWords
 from FactorizerSegmentationLib.scene.verdicts import problem
@@ -117,7 +118,11 @@ class FollowUpPanel(Panel):
         """Offer all other segmentations; those that were ticked come first, in their order."""
         ticked = [node for node in earlierStudies(self._own) if node is not self._last]
         every = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-        others = [node for node in every if node is not self._last and node not in ticked]
+        others = [
+            node
+            for node in every
+            if node is not self._last and node not in ticked and not isScribbles(node)
+        ]
         nodes = [*ticked, *others]
         wanted = [f"{node.GetID()} {node.GetName()} {node in ticked}" for node in nodes]
         if wanted == self._listed:

@@ -19,8 +19,9 @@ from factorizer_engine.inference.cascade import around_findings, joined
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.errors import BadModelError
-from factorizer_engine.protocol.models import Channel
+from factorizer_engine.protocol.models import Channel, Subset
 from factorizer_engine.protocol.runs import RunOptions
+from factorizer_engine.training.evaluation.predictors import open_model
 
 SETTINGS = CascadeSettings(threshold=0.9999, margin_mm=9.0, share=0.4)
 SHAPE = (40, 38, 23)
@@ -158,6 +159,45 @@ def test_stages_must_take_and_give_the_same(fine, coarse, cascade, tmp_path):
         cascade_of(cascade, fine, tmp_path / "cascade")
     with pytest.raises(BadModelError, match="share"):
         cascade_of(coarse, fine, tmp_path / "cascade", replace(SETTINGS, share=0.0))
+
+
+@pytest.fixture
+def first(tmp_path):
+    """A first stage that sees enhancing and whole tumour in FLAIR, and nothing in T1."""
+    whole = Subset(("FLAIR", "T1"), ("ET", "TC", "WT"))
+    subsets = (whole, Subset(("FLAIR",), ("ET", "WT")), Subset(("T1",), ()))
+    coarser = Preprocessing((3.0, 3.0, 3.0))
+    return tiny.bundle(tmp_path / "first", preprocessing=coarser, subsets=subsets)
+
+
+def test_with_fewer_scans_it_looks_for_what_both_stages_see(first, fine, scans, tmp_path):
+    both = cascade_of(first, seeing(fine, "WT"), tmp_path / "both")
+    given = {"FLAIR": scans["FLAIR"]}
+    found = Segmenter(both, "cpu").segment(given)
+    alone = Segmenter(first, "cpu").segment(given)
+    assert [region.name for region in found.model.regions] == ["WT"]
+    assert found.probabilities.shape == (1, *SHAPE)
+    far = found.probabilities[0] == alone.probabilities[1]
+    assert 0.0 < far.mean() < 1.0  # looked at again somewhere, else the first stage's
+
+    with pytest.raises(BadModelError, match="first stage sees less"):
+        cascade_of(first, seeing(fine, "TC"), tmp_path / "more")
+
+
+def test_a_cascade_is_measured_with_the_parts_that_its_first_stage_takes(first, fine, tmp_path):
+    path = cascade_of(first, fine, tmp_path / "both").description.path
+    opened = open_model(str(path), "cpu", needs={"ET": ["T1"]})
+    found = opened.segmenter.bundle.description.subsets
+    assert [(s.channels, s.regions) for s in found] == [
+        (("FLAIR", "T1"), ("ET", "TC", "WT")),
+        (("FLAIR",), ("WT",)),
+    ]
+
+
+def seeing(bundle, region):
+    """The bundle as one that sees this region in FLAIR."""
+    subsets = (Subset(("FLAIR",), (region,)),)
+    return replace(bundle, description=replace(bundle.description, subsets=subsets))
 
 
 def test_settings_that_make_no_sense_are_refused_in_words(cascade, tmp_path):
