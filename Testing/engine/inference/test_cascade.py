@@ -17,7 +17,10 @@ from factorizer_engine.bundles.settings import CascadeSettings, Preprocessing
 from factorizer_engine.components import explain
 from factorizer_engine.inference.cascade import around_findings, joined
 from factorizer_engine.inference.segmenter import Segmenter
+from factorizer_engine.interaction.correction import Correction
+from factorizer_engine.interaction.guides import guide_of
 from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.errors import BadModelError
 from factorizer_engine.protocol.models import Channel, Subset
 from factorizer_engine.protocol.runs import RunOptions
@@ -126,6 +129,18 @@ def test_its_components_are_those_of_the_finer_stage_and_it_says_so(cascade, sca
     explanation = explain(segmenter, segmenter.segment(scans), count=2)
     assert len(explanation.maps) == 2
     assert "40 %" in explanation.note and "finer" in explanation.note
+
+
+def test_clicks_correct_what_it_finds(cascade, scans):
+    segmenter = Segmenter(cascade, "cpu")
+    result = segmenter.segment(scans)
+    correction = Correction(result, 0.5, guide_of(segmenter))
+    voxel = np.argwhere(correction.labelmap.array == 0)[0]
+    affine = correction.labelmap.affine
+    place = tuple((affine[:3, :3] @ voxel + affine[:3, 3]).tolist())
+    correction.answer(Click("WT", (place,)))
+    assert correction.labelmap.array[tuple(voxel)] == 2
+    assert "has not learned from clicks" in correction.note
 
 
 def test_it_is_kept_in_one_folder_and_known_by_both_stages(coarse, fine, cascade, tmp_path):

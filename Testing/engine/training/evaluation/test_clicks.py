@@ -64,7 +64,7 @@ def test_users_may_begin_with_nothing(run, model, tmp_path):
     result = evaluate(
         *(run, tmp_path / "out"),
         model=str(model),
-        use="all",
+        cases=["blob_4"],
         interactive=True,
         from_nothing=True,
     )
