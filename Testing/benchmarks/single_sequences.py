@@ -1,7 +1,7 @@
 """One lesion in one sequence: the data of the interactive model for any lesion, made from others.
 
-Every case is one sequence of a patient with one outline, in nnU-Net layout with one channel; images
-are linked, labels written. `training` holds gliomas: whole tumour in FLAIR and T1, tumour core and
+Every case is one sequence of a patient with one outline, in nnU-Net layout with one channel.
+`training` holds gliomas: whole tumour in FLAIR and T1, tumour core and
 enhancing tumour in T1ce. `unseen` holds the five gliomas that no model has seen, with T2, too,
 which is not in `training`; six lesions of multiple sclerosis, one by one and all together; a
 stroke; and, as a structure that is no lesion, hippocampi. Run, in Testing:
@@ -13,6 +13,8 @@ DATA holds `brats18`, `open_ms_mni`, `isles22` and `msd_hippocampus`.
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -40,6 +42,8 @@ def main(data: Path, output: Path) -> None:
     for part in ("training", "unseen"):
         for name in ("imagesTr", "labelsTr"):
             (output / part / name).mkdir(parents=True, exist_ok=True)
+        described = json.dumps({"channel_names": {"0": "scan"}, "labels": {"lesion": 1}})
+        (output / part / "dataset.json").write_text(described, encoding="utf-8")
     _gliomas(data / "brats18", output)
     _multiple_sclerosis(data / "open_ms_mni", output / "unseen")
     _stroke(data / "isles22", output / "unseen")
@@ -90,9 +94,7 @@ def _hippocampi(root: Path, output: Path) -> None:
 
 
 def _write(output: Path, name: str, image: Path, label: nib.Nifti1Image, mask: np.ndarray) -> None:
-    link = output / "imagesTr" / f"{name}_0000.nii.gz"
-    link.unlink(missing_ok=True)
-    link.symlink_to(image.resolve())
+    shutil.copyfile(image, output / "imagesTr" / f"{name}_0000.nii.gz")
     written = nib.Nifti1Image(mask.astype(np.uint8), label.affine)
     nib.save(written, output / "labelsTr" / f"{name}.nii.gz")
 

@@ -236,7 +236,7 @@ def write_card(
         "subsets_table": (
             subsets_table(measured.subsets, config.bundle.seen_from) if measured.subsets else ""
         ),
-        "subsets_rule": subsets_rule(config.data.needs, config.bundle.seen_from),
+        "subsets_rule": subsets_rule(config.data.needs, config.bundle.seen_from, coarse),
         "calibration": calibration,
         "calibration_cases": _cases(split, calibration["cases"]) if calibration else "",
         "calibration_table": calibration_table(calibration) if calibration else "",
@@ -344,9 +344,13 @@ def calibration_table(calibration: dict[str, Any]) -> str:
     return _table(["probability", *regions], [*rows, ["calibration error", *errors]])
 
 
-def subsets_rule(needs: Mapping[str, Sequence[str]], seen_from: float) -> str:
-    """What is done with regions that cannot be seen."""
+def subsets_rule(
+    needs: Mapping[str, Sequence[str]], seen_from: float, coarse: ModelDescription | None = None
+) -> str:
+    """What is done with regions that cannot be seen, by the first stage of a cascade either."""
     sentences = [f"{region} needs {' and '.join(names)}." for region, names in needs.items()]
+    if coarse is not None:
+        sentences.append(f"What {coarse.name} does not look for cannot be seen here either.")
     return " ".join(
         [
             *sentences,
