@@ -117,12 +117,13 @@ def fit_state(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tens
 
 
 def check_fit(state: Mapping[str, Tensor], network: nn.Module, source: str) -> None:
-    """Compare the keys and shapes of `state` with those of `network`.
+    """Compare the keys, shapes and kinds of `state` with those of `network`.
 
     Raises:
         BadModelError: If they differ; the message names the first differences.
     """
-    wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    of_network = network.state_dict()
+    wanted = {key: tuple(tensor.shape) for key, tensor in of_network.items()}
     found = {key: tuple(tensor.shape) for key, tensor in state.items()}
     differences = [f"{key} is missing" for key in wanted if key not in found]
     differences += [f"{key} is not part of the network" for key in found if key not in wanted]
@@ -130,6 +131,11 @@ def check_fit(state: Mapping[str, Tensor], network: nn.Module, source: str) -> N
         f"{key} is {_sizes(found[key])} instead of {_sizes(wanted[key])}"
         for key in wanted
         if key in found and found[key] != wanted[key]
+    ]
+    differences += [
+        f"{key} holds whole numbers, as after a quantisation"
+        for key, tensor in of_network.items()
+        if tensor.is_floating_point() and key in state and not state[key].is_floating_point()
     ]
     if differences:
         shown = ", ".join(differences[:_SHOWN_DIFFERENCES])

@@ -120,6 +120,7 @@ def _report(error: BaseException) -> int:
 
 def _report_usage(message: str) -> int:
     sentence = " ".join(message.split()).replace(". Did you", ", did you").rstrip(".?")
+    sentence = sentence.replace(": Value error, ", ": ")  # pydantic's, in front of our own words
     if sentence:  # without one, the help was shown already
         TERMINAL.complain(BadInputError(f"{sentence}; try 'factorizer --help'."))
     return EXIT_USAGE

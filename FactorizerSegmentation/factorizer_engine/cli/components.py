@@ -11,7 +11,11 @@ import typer
 from factorizer_engine.cli import options
 from factorizer_engine.cli.description import describe
 from factorizer_engine.cli.early_checks import Caution
-from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
+from factorizer_engine.cli.outputs import (
+    check_scans_stay,
+    folder_of_one_run,
+    results_written_at_once,
+)
 from factorizer_engine.cli.proof import prove
 from factorizer_engine.cli.session import open_session, run_options
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_table
@@ -111,6 +115,7 @@ def components(
         folder_of_one_run(output, overwrite) as folder,
         open_session(choice, inputs, input_dir, reference, region, machine=on) as session,
     ):
+        check_scans_stay(folder, session.sources.values())
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, 2 * count * scan.array.size * BYTES_PER_VOXEL)
         session.check(channel, applied, Caution(strict, mixed))

@@ -90,6 +90,8 @@ def follow_up(
         if given and len(given) != len(results):
             raise BadInputError(f"Give {what} once for each of the {len(results)} results.")
     found = [read_result(place) for place in results]
+    if len({item.path.resolve() for item in found}) < len(found):
+        raise BadInputError("A result is given twice; give those of different studies.")
     places = list(scans) or [_recorded_scan(item) for item in found]
     with tempfile.TemporaryDirectory(prefix="factorizer-") as folder:
         studies = _studies(found, _read(places), names, Path(folder))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,12 +41,36 @@ def check_earlier_results(folder: Path, overwrite: bool) -> None:
         BadInputError: If not.
     """
     earlier = sorted(_earlier_results(folder))
+    for name in earlier:
+        if (folder.expanduser() / name).is_dir():
+            raise BadInputError(
+                f"The folder '{folder}' holds a folder called {name}, as a result is to be called; "
+                "choose another folder."
+            )
     if earlier and not overwrite:
         shown = ", ".join(earlier[:_SHOWN]) + (", ..." if len(earlier) > _SHOWN else "")
         raise BadInputError(
             f"The folder '{folder}' holds results of an earlier run ({shown}), which may have been "
             "corrected since; choose another folder, or replace them with --overwrite."
         )
+
+
+def check_scans_stay(folder: Path, sources: Iterable[Path | str]) -> None:
+    """Make sure that no scan of a run lies where its results will be.
+
+    Args:
+        folder: Of the results.
+        sources: File, DICOM folder or "FOLDER::SERIES" of each scan.
+
+    Raises:
+        BadInputError: If one does.
+    """
+    for source in map(Path, sources):
+        if _OURS.fullmatch(source.name) and source.parent.resolve() == folder.resolve():
+            raise BadInputError(
+                f"The scan {source.name} would be replaced by what is made of it; choose another "
+                "output folder."
+            )
 
 
 @contextmanager
@@ -81,7 +105,7 @@ def _earlier_results(folder: Path) -> set[str]:
         return present & {RECORD, *record["files"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInputError(
-            f"The folder '{folder}' holds a {RECORD} of something else, such as a training; "
-            "choose another folder.",
+            f"The folder '{folder}' holds a {RECORD} that is damaged or of something else, such as "
+            "a training; choose another folder.",
             repr(error),
         ) from error

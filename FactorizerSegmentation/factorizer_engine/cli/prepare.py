@@ -10,8 +10,12 @@ from typing import Annotated
 import typer
 
 from factorizer_engine.cli import options
-from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
-from factorizer_engine.cli.session import Session, assign_inputs, assign_study, open_session
+from factorizer_engine.cli.outputs import (
+    check_scans_stay,
+    folder_of_one_run,
+    results_written_at_once,
+)
+from factorizer_engine.cli.session import assign_inputs, assign_study, open_session
 from factorizer_engine.cli.terminal import (
     TERMINAL,
     Quiet,
@@ -19,7 +23,6 @@ from factorizer_engine.cli.terminal import (
     format_seconds,
     make_table,
 )
-from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import write_json
 from factorizer_engine.protocol.messages import plain
 from factorizer_engine.protocol.models import Channel, ModelDescription
@@ -63,7 +66,7 @@ def prepare(
         folder_of_one_run(output, overwrite) as folder,
         open_session(choice, inputs, None, reference, assign=_assign_any, machine=on) as session,
     ):
-        _check_sources_stay(session, folder)
+        check_scans_stay(folder, session.sources.values())
         channel, _ = session.reference(reference)
         result = session.prepare(channel, applied, mixed)
         record = session.record("prepare", channel, RunOptions())
@@ -95,21 +98,6 @@ def _assign_any(inputs: Sequence[str], model: ModelDescription) -> dict[str, Pat
 
 def _all_expanded(inputs: Sequence[str], channels: Sequence[Channel]) -> list[str]:
     return [found for text in inputs for found in _expanded(text, channels)]
-
-
-def _check_sources_stay(session: Session, folder: Path) -> None:
-    """Make sure that no scan that is read will be replaced by what is written.
-
-    Raises:
-        BadInputError: If one would be.
-    """
-    written = {(folder / _file_name(channel)).resolve() for channel in session.scans}
-    for source in session.sources.values():
-        if Path(source).resolve() in written:
-            raise BadInputError(
-                f"{Path(source).name} would be replaced by what is made of it; choose another "
-                "folder for the results."
-            )
 
 
 def _file_name(channel: str) -> str:

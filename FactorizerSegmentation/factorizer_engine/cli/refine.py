@@ -11,7 +11,11 @@ import typer
 
 from factorizer_engine.cli import options
 from factorizer_engine.cli.early_checks import Caution
-from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
+from factorizer_engine.cli.outputs import (
+    check_scans_stay,
+    folder_of_one_run,
+    results_written_at_once,
+)
 from factorizer_engine.cli.results import write_results
 from factorizer_engine.cli.session import Session, open_session
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
@@ -77,6 +81,7 @@ def refine(
         folder_of_one_run(output, overwrite) as folder,
         open_session(choice, inputs, input_dir, reference, machine=on) as session,
     ):
+        check_scans_stay(folder, session.sources.values())
         named = tuple(_with_region(click, session.model) for click in clicks)
         channel, _ = session.reference(reference)
         session.check(channel, applied, Caution(strict, mixed))

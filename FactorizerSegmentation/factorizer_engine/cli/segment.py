@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 from factorizer_engine.cli import options
 from factorizer_engine.cli.early_checks import Caution
-from factorizer_engine.cli.outputs import folder_of_one_run, results_written_at_once
+from factorizer_engine.cli.outputs import (
+    check_scans_stay,
+    folder_of_one_run,
+    results_written_at_once,
+)
 from factorizer_engine.cli.prepare import assign_raw_study, show_steps, write_preparation
 from factorizer_engine.cli.results import write_results
 from factorizer_engine.cli.session import Session, assign_study, open_session, run_options
@@ -102,6 +106,7 @@ def segment(
         folder_of_one_run(output, overwrite) as folder,
         open_session(choice, inputs, input_dir, reference, assign=assign, machine=on) as session,
     ):
+        check_scans_stay(folder, session.sources.values())
         channel, scan = session.reference(reference)
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
         prepared = None

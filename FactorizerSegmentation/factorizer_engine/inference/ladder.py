@@ -16,7 +16,7 @@ from torch import nn
 
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.networks import Factorizer
-from factorizer_engine.protocol.errors import EngineMemoryError
+from factorizer_engine.protocol.errors import BadModelError, EngineMemoryError
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.triples import triple
 
@@ -34,6 +34,9 @@ _LACKING_PHRASES = (
     *("mps framework doesn't support", "no kernel image is available"),
 )
 """How torch says that a device, or its build of torch, lacks an operation."""
+
+_SIZE_PHRASES = ("size of tensor", "sizes of tensors", "kernel size can't", "output size is too")
+"""How torch says that maps do not fit each other, or are smaller than a network needs."""
 
 Outcome = TypeVar("Outcome")
 
@@ -97,6 +100,7 @@ def descend(
 
     Raises:
         EngineMemoryError: If memory runs out at the lowest step, too.
+        BadModelError: If the network does not take windows of this size.
     """
     while True:
         try:
@@ -107,6 +111,13 @@ def descend(
             if step is None:
                 raise
         except (RuntimeError, TypeError) as error:
+            if _is_about_sizes(error):
+                size = " x ".join(map(str, means.roi_size))
+                raise BadModelError(
+                    f"The network of the model does not work on its windows of {size} voxels; "
+                    "have its maker correct the roi_size in its configuration.",
+                    repr(error),
+                ) from error
             if means.device.type == "cpu" or not lacks_operation(error):
                 raise
             step = Step(Means(CPU, means.roi_size), "the processor in its place", LACKING)
@@ -122,6 +133,12 @@ def lacks_operation(error: Exception) -> bool:
     return any(phrase in text for phrase in _LACKING_PHRASES) or (
         isinstance(error, TypeError) and "mps" in text  # no float64
     )
+
+
+def _is_about_sizes(error: Exception) -> bool:
+    """Whether torch says that maps of a network do not fit each other, as with odd windows."""
+    text = str(error).lower()
+    return any(phrase in text for phrase in _SIZE_PHRASES)
 
 
 def step_down(means: Means, network: nn.Module) -> Step | None:

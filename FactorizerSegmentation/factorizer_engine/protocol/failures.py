@@ -19,6 +19,12 @@ from factorizer_engine.protocol.errors import (
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS}
 NO_MEMORY = {errno.ENOMEM}
+TOO_MANY_FILES = {errno.EMFILE, errno.ENFILE}
+NO_DISK = {
+    getattr(errno, name)
+    for name in ("EIO", "ENODEV", "ENXIO", "ESTALE", "ENOTCONN", "EHOSTDOWN", "ETIMEDOUT")
+    if hasattr(errno, name)  # not all systems have all of them
+}
 
 # How torch words it: CUDA and MPS, the host's allocator, and the two CUDA libraries.
 _MEMORY_PHRASES = (
@@ -27,6 +33,12 @@ _MEMORY_PHRASES = (
     "not enough memory",
     "alloc_failed",
 )
+
+# How pathlib words it.
+_NO_HOME = "home directory"
+
+_LONGEST_SHOWN = 60
+"""Letters of a name that is too long."""
 
 
 def as_engine_error(error: BaseException) -> EngineError:
@@ -49,6 +61,10 @@ def as_engine_error(error: BaseException) -> EngineError:
         message = _file_message(error)
         if message:
             return BadInputError(message, details)
+    if isinstance(error, RuntimeError) and _NO_HOME in str(error):
+        return BadInputError(
+            "The home folder that '~' stands for in a path is unknown; write the path out.", details
+        )
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         return InternalError(
@@ -85,6 +101,13 @@ def _file_message(error: OSError) -> str:
         return f"There is no space left to write {place}; free some space or choose another folder."
     if error.errno in NO_ACCESS:
         return f"There is no permission to use {place}; choose another place."
+    if error.errno == errno.ENAMETOOLONG:
+        shown = f"{error.filename or ''}"[:_LONGEST_SHOWN]
+        return f"The name '{shown}...' is too long for this computer; give a shorter one."
+    if error.errno in TOO_MANY_FILES:
+        return "Too many files are open; raise the limit (ulimit -n), or close other programs."
+    if error.errno in NO_DISK:
+        return f"The disk or network drive of {place} does not answer; look whether it is there."
     if isinstance(error, FileNotFoundError) and error.filename:
         return f"{place} does not exist."
     if isinstance(error, (NotADirectoryError, IsADirectoryError, FileExistsError)):

@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_AGENT = r"contrast|gado|gd\b|inject|iniez|iny|mdc|kontrast|контраст|к/у|ку\b"
+_AGENT = r"(?:contrast|gado|gd\b|inj|iniez|iny|mdc|km\b|kontrast|контраст|к/у|ку\b)"
+_WITHOUT = "sans|sin|senza|sem|bez|без|zonder|uten|utan|uden"
+_BEFORE = "avant|antes|prima|vor|voor|przed|före|før|до"
 
 _IN_ENGLISH = tuple(
     (re.compile(pattern, re.IGNORECASE), word if word == "t" else f" {word} ")
     for pattern, word in (
         (r"[тТ](?=[12])", "t"),  # Cyrillic, which looks the same
         (r"增[强強]前|造影前|平[扫掃]|単純|조영 ?전", "native"),
-        (rf"\b(?:sans|sin|senza|sem|bez|без)\s+(?=(?:\w+ )?(?:{_AGENT}))", "without"),
+        (rf"(?<![^\W_])(?:{_WITHOUT}|{_BEFORE})[\s_]*(?:\w+ )?(?={_AGENT})", "without"),
         (r"增[强強]|造影|조영|контраст\w*|(?<!\w)к/?у(?!\w)", "contrast"),
         (r"\b(?:kontrast|contrast[eo]|inject[eéio]|iniezione|inyecc)\w*|\bmdc\b", "contrast"),
         (r"[压圧壓]水|水抑制|フレア", "flair"),

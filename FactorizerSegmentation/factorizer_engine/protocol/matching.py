@@ -32,7 +32,18 @@ _SPELLINGS = {
 #: Words that say of a T1 that contrast agent was given, wherever they stand in the name.
 _CONTRAST = {
     *("ce", "gd", "gad", "gado", "gadolinium", "gadovist", "km", "post", "postcontrast"),
-    *("contrast", "enhanced", "enh", "cm", "ks"),
+    *("contrast", "enhanced", "enh", "cm", "ks", "inj"),
+    *(
+        "dotarem",
+        "magnevist",
+        "prohance",
+        "gadavist",
+        "hance",
+        "multihance",
+        "clariscan",
+        "omniscan",
+    ),
+    *("gadobutrol", "gadoterate", "elucirem", "vueway"),
 }
 
 #: Words that turn one of these around, standing before it or alone.
@@ -46,17 +57,33 @@ _AGENT_FREE = re.compile(
     r"(?<![a-z0-9])(ce?|gd|gad|gado|cm|km|ks)-(?![a-z0-9])|(contrast|gd|gad|cm|km)[\W_]*(free|frei)"
 )
 
+#: "Ce-none", as BIDS has it.
+_BIDS_WITHOUT = re.compile(r"(?<![a-z0-9])ce-(none|no|pre)(?![a-z0-9])")
+
+#: "With and without", "pre/post": scans of both kinds, or what was made of them.
+_WITH_OR_WITHOUT = (
+    r"with|without|w/o|w|wo|pre|post|before|after|mit|ohne|vor|nach|avec|sans|con|sin|senza"
+)
+_BOTH = re.compile(
+    rf"(?<![a-z0-9])({_WITH_OR_WITHOUT})[\W_]*(and|und|et|e|y|&|\+|/|-)[\W_]*"
+    rf"({_WITH_OR_WITHOUT})(?![a-z0-9])"
+)
+
 #: "Post" that speaks of a treatment or of a place, not of contrast agent.
 _POST_TREATMENT = re.compile(
     r"(pre|post)[\W_]*(operati(on|v|ve)|op|surg(ery|ical)|resection|biopsy|treatment|therapy|rtx?|"
     r"radiation|radiotherapy|chemo|crt|fossa)(?![a-z0-9])"
 )
 
+#: Word for names that speak of scans with and without contrast agent.
+_BOTH_KINDS = "withandwithout"
+
 #: Sequences and maps, beside the usual ones, whose names hold or accompany those of others.
 _OTHERS = {
     *("swi", "swan", "t2star", "t2starw", "t2gre", "t1map", "t2map", "t1mapping", "t2mapping"),
     *("pd", "pdw", "dti", "dsc", "dce", "pwi", "perfusion", "perf", "asl", "cbf", "cbv", "mtt"),
     *("tmax", "qsm", "mra", "mrv", "tof", "fmri", "bold", "b0", "pet", "ct", "localizer", "scout"),
+    *("mip", "minip", "loc", "survey", "flairstar", _BOTH_KINDS),
     *("hemo", "haemo", "medic", "ciss", "fiesta", "myelo", "stir", "relaxometry", "mismatch"),
 }
 
@@ -68,6 +95,9 @@ _NOT_SCANS = {
     *("seg", "dseg", "segmentation", "label", "labels", "labelmap", "mask", "msk", "brainmask"),
     *("lesion", "lesions", "roi", "pred", "prediction", "probabilities", "gt", "truth"),
 }
+
+#: Ends of words that say the same, as in "lesionmask".
+_NOT_SCANS_ENDS = ("mask", "seg", "segmentation", "labelmap")
 
 _ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", ".dcm")
 
@@ -152,7 +182,7 @@ def guess_channel(item: str | Path, channels: Sequence[Channel]) -> str | None:
     """The channel that a name speaks of, or None if it speaks of none or of several."""
     path = _path(item)
     words = _words(path.name)
-    if _NOT_SCANS.intersection(words) or _is_difference(words):
+    if _is_result(words) or _is_difference(words):
         return None
     found = _channels_in(words, channels)
     if not found and path.parent.name:
@@ -163,7 +193,7 @@ def guess_channel(item: str | Path, channels: Sequence[Channel]) -> str | None:
 def _may_be(item: str | Path, channel: Channel) -> bool:
     """Whether a name leaves open that it is the channel's: it is no result, no other sequence."""
     words = _words(Path(item).name)
-    if _NOT_SCANS.intersection(words):
+    if _is_result(words):
         return False
     kind, own = _kind(channel), _spellings(channel)
     others = {text for other, texts in _SPELLINGS.items() if other != kind for text in texts} - own
@@ -243,8 +273,13 @@ def _with_contrast(found: set[str], words: Sequence[str], channels: Sequence[Cha
 
 
 def says_contrast(name: str) -> bool | None:
-    """Whether a name says that contrast agent was given (True) or not (False); None if neither."""
+    """Whether a name says that contrast agent was given (True) or not (False).
+
+    None if it says neither, or both.
+    """
     words = _words(name)
+    if _BOTH_KINDS in words:
+        return None
     if _contrast_in(words):
         return True
     return False if _NO_CONTRAST.intersection(words) else None
@@ -255,6 +290,10 @@ def _contrast_in(words: Sequence[str]) -> bool:
         word in _CONTRAST and not (index and words[index - 1] in _NO_CONTRAST)
         for index, word in enumerate(words)
     )
+
+
+def _is_result(words: Sequence[str]) -> bool:
+    return any(word in _NOT_SCANS or word.endswith(_NOT_SCANS_ENDS) for word in words)
 
 
 def _is_difference(words: Sequence[str]) -> bool:
@@ -320,12 +359,13 @@ def _words(name: str) -> list[str]:
     "T2*" become words of their own.
     """
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", in_english(_stem(name))).lower()
+    parted = _BOTH.sub(f" {_BOTH_KINDS} ", _POST_TREATMENT.sub(" treated ", parted))
     parted = re.sub(r"\+ ?c(?![a-z0-9])", " contrast ", parted)
+    parted = _BIDS_WITHOUT.sub(" without contrast ", parted)
     parted = re.sub(r"(t1w?) ?- ?c(?![a-z0-9])", r"\1 without contrast ", parted)
     parted = _AGENT_FREE.sub(" without contrast ", parted)
     parted = re.sub(r"\bw[/ ]o\b", " without ", parted)
-    parted = _POST_TREATMENT.sub(" treated ", parted)
-    parted = re.sub(r"t2w? ?\*", " t2star ", parted)
+    parted = re.sub(r"(t2|flair)w? ?\*", r" \1star ", parted)
     return re.findall(r"[a-z0-9]+", parted)
 
 

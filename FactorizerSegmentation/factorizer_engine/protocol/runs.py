@@ -47,6 +47,10 @@ class Quality(str, Enum):
         return 1 if self is Quality.fast else None
 
 
+MOST_SWEEPS = 1000
+"""Sweeps of a factorisation: far more than change anything."""
+
+
 @dataclass(frozen=True)
 class ModelChoice(Message):
     """A model on a device. Runs with the same choice find it warm.
@@ -71,8 +75,8 @@ class ModelChoice(Message):
     short_circuits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.sweeps is not None and self.sweeps < 1:
-            raise BadInputError(f"At least one sweep is needed, not {self.sweeps}.")
+        if self.sweeps is not None and not 1 <= self.sweeps <= MOST_SWEEPS:
+            raise BadInputError(f"The sweeps must be 1 to {MOST_SWEEPS}, not {self.sweeps}.")
         if self.members is not None and self.members < 1:
             raise BadInputError(f"At least one network of a model is needed, not {self.members}.")
         if self.precision not in tuple(Precision):

@@ -19,10 +19,12 @@ class Spellings:
 
 
 SEQUENCES = {
-    "FLAIR": Spellings(("t2f", "t2flair", "t2-flair", "t2_flair", "fla"), ("flr", "darkfluid")),
+    "FLAIR": Spellings(
+        ("t2f", "t2flair", "t2-flair", "t2_flair", "fla"), ("flr", "darkfluid", "fluidattenuated")
+    ),
     "T1": Spellings(
         ("t1n", "t1w", "t1-native", "t1_native", "mprage"),
-        ("t1weighted", "t1pre"),
+        ("t1weighted", "t1pre", "t1flair"),
     ),
     "T1ce": Spellings(
         ("t1c", "t1gd", "t1-gd", "t1+c", "t1post", "t1_post", "t1contrast", "t1km"),

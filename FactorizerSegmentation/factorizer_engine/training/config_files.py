@@ -36,11 +36,13 @@ def read_values(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BadInputError(
             f"The configuration {path} cannot be read: {error.strerror}."
         ) from error
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"The configuration {path} is no text in UTF-8.") from error
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = f" near line {line + 1}" if line is not None else ""

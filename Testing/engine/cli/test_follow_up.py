@@ -63,10 +63,11 @@ def test_a_tumour_that_has_grown_is_found_again_where_the_head_has_moved(cli, st
 
 
 def test_what_cannot_be_compared_is_refused(cli, studies, tmp_path):
-    (segments, scan), _ = studies
+    (segments, scan), (other, _) = studies
     output = ("-o", tmp_path / "page.html")
-    assert "--scan" in cli("follow-up", segments, segments, *output).sentence
+    assert "--scan" in cli("follow-up", segments, other, *output).sentence
+    assert "given twice" in cli("follow-up", segments, segments, *output).sentence
     assert "two studies" in cli("follow-up", segments, "--scan", scan, *output).sentence
-    sentence = cli("follow-up", segments, segments, "--scan", scan, *output).sentence
+    sentence = cli("follow-up", segments, other, "--scan", scan, *output).sentence
     assert "--scan once for each of the 2" in sentence
     assert not (tmp_path / "page.html").exists()

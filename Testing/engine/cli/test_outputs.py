@@ -116,6 +116,24 @@ def test_the_record_of_a_training_is_not_replaced(tmp_path, cli, call, no_engine
     assert (tmp_path / "run.json").read_text() == '{"finished": true}'
 
 
+def test_a_scan_that_is_called_like_a_result_is_not_replaced(tmp_path, cli, scans):
+    output = tmp_path / "o"
+    output.mkdir()
+    scan = scans["FLAIR"].rename(output / "segmentation.nii.gz")
+    before = scan.read_bytes()
+    named = ["-i", f"FLAIR={scan}", "-i", f"T1={scans['T1']}"]
+    for command in (["segment"], ["components"], ["refine", "--add", "WT=0,0,0"]):
+        outcome = cli(*command, "-m", "tiny", *named, "-o", output, "--overwrite")
+        assert "would be replaced by what is made of it" in outcome.sentence
+    assert content(output) == {"segmentation.nii.gz": before}
+
+
+def test_a_folder_that_is_called_like_a_result_is_told_at_once(tmp_path, cli, call, no_engine):
+    (tmp_path / "o" / "lesions.csv").mkdir(parents=True)
+    outcome = cli("segment", *call, "-o", tmp_path / "o", "--overwrite")
+    assert "a folder called lesions.csv" in outcome.sentence
+
+
 def test_results_that_came_meanwhile_are_kept(tmp_path):
     with pytest.raises(BadInputError, match="earlier run"):
         with outputs.results_written_at_once(tmp_path, overwrite=False) as unfinished:

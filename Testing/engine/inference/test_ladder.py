@@ -13,7 +13,7 @@ from factorizer_engine.inference import device as devices
 from factorizer_engine.inference import ladder, segmenter
 from factorizer_engine.inference.ladder import CPU, Means, descend, most, step_down
 from factorizer_engine.inference.segmenter import Segmenter
-from factorizer_engine.protocol.errors import EngineMemoryError
+from factorizer_engine.protocol.errors import BadModelError, EngineMemoryError
 from factorizer_engine.protocol.progress import Monitor
 
 CUDA = torch.device("cuda")
@@ -98,6 +98,14 @@ def test_a_defect_on_a_device_stays_one(factorizer):
 
     with pytest.raises(RuntimeError, match="shapes"):
         descend(Means(CUDA, tiny.WINDOW), factorizer, attempt, print)
+
+
+def test_windows_that_a_network_does_not_take_are_told(segresnet):
+    def attempt(means: Means) -> torch.Tensor:
+        return segresnet(torch.zeros(1, 1, *means.roi_size))
+
+    with pytest.raises(BadModelError, match="windows of 17 x 18 x 19 voxels"):
+        descend(Means(CPU, (17, 18, 19)), segresnet, attempt, lambda step: None)
 
 
 def test_at_the_lowest_step_the_error_stays(factorizer):

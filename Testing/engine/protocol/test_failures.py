@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,12 +51,23 @@ def test_every_way_of_running_out_of_memory_is_recognised(action):
         (errno.EROFS, "no permission"),
         (errno.ENOENT, "does not exist"),
         (errno.ENOTDIR, "in the way"),
+        (errno.ENAMETOOLONG, "too long"),
+        (errno.EIO, "does not answer"),
     ],
 )
 def test_trouble_with_files_is_the_users_to_solve_and_names_the_file(number, words):
     error = failure_of(lambda: raise_(OSError(number, os.strerror(number), "/data/scan.nii")))
     assert error.kind == "bad_input"
     assert words in str(error) and "/data/scan.nii" in str(error)
+
+
+def test_the_limits_of_the_system_are_told():
+    error = failure_of(lambda: raise_(OSError(errno.EMFILE, os.strerror(errno.EMFILE))))
+    assert error.kind == "bad_input" and "Too many files" in str(error)
+    long = failure_of(lambda: raise_(OSError(errno.ENAMETOOLONG, "", 4000 * "x")))
+    assert len(str(long)) < 200
+    error = failure_of(lambda: Path("~nobody-of-this-name/scan.nii").expanduser())
+    assert error.kind == "bad_input" and "'~'" in str(error)
 
 
 def test_a_missing_package_is_named():

@@ -23,6 +23,8 @@ DAMAGED = (
 MAX_FILES = 2_000
 MAX_BYTES = 8 * 1024**3
 _CHUNK = 1 << 20
+_ENCRYPTED = 1
+"""Bit of an entry's flags."""
 _SHOWN_LETTERS = 40
 
 
@@ -41,9 +43,19 @@ def extract_bundle(archive: Path, folder: Path, max_bytes: int = MAX_BYTES) -> P
             _check_count(len(entries), f"The archive {archive.name}")
             if sum(entry.file_size for entry in entries) > max_bytes:
                 raise _too_large(archive.name)
+            if any(entry.flag_bits & _ENCRYPTED for entry in entries):
+                raise BadModelError(
+                    f"The archive {archive.name} is protected by a password; unpack it, and "
+                    "install the folder."
+                )
             budget = max_bytes
             for entry in entries:
                 target = folder / _safe_path(entry, archive.name)
+                if target.exists():
+                    raise BadModelError(
+                        f"The archive {archive.name} holds {entry.filename[:_SHOWN_LETTERS]} "
+                        "twice; have it packed again."
+                    )
                 target.parent.mkdir(parents=True, exist_ok=True)
                 budget -= _extract_file(source, entry, target, budget, archive.name)
     except DAMAGED as error:
@@ -105,12 +117,16 @@ def bundle_root(folder: Path, shown_name: str) -> Path:
     """`folder`, or its only subfolder that holds `configs`.
 
     Raises:
-        BadModelError: If there is none.
+        BadModelError: If there is none, or several.
     """
-    candidates = [folder, *sorted(p for p in folder.iterdir() if p.is_dir())]
-    for candidate in candidates:
-        if (candidate / "configs").is_dir():
-            return candidate
+    if (folder / "configs").is_dir():
+        return folder
+    found = sorted(path for path in folder.iterdir() if (path / "configs").is_dir())
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise BadModelError(f"{shown_name} holds several models, {names}; install one at a time.")
+    if found:
+        return found[0]
     raise BadModelError(f"{shown_name} is not a model bundle: it has no configs folder.")
 
 

@@ -29,8 +29,10 @@ _USUAL_PLACES = tuple(
 )
 """Names under which checkpoints keep the weights; what was trained before its running average."""
 _OTHER_PLACES = re.compile(r"optim|sched|scaler|loss|metric|criterion|rng|random|callback|hyper")
-_OF_TRAINING = re.compile(r"(n_averaged$|(\w+_)?(loss|criterion|metric|metrics)(_\w+)?\.)")
-"""Keys beside those of a network that do not make it another network."""
+_OF_TRAINING = re.compile(
+    r"n_averaged$|(\w+_)?(loss|criterion|metric|metrics)(_\w+)?\.|(.*\.)?total_(ops|params)$"
+)
+"""Of losses, averages and counts of operations: keys that do not make it another network."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,12 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         return Checkpoint(path, "safetensors", strip_prefixes(_read_safetensors(path)))
     content = _read_torch(path)
     kind, state = _find_state(content, path.name)
-    for tensor in state.values():
+    for key, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.is_meta:
+            raise BadModelError(
+                f"The weights {path.name} hold {key} in a form that is no plain table of numbers "
+                "(sparse or without values); save them as they are trained."
+            )
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise BadModelError(f"The weights {path.name} claim more numbers than they hold.")
     settings = content.get("hyper_parameters") if kind == "Lightning" else None

@@ -4,6 +4,7 @@ from factorizer_engine.images.files.dicom import SERIES_MARK, series_in
 from factorizer_engine.images.files.nifti import write_nifti
 from factorizer_engine.images.files.reading import (
     absolute_location,
+    read_labels,
     read_scan,
     read_scans,
     read_volumes,
@@ -16,6 +17,7 @@ __all__ = [
     "SERIES_MARK",
     "absolute_location",
     "is_scan_name",
+    "read_labels",
     "read_scan",
     "read_scans",
     "read_volumes",

@@ -43,15 +43,29 @@ _READ_ERRORS = (
 
 
 def _tolerant(kind: type[nib.Nifti1Pair]) -> type[nib.Nifti1Pair]:
-    """The same kind of image, opened even if the quaternion is too long or the offset too small.
+    """The same kind of image, opened even where a header holds odd values, as ITK takes them.
 
-    Voxels of a single file never begin inside its header, which an offset of 0 would mean.
+    A quaternion may be too long. Voxels of a single file never begin inside its header, which an
+    offset of 0 would mean. Axes behind the third have at least one place. A number that is to be
+    added to each voxel counts if it is one.
     """
     known = kind.header_class
     earliest = known.single_vox_offset if known.is_single else 0
+
+    def shape(header: nib.Nifti1Header) -> tuple[int, ...]:
+        said = known.get_data_shape(header)
+        return *said[:3], *(max(count, 1) for count in said[3:])
+
+    def slope_and_intercept(header: nib.Nifti1Header) -> tuple[float | None, float | None]:
+        if not np.isfinite(header["scl_inter"]):
+            header["scl_inter"] = 0
+        return known.get_slope_inter(header)
+
     own = {
         "quaternion_threshold": np.inf,
         "get_data_offset": lambda header: max(known.get_data_offset(header), earliest),
+        "get_data_shape": shape,
+        "get_slope_inter": slope_and_intercept,
     }
     header = type(known.__name__, (known,), own)
     return type(kind.__name__, (kind,), {"header_class": header})

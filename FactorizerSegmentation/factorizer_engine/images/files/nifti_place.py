@@ -72,7 +72,7 @@ def voxel_to_world(name: str, header: nib.Nifti1Header, shape: tuple[int, ...]) 
 
 def _sform(header: nib.Nifti1Header, scale: float) -> np.ndarray | None:
     """The sform, or None if it has no code."""
-    if not header["sform_code"]:
+    if header["sform_code"] <= 0:
         return None
     affine = np.eye(4)
     affine[:3] = [header["srow_x"], header["srow_y"], header["srow_z"]]
@@ -82,7 +82,7 @@ def _sform(header: nib.Nifti1Header, scale: float) -> np.ndarray | None:
 
 def _qform(header: nib.Nifti1Header, scale: float, sizes: np.ndarray) -> np.ndarray | None:
     """The qform, or None if it has no code; quaternions longer than 1 are shortened."""
-    if not header["qform_code"]:
+    if header["qform_code"] <= 0:
         return None
     vector = np.array([header[f"quatern_{axis}"] for axis in "bcd"], dtype=np.float64)
     rest = 1.0 - vector @ vector

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from factorizer_engine.images.checks import check_finite
 from factorizer_engine.images.files.dicom import (
     SERIES_MARK,
@@ -24,6 +26,9 @@ from factorizer_engine.images.nan_background import without_nan_background
 from factorizer_engine.images.parallel import in_parallel
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
+
+_WHOLE_WITHIN = 1e-3
+"""Of a whole number, by which a label may miss it in a file of another type."""
 
 FORMATS = "NIfTI, NRRD, MetaImage or DICOM"
 
@@ -58,6 +63,19 @@ def read_scan(path: str | Path, series: str | None = None) -> Scan:
     scan = without_nan_background(scan)
     check_finite(path.name, scan.array)
     return scan
+
+
+def read_labels(path: str | Path) -> Scan:
+    """Read a label map; values next to whole numbers, as conversions leave them, become whole.
+
+    Raises:
+        BadInputError: As `read_scan`.
+    """
+    scan = read_scan(path)
+    if scan.array.dtype.kind != "f":
+        return scan
+    whole = np.rint(scan.array)
+    return scan.with_array(whole) if np.allclose(whole, scan.array, 0, _WHOLE_WITHIN) else scan
 
 
 def read_volumes(path: str | Path) -> list[Scan]:

@@ -24,6 +24,9 @@ FLAT = 0.6
 #: Correlation of neighbouring voxels below which a scan is noise.
 NOISE = 0.35
 
+#: Part of the image below its background from which a scan is a negative.
+BELOW = 0.99
+
 _LABELS = "seems to be a label map or mask"
 _NOISE = "seems to be noise"
 _CT = "seems to be a CT"
@@ -52,6 +55,15 @@ def _of_values(name: str, scan: Scan, expects: Expectations) -> list[Finding]:
     if expects.modality == "MR" and _is_ct(array):
         return [Finding((name,), RED, f"{name} {_CT}, but the model reads MR; choose an MR scan.")]
     found = []
+    if background is not None and _is_negative(array, background):
+        found.append(
+            Finding(
+                (name,),
+                AMBER,
+                f"{name} is darker everywhere than what surrounds it, as in a negative; choose the "
+                "scan itself.",
+            )
+        )
     low, high = robust_limits(array, background)
     if array.max() > high or array.min() < low:
         found.append(
@@ -111,6 +123,13 @@ def _is_ct(array: np.ndarray) -> bool:
         if units.min() >= -4096 and air > 0.03 and tissue > max(0.03, least * (1 - air)):
             return True
     return False
+
+
+def _is_negative(array: np.ndarray, background: float) -> bool:
+    """Whether practically all of the image lies below its background; in scans all is above it."""
+    values = sampled(array)
+    image = values[values != background]
+    return len(image) > 0 and float((image < background).mean()) > BELOW
 
 
 def _neighbours(

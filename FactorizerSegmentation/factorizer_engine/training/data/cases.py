@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from factorizer_engine.bundles.settings import Preprocessing
-from factorizer_engine.images.files import read_scan, read_volumes
+from factorizer_engine.images.files import read_labels, read_scan, read_volumes
 from factorizer_engine.images.preprocessing import Preprocessor
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
@@ -97,7 +97,7 @@ def prepare_case(case: Case, dataset: Dataset, section: PreprocessingSection) ->
     coarse version of the reference rather than a random one of its voxels.
     """
     scans = read_channels(case)
-    label = read_scan(case.label)
+    label = read_labels(case.label)
     first = next(scan for scan in scans if scan is not None)
     prepared = Preprocessor(preprocessing_of(section)).prepare(scans, first)
 

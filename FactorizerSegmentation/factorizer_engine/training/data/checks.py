@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from factorizer_engine.images.checks import MIN_OVERLAP, check_scan
-from factorizer_engine.images.files import read_scan
+from factorizer_engine.images.files import read_labels, read_scan
 from factorizer_engine.images.geometry import overlap_fraction, same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError, EngineError
@@ -86,7 +86,8 @@ def check_dataset(dataset: Dataset) -> CheckReport:
         scans: list[Scan | None] = []
         findings += _check_images(case, dataset, scans)
         try:
-            label = _read_wholly(case.label)
+            label = read_labels(case.label)
+            _check_compression(case.label)
         except EngineError as error:
             findings.append(Finding(_short(case.label), str(error)))
             continue
@@ -151,15 +152,10 @@ def _damaged_files(case: Case, error: EngineError) -> Iterator[Finding]:
         return
     for path in case.files:
         try:
-            _read_wholly(path)
+            read_scan(path)
+            _check_compression(path)
         except EngineError as own:
             yield Finding(_short(path), str(own))
-
-
-def _read_wholly(path: Path) -> Scan:
-    scan = read_scan(path)
-    _check_compression(path)
-    return scan
 
 
 def _check_compression(path: Path) -> None:

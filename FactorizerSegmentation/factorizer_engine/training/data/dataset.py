@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import DataSection
+
+Key = TypeVar("Key", str, int)
 
 _IGNORE = "ignore"
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -238,14 +240,40 @@ def _read_description(path: Path) -> dict:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows marks UTF-8
         names = content.get("channel_names") or content.get("modality") or {}
-        channels = tuple(str(names[key]) for key in sorted(names, key=int))
+        channels = _described_channels(names)
         regions = _described_regions(content.get("labels", {}))
     except (ValueError, AttributeError, TypeError) as error:
-        raise BadInputError(f"The description {path} cannot be understood.", str(error)) from error
+        raise BadInputError(
+            f"The description {path} cannot be understood: {_what_is_wrong(error)}.", repr(error)
+        ) from error
     labels = {name: values[0] for name, values in regions.items() if len(values) == 1}
     return {"channels": channels, "labels": labels, "regions": regions}
+
+
+def _described_channels(names: Mapping[str, Any]) -> tuple[str, ...]:
+    """Channel names in the order of their numbers, which files end with.
+
+    Raises:
+        ValueError: If they are not numbered 0, 1 and so on.
+    """
+    numbers = [str(number) for number in range(len(names))]
+    if set(names) != set(numbers):
+        raise ValueError(
+            f"its channels have the numbers {', '.join(names)} instead of 0 to {len(names) - 1}"
+        )
+    return tuple(str(names[number]) for number in numbers)
+
+
+def _what_is_wrong(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text in UTF-8"
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is no JSON from line {error.lineno}, column {error.colno} on"
+    if isinstance(error, ValueError):
+        return str(error)
+    return "it must tell channels and labels as numbers and names"
 
 
 def _described_regions(labels: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -275,9 +303,13 @@ def _is_number(text: str) -> bool:
 
 
 def _whole(value: Any) -> int:
-    number = int(value)
-    if number != float(value):
-        raise ValueError(f"{value} is no whole number")
+    try:
+        number = int(value)
+        is_whole = number == float(value)
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ValueError(f"the label {value} is no whole number")
     return number
 
 
@@ -307,7 +339,10 @@ def _case(name: str, images: Sequence[Path | None], label: Path) -> Case:
 
 
 def _msd_cases(root: Path, channels: Sequence[str], may_lack: frozenset[str]) -> list[Case]:
-    labels = {_stem(p): p for p in sorted((root / "labelsTr").iterdir()) if _is_image(p)}
+    labels: dict[str, Path] = {}
+    for path in sorted((root / "labelsTr").iterdir()):
+        if _is_image(path):
+            _add_once(labels, _stem(path), path)
     images: dict[str, dict[int, Path]] = {}
     for path in sorted((root / "imagesTr").iterdir()):
         if not _is_image(path):
@@ -316,7 +351,7 @@ def _msd_cases(root: Path, channels: Sequence[str], may_lack: frozenset[str]) ->
         match = re.fullmatch(r"(.+)_(\d{4})", name)
         if match and match[1] in labels:
             name, number = match[1], int(match[2])
-        images.setdefault(name, {})[-1 if number is None else number] = path
+        _add_once(images.setdefault(name, {}), -1 if number is None else number, path)
     cases = []
     for name, label in labels.items():
         found = images.get(name, {})
@@ -333,12 +368,21 @@ def _msd_cases(root: Path, channels: Sequence[str], may_lack: frozenset[str]) ->
     return cases
 
 
+def _add_once(files: dict[Key, Path], key: Key, path: Path) -> None:
+    """Note a file; refuses a second one of another format that stands for the same."""
+    if key in files:
+        raise BadInputError(
+            f"{path.parent.name} holds both {files[key].name} and {path.name}; remove one of them."
+        )
+    files[key] = path
+
+
 def _is_image(path: Path) -> bool:
-    return path.name.endswith(SUFFIXES) and not path.name.startswith(".")
+    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
 
 
 def _stem(path: Path) -> str:
     for suffix in SUFFIXES:
-        if path.name.endswith(suffix):
+        if path.name.lower().endswith(suffix):
             return path.name[: -len(suffix)]
     return path.name

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from factorizer_engine.images.checks import channel_named
-from factorizer_engine.images.files import read_scan, write_nifti
+from factorizer_engine.images.files import read_labels, read_scan, write_nifti
 from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
@@ -120,7 +120,7 @@ class ModelPredictor:
                 f"The case {case.name} lacks {enumerated(lacking)}; name by --channel what all "
                 "cases have, or leave it out."
             )
-        label = read_scan(case.label)
+        label = read_labels(case.label)
         alike = (name for name, scan in scans.items() if same_grid(scan.grid, label.grid))
         first = next(alike, next(iter(scans)))
         return {first: scans.pop(first), **scans}, label

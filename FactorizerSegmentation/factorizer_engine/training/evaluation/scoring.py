@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from factorizer_engine.images.files import read_scan
+from factorizer_engine.images.files import read_labels
 from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
@@ -57,7 +57,7 @@ def score_cases(
         if machine is None and predictor.device is not None:
             # Before the scores take memory of their own.
             machine = describe_machine(predictor.device)
-        reference = read_scan(case.label)
+        reference = read_labels(case.label)
         cases[case.name] = score_case(
             prediction, reference, dataset.regions, tolerance_mm, dataset.ignore
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from factorizer_engine.bundles.reading.validation import check_bundle
-from factorizer_engine.images.files import read_scan
+from factorizer_engine.images.files import read_labels
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.subsets import enumerated
 from factorizer_engine.training.config import TrainingConfig
@@ -146,7 +146,7 @@ def _size(count: int) -> str:
 
 def _cache_bytes(config: TrainingConfig, dataset: Dataset) -> int:
     """Upper bound: no foreground cropping, half precision images, one bit per region."""
-    label = read_scan(dataset.cases[0].label)
+    label = read_labels(dataset.cases[0].label)
     spacing = config.preprocessing.spacing or label.spacing
     voxels = np.prod(label.shape) * np.prod(label.spacing) / np.prod(spacing)
     per_voxel = 2 * len(dataset.channels) + len(dataset.regions) / 8

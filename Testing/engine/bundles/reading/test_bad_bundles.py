@@ -208,6 +208,26 @@ def archive_of(tmp_path, *entries):
     return path
 
 
+def test_an_archive_of_several_models(tmp_path):
+    archive = archive_of(tmp_path, *((f"{n}/configs/metadata.json", "{}") for n in ("one", "two")))
+    assert "several models, one and two" in refusal(archive)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_archive_with_one_name_twice(tmp_path):
+    archive = archive_of(tmp_path, *(("configs/metadata.json", content) for content in ("{}", "")))
+    assert "holds configs/metadata.json twice" in refusal(archive)
+
+
+def test_an_archive_with_a_password(tmp_path):
+    archive = archive_of(tmp_path, ("configs/metadata.json", "{}"))
+    content = bytearray(archive.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(mark) + offset] |= 1
+    archive.write_bytes(content)
+    assert "a password" in refusal(archive)
+
+
 @pytest.mark.parametrize(
     "name", ["../escaped", "configs/../../escaped", "/escaped", "..\\escaped", "C:/escaped"]
 )

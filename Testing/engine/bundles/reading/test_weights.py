@@ -216,6 +216,22 @@ def test_tensors_that_claim_more_than_the_file_holds_are_refused(network, tmp_pa
         read_checkpoint(tmp_path / "w.pt")
 
 
+@pytest.mark.parametrize("change", [torch.Tensor.to_sparse, lambda tensor: tensor.to("meta")])
+def test_tensors_that_are_no_tables_of_numbers_are_refused(network, tmp_path, change):
+    state = network.state_dict()
+    key = next(iter(state))
+    state[key] = change(state[key])
+    torch.save(state, tmp_path / "model.pt")
+    with pytest.raises(BadModelError, match=f"{key} in a form"):
+        read_checkpoint(tmp_path / "model.pt")
+
+
+def test_whole_numbers_in_place_of_weights_are_refused(network):
+    state = {key: (10 * tensor).to(torch.int8) for key, tensor in network.state_dict().items()}
+    with pytest.raises(BadModelError, match="whole numbers, as after a quantisation"):
+        load_state(network, state)
+
+
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".ckpt"])
 def test_truncated_weights_are_refused(network, tmp_path, suffix):
     path = tmp_path / f"weights{suffix}"
@@ -283,7 +299,7 @@ def test_a_file_without_the_weights_of_one_network_is_refused(tmp_path, content,
     [
         ("", ["criterion.weight", "n_averaged", "dice_loss.weights", "train_metrics.sum"]),
         ("model.", ["criterion.weight", "head.bias", "ema_model.first.weight"]),
-        ("module.", ["n_averaged"]),
+        ("module.", ["n_averaged", "total_ops", "module.first.total_params"]),
         ("segmenter.net.", ["segmenter.extra", "model.criterion.weight"]),
     ],
 )

@@ -221,6 +221,8 @@ def test_repeated_positions_are_refused(tmp_path, oblique_scan, write_dicom, ref
             lambda d: (setattr(d, "SamplesPerPixel", 3), setattr(d, "PixelData", 3 * d.PixelData)),
             "several values per voxel",
         ),
+        (lambda d: setattr(d, "ImageOrientationPatient", [0] * 6), "does not say where"),
+        (lambda d: setattr(d, "ImageOrientationPatient", [1, 0, 0] * 2), "does not say where"),
         (lambda d: setattr(d, "PixelSpacing", [0, 0]), "voxel size of zero"),
         (lambda d: setattr(d, "PixelData", d.PixelData[:20]), "cut short"),
         (lambda d: (setattr(d, "Rows", 20000), setattr(d, "Columns", 20000)), "cut short"),
@@ -269,6 +271,25 @@ def test_a_multi_frame_file_is_read_with_the_places_of_its_frames(tmp_path, obli
         np.testing.assert_allclose(scan.affine, oblique_scan.affine, atol=1e-6)
 
 
+def test_a_file_that_describes_more_frames_than_it_counts_is_damaged(
+    tmp_path, oblique_scan, refused
+):
+    data = multi_frame(oblique_scan)
+    data.NumberOfFrames -= 1
+    data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    assert "a.dcm is a damaged DICOM file" in refused(read_scan, tmp_path)
+
+
+def test_directions_that_are_not_of_length_one_leave_the_size_of_voxels(
+    tmp_path, oblique_scan, write_dicom
+):
+    def lengthen(data):
+        data.ImageOrientationPatient = [1.01 * float(v) for v in data.ImageOrientationPatient]
+
+    write_dicom(tmp_path, oblique_scan, change=lengthen)
+    np.testing.assert_allclose(read_scan(tmp_path).affine, oblique_scan.affine, atol=1e-4)
+
+
 def test_frames_are_placed_by_how_far_they_are_from_the_first(tmp_path, oblique_scan):
     data = plain_frames(oblique_scan)
     distance = float(oblique_scan.spacing[2])
@@ -290,12 +311,3 @@ def test_colours_of_a_palette_are_no_grey_values(tmp_path, oblique_scan, write_d
 
     write_dicom(tmp_path, oblique_scan, change=change)
     assert "several values per voxel" in refused(read_scan, tmp_path)
-
-
-def test_a_mosaic_of_slices_is_told(tmp_path, oblique_scan, write_dicom, refused):
-    def change(data):
-        data.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
-
-    write_dicom(tmp_path, oblique_scan, change=change)
-    for path in (tmp_path, next(tmp_path.glob("*.dcm"))):
-        assert "a mosaic of Siemens" in refused(read_scan, path)

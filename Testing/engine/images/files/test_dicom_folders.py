@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import struct
 from pathlib import Path
@@ -205,6 +206,16 @@ def test_a_missing_part_of_a_volume_in_several_files_is_told(
     assert "2 of the 3 files" in refused(read_scan, tmp_path)
 
 
+def test_a_missing_part_is_told_where_no_file_says_how_many_there_are(
+    tmp_path, oblique_scan, refused
+):
+    for name, data in parts(oblique_scan).items():
+        del data.InConcatenationTotalNumber
+        data.save_as(tmp_path / name, enforce_file_format=True)
+    (tmp_path / "b.dcm").unlink()  # the first
+    assert "2 of the 3 files" in refused(read_scan, tmp_path)
+
+
 def parts(scan) -> dict[str, pydicom.Dataset]:
     """The scan in three multi-frame files of different length, not in order."""
     uid, whole = generate_uid(), generate_uid()
@@ -217,3 +228,35 @@ def parts(scan) -> dict[str, pydicom.Dataset]:
         data.InConcatenationNumber, data.InConcatenationTotalNumber = number, 3
         found[name] = data
     return found
+
+
+@pytest.mark.parametrize(("name", "content"), [("9.dcm.part", bytes(100)), ("9.DCM.gz", b"")])
+def test_a_file_whose_copy_is_under_way_or_packed_is_named(
+    tmp_path, oblique_scan, write_dicom, refused, name, content
+):
+    write_dicom(tmp_path, oblique_scan)
+    last = sorted(tmp_path.iterdir())[-1]
+    (tmp_path / name).write_bytes(content or gzip.compress(last.read_bytes()))
+    last.unlink()
+    assert name in refused(read_scan, tmp_path)
+
+
+def test_notes_beside_the_images_do_not_matter(tmp_path, oblique_scan, write_dicom):
+    write_dicom(tmp_path, oblique_scan)
+    (tmp_path / "9.dcm.json").write_text('{"of": "9.dcm"}')
+    (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM" + b"of a disk that was copied in part")
+    np.testing.assert_array_equal(read_scan(tmp_path).array, oblique_scan.array)
+
+
+def test_the_rest_of_a_series_may_lie_in_a_folder_below(tmp_path, oblique_scan, write_dicom):
+    write_dicom(tmp_path, oblique_scan)
+    write_dicom(tmp_path / "other", oblique_scan.with_array(oblique_scan.array + 1))
+    for number, path in enumerate(sorted(tmp_path.glob("*.dcm"))):
+        below = tmp_path / ("more" if number % 2 else "copies")
+        below.mkdir(exist_ok=True)
+        shutil.copy(path, below)
+        if number % 2:
+            path.unlink()
+    scan = read_scan(tmp_path)
+    np.testing.assert_array_equal(scan.array, oblique_scan.array)
+    np.testing.assert_allclose(scan.affine, oblique_scan.affine, atol=1e-4)

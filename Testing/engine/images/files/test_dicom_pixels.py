@@ -236,3 +236,24 @@ def test_images_in_which_low_is_bright_are_turned_around_as_itk_does(
         itk = sitk.GetArrayFromImage(sitk.ReadImage(str(path), sitk.sitkFloat32))[0].T
         index = pydicom.dcmread(path).InstanceNumber - 1
         np.testing.assert_array_equal(found.array[:, :, index], itk)
+
+
+@pytest.mark.parametrize(
+    "unsaid",
+    [
+        "SamplesPerPixel",
+        "PhotometricInterpretation",
+        "BitsStored",
+        "HighBit",
+        "PixelRepresentation",
+    ],
+)
+def test_what_slicer_does_without_may_be_missing(tmp_path, scan, write_dicom, unsaid):
+    write_dicom(tmp_path, scan, change=lambda data: delattr(data, unsaid))
+    np.testing.assert_array_equal(read_scan(tmp_path).array, scan.array)
+
+
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+def test_a_slope_that_is_no_number_is_refused(tmp_path, scan, write_dicom, refused, keyword):
+    write_dicom(tmp_path, scan, change=lambda data: data.add_new(keyword, "LO", "nan"))
+    assert "damaged" in refused(read_scan, tmp_path)

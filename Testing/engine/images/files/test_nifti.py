@@ -27,6 +27,19 @@ def test_an_offset_of_zero_does_not_make_voxels_of_the_header(tmp_path):
     np.testing.assert_array_equal(scan.array.ravel(order="F"), np.arange(120))
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_an_intercept_that_is_no_number_adds_nothing(tmp_path, odd):
+    (tmp_path / "a.nii").write_bytes(nifti_bytes(scl_slope=2, scl_inter=odd))
+    values = read_scan(tmp_path / "a.nii").array.ravel(order="F")
+    np.testing.assert_array_equal(values, 2 * np.arange(120))
+
+
+def test_axes_of_length_zero_behind_the_third_are_none(tmp_path):
+    shape = [4, 4, 5, 6, 0, 0, 0, 0]
+    (tmp_path / "a.nii").write_bytes(nifti_bytes(dim=shape))
+    np.testing.assert_array_equal(read_scan(tmp_path / "a.nii").array.ravel("F"), np.arange(120))
+
+
 def test_the_sform_of_the_scanner_counts_before_the_qform_and_the_qform_where_it_is_alone(tmp_path):
     rows = {
         "srow_x": [2, 0, 0, 1],

@@ -18,7 +18,7 @@ SHAPE = (4, 5, 6)
 SIZES = (0.9, 0.8, 2.5)
 
 
-CODES = list(itertools.product((0, 1, 2, 3, 4, 5, 7), (0, 1, 2, 4)))
+CODES = list(itertools.product((-1, 0, 1, 2, 3, 4, 5, 7), (-1, 0, 1, 2, 4)))
 
 
 def turned(axes: tuple[int, int], degrees: float, origin: tuple[float, ...]) -> np.ndarray:

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from engine.images.files.samples import nifti_bytes, save_itk, save_nifti
 from factorizer_engine.images import checks
-from factorizer_engine.images.files import read_scan
+from factorizer_engine.images.files import read_labels, read_scan
 from factorizer_engine.images.files import reading as files_reading
 from factorizer_engine.protocol.errors import BadInputError
 
@@ -185,3 +185,11 @@ def test_scans_are_read_one_after_another_where_memory_is_short(
     paths["b"].write_bytes(b"")
     monkeypatch.setattr(files_reading, "read_scan", read_scan)
     assert "b.nii.gz is empty" in refused(files_reading.read_scans, paths)
+
+
+def test_labels_that_are_nearly_whole_numbers_are_whole(tmp_path):
+    labels = np.random.default_rng(0).integers(0, 4, (4, 5, 6)).astype(np.float32)
+    for factor, right in ((1 - 1e-7, labels), (0.5, 0.5 * labels)):
+        image = nib.Nifti1Image(labels * np.float32(factor), np.eye(4))
+        nib.save(image, tmp_path / "a.nii")
+        np.testing.assert_array_equal(read_labels(tmp_path / "a.nii").array, right)

@@ -170,6 +170,15 @@ def test_hounsfield_units_are_red_for_a_model_of_mr(study, offset):
     assert "red: B seems to be a CT" in sentences(study | {"B": scan(ct)})
 
 
+def test_scans_below_their_background_are_amber(study):
+    negatives = {name: scan.with_array(-scan.array) for name, scan in study.items()}
+    said = sentences(negatives)
+    assert "amber: A is darker everywhere than what surrounds it, as in a negative" in said
+    assert "amber: B is darker everywhere" in said
+    standardised = {name: scan.with_array(scan.array - 250) for name, scan in study.items()}
+    assert "darker" not in sentences(standardised)
+
+
 def test_another_patient_is_amber(study):
     assert "amber: A and B do not lie" in sentences(
         study | {"B": brain(2, -0.7, squeeze=0.9)}

@@ -105,3 +105,39 @@ def test_labels_that_would_be_read_wrongly_are_refused(dataset_dir, labels):
 def test_a_configuration_may_call_labels_by_numbers(dataset_dir):
     section = DataSection(root=str(dataset_dir), channels=(0, 1), labels={1: 1}, regions={1: [1]})
     assert open_dataset(section).regions == {"1": (1,)}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"channel_names": {"0": "A", "1": "B"},}', "it is no JSON from line 1, column 40 on"),
+        ("[]", "numbers and names"),
+        ('{"channel_names": {"0": "A", "2": "B"}}', "the numbers 0, 2 instead of 0 to 1"),
+        ('{"channel_names": {"0": "A"}, "labels": {"lesion": "one"}}', "the label one is no whole"),
+    ],
+)
+def test_what_is_wrong_with_a_description_is_told(dataset_dir, content, words):
+    (dataset_dir / "dataset.json").write_text(content)
+    with pytest.raises(BadInputError, match=words):
+        open_dataset(DataSection(root=str(dataset_dir)))
+
+
+def test_a_description_may_bear_the_mark_of_windows(dataset_dir):
+    path = dataset_dir / "dataset.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert open_dataset(DataSection(root=str(dataset_dir))).channels == ("A", "B")
+
+
+def test_endings_may_be_in_capitals(dataset_dir):
+    for path in dataset_dir.rglob("*.nii.gz"):
+        path.rename(path.with_name(path.name.replace(".nii.gz", ".NII.GZ")))
+    assert [case.name for case in open_dataset(DataSection(root=str(dataset_dir))).cases] == [
+        f"blob_{number}" for number in range(6)
+    ]
+
+
+@pytest.mark.parametrize("name", ["imagesTr/blob_3_0001", "labelsTr/blob_3"])
+def test_two_files_for_the_same_are_refused(dataset_dir, name):
+    (dataset_dir / f"{name}.nrrd").touch()
+    with pytest.raises(BadInputError, match=r"blob_3.*\.nii\.gz and blob_3.*\.nrrd; remove one"):
+        open_dataset(DataSection(root=str(dataset_dir)))

@@ -21,7 +21,8 @@ from pydicom.uid import (
 )
 
 from factorizer_engine.images.files.dicom.elements import ACQUISITION_TAGS, Elements
-from factorizer_engine.images.files.recognition import UNKNOWN, content
+from factorizer_engine.images.files.dicom.mosaics import Mosaic, is_mosaic, mosaic_of
+from factorizer_engine.images.files.recognition import UNKNOWN, content, is_gzip
 from factorizer_engine.protocol.errors import BadInputError
 
 # pydicom's warnings would reach the user's terminal; what cannot be read is raised and reported.
@@ -52,11 +53,15 @@ _TAGS: list[str | int] = [
     "ImageOrientationPatient",
     "ConcatenationUID",
     "InConcatenationTotalNumber",
+    "InConcatenationNumber",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 ]
 """Elements without which an image cannot be placed; a file in which one is broken is damaged."""
 
+
+_SHORTEST_DIRECTION = 1e-3
+"""Vectors that are shorter have no direction; the standard wants them of length 1."""
 
 _SHORTEST = 132
 _FIRST_KINDS = (b"UL", b"SH", b"CS", b"UI", b"LO")
@@ -101,11 +106,11 @@ class Acquisition:
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One image of a series: a file, or one frame of a multi-frame file.
+    """One image of a series: a file, one frame of a multi-frame file, or one slice of a mosaic.
 
     Attributes:
         file: Where its pixels are.
-        frame: Index of the frame in that file.
+        frame: Index of the frame, or of the slice, in that file.
         instance: What the file calls itself (SOP Instance UID); "" if it does not.
         shape: Columns and rows.
         samples: Values per pixel, after those of a palette are looked up; more than one means
@@ -209,11 +214,15 @@ def read_header(path: Path) -> Header | None:
             rest = path.stat().st_size - file.tell()
         for name in _TAGS:  # pydicom decodes values when they are looked at, and fails then
             data.get(name)
+        described = len(data.get("PerFrameFunctionalGroupsSequence") or ())
+        if described > int(data.get("NumberOfFrames") or 1):
+            raise ValueError(f"the header describes {described} frames but counts fewer")
         if not data.get("Rows") or not data.get("Columns"):
             if _should_hold_image(data):
                 raise EOFError("the header ends before the size of the image")
             return Header(path, data, ())
-        return Header(path, data, tuple(_slices(path, data, rest >= _pixel_bytes(data))))
+        mosaic = _read_mosaic(path) if is_mosaic(data) else None
+        return Header(path, data, tuple(_slices(path, data, mosaic, rest >= _pixel_bytes(data))))
     except InvalidDicomError:
         return None
     except PermissionError:
@@ -230,6 +239,11 @@ def kind_of_name(path: Path) -> str:
     return ending if any(letter.isalpha() for letter in ending) else ""
 
 
+def _inner_endings(path: Path) -> list[str]:
+    """What a name ends with before its last ending, as that of "1.dcm.part" and "1.dcm.gz"."""
+    return [ending.lower() for ending in path.suffixes[:-1]]
+
+
 def should_be_dicom(path: Path, kinds: set[str]) -> bool:
     """Whether a file that is no DICOM file stands where one should, as after a broken copy.
 
@@ -237,10 +251,12 @@ def should_be_dicom(path: Path, kinds: set[str]) -> bool:
         path: The file.
         kinds: What the names of the images beside it end with, see `kind_of_name`.
     """
-    kind = kind_of_name(path)
-    if path.name.startswith(".") or kind not in kinds:
+    if path.name.startswith("."):
         return False
-    return bool(kind) or UNKNOWN in content(path)
+    if kind_of_name(path) in kinds - {""}:
+        return True
+    ought = "" in kinds if not kind_of_name(path) else not kinds.isdisjoint(_inner_endings(path))
+    return ought and (UNKNOWN in content(path) or is_gzip(path))
 
 
 def _should_hold_image(data: pydicom.Dataset) -> bool:
@@ -261,28 +277,38 @@ def _pixel_bytes(header: pydicom.Dataset) -> int:
     return values * int(header.get("NumberOfFrames") or 1) * header.get("BitsAllocated", 8) // 8
 
 
-def _slices(path: Path, header: pydicom.Dataset, complete: bool) -> list[Slice]:
+def _read_mosaic(path: Path) -> Mosaic | None:
+    with path.open("rb") as file:
+        return mosaic_of(read_elements(file, stop_before_pixels=True))
+
+
+def _slices(
+    path: Path, header: pydicom.Dataset, mosaic: Mosaic | None, complete: bool
+) -> list[Slice]:
     """One slice per frame; geometry from the frame, else what frames share, else the file."""
-    count = int(header.get("NumberOfFrames") or 1)
-    plain = count > 1 and not header.get("PerFrameFunctionalGroupsSequence")
+    count = mosaic.count if mosaic else int(header.get("NumberOfFrames") or 1)
+    shape = mosaic.shape if mosaic else (int(header.Columns), int(header.Rows))
+    plain = count > 1 and not mosaic and not header.get("PerFrameFunctionalGroupsSequence")
     slices = []
     for index in range(count):
         elements = Elements(header, index)
         position = _numbers(elements, "ImagePositionPatient")
-        orientation = _numbers(elements, "ImageOrientationPatient")
+        orientation = _directions(elements)
         spacing = _numbers(elements, "PixelSpacing")
         rows, columns = spacing.reshape(2) if spacing is not None else (0.0, 0.0)
         if plain:
             position = _position_of_plain_frame(header, index)
+        elif mosaic:
+            position = mosaic.positions[index]
         slices.append(
             Slice(
                 file=path,
                 frame=index,
                 instance=str(header.get("SOPInstanceUID") or ""),
-                shape=(int(header.Columns), int(header.Rows)),
+                shape=shape,
                 samples=_samples(header),
                 position=None if position is None else position.reshape(3),
-                orientation=None if orientation is None else orientation.reshape(2, 3),
+                orientation=orientation,
                 spacing=(float(columns), float(rows)),
                 complete=complete,
                 acquired=Acquisition.of(elements),
@@ -301,6 +327,19 @@ def _position_of_plain_frame(header: pydicom.Dataset, index: int) -> np.ndarray 
     row, column = np.asarray(axes, dtype=np.float64).reshape(2, 3)
     away = float(offsets[index]) - float(offsets[0])
     return np.asarray(first, dtype=np.float64) + np.cross(row, column) * away
+
+
+def _directions(elements: Elements) -> np.ndarray | None:
+    """Unit vectors along a row and a column, (2, 3); None if what is said spans no plane."""
+    numbers = _numbers(elements, "ImageOrientationPatient")
+    if numbers is None:
+        return None
+    axes = numbers.reshape(2, 3)
+    lengths = np.linalg.norm(axes, axis=1, keepdims=True)
+    if not (lengths > _SHORTEST_DIRECTION).all():
+        return None
+    axes = axes / lengths
+    return axes if np.linalg.norm(np.cross(*axes)) > _SHORTEST_DIRECTION else None
 
 
 def _samples(header: pydicom.Dataset) -> int:

@@ -14,6 +14,7 @@ from pydicom.pixels import apply_modality_lut
 from pydicom.uid import UID, MRImageStorage
 
 from factorizer_engine.images.files.dicom.headers import Slice, read_elements
+from factorizer_engine.images.files.dicom.mosaics import mosaic_of
 from factorizer_engine.images.files.native_output import native_output_discarded
 from factorizer_engine.protocol.errors import BadInputError
 
@@ -30,6 +31,12 @@ _PACKING = (
     "PixelRepresentation",
     "PixelData",
 )
+
+_USUAL_PACKING = {
+    "SamplesPerPixel": 1,
+    "PhotometricInterpretation": "MONOCHROME2",
+    "PixelRepresentation": 0,
+}
 
 
 def read_voxels(title: str, modality: str, slices: Sequence[Slice]) -> np.ndarray:
@@ -76,7 +83,7 @@ def _read_frames(title: str, file: Path, frames: Sequence[int]) -> tuple[np.ndar
     compression = ""
     try:
         with file.open("rb") as opened:
-            data = read_elements(opened)
+            data = _with_usual_packing(read_elements(opened))
         compression = _compression(data)
         stored = _stored_values(data)[list(frames)]
         shown = _bright_where_high(data, stored)
@@ -92,6 +99,14 @@ def _read_frames(title: str, file: Path, frames: Sequence[int]) -> tuple[np.ndar
         ) from error
 
 
+def _with_usual_packing(data: pydicom.Dataset) -> pydicom.Dataset:
+    """The same with what files should say of their values, but which GDCM and Slicer do without."""
+    for keyword, value in (*_USUAL_PACKING.items(), ("BitsStored", data.BitsAllocated)):
+        if data.get(keyword) in (None, ""):
+            setattr(data, keyword, value)
+    return data
+
+
 def _compression(data: pydicom.Dataset) -> str:
     """The name of the compression behind a comma; "" if there is none."""
     syntax = UID(data.file_meta.TransferSyntaxUID)
@@ -102,7 +117,9 @@ def _stored_values(data: pydicom.Dataset) -> np.ndarray:
     """The numbers in the file, (frames, rows, columns), before they are rescaled."""
     syntax = UID(data.file_meta.TransferSyntaxUID)
     stored = _decompressed(data) if syntax.is_encapsulated else data.pixel_array
-    return stored.reshape(-1, int(data.Rows), int(data.Columns))
+    frames = stored.reshape(-1, int(data.Rows), int(data.Columns))
+    mosaic = mosaic_of(data)
+    return mosaic.slices_of(frames[0]) if mosaic else frames
 
 
 def _decompressed(data: pydicom.Dataset) -> np.ndarray:
@@ -145,6 +162,8 @@ def _rescaled(data: pydicom.Dataset, frame: int, stored: np.ndarray) -> np.ndarr
         return apply_modality_lut(stored, rule).astype(np.float32)
     slope = float(rule.get("RescaleSlope") or 1.0)  # 0 is no slope, though some write it
     intercept = float(rule.get("RescaleIntercept") or 0.0)
+    if not np.isfinite((slope, intercept)).all():
+        raise ValueError(f"values are rescaled by {slope} and {intercept}")
     if (slope, intercept) == (1.0, 0.0):
         return stored.astype(np.float32)
     return (stored * slope + intercept).astype(np.float32)

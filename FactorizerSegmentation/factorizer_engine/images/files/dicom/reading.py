@@ -35,20 +35,19 @@ def read_dicom_folder(folder: Path, wanted: str | None = None) -> Scan:
 
 def chosen_series(folder: Path, wanted: str | None = None) -> Series:
     """The one volume in a folder, or the series `wanted`; see `read_dicom_folder`."""
-    found = list_series(folder)
+    found, name = list_series(folder), folder.name or str(folder.absolute())
     if not found:
         raise BadInputError(
-            f"{folder.name} holds no DICOM images; "
-            "give a folder with a DICOM series, or an image file."
+            f"{name} holds no DICOM images; give a folder with a DICOM series, or an image file."
         )
     if wanted is not None:
-        return named_series(folder.name, found, wanted)
+        return named_series(name, found, wanted)
     chosen = [s for s in found if s.count > 1] or found
     if len(chosen) > 1:
         largest = max(chosen, key=lambda s: s.count)
-        example = f"{folder.name}{SERIES_MARK}{own_name(largest, found)}"
+        example = f"{name}{SERIES_MARK}{own_name(largest, found)}"
         raise BadInputError(
-            f"{folder.name} holds {len(chosen)} series to choose from "
+            f"{name} holds {len(chosen)} series to choose from "
             f"({enumerate_series(found)}); name one, such as '{example}', "
             "or give a folder with one."
         )

@@ -14,9 +14,17 @@ from factorizer_engine.images.files.dicom.headers import (
     read_header,
     should_be_dicom,
 )
+from factorizer_engine.images.files.dicom.mosaics import is_mosaic
 from factorizer_engine.images.files.dicom.parts import parts_of
 from factorizer_engine.images.files.dicom.texts import text_of
+from factorizer_engine.images.files.recognition import is_gzip
 from factorizer_engine.protocol.errors import BadInputError
+
+_DIRECTORY = "DICOMDIR"
+"""Name of the file on disks that lists the others, and holds no image itself."""
+
+_CONCATENATION_COUNTS = ("InConcatenationTotalNumber", "InConcatenationNumber")
+"""How many files a volume is split over, which not all files say, and which of them one is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +82,8 @@ class Series:
 def list_series(folder: str | Path) -> list[Series]:
     """The image series in a folder (below it, where it holds no images itself), by number.
 
-    Only headers are read. Files that are no DICOM images are passed over.
+    Of the folders below one with images only the rest of the same series is taken. Only headers are
+    read. Files that are no DICOM images are passed over.
 
     Raises:
         BadInputError: If the folder does not exist, or holds damaged DICOM files only.
@@ -82,7 +91,25 @@ def list_series(folder: str | Path) -> list[Series]:
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise BadInputError(f"{folder} is not a folder; check the path.")
-    return series_of(sorted(folder.iterdir())) or series_of(sorted(folder.rglob("*")))
+    own = sorted(folder.iterdir())
+    found = series_of(own)
+    if not found:
+        return series_of(sorted(folder.rglob("*")))
+    rest = _rest_below(found, sorted(set(folder.rglob("*")).difference(own)))
+    return series_of([*own, *rest]) if rest else found
+
+
+def _rest_below(found: Sequence[Series], paths: Iterable[Path]) -> list[Path]:
+    """Which of these files hold images of the same series that are not among those found."""
+    uids = {series.uid for series in found}
+    instances = {item.instance for series in found for item in series.slices}
+    headers, _, _ = _read_headers(path for path in paths if path.is_file())
+    return [
+        header.path
+        for header in headers
+        if str(header.data.get("SeriesInstanceUID", "")) in uids - {""}
+        and not instances.issuperset(item.instance for item in header.slices)
+    ]
 
 
 def series_of(paths: Iterable[Path]) -> list[Series]:
@@ -150,6 +177,8 @@ def _read_headers(
     problems: dict[Path, BadInputError] = {}
     others: list[Path] = []
     for path in paths:
+        if path.name.upper() == _DIRECTORY:
+            continue
         try:
             header = read_header(path)
         except BadInputError as error:
@@ -183,6 +212,11 @@ def _problems_for(
 
 
 def _broken_copy(path: Path) -> BadInputError:
+    if is_gzip(path):
+        return BadInputError(
+            f"{path.name} lies among DICOM images but is compressed; unpack it, or remove the file "
+            "if it is no part of them."
+        )
     state = "is empty" if path.stat().st_size == 0 else "does not begin as DICOM files do"
     return BadInputError(
         f"{path.name} lies among DICOM images but {state}, as after a copy that broke off; "
@@ -224,13 +258,14 @@ def _cut_files(headers: Sequence[Header]) -> list[BadInputError]:
 
 
 def _mosaics(headers: Sequence[Header]) -> list[BadInputError]:
-    """What to say of images in which a scanner put all slices of a volume side by side."""
-    if not any("MOSAIC" in (header.data.get("ImageType") or ()) for header in headers):
+    """What to say of mosaics that do not tell where their slices lie."""
+    if not any(is_mosaic(header.data) and len(header.slices) == 1 for header in headers):
         return []
     return [
         BadInputError(
             "The DICOM series has all slices of a volume side by side in each image (a mosaic of "
-            "Siemens); convert it with dcm2niix, and give the NIfTI file."
+            "Siemens), and what says where they lie was removed, perhaps with the patient's name; "
+            "export it with the private elements of Siemens."
         )
     ]
 
@@ -242,7 +277,8 @@ def _missing_parts(headers: Sequence[Header]) -> list[BadInputError]:
     for header in headers:
         uid = str(header.data.get("ConcatenationUID") or "")
         parts[uid].add(str(header.data.get("SOPInstanceUID") or header.path))
-        totals[uid] = int(header.data.get("InConcatenationTotalNumber") or 0)
+        counts = (header.data.get(keyword) for keyword in _CONCATENATION_COUNTS)
+        totals[uid] = max(totals.get(uid, 0), *(int(count or 0) for count in counts))
     return [
         BadInputError(
             f"The DICOM series has {len(parts[uid])} of the {total} files over which its images "
