@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import nibabel as nib
 import numpy as np
 import pytest
 
 from benchmarks import single_sequences
+from factorizer_engine.images.files import read_scan, write_nifti
+from factorizer_engine.images.scan import Scan
 
 SHAPE = (12, 10, 8)
 
@@ -16,7 +17,7 @@ def write(path, *values):
     array = np.zeros(SHAPE, np.uint8)
     array[: len(values), 0, 0] = values
     path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(array, np.eye(4)), path)
+    write_nifti(Scan.of(array, np.eye(4)), path)
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_what_was_not_to_be_seen_is_not_trained_on(made):
 
 def test_every_case_is_one_image_with_one_outline(made):
     def voxels(name):
-        return np.asarray(nib.load(made / "unseen" / "labelsTr" / f"{name}.nii.gz").dataobj)
+        return read_scan(made / "unseen" / "labelsTr" / f"{name}.nii.gz").array
 
     assert voxels("Brats18_CBICA_AVG_1-FLAIR-WT").sum() == 4
     assert voxels("Brats18_CBICA_AVG_1-T1ce-TC")[:4, 0, 0].tolist() == [1, 0, 0, 1]
@@ -61,5 +62,5 @@ def test_every_case_is_one_image_with_one_outline(made):
     assert voxels("ms-FLAIR-1")[:5, 0, 0].tolist() == [0, 0, 0, 1, 1]  # the largest one first
     assert voxels("ms-FLAIR-all").sum() == 3
     assert voxels("hippocampus_001").sum() == 2
-    image = nib.load(made / "unseen" / "imagesTr" / "Brats18_CBICA_AVG_1-T2-WT_0000.nii.gz")
-    assert np.asarray(image.dataobj)[0, 0, 0] == 4
+    image = read_scan(made / "unseen" / "imagesTr" / "Brats18_CBICA_AVG_1-T2-WT_0000.nii.gz")
+    assert image.array[0, 0, 0] == 4

@@ -207,12 +207,13 @@ class ClicksPanel(Panel):
         """Let the user paint on the scan that the segmentation lies on, if that is wanted."""
         wanted = self.ui.scribbleButton.checked and not problem and self._logic.inFront
         self.ui.scribbleWidget.visible = wanted
-        if not wanted:
+        model = self._inputs.model
+        if not wanted or model is None or self._scribbles is None:
             self._brush.hide()
             self._brushed = None
             return
         name = str(self.ui.clickRegionComboBox.currentData)
-        region = next(r for r in self._inputs.model.regions if r.name == name)
+        region = next(r for r in model.regions if r.name == name)
         scan = referenceVolumeOf(self._own.segmentation)
         node = self._scribbles.ready(slicer.mrmlScene, scan, region)
         if self._brushed != (node, name):
