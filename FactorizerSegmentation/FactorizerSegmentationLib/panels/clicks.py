@@ -20,6 +20,7 @@ from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.tab_order import putInPlace
 from FactorizerSegmentationLib.panels.text_colors import WARNING, TextColor
+from FactorizerSegmentationLib.scene.brush_region import isBrushRegion
 from FactorizerSegmentationLib.scene.clicks import ClickMarks, holding
 from FactorizerSegmentationLib.scene.editor import BRUSH_TAG, EmbeddedEditor
 from FactorizerSegmentationLib.scene.errors import SceneError
@@ -185,7 +186,7 @@ class ClicksPanel(Panel):
             (f"{node.GetName()}: {segment.GetName()}", node.GetID(), segmentId)
             for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
             if node is not self._own.segmentation
-            and not (node.GetHideFromEditors() or isScribbles(node))
+            and not (node.GetHideFromEditors() or isBrushRegion(node) or isScribbles(node))
             for segmentId in node.GetSegmentation().GetSegmentIDs()
             for segment in (node.GetSegmentation().GetSegment(segmentId),)
         ]

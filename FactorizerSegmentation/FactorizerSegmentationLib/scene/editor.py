@@ -32,7 +32,7 @@ class EmbeddedEditor:
         layout: Where the widget goes.
         onMade: Called with the widget when it has been put there.
         tag: Singleton tag of the node that keeps its choices, one for each editor.
-        effects: Names of those it offers, the first of which is chosen; empty for all and none.
+        effects: Names of those it offers; empty for all.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class EmbeddedEditor:
                 widget.installKeyboardShortcuts()
 
     def paint(self, segmentationNode, segmentId: str) -> None:
-        """Let the user paint a segment with the first of the effects."""
+        """Let the user paint into a segment at once, in the views."""
         self.show(segmentationNode)
         self._widget.setCurrentSegmentID(segmentId)
-        self._widget.setActiveEffectByName(self._effects[0])
+        self._widget.setActiveEffectByName("Paint")
 
     def paintOnlyWhere(self, segmentationNode, volumeNode, low: float, high: float) -> None:
         """Let brushes change only voxels where a volume has a value from `low` to `high`."""

@@ -214,7 +214,13 @@ Brain = Annotated[
     ),
 ]
 BiasField = Annotated[
-    bool, typer.Option("--n4", help="Correct slow changes of brightness (N4 bias field).")
+    bool | None,
+    typer.Option(
+        "--n4/--no-n4",
+        show_default="auto",
+        help="Correct slow changes of brightness (N4 bias field); auto does where the brain is cut "
+        "out of scans with a skull.",
+    ),
 ]
 Prepare = Annotated[
     bool,

@@ -13,7 +13,12 @@ from factorizer_engine.cli.outputs import (
     folder_of_one_run,
     results_written_at_once,
 )
-from factorizer_engine.cli.prepare import assign_raw_study, show_steps, write_preparation
+from factorizer_engine.cli.prepare import (
+    assign_raw_study,
+    bias_mode,
+    show_steps,
+    write_preparation,
+)
 from factorizer_engine.cli.results import write_results
 from factorizer_engine.cli.session import Session, assign_study, open_session, run_options
 from factorizer_engine.cli.studies.command import segment_studies
@@ -56,7 +61,7 @@ def segment(
     compile: options.Compile = False,
     probabilities: options.Probabilities = False,
     prepare: options.Prepare = False,
-    n4: options.BiasField = False,
+    n4: options.BiasField = None,
     overwrite: options.Overwrite = False,
     studies: options.Studies = None,
     workers: options.Workers = None,
@@ -73,7 +78,7 @@ def segment(
         *(sweeps, tuple(short_circuit)),
     )
     applied = run_options(mirroring, overlap, box, quick, quality)
-    if n4 and not prepare:
+    if n4 is not None and not prepare:
         raise BadInputError("--n4 is a part of the preparation; give --prepare, too.")
     caution = Caution(strict, mixed)
     if studies is not None:
@@ -111,7 +116,7 @@ def segment(
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
         prepared = None
         if prepare:
-            prepared = session.prepare(channel, PreparationOptions(bias_field=n4), mixed)
+            prepared = session.prepare(channel, PreparationOptions(bias_field=bias_mode(n4)), mixed)
             show_steps(prepared)
             session = session.with_prepared(prepared)
         doubts = session.check(channel, applied, caution)
