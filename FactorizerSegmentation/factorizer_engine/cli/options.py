@@ -197,6 +197,13 @@ Probabilities = Annotated[
         help="Also write probabilities.nii.gz: one volume per region, in the model's order.",
     ),
 ]
+FalseAlarms = Annotated[
+    bool,
+    typer.Option(
+        "--false-alarms",
+        help="Mark lesions that may be false alarms, by the components that speak for them.",
+    ),
+]
 Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many components to write.")]
 Region = Annotated[
     str | None,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from factorizer_engine.images.scan import Scan
 
 SHOWN_LESIONS = 12
+FALSE_ALARM = "false alarm?"
 BYTES_PER_VOXEL = 2
 BYTES_PER_PROBABILITY = 4
 
@@ -60,6 +61,7 @@ def segment(
     mixed: options.Mixed = False,
     compile: options.Compile = False,
     probabilities: options.Probabilities = False,
+    false_alarms: options.FalseAlarms = False,
     prepare: options.Prepare = False,
     n4: options.BiasField = None,
     overwrite: options.Overwrite = False,
@@ -82,10 +84,11 @@ def segment(
         raise BadInputError("--n4 is a part of the preparation; give --prepare, too.")
     caution = Caution(strict, mixed)
     if studies is not None:
-        if inputs or input_dir is not None or box is not None or overwrite or prepare:
+        of_one_study = (inputs, input_dir, box, overwrite, prepare, false_alarms)
+        if any(value not in (None, False, []) for value in of_one_study):
             raise BadInputError(
                 "--studies names all scans and keeps what is done; leave out --input, --input-dir, "
-                "--box, --prepare and --overwrite."
+                "--box, --false-alarms, --prepare and --overwrite."
             )
         if on is not None and scheduler is not None:
             raise BadInputError("Studies go to another machine or to a scheduler, not to both.")
@@ -120,7 +123,9 @@ def segment(
             show_steps(prepared)
             session = session.with_prepared(prepared)
         doubts = session.check(channel, applied, caution)
-        result = session.run(SEGMENT, channel, applied, probabilities=probabilities)
+        result = session.run(
+            SEGMENT, channel, applied, probabilities=probabilities, likeness=false_alarms
+        )
         record = session.record("segment", channel, applied)
         with results_written_at_once(folder, overwrite) as unfinished:
             if prepared is not None:
@@ -159,7 +164,9 @@ def _lesion_table(lesions: Sequence[Lesion]) -> Table:
         "Lesions", "##", "Part", "Volume (mL)", "In a slice (mm)", "Probability (mean)", "Place"
     )
     for lesion in lesions[:SHOWN_LESIONS]:
-        table.add_row(str(lesion.id), "whole", *_cells(lesion), " ".join(lesion.place))
+        place = " ".join(lesion.place)
+        remark = f"{place}\n{FALSE_ALARM}".strip() if lesion.is_doubtful else place
+        table.add_row(str(lesion.id), "whole", *_cells(lesion), remark)
         for part in lesion.parts:
             table.add_row("", part.name, *_cells(part), "")
     return table
