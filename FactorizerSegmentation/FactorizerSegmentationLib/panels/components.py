@@ -268,6 +268,9 @@ class ComponentsPanel(Panel):
     def _onFinished(self, outcome: Explained) -> None:
         nothing = _("No component stands out: the model found nothing here.")
         self.controls.ended("" if outcome.leading else nothing)
+        tableNode = self._parameters.segment.lesionTable if self._parameters else None
+        if tableNode is not None:
+            tables.noteLikeness(tableNode, outcome.lesions)
         self._showExplanation()
         if outcome.leading and self._logic.inFront:
             self.list.select(outcome.leading[0].key)

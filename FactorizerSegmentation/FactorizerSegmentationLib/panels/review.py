@@ -81,6 +81,7 @@ class ReviewPanel(Panel):
         if tableNode is None:
             return
         if shown == self._shown:
+            self.lesions.renew(tables.lesionsOf(tableNode))
             self.lesions.setVerdicts(tables.verdictsOf(tableNode))
             return
         self._shown = shown

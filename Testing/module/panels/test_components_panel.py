@@ -54,6 +54,21 @@ def test_the_first_is_shown_over_the_scan_with_a_legend(explained):
     assert explained.ui.hideHeatmapButton.enabled
 
 
+def test_lesions_for_which_other_components_speak_are_marked_in_the_review(
+    host, widget, panel, volumes, fake_python
+):
+    run(host, panel, fake_python("answer"))
+    tree = widget.reviewPanel.ui.lesionsTree
+    widget.reviewPanel.lesions.select(2)
+    titles = [tree.topLevelItem(row).text(0) for row in range(2)]
+    components = start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    marked = [tree.topLevelItem(row).text(0) for row in range(2)]
+    assert marked == [titles[0], f"{titles[1]} (false alarm?)"]
+    assert "other components speak for it" in tree.topLevelItem(1).toolTip(0)
+    assert widget.reviewPanel.lesions.current.id == 2
+
+
 def test_clicking_another_shows_it_instead(host, explained):
     table = explained.ui.componentsTable
     table.setCurrentItem(table.item(2, 0))
