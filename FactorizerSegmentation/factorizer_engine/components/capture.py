@@ -69,10 +69,10 @@ class Captures:
         factorizers = [network for network in networks if isinstance(network, Factorizer)]
         if len(factorizers) < len(networks):
             return None
-        windows = len(plan.windows) * len(plan.flips)
-        left, kept = MOST_BYTES, []
-        for block in from_finest(mixers_of(factorizers[0])):
-            left -= windows * sum(capture_bytes(mixers_of(n)[block]) for n in factorizers)
+        mixers = [mixers_of(network) for network in factorizers]
+        left, kept = MOST_BYTES // (len(plan.windows) * len(plan.flips) or 1), []
+        for block in from_finest({name: one for own in mixers for name, one in own.items()}):
+            left -= sum(capture_bytes(own[block]) for own in mixers if block in own)
             if left < 0:
                 break
             kept.append(block)
@@ -87,7 +87,8 @@ class Captures:
             yield
             return
         mixers = self._mixers[network]
-        with capturing(mixers, mixers if self._blocks is None else self._blocks) as found:
+        kept = [block for block in mixers if self._blocks is None or block in self._blocks]
+        with capturing(mixers, kept) as found:
             yield
         for number, window in enumerate(windows):
             own = {block: values[number].float().cpu() for block, values in found.items()}

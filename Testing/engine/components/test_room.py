@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from engine import tiny
 from factorizer_engine.components import explain
@@ -80,3 +81,14 @@ def test_captures_that_do_not_fit_are_made_again_from_the_deepest_block_on(
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.component.term == theirs.component.term
         np.testing.assert_allclose(ours.heatmap.array, theirs.heatmap.array, atol=1e-6)
+
+
+def test_networks_of_an_ensemble_may_have_other_blocks(result):
+    shallow = tiny.network(
+        encoder_depth=[1, 1], encoder_width=[8, 16], strides=[1, 2], decoder_depth=[1]
+    )
+    captures = Captures.of([tiny.network(), shallow], result.plan)
+    window = result.plan.windows[0]
+    with torch.no_grad(), captures.watching(shallow, [window], ()):
+        shallow(torch.zeros(1, 2, *tiny.WINDOW))
+    assert set(captures.found(shallow, window, ())) == set(mixers_of(shallow))
