@@ -28,6 +28,7 @@ RELOADED = ("FactorizerSegmentationLib", "factorizer_engine.protocol")
 """What *Reload* reads anew besides this file; of the engine no more is imported here."""
 WATCHED_CLASSES = (
     "vtkMRMLScalarVolumeNode",
+    "vtkMRMLSequenceNode",
     "vtkMRMLSegmentationNode",
     "vtkMRMLTableNode",
     "vtkMRMLMarkupsROINode",
@@ -146,7 +147,9 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAdded(self, caller, event, node) -> None:
         """A new volume may be a missing channel; its name is set a little later."""
-        if node.IsA("vtkMRMLScalarVolumeNode"):
+        from FactorizerSegmentationLib.scene.volumes import isScan
+
+        if node.IsA("vtkMRMLScalarVolumeNode") and isScan(node):
             self._volumesAdded = True
             self._refreshSoon()
 
@@ -256,8 +259,8 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
         return installed_models()
 
     def heatmaps(self) -> list:
-        """The heatmap volumes in the scene, one a component, oldest first."""
-        from FactorizerSegmentationLib.scene.heatmaps import leadingIn
+        """The heatmaps in the scene, one a component, oldest first, as `explanations.Step`."""
+        from FactorizerSegmentationLib.scene.explanations import leadingIn
 
         return leadingIn(slicer.mrmlScene)
 

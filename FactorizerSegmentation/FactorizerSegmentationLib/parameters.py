@@ -37,7 +37,7 @@ class InputParameters:
         target: Segmentation that is updated inside the box; None makes a new one.
         prepared: Whether the scans are prepared first.
         brainMask: Segmentation that says what is brain; None looks for it.
-        biasField: Whether slow changes of brightness are taken out of them.
+        biasField: Whether slow changes of brightness are taken out of those with a skull.
     """
 
     modelName: str = ""
@@ -49,7 +49,7 @@ class InputParameters:
     target: vtkMRMLSegmentationNode
     prepared: bool = False
     brainMask: vtkMRMLSegmentationNode
-    biasField: bool = False
+    biasField: bool = True
 
 
 @parameterNodeWrapper

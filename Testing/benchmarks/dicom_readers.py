@@ -22,7 +22,7 @@ import SimpleITK as sitk
 from pydicom.uid import RLELossless, generate_uid
 
 from engine.dicom_writing import write_dicom
-from engine.images.files.dicom_samples import compress, multi_frame, rescale
+from engine.images.files.dicom_samples import compress, mosaic, multi_frame, rescale
 from engine.images.files.test_dicom_parts import save_frames, setting
 from factorizer_engine.images.files import read_scan
 from factorizer_engine.images.files.dicom import list_series
@@ -168,6 +168,18 @@ def enhanced_weightings(folder: Path) -> Written:
     return [sample()]
 
 
+def mosaics(folder: Path) -> Written:
+    """All slices of a volume in one image, b = 0 and b = 1000, as Siemens writes them."""
+    folder.mkdir()
+    scans, uid = [], generate_uid()
+    for b_value in (0, 1000):
+        scans.append(sample().with_array(sample().array + np.int16(b_value)))
+        data = mosaic(scans[-1], uid)
+        data.DiffusionBValue = float(b_value)
+        data.save_as(folder / f"{b_value}.dcm", enforce_file_format=True)
+    return scans
+
+
 def coloured(folder: Path) -> Written:
     """Three values a pixel; no scan of a model."""
 
@@ -202,6 +214,7 @@ KINDS: dict[str, Callable[[Path], Written]] = {
     "two planes": planes,
     "enhanced, a slope for every frame": enhanced,
     "enhanced, b = 0 and 1000": enhanced_weightings,
+    "mosaics, b = 0 and 1000": mosaics,
     "colour": coloured,
 }
 
@@ -211,7 +224,7 @@ def complete(folder: Path) -> None:
     for path in folder.iterdir():
         data = pydicom.dcmread(path)
         data.StudyInstanceUID, data.FrameOfReferenceUID = "1.2.3.4", "1.2.3.4.5"
-        data.PatientID, data.Manufacturer = "1", "Maker"
+        data.PatientID, data.Manufacturer = "1", data.get("Manufacturer", "Maker")
         if "InstanceNumber" not in data:
             data.InstanceNumber = data.SeriesNumber = 1
         data.save_as(path)

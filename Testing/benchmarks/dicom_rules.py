@@ -21,7 +21,7 @@ import numpy as np
 from engine.dicom_writing import write_dicom
 from engine.images.files.dicom_samples import multi_frame
 from engine.images.files.samples import LABELS
-from factorizer_engine.images.files.dicom.segmentation import Algorithm
+from factorizer_engine.images.files.dicom.derived import Algorithm
 from factorizer_engine.images.files.dicom.source import read_source
 from factorizer_engine.images.files.itk import read_itk
 from factorizer_engine.images.scan import Scan

@@ -197,8 +197,8 @@ def _overlay_times(host: HostApplication, widget) -> dict[str, list[float]]:
     for name, slider in ((OPACITY, ui.opacitySlider), (SHOWN_PART, ui.shownPartSlider)):
         samples = [_timed(host, partial(_set, slider, value)) for value in POSITIONS]
         times[name] = samples[1:]
-    others = [node.GetID() for node in heatmaps[1:]]
-    switches = [_timed(host, partial(selectKey, ui.componentsTable, node)) for node in others]
+    others = [step.key for step in heatmaps[1:]]
+    switches = [_timed(host, partial(selectKey, ui.componentsTable, key)) for key in others]
     times[SWITCHING] = switches[1:]
     return times
 
@@ -206,7 +206,7 @@ def _overlay_times(host: HostApplication, widget) -> dict[str, list[float]]:
 def _browsing_times(host: HostApplication, widget) -> dict[str, list[float]]:
     """Pictures of the list, and what is told under the mouse, from the second time on."""
     components, here = widget.componentsPanel, widget.herePanel
-    if not components.nodes:
+    if not components.steps:
         return {}
     view = slicer.app.layoutManager().sliceWidget("Red")
     interactor = view.sliceView().interactorStyle().GetInteractor()

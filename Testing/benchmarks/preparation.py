@@ -36,7 +36,7 @@ LARGEST_DEGREES, LARGEST_MM = 10.0, 20.0
 BRAIN_ONLY = PreparationOptions(registration="off")
 """The sequences of a case of lgg_raw share a grid."""
 
-BIAS_ONLY = PreparationOptions(registration="off", brain="off", bias_field=True)
+BIAS_ONLY = PreparationOptions(registration="off", brain="off", bias_field="on")
 
 MOVED = ("T1W", "T2W")
 """Sequences of open_ms_raw whose transforms to the FLAIR its authors give."""
@@ -112,7 +112,7 @@ def brain(folder: Path) -> None:
     """Dice of the brain mask on each sequence with the authors' mask."""
     study, networks = OpenMs(folder), BrainNetworks.load()
     for name in ("FLAIR", *MOVED):
-        found = extract_brain(study.scan(name), networks).array
+        found = extract_brain(study.scan(name), networks).mask.array
         print(f"{name}: Dice {_dice(found, study.brain_on(name).array):.3f}", flush=True)
 
 
@@ -137,7 +137,7 @@ def glioma(folder: Path) -> None:
 def seconds(folder: Path) -> None:
     """Seconds by step for a study of some sequences, such as tcia_raw: at first, and once more."""
     scans = {path.name.split(".")[0]: read_scan(path) for path in sorted(folder.glob("*.nii.gz"))}
-    options = PreparationOptions(bias_field=True)
+    options = PreparationOptions(bias_field="on")
     with tempfile.TemporaryDirectory() as kept:
         for turn in ("first", "again"):
             start = time.perf_counter()

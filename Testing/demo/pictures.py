@@ -10,6 +10,8 @@ import slicer
 
 from demo.scene import ResultNodes
 from FactorizerSegmentationLib.scene import volumes
+from FactorizerSegmentationLib.scene.explanations import Step
+from FactorizerSegmentationLib.scene.heatmaps import DEFAULT_SHOWN_PART
 from host.views import SliceView
 
 ORIENTATIONS = ("Axial", "Coronal", "Sagittal")
@@ -57,12 +59,13 @@ def take_pictures(
             view.close()
 
 
-def most_focal(heatmaps: Sequence, scan, labelmap: np.ndarray) -> int:
-    """Index of the heatmap (volume node) whose peaks lie most within the lesion."""
+def most_focal(steps: Sequence[Step], scan, labelmap: np.ndarray) -> int:
+    """Index of the heatmap whose peaks lie most within the lesion."""
     head, lesion = volumes.voxelsOf(scan) > 0, labelmap > 0
     shares = []
-    for node in heatmaps:
-        peaks = volumes.voxelsOf(node) >= node.GetDisplayNode().GetLowerThreshold()
+    for step in steps:
+        values = step.heatmap.sign * volumes.voxelsOf(step.volumeNode)
+        peaks = values >= step.heatmap.levelOf(DEFAULT_SHOWN_PART)
         shares.append(lesion[head & peaks].mean())
     return int(np.argmax(shares))
 

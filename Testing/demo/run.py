@@ -57,7 +57,7 @@ def run_demo(output: Path, settings: Settings, console: Console) -> Run:
             nodes = scene.add_results(core.scene, reference, result, components)
         with stages.stage("Drawing the pictures"):
             point = scene.widest_point(labelmap.array, labelmap.affine)
-            leading = most_focal(nodes.heatmaps, reference, labelmap.array)
+            leading = most_focal(nodes.steps, reference, labelmap.array)
             take_pictures(scans[BACKGROUND], nodes, leading, point, output / "pictures")
         with stages.stage("Writing the files"):
             contents = _write_files(output, result, components, reference.GetName())

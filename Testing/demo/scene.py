@@ -14,8 +14,10 @@ from factorizer_engine.protocol.tasks.components import ComponentsResult
 from factorizer_engine.protocol.tasks.segment import SegmentResult
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene import segments, tables, volumes
-from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE, createHeatmap
-from FactorizerSegmentationLib.scene.subjects import putIntoFolder
+from FactorizerSegmentationLib.scene.explanations import Step, addStep, createExplanation
+from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE, measured
+from FactorizerSegmentationLib.scene.shown_map import ShownMap
+from FactorizerSegmentationLib.scene.subjects import putBeside
 
 
 class SceneFileError(Exception):
@@ -28,11 +30,13 @@ class ResultNodes:
 
     Attributes:
         segmentation: vtkMRMLSegmentationNode.
-        heatmaps: One scalar volume per component, most influential first.
+        steps: The evidence of each component, most influential first, in one sequence.
+        heatmaps: A scalar volume per step, for who opens the scene without the module.
         lesions: vtkMRMLTableNode.
     """
 
     segmentation: object
+    steps: tuple[Step, ...]
     heatmaps: tuple
     lesions: object
 
@@ -75,14 +79,20 @@ def add_results(
     labelmap = result.labelmap.load()
     place = volumes.Place.of(reference, labelmap.shape, result.labelmap.matrix)
     title = result.model.title
-    heatmaps = tuple(
-        createHeatmap(scene, component, file, place, EVIDENCE)
-        for component, file in zip(components.components, components.evidence, strict=True)
+    sequence, scan = (
+        createExplanation(scene, f"{title}: components", place),
+        volumes.voxelsOf(reference),
     )
-    if heatmaps:
-        putIntoFolder(heatmaps, reference, f"{title}: components")
+    steps = []
+    for component, file in zip(components.components, components.evidence, strict=True):
+        heatmap, voxels = measured(component, file.load(), scan, EVIDENCE)
+        steps.append(addStep(sequence, heatmap, voxels, place.affine))
+    heatmaps = tuple(ShownMap().show(scene, step) for step in steps)
+    for node in heatmaps:
+        putBeside(node, reference)
     return ResultNodes(
         segments.createSegmentation(scene, labelmap, result.model.labels, place, title),
+        tuple(steps),
         heatmaps,
         tables.createLesionTable(scene, result.lesions, f"{title}: lesions"),
     )

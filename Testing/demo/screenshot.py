@@ -75,7 +75,7 @@ def _show_heatmap(widget) -> None:
     truth = np.asanyarray(label.dataobj)
     heatmaps = widget.logic.heatmaps()
     chosen = heatmaps[most_focal(heatmaps, slicer.util.getNode("FLAIR"), truth)]
-    selectKey(widget.componentsPanel.ui.componentsTable, chosen.GetID())
+    selectKey(widget.componentsPanel.ui.componentsTable, chosen.key)
     slicer.util.setSliceViewerLayers(background=slicer.util.getNode("T1ce"))
     for segmentation in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
         segmentation.GetDisplayNode().SetOpacity2DFill(FILL)

@@ -13,6 +13,10 @@ from factorizer_engine.images.scan import Scan
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
+FRAME = "1.2.3.4.5.6"
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+STRAIGHT = np.array([[-1.0, 0, 0, 10.0], [0, -1.0, 0, 12.0], [0, 0, 3.0, -8.0], [0, 0, 0, 1.0]])
+
 
 def write_dicom(
     folder: Path, scan: Scan, *, uid: str | None = None, description: str = "FLAIR", **options

@@ -30,6 +30,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
     def __init__(self, parent=None) -> None:
         super().__init__(parent)
         self._node = None
+        self._segmentId = ""
         self._history = slicer.vtkSegmentationHistory()
         self._segmentation = self._selector("vtkMRMLSegmentationNode")
         self._volume = self._selector("vtkMRMLScalarVolumeNode")
@@ -75,6 +76,14 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
 
     def setActiveEffect(self, effect) -> None:
         """There are none."""
+
+    setActiveEffectByName = setActiveEffect
+
+    def currentSegmentID(self) -> str:
+        return self._segmentId
+
+    def setCurrentSegmentID(self, segmentId: str) -> None:
+        self._segmentId = segmentId
 
     def setupViewObservations(self) -> None:
         """The views are watched for effects only."""

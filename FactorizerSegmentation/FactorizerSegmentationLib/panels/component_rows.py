@@ -8,11 +8,11 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.components import Component
 from FactorizerSegmentationLib.panels.component_list import Row
-from FactorizerSegmentationLib.scene.heatmaps import heatmapOf
+from FactorizerSegmentationLib.scene.explanations import Step
 
 
-def rowsOf(nodes: Sequence, region: str) -> list[Row]:
-    """The rows of leading heatmap nodes.
+def rowsOf(steps: Sequence[Step], region: str) -> list[Row]:
+    """The rows of leading heatmaps.
 
     Args:
         region: By whose contribution they are ranked, what speaks most for it first and what speaks
@@ -20,18 +20,16 @@ def rowsOf(nodes: Sequence, region: str) -> list[Row]:
             which they were drawn.
     """
     rows = []
-    for node in nodes:
-        heatmap = heatmapOf(node)
-        if heatmap is not None:
-            component = heatmap.component
-            value = component.contributions.get(region or component.region, 0.0)
-            rows.append(Row(node.GetID(), _title(component), value, _tip(component)))
+    for step in steps:
+        component = step.heatmap.component
+        value = component.contributions.get(region or component.region, 0.0)
+        rows.append(Row(step.key, _title(component), value, _tip(component)))
     return sorted(rows, key=lambda row: -row.value) if region else rows
 
 
-def barTitle(nodes: Sequence, region: str) -> str:
+def barTitle(steps: Sequence[Step], region: str) -> str:
     """What the bars of `rowsOf` are about."""
-    found = {heatmap.component.region for heatmap in map(heatmapOf, nodes) if heatmap is not None}
+    found = {step.heatmap.component.region for step in steps}
     return region or (found.pop() if len(found) == 1 else "") or _("Logits")
 
 

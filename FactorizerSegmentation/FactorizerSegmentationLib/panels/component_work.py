@@ -13,6 +13,7 @@ from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.text_colors import WARNING, TextColor
 from FactorizerSegmentationLib.scene import component_masks
+from FactorizerSegmentationLib.scene.brush_region import SEGMENT, BrushRegion
 from FactorizerSegmentationLib.scene.component_masks import NewSegment, Operation, SegmentMasks
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.heatmaps import heatmapOf
@@ -23,7 +24,7 @@ from FactorizerSegmentationLib.scene.updates import Patch
 from FactorizerSegmentationLib.scene.verdicts import problem
 
 GAINED, LOST = (90, 200, 255), (255, 90, 200)
-EVERYWHERE, AT_LESION, IN_BOX = "everywhere", "lesion", "box"
+EVERYWHERE, AT_LESION, IN_BOX, BRUSHED = "everywhere", "lesion", "box", "brushed"
 
 
 class ComponentWorkPanel(Panel):
@@ -43,7 +44,8 @@ class ComponentWorkPanel(Panel):
         self._components = components
         self._editing = editing
         self._preview = ProposalPreview()
-        self._nodeId: str | None = None
+        self._region = BrushRegion()
+        self._shownName: str | None = None
         self._segments: SegmentMasks | None = None
         self._offered: list[tuple[str, str]] = []
         self._where: tuple[Any, np.ndarray | None] | None = None
@@ -59,11 +61,13 @@ class ComponentWorkPanel(Panel):
             (EVERYWHERE, _("Everywhere")),
             (AT_LESION, _("At the selected lesion")),
             (IN_BOX, _("Inside the box")),
+            (BRUSHED, _("Inside the brush region")),
         ):
             ui.workPlaceComboBox.addItem(text, place)
         for combo in (ui.workSegmentComboBox, ui.workOperationComboBox, ui.workPlaceComboBox):
             combo.connect("currentIndexChanged(int)", self._onChoice)
         ui.workLevelSlider.connect("valueChanged(double)", self._onLevel)
+        ui.workBrushButton.connect("toggled(bool)", self._onBrush)
         ui.workPreviewButton.connect("toggled(bool)", self._onPreview)
         ui.workApplyButton.connect("clicked()", self._onApply)
         ui.workMaskCheckBox.connect("toggled(bool)", self._onMask)
@@ -71,7 +75,8 @@ class ComponentWorkPanel(Panel):
 
     def forget(self) -> None:
         self._stop()
-        self._offered, self._nodeId = [], None
+        self._region.remove()
+        self._offered, self._shownName = [], None
 
     def show(self) -> None:
         self.update()
@@ -87,8 +92,8 @@ class ComponentWorkPanel(Panel):
             self._stop()
             return
         self._offerSegments(segmentationNode)
-        if node.GetID() != self._nodeId:
-            self._nodeId = node.GetID()
+        if node.GetName() != self._shownName:
+            self._shownName = node.GetName()
             self._onLevel()
         elif self._where is not None and self._where[0] != self._whereKey():
             self._onChoice()
@@ -103,10 +108,14 @@ class ComponentWorkPanel(Panel):
     def _stop(self) -> None:
         """Nothing is previewed, and brushes paint everywhere."""
         self._preview.hide()
-        self._where = self._nodeId = self._segments = None
-        with signalsBlocked(self.ui.workPreviewButton, self.ui.workMaskCheckBox):
-            self.ui.workPreviewButton.checked = False
-            self.ui.workMaskCheckBox.checked = False
+        self._where = self._shownName = self._segments = None
+        self._region.setVisible(False)
+        ui = self.ui
+        buttons = ui.workPreviewButton, ui.workMaskCheckBox, ui.workBrushButton
+        with signalsBlocked(*buttons):
+            for button in buttons:
+                button.checked = False
+        self._editing.endRegion()
         self._editing.editor.paintEverywhere()
         self._say("")
 
@@ -133,10 +142,15 @@ class ComponentWorkPanel(Panel):
         combo = self.ui.workOperationComboBox
         return Operation(combo.itemData(combo.currentIndex))
 
+    @property
+    def _place(self) -> str:
+        """Where something may change."""
+        combo = self.ui.workPlaceComboBox
+        return combo.itemData(combo.currentIndex)
+
     def _whereKey(self) -> tuple:
         """What the place depends on."""
-        combo = self.ui.workPlaceComboBox
-        place = combo.itemData(combo.currentIndex)
+        place = self._place
         lesion = self._logic.selectedLesion if place == AT_LESION else None
         return place, self._own.segmentation.GetID(), lesion
 
@@ -148,6 +162,10 @@ class ComponentWorkPanel(Panel):
             with signalsBlocked(operations):
                 operations.currentIndex = operations.findData(Operation.add.value)
         operations.enabled = not isNew
+        isBrushed = self._place == BRUSHED
+        self.ui.workBrushButton.visible = isBrushed
+        self.ui.workBrushButton.checked = self.ui.workBrushButton.checked and isBrushed
+        self._region.setVisible(isBrushed)
         self._propose()
 
     def _onLevel(self, *ignored) -> None:
@@ -192,7 +210,8 @@ class ComponentWorkPanel(Panel):
 
     def _placeMask(self, segmentationNode) -> np.ndarray | None:
         key = self._whereKey()
-        if self._where is None or self._where[0] != key or key[0] == IN_BOX:  # which moves
+        moves = key[0] in (IN_BOX, BRUSHED)
+        if self._where is None or self._where[0] != key or moves:
             place, mask = key[0], None
             if place == AT_LESION:
                 lesion = self._logic.selectedLesion
@@ -201,13 +220,27 @@ class ComponentWorkPanel(Panel):
                 mask = component_masks.atLesion(segmentationNode, lesion)
             elif place == IN_BOX:
                 mask = component_masks.inBox(segmentationNode, self._box())
+            elif place == BRUSHED:
+                mask = self._region.mask(referenceVolumeOf(segmentationNode))
             self._where = key, mask
         return self._where[1]
 
     def _box(self):
         return self._parameters.inputs.box if self._parameters is not None else None
 
+    def _onBrush(self, brushing: bool) -> None:
+        """Paint the region in the views, until the button is pressed again."""
+        if not brushing:
+            self._editing.endRegion()
+            self._propose()
+            return
+        node = self._region.on(referenceVolumeOf(self._own.segmentation))
+        self._region.setVisible(True)
+        self._editing.paintRegion(node, SEGMENT)
+        self._say(_("Paint the region in the slice views; press Brush again when it is done."))
+
     def _onApply(self) -> None:
+        self.ui.workBrushButton.checked = False
         self._where = None  # the lesion may have been edited since
         try:
             patch = self._change()

@@ -20,8 +20,14 @@ from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.probability_offer import ProbabilityOffer
 from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
-from FactorizerSegmentationLib.scene import heatmaps, tables
+from FactorizerSegmentationLib.scene import tables
 from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.explanations import (
+    Step,
+    explanationsIn,
+    gatherVolumes,
+    stepOf,
+)
 from FactorizerSegmentationLib.scene.overlays import HeatmapOverlay
 from FactorizerSegmentationLib.scene.rendering import HeatmapRendering
 from FactorizerSegmentationLib.scene.slice_watch import SliceWatch, watchedScan, watchedSlice
@@ -52,7 +58,7 @@ class ComponentsPanel(Panel):
         self._lesionsOf: object = None
         self._followed: Lesion | None = None
         self._lesions: list[Lesion] = []
-        self._nodes: list = []
+        self._steps: list[Step] = []
         self.shown = Event()
         self.overlay = HeatmapOverlay()
         self._rendering = HeatmapRendering()
@@ -82,13 +88,13 @@ class ComponentsPanel(Panel):
         self.ui.hideHeatmapButton.connect("clicked()", self.hideHeatmap)
 
     @property
-    def nodes(self) -> list:
-        """The leading heatmap nodes of the components that are listed."""
-        return list(self._nodes)
+    def steps(self) -> list[Step]:
+        """The leading heatmaps of the components that are listed."""
+        return list(self._steps)
 
     @property
     def shownNode(self):
-        """The heatmap node that is shown over the scan, or None."""
+        """The volume node of the heatmap that is shown over the scan, or None."""
         nodeId = self.overlay.nodeId
         return slicer.mrmlScene.GetNodeByID(nodeId) if nodeId else None
 
@@ -120,8 +126,10 @@ class ComponentsPanel(Panel):
         self._showRegions()
         self._showLesions()
         self.look.show(self._own)
+        gatherVolumes(slicer.mrmlScene)
         self.overlay.adopt(slicer.mrmlScene)
         self._showExplanation()
+        self._selectAdopted()
         if self._logic.inFront:
             self._slices.start(slicer.mrmlScene)
 
@@ -135,14 +143,14 @@ class ComponentsPanel(Panel):
             widget.enabled = not self.controls.running
         isShown = self.overlay.nodeId is not None
         ui.hideHeatmapButton.enabled = isShown
-        ui.hideHeatmapButton.visible = isShown or bool(self._nodes)
+        ui.hideHeatmapButton.visible = isShown or bool(self._steps)
 
     def hideHeatmap(self) -> None:
         """Put the views back as they were before the first heatmap."""
         self.list.clearSelection()
         self.look.reset()
-        self.overlay.hide(slicer.mrmlScene)
         self._rendering.hide(slicer.mrmlScene)
+        self.overlay.hide(slicer.mrmlScene)
         self.update()
         self.shown.emit()
 
@@ -150,9 +158,9 @@ class ComponentsPanel(Panel):
         """Drop heatmaps that were deleted in the scene."""
         if self._parameters is None:
             return
-        if self.overlay.nodeId and self.shownNode is None:
-            self.overlay.hide(slicer.mrmlScene)
+        if self.overlay.isStale(slicer.mrmlScene):
             self._rendering.hide(slicer.mrmlScene)
+            self.overlay.hide(slicer.mrmlScene)
         self._showExplanation()
         self.update()
 
@@ -160,12 +168,12 @@ class ComponentsPanel(Panel):
         """List the components of what was explained last of the chosen lesion, or of all."""
         if self._parameters is None or self.controls.running:
             return
-        found, lesion = heatmaps.explanationsIn(self._logic.heatmaps()), self._lesion()
+        found, lesion = explanationsIn(self._logic.heatmaps()), self._lesion()
         number = lesion.id if lesion is not None else None
         fitting = [item for item in found if item.lesion == number]
         others = [item for item in found if item.lesion is None] or list(found)
         shown = next(iter(fitting or others), None)
-        self._nodes = found[shown] if shown is not None else []
+        self._steps = found[shown] if shown is not None else []
         note = shown.note if shown is not None else ""
         if shown is not None and not fitting:
             note = _("Not of this choice: these components explain {what}. Press Explain.").format(
@@ -173,13 +181,24 @@ class ComponentsPanel(Panel):
             )
         self.ui.explanationLabel.text = note
         self.ui.explanationLabel.visible = bool(note)
-        self.ui.heatmapsBox.visible = bool(self._nodes)
+        self.ui.heatmapsBox.visible = bool(self._steps)
         self._showRows()
         self.shown.emit()
 
+    def _selectAdopted(self) -> None:
+        """Choose in the list what a scene file has brought into the views."""
+        adopted = self.overlay.adopted(slicer.mrmlScene)
+        keys = [
+            next((it.key for it in self._steps if stepOf(it, shown.kind).heatmap == shown), None)
+            for shown in adopted
+        ]
+        if keys and keys[0] is not None:
+            self.look.setSecond(keys[1] if len(keys) > 1 else None)
+            self.list.select(keys[0])
+
     def _showRows(self) -> None:
-        rows = rowsOf(self._nodes, self._own.region)
-        self.list.fill(rows, barTitle(self._nodes, self._own.region))
+        rows = rowsOf(self._steps, self._own.region)
+        self.list.fill(rows, barTitle(self._steps, self._own.region))
         self.look.offer([(row.key, row.title.partition("\n")[0]) for row in rows])
 
     def _showRegions(self) -> None:
@@ -243,10 +262,10 @@ class ComponentsPanel(Panel):
 
     def _onFinished(self, outcome: Explained) -> None:
         nothing = _("No component stands out: the model found nothing here.")
-        self.controls.ended("" if outcome.heatmapNodes else nothing)
+        self.controls.ended("" if outcome.leading else nothing)
         self._showExplanation()
-        if outcome.heatmapNodes:
-            self.list.select(outcome.heatmapNodes[0].GetID())
+        if outcome.leading:
+            self.list.select(outcome.leading[0].key)
         self._logic.notify()
 
     def _onFailed(self, error: EngineError) -> None:
@@ -265,18 +284,14 @@ class ComponentsPanel(Panel):
 
     def _showChosen(self) -> None:
         scene, chosen = slicer.mrmlScene, self.list.current
-        node = scene.GetNodeByID(chosen) if chosen else None
-        if node is None or self._parameters is None:
+        step = self._step(chosen)
+        if step is None or self._parameters is None:
             return
-        second = self.look.second if self.look.second != chosen else None
-        other = scene.GetNodeByID(second) if second else None
-        if other is not None:
-            other = heatmaps.mapOf(scene, other, self.look.kind)
-        shown = heatmaps.mapOf(scene, node, self.look.kind)
-        self.overlay.show(shown, self.look.look, other)
-        self.look.tellSecond(other)
+        second = self._step(self.look.second if self.look.second != chosen else None)
+        self.overlay.show(scene, step, self.look.look, second)
+        self.look.tellSecond(second.heatmap if second is not None else None)
         if self.look.in3D:
-            self._rendering.show(shown)
+            self._rendering.show(self.shownNode)
         else:
             self._rendering.hide(scene)
         self.update()
@@ -291,16 +306,20 @@ class ComponentsPanel(Panel):
             self._rendering.show(self.shownNode)
         self.list.outdate()
 
-    def _pictureOf(self, nodeId: str) -> np.ndarray | None:
+    def _step(self, key: str | None) -> Step | None:
+        """The map of the chosen kind of a listed component, or None."""
+        found = next((step for step in self._steps if step.key == key), None)
+        return stepOf(found, self.look.kind) if found is not None and found.exists else None
+
+    def _pictureOf(self, key: str) -> np.ndarray | None:
         """The slice with the map of a component."""
         scene = slicer.mrmlScene
-        node, sliceNode = scene.GetNodeByID(nodeId), watchedSlice(scene)
-        if node is None or sliceNode is None:
+        step, sliceNode = self._step(key), watchedSlice(scene)
+        if step is None or sliceNode is None:
             return None
-        node = heatmaps.mapOf(scene, node, self.look.kind)
         try:
-            plane = SlicePlane.of(sliceNode, node)
-            return thumbnail(plane, watchedScan(scene), node, self.look.look)
+            plane = SlicePlane.of(sliceNode, step)
+            return thumbnail(plane, watchedScan(scene), step, self.look.look)
         except SceneError:  # warped, or a scan of several values
             return None
 

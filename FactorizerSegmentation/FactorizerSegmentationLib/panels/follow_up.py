@@ -21,6 +21,7 @@ from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.tables import currentKey, fillTable
 from FactorizerSegmentationLib.parameters import earlierStudies, setEarlierStudies
 from FactorizerSegmentationLib.scene import alignment, changes
+from FactorizerSegmentationLib.scene.brush_region import isBrushRegion
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.side_by_side import ShownStudy, SideBySide
@@ -117,7 +118,8 @@ class FollowUpPanel(Panel):
         """Offer all other segmentations; those that were ticked come first, in their order."""
         ticked = [node for node in earlierStudies(self._own) if node is not self._last]
         every = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-        others = [node for node in every if node is not self._last and node not in ticked]
+        own = [node for node in every if node.GetHideFromEditors() or isBrushRegion(node)]
+        others = [node for node in every if node not in (*own, *ticked, self._last)]
         nodes = [*ticked, *others]
         wanted = [f"{node.GetID()} {node.GetName()} {node in ticked}" for node in nodes]
         if wanted == self._listed:

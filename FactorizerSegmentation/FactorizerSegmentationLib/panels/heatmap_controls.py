@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene import color_maps
-from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY, EVIDENCE, heatmapOf
+from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY, EVIDENCE, Heatmap
 from FactorizerSegmentationLib.scene.layers import canShowTwo
 from FactorizerSegmentationLib.scene.overlays import Look, unitOf
 from FactorizerSegmentationLib.scene.rendering import canRender
@@ -60,6 +60,12 @@ class HeatmapControls:
         key = self._ui.togetherComboBox.itemData(self._ui.togetherComboBox.currentIndex)
         return key or None
 
+    def setSecond(self, key: str | None) -> None:
+        """Choose a component to be shown together with the chosen one; None is no other."""
+        combo = self._ui.togetherComboBox
+        with signalsBlocked(combo):
+            combo.currentIndex = max(0, combo.findData(key or ""))
+
     @property
     def in3D(self) -> bool:
         """Whether the chosen one is drawn in the 3D views, too."""
@@ -87,9 +93,8 @@ class HeatmapControls:
             combo.currentIndex = max(0, combo.findData(before or ""))
         combo.enabled = canShowTwo(slicer.mrmlScene) and len(components) > 1
 
-    def tellSecond(self, node) -> None:
+    def tellSecond(self, heatmap: Heatmap | None) -> None:
         """Say what the colours of a second heatmap mean; None if there is no second one."""
-        heatmap = heatmapOf(node) if node is not None else None
         self._ui.secondLabel.visible = heatmap is not None
         if heatmap is not None:
             low, high = heatmap.window

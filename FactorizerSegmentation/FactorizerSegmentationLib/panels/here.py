@@ -52,10 +52,10 @@ class HerePanel(Panel, VTKObservationMixin):
     def update(self, *ignored) -> None:
         if self._parameters is None:
             return
-        segmentationNode, nodes = self._parameters.segment.segmentation, self._components.nodes
-        told = (segmentationNode, tuple(node.GetID() for node in nodes))
+        segmentationNode, steps = self._parameters.segment.segmentation, self._components.steps
+        told = (segmentationNode, tuple(step.key for step in steps))
         if told != self._told:
-            self._told, self._reader = told, PlaceReader(segmentationNode, nodes)
+            self._told, self._reader = told, PlaceReader(segmentationNode, steps)
         usable = self._reader is not None and not self._reader.isEmpty
         self.ui.hereBox.visible = usable
         live = usable and self._logic.inFront and bool(self.ui.hereCheckBox.checked)

@@ -18,7 +18,7 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import MEGABYTE
 from factorizer_engine.protocol.kept import clear_kept, kept_bytes
 from factorizer_engine.protocol.locations import preparation_cache_dir
-from factorizer_engine.protocol.preparation import PreparationOptions, Step
+from factorizer_engine.protocol.preparation import BiasMode, PreparationOptions, Step
 from factorizer_engine.protocol.tasks.prepare import PrepareResult
 from FactorizerSegmentationLib.panels.node_selectors import deselect, release
 from FactorizerSegmentationLib.panels.run_controls import RunControls
@@ -98,8 +98,9 @@ class PrepareControls:
         if not self.used:
             return None
         brain = self._ui.brainSelector.currentNode()
+        bias = BiasMode.auto if self._ui.biasCheckBox.checked else BiasMode.off
         return PreparationSettings(
-            PreparationOptions(bias_field=self._ui.biasCheckBox.checked),
+            PreparationOptions(bias_field=bias.value),
             brain.GetID() if brain is not None else None,
             self._onKept,
         )

@@ -22,7 +22,8 @@ from FactorizerSegmentationLib.scene.dicom_database import (
     seriesFolderOf,
 )
 from FactorizerSegmentationLib.scene.errors import SceneError
-from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE, heatmapOf
+from FactorizerSegmentationLib.scene.explanations import Step
+from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.tables import (
     ACCEPTED,
@@ -143,10 +144,9 @@ class ReportPanel(Panel):
         scan = referenceVolumeOf(node) if node is not None else None
         return seriesFolderOf(scan) if scan is not None else ""
 
-    def _evidence(self) -> list:
+    def _evidence(self) -> list[Step]:
         """The maps in the scene that show what components contribute where."""
-        found = {node: heatmapOf(node) for node in self._logic.heatmaps()}
-        return [node for node, it in found.items() if it is not None and it.kind == EVIDENCE]
+        return [step for step in self._logic.heatmaps() if step.heatmap.kind == EVIDENCE]
 
     def _onWords(self) -> None:
         if self._parameters is not None:
@@ -194,7 +194,7 @@ class ReportPanel(Panel):
             page=page,
             words=self._own.words,
             warnings=self._inputs.checks.doubts(),
-            evidenceNodes=tuple(self._evidence()) if explained else (),
+            evidence=tuple(self._evidence()) if explained else (),
             lesions=tuple(lesionsOf(tableNode)) if tableNode is not None else (),
             regions=model.regions if model is not None else (),
             facts={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -33,12 +34,14 @@ def addToDatabase(paths: Iterable[Path]) -> bool:
     database = openDatabase()
     if database is None:
         return False
-    from DICOMLib import DICOMUtils
+    try:
+        from DICOMLib import DICOMUtils
 
-    with tempfile.TemporaryDirectory(prefix="factorizer-dicom-") as folder:
-        try:
+        with tempfile.TemporaryDirectory(prefix="factorizer-dicom-") as folder:
             for path in paths:
                 shutil.copy2(path, folder)
-        except OSError:
-            return False
-        return bool(DICOMUtils.importDicom(folder, database, True))
+            return bool(DICOMUtils.importDicom(folder, database, True))
+    except (ImportError, AttributeError, TypeError, ValueError, OSError):
+        # of a Slicer without the DICOM module, or whose module is another one than is known here
+        logging.exception("The DICOM database has not taken the files.")
+        return False

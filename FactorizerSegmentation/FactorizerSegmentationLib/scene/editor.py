@@ -50,6 +50,12 @@ class EmbeddedEditor:
             widget.setupViewObservations()
             widget.installKeyboardShortcuts()
 
+    def paint(self, segmentationNode, segmentId: str) -> None:
+        """Let the user paint into a segment at once, in the views."""
+        self.show(segmentationNode)
+        self._widget.setCurrentSegmentID(segmentId)
+        self._widget.setActiveEffectByName("Paint")
+
     def paintOnlyWhere(self, segmentationNode, volumeNode, low: float, high: float) -> None:
         """Let brushes change only voxels where a volume has a value from `low` to `high`."""
         widget = self._given(segmentationNode)

@@ -1,10 +1,9 @@
-"""Component heatmaps as volume nodes: evidence and activity, of which only peaks are drawn."""
+"""Component heatmaps: what they show, how they are kept small, and how they are drawn."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -12,29 +11,21 @@ import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.components import Component
-from factorizer_engine.protocol.messages import Message, ProtocolError
-from factorizer_engine.protocol.volumes import ScanFile
+from factorizer_engine.protocol.errors import EngineError
+from factorizer_engine.protocol.messages import Message
 from FactorizerSegmentationLib.scene.color_maps import (
     ColorMap,
     activityMaps,
     colorNodeOf,
     evidenceMaps,
 )
-from FactorizerSegmentationLib.scene.volumes import (
-    ROLE_ATTRIBUTE,
-    Place,
-    createVolume,
-    voxelsOf,
-)
+from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE
 
 HEATMAP_ROLE = "Heatmap"
 COMPONENT_ATTRIBUTE = "FactorizerSegmentation.Component"
 
 EVIDENCE, ACTIVITY = "evidence", "activity"
 """What a component contributes where, and where it is active."""
-
-EVIDENCE_REFERENCE = "FactorizerSegmentation.Evidence"
-"""Node reference from an activity map to the evidence map of the same component."""
 
 DEFAULT_SHOWN_PART = 0.05
 """Part of the head that a heatmap colours at first: where it is most active."""
@@ -59,8 +50,8 @@ class Explanation(Message):
 
 
 @dataclass(frozen=True)
-class Heatmap:
-    """What a heatmap node shows.
+class Heatmap(Message):
+    """What a heatmap shows.
 
     Attributes:
         component: The component.
@@ -73,7 +64,7 @@ class Heatmap:
     component: Component
     percentiles: tuple[float, ...]
     kind: str = ACTIVITY
-    explanation: Explanation = Explanation()
+    explanation: Explanation = field(default_factory=Explanation)
 
     @property
     def sign(self) -> int:
@@ -91,84 +82,50 @@ class Heatmap:
         """Those that suit the values, the usual one first."""
         return evidenceMaps() if self.kind == EVIDENCE else activityMaps()
 
+    @property
+    def title(self) -> str:
+        """Its name, for people."""
+        name = _("{name} (evidence)") if self.kind == EVIDENCE else _("{name} (activity)")
+        return name.format(name=self.component.name)
+
     def levelOf(self, shownPart: float) -> float:
         """The size of value above which lies this part (0 to 1) of the head; above 0."""
         level = np.interp(100 * (1 - shownPart), range(101), self.percentiles)
         return max(float(level), float(np.finfo(np.float32).tiny))
 
 
-def createHeatmap(
-    scene,
+def measured(
     component: Component,
-    file: ScanFile,
-    place: Place,
+    values: np.ndarray,
+    scan: np.ndarray | None,
     kind: str = ACTIVITY,
-    evidence=None,
     explanation: Explanation | None = None,
-):
-    """A new volume node that shows where a component is active, or what it contributes where.
+) -> tuple[Heatmap, np.ndarray]:
+    """A heatmap of a component and its values in compact form.
 
-    All of a kind share a colour map, and within a block a window. The `DEFAULT_SHOWN_PART` of the
-    head where the component is most active, or contributes most, is drawn. Values are rounded to a
-    255th of the window, which no colour map resolves, and are 0 outside the head; so a saved scene
-    stays small.
+    All of a kind share a colour map, and within a block a window. Values are rounded to a 255th of
+    the window, which no colour map resolves, and are 0 outside the head; so a saved scene stays
+    small.
 
     Args:
-        file: The map, on the grid of `place`.
+        values: The map, (I, J, K).
+        scan: The scan on the same grid, which is 0 outside the head; None if it is gone.
         kind: `EVIDENCE` or `ACTIVITY`.
-        evidence: Of an activity map, the node of the evidence that leads it (see `mapOf`).
         explanation: Of which it is a part.
+
+    Returns:
+        The heatmap and its values, (I, J, K), float32.
     """
-    scan = voxelsOf(place.volumeNode) if place.volumeNode else None
     bare = Heatmap(component, (), kind)
-    compact = _compact(file.load(), scan, bare.window)
+    compact = _compact(values, scan, bare.window)
     percentiles = _percentilesInHead(compact, scan, bare.sign)
-    explanation = explanation or Explanation()
-    heatmap = Heatmap(component, tuple(percentiles), kind, explanation)
-    name = _("{name} (evidence)") if kind == EVIDENCE else _("{name} (activity)")
-    node = createVolume(scene, compact, place, name.format(name=component.name))
+    return Heatmap(component, tuple(percentiles), kind, explanation or Explanation()), compact
+
+
+def describe(node, heatmap: Heatmap) -> None:
+    """Write down at a volume node what it shows."""
     node.SetAttribute(ROLE_ATTRIBUTE, HEATMAP_ROLE)
-    content = {
-        "component": component.to_dict(),
-        "percentiles": percentiles,
-        "kind": kind,
-        "explanation": explanation.to_dict(),
-    }
-    node.SetAttribute(COMPONENT_ATTRIBUTE, json.dumps(content))
-    if evidence is not None:
-        node.SetNodeReferenceID(EVIDENCE_REFERENCE, evidence.GetID())
-    _addDisplay(node, heatmap)
-    return node
-
-
-def mapOf(scene, node, kind: str):
-    """The map of that kind of the component that `node` leads; `node` itself if there is none."""
-    if kind == ACTIVITY:
-        for other in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene):
-            led = other.GetNodeReferenceID(EVIDENCE_REFERENCE) == node.GetID()
-            if led and hasVoxels(other):
-                return other
-    return node
-
-
-def isLeading(node) -> bool:
-    """Whether a heatmap stands for its component: evidence, or activity without evidence.
-
-    A node whose voxels were not found when its scene was opened stands for nothing.
-    """
-    return hasVoxels(node) and isHeatmap(node) and not _isLed(node)
-
-
-def leadingIn(scene) -> list:
-    """The leading heatmaps of a scene, oldest first."""
-    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
-    return [node for node in volumes if isLeading(node)]
-
-
-def _isLed(node) -> bool:
-    """Whether an activity map has the evidence of its component beside it."""
-    evidence = node.GetNodeReference(EVIDENCE_REFERENCE)
-    return evidence is not None and hasVoxels(evidence)
+    node.SetAttribute(COMPONENT_ATTRIBUTE, json.dumps(heatmap.to_dict()))
 
 
 def hasVoxels(node) -> bool:
@@ -178,7 +135,7 @@ def hasVoxels(node) -> bool:
 
 
 def heatmapOf(node) -> Heatmap | None:
-    """What a node that `createHeatmap` made shows; None for other nodes."""
+    """What a node that was described (see `describe`) shows; None for other nodes."""
     if node.GetAttribute(ROLE_ATTRIBUTE) != HEATMAP_ROLE:
         return None
     return _parsed(node.GetAttribute(COMPONENT_ATTRIBUTE) or "")
@@ -187,36 +144,34 @@ def heatmapOf(node) -> Heatmap | None:
 @lru_cache(maxsize=256)  # asked for at every turn, and long
 def _parsed(text: str) -> Heatmap | None:
     try:
-        content = json.loads(text)
-        component = Component.from_dict(content["component"])
-        percentiles = tuple(map(float, content["percentiles"]))
-        explanation = Explanation.from_dict(content.get("explanation", {}))
-    except (TypeError, ValueError, KeyError, AttributeError, ProtocolError):
-        return None  # a scene file can hold anything
-    kind = EVIDENCE if content.get("kind") == EVIDENCE else ACTIVITY
-    known = len(percentiles) == 101
-    return Heatmap(component, percentiles, kind, explanation) if known else None
+        return parsed(json.loads(text))
+    except ValueError:
+        return None
+
+
+def parsed(content: object) -> Heatmap | None:
+    """The heatmap of decoded JSON; None for anything else, since a scene file can hold anything."""
+    try:
+        heatmap = Heatmap.from_dict(content)
+    except EngineError:
+        return None
+    return heatmap if len(heatmap.percentiles) == 101 else None
 
 
 def isHeatmap(node) -> bool:
-    """Whether `createHeatmap` made the node."""
+    """Whether a node is described as a heatmap."""
     return heatmapOf(node) is not None
 
 
-def explanationsIn(nodes: Sequence) -> dict[Explanation, list]:
-    """The heatmap nodes of each explanation, the last explanation first."""
-    found: dict[Explanation, list] = {}
-    for node in nodes:
-        heatmap = heatmapOf(node)
-        if heatmap is not None:
-            found.setdefault(heatmap.explanation, []).append(node)
-    return {key: found[key] for key in sorted(found, key=lambda item: -item.number)}
-
-
-def nextNumber(scene) -> int:
-    """The number of the next explanation in a scene."""
-    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
-    return 1 + max((item.number for item in explanationsIn(nodes)), default=0)
+def addDisplay(node, heatmap: Heatmap) -> None:
+    """Give a volume node a display in which the `DEFAULT_SHOWN_PART` of the head is drawn."""
+    display = slicer.vtkMRMLScalarVolumeDisplayNode()
+    display.SetAutoWindowLevel(False)  # it would look at every voxel
+    display.SetAutoThreshold(False)
+    node.GetScene().AddNode(display)
+    node.SetAndObserveDisplayNodeID(display.GetID())
+    draw(node, heatmap.colorMaps[0], heatmap.window, smooth=True)
+    drawPeaks(node, DEFAULT_SHOWN_PART)
 
 
 def drawPeaks(node, shownPart: float) -> None:
@@ -269,7 +224,7 @@ def _percentilesInHead(heatmap: np.ndarray, scan: np.ndarray | None, sign: int) 
 def _compact(
     heatmap: np.ndarray, scan: np.ndarray | None, window: tuple[float, float]
 ) -> np.ndarray:
-    """The heatmap inside the head, in few different values; see `createHeatmap`."""
+    """The heatmap inside the head, in few different values; see `measured`."""
     rounded = np.array(heatmap, order="F")  # as Slicer has its voxels, see `volumes`
     step = np.float32((window[1] - window[0]) / 255)
     if step > 0:
@@ -279,14 +234,3 @@ def _compact(
     if scan is not None and scan.any():
         rounded *= scan != 0
     return rounded
-
-
-def _addDisplay(node, heatmap: Heatmap) -> None:
-    scene = node.GetScene()
-    display = slicer.vtkMRMLScalarVolumeDisplayNode()
-    display.SetAutoWindowLevel(False)  # it would look at every voxel
-    display.SetAutoThreshold(False)
-    scene.AddNode(display)
-    node.SetAndObserveDisplayNodeID(display.GetID())
-    draw(node, heatmap.colorMaps[0], heatmap.window, smooth=True)
-    drawPeaks(node, DEFAULT_SHOWN_PART)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from factorizer_engine.protocol.painting import FULL_LEVEL
 from FactorizerSegmentationLib.scene.errors import SceneError
-from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY, heatmapOf, mapOf
+from FactorizerSegmentationLib.scene.explanations import Step, stepOf
+from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY
 from FactorizerSegmentationLib.scene.probabilities import mapsOf, thresholdsOf
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
 from FactorizerSegmentationLib.scene.volumes import worldAffine
@@ -38,10 +40,10 @@ class PlaceReader:
 
     Args:
         segmentationNode: A result, of whose probability maps is told; or None.
-        heatmapNodes: The leading heatmaps of the components of which is told.
+        leading: The leading heatmaps of the components of which is told.
     """
 
-    def __init__(self, segmentationNode, heatmapNodes: Sequence) -> None:
+    def __init__(self, segmentationNode, leading: Sequence[Step]) -> None:
         self._regions: list[tuple[Any, str, Color | None]] = []
         thresholds = thresholdsOf(segmentationNode) if segmentationNode is not None else None
         if thresholds is not None:
@@ -49,18 +51,13 @@ class PlaceReader:
             for node, region in zip(maps, thresholds.regions if maps else (), strict=True):
                 color = _colorOf(segmentationNode, region.label)
                 self._regions.append((node, region.title or region.name, color))
-        self._components: list[tuple[Any, str, float]] = []
-        for leading in heatmapNodes:
-            node = mapOf(leading.GetScene(), leading, ACTIVITY)
-            heatmap = heatmapOf(node)
-            if heatmap is not None and heatmap.kind == ACTIVITY:
-                high = heatmap.window[1]
-                self._components.append((node, heatmap.component.name, high))
+        steps = [stepOf(step, ACTIVITY) for step in leading]
+        self._steps = [step for step in steps if step.heatmap.kind == ACTIVITY]
 
     @property
     def isEmpty(self) -> bool:
         """Whether there is nothing to tell, anywhere."""
-        return not self._regions and not self._components
+        return not self._regions and not self._steps
 
     def read(self, place: Sequence[float] | None) -> tuple[list[Reading], list[Reading]]:
         """Of each class and each component, in their orders.
@@ -69,22 +66,34 @@ class PlaceReader:
             place: RAS in mm in the world; outside of the maps, as without a place, all is 0.
         """
         classes = [
-            Reading(title, _valueAt(node, place) / FULL_LEVEL, color)
+            Reading(title, _regionAt(node, place) / FULL_LEVEL, color)
             for node, title, color in self._regions
         ]
-        components = [
-            Reading(name, min(1.0, _valueAt(node, place) / high if high > 0 else 0.0))
-            for node, name, high in self._components
-        ]
-        return classes, components
+        return classes, [_readStep(step, place) for step in self._steps]
 
 
-def _valueAt(volumeNode, place: Sequence[float] | None) -> float:
-    image = volumeNode.GetImageData()
-    if place is None or image is None or volumeNode.GetScene() is None:
+def _regionAt(mapNode, place: Sequence[float] | None) -> float:
+    if mapNode.GetScene() is None:  # deleted
+        return 0.0
+    return _valueAt(mapNode.GetImageData(), partial(worldAffine, mapNode), place)
+
+
+def _readStep(step: Step, place: Sequence[float] | None) -> Reading:
+    high = step.heatmap.window[1]
+    value = 0.0
+    if step.exists and high > 0:
+        value = _valueAt(step.volumeNode.GetImageData(), step.worldAffine, place) / high
+    return Reading(step.heatmap.component.name, min(1.0, value))
+
+
+def _valueAt(
+    image, worldAffineOf: Callable[[], np.ndarray], place: Sequence[float] | None
+) -> float:
+    """The voxel at a place; 0 outside of the image."""
+    if place is None or image is None:
         return 0.0
     try:
-        inverse = np.linalg.inv(worldAffine(volumeNode))
+        inverse = np.linalg.inv(worldAffineOf())
     except SceneError:  # warped
         return 0.0
     i, j, k = np.rint(inverse[:3, :3] @ np.asarray(place) + inverse[:3, 3]).astype(int).tolist()

@@ -72,10 +72,11 @@ class ForegroundLayer:
 
     def adopt(self, scene, volumeNode) -> bool:
         """Take a volume that is in the foreground already for the layer's own, if it is there."""
-        for composite in compositeNodes(scene):
-            if composite.GetForegroundVolumeID() == volumeNode.GetID():
-                self._before.setdefault(composite.GetID(), (None, 0.0))
-        return self.shown
+        nodes = compositeNodes(scene)
+        showing = [node for node in nodes if node.GetForegroundVolumeID() == volumeNode.GetID()]
+        for composite in showing:
+            self._before.setdefault(composite.GetID(), (None, 0.0))
+        return bool(showing)
 
     def setOpacity(self, scene, opacity: float) -> None:
         """Change how strongly the volume covers what is below it, 0 to 1."""
@@ -111,11 +112,13 @@ class AdditionalLayer:
             composite.SetNthLayerVolumeID(_ADDITIONAL, self._shownId)
             composite.SetNthLayerOpacity(_ADDITIONAL, opacity)
 
-    def adopt(self, scene, volumeNode) -> None:
-        """Take a volume that is in the layer already for its own."""
+    def adopt(self, scene, volumeNode) -> bool:
+        """Take a volume that is in the layer already for its own, if it is there."""
         shown = {node.GetNthLayerVolumeID(_ADDITIONAL) for node in _layered(scene)}
-        if volumeNode.GetID() in shown:
-            self._shownId = volumeNode.GetID()
+        if volumeNode.GetID() not in shown:
+            return False
+        self._shownId = volumeNode.GetID()
+        return True
 
     def setOpacity(self, scene, opacity: float) -> None:
         """Change how strongly the volume covers what is below it, 0 to 1."""

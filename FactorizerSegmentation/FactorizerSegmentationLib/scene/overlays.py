@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.painting import FULL_LEVEL
 from FactorizerSegmentationLib.scene.color_maps import ColorMap, activityMaps, chosenMap, pairMap
+from FactorizerSegmentationLib.scene.explanations import Step
 from FactorizerSegmentationLib.scene.heatmaps import (
     EVIDENCE,
+    Heatmap,
     draw,
     drawPeaks,
     hasVoxels,
     heatmapOf,
-    isHeatmap,
 )
 from FactorizerSegmentationLib.scene.layers import (
     AdditionalLayer,
@@ -26,6 +25,7 @@ from FactorizerSegmentationLib.scene.layers import (
     dropFromViews,
 )
 from FactorizerSegmentationLib.scene.probabilities import LOWEST
+from FactorizerSegmentationLib.scene.shown_map import ShownMap, isShownMap, removeWithDisplays
 
 LEGEND_SIZE, LEGEND_POSITION = (0.09, 0.4), (0.97, 0.5)
 """In parts of the view."""
@@ -60,35 +60,40 @@ class HeatmapOverlay:
         self._layer = ForegroundLayer()
         self._second = AdditionalLayer()
         self._outlines = SegmentOutlines()
-        self._shownIds: list[str] = []
+        self._maps = ShownMap(), ShownMap()
+        self._steps: list[Step] = []
+        self._probabilityId: str | None = None
 
     @property
     def nodeId(self) -> str | None:
-        """Id of the heatmap that is shown, of two the first."""
-        return self._shownIds[0] if self._shownIds else None
+        """Id of the volume that is shown, of two the first."""
+        return self._probabilityId or self._maps[0].nodeId
 
-    def show(self, node, look: Look, second: Any = None) -> None:
+    @property
+    def step(self) -> Step | None:
+        """The heatmap that is shown, of two the first, as far as it is known."""
+        return self._steps[0] if self._steps else None
+
+    def show(self, scene, step: Step, look: Look, second: Step | None = None) -> None:
         """Show one heatmap, or two in two colours, in all slice views."""
-        scene, nodes = node.GetScene(), [node] if second is None else [node, second]
-        ids = [item.GetID() for item in nodes]
-        self._hideLegends(scene, [nodeId for nodeId in self._shownIds if nodeId not in ids])
-        self._shownIds = ids
-        for index, item in enumerate(nodes):
-            self._draw(item, look, index if second is not None else None)
-        _showLegend(node)
+        self._probabilityId = None
+        self._steps = [step] if second is None else [step, second]
+        node = self._maps[0].show(scene, step)
+        _draw(node, step.heatmap, look, None if second is None else 0)
+        _showLegend(node, step.heatmap)
         self._layer.show(node, look.opacity)
         if second is not None:
-            self._second.show(second, _shared(look.opacity))
+            other = self._maps[1].show(scene, second)
+            _draw(other, second.heatmap, look, 1)
+            self._second.show(other, _shared(look.opacity))
         else:
-            self._second.hide(scene)
+            self._hideSecond(scene)
         self._outlines.show(scene)
 
     def showProbability(self, mapNode) -> None:
         """Show a probability map in place of heatmaps, where it is at least `LOWEST`."""
         scene = mapNode.GetScene()
-        self._hideLegends(scene, self._shownIds)
-        self._second.hide(scene)
-        self._shownIds = [mapNode.GetID()]
+        self._probabilityId, self._steps = mapNode.GetID(), []
         if mapNode.GetDisplayNode() is None:
             mapNode.CreateDefaultDisplayNodes()
             mapNode.GetDisplayNode().SetSaveWithScene(mapNode.GetSaveWithScene())
@@ -99,6 +104,8 @@ class HeatmapOverlay:
         display.SetApplyThreshold(True)
         draw(mapNode, activityMaps()[0], (0.0, FULL_LEVEL), smooth=True)
         self._layer.show(mapNode, Look().opacity)
+        self._hideSecond(scene)
+        self._maps[0].remove(scene)
         self._outlines.show(scene)
 
     def adopt(self, scene) -> None:
@@ -106,15 +113,32 @@ class HeatmapOverlay:
 
         One whose voxels the file did not bring leaves them.
         """
+        first, second = self._maps
         for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene):
-            if not isHeatmap(node):
+            if not isShownMap(node) or node.GetID() in (first.nodeId, second.nodeId):
                 continue
-            if not hasVoxels(node):
-                dropFromViews(scene, node)
-            elif not self._shownIds and self._layer.adopt(scene, node):
-                self._shownIds = [node.GetID()]
+            if hasVoxels(node) and first.nodeId is None and self._layer.adopt(scene, node):
+                first.adopt(node)
+            elif hasVoxels(node) and second.nodeId is None and self._second.adopt(scene, node):
+                second.adopt(node)
             else:
-                self._second.adopt(scene, node)
+                dropFromViews(scene, node)
+                removeWithDisplays(node)
+
+    def adopted(self, scene) -> list[Heatmap]:
+        """What is shown of which it is not known to which steps it belongs, of two the first first.
+
+        See `adopt`.
+        """
+        ids = [shown.nodeId for shown in self._maps if shown.nodeId] if not self._steps else []
+        nodes = filter(None, map(scene.GetNodeByID, ids))
+        return [heatmap for heatmap in map(heatmapOf, nodes) if heatmap is not None]
+
+    def isStale(self, scene) -> bool:
+        """Whether what is shown was deleted in the scene."""
+        nodeId = self.nodeId
+        isGone = nodeId is not None and scene.GetNodeByID(nodeId) is None
+        return isGone or not all(step.exists for step in self._steps)
 
     def setOpacity(self, scene, opacity: float) -> None:
         """Change the opacity, 0 to 1, of what is shown."""
@@ -123,44 +147,39 @@ class HeatmapOverlay:
 
     def setShownPart(self, scene, shownPart: float) -> None:
         """Colour only this part of the head, where the component is most active, 0 to 1."""
-        for nodeId in self._shownIds:
-            node = scene.GetNodeByID(nodeId)
+        for shown in self._maps:
+            node = scene.GetNodeByID(shown.nodeId) if shown.nodeId else None
             if node is not None:
                 drawPeaks(node, shownPart)
 
     def hide(self, scene) -> None:
         """Put the slice views back as they were before the first heatmap."""
-        self._hideLegends(scene, self._shownIds)
         self._layer.restore(scene)
-        self._second.hide(scene)
+        self._hideSecond(scene)
+        self._maps[0].remove(scene)
         self._outlines.restore(scene)
-        self._shownIds = []
+        self._probabilityId, self._steps = None, []
 
     def forget(self) -> None:
         """Drop all state, as when the scene was closed."""
-        self._layer.forget()
-        self._second.forget()
-        self._outlines.forget()
-        self._shownIds = []
+        for part in (self._layer, self._second, self._outlines, *self._maps):
+            part.forget()
+        self._probabilityId, self._steps = None, []
 
-    def _draw(self, node, look: Look, place: int | None) -> None:
-        """Colour a heatmap as the only one (None), or as the first or second of two."""
-        heatmap = heatmapOf(node)
-        if heatmap is None:
-            return
-        low, high = heatmap.window
-        colorMap: ColorMap = chosenMap(heatmap.colorMaps, look.colors)
-        if place is not None:
-            low, high = (low, 0.0) if heatmap.sign < 0 else (0.0, high)
-            colorMap = pairMap(second=place == 1, falling=heatmap.sign < 0)
-        draw(node, colorMap, (low, high), look.smooth)
-        drawPeaks(node, look.shownPart)
+    def _hideSecond(self, scene) -> None:
+        self._second.hide(scene)
+        self._maps[1].remove(scene)
 
-    def _hideLegends(self, scene, ids: Iterable[str]) -> None:
-        for node in filter(None, map(scene.GetNodeByID, ids)):
-            legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(node)
-            if legend is not None:
-                legend.SetVisibility(False)
+
+def _draw(node, heatmap: Heatmap, look: Look, place: int | None) -> None:
+    """Colour a heatmap as the only one (None), or as the first or second of two."""
+    low, high = heatmap.window
+    colorMap: ColorMap = chosenMap(heatmap.colorMaps, look.colors)
+    if place is not None:
+        low, high = (low, 0.0) if heatmap.sign < 0 else (0.0, high)
+        colorMap = pairMap(second=place == 1, falling=heatmap.sign < 0)
+    draw(node, colorMap, (low, high), look.smooth)
+    drawPeaks(node, look.shownPart)
 
 
 def unitOf(kind: str) -> str:
@@ -173,10 +192,9 @@ def _shared(opacity: float) -> float:
     return opacity / (1 + opacity)
 
 
-def _showLegend(node) -> None:
+def _showLegend(node, heatmap: Heatmap) -> None:
     legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(node)
-    heatmap = heatmapOf(node)
-    if legend is None or heatmap is None:
+    if legend is None:
         return
     isEvidence = heatmap.kind == EVIDENCE
     with slicer.util.NodeModify(legend):

@@ -82,9 +82,14 @@ def mapsOf(segmentationNode) -> list:
 
 
 def keepMaps(nodes: Iterable, kept: bool) -> None:
-    """Whether maps are saved with the scene."""
+    """Whether maps are saved with the scene.
+
+    Those that are kept are no longer hidden: Slicer's dialog leaves hidden nodes out of what it
+    saves as files, up to Slicer 5.8.
+    """
     for node in nodes:
         node.SetSaveWithScene(kept)
+        node.SetHideFromEditors(not kept)
         for display in (node.GetDisplayNode(), node.GetStorageNode()):
             if display is not None:
                 display.SetSaveWithScene(kept)

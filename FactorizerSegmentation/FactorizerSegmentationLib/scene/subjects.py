@@ -11,15 +11,22 @@ def putBeside(node, volumeNode) -> None:
     _setParent(hierarchy, node, _parentOf(hierarchy, volumeNode))
 
 
-def putIntoFolder(nodes, volumeNode, name: str) -> int:
-    """Put `nodes` into a new folder beside `volumeNode`; returns the folder's item id."""
-    nodes = list(nodes)
+def dissolveFolder(nodes) -> str:
+    """Put nodes beside the folder in which they stand; returns its name, "" if there is none.
+
+    It goes if nothing else is in it.
+    """
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(nodes[0].GetScene())
-    folder = hierarchy.CreateFolderItem(_parentOf(hierarchy, volumeNode), name)
+    folder = _parentOf(hierarchy, nodes[0])
+    level = slicer.vtkMRMLSubjectHierarchyConstants.GetSubjectHierarchyLevelFolder()
+    if hierarchy.GetItemLevel(folder) != level:
+        return ""
+    name = hierarchy.GetItemName(folder)
     for node in nodes:
-        _setParent(hierarchy, node, folder)
-    hierarchy.SetItemExpanded(folder, False)
-    return folder
+        _setParent(hierarchy, node, hierarchy.GetItemParent(folder))
+    if not hierarchy.GetNumberOfItemChildren(folder):
+        hierarchy.RemoveItem(folder)
+    return name
 
 
 def siblings(volumeNode) -> int:

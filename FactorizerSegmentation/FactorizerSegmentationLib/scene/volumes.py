@@ -13,7 +13,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from factorizer_engine.protocol.volumes import ScanFile
+from factorizer_engine.protocol.volumes import Origin, ScanFile
 from FactorizerSegmentationLib.scene.dicom import originOf
 from FactorizerSegmentationLib.scene.errors import SceneError
 
@@ -63,19 +63,31 @@ def worldAffine(volumeNode) -> np.ndarray:
     Raises:
         SceneError: If a parent transform is not linear.
     """
-    transformNode = volumeNode.GetParentTransformNode()
+    transformNode, name = volumeNode.GetParentTransformNode(), volumeNode.GetName()
+    return matrixToWorld(transformNode, name) @ localAffine(volumeNode)
+
+
+def matrixToWorld(transformNode, name: str) -> np.ndarray:
+    """4x4 matrix to world RAS in mm from below a transform; None is no transform.
+
+    Args:
+        name: Of the volume below it.
+
+    Raises:
+        SceneError: If the transform is not linear.
+    """
     if transformNode is None:
-        return localAffine(volumeNode)
-    toWorld = vtk.vtkMatrix4x4()
+        return np.eye(4)
     if not transformNode.IsTransformToWorldLinear():
         raise SceneError(
             _(
                 "The volume '{name}' is warped by the transform '{transform}', which is not "
                 "linear; harden it in the Data module first."
-            ).format(name=volumeNode.GetName(), transform=transformNode.GetName())
+            ).format(name=name, transform=transformNode.GetName())
         )
+    toWorld = vtk.vtkMatrix4x4()
     transformNode.GetMatrixTransformToWorld(toWorld)
-    return slicer.util.arrayFromVTKMatrix(toWorld) @ localAffine(volumeNode)
+    return slicer.util.arrayFromVTKMatrix(toWorld)
 
 
 def stateOf(volumeNode) -> tuple[int, bytes, str, int]:
@@ -96,12 +108,23 @@ def saveScan(volumeNode, path: Path) -> ScanFile:
         SceneError: If the volume cannot be used or the file cannot be written.
     """
     voxels, affine = voxelsOf(volumeNode), worldAffine(volumeNode)
+    return saveVoxels(voxels, affine, path, volumeNode.GetName(), originOf(volumeNode))
+
+
+def saveVoxels(
+    voxels: np.ndarray, affine: np.ndarray, path: Path, name: str, origin: Origin | None = None
+) -> ScanFile:
+    """Write voxels (I, J, K) at a place (4x4, to world RAS in mm) for the engine to read.
+
+    Raises:
+        SceneError: If the file cannot be written.
+    """
     try:
-        return ScanFile.save(voxels, affine, path, volumeNode.GetName(), originOf(volumeNode))
+        return ScanFile.save(voxels, affine, path, name, origin or Origin())
     except OSError as error:
         raise SceneError(
             _("The volume '{name}' could not be handed to the engine ({reason}).").format(
-                name=volumeNode.GetName(), reason=error.strerror or error
+                name=name, reason=error.strerror or error
             )
         ) from error
 
@@ -153,6 +176,12 @@ def createVolume(scene, voxels: np.ndarray, place: Place, name: str, hidden: boo
     node.SetSaveWithScene(not hidden)
     scene.AddNode(node)
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(place.affine))
-    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(voxels.transpose(2, 1, 0)))
+    setVoxels(node, voxels)
     place.applyTo(node)
     return node
+
+
+def setVoxels(volumeNode, voxels: np.ndarray) -> None:
+    """Give a volume its voxels (I, J, K)."""
+    array = np.ascontiguousarray(voxels.transpose(2, 1, 0))
+    slicer.util.updateVolumeFromArray(volumeNode, array)

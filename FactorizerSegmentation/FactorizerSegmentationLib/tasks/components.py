@@ -1,30 +1,36 @@
-"""Look inside the network: heatmap volumes of the components that drove the result."""
+"""Look inside the network: heatmaps of the components that drove the result."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from functools import partial
 
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsResult
-from FactorizerSegmentationLib.scene import heatmaps
-from FactorizerSegmentationLib.scene.subjects import putIntoFolder
+from FactorizerSegmentationLib.scene.explanations import (
+    Step,
+    addStep,
+    createExplanation,
+    nextNumber,
+    stepsOf,
+)
+from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY, EVIDENCE, Explanation, measured
+from FactorizerSegmentationLib.scene.volumes import voxelsOf
 from FactorizerSegmentationLib.tasks.run import Run
 
 
 @dataclass(frozen=True)
 class Explained:
-    """The nodes of a run and what it said.
+    """What a run has found and what it said.
 
     Attributes:
-        heatmapNodes: One volume per component, most influential first: its evidence.
+        leading: One heatmap per component, most influential first: its evidence.
         note: What to know about the heatmaps, or "".
     """
 
-    heatmapNodes: list = field(default_factory=list)
+    leading: list[Step] = field(default_factory=list)
     note: str = ""
 
 
@@ -60,33 +66,26 @@ class ComponentsRun(Run[ComponentsResult]):
         return {"count": self._count, "region": self._region or None, "near": near}
 
     def _createNodes(self, result: ComponentsResult) -> Generator[None, None, Explained]:
-        leading: list = []
-        nodes: list = []
-        lesion = self._lesion.id if self._lesion is not None else None
-        number = heatmaps.nextNumber(self._scene)
-        explanation = heatmaps.Explanation(number, lesion, result.note)
+        if not result.components:
+            return Explained([], result.note)
+        number = self._lesion.id if self._lesion is not None else None
+        explanation = Explanation(nextNumber(self._scene), number, result.note)
+        first = result.heatmaps[0]
+        place = self._place(first, first.load(mapped=True).shape)
+        node = createExplanation(self._scene, self._name(_("{name} components")), place)
         try:
+            yield
             for component, activity, evidence in zip(
                 result.components, result.heatmaps, result.evidence, strict=True
             ):
-                place = self._place(activity, activity.load(mapped=True).shape)
-                create = partial(
-                    heatmaps.createHeatmap,
-                    *(self._scene, component),
-                    place=place,
-                    explanation=explanation,
-                )
-                leading.append(create(evidence, kind=heatmaps.EVIDENCE))
-                nodes.append(leading[-1])
-                yield
-                nodes.append(create(activity, evidence=leading[-1]))
-                yield
+                for file, kind in ((evidence, EVIDENCE), (activity, ACTIVITY)):
+                    scan = voxelsOf(place.volumeNode) if place.volumeNode is not None else None
+                    heatmap, voxels = measured(component, file.load(), scan, kind, explanation)
+                    yield
+                    addStep(node, heatmap, voxels, place.affine)
+                    yield
         except BaseException:  # cancelled perhaps
-            for node in nodes:
-                self._scene.RemoveNode(node)
+            self._scene.RemoveNode(node)
             raise
-        nodes = [node for node in nodes if node.GetScene() is not None]
-        leading = [node for node in leading if node.GetScene() is not None]
-        if nodes:
-            putIntoFolder(nodes, self._reference(), self._name(_("{name} components")))
-        return Explained(leading, result.note)
+        steps = stepsOf(node)
+        return Explained([it for it in steps if it.heatmap.kind == EVIDENCE], result.note)

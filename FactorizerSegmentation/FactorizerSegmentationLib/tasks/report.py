@@ -16,7 +16,8 @@ from factorizer_engine.protocol.models import Region
 from factorizer_engine.protocol.segmentations import SegmentationFile
 from factorizer_engine.protocol.tasks.report import REPORT, ReportParams, ReportResult
 from FactorizerSegmentationLib.engine.process import EngineProcess
-from FactorizerSegmentationLib.scene import heatmaps, preparation, tables
+from FactorizerSegmentationLib.scene import preparation, tables
+from FactorizerSegmentationLib.scene.explanations import Step
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.rollback import takenBackIfItFails
 from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
@@ -35,7 +36,7 @@ class ReportOrder:
         page: The HTML file to write.
         words: The radiologist's own.
         warnings: What was noticed about the scans.
-        evidenceNodes: Evidence maps of the components to tell of.
+        evidence: Evidence maps of the components to tell of.
         lesions: What is known of the lesions from before.
         regions: The model's, of which components speak.
         facts: By heading, what else is to be told.
@@ -46,7 +47,7 @@ class ReportOrder:
     page: Path
     words: str = ""
     warnings: tuple[str, ...] = ()
-    evidenceNodes: tuple[Any, ...] = ()
+    evidence: tuple[Step, ...] = ()
     lesions: tuple[Lesion, ...] = ()
     regions: tuple[Region, ...] = ()
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -89,8 +90,6 @@ class ReportRun(EngineRun[ReportResult]):
     def _params(self, folder: Path) -> ReportParams:
         order = self._order
         segmentation = saveSegmentation(order.segmentationNode, folder / "segments.npy")
-        maps = {node: heatmaps.heatmapOf(node) for node in order.evidenceNodes}
-        known = {node: found.component for node, found in maps.items() if found is not None}
         return ReportParams(
             segmentation=segmentation,
             scans={
@@ -102,10 +101,10 @@ class ReportRun(EngineRun[ReportResult]):
             made=_made(segmentation),
             words=order.words,
             warnings=order.warnings,
-            components=tuple(known.values()),
+            components=tuple(step.heatmap.component for step in order.evidence),
             evidence=tuple(
-                saveScan(node, folder / f"evidence{number}.npy")
-                for number, node in enumerate(known)
+                step.save(folder / f"evidence{number}.npy")
+                for number, step in enumerate(order.evidence)
             ),
             regions=order.regions,
             known=order.lesions,

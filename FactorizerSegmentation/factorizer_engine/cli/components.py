@@ -22,6 +22,7 @@ from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_table
 from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import prepare_output_folder
+from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsResult
 
@@ -146,6 +147,7 @@ def _write(result: ComponentsResult, folder: Path) -> None:
         "model": {"name": result.model.name, "version": result.model.version},
         "note": result.note,
         "reliance": result.reliance.to_dict() if result.reliance else None,
+        "lesions": [_lesion_entry(lesion) for lesion in result.lesions],
         "components": entries,
     }
     text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
@@ -166,6 +168,16 @@ def _entry(component: Component, number: int) -> dict:
         "is_level": component.is_level,
         "evidence_window": component.evidence_window,
         "window": component.window,
+    }
+
+
+def _lesion_entry(lesion: Lesion) -> dict:
+    return {
+        "lesion": lesion.id,
+        "volume_ml": lesion.volume_ml,
+        "centroid_ras": lesion.centroid_ras,
+        "likeness": lesion.likeness,
+        "false_alarm": None if lesion.likeness is None else lesion.is_doubtful,
     }
 
 

@@ -9,6 +9,7 @@ import typer
 
 from factorizer_engine.cli import options
 from factorizer_engine.cli.earlier_results import EarlierResult, read_result
+from factorizer_engine.cli.explained_results import ExplainedResult
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import output_folder
@@ -26,18 +27,36 @@ Series = Annotated[
 ]
 
 
+Components = Annotated[
+    Path | None,
+    typer.Option(
+        "--components",
+        metavar="FOLDER",
+        parser=options.given_path,
+        help="Folder that 'factorizer components' wrote, whose heatmaps become parametric maps.",
+    ),
+]
+
+
 def export_dicom(
     result: options.Result,
     output: options.Output,
     series: Series = "",
+    components: Components = None,
     overwrite: options.Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write segmentation.dcm (SEG) and report.dcm (SR) of the study of the series."""
+    """Write segmentation.dcm (SEG) and report.dcm (SR) of the study of the series.
+
+    With --components also evidence_1.dcm, component_1.dcm and so on, parametric maps of the
+    components' evidence and activity.
+    """
     found = read_result(result)
+    explained = ExplainedResult.read(components, found) if components else None
     from factorizer_engine.images.files import read_scan, split_series
-    from factorizer_engine.images.files.dicom.segmentation import Algorithm
+    from factorizer_engine.images.files.dicom.derived import Algorithm
+    from factorizer_engine.images.files.dicom.parametric_map import write_parametric_maps
     from factorizer_engine.images.files.dicom.source import read_source
     from factorizer_engine.lesions.dicom import write_dicom_objects
 
@@ -45,7 +64,8 @@ def export_dicom(
     folder, name = split_series(place)
     source = read_source(Path(folder).expanduser(), name)
     with output_folder(output) as target:
-        for file in (SEGMENTATION_FILE, REPORT_FILE):
+        volumes = explained.volumes() if explained else []
+        for file in (SEGMENTATION_FILE, REPORT_FILE, *(volume.file_name for volume in volumes)):
             if (target / file).exists() and not overwrite:
                 raise BadInputError(
                     f"{target / file} exists; choose another folder, or replace it by --overwrite."
@@ -53,7 +73,8 @@ def export_dicom(
         algorithm = Algorithm(*found.model, found.edited)
         scan = read_scan(place)
         paths = write_dicom_objects(found.labelmap, found.labels, source, algorithm, target, scan)
-    for path in paths:
+        maps = write_parametric_maps(volumes, source, target)
+    for path in (*paths, *maps):
         TERMINAL.print(str(path))
 
 

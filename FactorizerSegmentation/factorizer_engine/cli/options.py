@@ -197,6 +197,13 @@ Probabilities = Annotated[
         help="Also write probabilities.nii.gz: one volume per region, in the model's order.",
     ),
 ]
+FalseAlarms = Annotated[
+    bool,
+    typer.Option(
+        "--false-alarms",
+        help="Mark lesions that may be false alarms, by the components that speak for them.",
+    ),
+]
 Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many components to write.")]
 Region = Annotated[
     str | None,
@@ -214,7 +221,13 @@ Brain = Annotated[
     ),
 ]
 BiasField = Annotated[
-    bool, typer.Option("--n4", help="Correct slow changes of brightness (N4 bias field).")
+    bool | None,
+    typer.Option(
+        "--n4/--no-n4",
+        show_default="auto",
+        help="Correct slow changes of brightness (N4 bias field); auto does where the brain is cut "
+        "out of scans with a skull.",
+    ),
 ]
 Prepare = Annotated[
     bool,

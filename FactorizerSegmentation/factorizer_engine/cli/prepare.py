@@ -27,6 +27,7 @@ from factorizer_engine.protocol.files import write_json
 from factorizer_engine.protocol.messages import plain
 from factorizer_engine.protocol.models import Channel, ModelDescription
 from factorizer_engine.protocol.preparation import (
+    BiasMode,
     BrainMode,
     PreparationOptions,
     RegistrationMode,
@@ -53,14 +54,14 @@ def prepare(
     on: options.On = None,
     register: options.Register = RegistrationMode.rigid,
     brain: options.Brain = BrainMode.auto,
-    n4: options.BiasField = False,
+    n4: options.BiasField = None,
     mixed: options.Mixed = False,
     overwrite: options.Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Prepare raw scans for a model: writes every channel, the brain mask and what was done."""
-    applied = PreparationOptions(register.value, brain.value, n4)
+    applied = PreparationOptions(register.value, brain.value, bias_mode(n4))
     choice = ModelChoice(model, "cpu")
     with (
         folder_of_one_run(output, overwrite) as folder,
@@ -80,6 +81,11 @@ def prepare(
         TERMINAL.print(f"No scan was given for {enumerated(missing)}, which the model expects.")
     seconds = format_seconds(sum(result.timings.values()))
     TERMINAL.print(f"Prepared in {seconds}. The scans are in {folder}")
+
+
+def bias_mode(n4: bool | None) -> str:
+    """One of `BiasMode`, for what was typed of --n4."""
+    return (BiasMode.auto if n4 is None else BiasMode.on if n4 else BiasMode.off).value
 
 
 def assign_raw_study(inputs: Sequence[str], model: ModelDescription) -> dict[str, Path | str]:
@@ -122,7 +128,7 @@ def _chosen_series(folder: Path, channels: Sequence[Channel]) -> list[str]:
     from factorizer_engine.preparation.series import choose_series
 
     choice = choose_series(folder, channels)
-    table = make_table(f"Series in {folder.name}", "Series", "What it is", "Use")
+    table = make_table(f"Series in {folder.absolute().name}", "Series", "What it is", "Use")
     for entry in choice.entries:
         table.add_row(entry.title, entry.kind, entry.reason)
     TERMINAL.print(table)

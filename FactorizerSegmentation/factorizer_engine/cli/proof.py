@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.table import Table
 
 from factorizer_engine.cli.labelled import LabelledCases
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def prove(
     data: Path, output: Path, choice: ModelChoice, cases: Sequence[str], region: str | None
 ) -> None:
-    """Write proof.json and proof.csv, after every case anew, and print a table.
+    """Write proof.json and proof.csv, after every case anew, and print tables.
 
     Args:
         data: Training configuration, folder of a run, or folder of a dataset.
@@ -34,7 +35,9 @@ def prove(
 
     Raises:
         BadInputError: If cases or regions are unknown.
+        typer.Exit: With 1 in the end, if a goal is missed.
     """
+    from factorizer_engine.components.goals import GOALS
     from factorizer_engine.components.trial import try_case
 
     cases_of = LabelledCases.open(data, cases, "held_out", choice)
@@ -52,8 +55,14 @@ def prove(
                 try_case(segmenter, one.result, one.case, one.truth, region, monitor=one.monitor)
             )
             _write(trials, cases_of.predictor.note, folder)
+    met = {goal.text: goal.met(trials) for goal in GOALS}
     TERMINAL.print(_table(trials))
+    TERMINAL.print(_goals_table(trials, met))
     TERMINAL.print(f"All figures and curves are in {folder}")
+    missed = sum(not all(by_case) for by_case in met.values())
+    if missed:
+        TERMINAL.print(f"{missed} of {len(GOALS)} goals are missed on at least one case.")
+        raise typer.Exit(1)
 
 
 def _write(trials: Sequence[Trial], note: str, folder: Path) -> None:
@@ -68,10 +77,20 @@ def _write(trials: Sequence[Trial], note: str, folder: Path) -> None:
 
 
 def _table(trials: Sequence[Trial]) -> Table:
-    columns = [f"{trial.case} ({trial.region})" for trial in trials]
-    table = make_table("Proof", "Figure", *columns, "median#")
+    table = make_table("Proof", "Figure", *_columns(trials), "median#")
     table.add_row("first component", *(trial.first for trial in trials), "")
     for name in trials[0].figures:
         values = [trial.figures[name] for trial in trials]
         table.add_row(name, *(f"{value:.3f}" for value in values), f"{median(values):.3f}")
     return table
+
+
+def _goals_table(trials: Sequence[Trial], met: Mapping[str, Sequence[bool]]) -> Table:
+    table = make_table("Goals", "Goal", *_columns(trials))
+    for text, by_case in met.items():
+        table.add_row(text, *("met" if is_met else "MISSED" for is_met in by_case))
+    return table
+
+
+def _columns(trials: Sequence[Trial]) -> list[str]:
+    return [f"{trial.case} ({trial.region})" for trial in trials]

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from factorizer_engine.cli import options
 from factorizer_engine.cli.earlier_results import EarlierResult, read_result
+from factorizer_engine.cli.explained_results import ExplainedResult
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
-from factorizer_engine.protocol.components import Component, Term
-from factorizer_engine.protocol.errors import BadInputError, EngineError
-from factorizer_engine.protocol.models import Region
+from factorizer_engine.protocol.errors import BadInputError
 
 if TYPE_CHECKING:
-    from factorizer_engine.images.geometry import Grid
     from factorizer_engine.images.scan import Scan
-    from factorizer_engine.lesions.reports.content import Explanation
     from factorizer_engine.lesions.reports.prepared import PreparedInputs
 
 PAGE = "report.html"
@@ -93,6 +89,11 @@ def report(
     else:
         labelmap = on_whole_grid(labelmap, reference.grid)
     lesions = find_lesions(labelmap, (), found.labels, None, reference)
+    explanation = None
+    if components is not None:
+        explained = ExplainedResult.read(components, found)
+        explanation = explained.explanation(labelmap.grid)
+        lesions = explained.with_likeness(lesions)
     write_report(
         Report(
             title=title or (f"Lesions in {reference.name}" if reference else found.path.name),
@@ -104,7 +105,7 @@ def report(
             words=words,
             warnings=[str(sentence) for sentence in found.record.get("remarks", ())],
             edited=found.edited,
-            explanation=_explanation(components, found, labelmap.grid) if components else None,
+            explanation=explanation,
             prepared=_prepared(found),
             facts=_facts(found, scans),
         ),
@@ -175,56 +176,3 @@ def _size(scan: Scan) -> str:
     voxels = " × ".join(str(count) for count in scan.shape)
     spacing = " × ".join(f"{size:.2f}" for size in scan.spacing)
     return f"{scan.name}, {voxels} voxels of {spacing} mm"
-
-
-def _explanation(folder: Path, found: EarlierResult, grid: Grid) -> Explanation:
-    """What `factorizer components` found, on the grid of the result."""
-    from factorizer_engine.images.files import read_scan
-    from factorizer_engine.images.resampling import resample
-    from factorizer_engine.lesions.reports.content import Explanation
-
-    path = folder.expanduser() / "components.json"
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-        model = " ".join(summary["model"].values())
-        entries = [(_component(entry), str(entry["evidence"])) for entry in summary["components"]]
-    except FileNotFoundError as error:
-        raise BadInputError(
-            f"The folder {folder} holds no components.json; give one that "
-            "'factorizer components' wrote."
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInputError(
-            f"{path} is damaged; compute the components again.", repr(error)
-        ) from error
-    if model != " ".join(found.model):
-        raise BadInputError(f"The components are of {model}, which did not make this result.")
-    evidence = [resample(read_scan(path.parent / file), grid) for _, file in entries]
-    kept = [component for component, _ in entries]
-    names = dict.fromkeys(name for component in kept for name in component.contributions)
-    regions = _regions(found.model[0], list(names))
-    return Explanation(kept, evidence, regions, str(summary.get("note", "")))
-
-
-def _component(entry: Mapping[str, Any]) -> Component:
-    term = Term.from_dict({key: entry[key] for key in ("network", "block", "head", "rank")})
-    low, high = entry["evidence_window"]
-    contributions = {name: float(value) for name, value in entry["contributions"].items()}
-    return Component(
-        term,
-        str(entry["name"]),
-        contributions,
-        region=str(entry["region"]),
-        evidence_window=(float(low), float(high)),
-        level=float(entry["level"]),
-    )
-
-
-def _regions(model: str, names: Sequence[str]) -> tuple[Region, ...]:
-    """The model's regions, if it is still installed; else what can be said of them."""
-    from factorizer_engine.bundles.registry import resolve_model
-
-    try:
-        return resolve_model(model, "cpu").description.regions
-    except EngineError:
-        return tuple(Region(name, 0, name) for name in names)

@@ -13,7 +13,12 @@ from factorizer_engine.cli.outputs import (
     folder_of_one_run,
     results_written_at_once,
 )
-from factorizer_engine.cli.prepare import assign_raw_study, show_steps, write_preparation
+from factorizer_engine.cli.prepare import (
+    assign_raw_study,
+    bias_mode,
+    show_steps,
+    write_preparation,
+)
 from factorizer_engine.cli.results import write_results
 from factorizer_engine.cli.session import Session, assign_study, open_session, run_options
 from factorizer_engine.cli.studies.command import segment_studies
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from factorizer_engine.images.scan import Scan
 
 SHOWN_LESIONS = 12
+FALSE_ALARM = "false alarm?"
 BYTES_PER_VOXEL = 2
 BYTES_PER_PROBABILITY = 4
 
@@ -55,8 +61,9 @@ def segment(
     mixed: options.Mixed = False,
     compile: options.Compile = False,
     probabilities: options.Probabilities = False,
+    false_alarms: options.FalseAlarms = False,
     prepare: options.Prepare = False,
-    n4: options.BiasField = False,
+    n4: options.BiasField = None,
     overwrite: options.Overwrite = False,
     studies: options.Studies = None,
     workers: options.Workers = None,
@@ -73,14 +80,15 @@ def segment(
         *(sweeps, tuple(short_circuit)),
     )
     applied = run_options(mirroring, overlap, box, quick, quality)
-    if n4 and not prepare:
+    if n4 is not None and not prepare:
         raise BadInputError("--n4 is a part of the preparation; give --prepare, too.")
     caution = Caution(strict, mixed)
     if studies is not None:
-        if inputs or input_dir is not None or box is not None or overwrite or prepare:
+        of_one_study = (inputs, input_dir, box, overwrite, prepare, false_alarms)
+        if any(value not in (None, False, []) for value in of_one_study):
             raise BadInputError(
                 "--studies names all scans and keeps what is done; leave out --input, --input-dir, "
-                "--box, --prepare and --overwrite."
+                "--box, --false-alarms, --prepare and --overwrite."
             )
         if on is not None and scheduler is not None:
             raise BadInputError("Studies go to another machine or to a scheduler, not to both.")
@@ -111,11 +119,13 @@ def segment(
         prepare_output_folder(folder, _space_needed(session, scan, probabilities))
         prepared = None
         if prepare:
-            prepared = session.prepare(channel, PreparationOptions(bias_field=n4), mixed)
+            prepared = session.prepare(channel, PreparationOptions(bias_field=bias_mode(n4)), mixed)
             show_steps(prepared)
             session = session.with_prepared(prepared)
         doubts = session.check(channel, applied, caution)
-        result = session.run(SEGMENT, channel, applied, probabilities=probabilities)
+        result = session.run(
+            SEGMENT, channel, applied, probabilities=probabilities, likeness=false_alarms
+        )
         record = session.record("segment", channel, applied)
         with results_written_at_once(folder, overwrite) as unfinished:
             if prepared is not None:
@@ -154,7 +164,9 @@ def _lesion_table(lesions: Sequence[Lesion]) -> Table:
         "Lesions", "##", "Part", "Volume (mL)", "In a slice (mm)", "Probability (mean)", "Place"
     )
     for lesion in lesions[:SHOWN_LESIONS]:
-        table.add_row(str(lesion.id), "whole", *_cells(lesion), " ".join(lesion.place))
+        place = " ".join(lesion.place)
+        remark = f"{place}\n{FALSE_ALARM}".strip() if lesion.is_doubtful else place
+        table.add_row(str(lesion.id), "whole", *_cells(lesion), remark)
         for part in lesion.parts:
             table.add_row("", part.name, *_cells(part), "")
     return table

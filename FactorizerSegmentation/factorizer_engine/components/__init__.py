@@ -3,6 +3,7 @@
 from factorizer_engine.components.definition import Baseline, component_map
 from factorizer_engine.components.evidence import Evidence, find_evidence
 from factorizer_engine.components.explanation import ComponentMap, Explanation, explain
+from factorizer_engine.components.likeness import compared
 from factorizer_engine.components.proof import Faithfulness, prove
 from factorizer_engine.components.sites import lesion_near
 
@@ -12,6 +13,7 @@ __all__ = [
     "Evidence",
     "Explanation",
     "Faithfulness",
+    "compared",
     "component_map",
     "explain",
     "find_evidence",

@@ -43,30 +43,40 @@ class Capture:
 
 
 class Captures:
-    """Watches networks while they segment, and keeps where all components are active.
+    """Watches networks while they segment, and keeps where components are active.
 
     Args:
         networks: The Factorizers of an ensemble.
+        blocks: Whose components are kept; by default those of all.
     """
 
-    def __init__(self, networks: Sequence[Factorizer]) -> None:
+    def __init__(
+        self, networks: Sequence[Factorizer], blocks: Collection[str] | None = None
+    ) -> None:
         self._mixers = {network: mixers_of(network) for network in networks}
+        self._blocks = blocks
         self._found: dict[tuple, dict[str, Tensor]] = {}
 
     @classmethod
     def of(cls, networks: Sequence[nn.Module], plan: WindowPlan) -> Captures | None:
-        """What keeps the captures of a plan; None if there would be none, or too much to keep."""
+        """What keeps the captures of a plan, as far as they fit into `MOST_BYTES`.
+
+        Blocks are dropped from the deepest; their windows are run again when they are asked for.
+
+        Returns:
+            None if there is nothing to keep.
+        """
         factorizers = [network for network in networks if isinstance(network, Factorizer)]
         if len(factorizers) < len(networks):
             return None
-        voxels = sum(
-            count_of(mixer) * math.prod(mixer.reshape.spatial_size)
-            for network in factorizers
-            for mixer in mixers_of(network).values()
-        )
-        if 4 * voxels * len(plan.windows) * len(plan.flips) > MOST_BYTES:
-            return None
-        return cls(factorizers)
+        windows = len(plan.windows) * len(plan.flips)
+        left, kept = MOST_BYTES, []
+        for block in from_finest(mixers_of(factorizers[0])):
+            left -= windows * sum(capture_bytes(mixers_of(n)[block]) for n in factorizers)
+            if left < 0:
+                break
+            kept.append(block)
+        return cls(factorizers, kept) if kept else None
 
     @contextmanager
     def watching(
@@ -77,7 +87,7 @@ class Captures:
             yield
             return
         mixers = self._mixers[network]
-        with capturing(mixers, mixers) as found:
+        with capturing(mixers, mixers if self._blocks is None else self._blocks) as found:
             yield
         for number, window in enumerate(windows):
             own = {block: values[number].float().cpu() for block, values in found.items()}
@@ -86,7 +96,7 @@ class Captures:
     def found(
         self, network: nn.Module, window: Box, flip: tuple[int, ...]
     ) -> dict[str, Tensor] | None:
-        """By block, (heads * R, *S) on the host; None if the window was not watched."""
+        """By block that is kept, (heads * R, *S) on the host; None of a window not watched."""
         return self._found.get(_key(network, window, flip))
 
 
@@ -110,6 +120,16 @@ def capturing(
 def count_of(mixer: FactMixer) -> int:
     """How many components a mixer has."""
     return mixer.reshape.num_heads * mixer.factorize.rank
+
+
+def capture_bytes(mixer: FactMixer) -> int:
+    """What the activity of all components of a mixer takes in one window, float32."""
+    return 4 * count_of(mixer) * math.prod(mixer.reshape.spatial_size)
+
+
+def from_finest(mixers: Mapping[str, FactMixer]) -> list[str]:
+    """The blocks from those at the finest resolution to the deepest."""
+    return sorted(mixers, key=lambda block: -math.prod(mixers[block].reshape.spatial_size))
 
 
 def pooled_to(values: Tensor, like: Tensor) -> Tensor:

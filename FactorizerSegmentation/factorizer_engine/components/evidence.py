@@ -15,7 +15,7 @@ components of all blocks, with one backward pass a region.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from factorizer_engine.components.ablation import Probe
-from factorizer_engine.components.definition import Baseline, masked_mean
+from factorizer_engine.components.definition import Baseline, masked_mean, mixers_of
 from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.inference.windows import WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer
@@ -60,6 +60,18 @@ class Evidence:
     regions: tuple[int, ...]
     windows: tuple[WindowEvidence, ...]
     baseline: Baseline
+
+    def scaled(self, by: float) -> Evidence:
+        """All of it multiplied by a number."""
+        windows = (
+            WindowEvidence(
+                window.probe,
+                {block: by * values for block, values in window.maps.items()},
+                {block: by * values for block, values in window.levels.items()},
+            )
+            for window in self.windows
+        )
+        return replace(self, windows=tuple(windows))
 
     def contributions(self, mixers: Mapping[str, FactMixer], terms: Sequence[Term]) -> np.ndarray:
         """First-order contributions, float64, (len(terms), len(regions))."""
@@ -133,33 +145,69 @@ def find_evidence(
         blocks: Blocks to look into; all by default.
         monitor: Told after every probe, and asked whether to stop.
     """
-    passes = (RecordedPass(network, probe.image, differentiable=True) for probe in probes)
-    return evidence_in_passes(passes, probes, regions, baseline, blocks, monitor)
+    wanted = list(mixers_of(network)) if blocks is None else list(blocks)
+    passes = (RecordedPass(network, probe.image, wanted) for probe in probes)
+    return evidence_in_passes(passes, probes, regions, baseline, wanted, monitor)
 
 
 def evidence_in_passes(
     passes: Iterable[RecordedPass],
     probes: Sequence[Probe],
     regions: Sequence[int],
-    baseline: Baseline = Baseline.ZERO,
-    blocks: Sequence[str] | None = None,
+    baseline: Baseline,
+    blocks: Sequence[str],
     monitor: Monitor | None = None,
 ) -> Evidence:
-    """`find_evidence` where differentiable passes over the probes are known."""
+    """`find_evidence` where passes over the probes, differentiable at the blocks, are known."""
     monitor = monitor or Monitor()
     windows = []
     for done, (probe, recorded) in enumerate(zip(probes, passes, strict=True), start=1):
         monitor.check()
-        wanted = list(recorded.mixers) if blocks is None else list(blocks)
-        gradients = gradients_of(recorded, probe, regions, wanted)
+        gradients = gradients_of(recorded, probe, regions, blocks)
         maps, levels = {}, {}
-        for block in wanted:
+        for block in blocks:
             maps[block], levels[block] = _block_evidence(
-                recorded, block, torch.cat(gradients[block]), baseline
+                recorded, block, gradients[block], baseline
             )
         windows.append(WindowEvidence(probe, maps, levels))
         monitor.report("estimating components", done / len(probes))
     return Evidence(tuple(regions), tuple(windows), baseline)
+
+
+def evidence_along_a_path(
+    network: Factorizer,
+    probes: Sequence[Probe],
+    regions: Sequence[int],
+    blocks: Sequence[str],
+    steps: int,
+    monitor: Monitor | None = None,
+) -> list[Evidence]:
+    """The evidence while all components of some blocks grow together from nothing.
+
+    The sum over the steps is what the Aumann-Shapley value shares out (Sundararajan et al.,
+    *Axiomatic attribution for deep networks*, ICML 2017, equation 3, with the strengths of the
+    components as inputs): over all components it adds up to the change of the mean logit when all
+    of them are left out. So it counts what components do together, which one alone does not show.
+
+    Args:
+        network, probes, regions, monitor: As for `find_evidence`.
+        blocks: Blocks whose components grow.
+        steps: Equal parts of the way, at whose middles gradients are taken.
+
+    Returns:
+        One a step, already divided by their number.
+    """
+    monitor = monitor or Monitor()
+    found = []
+    for step, part in enumerate(monitor.parts(steps)):
+        strength = (step + 0.5) / steps
+        passes = (
+            RecordedPass(network, probe.image, blocks, dict.fromkeys(blocks, strength))
+            for probe in probes
+        )
+        evidence = evidence_in_passes(passes, probes, regions, Baseline.ZERO, blocks, part)
+        found.append(evidence.scaled(1 / (strength * steps)))
+    return found
 
 
 def gradients_of(
@@ -188,18 +236,28 @@ def gradients_of(
 
 
 def _block_evidence(
-    recorded: RecordedPass, block: str, gradients: Tensor, baseline: Baseline
+    recorded: RecordedPass, block: str, gradients: Sequence[Tensor], baseline: Baseline
 ) -> tuple[Tensor, Tensor]:
     """Maps (regions, heads * R, *S), and what the means do (regions, heads * R)."""
-    heads, size = recorded.mixers[block].reshape.num_heads, gradients.shape[2:]
-    head = recorded.head_at(block)
+    heads, size = recorded.mixers[block].reshape.num_heads, gradients[0].shape[2:]
+    head, by_region = recorded.head_at(block), [_by_voxel(g, heads) for g in gradients]
+    inside = head.flatten().to(gradients[0].dtype)
+    within = [(inside @ own.flatten(1)).view(heads, -1) for own in by_region]
     found, levels = [], []
     for term in recorded.terms_at(block):
-        mean = masked_mean(term, head)[None].unflatten(1, (-1, *[1] * len(size))) * head
-        change = term - mean if baseline is Baseline.MEAN else term
-        found.append((gradients * change).unflatten(1, (heads, -1)).sum(dim=2))
-        levels.append((gradients * mean).flatten(2).sum(2).unflatten(1, (heads, -1)).sum(dim=2))
+        mean = masked_mean(term, head)
+        if baseline is Baseline.MEAN:
+            term = term - mean.view(1, -1, *[1] * len(size)) * head
+        change = _by_voxel(term, heads)
+        maps = [torch.einsum("vhd,vhd->vh", own, change) for own in by_region]
+        found.append(torch.stack(maps).mT.unflatten(2, size))
+        levels.append(torch.stack([(own * mean.view(heads, -1)).sum(1) for own in within]))
     return torch.stack(found, dim=2).flatten(1, 2), torch.stack(levels, dim=2).flatten(1, 2)
+
+
+def _by_voxel(x: Tensor, heads: int) -> Tensor:
+    """A map (1, C, *S) as (voxels, heads, C / heads)."""
+    return x[0].movedim(0, -1).reshape(-1, heads, x.shape[1] // heads)
 
 
 def _summed(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:

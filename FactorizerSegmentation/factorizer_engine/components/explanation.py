@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from factorizer_engine.components.ablation import Probe, measure_in_passes
+from factorizer_engine.components.ablation import measure_in_passes
 from factorizer_engine.components.capture import Captures
-from factorizer_engine.components.definition import (
-    Baseline,
-    component_name,
-)
-from factorizer_engine.components.evidence import Evidence, evidence_in_passes
-from factorizer_engine.components.passes import RecordedPass
-from factorizer_engine.components.question import Question, pose
-from factorizer_engine.components.ranking import rank_by_contribution
-from factorizer_engine.components.reliance import find_reliance
-from factorizer_engine.components.sites import (
-    LesionSites,
-)
+from factorizer_engine.components.definition import Baseline, component_name
+from factorizer_engine.components.estimates import Estimate, Passes, estimate_all
+from factorizer_engine.components.likeness import judge
+from factorizer_engine.components.question import BASELINE, Question, pose
+from factorizer_engine.components.ranking import rank_by_contribution, stable_first
+from factorizer_engine.components.reliance import Joined, find_reliance
+from factorizer_engine.components.room import room_for
+from factorizer_engine.components.sites import LesionSites
 from factorizer_engine.components.stitching import stitch_components
 from factorizer_engine.components.windows import evidence_windows, legible_windows
+from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
-from factorizer_engine.networks import Factorizer
-from factorizer_engine.protocol.components import Component, Reliance, is_stable
+from factorizer_engine.inference.sliding_window import logit
+from factorizer_engine.protocol.components import Component, Reliance
+from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Monitor
 
 SPARE = 2
 """Components beyond those asked for whose estimates are checked by leaving them out."""
 
-BASELINE = Baseline.ZERO
-"""What takes the place of a component that is left out; see docs/evidence.md for the choice."""
-
-_ESTIMATED, _MEASURED, _TRIED, _DRAWN = 0.3, 0.6, 0.7, 0.95
+_ESTIMATED, _JUDGED, _MEASURED, _TRIED, _DRAWN = 0.3, 0.35, 0.6, 0.7, 0.95
 """How far an explanation has come at the end of its stages."""
 
 
@@ -68,11 +64,14 @@ class Explanation:
         note: What to know about the contributions, for people, or "". Of a lesion it says what it
             rests on.
         reliance: Of a lesion that was asked for, on which of the components it rests.
+        lesions: Those of the result; the one that was asked for, or all, with their likeness to
+            lesions of the cases over which the model was described, if it was.
     """
 
     maps: tuple[ComponentMap, ...]
     note: str = ""
     reliance: Reliance | None = None
+    lesions: tuple[Lesion, ...] = ()
 
 
 def explain(
@@ -117,15 +116,19 @@ def explain(
     monitor.report("estimating components", 0.0)
     with memory_errors(segmenter.device):
         asked = pose(segmenter, result, blocks, region, lesion, baseline)
+        room = room_for(asked)
+        asked = asked.within(room.blocks)
+        monitor.report(f"estimating components, in {room.gigabytes}", 0.0)
         passes: Passes = [[] for _ in asked.networks]
-        estimate = _estimated(asked, passes, monitor.span(0.0, _ESTIMATED))
+        estimate = estimate_all(asked, passes, monitor.span(0.0, _ESTIMATED))
+        lesions, doubts = judge(asked, estimate, lesion, monitor.span(_ESTIMATED, _JUDGED))
         leading = rank_by_contribution(estimate.contributions, range(len(asked.decisive)))
         leading = leading[: count + SPARE]
-        measured = _measured(asked, passes, leading, monitor.span(_ESTIMATED, _MEASURED))
+        measured = _measured(asked, passes, leading, monitor.span(_JUDGED, _MEASURED))
         ranked = _ranked(asked, measured, count)
         contributions = np.stack([measured[index] for index in ranked])
         reliance = None
-        if lesion is not None and segmenter.coarse is None:  # a first stage keeps lesions alone
+        if lesion is not None:
             part = monitor.span(_MEASURED, _TRIED)
             reliance = _reliance(asked, passes, ranked, contributions, part)
         drawn_for = [asked.decisive[i] for i in contributions[:, asked.decisive].argmax(axis=1)]
@@ -150,58 +153,9 @@ def explain(
         for found, heat, own in zip(components, heatmaps, evidence, strict=True)
     )
     rests = reliance.sentence(lesion, components) if reliance and lesion is not None else ""
-    notes = filter(None, (rests, result.note, _stage(segmenter), _note(result.model, asked.sites)))
-    return Explanation(maps, " ".join(notes), reliance)
-
-
-@dataclass(frozen=True, eq=False)
-class _Estimate:
-    """What all candidates contribute to the decisive regions, from gradients.
-
-    Attributes:
-        evidence: By network.
-        contributions: (candidates, decisive regions).
-        levels: The parts of them that are those of levels.
-    """
-
-    evidence: Sequence[Evidence]
-    contributions: np.ndarray
-    levels: np.ndarray
-
-
-Passes = list[list[RecordedPass]]
-"""Of every network of the ensemble, the passes over the probes."""
-
-
-def _recording(
-    network: Factorizer, probes: Sequence[Probe], kept: list[RecordedPass]
-) -> Iterator[RecordedPass]:
-    """Differentiable passes one after the other, so that memory holds one graph at a time."""
-    for probe in probes:
-        kept.append(RecordedPass(network, probe.image, differentiable=True))
-        yield kept[-1]
-
-
-def _estimated(asked: Question, passes: Passes, monitor: Monitor) -> _Estimate:
-    """First-order contributions of all candidates, of every network in turn.
-
-    Args:
-        asked: What is asked.
-        passes: Empty; filled with the passes over the probes, by network.
-        monitor: Told of the progress, and asked whether to stop.
-    """
-    blocks = list(dict.fromkeys(term.block for term in asked.candidates))
-    found, contributions, levels = [], [], []
-    for (member, kept), part in zip(enumerate(passes), monitor.parts(len(passes)), strict=True):
-        terms = [term for term in asked.candidates if term.network == member]
-        recording = _recording(asked.networks[member], asked.probes, kept)
-        evidence = evidence_in_passes(
-            recording, asked.probes, asked.outputs, asked.baseline, blocks, part
-        )
-        found.append(evidence)
-        contributions.append(evidence.contributions(asked.mixers, terms) / len(passes))
-        levels.append(evidence.levels(asked.mixers, terms))
-    return _Estimate(found, np.concatenate(contributions), np.concatenate(levels))
+    about = (room.note, result.note, _stage(segmenter), _note(result.model, asked.sites))
+    notes = filter(None, (rests, *doubts, *about))
+    return Explanation(maps, " ".join(notes), reliance, lesions)
 
 
 def _measured(
@@ -228,14 +182,9 @@ def _ranked(asked: Question, contributions: Mapping[int, np.ndarray], count: int
     chosen = list(contributions)
     measured = np.stack([contributions[index] for index in chosen])
     order = rank_by_contribution(measured, asked.decisive)[:count]
+    stability = [asked.profile(index).stability for index in chosen]
     strength = measured[:, asked.decisive].max(axis=1)
-    unstable = {
-        row: not is_stable(asked.profile(chosen[row]).stability) and strength[row] > 0
-        for row in order
-    }
-    speaking = [row for row in order if strength[row] > 0]
-    against = order[len(speaking) :]
-    return [chosen[row] for row in (*sorted(speaking, key=lambda row: unstable[row]), *against)]
+    return [chosen[row] for row in stable_first(order, strength, stability)]
 
 
 def _reliance(
@@ -255,7 +204,21 @@ def _reliance(
         asked.segmenter.bundle.inference.threshold,
         asked.baseline,
         monitor,
+        _joined(asked),
     )
+
+
+def _joined(asked: Question) -> Joined | None:
+    """Of a cascade, what both stages say together."""
+    cascade, result = asked.segmenter.bundle.cascade, asked.result
+    if cascade is None:
+        return None
+    logits = [
+        resample(Scan(logit(result.probabilities[region]), result.labelmap.grid), grid).array
+        for grid in [result.prepared.grid]
+        for region in asked.decisive
+    ]
+    return Joined(result.plan.pad(torch.from_numpy(np.stack(logits))), cascade.share)
 
 
 def _drawn(asked: Question, ranked: Sequence[int], monitor: Monitor) -> np.ndarray:
@@ -276,7 +239,7 @@ def _drawn(asked: Question, ranked: Sequence[int], monitor: Monitor) -> np.ndarr
 
 
 def _evidence(
-    asked: Question, estimate: _Estimate, ranked: Sequence[int], regions: Sequence[int]
+    asked: Question, estimate: Estimate, ranked: Sequence[int], regions: Sequence[int]
 ) -> np.ndarray:
     """What candidates contribute where to a region each, logits per mL in model space."""
     outputs, plan = asked.result.outputs, asked.result.plan
@@ -307,7 +270,7 @@ def _restored(
 
 def _described(
     asked: Question,
-    estimate: _Estimate,
+    estimate: Estimate,
     ranked: Sequence[int],
     contributions: np.ndarray,
     drawn_for: Sequence[int],

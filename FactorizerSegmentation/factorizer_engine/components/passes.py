@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 
@@ -36,7 +36,10 @@ class RecordedPass:
     Args:
         network: In evaluation mode.
         image: (1, C, *S).
-        differentiable: Whether the logits can be differentiated with respect to the mixed maps.
+        differentiable: Blocks with respect to whose mixed maps the logits can be differentiated;
+            the later in the network the first of them is, the less memory that takes.
+        strengths: By block, by what its mixed map is multiplied before it is handed on; 1 where
+            nothing is said. `behind` and `without` are for passes at full strength.
 
     Attributes:
         image: (1, C, *S).
@@ -46,8 +49,15 @@ class RecordedPass:
         factors: By block of a rank above 1, U and V as a component filter gets them.
     """
 
-    def __init__(self, network: Factorizer, image: Tensor, differentiable: bool = False) -> None:
+    def __init__(
+        self,
+        network: Factorizer,
+        image: Tensor,
+        differentiable: Collection[str] = (),
+        strengths: Mapping[str, float] | None = None,
+    ) -> None:
         self._network = network
+        self._differentiable, self._strengths = differentiable, strengths or {}
         self.image = image
         self.mixers = mixers_of(network)
         self.mixed: dict[str, Tensor] = {}
@@ -61,7 +71,7 @@ class RecordedPass:
             if mixer.factorize.rank > 1
         }
         with ExitStack() as stack:
-            stack.enter_context(torch.set_grad_enabled(differentiable))
+            stack.enter_context(torch.set_grad_enabled(bool(differentiable)))
             stack.enter_context(changed(taps))
             stack.enter_context(observed(observers))
             for block in self.mixers:
@@ -183,10 +193,11 @@ class RecordedPass:
 
     def _tap_into(self, block: str) -> MixedFilter:
         def tap(x: Tensor) -> Tensor:
-            # The first map of a pass begins the graph: nothing before it needs a gradient.
-            needs_leaf = torch.is_grad_enabled() and not x.requires_grad
+            # The first of them begins the graph: nothing before it needs a gradient.
+            needs_leaf = block in self._differentiable and not x.requires_grad
             self.mixed[block] = x.detach().requires_grad_() if needs_leaf else x
-            return self.mixed[block]
+            strength = self._strengths.get(block, 1.0)
+            return self.mixed[block] if strength == 1.0 else strength * self.mixed[block]
 
         return tap
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from factorizer_engine.components.ablation import Probe, place_probes
 from factorizer_engine.components.definition import (
@@ -25,6 +25,9 @@ from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.profiles import Profile
+
+BASELINE = Baseline.ZERO
+"""What takes the place of a component that is left out; see docs/evidence.md for the choice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +60,10 @@ class Question:
         """The outputs of the network that are the decisive regions."""
         return [int(self.result.outputs[region]) for region in self.decisive]
 
+    def within(self, blocks: Collection[str]) -> Question:
+        """The same question about the components of some blocks only."""
+        return replace(self, candidates=[t for t in self.candidates if t.block in blocks])
+
     def profile(self, candidate: int) -> Profile:
         """What is known of a candidate from labelled cases, nothing if it was not measured."""
         term, profiles = self.candidates[candidate], self.segmenter.bundle.profiles
@@ -69,7 +76,7 @@ def pose(
     blocks: Sequence[str] | None,
     region: str | None,
     lesion: int | None,
-    baseline: Baseline,
+    baseline: Baseline = BASELINE,
 ) -> Question:
     """What `explain` is asked, with the windows in which it has to be looked for.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from factorizer_engine.networks import FactMixer
+from factorizer_engine.protocol.components import is_stable
 
 
 def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
@@ -29,3 +30,18 @@ def rank_by_contribution(contributions: np.ndarray, regions: Sequence[int]) -> l
     """
     strength = contributions[:, list(regions)].max(axis=1)
     return np.argsort(-strength, kind="stable").tolist()
+
+
+def stable_first(
+    ranked: Sequence[int], strength: np.ndarray, stability: Sequence[float | None]
+) -> list[int]:
+    """Ranked components, of those that speak for the lesion the stable ones before the others.
+
+    Args:
+        ranked: Indices of components, by falling contribution.
+        strength: The contribution of every component.
+        stability: That of every component.
+    """
+    return sorted(
+        ranked, key=lambda i: (strength[i] <= 0, strength[i] > 0 and not is_stable(stability[i]))
+    )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from factorizer_engine.components.ablation import Probe
 from factorizer_engine.components.definition import Baseline
@@ -14,6 +16,19 @@ from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.windows import WindowPlan
 from factorizer_engine.protocol.components import Reliance, Term
 from factorizer_engine.protocol.progress import Monitor
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """What a cascade says where its finer stage looked again.
+
+    Attributes:
+        logits: Of both stages together, of the regions in question, (regions, *padded).
+        share: The part of the finer stage in them.
+    """
+
+    logits: Tensor
+    share: float
 
 
 def find_reliance(
@@ -26,6 +41,7 @@ def find_reliance(
     threshold: float,
     baseline: Baseline = Baseline.ZERO,
     monitor: Monitor | None = None,
+    joined: Joined | None = None,
 ) -> Reliance:
     """Leave out the strongest component, the two strongest, and so on, until the lesion is gone.
 
@@ -43,14 +59,28 @@ def find_reliance(
         threshold: Probability above which a region holds.
         baseline: What takes the place of a component.
         monitor: Told after every set, and asked whether to stop.
+        joined: What counts in place of what the networks say, if they are a finer stage.
     """
     monitor = monitor or Monitor()
     order = [int(i) for i in np.argsort(-contributions, kind="stable") if contributions[i] > 0]
 
-    def holding(count: int) -> float:
+    def said(count: int) -> tuple[Tensor, Tensor]:
         monitor.check()
         left_out = [terms[i] for i in order[:count]]
-        return _part_holding(passes, probes, plan, left_out, regions, threshold, baseline)
+        return _blended(passes, probes, plan, left_out, regions, baseline)
+
+    original, weights = said(0)
+    lesion = weights > 0
+    least = float(np.log(threshold / (1 - threshold)))
+
+    def holding(count: int) -> float:
+        """The part of the lesion's voxels where a region holds without the strongest ones."""
+        logits = said(count)[0] if count else original
+        if joined is not None:
+            logits = joined.logits[:, lesion] + joined.share * (logits - original)[:, lesion]
+        else:
+            logits = logits[:, lesion]
+        return float((logits >= least).any(dim=0).float().mean())
 
     whole = holding(0)
     if not (order and whole):
@@ -64,17 +94,15 @@ def find_reliance(
     return tried[0]
 
 
-def _part_holding(
+def _blended(
     passes: Sequence[Sequence[RecordedPass]],
     probes: Sequence[Probe],
     plan: WindowPlan,
     left_out: Sequence[Term],
     regions: Sequence[int],
-    threshold: float,
     baseline: Baseline,
-) -> float:
-    """Part (0 to 1) of the lesion's voxels where a region holds without some components."""
-    # The weights of the blended logits times those of the mean over the lesion, and their sum.
+) -> tuple[Tensor, Tensor]:
+    """The logits (regions, *padded) without some components, and how much every voxel counts."""
     logits, weights = torch.zeros(len(regions), *plan.padded), torch.zeros(plan.padded)
     for member, recorded in enumerate(passes):
         own = [term for term in left_out if term.network == member]
@@ -83,9 +111,7 @@ def _part_holding(
             weighted = (found.float() * probe.weights[list(regions)]).flip(_spatial(probe))
             logits[in_all_channels(probe.window)] += weighted.cpu()
             weights[probe.window] += probe.weights[regions[0]].flip(_spatial(probe, 0)).cpu()
-    lesion = weights > 0
-    least = float(np.log(threshold / (1 - threshold)))
-    return float((logits >= least * weights)[:, lesion].any(dim=0).float().mean())
+    return logits / weights.clamp(min=1e-30), weights
 
 
 def _spatial(probe: Probe, channels: int = 1) -> tuple[int, ...]:

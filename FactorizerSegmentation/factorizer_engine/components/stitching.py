@@ -40,14 +40,14 @@ def stitch_components(
         terms: Whose maps to make.
         device: Where the network is.
         monitor: Told after every window, and asked whether to stop.
-        captures: What was captured in windows of the plan, which are not run again.
+        captures: What was captured in windows of the plan, which are run again for the rest only.
 
     Returns:
         Nonnegative float32, (len(terms), X, Y, Z); zero where no window was run.
     """
     monitor = monitor or Monitor()
     mixers = mixers_of(network)
-    capture = Capture(network, {term.block for term in terms})
+    blocks = {term.block for term in terms}
     blender = Blender(plan, len(terms))
     padded = plan.pad(torch.from_numpy(volume))
     flips = plan.flips
@@ -57,8 +57,9 @@ def stitch_components(
             total = torch.zeros(len(terms), *plan.roi_size, device=device)
             for flip in flips:
                 monitor.check()
-                found = captures.found(network, window, flip) if captures else None
-                found = found or capture(image.flip(flip))
+                found = dict(captures.found(network, window, flip) or {}) if captures else {}
+                if missing := blocks - found.keys():
+                    found |= Capture(network, missing)(image.flip(flip))
                 maps = [_window_map(found, mixers, term, plan.roi_size) for term in terms]
                 total += torch.cat(maps).to(device).flip([axis - 1 for axis in flip])
             blender.add(window, total / len(flips))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from factorizer_engine.components.ablation import (
@@ -28,10 +27,21 @@ from factorizer_engine.components.definition import (
     observed,
     terms_of,
 )
-from factorizer_engine.components.evidence import Evidence, enlarged, find_evidence, gradients_of
+from factorizer_engine.components.evidence import (
+    Evidence,
+    enlarged,
+    evidence_along_a_path,
+    find_evidence,
+    gradients_of,
+)
 from factorizer_engine.components.passes import RecordedPass
-from factorizer_engine.components.ranking import default_blocks, rank_by_contribution
+from factorizer_engine.components.ranking import (
+    default_blocks,
+    rank_by_contribution,
+    stable_first,
+)
 from factorizer_engine.components.saliency import BlockProbe, grad_cam, integrated_gradients
+from factorizer_engine.components.scores import area, best_dice, correlation, spearman
 from factorizer_engine.components.sites import among_outputs, lesion_sites
 from factorizer_engine.components.stability import SHIFT
 from factorizer_engine.images.geometry import in_all_channels
@@ -39,7 +49,8 @@ from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 from factorizer_engine.networks import Factorizer
-from factorizer_engine.protocol.components import Term
+from factorizer_engine.protocol.components import Term, is_stable
+from factorizer_engine.protocol.profiles import Profile
 from factorizer_engine.protocol.progress import Monitor
 
 COUNTS = (0, 1, 2, 4, 8, 14)
@@ -49,10 +60,13 @@ PARTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
 """Parts of the head's voxels that are deleted or inserted."""
 
 STEPS = 6
-"""Of integrated gradients."""
+"""Of integrated gradients, and of the path along which components grow together."""
 
 NOISE = 0.05
 """Standard deviations of a channel that must not change the evidence."""
+
+TOP = 6
+"""Components whose maps are disturbed: as many as an explanation shows."""
 
 _RANDOM = 2
 
@@ -65,7 +79,7 @@ class Trial:
         case: Its name.
         region: Whose logit was watched, in the window that covers the prediction best.
         block: The block whose saliency maps were compared: that of the first component.
-        first: Name of the first component.
+        first: Name of the component that an explanation would show first.
         figures: Single numbers by name.
         curves: Mean logits by name of the curve; x is the number of components left out, or the
             part of the head's voxels that is deleted or inserted.
@@ -117,6 +131,8 @@ class _Trial:
         monitor: Monitor,
     ) -> None:
         self._network = factorizers_of(segmenter.networks)[0]
+        profiles = segmenter.bundle.profiles
+        self._profiles = profiles.by_term() if profiles else {}
         self._mixers = mixers_of(self._network)
         self._result, self._monitor = result, monitor
         names = [r.name for r in result.model.regions]
@@ -172,14 +188,19 @@ class _Trial:
             estimates = found.contributions(self._mixers, self._terms)[:, 0]
             self._exact[kind], self._evidence[kind] = measured, found
             self._estimates[kind] = estimates
-            self._figures[f"spearman of the estimate, {kind.value}"] = _spearman(
-                measured, estimates
-            )
-        self._first = self._order(self._exact[Baseline.ZERO])[0]
+            self._figures[f"spearman of the estimate, {kind.value}"] = spearman(measured, estimates)
+        self._joint = evidence_along_a_path(
+            self._network, [self._probe], [self._region], default_blocks(self._mixers), STEPS
+        )
+        strength = self._exact[Baseline.ZERO]
+        ranked = rank_by_contribution(strength[:, None], [0])[:TOP]
+        stability = [self._profiles.get(term, Profile(term)).stability for term in self._terms]
+        self._top = [self._terms[i] for i in stable_first(ranked, strength, stability)]
+        self._first = self._top[0]
 
     def _delete_components(self) -> None:
         blocks = default_blocks(self._mixers)
-        recorded = RecordedPass(self._network, self._probe.image, differentiable=True)
+        recorded = RecordedPass(self._network, self._probe.image, blocks)
         gradients = gradients_of(recorded, self._probe, [self._region], blocks)
         cam = []
         for term in self._terms:
@@ -189,7 +210,12 @@ class _Trial:
             )
             cam.append(float(own[:, term.head].sum()))
         self._recorded, self._gradients = recorded, gradients
+        along = np.sum(
+            [found.contributions(self._mixers, self._terms) for found in self._joint], axis=0
+        )
         orders = {
+            "estimate along a path": self._order(along[:, 0]),
+            "contribution, step by step": self._step_by_step(),
             "contribution": self._order(self._exact[Baseline.ZERO]),
             "estimate": self._order(self._estimates[Baseline.ZERO]),
             "contribution, mean": self._order(self._exact[Baseline.MEAN]),
@@ -205,15 +231,27 @@ class _Trial:
         self._curves["component deletion"] = curves
         x = np.array([*COUNTS, len(self._terms)]) / len(self._terms)
         for name, curve in curves.items():
-            self._figures[f"component deletion AUC, {name}"] = _area(x, curve)
+            self._figures[f"component deletion AUC, {name}"] = area(x, curve)
+
+    def _step_by_step(self) -> list[Term]:
+        """The order in which every component is the one that lowers the logit most, of those left.
+
+        The last ones, which are only deleted together, are left as they are ranked alone.
+        """
+        left = self._order(self._exact[Baseline.ZERO])
+        order: list[Term] = []
+        for _ in range(min(COUNTS[-1], len(left))):
+            lowest = min(left, key=lambda term: self._logit_without([*order, term]))
+            order.append(lowest)
+            left.remove(lowest)
+        return [*order, *left]
+
+    def _logit_without(self, terms: Sequence[Term]) -> float:
+        self._monitor.check()
+        return float(self._probe.read(self._recorded.without(terms))[0, self._region])
 
     def _component_curve(self, order: Sequence[Term]) -> list[float]:
-        curve = []
-        for count in (*COUNTS, len(order)):
-            logits = self._recorded.without(order[:count])
-            curve.append(float(self._probe.read(logits)[0, self._region]))
-            self._monitor.check()
-        return curve
+        return [self._logit_without(order[:count]) for count in (*COUNTS, len(order))]
 
     def _compare_voxels(self) -> None:
         block = self._first.block
@@ -231,6 +269,8 @@ class _Trial:
             }
             maps = {name: values.sum(1, keepdim=True) for name, values in saliency.items()}
             maps["Grad-CAM"] = maps["Grad-CAM"].relu()
+            along = [found.windows[0].maps[block].sum(1, keepdim=True) for found in self._joint]
+            maps["evidence along a path"] = torch.stack(along).sum(0)
             maps["random"] = torch.from_numpy(
                 self._random.random(watched.head.shape, np.float32)
             ).to(self._device)
@@ -240,7 +280,7 @@ class _Trial:
                     curve = self._voxel_curve(watched, values, baseline, inserted)
                     what = "insertion" if inserted else "deletion"
                     self._curves.setdefault(f"voxel {what}, {kind.value}", {})[name] = curve
-                    self._figures[f"voxel {what} AUC, {kind.value}, {name}"] = _area(PARTS, curve)
+                    self._figures[f"voxel {what} AUC, {kind.value}, {name}"] = area(PARTS, curve)
 
     def _voxel_curve(
         self, watched: BlockProbe, values: Tensor, baseline: Tensor, inserted: bool
@@ -310,16 +350,23 @@ class _Trial:
             "random weights": zip(original, self._top_maps(shuffled, self._probe), strict=True),
         }
         for name, both in pairs.items():
-            found = [_correlation(a, b) for a, b in both]
+            found = [correlation(a, b) for a, b in both]
             self._figures[f"correlation after {name}, first component"] = found[0]
-            self._figures[f"correlation after {name}, median of 6"] = float(np.median(found))
+            self._figures[f"correlation after {name}, median of {TOP}"] = float(np.median(found))
+            stable = [
+                value for value, term in zip(found, self._top, strict=True) if self._is_stable(term)
+            ]
+            if stable:
+                self._figures[f"correlation after {name}, lowest of the stable"] = min(stable)
 
     def _top_maps(self, network: Factorizer, probe: Probe) -> list[np.ndarray]:
-        """Evidence of the first six components, at their blocks' resolution spread over voxels."""
-        top = self._order(self._exact[Baseline.ZERO])[:6]
-        blocks = list(dict.fromkeys(term.block for term in top))
+        """Evidence of the top components, at their blocks' resolution spread over voxels."""
+        blocks = list(dict.fromkeys(term.block for term in self._top))
         found = find_evidence(network, [probe], [self._region], blocks=blocks)
-        return [self._drawn(found, term) for term in top]
+        return [self._drawn(found, term) for term in self._top]
+
+    def _is_stable(self, term: Term) -> bool:
+        return term in self._profiles and is_stable(self._profiles[term].stability)
 
     def _order(self, strengths: np.ndarray) -> list[Term]:
         return [self._terms[i] for i in rank_by_contribution(strengths[:, None], [0])]
@@ -348,29 +395,3 @@ class _Trial:
     @property
     def _quiet(self) -> Monitor:
         return Monitor(lambda _: self._monitor.check())
-
-
-def best_dice(values: np.ndarray, truth: np.ndarray, levels: int = 60) -> float:
-    """The best Dice with `truth` of all thresholds of a map, among its positive values."""
-    if not truth.any() or not (values > 0).any():
-        return 0.0
-    order = np.argsort(-values, axis=None)
-    hits = np.cumsum(truth.ravel()[order])
-    most = int((values > 0).sum())
-    counts = np.unique(np.geomspace(1, most, levels).astype(int))
-    return float((2 * hits[counts - 1] / (counts + truth.sum())).max())
-
-
-def _area(x: Sequence[float] | np.ndarray, curve: Sequence[float]) -> float:
-    heights = np.asarray(curve)
-    return float((np.diff(x) * (heights[1:] + heights[:-1]) / 2).sum())
-
-
-def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-    return float(spearmanr(a, b).statistic)
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    if not (np.ptp(a) > 0 and np.ptp(b) > 0):
-        return 0.0
-    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])

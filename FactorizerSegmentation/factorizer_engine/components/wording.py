@@ -47,7 +47,7 @@ def meaning(profile: Profile, model: ModelDescription) -> str:
     responses = [_response(profile, channels), *_marks(profile.inside, model)]
     responds = ", ".join(filter(None, responses))
     parts = [responds or "no clear response"]
-    spoken = _speech(profile, _titles(model))
+    spoken = _speech(profile, titles_in_sentences(model))
     parts.append(spoken or "says little by itself")
     if spoken and profile.level > LEVEL:
         parts.append("a level, not a place")
@@ -100,7 +100,7 @@ def _marks(inside: Mapping[str, float], model: ModelDescription) -> list[str]:
     outer_first = [region.name for region in sorted(model.regions, key=lambda r: r.order)]
     names = [name for name in outer_first if name in inside]
     names += [name for name in inside if name not in names]
-    titles = _titles(model)
+    titles = titles_in_sentences(model)
     found = []
     for verb, sign in (("marks", 1), ("spares", -1)):
         most = max((sign * value for value in inside.values()), default=0.0)
@@ -110,7 +110,8 @@ def _marks(inside: Mapping[str, float], model: ModelDescription) -> list[str]:
     return found
 
 
-def _titles(model: ModelDescription) -> dict[str, str]:
+def titles_in_sentences(model: ModelDescription) -> dict[str, str]:
+    """What regions are called within a sentence, by their names."""
     return {region.name: _lower(region.title) for region in model.regions}
 
 

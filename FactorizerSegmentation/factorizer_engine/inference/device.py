@@ -24,7 +24,7 @@ from factorizer_engine.protocol.failures import as_engine_error
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-_HEADROOM = 0.9
+HEADROOM = 0.9
 """Part of the free memory that a case may be expected to take."""
 
 _FACTORIZER_MAPS, _OTHER_MAPS, _WORKSPACE = 10, 24, 150 * 10**6
@@ -136,17 +136,17 @@ def store_for_case(
     restoring = 4 * regions * (model_voxels + reference_voxels) + for_each * min(regions, threads)
     needed = max(preparing, predicting, restoring)
     free = available_memory()
-    if needed <= _HEADROOM * free:
+    if needed <= HEADROOM * free:
         return IN_MEMORY
     least = max(12 * reference_voxels, 2 * channels * model_voxels + window)
-    if least > _HEADROOM * free:
+    if least > HEADROOM * free:
         raise EngineMemoryError(
             f"The case needs at least {least / 1e9:.1f} GB of memory but {free / 1e9:.1f} GB are "
             "free; close other programs, or crop the scans to the region of interest."
         )
     files = 4 * ((channels + regions) * (reference_voxels + model_voxels) + model_voxels)
     space = shutil.disk_usage(tempfile.gettempdir()).free
-    if files > _HEADROOM * space:
+    if files > HEADROOM * space:
         raise EngineMemoryError(
             f"The case needs about {needed / 1e9:.1f} GB of memory but {free / 1e9:.1f} GB are "
             f"free, and the disk for temporary files has only {space / 1e9:.1f} GB for it; close "

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from factorizer_engine.images.files.dicom.segmentation import (
-    Algorithm,
-    make_dicom_seg,
-    save_dicom,
-)
+from factorizer_engine.images.files.dicom.derived import Algorithm, save_dicom
+from factorizer_engine.images.files.dicom.segmentation import make_dicom_seg
 from factorizer_engine.images.files.dicom.source import SourceSeries
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.measuring import find_lesions

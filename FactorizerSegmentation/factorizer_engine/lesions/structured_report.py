@@ -26,7 +26,7 @@ from pydicom.sr.coding import Code
 
 from factorizer_engine import __version__
 from factorizer_engine.images.files.dicom.codes import LESION, SegmentCodes, codes_of
-from factorizer_engine.images.files.dicom.segmentation import (
+from factorizer_engine.images.files.dicom.derived import (
     MANUFACTURER,
     PRODUCT,
     SERIES_NUMBER,

@@ -10,7 +10,10 @@ from factorizer_engine.protocol.files import write_csv
 from factorizer_engine.protocol.lesions import Lesion, Measures
 from factorizer_engine.protocol.models import Label
 
-LESION_COLUMNS = ("lesion", "centroid_r_mm", "centroid_a_mm", "centroid_s_mm", "place")
+LESION_COLUMNS = (
+    *("lesion", "centroid_r_mm", "centroid_a_mm", "centroid_s_mm", "place"),
+    *("likeness", "false_alarm"),
+)
 MEASURE_COLUMNS = (
     "volume_ml",
     "max_diameter_mm",
@@ -31,7 +34,8 @@ def lesion_columns(labels: Sequence[Label]) -> list[str]:
 def write_lesions_csv(lesions: Sequence[Lesion], labels: Sequence[Label], path: str | Path) -> None:
     """Write one row per lesion: mL, mm (centroid in RAS), mm2, probability, place.
 
-    Classes that a lesion has no voxel of have empty cells.
+    Classes that a lesion has no voxel of have empty cells, and so has a likeness (see
+    `Lesion.likeness`) that was not measured.
 
     Args:
         labels: The classes of the model.
@@ -46,10 +50,16 @@ def write_lesions_csv(lesions: Sequence[Lesion], labels: Sequence[Label], path: 
 def _row(lesion: Lesion, labels: Sequence[Label]) -> list[object]:
     parts = {part.label: part for part in lesion.parts}
     row: list[object] = [lesion.id, *(f"{mm:.2f}" for mm in lesion.centroid_ras)]
-    row += [" ".join(lesion.place), *_cells(lesion)]
+    row += [" ".join(lesion.place), *_likeness(lesion), *_cells(lesion)]
     for label in labels:
         row += _cells(parts.get(label.value))
     return row
+
+
+def _likeness(lesion: Lesion) -> tuple[str, str]:
+    if lesion.likeness is None:
+        return "", ""
+    return f"{lesion.likeness:.3f}", "perhaps" if lesion.is_doubtful else "no"
 
 
 def _cells(measures: Measures | None) -> list[str]:

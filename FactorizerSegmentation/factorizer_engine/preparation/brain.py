@@ -51,6 +51,10 @@ MIN_FOREGROUND = 0.02
 SMALLEST_BRAIN_ML = 300.0
 """Less than this is no brain, not even a child's."""
 
+UPSIDE_DOWN = 1.2
+"""A head is upside down if the coarse network is so many times surer of the brain in its mirror
+image. Of 15 scans of 11 heads the right way up, none came beyond 0.86; one that was not had 1.8."""
+
 
 @dataclass(frozen=True)
 class BrainNetworks:
@@ -80,21 +84,34 @@ class BrainNetworks:
         return cls(*(_load(folder / name, digest) for name, digest in FILES.items()))
 
 
+@dataclass(frozen=True, eq=False)
+class Brain:
+    """What of a head is brain.
+
+    Attributes:
+        mask: Of the type bool, on the scan's grid: one piece without holes.
+        upside_down: Whether the head stands on its top, by where the scan says that up is.
+    """
+
+    mask: Scan
+    upside_down: bool = False
+
+
 def is_installed() -> bool:
     """Whether the package with the networks is there."""
     return _package_folder() is not None
 
 
-def extract_brain(scan: Scan, networks: BrainNetworks, monitor: Monitor | None = None) -> Scan:
+def extract_brain(scan: Scan, networks: BrainNetworks, monitor: Monitor | None = None) -> Brain:
     """Outline the brain of a scan with a skull.
+
+    A head that is upside down, as after a conversion that took the slices in the wrong order, is
+    outlined the right way up, since the networks know no other.
 
     Args:
         scan: A head, of any sequence; T1 is what the networks were trained on.
         networks: What outlines it.
         monitor: Told of the progress, and asked whether to stop.
-
-    Returns:
-        A mask of the type bool on the scan's grid: one piece without holes.
 
     Raises:
         BadInputError: If no brain is in the field of view.
@@ -106,21 +123,42 @@ def extract_brain(scan: Scan, networks: BrainNetworks, monitor: Monitor | None =
     voxels = torch.from_numpy(np.ascontiguousarray(resample(scan, grid).array, dtype=np.float32))
     small = _sampled(voxels, (COARSE,) * 3)
     levels = small.quantile(0.005), small.quantile(0.995)
-    rough = _largest_piece(_brain_probability(networks.coarse, small, levels) > 0.5)
+    rough = _brain_probability(networks.coarse, small, levels)
+    mirrored = _brain_probability(networks.coarse, small.flip(2), levels)
+    upside_down = _doubt(rough) > UPSIDE_DOWN * _doubt(mirrored)
+    if upside_down:
+        voxels, rough = voxels.flip(2), mirrored
+    monitor.report("outlining the brain", 0.2)
+    mask = _outlined(networks.fine, voxels, _largest_piece(rough > 0.5), levels)
+    monitor.report("outlining the brain", 0.95)
+    if grid.volume_ml(int(mask.sum())) < SMALLEST_BRAIN_ML:
+        raise BadInputError(
+            f"No brain was found in {scan.name or 'the scan'}; choose a scan of the whole head, or "
+            "switch brain extraction off if it shows something else."
+        )
+    found = Scan(np.flip(mask, 2) if upside_down else mask, grid, "Brain")
+    monitor.report("outlining the brain", 1.0)
+    return Brain(resample(found, scan.grid, "nearest"), upside_down)
+
+
+def _doubt(probability: np.ndarray) -> float:
+    """How many voxels are neither clearly brain nor clearly none, for each voxel of brain."""
+    doubtful = (probability > 0.1) & (probability < 0.9)
+    return float(doubtful.sum() / max((probability > 0.5).sum(), 1))
+
+
+def _outlined(
+    network: nn.Module, voxels: Tensor, rough: np.ndarray, levels: tuple[Tensor, Tensor]
+) -> np.ndarray:
+    """The brain in the box around a rough mask of it, bool, on the grid of `voxels`."""
+    mask = np.zeros(voxels.shape, dtype=bool)
     box = _box_of(rough, voxels.shape)
     if box is None:
-        raise _no_brain(scan)
-    monitor.report("outlining the brain", 0.2)
-    inside = _sampled(voxels[box], (FINE,) * 3)
-    probability = _brain_probability(networks.fine, inside, levels)
-    monitor.report("outlining the brain", 0.95)
-    mask = np.zeros(grid.shape, dtype=bool)
+        return mask
+    probability = _brain_probability(network, _sampled(voxels[box], (FINE,) * 3), levels)
     mask[box] = _sampled(torch.from_numpy(probability), voxels[box].shape).numpy() > 0.5
-    mask = ndimage.binary_fill_holes(_largest_piece(mask))
-    if grid.volume_ml(int(mask.sum())) < SMALLEST_BRAIN_ML:
-        raise _no_brain(scan)
-    monitor.report("outlining the brain", 1.0)
-    return resample(Scan(mask, grid, "Brain"), scan.grid, "nearest")
+    filled: np.ndarray = ndimage.binary_fill_holes(_largest_piece(mask))
+    return filled
 
 
 def _package_folder() -> Path | None:
@@ -147,13 +185,6 @@ def _damaged(path: Path, details: str) -> BadModelError:
         f"The brain extraction network {path.name} is missing, damaged or of another version; "
         f"install it again with '{INSTALLATION} --force-reinstall'.",
         details,
-    )
-
-
-def _no_brain(scan: Scan) -> BadInputError:
-    return BadInputError(
-        f"No brain was found in {scan.name or 'the scan'}; choose a scan of the whole head, or "
-        "switch brain extraction off if it shows something else."
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.preparation.bias import bias_field, without_bias
-from factorizer_engine.preparation.brain import BrainNetworks, extract_brain
+from factorizer_engine.preparation.brain import Brain, BrainNetworks, extract_brain
 from factorizer_engine.preparation.cache import StepCache, key_of
 from factorizer_engine.preparation.registration import Freedom, Registration, register
 from factorizer_engine.protocol.progress import Monitor
@@ -30,16 +30,18 @@ def registration_of(
 
 def brain_of(
     scan: Scan, networks: Callable[[], BrainNetworks], cache: StepCache, monitor: Monitor
-) -> Scan:
+) -> Brain:
     """As `brain.extract_brain`; the networks are called for only if they are needed."""
-    key = key_of("brain", scan)
+    key = key_of("brain, either way up", scan)
     known = cache.find(key)
     if known is not None:
         voxels = np.unpackbits(known["bits"], count=scan.array.size)
-        return scan.with_array(voxels.reshape(scan.shape).astype(bool))
-    mask = extract_brain(scan, networks(), monitor)
-    cache.keep(key, {"bits": np.packbits(mask.array)})
-    return mask
+        mask = scan.with_array(voxels.reshape(scan.shape).astype(bool))
+        return Brain(mask, bool(known["upside_down"]))
+    found = extract_brain(scan, networks(), monitor)
+    bits, upside_down = np.packbits(found.mask.array), np.array(found.upside_down)
+    cache.keep(key, {"bits": bits, "upside_down": upside_down})
+    return found
 
 
 def unbiased(scan: Scan, tissue: Scan, cache: StepCache, monitor: Monitor) -> Scan:

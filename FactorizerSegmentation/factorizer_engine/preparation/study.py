@@ -8,7 +8,7 @@ model's own pre-processing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -25,6 +25,7 @@ from factorizer_engine.preparation.registration import Freedom, Registration
 from factorizer_engine.preparation.remembering import brain_of, registration_of, unbiased
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.preparation import (
+    BiasMode,
     BrainMode,
     PreparationOptions,
     RegistrationMode,
@@ -43,7 +44,13 @@ BRAIN_SEQUENCES = ("FLAIR", "T1", "T2", "T1ce")
 tumour stay inside; on T1 97 % and on T1ce 93 % in the worst case."""
 
 REGISTRATION, BRAIN, BIAS, SLICES = "registration", "brain", "bias field", "slices"
+ORIENTATION = "orientation"
 """Names of steps."""
+
+_UPSIDE_DOWN = (
+    "the head is upside down, as after a conversion that took the slices in the wrong order; the "
+    "model sees it so and may miss lesions, so convert the scans anew from their DICOM files."
+)
 
 _REGISTERED, _EXTRACTED = 0.6, 0.85
 """How far a preparation has come at the end of its stages."""
@@ -130,17 +137,23 @@ def prepare_study(
         with study.timed(REGISTRATION):
             freedom, span = Freedom(options.registration), monitor.span(0.0, _REGISTERED)
             _register_all(study, freedom, decided.placed, cache, span)
+    with_skull = [channel for channel, scan in study.scans.items() if not is_stripped(scan)]
     wanted = options.brain == BrainMode.on or (options.brain == BrainMode.auto and stripped)
     if wanted:
         with study.timed(BRAIN):
             span = monitor.span(_REGISTERED, _EXTRACTED)
             if decided.brain is None:
-                _cut_out_brain(study, networks, cache, span)
+                _cut_out_brain(study, with_skull, networks, cache, span)
             else:
                 _cut_out_given(study, decided.brain)
-    if options.bias_field:
+    uneven = {
+        BiasMode.on: list(study.scans),
+        BiasMode.auto: with_skull if wanted else [],
+        BiasMode.off: [],
+    }[BiasMode(options.bias_field)]
+    if uneven:
         with study.timed(BIAS):
-            _correct_all(study, cache, monitor.span(_EXTRACTED, 1.0))
+            _correct(study, uneven, cache, monitor.span(_EXTRACTED, 1.0))
     monitor.report("preparing", 1.0)
     return study
 
@@ -215,13 +228,13 @@ def _registration_step(channel: str, reference: str, found: Registration) -> Ste
 
 def _cut_out_brain(
     study: PreparedStudy,
+    with_skull: Sequence[str],
     networks: Callable[[], BrainNetworks],
     cache: StepCache,
     monitor: Monitor,
 ) -> None:
     """Outline the brain once, and set every scan to zero outside of it."""
-    stripped = [channel for channel, scan in study.scans.items() if is_stripped(scan)]
-    with_skull = [channel for channel in study.scans if channel not in stripped]
+    stripped = [channel for channel in study.scans if channel not in with_skull]
     if not with_skull:
         study.note("", BRAIN, "has no skull already; nothing was cut out.")
         return
@@ -231,7 +244,10 @@ def _cut_out_brain(
         origin = f"taken from {stripped[0]}, which has no skull already"
     else:
         best = _best_for_brain(with_skull)
-        mask = brain_of(study.scans[best], networks, cache, monitor)
+        found = brain_of(study.scans[best], networks, cache, monitor)
+        mask = found.mask
+        if found.upside_down:
+            study.note(best, ORIENTATION, _UPSIDE_DOWN, doubtful=True)
         origin = f"outlined on {best}"
     _cut_out(study, mask, with_skull, origin)
 
@@ -245,7 +261,7 @@ def _cut_out_given(study: PreparedStudy, mask: Scan) -> None:
     _cut_out(study, mask, list(study.scans), "taken from the mask that was chosen")
 
 
-def _cut_out(study: PreparedStudy, mask: Scan, channels: list[str], origin: str) -> None:
+def _cut_out(study: PreparedStudy, mask: Scan, channels: Sequence[str], origin: str) -> None:
     """Set scans to zero outside of the brain of the reference, as a person sees and corrects it."""
     study.brain = resample(mask, study.scans[study.reference].grid, "nearest")
     for channel in channels:
@@ -253,19 +269,20 @@ def _cut_out(study: PreparedStudy, mask: Scan, channels: list[str], origin: str)
         own = resample(study.brain, scan.grid, "nearest").array
         study.scans[channel] = scan.with_array(np.where(own, scan.array, 0))
     volume = mask.grid.volume_ml(int(mask.array.sum()))
-    study.note(
-        "", BRAIN, f"{origin} and carried to the others ({volume:.0f} mL).", volume_ml=volume
-    )
+    carried = " and carried to the others" if len(study.scans) > 1 else ""
+    study.note("", BRAIN, f"{origin}{carried} ({volume:.0f} mL).", volume_ml=volume)
 
 
-def _best_for_brain(channels: list[str]) -> str:
+def _best_for_brain(channels: Sequence[str]) -> str:
     known = [channel for channel in BRAIN_SEQUENCES if channel in channels]
     return known[0] if known else channels[0]
 
 
-def _correct_all(study: PreparedStudy, cache: StepCache, monitor: Monitor) -> None:
-    pairs = zip(list(study.scans), monitor.parts(len(study.scans)), strict=True)
-    for channel, span in pairs:
+def _correct(
+    study: PreparedStudy, channels: Sequence[str], cache: StepCache, monitor: Monitor
+) -> None:
+    """Take slow changes of brightness out of scans."""
+    for channel, span in zip(channels, monitor.parts(len(channels)), strict=True):
         span.report("correcting the bias field", 0.0)
         scan = study.scans[channel]
         tissue = (

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.triples import triple
 
+LIKE = 0.7
+"""Likeness below which a lesion is marked as a possible false alarm."""
+
 RIGHT, LEFT, BOTH_SIDES = "right", "left", "both sides"
 ANTERIOR, POSTERIOR, SUPERIOR, INFERIOR = "anterior", "posterior", "superior", "inferior"
 
@@ -87,6 +90,9 @@ class Lesion(Measures):
         parts: By class, in the order of the model's labels.
         edited_ml: Volume in mL of what was painted, erased or relabelled by hand in it or right
             beside it.
+        likeness: How alike what speaks for it is to what spoke for its region on the cases over
+            which the model was described: the cosine (-1 to 1) of the angle between the
+            contributions of all components; None where that was not measured.
     """
 
     id: int
@@ -94,6 +100,12 @@ class Lesion(Measures):
     place: tuple[str, ...] = ()
     parts: tuple[LesionPart, ...] = ()
     edited_ml: float = 0.0
+    likeness: float | None = None
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it may be a false alarm, by what speaks for it, as far as that is known."""
+        return self.likeness is not None and self.likeness < LIKE
 
 
 def volume_by_class(lesions: Iterable[Lesion]) -> dict[str, float]:

@@ -25,6 +25,14 @@ class BrainMode(str, Enum):
     off = "off"
 
 
+class BiasMode(str, Enum):
+    """Whether slow changes of brightness are taken out."""
+
+    auto = "auto"
+    on = "on"
+    off = "off"
+
+
 @dataclass(frozen=True)
 class PreparationOptions(Message):
     """What may be done to the scans of a study.
@@ -33,15 +41,20 @@ class PreparationOptions(Message):
         registration: One of `RegistrationMode`.
         brain: One of `BrainMode`; "auto" cuts the brain out where the model expects that and the
             scans still have a skull.
-        bias_field: Whether to correct slow changes of brightness (N4).
+        bias_field: One of `BiasMode`; "auto" corrects scans whose brain is cut out, since those
+            that come without a skull have mostly been corrected before.
     """
 
     registration: str = RegistrationMode.rigid.value
     brain: str = BrainMode.auto.value
-    bias_field: bool = False
+    bias_field: str = BiasMode.auto.value
 
     def __post_init__(self) -> None:
-        for value, known in ((self.registration, RegistrationMode), (self.brain, BrainMode)):
+        for value, known in (
+            (self.registration, RegistrationMode),
+            (self.brain, BrainMode),
+            (self.bias_field, BiasMode),
+        ):
             if value not in tuple(known):
                 raise BadInputError(f"'{value}' is not one of {', '.join(known)}.")
 

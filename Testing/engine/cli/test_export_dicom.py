@@ -16,7 +16,12 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Label
 from factorizer_engine.protocol.segmentations import SegmentationFile
-from factorizer_engine.protocol.tasks.export_dicom import EXPORT_DICOM, ExportDicomParams
+from factorizer_engine.protocol.tasks.export_dicom import (
+    EVIDENCE,
+    EXPORT_DICOM,
+    ExportDicomParams,
+    MapFile,
+)
 from factorizer_engine.protocol.volumes import ScanFile
 
 
@@ -101,6 +106,25 @@ def test_a_segmentation_drawn_by_people_needs_to_be_told_its_series(cli, study, 
     assert segment.SegmentAlgorithmType == "MANUAL"
 
 
+def test_heatmaps_are_exported_beside_the_series(cli, result, study, tmp_path):
+    named = [f"--input={name}={study}::AX {name}" for name in ("FLAIR", "T1")]
+    folder, out = tmp_path / "components", tmp_path / "dicom"
+    assert cli("components", "-m", "tiny", *named, "-o", folder, "-n", "2", "-d", "cpu").code == 0
+    outcome = cli("export-dicom", result, "-o", out, "--components", folder)
+    assert outcome.code == 0, outcome.errors
+    maps = [f"{kind}_{number}" for number in (1, 2) for kind in ("evidence", "component")]
+    assert {path.stem for path in out.iterdir()} == {"segmentation", "report", *maps}
+    for name in maps:
+        own = read_scan(folder / f"{name}.nii.gz").array
+        data = pydicom.dcmread(out / f"{name}.dcm")
+        assert data.StudyInstanceUID == "1.2.3.4" and data.FrameOfReferenceUID == "1.2.3.4.5"
+        values = np.frombuffer(data.FloatPixelData, "<f4")
+        np.testing.assert_array_equal(np.sort(values), np.sort(own, axis=None))
+    assert f"{out / 'evidence_1.dcm'}" in outcome.output.replace("\n", "")
+    again = cli("export-dicom", result, "-o", out, "--components", folder)
+    assert again.code == 2 and "--overwrite" in again.sentence
+
+
 def test_what_is_no_result_is_refused_in_a_sentence(cli, scans, tmp_path):
     output = ("-o", tmp_path / "dicom")
     assert "holds no segmentation.seg.nrrd" in cli("export-dicom", tmp_path, *output).sentence
@@ -117,7 +141,11 @@ def test_the_engine_finds_the_series_of_a_scan_by_its_voxels(engine, study, tmp_
     given = ScanFile.save(scan.array, scan.affine, tmp_path / "scan.npy", "T1")
     labelmap = ScanFile.save(mask, scan.affine, tmp_path / "labels.npy")
     segmentation = SegmentationFile(labelmap, (Label(1, "Lesion", (255, 0, 0)),), "m", "2")
-    params = ExportDicomParams(segmentation, given, str(study), str(tmp_path / "dicom"))
+    evidence = ScanFile.save(mask * np.float32(-0.1), scan.affine, tmp_path / "map.npy", "Map")
+    params = ExportDicomParams(
+        *(segmentation, given, str(study), str(tmp_path / "dicom")),
+        maps=(MapFile(evidence, "Decoder 1, component 2", EVIDENCE, 1, (-1.0, 1.0)),),
+    )
     written = engine.request(EXPORT_DICOM, params)
     data = pydicom.dcmread(written.segmentation)
     (series,) = data.ReferencedSeriesSequence
@@ -127,6 +155,9 @@ def test_the_engine_finds_the_series_of_a_scan_by_its_voxels(engine, study, tmp_
     }
     assert titles[series.SeriesInstanceUID] == "AX T1"
     assert Path(written.report).is_file()
+    (path,) = written.maps
+    values = np.frombuffer(pydicom.dcmread(path).FloatPixelData, "<f4")
+    assert np.unique(values).tolist() == [np.float32(-0.1), 0]
 
     other = ScanFile.save(scan.array + 5, scan.affine, tmp_path / "other.npy", "T1 changed")
     with pytest.raises(BadInputError, match="No DICOM series in study has the voxels of T1 ch"):

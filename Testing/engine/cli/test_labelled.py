@@ -67,6 +67,15 @@ def test_components_are_described_and_kept_in_the_model(dataset, model, tmp_path
     assert len(pictures) == 5 and pictures[0] == "atlas-decoder-0-0.svg"
     assert (out / pictures[0]).read_text(encoding="utf-8").count("<image") == 4
 
+    segmented = tmp_path / "segmented"
+    outcome = cli("segment", "-m", model, "-o", segmented, *example, "--false-alarms")
+    assert outcome.code == 0, outcome.errors
+    with (segmented / "lesions.csv").open(encoding="utf-8", newline="") as file:
+        lesions = list(csv.DictReader(file))
+    marks = [lesion["false_alarm"] for lesion in lesions if lesion["likeness"]]
+    assert marks and all(mark in ("no", "perhaps") for mark in marks)
+    assert outcome.output.count("false alarm?") == marks.count("perhaps")
+
 
 def test_evidence_is_put_to_the_proof(dataset, model, tmp_path, cli):
     out = tmp_path / "out"
@@ -74,7 +83,9 @@ def test_evidence_is_put_to_the_proof(dataset, model, tmp_path, cli):
         *("components", "--prove", dataset, "-m", model, "-o", out, "--case", "first"),
         *("--region", "WT"),
     )
-    assert outcome.code == 0, outcome.errors
+    missed = sum("MISSED" in line for line in outcome.output.splitlines())
+    assert outcome.code == (1 if missed else 0), outcome.errors
+    assert (f"{missed} of 10 goals are missed" in outcome.output) == (missed > 0)
     (case,) = json.loads((out / "proof.json").read_text(encoding="utf-8"))["cases"]
     assert (case["case"], case["region"]) == ("first", "WT")
 

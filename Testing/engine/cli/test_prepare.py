@@ -129,9 +129,10 @@ def test_without_the_networks_it_says_how_to_get_them(cli, scans, stripped, tmp_
     assert "pip install --no-deps deepbet" in outcome.sentence
 
 
-def test_a_bias_field_is_corrected_only_in_a_preparation(cli, scans, tmp_path):
+@pytest.mark.parametrize("option", ["--n4", "--no-n4"])
+def test_a_bias_field_is_corrected_only_in_a_preparation(cli, scans, tmp_path, option):
     inputs = [part for name, path in scans.items() for part in ("-i", f"{name}={path}")]
-    outcome = cli("segment", *inputs, "-m", "tiny", "-o", tmp_path / "out", "--n4")
+    outcome = cli("segment", *inputs, "-m", "tiny", "-o", tmp_path / "out", option)
     assert outcome.sentence.startswith("--n4 is a part of the preparation")
 
 

@@ -78,11 +78,21 @@ def test_components_are_told_if_they_are_of_the_same_model(cli, scans, result, t
     assert cli("components", "-m", "tiny", *named, "-o", folder, "-n", "2", "-d", "cpu").code == 0
     assert cli("report", result, "--components", folder).code == 0
     assert page_of(result).count('class="card component"') == 2
+    assert "false alarm?" not in page_of(result)
 
     summary = json.loads((folder / "components.json").read_text())
+    again = ("report", result, "--overwrite", "--components")
+    assert all(lesion["likeness"] is None for lesion in summary["lesions"])
+    summary["lesions"][0]["likeness"] = 0.2
+    (folder / "components.json").write_text(json.dumps(summary))
+    assert cli(*again, folder).code == 0
+    assert page_of(result).count("false alarm?") == 1
+    with (result / "report.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["false_alarm"] for row in rows] == ["perhaps", *[""] * (len(rows) - 1)]
+
     summary["model"]["version"] = "2"
     (folder / "components.json").write_text(json.dumps(summary))
-    again = ("report", result, "--overwrite", "--components")
     assert "did not make this result" in cli(*again, folder).sentence
     (folder / "components.json").write_text("{}")
     assert "damaged" in cli(*again, folder).sentence

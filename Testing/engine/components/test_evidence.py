@@ -19,7 +19,7 @@ from factorizer_engine.components.definition import (
     observed,
     terms_of,
 )
-from factorizer_engine.components.evidence import find_evidence
+from factorizer_engine.components.evidence import evidence_along_a_path, find_evidence
 from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.inference.windows import plan_windows
 from factorizer_engine.protocol.components import Term
@@ -183,3 +183,17 @@ def test_the_network_is_left_as_it_was():
         find_evidence(network, [probe()], [0])
         assert torch.equal(network(probe().image), before)
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("changes", [{}, {"rank": 2}])
+def test_along_a_path_components_share_out_all_that_they_do_together(changes):
+    network, where = tiny.network(**changes), probe()
+    mixers = mixers_of(network)
+    blocks = ["encoder.1.0", "decoder.0.0", "decoder.1.0"]
+    terms = terms_of(mixers, blocks)
+    recorded = RecordedPass(network, where.image)
+    together = where.read(recorded.logits - recorded.without(terms))[0].numpy()
+    steps = evidence_along_a_path(network, [where], [0, 2], blocks, 24)
+    shared = sum(found.contributions(mixers, terms) for found in steps)
+    assert np.abs(together).min() > 0.1
+    np.testing.assert_allclose(shared.sum(axis=0), together[[0, 2]], rtol=0.03, atol=0.01)

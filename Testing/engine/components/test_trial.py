@@ -7,7 +7,8 @@ import pytest
 
 from engine import tiny
 from factorizer_engine.components.definition import Baseline
-from factorizer_engine.components.trial import COUNTS, PARTS, best_dice, try_case
+from factorizer_engine.components.scores import best_dice
+from factorizer_engine.components.trial import COUNTS, PARTS, try_case
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import CancelledError
 from factorizer_engine.protocol.progress import Monitor

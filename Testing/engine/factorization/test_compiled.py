@@ -254,6 +254,19 @@ def test_damaged_code_on_file_is_compiled_again(monkeypatch, tmp_path, content):
     assert kernels.compiled(double)(3) == 6
 
 
+def test_what_is_on_file_is_compiled_again_after_a_change_of_another_file(monkeypatch, tmp_path):
+    kernels = backend.kernels()
+    monkeypatch.setattr(cache, "_folder", lambda: tmp_path)
+
+    def kept(sources):
+        monkeypatch.setattr(cache, "_digest_of_sources", lambda: sources)
+        kernel = kernels.compiled(double)
+        assert kernel(3) == 6
+        return sum(kernel.stats.cache_hits.values())
+
+    assert [kept(sources) for sources in ("before", "before", "after", "after")] == [0, 1, 0, 1]
+
+
 COMPILING = """\
 import torch
 from factorizer_engine.factorization import SWMatricize

@@ -15,6 +15,7 @@ from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.saving import save_bundle
 from factorizer_engine.bundles.settings import CascadeSettings, Preprocessing
 from factorizer_engine.components import explain
+from factorizer_engine.components.definition import filtered, mixers_of, without_all
 from factorizer_engine.inference.cascade import around_findings, joined
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.protocol.boxes import WorldBox
@@ -125,6 +126,28 @@ def test_its_components_are_those_of_the_finer_stage_and_it_says_so(cascade, sca
     explanation = explain(segmenter, segmenter.segment(scans), count=2)
     assert len(explanation.maps) == 2
     assert "40 %" in explanation.note and "finer" in explanation.note
+
+
+def test_what_a_lesion_rests_on_is_measured_in_what_both_stages_say(coarse, fine, tmp_path):
+    settings = replace(SETTINGS, threshold=0.5, share=0.5)
+    segmenter = Segmenter(cascade_of(coarse, fine, tmp_path / "halves", settings), "cpu")
+    scans = tiny.scans((14, 15, 13))  # one window
+    result = segmenter.segment(scans)
+    found = explain(segmenter, result, count=16, lesion=1)
+    components = [drawn.component for drawn in found.maps]
+    terms = [components[place].term for place in found.reliance.components]
+    filters = {
+        mixer: without_all(mixer.reshape, own)
+        for block, mixer in mixers_of(segmenter.networks[0]).items()
+        if (own := [term for term in terms if term.block == block])
+    }
+    with filtered(filters):
+        without = segmenter.segment(scans)
+    lesion = result.labelmap.array > 0
+    left = float((without.probabilities[:, lesion] >= 0.5).any(axis=0).mean())
+    assert 0.5 < left < 0.99
+    assert found.reliance.left == pytest.approx(left, abs=0.01)
+    assert found.note.startswith("Lesion 1 rests on more than these components")
 
 
 def test_it_is_kept_in_one_folder_and_known_by_both_stages(coarse, fine, cascade, tmp_path):

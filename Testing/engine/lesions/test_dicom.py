@@ -8,45 +8,15 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
-from engine.images.files.dicom_samples import multi_frame
+from engine.dicom_writing import FRAME, LPS_TO_RAS
 from engine.images.files.samples import LABELS
-from factorizer_engine.images.files.dicom.segmentation import Algorithm
+from factorizer_engine.images.files.dicom.derived import Algorithm
 from factorizer_engine.images.files.dicom.source import read_source
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.dicom import write_dicom_objects
 from factorizer_engine.lesions.measuring import find_lesions
 
-FRAME = "1.2.3.4.5.6"
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 MODEL = Algorithm("glioma", "1.2", edited=("Oedema",))
-STRAIGHT = np.array([[-1.0, 0, 0, 10.0], [0, -1.0, 0, 12.0], [0, 0, 3.0, -8.0], [0, 0, 0, 1.0]])
-
-
-@pytest.fixture
-def straight_scan(oblique_scan) -> Scan:
-    return Scan.of(oblique_scan.array, STRAIGHT, "straight")
-
-
-@pytest.fixture(params=["classic", "enhanced"])
-def write_series(request, tmp_path, write_dicom):
-    """Writes a scan as a series of either kind that has all that derived objects repeat."""
-
-    def complete(data) -> None:
-        data.FrameOfReferenceUID, data.StudyInstanceUID = FRAME, "1.2.3.4"
-        data.PatientName, data.PatientID = "Test^Case", "1"
-
-    def write(scan: Scan):
-        folder = tmp_path / "series"
-        if request.param == "classic":
-            write_dicom(folder, scan, change=complete)
-        else:
-            folder.mkdir()
-            data = multi_frame(scan)
-            complete(data)
-            data.save_as(folder / "series.dcm", enforce_file_format=True)
-        return read_source(folder)
-
-    return write
 
 
 def lesions_in(scan: Scan) -> Scan:

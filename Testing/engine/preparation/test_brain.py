@@ -27,6 +27,15 @@ class Between(nn.Module):
         return torch.cat([~middle, middle], dim=1).float()
 
 
+class KnowsUp(Between):
+    """Is sure only where the nose, which makes the lower half brighter, is below."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        lower, upper = image.chunk(2, dim=-1)
+        sure = super().forward(image)
+        return sure if lower.mean() > upper.mean() else 0.3 + 0.4 * sure
+
+
 class Nothing(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return torch.zeros_like(image).repeat(1, 2, 1, 1, 1)
@@ -42,12 +51,29 @@ def small(monkeypatch):
 def test_the_mask_lies_on_the_scan_however_its_axes_run(axes):
     scan = head(T1)
     turned = resample(scan, scan.grid.oriented(axes))
-    mask = extract_brain(turned, BrainNetworks(Between(), Between()))
-    expected = tissues()["brain"]
+    mask = extract_brain(turned, BrainNetworks(Between(), Between())).mask
     found = resample(mask, scan.grid, "nearest").array
     assert mask.array.dtype == bool and mask.shape == turned.shape
-    assert 2 * (found & expected).sum() / (found.sum() + expected.sum()) > 0.93
+    assert overlap(found, tissues()["brain"]) > 0.93
     assert found[tissues()["fluid"]].mean() > 0.95  # holes are filled
+
+
+def overlap(found: np.ndarray, expected: np.ndarray) -> float:
+    """Dice coefficient."""
+    return 2 * (found & expected).sum() / (found.sum() + expected.sum())
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "SPL"])
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_a_head_is_outlined_the_right_way_up(axes, upside_down):
+    turn = slice(None, None, -1 if upside_down else 1)
+    scan = head(T1)
+    scan = scan.with_array(scan.array[:, :, turn])
+    given = resample(scan, scan.grid.oriented(axes))
+    brain = extract_brain(given, BrainNetworks(KnowsUp(), KnowsUp()))
+    assert brain.upside_down == upside_down
+    found = resample(brain.mask, scan.grid, "nearest").array
+    assert overlap(found, tissues()["brain"][:, :, turn]) > 0.93
 
 
 def test_a_field_of_view_without_a_brain_is_refused():

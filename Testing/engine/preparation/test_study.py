@@ -10,6 +10,7 @@ from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.preparation import bias, remembering
 from factorizer_engine.preparation.bias import bias_field, without_bias
+from factorizer_engine.preparation.brain import Brain
 from factorizer_engine.preparation.cache import StepCache
 from factorizer_engine.preparation.registration import Registration
 from factorizer_engine.preparation.study import Decided, prepare_study
@@ -48,7 +49,7 @@ def outlining(monkeypatch):
 
     def extract(scan, networks, monitor=None):
         calls.append(scan)
-        return scan.with_array(tissues()["brain"])
+        return Brain(scan.with_array(tissues()["brain"]), scan.name == "upside down")
 
     monkeypatch.setattr(remembering, "extract_brain", extract)
     return calls
@@ -59,6 +60,7 @@ def study(**scans: Scan) -> dict[str, Scan]:
 
 
 def prepare(scans, stripped_wanted=True, decided=Decided(), cache=None, **options):  # noqa: B008
+    options = {"bias_field": "off", **options}
     return prepare_study(
         *(scans, "FLAIR", PreparationOptions(**options), stripped_wanted, lambda: None),
         decided=decided,
@@ -110,6 +112,14 @@ def test_a_sequence_that_lies_right_is_left_where_it_is(registering):
     assert prepared.scans["T1"] is scans["T1"]
     step = outcome(prepared, "registration", "T1")
     assert not step.doubtful and "lies on FLAIR already (0.3 mm)" in step.outcome
+
+
+def test_a_head_that_is_upside_down_is_told(outlining):
+    scan = Scan(head(T2).array, head(T2).grid, "upside down")
+    prepared = prepare({"FLAIR": scan})
+    step = outcome(prepared, "orientation", "FLAIR")
+    assert step.doubtful and step.outcome.startswith("the head is upside down")
+    assert "others" not in outcome(prepared, "brain").outcome
 
 
 def test_nothing_is_done_twice_to_a_prepared_study(registering, outlining):
@@ -233,11 +243,31 @@ def test_a_bias_field_is_looked_for_once(monkeypatch, registering, outlining, tm
     monkeypatch.setattr(bias, "FIELD_MM", 1000.0)
     scans = study(FLAIR=head(T2, 1))
     for _ in range(2):
-        prepared = prepare(scans, cache=StepCache(tmp_path), bias_field=True)
+        prepared = prepare(scans, cache=StepCache(tmp_path), bias_field="on")
         inside = prepared.scans["FLAIR"].array[tissues()["brain"]]
         expected = scans["FLAIR"].array[tissues()["brain"]] / 2
         np.testing.assert_allclose(inside, expected, rtol=1e-5)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "corrected"), [("auto", ["T1"]), ("on", ["FLAIR", "T1"]), ("off", [])]
+)
+def test_brightness_is_evened_out_where_a_skull_was(monkeypatch, registering, mode, corrected):
+    registering(found(moved_mm=0.1))
+    monkeypatch.setattr(bias, "FIELD_MM", 1000.0)
+    monkeypatch.setattr(
+        remembering, "bias_field", lambda *_: np.full((1, 1, 1), np.log(2.0), np.float32)
+    )
+    scans = study(FLAIR=stripped(T2), T1=head(T1))
+    prepared = prepare(scans, bias_field=mode)
+    brain = tissues()["brain"]
+    for name, scan in scans.items():
+        divisor = 2 if name in corrected else 1
+        inside = prepared.scans[name].array[brain]
+        np.testing.assert_allclose(inside, scan.array[brain] / divisor, rtol=1e-5)
+    assert [s.channel for s in prepared.steps if s.name == "bias field"] == corrected
+    assert not any(s.name == "bias field" for s in prepare(scans, False, bias_field="auto").steps)
 
 
 def test_bias_correction_can_be_cancelled():

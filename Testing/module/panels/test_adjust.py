@@ -167,6 +167,9 @@ def test_maps_are_saved_only_when_it_is_wanted(adjust, result):
 
     adjust.ui.keepMapsCheckBox.checked = True
     assert all(node.GetSaveWithScene() for node in maps)
+    assert not any(node.GetHideFromEditors() for node in maps)  # or Slicer 5.8 leaves them out
+
+    adjust.ui.keepMapsCheckBox.checked = False
     assert all(node.GetHideFromEditors() for node in maps)
 
 

@@ -199,3 +199,58 @@ def test_brushes_keep_to_the_component_until_it_is_hidden(host, widget, work, re
     host.process_events()
     assert not node.GetSourceVolumeIntensityMask()
     assert editor.sourceVolumeNode() is volumes["FLAIR"]
+
+
+def regions() -> list:
+    found = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    return [node for node in found if node.GetName() == "Brush region"]
+
+
+def paint(region, box) -> None:
+    scan = region.GetNodeReference(region.GetReferenceImageGeometryReferenceRole())
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(region, "Region", scan)
+    mask[box] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, region, "Region", scan)
+
+
+def test_it_works_inside_a_painted_region_only(host, widget, work, result):
+    choose(host, work, CORE, "subtract", "brushed")
+    apply(host, work, 40)
+    assert "empty" in work.ui.workLabel.text and voxels(result, CORE) == 12
+
+    work.ui.workBrushButton.click()
+    host.process_events()
+    (region,) = regions()
+    editor = widget.editPanel.editor.widget
+    assert editor.segmentationNode() is region and editor.currentSegmentID() == "Region"
+    assert not region.GetSaveWithScene()
+    paint(region, (slice(1, 2), slice(None), slice(None)))  # of two slices with the core
+    widget.logic.notify()
+    assert editor.segmentationNode() is region
+    apply(host, work, 40)
+    assert voxels(result, CORE) == 6
+    assert not work.ui.workBrushButton.checked
+    assert editor.segmentationNode() is not region or not editor.visible
+
+    undo(host, widget)
+    assert voxels(result, CORE) == 12
+
+
+def test_a_painted_region_is_seen_while_it_counts_and_is_nobodys_result(
+    host, scene, widget, work, result
+):
+    choose(host, work, CORE, "subtract", "brushed")
+    work.ui.workBrushButton.click()
+    host.process_events()
+    (region,) = regions()
+    offered = widget.followUpPanel.ui.earlierList
+    assert "Brush region" not in [offered.item(n).text() for n in range(offered.count)]
+    assert region.GetDisplayNode().GetVisibility()
+
+    choose(host, work, CORE, "subtract", "everywhere")
+    assert not work.ui.workBrushButton.visible and not work.ui.workBrushButton.checked
+    assert not region.GetDisplayNode().GetVisibility()
+
+    scene.Clear(False)
+    host.process_events()
+    assert not regions()

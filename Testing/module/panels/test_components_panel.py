@@ -20,8 +20,19 @@ def composites() -> list:
     return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
 
 
+def shown() -> str | None:
+    """Name of the volume in the foreground, which all views share."""
+    (nodeId,) = {node.GetForegroundVolumeID() for node in composites()}
+    return slicer.mrmlScene.GetNodeByID(nodeId).GetName() if nodeId else None
+
+
 def heatmap(number: int, kind: str = "evidence"):
+    """The volume through which a heatmap is seen."""
     return slicer.util.getNode(f"Component {number} ({kind})")
+
+
+def sequences() -> list:
+    return slicer.util.getNodesByClass("vtkMRMLSequenceNode")
 
 
 def test_the_components_are_listed_with_what_they_contribute(explained):
@@ -38,7 +49,7 @@ def test_the_components_are_listed_with_what_they_contribute(explained):
 
 
 def test_the_first_is_shown_over_the_scan_with_a_legend(explained):
-    assert {node.GetForegroundVolumeID() for node in composites()} == {heatmap(1).GetID()}
+    assert shown() == "Component 1 (evidence)"
     assert LEGEND_OF(heatmap(1)).GetVisibility()
     assert explained.ui.hideHeatmapButton.enabled
 
@@ -48,21 +59,22 @@ def test_clicking_another_shows_it_instead(host, explained):
     table.setCurrentItem(table.item(2, 0))
     host.process_events()
 
-    assert {node.GetForegroundVolumeID() for node in composites()} == {heatmap(3).GetID()}
-    assert not LEGEND_OF(heatmap(1)).GetVisibility()
+    assert shown() == "Component 3 (evidence)"
+    assert LEGEND_OF(heatmap(3)).GetVisibility()
+    assert slicer.util.arrayFromVolume(heatmap(3)).max() == pytest.approx(4 / 3 / 2, abs=0.01)
 
 
 def test_the_activity_of_a_component_is_shown_on_request(host, widget, explained):
     explained.ui.mapComboBox.currentIndex = 1
     host.process_events()
 
-    activity = heatmap(1, "activity").GetID()
-    assert {node.GetForegroundVolumeID() for node in composites()} == {activity}
+    assert shown() == "Component 1 (activity)"
+    assert LEGEND_OF(heatmap(1, "activity")).GetTitleText() == "Activation"
     assert widget.logic.getParameterNode().components.shownMap == "activity"
 
     explained.ui.mapComboBox.currentIndex = 0
     host.process_events()
-    assert {node.GetForegroundVolumeID() for node in composites()} == {heatmap(1).GetID()}
+    assert shown() == "Component 1 (evidence)"
 
 
 def test_components_can_be_ranked_for_one_region(host, widget, explained):
@@ -109,28 +121,47 @@ def test_hiding_puts_the_views_back(host, explained):
     explained.ui.hideHeatmapButton.click()
     host.process_events()
 
-    assert {node.GetForegroundVolumeID() for node in composites()} == {None}
+    assert shown() is None
     assert not explained.ui.hideHeatmapButton.enabled
+    assert not slicer.util.getNodes("Component*")
+    assert not slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
 
 
 def test_leaving_the_module_puts_the_views_back(host, explained):
     current_widget().exit()
 
-    assert {node.GetForegroundVolumeID() for node in composites()} == {None}
+    assert shown() is None
 
 
-def test_a_deleted_heatmap_leaves_the_views_and_with_its_other_map_the_list(
-    host, scene, explained
-):  # fmt: skip
+def test_a_deleted_heatmap_leaves_the_views_and_can_be_shown_again(host, scene, explained):
     scene.RemoveNode(heatmap(1))
     host.process_events()
 
-    assert {node.GetForegroundVolumeID() for node in composites()} == {None}
-    assert explained.ui.componentsTable.rowCount == 3
-
-    scene.RemoveNode(heatmap(1, "activity"))
+    assert shown() is None
+    table = explained.ui.componentsTable
+    assert table.rowCount == 3
+    table.setCurrentItem(table.item(1, 0))
     host.process_events()
-    assert explained.ui.componentsTable.rowCount == 2
+    assert shown() == "Component 2 (evidence)"
+
+
+def test_with_the_sequence_everything_goes(host, scene, explained):
+    (node,) = sequences()
+    scene.RemoveNode(node)
+    host.process_events()
+
+    assert shown() is None and not slicer.util.getNodes("Component*")
+    assert not explained.ui.heatmapsBox.visible
+
+
+def test_a_step_that_was_deleted_from_the_sequence_is_not_listed(host, widget, explained):
+    (node,) = sequences()
+    for name in ("Component 2 (evidence)", "Component 2 (activity)"):
+        node.RemoveDataNodeAtValue(name)
+    widget.enter()
+
+    texts = [explained.ui.componentsTable.item(row, 0).text() for row in range(2)]
+    assert [text.partition("\n")[0] for text in texts] == ["Component 1", "Component 3"]
 
 
 def test_closing_the_scene_empties_the_list(host, scene, explained):
@@ -163,22 +194,28 @@ def test_a_heatmap_that_a_scene_brings_into_the_foreground_can_be_hidden(widget,
 
     assert explained.ui.hideHeatmapButton.enabled
     explained.ui.hideHeatmapButton.click()
-    assert {node.GetForegroundVolumeID() for node in composites()} == {None}
-    assert not LEGEND_OF(heatmap(1)).GetVisibility()
+    assert shown() is None
+    assert not slicer.util.getNodes("Component*")
 
 
-def test_heatmaps_stand_in_a_folder_beside_the_scan(
+def test_heatmaps_are_steps_of_one_sequence_beside_the_scan(
     host, widget, volumes, hierarchy, put_under, fake_python
 ):
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Patient")
     put_under(volumes["FLAIR"], patient)
     components = start(widget, fake_python("answer"))
     assert host.wait_until(lambda: not components.controls.running)
-    items = [hierarchy.GetItemByDataNode(heatmap(number)) for number in (1, 2, 3)]
+    (node,) = sequences()
 
-    (folder,) = {hierarchy.GetItemParent(item) for item in items}
-    assert hierarchy.GetItemName(folder) == "FLAIR components"
-    assert hierarchy.GetItemParent(folder) == patient
+    assert node.GetName() == "FLAIR components"
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == patient
+    names = [node.GetNthIndexValue(n) for n in range(node.GetNumberOfDataNodes())]
+    assert names[:3] == [
+        "Component 1 (evidence)",
+        "Component 1 (activity)",
+        "Component 2 (evidence)",
+    ]
+    assert len(names) == 6
 
 
 def test_the_window_has_its_turn_between_two_heatmaps(host, scene, widget, volumes, fake_python):
@@ -198,15 +235,18 @@ def test_the_window_has_its_turn_between_two_heatmaps(host, scene, widget, volum
 def test_cancelling_between_two_heatmaps_takes_back_those_that_have_come(
     host, scene, widget, volumes, fake_python
 ):
-    components = start(widget, fake_python("answer"))
-    before = scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
-    tag = scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, cancelSoon(widget))
+    import qt
 
+    before = scene.GetNumberOfNodes()
+    timer = qt.QTimer()
+    timer.connect("timeout()", lambda: widget.logic.heatmaps() and widget.logic.cancel())
+    timer.start(0)
+    components = start(widget, fake_python("answer"))
     assert host.wait_until(lambda: not components.controls.running)
-    scene.RemoveObserver(tag)
+    timer.stop()
 
     assert components.ui.explainStatusLabel.text == "The run was cancelled."
-    assert scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == before
+    assert scene.GetNumberOfNodes() == before and not sequences()
     assert not widget.logic.busy
 
 
@@ -219,12 +259,56 @@ def start(widget, python: str):
     return widget.componentsPanel
 
 
-def cancelSoon(widget):
-    """An observer that cancels the run once a heatmap is there and the window has its turn."""
-    import qt
+def test_a_scene_brings_back_the_heatmaps_and_what_is_shown(host, widget, explained, tmp_path):
+    explained.ui.togetherComboBox.currentIndex = 3
+    explained.ui.componentsTable.setCurrentItem(explained.ui.componentsTable.item(1, 0))
+    host.process_events()
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear(False)
+    host.process_events()
+    assert not explained.ui.heatmapsBox.visible
 
-    def onNodeAdded(caller, event) -> None:
-        if widget.logic.heatmaps():
-            qt.QTimer.singleShot(0, widget.logic.cancel)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    host.process_events(0.2)
 
-    return onNodeAdded
+    table = explained.ui.componentsTable
+    assert table.rowCount == 3 and len(sequences()) == 1
+    (row,) = {item.row() for item in table.selectedItems()}
+    assert row == 1 and shown() == "Component 2 (evidence)"
+    assert explained.ui.togetherComboBox.currentText == "Component 3"
+    assert "Component 3" in explained.ui.secondLabel.text
+    table.setCurrentItem(table.item(0, 0))
+    host.process_events()
+    assert shown() == "Component 1 (evidence)"
+    assert slicer.util.arrayFromVolume(heatmap(1)).max() == pytest.approx(2, abs=0.01)
+
+
+def test_an_old_scene_whose_heatmaps_are_volumes_opens(host, widget, explained, volumes, hierarchy):
+    from FactorizerSegmentationLib.scene.explanations import stepsOf
+    from FactorizerSegmentationLib.scene.heatmaps import describe
+
+    (sequence,) = sequences()
+    steps = stepsOf(sequence)
+    flair = volumes["FLAIR"]
+    folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), "Old components")
+    for step in steps:  # as versions before sequences kept them
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", step.name)
+        node.CopyOrientation(flair)
+        slicer.util.updateVolumeFromArray(node, slicer.util.arrayFromVolume(step.volumeNode))
+        describe(node, step.heatmap)
+        hierarchy.CreateItem(folder, node)
+    explained.ui.hideHeatmapButton.click()
+    slicer.mrmlScene.RemoveNode(sequence)
+    host.process_events()
+    widget.enter()
+    host.process_events()
+
+    (gathered,) = sequences()
+    assert gathered.GetName() == "Old components"
+    assert [step.name for step in stepsOf(gathered)] == [step.name for step in steps]
+    assert not slicer.util.getNodes("Component*")
+    assert hierarchy.GetItemByName("Old components") == hierarchy.GetItemByDataNode(gathered)
+    assert explained.ui.componentsTable.rowCount == 3
+    explained.ui.componentsTable.setCurrentItem(explained.ui.componentsTable.item(0, 0))
+    host.process_events()
+    assert shown() == "Component 1 (evidence)"

@@ -91,8 +91,10 @@ def test_it_follows_no_mouse_when_another_module_is_shown(widget, here, point):
 
 
 def test_deleted_maps_are_not_told_any_more(host, scene, widget, here, point):
-    for node in slicer.util.getNodes("Component 1*").values():
-        scene.RemoveNode(node)
+    (node,) = slicer.util.getNodesByClass("vtkMRMLSequenceNode")
+    for name in ("Component 1 (evidence)", "Component 1 (activity)"):
+        node.RemoveDataNodeAtValue(name)
+    widget.enter()
     host.process_events()
     point((2, 3, 2))
     assert "Component 1" not in told(here) and "Component 2" in told(here)

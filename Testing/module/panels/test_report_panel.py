@@ -196,6 +196,17 @@ def test_the_database_knows_the_series_and_takes_what_is_exported(
     assert "has not taken them" in export(host, report)
 
 
+@pytest.mark.parametrize("library", [None, SimpleNamespace(), SimpleNamespace(DICOMUtils=None)])
+def test_a_slicer_whose_dicom_module_is_another_keeps_the_files(
+    host, report, result, database, tmp_path, monkeypatch, library
+):
+    monkeypatch.setitem(sys.modules, "DICOMLib", library)
+    report.ui.seriesFolderLineEdit.text = str(tmp_path / "series")
+
+    assert "has not taken them" in export(host, report)
+    assert (tmp_path / "out" / "segmentation.dcm").exists()
+
+
 def test_the_database_gets_only_what_it_is_wanted_to_get(host, report, result, database, tmp_path):
     report.ui.seriesFolderLineEdit.text = str(tmp_path / "series")
     report.ui.intoDatabaseCheckBox.click()

@@ -7,20 +7,20 @@ import pytest
 import slicer
 
 from factorizer_engine.protocol.components import Component, Term
-from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.color_maps import (
     activityMaps,
     colorNodeOf,
     evidenceMaps,
     pairMap,
 )
-from FactorizerSegmentationLib.scene.heatmaps import (
-    createHeatmap,
-    heatmapOf,
-    isHeatmap,
-    isLeading,
-    mapOf,
+from FactorizerSegmentationLib.scene.explanations import (
+    Step,
+    addStep,
+    createExplanation,
+    leadingIn,
+    stepOf,
 )
+from FactorizerSegmentationLib.scene.heatmaps import heatmapOf, isHeatmap, measured
 from FactorizerSegmentationLib.scene.overlays import HeatmapOverlay, Look
 from FactorizerSegmentationLib.scene.volumes import Place, voxelsOf, worldAffine
 from module.geometry import orientation_affines, tilted
@@ -35,15 +35,40 @@ def reference(add_volume, add_transform):
 
 
 @pytest.fixture
-def heatmaps(scene, reference, tmp_path):
-    components = []
+def explain(scene, reference):
+    """Keeps a map of a component in a new explanation of the reference, or beside others."""
+
+    def explain(component, values, kind="activity", sequenceNode=None, scan=reference) -> Step:
+        place = Place.of(scan, SHAPE, np.eye(4))
+        heatmap, compact = measured(component, values, voxelsOf(scan) if scan else None, kind)
+        node = sequenceNode or createExplanation(scene, "components", place)
+        return addStep(node, heatmap, compact, place.affine)
+
+    return explain
+
+
+@pytest.fixture
+def heatmaps(explain):
+    steps = []
     for number, peak in enumerate((9.0, 0.5), start=1):
         voxels = np.linspace(0, peak, np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
-        scan = ScanFile.save(voxels, worldAffine(reference), tmp_path / f"{number}.npy")
         contributions = {"ET": 1.5 / number, "WT": 0.25}
-        components.append((info(f"Component {number}", contributions), scan))
-    place = Place.of(reference, SHAPE, worldAffine(reference))
-    return [createHeatmap(scene, component, scan, place) for component, scan in components]
+        node = steps[0].sequenceNode if steps else None
+        component = info(f"Component {number}", contributions)
+        steps.append(explain(component, voxels, sequenceNode=node))
+    return steps
+
+
+@pytest.fixture
+def seen(scene, views):
+    """Gives the volume through which a step is seen."""
+
+    def seen(step, look=None):
+        overlay = HeatmapOverlay()
+        overlay.show(scene, step, look or Look())
+        return scene.GetNodeByID(overlay.nodeId)
+
+    return seen
 
 
 def info(name="Component 1", contributions=()) -> Component:
@@ -67,18 +92,39 @@ def lightness(red, green, blue) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def test_all_heatmaps_share_one_window_whatever_their_own_range(heatmaps):
-    displays = [node.GetDisplayNode() for node in heatmaps]
+def test_all_heatmaps_share_one_window_whatever_their_own_range(heatmaps, seen):
+    displays = [seen(step).GetDisplayNode() for step in heatmaps]
 
     assert [(d.GetWindowLevelMin(), d.GetWindowLevelMax()) for d in displays] == [WINDOW, WINDOW]
     assert not any(display.GetAutoWindowLevel() for display in displays)
     assert len({display.GetColorNodeID() for display in displays}) == 1
 
 
-def test_heatmaps_lie_on_their_scan(heatmaps, reference):
-    for node in heatmaps:
-        assert worldAffine(node) == pytest.approx(worldAffine(reference))
-        assert node.GetImageData().GetDimensions() == SHAPE
+def test_heatmaps_lie_on_their_scan(heatmaps, reference, seen):
+    for step in heatmaps:
+        assert step.worldAffine() == pytest.approx(worldAffine(reference))
+        assert worldAffine(seen(step)) == pytest.approx(worldAffine(reference))
+        assert step.volumeNode.GetImageData().GetDimensions() == SHAPE
+
+
+def test_heatmaps_follow_the_transform_of_their_scan(heatmaps, reference, seen):
+    matrix = slicer.util.vtkMatrixFromArray(np.diag([1.0, 1.0, 2.0, 1.0]))
+    reference.GetParentTransformNode().SetMatrixTransformToParent(matrix)
+
+    assert heatmaps[0].worldAffine() == pytest.approx(worldAffine(reference))
+    assert worldAffine(seen(heatmaps[0])) == pytest.approx(worldAffine(reference))
+
+
+def test_switching_copies_no_voxels_and_makes_no_nodes(scene, heatmaps, views):
+    overlay = HeatmapOverlay()
+    overlay.show(scene, heatmaps[0], Look())
+    node, count = scene.GetNodeByID(overlay.nodeId), scene.GetNumberOfNodes()
+
+    overlay.show(scene, heatmaps[1], Look())
+
+    assert scene.GetNodeByID(overlay.nodeId) is node and scene.GetNumberOfNodes() == count
+    assert node.GetImageData() is heatmaps[1].volumeNode.GetImageData()
+    assert node.GetName() == "Component 2 (activity)"
 
 
 def lightnesses(scene, colorMap) -> np.ndarray:
@@ -112,9 +158,10 @@ def test_a_colour_node_is_made_only_once_and_that_of_the_application_is_taken(sc
     assert colorNodeOf(scene, second) is known
 
 
-def test_contributions_are_kept_with_the_node(heatmaps):
-    assert isHeatmap(heatmaps[0])
-    shown = heatmapOf(heatmaps[0]).component
+def test_contributions_are_kept_with_the_heatmap(scene, heatmaps, seen):
+    assert leadingIn(scene)[0].key == heatmaps[0].key
+    assert heatmapOf(seen(heatmaps[0])) == heatmaps[0].heatmap
+    shown = leadingIn(scene)[0].heatmap.component
     assert shown.to_dict() == info("Component 1", {"ET": 1.5, "WT": 0.25}).to_dict()
 
 
@@ -132,39 +179,38 @@ def test_a_heatmap_without_its_description_is_no_heatmap(add_volume, text):
 
 def test_weak_activation_is_not_drawn_and_strong_is_never_cut_off(scene, heatmaps, views):
     overlay = HeatmapOverlay()
-    overlay.show(heatmaps[0], Look(0.5, 0.25))
-    display = heatmaps[0].GetDisplayNode()
+    overlay.show(scene, heatmaps[0], Look(0.5, 0.25))
+    node = scene.GetNodeByID(overlay.nodeId)
+    display = node.GetDisplayNode()
 
     assert display.GetApplyThreshold()
-    assert drawnPart(heatmaps[0]) == pytest.approx(0.25, abs=0.02)
+    assert drawnPart(node) == pytest.approx(0.25, abs=0.02)
     assert display.GetUpperThreshold() >= 9.0
 
     overlay.setShownPart(scene, 0.5)
 
-    assert drawnPart(heatmaps[0]) == pytest.approx(0.5, abs=0.02)
+    assert drawnPart(node) == pytest.approx(0.5, abs=0.02)
 
 
-def test_activation_outside_the_head_does_not_decide_what_is_drawn(scene, add_volume, tmp_path):
+def test_activation_outside_the_head_does_not_decide_what_is_drawn(explain, seen, add_volume):
     reference = add_volume()
     head = np.zeros(SHAPE, bool)
     head[: SHAPE[0] // 2] = True
     voxelsOf(reference)[...] = np.where(head, 100, 0)
     activation = np.where(head, np.arange(head.size).reshape(SHAPE), 1e6).astype(np.float32)
-    scan = ScanFile.save(activation, np.eye(4), tmp_path / "map.npy")
 
-    node = createHeatmap(scene, info(), scan, Place.of(reference, SHAPE, np.eye(4)))
+    node = seen(explain(info(), activation, scan=reference))
 
     drawn = voxelsOf(node) >= node.GetDisplayNode().GetLowerThreshold()
     assert drawn[head].mean() == pytest.approx(0.05, abs=0.02)
     assert not voxelsOf(node)[~head].any()
 
 
-def test_values_are_few_and_differ_less_than_colours_can_show(scene, reference, tmp_path):
+def test_values_are_few_and_differ_less_than_colours_can_show(explain, reference):
     activation = np.random.default_rng(0).uniform(0, 6, SHAPE).astype(np.float32)
-    scan = ScanFile.save(activation, np.eye(4), tmp_path / "map.npy")
     voxelsOf(reference)[...] = 1
 
-    node = createHeatmap(scene, info(), scan, Place.of(reference, SHAPE, np.eye(4)))
+    node = explain(info(), activation).volumeNode
 
     step = WINDOW[1] / 255
     assert np.abs(voxelsOf(node) - activation).max() <= step / 2 * 1.001
@@ -173,24 +219,23 @@ def test_values_are_few_and_differ_less_than_colours_can_show(scene, reference, 
 
 
 @pytest.mark.parametrize("window", [(0.0, 0.0), WINDOW])
-def test_a_silent_component_and_a_scan_that_is_gone_give_a_heatmap(scene, tmp_path, window):
-    scan = ScanFile.save(np.zeros(SHAPE, np.float32), np.eye(4), tmp_path / "map.npy")
+def test_a_silent_component_and_a_scan_that_is_gone_give_a_heatmap(explain, seen, window):
     component = Component(Term(0, "decoder.3.0", 0, 0), "Silent", {}, window)
 
-    node = createHeatmap(scene, component, scan, Place.of(None, SHAPE, np.eye(4)))
+    node = seen(explain(component, np.zeros(SHAPE, np.float32), scan=None))
 
     assert isHeatmap(node)
     assert not voxelsOf(node).any()
 
 
-def test_evidence_is_drawn_on_the_side_for_which_the_component_speaks(scene, reference, tmp_path):
+def test_evidence_is_drawn_on_the_side_for_which_the_component_speaks(scene, explain, seen):
     values = np.linspace(-1, 1, np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
-    file = ScanFile.save(values, worldAffine(reference), tmp_path / "evidence.npy")
-    place = Place.of(reference, SHAPE, worldAffine(reference))
     for contribution in (2.0, -2.0):
         own = replace(info("A", {"ET": contribution}), region="ET", evidence_window=(-1.0, 1.0))
-        node = createHeatmap(scene, own, file, place, "evidence")
-        activity = createHeatmap(scene, own, file, place, evidence=node)
+        step = explain(own, values, "evidence")
+        sequence = step.sequenceNode
+        activity = explain(own, values, sequenceNode=sequence)
+        node = seen(step)
         display = node.GetDisplayNode()
         drawn = voxelsOf(node)[
             (voxelsOf(node) >= display.GetLowerThreshold())
@@ -199,19 +244,19 @@ def test_evidence_is_drawn_on_the_side_for_which_the_component_speaks(scene, ref
         assert (np.sign(drawn) == np.sign(contribution)).all()
         assert drawn.size == pytest.approx(0.05 * values.size, abs=2)
         assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (-1.0, 1.0)
-        assert mapOf(scene, node, "evidence") is node
-        assert mapOf(scene, node, "activity") is activity
-        assert heatmapOf(activity).kind == "activity"
-        assert isLeading(node) and not isLeading(activity)
-        scene.RemoveNode(node)
-        assert isLeading(activity)
+        assert stepOf(step, "evidence") is step
+        assert stepOf(step, "activity").key == activity.key
+        assert [it.key for it in leadingIn(scene)] == [step.key]
+        sequence.RemoveDataNodeAtValue(step.name)
+        assert [it.key for it in leadingIn(scene)] == [activity.key]
+        scene.RemoveNode(sequence)
 
 
 def test_the_heatmap_is_the_foreground_of_every_view(scene, heatmaps, views):
     overlay = HeatmapOverlay()
-    overlay.show(heatmaps[0], Look(0.5, 0.2))
+    overlay.show(scene, heatmaps[0], Look(0.5, 0.2))
 
-    assert {view.GetForegroundVolumeID() for view in views} == {heatmaps[0].GetID()}
+    assert {view.GetForegroundVolumeID() for view in views} == {overlay.nodeId}
     assert {view.GetForegroundOpacity() for view in views} == {0.5}
 
     overlay.setOpacity(scene, 0.8)
@@ -224,8 +269,8 @@ def test_hiding_puts_back_what_each_view_showed(scene, add_volume, heatmaps, vie
     views[0].SetForegroundVolumeID(other.GetID())
     views[0].SetForegroundOpacity(0.3)
     overlay = HeatmapOverlay()
-    overlay.show(heatmaps[0], Look(0.5, 0.2))
-    overlay.show(heatmaps[1], Look(0.5, 0.2))
+    overlay.show(scene, heatmaps[0], Look(0.5, 0.2))
+    overlay.show(scene, heatmaps[1], Look(0.5, 0.2))
 
     overlay.hide(scene)
 
@@ -238,9 +283,10 @@ def test_hiding_survives_that_the_volumes_were_deleted(scene, add_volume, heatma
     other = add_volume("PET")
     views[0].SetForegroundVolumeID(other.GetID())
     overlay = HeatmapOverlay()
-    overlay.show(heatmaps[0], Look(0.5, 0.2))
+    overlay.show(scene, heatmaps[0], Look(0.5, 0.2))
     scene.RemoveNode(other)
-    scene.RemoveNode(heatmaps[0])
+    scene.RemoveNode(scene.GetNodeByID(overlay.nodeId))
+    assert overlay.isStale(scene)
 
     overlay.hide(scene)
 
@@ -256,24 +302,21 @@ def test_segments_are_outlines_while_a_heatmap_is_shown(scene, heatmaps, views):
         displays.append(node.GetDisplayNode())
     overlay = HeatmapOverlay()
 
-    overlay.show(heatmaps[0], Look(0.5, 0.2))
-    overlay.show(heatmaps[1], Look(0.5, 0.2))
+    overlay.show(scene, heatmaps[0], Look(0.5, 0.2))
+    overlay.show(scene, heatmaps[1], Look(0.5, 0.2))
     assert [bool(display.GetVisibility2DFill()) for display in displays] == [False, False]
 
     overlay.hide(scene)
     assert [bool(display.GetVisibility2DFill()) for display in displays] == [True, False]
 
 
-def test_only_the_heatmap_that_is_shown_has_a_legend(scene, heatmaps, views):
+def test_what_is_shown_has_a_legend_that_goes_with_it(scene, heatmaps, views):
     legend_of = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode
     overlay = HeatmapOverlay()
 
-    overlay.show(heatmaps[0], Look(0.5, 0.2))
-    assert legend_of(heatmaps[0]).GetVisibility()
-
-    overlay.show(heatmaps[1], Look(0.5, 0.2))
-    assert not legend_of(heatmaps[0]).GetVisibility()
-    assert legend_of(heatmaps[1]).GetVisibility()
+    for step in heatmaps:
+        overlay.show(scene, step, Look(0.5, 0.2))
+        assert legend_of(scene.GetNodeByID(overlay.nodeId)).GetVisibility()
 
     overlay.hide(scene)
-    assert not legend_of(heatmaps[1]).GetVisibility()
+    assert not slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode", scene)

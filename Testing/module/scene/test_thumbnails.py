@@ -7,8 +7,8 @@ import pytest
 import slicer
 
 from factorizer_engine.protocol.components import Component, Term
-from factorizer_engine.protocol.volumes import ScanFile
-from FactorizerSegmentationLib.scene.heatmaps import createHeatmap
+from FactorizerSegmentationLib.scene.explanations import Step, addStep, createExplanation
+from FactorizerSegmentationLib.scene.heatmaps import measured
 from FactorizerSegmentationLib.scene.overlays import Look
 from FactorizerSegmentationLib.scene.thumbnails import EDGE, SlicePlane, thumbnail
 from FactorizerSegmentationLib.scene.volumes import Place, voxelsOf, worldAffine
@@ -36,12 +36,13 @@ def axial(scene):
     scene.RemoveNode(node)
 
 
-def mapOn(scene, scan, tmp_path, box) -> object:
+def mapOn(scene, scan, box) -> Step:
     values = np.zeros(SHAPE, np.float32)
     values[box] = 3.0
-    file = ScanFile.save(values, worldAffine(scan), tmp_path / "map.npy")
     component = Component(Term(0, "decoder.3.0", 0, 0), "A", {}, (0.0, 4.0))
-    return createHeatmap(scene, component, file, Place.of(scan, SHAPE, worldAffine(scan)))
+    place = Place.of(scan, SHAPE, worldAffine(scan))
+    heatmap, compact = measured(component, values, voxelsOf(scan))
+    return addStep(createExplanation(scene, "components", place), heatmap, compact, place.affine)
 
 
 def colored(picture) -> np.ndarray:
@@ -50,7 +51,7 @@ def colored(picture) -> np.ndarray:
 
 @pytest.mark.parametrize("orientation", sorted(AFFINES))
 def test_the_patients_right_is_at_the_left_and_anterior_at_the_top(
-    scene, add_volume, axial, tmp_path, orientation
+    scene, add_volume, axial, orientation
 ):
     scan = add_volume("scan", SHAPE, AFFINES[orientation])
     voxelsOf(scan)[...] = 1
@@ -59,7 +60,7 @@ def test_the_patients_right_is_at_the_left_and_anterior_at_the_top(
     corner = middle[:3] + [10.0, 10.0, 0.0]  # right and anterior
     index = np.rint(inverse[:3, :3] @ corner + inverse[:3, 3]).astype(int)
     box = tuple(slice(max(i - 2, 0), i + 2) for i in np.clip(index, 0, np.array(SHAPE) - 1))
-    node = mapOn(scene, scan, tmp_path, box)
+    node = mapOn(scene, scan, box)
 
     plane = SlicePlane.of(axial(middle), node)
     rows, columns = np.nonzero(colored(thumbnail(plane, scan, node, Look())))
@@ -67,17 +68,17 @@ def test_the_patients_right_is_at_the_left_and_anterior_at_the_top(
     assert rows.size and rows.mean() < EDGE / 2 and columns.mean() < EDGE / 2
 
 
-def test_a_slice_beside_the_component_has_only_the_scan(scene, add_volume, axial, tmp_path):
+def test_a_slice_beside_the_component_has_only_the_scan(scene, add_volume, axial):
     scan = add_volume("scan", SHAPE)
-    node = mapOn(scene, scan, tmp_path, (slice(2, 5), slice(2, 5), slice(1, 2)))
+    node = mapOn(scene, scan, (slice(2, 5), slice(2, 5), slice(1, 2)))
     picture = thumbnail(SlicePlane.of(axial((4.5, 4.5, 4.0)), node), scan, node, Look())
 
     assert not colored(picture).any() and picture.max() > 0
 
 
-def test_it_follows_the_volumes_transform(scene, add_volume, add_transform, axial, tmp_path):
+def test_it_follows_the_volumes_transform(scene, add_volume, add_transform, axial):
     scan = add_volume("scan", SHAPE, parent=add_transform(tilted()))
-    node = mapOn(scene, scan, tmp_path, (slice(3, 7), slice(3, 7), slice(2, 4)))
+    node = mapOn(scene, scan, (slice(3, 7), slice(3, 7), slice(2, 4)))
     middle = worldAffine(scan) @ [4.5, 4.5, 2.5, 1]
     picture = colored(thumbnail(SlicePlane.of(axial(middle), node), scan, node, Look()))
     rows, columns = np.nonzero(picture)
@@ -85,12 +86,9 @@ def test_it_follows_the_volumes_transform(scene, add_volume, add_transform, axia
     assert abs(rows.mean() - EDGE / 2) < 6 and abs(columns.mean() - EDGE / 2) < 6
 
 
-def test_without_a_scan_or_description_there_is_no_picture_of_them(
-    scene, add_volume, axial, tmp_path
-):
+def test_without_a_scan_there_is_the_heatmap_alone(scene, add_volume, axial):
     scan = add_volume("scan", SHAPE)
-    node = mapOn(scene, scan, tmp_path, (slice(2, 5),) * 3)
+    node = mapOn(scene, scan, (slice(2, 5),) * 3)
     plane = SlicePlane.of(axial((3, 3, 3)), node)
 
     assert thumbnail(plane, None, node, Look()).any()
-    assert thumbnail(plane, None, scan, Look()) is None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,14 @@ class KernelCache(FunctionCache):
     """Numba's cache, in which a full disk or a damaged file only costs compiling again.
 
     Numba writes its files under other names and renames them, so that processes that compile at
-    the same time do no harm to each other.
+    the same time do no harm to each other. By itself it compiles a function again when the file
+    that defines it was changed; here also when another file of this package was, as functions of
+    one are part of the code of others.
     """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file._source_stamp = _digest_of_sources()
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """What was kept for a signature; None if there is nothing that can be used."""
@@ -52,6 +60,14 @@ def keep_compiled(kernel: Any, function: Callable[..., Any]) -> None:
         _log.debug("Compiled kernels are not kept.", exc_info=True)
     finally:
         numba.config.CACHE_DIR = before
+
+
+@cache
+def _digest_of_sources() -> str:
+    digest = sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _folder() -> Path:

@@ -14,6 +14,8 @@ import numba
 import numpy as np
 
 from factorizer_engine.factorization.compiled.cache import keep_compiled
+from factorizer_engine.factorization.compiled.vectors import load, plus_scaled, store
+from factorizer_engine.factorization.compiled.windows import cut, first_voxel, put
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _OPTIONS = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
@@ -30,34 +32,6 @@ def compiled(function: Callable[..., Any]) -> Any:
     if not is_interpreted():
         keep_compiled(kernel, function)
     return kernel
-
-
-@numba.njit(inline="always")
-def first_voxel(number, w2, grid, patch, offset, size):
-    """Batch entry and first voxel of window w2 of the row of windows `number`."""
-    place = (
-        (number // grid[1] % grid[0] * patch[0] + offset[0]) % size[0],
-        (number % grid[1] * patch[1] + offset[1]) % size[1],
-        (w2 * patch[2] + offset[2]) % size[2],
-    )
-    return number // (grid[0] * grid[1]), place
-
-
-@numba.njit(inline="always")
-def cut(x, batch, place, inside, channel, d, rectified, window):
-    """One head of a window, perhaps its ReLU, its channels apart: window (d, P)."""
-    _, size0, size1, size2, _ = x.shape
-    n0, n1, n2 = inside
-    for i in range(n0):
-        for j in range(n1):
-            row = x[batch, (place[0] + i) % size0, (place[1] + j) % size1]
-            at = (i * n1 + j) * n2
-            for k in range(n2):
-                q = place[2] + k
-                q = q - size2 if q >= size2 else q
-                for c in range(d):
-                    value = row[q, channel + c]
-                    window[c, at + k] = _ZERO if rectified and value < _ZERO else value
 
 
 @numba.njit(inline="always")
@@ -199,7 +173,7 @@ def factors_kernel(d: int, patch: tuple[int, int, int]) -> Any:
         """
         _, size0, size1, size2, _ = x.shape
         _, grid0, grid1, grid2, heads, _ = u.shape
-        window, column = np.empty((d, columns), np.float32), np.empty(columns, np.float32)
+        window, right = np.empty((d, columns), np.float32), np.empty((4, columns), np.float32)
         gram, history = np.empty((d, d), np.float32), np.empty((sweeps, d), np.float32)
         row_sum, start = np.empty(d, np.float32), np.empty(d, np.float32)
         gram_u, n = np.empty(d, np.float32), np.float32(columns)
@@ -216,53 +190,52 @@ def factors_kernel(d: int, patch: tuple[int, int, int]) -> Any:
                     left_factors(
                         gram, row_sum, start, start_norm, d, n, sweeps, eps, gram_u, history
                     )
-                    left = history[sweeps - 1]
-                    scale = weight / (squared_norm(left, d) + eps)
+                    left, column = history[sweeps - 1], right[h % 4]
                     u[batch, w0, w1, w2, h, :] = left
                     right_factor(window, left, d, columns, eps, column)
-                    for i in range(n0):
-                        for j in range(n1):
-                            row = v[batch, (place[0] + i) % size0, (place[1] + j) % size1]
-                            at = (i * n1 + j) * n2
-                            for k in range(n2):
-                                q = place[2] + k
-                                q = q - size2 if q >= size2 else q
-                                row[q, h] = column[at + k] * scale
+                    column *= weight / (squared_norm(left, d) + eps)
+                    if h % 4 == 3:  # four at once, as they lie beside each other
+                        put(right, batch, place, patch, h - 3, 4, False, v)
+                for h in range(heads - heads % 4, heads):
+                    put(right[h % 4 :], batch, place, patch, h, 1, False, v)
 
     return factors
 
 
 @numba.njit(inline="always")
-def _add_window(total, activity, vector):
-    """total (n, C) += activity (n, heads) times vector (heads, C), four of each at once."""
+def _add_columns(total, activity, vector, c, width):
+    """The columns of `_add_window` from c on, four voxels at once in registers."""
     voxels, heads = activity.shape
-    channels = total.shape[1]
-    fours, head_fours = voxels - voxels % 4, heads - heads % 4
+    fours = voxels - voxels % 4
     for k in range(0, fours, 4):
-        t0, t1, t2, t3 = total[k], total[k + 1], total[k + 2], total[k + 3]
-        a0, a1, a2, a3 = activity[k], activity[k + 1], activity[k + 2], activity[k + 3]
-        for h in range(0, head_fours, 4):
-            v0, v1, v2, v3 = vector[h], vector[h + 1], vector[h + 2], vector[h + 3]
-            a00, a01, a02, a03 = a0[h], a0[h + 1], a0[h + 2], a0[h + 3]
-            a10, a11, a12, a13 = a1[h], a1[h + 1], a1[h + 2], a1[h + 3]
-            a20, a21, a22, a23 = a2[h], a2[h + 1], a2[h + 2], a2[h + 3]
-            a30, a31, a32, a33 = a3[h], a3[h + 1], a3[h + 2], a3[h + 3]
-            for c in range(channels):
-                t0[c] += a00 * v0[c] + a01 * v1[c] + a02 * v2[c] + a03 * v3[c]
-                t1[c] += a10 * v0[c] + a11 * v1[c] + a12 * v2[c] + a13 * v3[c]
-                t2[c] += a20 * v0[c] + a21 * v1[c] + a22 * v2[c] + a23 * v3[c]
-                t3[c] += a30 * v0[c] + a31 * v1[c] + a32 * v2[c] + a33 * v3[c]
-        for h in range(head_fours, heads):
-            v0 = vector[h]
-            for c in range(channels):
-                t0[c] += a0[h] * v0[c]
-                t1[c] += a1[h] * v0[c]
-                t2[c] += a2[h] * v0[c]
-                t3[c] += a3[h] * v0[c]
-    for k in range(fours, voxels):
+        t0, t1 = load(total[k], c, width), load(total[k + 1], c, width)
+        t2, t3 = load(total[k + 2], c, width), load(total[k + 3], c, width)
         for h in range(heads):
-            for c in range(channels):
-                total[k, c] += activity[k, h] * vector[h, c]
+            values = load(vector[h], c, width)
+            t0 = plus_scaled(t0, activity[k, h], values)
+            t1 = plus_scaled(t1, activity[k + 1, h], values)
+            t2 = plus_scaled(t2, activity[k + 2, h], values)
+            t3 = plus_scaled(t3, activity[k + 3, h], values)
+        store(t0, total[k], c)
+        store(t1, total[k + 1], c)
+        store(t2, total[k + 2], c)
+        store(t3, total[k + 3], c)
+    for k in range(fours, voxels):
+        t0 = load(total[k], c, width)
+        for h in range(heads):
+            t0 = plus_scaled(t0, activity[k, h], load(vector[h], c, width))
+        store(t0, total[k], c)
+
+
+@numba.njit(inline="always")
+def _add_window(total, activity, vector):
+    """total (n, C) += activity (n, heads) times vector (heads, C), C a multiple of 4."""
+    channels = total.shape[1]
+    sixteens = channels - channels % 16
+    for c in range(0, sixteens, 16):
+        _add_columns(total, activity, vector, c, 16)
+    for c in range(sixteens, channels, 4):
+        _add_columns(total, activity, vector, c, 4)
 
 
 @numba.njit(inline="always")

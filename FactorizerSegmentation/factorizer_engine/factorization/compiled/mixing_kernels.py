@@ -17,8 +17,6 @@ import numpy as np
 
 from factorizer_engine.factorization.compiled.kernels import (
     compiled,
-    cut,
-    first_voxel,
     left_factors,
     products,
     right_factor,
@@ -26,6 +24,7 @@ from factorizer_engine.factorization.compiled.kernels import (
     squared_norm,
     statistics,
 )
+from factorizer_engine.factorization.compiled.windows import cut, first_voxel, put
 
 _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
 
@@ -36,26 +35,6 @@ def _dot(x, y, d):
     for i in range(d):
         total += x[i] * y[i]
     return total
-
-
-@numba.njit(inline="always")
-def _put(window, batch, place, inside, channel, d, adds, result):
-    """Write one head of a window (d, P) to its place in the map, or add it there."""
-    _, size0, size1, size2, _ = result.shape
-    n0, n1, n2 = inside
-    for i in range(n0):
-        for j in range(n1):
-            row = result[batch, (place[0] + i) % size0, (place[1] + j) % size1]
-            at = (i * n1 + j) * n2
-            for k in range(n2):
-                q = place[2] + k
-                q = q - size2 if q >= size2 else q
-                if adds:
-                    for c in range(d):
-                        row[q, channel + c] += window[c, at + k]
-                else:
-                    for c in range(d):
-                        row[q, channel + c] = window[c, at + k]
 
 
 @numba.njit(inline="always")
@@ -130,7 +109,7 @@ def mixing_kernel(d: int, patch: tuple[int, int, int]) -> Any:
                     for i in range(d):
                         for p in range(columns):
                             window[i, p] = left[i] * scale * column[p]
-                    _put(window, batch, place, patch, h * d, d, adds, mixed)
+                    put(window, batch, place, patch, h * d, d, adds, mixed)
 
     return mix
 
@@ -220,6 +199,6 @@ def gradient_kernel(d: int, patch: tuple[int, int, int]) -> Any:
                                 )
                         for p in range(columns):
                             dx[i, p] *= _ONE if window[i, p] > _ZERO else _ZERO
-                    _put(dx, batch, place, patch, h * d, d, adds, result)
+                    put(dx, batch, place, patch, h * d, d, adds, result)
 
     return mixing_gradient

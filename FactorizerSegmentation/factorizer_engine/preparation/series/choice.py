@@ -22,6 +22,7 @@ from factorizer_engine.protocol.series import (
     kind_of,
     rank_of,
 )
+from factorizer_engine.protocol.subsets import enumerated
 
 _PLANES = {"IS": "axial", "PA": "coronal", "LR": "sagittal"}
 
@@ -77,13 +78,14 @@ def choose_series(folder: Path, channels: Sequence[Channel]) -> StudyChoice:
         BadInputError: If the folder holds no images, several patients or studies, or nothing that
             the model takes.
     """
+    folder = folder.expanduser().absolute()  # "." has no name
     found = list_series(folder)
     if not found:
         raise BadInputError(
             f"{folder.name} holds no DICOM images; give the folder of a study, or image files."
         )
     facts = [read_facts(series) for series in found]
-    _check_one_study(folder, facts)
+    _check_one_study(folder, found, facts)
     entries = [_entry(series, own, channels) for series, own in zip(found, facts, strict=True)]
     chosen: dict[str, str] = {}
     for channel in channels:
@@ -94,17 +96,25 @@ def choose_series(folder: Path, channels: Sequence[Channel]) -> StudyChoice:
         chosen[channel.name] = best.key
         entries = [_with_verdict(entry, best, channel.name) for entry in entries]
     if not chosen:
-        held = "; ".join(f"{entry.title}: {entry.reason}" for entry in entries)
-        wanted = ", ".join(channel.name for channel in channels)
-        raise BadInputError(f"{folder.name} holds nothing that the model takes ({wanted}): {held}.")
+        held = "; ".join(f"{e.title}: {e.reason.removeprefix('not used: ')}" for e in entries)
+        wanted = enumerated([channel.name for channel in channels])
+        raise BadInputError(
+            f"{folder.name} holds no series for {wanted}, which the model takes, but {held}. "
+            "Give the folder of the whole study."
+        )
     return StudyChoice(tuple(entries), chosen)
 
 
-def _check_one_study(folder: Path, facts: Sequence[Facts]) -> None:
-    patients = {own.patient for own in facts if own.patient}
+def _check_one_study(folder: Path, found: Sequence[Series], facts: Sequence[Facts]) -> None:
+    patients: dict[str, Series] = {}
+    for series, own in zip(found, facts, strict=True):
+        if own.patient:
+            patients.setdefault(own.patient, series)
     if len(patients) > 1:
+        examples = " and ".join(f"{s.title} in {_place(folder, s)}" for s in patients.values())
         raise BadInputError(
-            f"{folder.name} holds scans of {len(patients)} patients; give the folder of one."
+            f"{folder.name} holds scans of {len(patients)} patients ({examples}, for example); "
+            "give the folder of one."
         )
     studies = {own.study: own.date for own in facts if own.study}
     if len(studies) > 1:
@@ -113,6 +123,11 @@ def _check_one_study(folder: Path, facts: Sequence[Facts]) -> None:
             f"{folder.name} holds {len(studies)} studies{f' ({dates})' if dates else ''}; "
             "give the folder of one."
         )
+
+
+def _place(folder: Path, series: Series) -> Path:
+    """Where a series lies, from the folder of the study on."""
+    return folder.name / series.slices[0].file.parent.relative_to(folder)
 
 
 def _entry(series: Series, facts: Facts, channels: Sequence[Channel]) -> Entry:

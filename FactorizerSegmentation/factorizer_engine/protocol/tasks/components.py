@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from factorizer_engine.protocol.components import Component, Reliance
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.runs import RunParams
@@ -51,6 +52,8 @@ class ComponentsResult(Message):
             logits per mL, whose sum over the volume is the contribution to first order.
         note: What to know about the contributions, for people, or "".
         reliance: Of a lesion that was asked for, on which of the components it rests.
+        lesions: Those of the result; the one that was asked for, or the largest, with their
+            `likeness` where the model is described.
     """
 
     model: ModelDescription
@@ -59,6 +62,7 @@ class ComponentsResult(Message):
     evidence: tuple[ScanFile, ...] = ()
     note: str = ""
     reliance: Reliance | None = None
+    lesions: tuple[Lesion, ...] = ()
 
 
 COMPONENTS = Task("components", ComponentsParams, ComponentsResult)

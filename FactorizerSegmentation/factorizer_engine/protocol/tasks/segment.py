@@ -19,10 +19,13 @@ class SegmentParams(RunParams):
     Attributes:
         probabilities: Whether to write the probability maps too.
         compact: Write them with 8 bits.
+        likeness: Whether to tell of the largest lesions how alike what speaks for them is to what
+            speaks for true ones (`Lesion.likeness`), where the model is described.
     """
 
     probabilities: bool = True
     compact: bool = False
+    likeness: bool = False
 
 
 @dataclass(frozen=True)

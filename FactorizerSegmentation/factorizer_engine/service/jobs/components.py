@@ -45,4 +45,5 @@ def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> Component
         ),
         note=engine.note(explanation.note),
         reliance=explanation.reliance,
+        lesions=explanation.lesions,
     )

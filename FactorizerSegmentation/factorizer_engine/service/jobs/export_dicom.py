@@ -13,7 +13,11 @@ from factorizer_engine.service.engine import Engine
 def run(_engine: Engine, params: ExportDicomParams, monitor: Monitor) -> ExportDicomResult:
     """Read the headers of the series, and write what is derived from it."""
     monitor.report("reading the DICOM series", 0.0)
-    from factorizer_engine.images.files.dicom.segmentation import Algorithm
+    from factorizer_engine.images.files.dicom.derived import Algorithm
+    from factorizer_engine.images.files.dicom.parametric_map import (
+        ComponentVolume,
+        write_parametric_maps,
+    )
     from factorizer_engine.images.files.dicom.source import source_with
     from factorizer_engine.lesions.dicom import write_dicom_objects
     from factorizer_engine.service.exchange import load_scan
@@ -31,5 +35,10 @@ def run(_engine: Engine, params: ExportDicomParams, monitor: Monitor) -> ExportD
             folder,
             scan,
         )
+        volumes = [
+            ComponentVolume(load_scan(one.scan), one.name, one.kind, one.number, one.window)
+            for one in params.maps
+        ]
+        maps = write_parametric_maps(volumes, source, folder)
     monitor.report("writing", 1.0)
-    return ExportDicomResult(*map(str, paths))
+    return ExportDicomResult(str(paths[0]), str(paths[1]), tuple(map(str, maps)))

@@ -15,8 +15,9 @@ from factorizer_engine.service.engine import Engine
 if TYPE_CHECKING:
     from factorizer_engine.inference.segmenter import SegmentationResult
 
-LOADED, SEGMENTED = 0.05, 0.97
-"""How far a run has come when the model is loaded, and when only writing is left."""
+LOADED, JUDGED, SEGMENTED = 0.05, 0.7, 0.97
+"""How far a run has come when the model is loaded, when lesions are to be compared with others, and
+when only writing is left."""
 
 
 def run(engine: Engine, params: SegmentParams, monitor: Monitor) -> SegmentResult:
@@ -27,13 +28,19 @@ def run(engine: Engine, params: SegmentParams, monitor: Monitor) -> SegmentResul
 
     scans = load_scans(params.study.channels)
     check_space(folder, scans, len(segmenter.bundle.description.regions) * params.probabilities)
-    result = engine.segment(segmenter, scans, params, monitor.span(LOADED, SEGMENTED))
+    found = JUDGED if params.likeness else SEGMENTED
+    result = engine.segment(segmenter, scans, params, monitor.span(LOADED, found))
+    lesions = result.lesions
+    if params.likeness:
+        from factorizer_engine.components import compared
+
+        lesions = compared(segmenter, result, monitor.span(JUDGED, SEGMENTED))
     monitor.report("writing", SEGMENTED)
     return SegmentResult(
         model=result.model,
         labelmap=save_scan(result.labelmap, folder / "labelmap.npy"),
         probabilities=_save_probabilities(result, params, folder),
-        lesions=tuple(result.lesions),
+        lesions=lesions,
         timings=dict(result.timings),
         device=str(result.device),
         note=engine.note(result.note),

@@ -1,8 +1,9 @@
-"""Multi-frame DICOM images, and parts of them."""
+"""Multi-frame DICOM images and mosaics, and parts of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,56 @@ def compress(data: pydicom.Dataset, folder: Path, compressor: str) -> None:
     data["PixelData"] = other["PixelData"]
     for keyword in ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"):
         setattr(data, keyword, other[keyword].value)
+
+
+def mosaic(scan: Scan, series: str, downwards: bool = False) -> pydicom.Dataset:
+    """A volume as Siemens' echo-planar sequences write it: its slices as tiles of one image.
+
+    Its place is that of a plain image of the mosaic's size with the first slice in its middle, and
+    only the private header (CSA) says how many slices there are, and on which side they follow.
+
+    Args:
+        scan: Slices follow in the direction of their normal, or against it if they go `downwards`.
+        series: Series Instance UID.
+        downwards: See there.
+    """
+    columns, rows, count = scan.shape
+    across = int(np.ceil(np.sqrt(count)))
+    tiles = np.zeros((across**2, rows, columns), "<i2")
+    tiles[:count] = scan.array.transpose(2, 1, 0)
+    tiles = tiles.reshape(across, across, rows, columns).swapaxes(1, 2)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ scan.affine
+    axes = lps[:3, :3] / np.asarray(scan.spacing)
+    outwards = lps[:3, :2] @ (np.array([columns, rows]) * (across - 1) / 2)
+    data = multi_frame(scan, [0])
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = pydicom.uid.MRImageStorage
+    del data.NumberOfFrames, data.PerFrameFunctionalGroupsSequence
+    shared = data.SharedFunctionalGroupsSequence[0]
+    del data.SharedFunctionalGroupsSequence
+    data.update(shared.PlaneOrientationSequence[0])
+    data.update(shared.PixelMeasuresSequence[0])
+    data.ImageType = ["ORIGINAL", "PRIMARY", "DIFFUSION", "NONE", "ND", "MOSAIC"]
+    data.SeriesInstanceUID, data.SeriesDescription = series, "ep2d_diff"
+    data.Manufacturer = "SIEMENS"
+    data.Rows, data.Columns = across * rows, across * columns
+    data.ImagePositionPatient = [f"{v:.8f}" for v in lps[:3, 3] - outwards]
+    data.SpacingBetweenSlices = f"{scan.spacing[2]:.8f}"
+    data.PixelData = np.ascontiguousarray(tiles).tobytes()
+    normal = np.cross(axes[:, 0], axes[:, 1]) * (-1 if downwards else 1)
+    private = data.private_block(0x29, "SIEMENS CSA HEADER", create=True)
+    fields = {"NumberOfImagesInMosaic": [count], "SliceNormalVector": normal}
+    private.add_new(0x10, "OB", csa_header(fields))
+    return data
+
+
+def csa_header(fields: Mapping[str, Sequence[float]]) -> bytes:
+    """The private header of Siemens, version 2, see nibabel's "Siemens format DICOM"."""
+    header = b"SV10\4\3\2\1" + struct.pack("<2I", len(fields), 77)
+    for name, values in fields.items():
+        kind = b"US" if isinstance(values[0], int) else b"FD"
+        header += struct.pack("<64si4s3i", name.encode(), len(values), kind, 0, len(values), 77)
+        for value in values:
+            text = str(value).encode() if kind == b"US" else f"{value:.8f}".encode()
+            text += b"\0" * (-len(text) % 4)
+            header += struct.pack("<4i", len(text), len(text), 77, len(text)) + text
+    return header

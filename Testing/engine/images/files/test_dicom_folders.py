@@ -180,12 +180,29 @@ def test_a_folder_in_which_no_image_is_left_is_told(tmp_path, oblique_scan, writ
     assert read_scan(tmp_path / "a").shape[2] == 5
 
 
-def test_copies_under_other_identifiers_are_told(tmp_path, oblique_scan, write_dicom, refused):
+@pytest.mark.parametrize("copied", [1, 9])
+def test_copies_under_other_identifiers_are_read_once(tmp_path, oblique_scan, write_dicom, copied):
     write_dicom(tmp_path, oblique_scan)
-    data = pydicom.dcmread(sorted(tmp_path.iterdir())[2])
-    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    data.save_as(tmp_path / "copy.dcm")
+    for path in sorted(tmp_path.iterdir())[:copied]:
+        save_again(path)
+    np.testing.assert_array_equal(read_scan(tmp_path).array, oblique_scan.array)
+
+
+def test_other_images_at_the_place_of_one_are_told(tmp_path, oblique_scan, write_dicom, refused):
+    write_dicom(tmp_path, oblique_scan)
+    one, another, *_ = sorted(tmp_path.iterdir())
+    save_again(one)
+    save_again(another, PixelData=pydicom.dcmread(another).PixelData[::-1])
     assert "or copies" in refused(read_scan, tmp_path)
+
+
+def save_again(path: Path, **changes) -> None:
+    """Save an image once more under another identifier, as some archives do."""
+    data = pydicom.dcmread(path)
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    for keyword, value in changes.items():
+        setattr(data, keyword, value)
+    data.save_as(path.with_name(f"again_{path.name}"))
 
 
 def test_a_volume_in_several_multi_frame_files_is_read_whole(tmp_path, oblique_scan):

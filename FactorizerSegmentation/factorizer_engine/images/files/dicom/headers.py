@@ -21,6 +21,7 @@ from pydicom.uid import (
 )
 
 from factorizer_engine.images.files.dicom.elements import ACQUISITION_TAGS, Elements
+from factorizer_engine.images.files.dicom.mosaics import Mosaic, is_mosaic, mosaic_of
 from factorizer_engine.images.files.recognition import UNKNOWN, content, is_gzip
 from factorizer_engine.protocol.errors import BadInputError
 
@@ -105,11 +106,11 @@ class Acquisition:
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One image of a series: a file, or one frame of a multi-frame file.
+    """One image of a series: a file, one frame of a multi-frame file, or one slice of a mosaic.
 
     Attributes:
         file: Where its pixels are.
-        frame: Index of the frame in that file.
+        frame: Index of the frame, or of the slice, in that file.
         instance: What the file calls itself (SOP Instance UID); "" if it does not.
         shape: Columns and rows.
         samples: Values per pixel, after those of a palette are looked up; more than one means
@@ -220,7 +221,8 @@ def read_header(path: Path) -> Header | None:
             if _should_hold_image(data):
                 raise EOFError("the header ends before the size of the image")
             return Header(path, data, ())
-        return Header(path, data, tuple(_slices(path, data, rest >= _pixel_bytes(data))))
+        mosaic = _read_mosaic(path) if is_mosaic(data) else None
+        return Header(path, data, tuple(_slices(path, data, mosaic, rest >= _pixel_bytes(data))))
     except InvalidDicomError:
         return None
     except PermissionError:
@@ -275,10 +277,18 @@ def _pixel_bytes(header: pydicom.Dataset) -> int:
     return values * int(header.get("NumberOfFrames") or 1) * header.get("BitsAllocated", 8) // 8
 
 
-def _slices(path: Path, header: pydicom.Dataset, complete: bool) -> list[Slice]:
+def _read_mosaic(path: Path) -> Mosaic | None:
+    with path.open("rb") as file:
+        return mosaic_of(read_elements(file, stop_before_pixels=True))
+
+
+def _slices(
+    path: Path, header: pydicom.Dataset, mosaic: Mosaic | None, complete: bool
+) -> list[Slice]:
     """One slice per frame; geometry from the frame, else what frames share, else the file."""
-    count = int(header.get("NumberOfFrames") or 1)
-    plain = count > 1 and not header.get("PerFrameFunctionalGroupsSequence")
+    count = mosaic.count if mosaic else int(header.get("NumberOfFrames") or 1)
+    shape = mosaic.shape if mosaic else (int(header.Columns), int(header.Rows))
+    plain = count > 1 and not mosaic and not header.get("PerFrameFunctionalGroupsSequence")
     slices = []
     for index in range(count):
         elements = Elements(header, index)
@@ -288,12 +298,14 @@ def _slices(path: Path, header: pydicom.Dataset, complete: bool) -> list[Slice]:
         rows, columns = spacing.reshape(2) if spacing is not None else (0.0, 0.0)
         if plain:
             position = _position_of_plain_frame(header, index)
+        elif mosaic:
+            position = mosaic.positions[index]
         slices.append(
             Slice(
                 file=path,
                 frame=index,
                 instance=str(header.get("SOPInstanceUID") or ""),
-                shape=(int(header.Columns), int(header.Rows)),
+                shape=shape,
                 samples=_samples(header),
                 position=None if position is None else position.reshape(3),
                 orientation=orientation,

@@ -14,6 +14,7 @@ from pydicom.pixels import apply_modality_lut
 from pydicom.uid import UID, MRImageStorage
 
 from factorizer_engine.images.files.dicom.headers import Slice, read_elements
+from factorizer_engine.images.files.dicom.mosaics import mosaic_of
 from factorizer_engine.images.files.native_output import native_output_discarded
 from factorizer_engine.protocol.errors import BadInputError
 
@@ -116,7 +117,9 @@ def _stored_values(data: pydicom.Dataset) -> np.ndarray:
     """The numbers in the file, (frames, rows, columns), before they are rescaled."""
     syntax = UID(data.file_meta.TransferSyntaxUID)
     stored = _decompressed(data) if syntax.is_encapsulated else data.pixel_array
-    return stored.reshape(-1, int(data.Rows), int(data.Columns))
+    frames = stored.reshape(-1, int(data.Rows), int(data.Columns))
+    mosaic = mosaic_of(data)
+    return mosaic.slices_of(frames[0]) if mosaic else frames
 
 
 def _decompressed(data: pydicom.Dataset) -> np.ndarray:

@@ -3,64 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 
 import highdicom as hd
 import numpy as np
-from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
-from pydicom.sr.coding import Code
+from highdicom.seg import Segmentation, SegmentDescription
 
 from factorizer_engine import __version__
 from factorizer_engine.images.files.dicom.codes import codes_of
+from factorizer_engine.images.files.dicom.derived import (
+    MANUFACTURER,
+    PRODUCT,
+    SERIES_NUMBER,
+    Algorithm,
+    header_errors,
+    on_planes,
+    planes_to_lps,
+)
 from factorizer_engine.images.files.dicom.source import SourceSeries
-from factorizer_engine.images.geometry import Grid, overlap_fraction
-from factorizer_engine.images.labelmaps import on_whole_grid
-from factorizer_engine.images.orientation import LPS_TO_RAS
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import written_atomically
 from factorizer_engine.protocol.models import Label
-
-MANUFACTURER = "FactorizerExtension"
-PRODUCT = "factorizer"
-AI = Code("123110", "DCM", "Artificial Intelligence")
-LEAST_OVERLAP = 0.5
-"""Part of a label map that must lie within its series."""
-SERIES_NUMBER = 9001
-"""Far above those of scanners."""
-
-
-@dataclass(frozen=True)
-class Algorithm:
-    """What drew the segments.
-
-    Attributes:
-        model: Name of the model; "" if people drew them.
-        version: Version of the model.
-        edited: Names of the labels that people have changed since.
-    """
-
-    model: str = ""
-    version: str = ""
-    edited: tuple[str, ...] = ()
-
-    def type_of(self, label: Label) -> SegmentAlgorithmTypeValues:
-        """Whether the segment of a label was drawn by a program, by people, or both."""
-        if not self.model:
-            return SegmentAlgorithmTypeValues.MANUAL
-        if label.name in self.edited:
-            return SegmentAlgorithmTypeValues.SEMIAUTOMATIC
-        return SegmentAlgorithmTypeValues.AUTOMATIC
-
-    @property
-    def identification(self) -> hd.AlgorithmIdentificationSequence | None:
-        """The model as DICOM tells it; None if there is none."""
-        if not self.model:
-            return None
-        return hd.AlgorithmIdentificationSequence(
-            name=self.model, family=AI, version=self.version or "unknown", source=MANUFACTURER
-        )
 
 
 def make_dicom_seg(
@@ -79,17 +42,17 @@ def make_dicom_seg(
     present = [label for label in labels if (labelmap.array == label.value).any()]
     if not present:
         raise BadInputError("The segmentation is empty; there is nothing to export.")
-    placed = _on_planes(labelmap, source)
+    placed = on_planes(replace(labelmap, name="The segmentation"), source)
     numbers = np.zeros(placed.shape, np.uint8)
     for number, label in enumerate(present, start=1):
         numbers[placed.array == label.value] = number
     volume = hd.Volume(
         np.ascontiguousarray(numbers.transpose(2, 1, 0)),
-        _planes_to_lps(placed.grid),
+        planes_to_lps(placed.grid),
         coordinate_system="PATIENT",
         frame_of_reference_uid=source.frame_of_reference,
     )
-    try:
+    with header_errors(source, "segmentation"):
         return Segmentation(
             source_images=list(source.headers),
             pixel_array=volume,
@@ -110,41 +73,6 @@ def make_dicom_seg(
             content_description="Lesions",
             series_description=f"Lesions on {source.title}"[:64],
         )
-    except (AttributeError, TypeError, ValueError) as error:  # as highdicom finds the headers
-        raise BadInputError(
-            f"The headers of the DICOM series {source.title} lack or contradict something that a "
-            "DICOM segmentation repeats; export the series anew from its archive.",
-            repr(error),
-        ) from error
-
-
-def save_dicom(data: hd.base.SOPClass, path: Path) -> None:
-    """Write a DICOM object to a file.
-
-    Raises:
-        BadInputError: If it cannot be written.
-    """
-    with written_atomically(path) as temporary:
-        data.save_as(temporary)
-
-
-def _on_planes(labelmap: Scan, source: SourceSeries) -> Scan:
-    """The label map on the series' own voxels, if it has these or a part of them."""
-    whole = on_whole_grid(labelmap, source.grid)
-    if whole.grid is source.grid:
-        return whole
-    if overlap_fraction(labelmap.grid, source.grid) < LEAST_OVERLAP:
-        raise BadInputError(
-            f"The segmentation does not lie where the DICOM series {source.title} does; give the "
-            "series on which it was made."
-        )
-    return labelmap
-
-
-def _planes_to_lps(grid: Grid) -> np.ndarray:
-    """4x4, from (slice, row, column) to mm in LPS; of voxels (column, row, slice) in RAS."""
-    turned = grid.affine[:, [2, 1, 0, 3]]
-    return LPS_TO_RAS @ turned
 
 
 def _description(number: int, label: Label, algorithm: Algorithm) -> SegmentDescription:

@@ -14,6 +14,7 @@ from factorizer_engine.images.files.dicom.headers import (
     read_header,
     should_be_dicom,
 )
+from factorizer_engine.images.files.dicom.mosaics import is_mosaic
 from factorizer_engine.images.files.dicom.parts import parts_of
 from factorizer_engine.images.files.dicom.texts import text_of
 from factorizer_engine.images.files.recognition import is_gzip
@@ -257,13 +258,14 @@ def _cut_files(headers: Sequence[Header]) -> list[BadInputError]:
 
 
 def _mosaics(headers: Sequence[Header]) -> list[BadInputError]:
-    """What to say of images in which a scanner put all slices of a volume side by side."""
-    if not any("MOSAIC" in (header.data.get("ImageType") or ()) for header in headers):
+    """What to say of mosaics that do not tell where their slices lie."""
+    if not any(is_mosaic(header.data) and len(header.slices) == 1 for header in headers):
         return []
     return [
         BadInputError(
             "The DICOM series has all slices of a volume side by side in each image (a mosaic of "
-            "Siemens); convert it with dcm2niix, and give the NIfTI file."
+            "Siemens), and what says where they lie was removed, perhaps with the patient's name; "
+            "export it with the private elements of Siemens."
         )
     ]
 

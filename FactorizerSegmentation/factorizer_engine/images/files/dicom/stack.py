@@ -85,7 +85,21 @@ def _without_copies(title: str, placed: Sequence[Placed]) -> list[Placed]:
                     f"({first.file.name} and {copy.file.name}); remove the wrong one, "
                     "or export the series again."
                 )
-    return [copies[0] for copies in found.values()]
+    return _once_each(title, [copies[0] for copies in found.values()])
+
+
+def _once_each(title: str, placed: Sequence[Placed]) -> list[Placed]:
+    """The images, if those at one place all show the same, one of each place.
+
+    Archives give an image that is sent to them again another identifier.
+    """
+    places: dict[tuple[float, ...], list[Placed]] = defaultdict(list)
+    for item in placed:
+        places[tuple(np.round(item[1], 2).tolist())].append(item)
+    for (first, _, _), *others in places.values():
+        if not all(same_pixels(title, first, other) for other, _, _ in others):
+            return list(placed)
+    return [images[0] for images in places.values()]
 
 
 def _check_positions(title: str, positions: np.ndarray, normal: np.ndarray) -> None:
@@ -113,8 +127,8 @@ def _check_positions(title: str, positions: np.ndarray, normal: np.ndarray) -> N
     lacking = int(multiples.sum() - len(gaps))
     if lacking > 0 and np.abs(gaps - multiples * usual).max() <= SPACING_TOLERANCE * usual:
         raise BadInputError(
-            f"{title} lacks {lacking} slices between its first and last; "
-            "export the complete series."
+            f"{title} lacks {lacking} slice{'s' if lacking > 1 else ''} between its first and "
+            "last; export the complete series."
         )
     raise BadInputError(
         f"{title} has slices at unequal distances ({gaps.min():.2f} to {gaps.max():.2f} mm); "

@@ -1,0 +1,213 @@
+"""Explanations: the heatmaps of a run as the named steps of one sequence node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+
+from factorizer_engine.protocol.volumes import ScanFile
+from FactorizerSegmentationLib.scene.heatmaps import (
+    ACTIVITY,
+    EVIDENCE,
+    Explanation,
+    Heatmap,
+    hasVoxels,
+    heatmapOf,
+    parsed,
+)
+from FactorizerSegmentationLib.scene.shown_map import isShownMap, removeWithDisplays
+from FactorizerSegmentationLib.scene.subjects import dissolveFolder, putBeside
+from FactorizerSegmentationLib.scene.volumes import (
+    ROLE_ATTRIBUTE,
+    Place,
+    localAffine,
+    matrixToWorld,
+    saveVoxels,
+    setVoxels,
+    voxelsOf,
+)
+
+ROLE = "Explanation"
+STEPS_ATTRIBUTE = "FactorizerSegmentation.Heatmaps"
+TRANSFORM_REFERENCE = "FactorizerSegmentation.Transform"
+"""Node reference to the transform of the scan, which nodes inside a sequence cannot have."""
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One map of one component.
+
+    Attributes:
+        sequenceNode: The vtkMRMLSequenceNode that keeps it.
+        name: By which the sequence knows it.
+        heatmap: What it shows.
+    """
+
+    sequenceNode: Any
+    name: str
+    heatmap: Heatmap
+
+    @property
+    def key(self) -> str:
+        """By which it is told from all others of the scene."""
+        return f"{self.sequenceNode.GetID()} {self.name}"
+
+    @property
+    def volumeNode(self):
+        """The volume inside the sequence; it belongs to no scene of the user's."""
+        return self.sequenceNode.GetDataNodeAtValue(self.name)
+
+    @property
+    def transformId(self) -> str | None:
+        """The transform above it, in the scene."""
+        return self.sequenceNode.GetNodeReferenceID(TRANSFORM_REFERENCE)
+
+    @property
+    def exists(self) -> bool:
+        """Whether it has not been deleted in the scene."""
+        return self.sequenceNode.GetScene() is not None and self.volumeNode is not None
+
+    def worldAffine(self) -> np.ndarray:
+        """4x4 matrix from voxel indices (i, j, k, 1) to world RAS in mm.
+
+        Raises:
+            SceneError: If the transform above is not linear.
+        """
+        transformNode = self.sequenceNode.GetNodeReference(TRANSFORM_REFERENCE)
+        return matrixToWorld(transformNode, self.name) @ localAffine(self.volumeNode)
+
+    def save(self, path: Path) -> ScanFile:
+        """Write it for the engine to read.
+
+        Raises:
+            SceneError: If it has no place, or the file cannot be written.
+        """
+        return saveVoxels(voxelsOf(self.volumeNode), self.worldAffine(), path, self.name)
+
+
+def createExplanation(scene, name: str, place: Place):
+    """A new sequence node for the heatmaps of a run, beside their scan.
+
+    Args:
+        place: Where all its heatmaps lie.
+    """
+    node = slicer.vtkMRMLSequenceNode()
+    node.SetName(scene.GenerateUniqueName(name))
+    node.SetAttribute(ROLE_ATTRIBUTE, ROLE)
+    node.SetIndexType(node.TextIndex)
+    node.SetIndexName("heatmap")
+    node.SetIndexUnit("")
+    scene.AddNode(node)
+    node.SetNodeReferenceID(TRANSFORM_REFERENCE, place.transformId)
+    putBeside(node, place.volumeNode)
+    return node
+
+
+def addStep(sequenceNode, heatmap: Heatmap, voxels: np.ndarray, affine: np.ndarray) -> Step:
+    """Keep a heatmap as the last step of a sequence.
+
+    Args:
+        voxels: Its values, (I, J, K).
+        affine: 4x4 matrix from voxel indices to RAS in mm below the transform of the scan.
+    """
+    name = heatmap.title
+    bare = slicer.vtkMRMLScalarVolumeNode()
+    bare.SetName(name)
+    node = sequenceNode.SetDataNodeAtValue(bare, name)  # a copy, and so without voxels yet
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(affine))
+    setVoxels(node, voxels)
+    known = _contents(sequenceNode) | {name: heatmap}
+    content = {key: value.to_dict() for key, value in known.items()}
+    sequenceNode.SetAttribute(STEPS_ATTRIBUTE, json.dumps(content))
+    return Step(sequenceNode, name, heatmap)
+
+
+def stepsOf(sequenceNode) -> list[Step]:
+    """The steps of an explanation, in their order, as far as their voxels are there."""
+    found = [Step(sequenceNode, name, it) for name, it in _contents(sequenceNode).items()]
+    return [step for step in found if step.exists and hasVoxels(step.volumeNode)]
+
+
+def leadingIn(scene) -> list[Step]:
+    """The steps that stand for their components: evidence, or activity without evidence.
+
+    Those of the oldest explanation come first.
+    """
+    leading: list[Step] = []
+    for node in _explanationNodes(scene):
+        first: dict[str, Step] = {}
+        for step in stepsOf(node):
+            name = step.heatmap.component.name
+            if name not in first or step.heatmap.kind == EVIDENCE:
+                first[name] = step
+        leading += first.values()
+    return leading
+
+
+def stepOf(leading: Step, kind: str) -> Step:
+    """The map of that kind of the same component; `leading` itself if there is none."""
+    if kind == leading.heatmap.kind or kind != ACTIVITY:
+        return leading
+    component = leading.heatmap.component
+    for step in stepsOf(leading.sequenceNode):
+        if step.heatmap.kind == kind and step.heatmap.component.name == component.name:
+            return step
+    return leading
+
+
+def explanationsIn(leading: Iterable[Step]) -> dict[Explanation, list[Step]]:
+    """The leading steps of each explanation, the last explanation first."""
+    found: dict[Explanation, list[Step]] = {}
+    for step in leading:
+        found.setdefault(step.heatmap.explanation, []).append(step)
+    return {key: found[key] for key in sorted(found, key=lambda item: -item.number)}
+
+
+def nextNumber(scene) -> int:
+    """The number of the next explanation in a scene."""
+    known = [it for node in _explanationNodes(scene) for it in _contents(node).values()]
+    return 1 + max((heatmap.explanation.number for heatmap in known), default=0)
+
+
+def gatherVolumes(scene) -> None:
+    """Turn the heatmaps of an old scene, which were volumes there, into explanations."""
+    found: dict[Explanation, list] = {}
+    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene):
+        heatmap = heatmapOf(node)
+        if heatmap is not None and hasVoxels(node) and not isShownMap(node):
+            found.setdefault(heatmap.explanation, []).append((node, heatmap))
+    for several in found.values():
+        first = several[0][0]
+        name = dissolveFolder([node for node, heatmap in several]) or first.GetName()
+        place = Place(localAffine(first), first.GetTransformNodeID(), first)
+        sequenceNode = createExplanation(scene, name, place)
+        for node, heatmap in several:
+            addStep(sequenceNode, heatmap, voxelsOf(node), localAffine(node))
+            removeWithDisplays(node)
+
+
+def _explanationNodes(scene) -> list:
+    nodes = slicer.util.getNodesByClass("vtkMRMLSequenceNode", scene)
+    return [node for node in nodes if node.GetAttribute(ROLE_ATTRIBUTE) == ROLE]
+
+
+def _contents(sequenceNode) -> dict[str, Heatmap]:
+    """What the steps of a sequence show, by their names."""
+    return dict(_parsedAll(sequenceNode.GetAttribute(STEPS_ATTRIBUTE) or ""))
+
+
+@lru_cache(maxsize=64)  # asked for at every turn, and long
+def _parsedAll(text: str) -> dict[str, Heatmap]:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return {}
+    known = {name: parsed(it) for name, it in content.items()} if isinstance(content, dict) else {}
+    return {name: heatmap for name, heatmap in known.items() if heatmap is not None}

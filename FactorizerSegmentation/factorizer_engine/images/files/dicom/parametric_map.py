@@ -1,0 +1,129 @@
+"""Maps of components as DICOM parametric maps, beside the series that was segmented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+from highdicom.pm import ParametricMap, RealWorldValueMapping
+from pydicom.sr.coding import Code
+
+from factorizer_engine import __version__
+from factorizer_engine.images.files.dicom.derived import (
+    MANUFACTURER,
+    PRODUCT,
+    SERIES_NUMBER,
+    header_errors,
+    on_planes,
+    planes_to_lps,
+    save_dicom,
+)
+from factorizer_engine.images.files.dicom.source import SourceSeries
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.tasks.export_dicom import ACTIVITY, EVIDENCE
+
+_UNITS = {
+    EVIDENCE: Code("{logit}/mL", "UCUM", "logits per millilitre"),
+    ACTIVITY: Code("1", "UCUM", "no units"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ComponentVolume:
+    """A map of a component that is to be exported.
+
+    Attributes:
+        scan: Its values.
+        name: What the component is called.
+        kind: EVIDENCE or ACTIVITY.
+        number: Its place among the components, from 1.
+        window: The range of values that is displayed.
+    """
+
+    scan: Scan
+    name: str
+    kind: str
+    number: int
+    window: tuple[float, float]
+
+    @property
+    def file_name(self) -> str:
+        """The name that `factorizer components` gives it, too."""
+        return f"{'component' if self.kind == ACTIVITY else self.kind}_{self.number}.dcm"
+
+
+def write_parametric_maps(
+    volumes: Sequence[ComponentVolume], source: SourceSeries, folder: Path
+) -> list[Path]:
+    """Write a file a map, all of one series of the study of `source`.
+
+    Raises:
+        BadInputError: If a map does not lie where the series does, or cannot be written.
+    """
+    series, paths = hd.UID(), []
+    for place, volume in enumerate(volumes, start=1):
+        paths.append(folder / volume.file_name)
+        save_dicom(make_parametric_map(volume, source, series, place), paths[-1])
+    return paths
+
+
+def make_parametric_map(
+    volume: ComponentVolume, source: SourceSeries, series: str, instance: int
+) -> ParametricMap:
+    """A DICOM parametric map with the values as they are, in float32.
+
+    The frames have the planes of the source where the map lies on its voxels, otherwise those of
+    the map's own grid, in the source's frame of reference.
+
+    Args:
+        volume: The map.
+        source: The series that was segmented.
+        series: UID of the series that the map becomes a part of.
+        instance: Its number there.
+
+    Raises:
+        BadInputError: If the map does not lie where the source does.
+    """
+    if volume.scan.grid.is_sheared:
+        raise BadInputError("The axes of the heatmaps are not at right angles, as DICOM wants.")
+    placed = on_planes(volume.scan, source)
+    values = np.ascontiguousarray(placed.array.transpose(2, 1, 0), dtype=np.float32)
+    low, high = volume.window
+    mapping = RealWorldValueMapping(
+        lut_label=volume.kind.upper(),
+        lut_explanation=f"{volume.kind.capitalize()} of {volume.name}"[:64],
+        unit=_UNITS[volume.kind],
+        value_range=(float(values.min()), float(values.max())),
+        slope=1.0,
+        intercept=0.0,
+    )
+    with header_errors(source, "parametric map"):
+        return ParametricMap(
+            source_images=list(source.headers),
+            pixel_array=hd.Volume(
+                values,
+                planes_to_lps(placed.grid),
+                coordinate_system="PATIENT",
+                frame_of_reference_uid=source.frame_of_reference,
+            ),
+            series_instance_uid=series,
+            series_number=SERIES_NUMBER + 2,
+            sop_instance_uid=hd.UID(),
+            instance_number=instance,
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name=PRODUCT,
+            software_versions=__version__,
+            device_serial_number="0",
+            contains_recognizable_visual_features=False,
+            real_world_value_mappings=[mapping],
+            voi_lut_transformations=[
+                hd.VOILUTTransformation(window_center=(low + high) / 2, window_width=high - low)
+            ],
+            content_label=volume.kind.upper(),
+            content_description=volume.name[:64],
+            series_description=f"Components on {source.title}"[:64],
+        )
