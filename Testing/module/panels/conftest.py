@@ -57,7 +57,6 @@ def widget(host, scene, monkeypatch, add_model):
     widget = host.select_module("FactorizerSegmentation")
     widget.logic.getParameterNode().inputs.modelName = "fake"
     widget.enter()
-    widget.segmentPanel.ui.logTextEdit.clear()
     yield current_widget()
     widget = current_widget()
     widget.logic.engine.stop()

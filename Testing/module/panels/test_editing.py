@@ -12,11 +12,16 @@ ENHANCING = "Label_4"
 
 @pytest.fixture
 def editing(host, widget, panel, volumes, fake_python):
-    """The panel after a run; folded again at the end."""
+    """The panel after a run; folded before and again at the end."""
+    fold(widget.editPanel)
     run(host, panel, fake_python("answer"))
     yield widget.editPanel
-    if not widget.editPanel.ui.editByHandButton.collapsed:
-        widget.editPanel.ui.editByHandButton.click()
+    fold(widget.editPanel)
+
+
+def fold(editing) -> None:
+    if not editing.ui.editByHandButton.collapsed:
+        editing.ui.editByHandButton.click()
 
 
 @pytest.fixture
