@@ -13,15 +13,11 @@ ENHANCING = "Label_4"
 @pytest.fixture
 def editing(host, widget, panel, volumes, fake_python):
     """The panel after a run; folded before and again at the end."""
-    fold(widget.editPanel)
+    button = widget.editPanel.ui.editByHandButton
+    button.collapsed = True
     run(host, panel, fake_python("answer"))
     yield widget.editPanel
-    fold(widget.editPanel)
-
-
-def fold(editing) -> None:
-    if not editing.ui.editByHandButton.collapsed:
-        editing.ui.editByHandButton.click()
+    button.collapsed = True  # a click would do nothing where the result is gone
 
 
 @pytest.fixture
