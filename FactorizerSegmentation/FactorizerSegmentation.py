@@ -350,6 +350,7 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
     def close(self) -> None:
         """End the engine; the logic cannot be used afterwards."""
         self.closed = True
+        self.cancel()
         self.engine.close()
 
     def notify(self) -> None:

@@ -40,6 +40,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -282,10 +283,6 @@ def segment(params: SegmentParams, monitor: Monitor) -> SegmentResult:
         labelmap[~inside] = 0
     path = Path(params.output_dir) / "labelmap.npy"
     scan = ScanFile.save(labelmap, reference.matrix, path)
-    lesions = (
-        lesion(1, LABELS[1], 4.0, reference, ENHANCING),
-        lesion(2, LABELS[0], 1.5, reference, CORE),
-    )
     maps = ()
     if params.probabilities:
         dtype = np.uint8 if params.compact else np.float32
@@ -294,7 +291,7 @@ def segment(params: SegmentParams, monitor: Monitor) -> SegmentResult:
             for n, labels in enumerate(((4,), (1, 4)))
         )
     seconds = {"segmenting": 2.0}
-    return SegmentResult(describe(), scan, maps, lesions, seconds, "cpu")
+    return SegmentResult(describe(), scan, maps, lesions(reference), seconds, "cpu")
 
 
 def probability(labelmap, labels, dtype, reference: ScanFile, path: Path) -> ScanFile:
@@ -304,6 +301,14 @@ def probability(labelmap, labels, dtype, reference: ScanFile, path: Path) -> Sca
     full = 255 if dtype is np.uint8 else 1.0
     values = np.select([inside, around], [0.8 * full, 0.3 * full]).astype(dtype)
     return ScanFile.save(values, reference.matrix, path)
+
+
+def lesions(reference: ScanFile) -> tuple[Lesion, Lesion]:
+    """Both blocks."""
+    return (
+        lesion(1, LABELS[1], 4.0, reference, ENHANCING),
+        lesion(2, LABELS[0], 1.5, reference, CORE),
+    )
 
 
 def lesion(
@@ -335,7 +340,10 @@ def components(params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
     behave(monitor)
     if BEHAVIOUR == "plain":
         raise BadModelError("This model has no components.")
-    return fake_components.components(describe(), CORE, params)
+    found = fake_components.components(describe(), CORE, params)
+    true, strange = lesions(params.study.channels[params.study.reference or ""])
+    judged = replace(true, likeness=0.95), replace(strange, likeness=0.3)
+    return replace(found, lesions=judged)
 
 
 def behaving(job):

@@ -60,12 +60,14 @@ class SegmentParameters:
         segmentation: The segments.
         lesionTable: The lesions.
         addingClicks, removingClicks: What the user has clicked to correct segments.
+        scribbles: What the user has painted to correct them.
     """
 
     segmentation: vtkMRMLSegmentationNode
     lesionTable: vtkMRMLTableNode
     addingClicks: vtkMRMLMarkupsFiducialNode
     removingClicks: vtkMRMLMarkupsFiducialNode
+    scribbles: vtkMRMLSegmentationNode
 
 
 @parameterNodeWrapper

@@ -14,7 +14,7 @@ NAME = "SegmentEditor"
 
 @wraps_slicer_class
 class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
-    """Chooses a segmentation and a volume and lists the segments; it has no effects."""
+    """Chooses a segmentation and a volume and lists the segments; its effects do nothing."""
 
     segmentationNodeSelectorVisible = Field(True)
     sourceVolumeNodeSelectorVisible = Field(True)
@@ -23,6 +23,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
     maskingSectionVisible = Field(True)
     undoEnabled = Field(True)
     maximumNumberOfUndoStates = Field(0)
+    unorderedEffectsVisible = Field(True)
 
     segmentationNodeChanged = QtCore.Signal(object)
     sourceVolumeNodeChanged = QtCore.Signal(object)
@@ -30,7 +31,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
     def __init__(self, parent=None) -> None:
         super().__init__(parent)
         self._node = None
-        self._segmentId = ""
+        self._effect, self._segmentId = "", ""
         self._history = slicer.vtkSegmentationHistory()
         self._segmentation = self._selector("vtkMRMLSegmentationNode")
         self._volume = self._selector("vtkMRMLScalarVolumeNode")
@@ -75,9 +76,14 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
         self._history.RestoreNextState()
 
     def setActiveEffect(self, effect) -> None:
-        """There are none."""
+        """There are none, but for a name that was chosen."""
+        self._effect = ""
 
-    setActiveEffectByName = setActiveEffect
+    def setActiveEffectByName(self, name: str) -> None:
+        self._effect = name
+
+    def setEffectNameOrder(self, names) -> None:
+        """There are none to be put in order."""
 
     def currentSegmentID(self) -> str:
         return self._segmentId

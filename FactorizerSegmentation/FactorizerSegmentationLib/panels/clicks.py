@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,18 +18,22 @@ from factorizer_engine.protocol.errors import EngineError
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
+from FactorizerSegmentationLib.panels.tab_order import putInPlace
 from FactorizerSegmentationLib.panels.text_colors import WARNING, TextColor
+from FactorizerSegmentationLib.scene.brush_region import isBrushRegion
 from FactorizerSegmentationLib.scene.clicks import ClickMarks, holding
+from FactorizerSegmentationLib.scene.editor import BRUSH_TAG, EmbeddedEditor
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.history import Step
 from FactorizerSegmentationLib.scene.live_labels import LiveLabels
-from FactorizerSegmentationLib.scene.masses import maskOf
+from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
 from FactorizerSegmentationLib.scene.place_mode import (
     cursorPlace,
     placeInto,
     placingInto,
     stopPlacing,
 )
+from FactorizerSegmentationLib.scene.scribbles import Scribbles, isScribbles, segmentIdOf
 from FactorizerSegmentationLib.scene.segments import createSegmentation
 from FactorizerSegmentationLib.scene.updates import belongsTo
 from FactorizerSegmentationLib.scene.volumes import Place, voxelsOf, worldAffine
@@ -46,17 +51,22 @@ class _Asked:
         settings: Of the run.
         segmentationNode: What is corrected.
         live: Its labels.
-        clicks: The new ones.
+        placed: The new clicks, each with what keeps it in the scene.
     """
 
     settings: RunSettings
     segmentationNode: Any
     live: LiveLabels
-    clicks: tuple[Click, ...]
+    placed: tuple[tuple[ClickMarks | Scribbles, Click], ...]
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """The new ones."""
+        return tuple(click for _keeper, click in self.placed)
 
 
 class ClicksPanel(Panel):
-    """A region; Add and Remove, by button or key; the answer in one sentence; another start.
+    """A region; clicks that add or remove, by button or key; scribbles; the answer; another start.
 
     Args:
         logic: The FactorizerSegmentationLogic.
@@ -70,37 +80,48 @@ class ClicksPanel(Panel):
         super().__init__(logic, uiPath)
         self._inputs = inputs
         self._marks: dict[bool, ClickMarks] = {}
+        self._scribbles: Scribbles | None = None
+        self._brush = EmbeddedEditor(
+            self.ui.scribbleWidget.layout(), putInPlace, BRUSH_TAG, ("Paint", "Erase")
+        )
+        self._brushed: tuple[Any, str] | None = None
         self._listed: list[tuple[str, str, str]] = []
         self._regions: list[str] = []
         self._color = TextColor(self.ui.clicksStatusLabel)
         self.ui.clickAddButton.connect("clicked()", lambda: self._onButton(True))
         self.ui.clickRemoveButton.connect("clicked()", lambda: self._onButton(False))
+        self.ui.scribbleButton.connect("toggled(bool)", lambda _checked: self.update())
+        self.ui.clickRegionComboBox.connect("currentIndexChanged(int)", lambda _: self.update())
         self.ui.startButton.connect("clicked()", self._onStart)
 
     def forget(self) -> None:
-        for marks in self._marks.values():
-            marks.release()
-        self._marks = {}
+        self._stopScribbling()
+        self._brush.forget()
+        for keeper in self._keepers():
+            keeper.release()
+        self._marks, self._scribbles = {}, None
         if self._parameters is not None:
             self._marks = {add: ClickMarks(self._own, add, self._onPlaced) for add in (True, False)}
             for marks in self._marks.values():
                 if marks.node is not None:
                     marks.ready(slicer.mrmlScene)
+            self._scribbles = Scribbles(self._own, self._onPlaced)
+            self._scribbles.watch()
         self._say("")
 
     def show(self) -> None:
         self.update()
 
     def leave(self) -> None:
-        """Wait for no click any more."""
+        """Wait for no click and no scribble any more."""
         if any(placingInto(marks.node) for marks in self._marks.values()):
             stopPlacing()
+        self._stopScribbling()
         self._showPlacing()
 
     def release(self) -> None:
-        for marks in self._marks.values():
-            marks.release()
         super().release()
+        self._brush.release()
 
     def onNodesRemoved(self) -> None:
         """What is corrected, or could be a start, may be gone."""
@@ -121,12 +142,21 @@ class ClicksPanel(Panel):
                 self.ui.clickRemoveButton,
                 _("Click what does not belong to the region (or press - with the mouse over it)."),
             ),
+            (
+                self.ui.scribbleButton,
+                _("Paint what belongs to the region, or does not, with a brush below."),
+            ),
         ):
             button.enabled = not problem
             button.toolTip = problem or tip
         if problem and not self._logic.busy:
             self.leave()
         self._showPlacing()
+        self._showBrush(problem)
+
+    def _keepers(self) -> tuple[ClickMarks | Scribbles, ...]:
+        """What keeps clicks and scribbles in the scene."""
+        return (*self._marks.values(), *filter(None, (self._scribbles,)))
 
     def _problem(self) -> str:
         """One sentence on why nothing can be corrected now, or the empty string."""
@@ -155,7 +185,8 @@ class ClicksPanel(Panel):
         found = [
             (f"{node.GetName()}: {segment.GetName()}", node.GetID(), segmentId)
             for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-            if node is not self._own.segmentation and not node.GetHideFromEditors()
+            if node is not self._own.segmentation
+            and not (node.GetHideFromEditors() or isBrushRegion(node) or isScribbles(node))
             for segmentId in node.GetSegmentation().GetSegmentIDs()
             for segment in (node.GetSegmentation().GetSegment(segmentId),)
         ]
@@ -172,6 +203,32 @@ class ClicksPanel(Panel):
         for add, button in ((True, self.ui.clickAddButton), (False, self.ui.clickRemoveButton)):
             marks = self._marks.get(add)
             button.checked = marks is not None and placingInto(marks.node)
+
+    def _showBrush(self, problem: str) -> None:
+        """Let the user paint on the scan that the segmentation lies on, if that is wanted."""
+        wanted = self.ui.scribbleButton.checked and not problem and self._logic.inFront
+        self.ui.scribbleWidget.visible = wanted
+        model = self._inputs.model
+        if not wanted or model is None or self._scribbles is None:
+            self._brush.hide()
+            self._brushed = None
+            return
+        name = str(self.ui.clickRegionComboBox.currentData)
+        region = next(r for r in model.regions if r.name == name)
+        scan = referenceVolumeOf(self._own.segmentation)
+        node = self._scribbles.ready(slicer.mrmlScene, scan, region)
+        if self._brushed != (node, name):
+            self._brushed = node, name
+            self._brush.paint(node, segmentIdOf(name, add=True))
+        else:
+            self._brush.show(node)
+
+    def _stopScribbling(self) -> None:
+        with signalsBlocked(self.ui.scribbleButton):
+            self.ui.scribbleButton.checked = False
+        self.ui.scribbleWidget.visible = False
+        self._brush.hide()
+        self._brushed = None
 
     def _onButton(self, add: bool) -> None:
         marks = self._marks[add]
@@ -190,7 +247,7 @@ class ClicksPanel(Panel):
         qt.QTimer.singleShot(0, self._ask)
 
     def _ask(self) -> None:
-        """Have the clicks answered that were just placed; those during a run wait for its end."""
+        """Have the clicks answered that were just made; those during a run wait for its end."""
         if self._parameters is None:
             return
         if self._logic.busy:
@@ -198,35 +255,32 @@ class ClicksPanel(Panel):
             return
         problem, settings = self._problem(), self._inputs.settings()
         region = str(self.ui.clickRegionComboBox.currentData)
-        new = tuple(
-            Click(region, (point,), add)
-            for add, marks in self._marks.items()
-            for point in marks.takeUnnamed(region)
-        )
-        if not new:
+        keepers = self._keepers()
+        earlier = [click for keeper in keepers for click in keeper.clicks()]
+        placed = tuple((keeper, click) for keeper in keepers for click in keeper.takeNew(region))
+        if not placed:
             return
         if (
             problem
             or settings is None
             or not self._logic.prepareEngine(settings.python, settings.packages)
         ):
-            self._forgetClicks(new)
+            self._forgetClicks(placed)
             self._say(problem, isError=True)
             return
         node = self._own.segmentation
         live = LiveLabels(node, [label.value for label in settings.model.labels])
-        asked = _Asked(settings, node, live, new)
+        asked = _Asked(settings, node, live, placed)
         self._say(_("Answering\u2026"))
         try:
             labels = np.asfortranarray(live.read().transpose(2, 1, 0))
             scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
-            earlier = [c for marks in self._marks.values() for c in marks.clicks() if c not in new]
             earlier = holding(earlier, labels, settings.model.regions, scan)
             callbacks = Callbacks(
                 partial(self._onAnswered, asked), partial(self._onFailed, asked), lambda _: None
             )
             everywhere = replace(settings, boxId=None, targetId=None)
-            self._logic.refine(everywhere, callbacks, labels, (*earlier, *new))
+            self._logic.refine(everywhere, callbacks, labels, (*earlier, *asked.clicks))
         except SceneError as error:
             self._onFailed(asked, error)
 
@@ -242,16 +296,14 @@ class ClicksPanel(Panel):
         self._logic.notify()
 
     def _step(self, asked: _Asked, box, old: np.ndarray, new: np.ndarray) -> Step:
-        marks = self._marks
-
         def undo() -> None:
             asked.live.write(box, new, old, byHand=True)
-            self._forgetClicks(asked.clicks)
+            self._forgetClicks(asked.placed)
 
         def redo() -> None:
             asked.live.write(box, old, new, byHand=True)
-            for click in asked.clicks:
-                marks[click.add].add(click.points[0], click.region)
+            for keeper, click in asked.placed:
+                keeper.add(click)
 
         title = asked.clicks[-1].title[0].lower() + asked.clicks[-1].title[1:]
         return Step(title, undo, redo, (asked.segmentationNode,))
@@ -266,14 +318,14 @@ class ClicksPanel(Panel):
         return f"{text} {outcome.note}".strip()
 
     def _onFailed(self, asked: _Asked, error: EngineError | SceneError) -> None:
-        self._forgetClicks(asked.clicks)
+        self._forgetClicks(asked.placed)
         self._say(str(error), isError=True)
         self._logic.notify()
 
-    def _forgetClicks(self, clicks: tuple[Click, ...]) -> None:
-        for click in clicks:
-            if click.add in self._marks:
-                self._marks[click.add].remove(click.points[0], click.region)
+    def _forgetClicks(self, placed: Sequence[tuple[ClickMarks | Scribbles, Click]]) -> None:
+        for keeper, click in placed:
+            if keeper in self._keepers():  # else the scene that it was made for is closed
+                keeper.remove(click)
 
     def _onStart(self) -> None:
         """Make a segmentation of the model's classes, with a segment of another in it."""

@@ -14,6 +14,9 @@ from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.tables import currentKey, fillTable, selectKey
 from FactorizerSegmentationLib.scene.thumbnails import EDGE
 
+LINES = 5
+"""Of text in a row at most, so that several components are seen in a narrow panel; the tooltip has
+all of it."""
 PAUSE_MS = 40
 """Between a change of the slice and new pictures, so that moving through slices stays fluent."""
 
@@ -89,6 +92,8 @@ class ComponentList(qt.QObject):
         chosen = self.current
         self._rows, self._title = list(rows), title
         texts = [(row.title, f"{row.value:+.2f}") for row in rows]
+        highest = max(EDGE, LINES * self._table.fontMetrics().lineSpacing()) + 8
+        self._table.verticalHeader().maximumSectionSize = highest
         fillTable(self._table, (_("Component"), title), texts, [row.key for row in rows])
         largest = max((abs(row.value) for row in rows), default=0.0)
         for number, row in enumerate(rows):

@@ -15,6 +15,7 @@ from FactorizerSegmentationLib.events import Event
 from FactorizerSegmentationLib.panels.component_list import ComponentList
 from FactorizerSegmentationLib.panels.component_rows import barTitle, rowsOf
 from FactorizerSegmentationLib.panels.heatmap_controls import HeatmapControls
+from FactorizerSegmentationLib.panels.heatmap_export import HeatmapExport
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.probability_offer import ProbabilityOffer
@@ -86,6 +87,9 @@ class ComponentsPanel(Panel):
         self.ui.opacitySlider.connect("valueChanged(double)", self._onOpacityChanged)
         self.ui.shownPartSlider.connect("valueChanged(double)", self._onShownPartChanged)
         self.ui.hideHeatmapButton.connect("clicked()", self.hideHeatmap)
+        self.export = HeatmapExport(
+            self.ui.exportHeatmapsButton, self.controls.setStatus, lambda: self._steps
+        )
 
     @property
     def steps(self) -> list[Step]:
@@ -107,6 +111,7 @@ class ComponentsPanel(Panel):
         }
 
     def forget(self) -> None:
+        self.export.forget()
         self._slices.stop()
         self.look.reset()
         if slicer.mrmlScene.IsClosing():
@@ -263,8 +268,11 @@ class ComponentsPanel(Panel):
     def _onFinished(self, outcome: Explained) -> None:
         nothing = _("No component stands out: the model found nothing here.")
         self.controls.ended("" if outcome.leading else nothing)
+        tableNode = self._parameters.segment.lesionTable if self._parameters else None
+        if tableNode is not None:
+            tables.noteLikeness(tableNode, outcome.lesions)
         self._showExplanation()
-        if outcome.leading:
+        if outcome.leading and self._logic.inFront:
             self.list.select(outcome.leading[0].key)
         self._logic.notify()
 

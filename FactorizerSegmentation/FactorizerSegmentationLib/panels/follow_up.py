@@ -24,6 +24,7 @@ from FactorizerSegmentationLib.scene import alignment, changes
 from FactorizerSegmentationLib.scene.brush_region import isBrushRegion
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
+from FactorizerSegmentationLib.scene.scribbles import isScribbles
 from FactorizerSegmentationLib.scene.side_by_side import ShownStudy, SideBySide
 from FactorizerSegmentationLib.scene.tables import placeWords
 from FactorizerSegmentationLib.scene.verdicts import problem
@@ -118,7 +119,11 @@ class FollowUpPanel(Panel):
         """Offer all other segmentations; those that were ticked come first, in their order."""
         ticked = [node for node in earlierStudies(self._own) if node is not self._last]
         every = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-        own = [node for node in every if node.GetHideFromEditors() or isBrushRegion(node)]
+        own = [
+            node
+            for node in every
+            if node.GetHideFromEditors() or isBrushRegion(node) or isScribbles(node)
+        ]
         others = [node for node in every if node not in (*own, *ticked, self._last)]
         nodes = [*ticked, *others]
         wanted = [f"{node.GetID()} {node.GetName()} {node in ticked}" for node in nodes]

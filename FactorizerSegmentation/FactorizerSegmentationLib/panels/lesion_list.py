@@ -76,12 +76,18 @@ class LesionList(qt.QObject):
                 self._tree.topLevelItem(0).setExpanded(True)
         self.setVerdicts(verdicts)
 
+    def renew(self, lesions: Sequence[Lesion]) -> None:
+        """Take over what else became known of the lesions that are listed."""
+        known = {lesion.id: lesion for lesion in lesions}
+        self._lesions = [known.get(lesion.id, lesion) for lesion in self._lesions]
+
     def setVerdicts(self, verdicts: Mapping[int, str]) -> None:
         """Show what the user has said, by lesion id: a rejected lesion has no tick."""
         with signalsBlocked(self._tree):
             for index, lesion in enumerate(self._lesions):
                 item, verdict = self._tree.topLevelItem(index), verdicts.get(lesion.id, UNDECIDED)
                 item.setText(0, _title(lesion, verdict))
+                item.setToolTip(0, _tip(lesion))
                 item.setCheckState(0, qt.Qt.Unchecked if verdict == REJECTED else qt.Qt.Checked)
                 font = item.font(0)
                 font.setStrikeOut(verdict == REJECTED)
@@ -149,9 +155,7 @@ class LesionList(qt.QObject):
 
 def _lesionItem(lesion: Lesion, colorOf: Callable[[int], Color | None]):
     item = _item(_title(lesion, UNDECIDED), lesion)
-    if lesion.edited_ml > 0:
-        edited = _("{volume} mL edited by hand").format(volume=f"{lesion.edited_ml:.2f}")
-        item.setToolTip(0, f"{_title(lesion, UNDECIDED)}: {edited}")
+    item.setToolTip(0, _tip(lesion))
     item.setCheckState(0, qt.Qt.Checked)
     for part in lesion.parts:
         child = _item(part.name, part)
@@ -182,11 +186,22 @@ def _item(title: str, measures: Measures):
     return item
 
 
+def _tip(lesion: Lesion) -> str:
+    title, told = _title(lesion, UNDECIDED), []
+    if lesion.edited_ml > 0:
+        told.append(_("{volume} mL edited by hand").format(volume=f"{lesion.edited_ml:.2f}"))
+    if lesion.is_doubtful:
+        told.append(_("other components speak for it than for true lesions; have a look"))
+    return f"{title}: {', '.join(told)}" if told else title
+
+
 def _title(lesion: Lesion, verdict: str) -> str:
     place = placeText(lesion)
     title = f"{lesion.id}: {place}" if place else str(lesion.id)
     if lesion.edited_ml > 0:
         title = f"{title} \u270e"  # a pencil
+    if lesion.is_doubtful:
+        title = _("{lesion} (false alarm?)").format(lesion=title)
     return f"\u2713 {title}" if verdict == ACCEPTED else title
 
 

@@ -13,6 +13,7 @@ from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene import tables
 from FactorizerSegmentationLib.scene.rulers import LesionRulers
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
+from FactorizerSegmentationLib.scene.surfaces import rememberWanted, showSurfaces
 from FactorizerSegmentationLib.scene.verdicts import decide, problem
 
 
@@ -80,6 +81,7 @@ class ReviewPanel(Panel):
         if tableNode is None:
             return
         if shown == self._shown:
+            self.lesions.renew(tables.lesionsOf(tableNode))
             self.lesions.setVerdicts(tables.verdictsOf(tableNode))
             return
         self._shown = shown
@@ -195,13 +197,9 @@ class ReviewPanel(Panel):
 
     def _onShow3D(self, shown: bool) -> None:
         node = self._own.segmentation if self._parameters is not None else None
-        if node is None:
-            return
-        if shown:
-            node.CreateClosedSurfaceRepresentation()
-        node.GetDisplayNode().SetVisibility3D(bool(shown))
-        if shown:
-            slicer.util.resetThreeDViews()
+        if node is not None:
+            showSurfaces(node, shown)
+            rememberWanted(shown)
 
 
 def _sentence(lesion) -> str:

@@ -17,7 +17,7 @@ from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.run_choices import RunChoices
 from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.run_log import RunLog
-from FactorizerSegmentationLib.scene import layers
+from FactorizerSegmentationLib.scene import layers, surfaces
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.history import Step
 from FactorizerSegmentationLib.scene.tables import isBoxed, lesionsOf
@@ -113,6 +113,8 @@ class SegmentPanel(Panel):
         if self._parameters is not None:
             if outcome.patch is not None:
                 self._logic.history.add(self._updateStep(outcome.patch, outcome))
+            elif surfaces.areWanted():
+                surfaces.showSurfaces(outcome.segmentationNode, True, self._logic.inFront)
             self._own.segmentation = outcome.segmentationNode
             self._own.lesionTable = outcome.lesionTableNode
             if self._logic.inFront:

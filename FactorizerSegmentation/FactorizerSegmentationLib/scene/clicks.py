@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from factorizer_engine.protocol.nesting import mask_of
 from factorizer_engine.protocol.triples import triple
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, worldAffine
 
-_COLORS = {True: (0.25, 0.85, 0.35), False: (0.95, 0.3, 0.25)}
+MARK_COLORS = {True: (0.25, 0.85, 0.35), False: (0.95, 0.3, 0.25)}
 
 
 class ClickMarks:
@@ -46,7 +47,7 @@ class ClickMarks:
             )
             node.SetAttribute(ROLE_ATTRIBUTE, "Clicks")
             node.CreateDefaultDisplayNodes()
-            node.GetDisplayNode().SetSelectedColor(*_COLORS[self._add])
+            node.GetDisplayNode().SetSelectedColor(*MARK_COLORS[self._add])
             node.GetDisplayNode().SetPointLabelsVisibility(False)
             if self._add:
                 self._parameters.addingClicks = node
@@ -65,50 +66,50 @@ class ClickMarks:
             node.RemoveObserver(tag)
             self._observed = None
 
-    def add(self, point: Sequence[float], region: str) -> None:
-        """Put a click of a region into the scene, as when a step is done again."""
+    def add(self, click: Click) -> None:
+        """Put a click into the scene, as when a step is done again."""
         node = self.node
         if node is not None:
             self.release()
-            index = node.AddControlPointWorld(list(point), region)
+            index = node.AddControlPointWorld(list(click.points[0]), click.region)
             node.SetNthControlPointLocked(index, True)
             self.ready(node.GetScene())
 
-    def takeUnnamed(self, region: str) -> list[tuple[float, float, float]]:
-        """Give points that were just placed the name of a region, and tell where they are."""
-        node, points = self.node, []
+    def takeNew(self, region: str) -> list[Click]:
+        """Give points that were just placed the name of a region, and tell of them."""
+        node, clicks = self.node, []
         for index in range(node.GetNumberOfDefinedControlPoints() if node is not None else 0):
             if not node.GetNthControlPointLocked(index):
                 node.SetNthControlPointLabel(index, region)
                 node.SetNthControlPointLocked(index, True)
-                points.append(_pointOf(node, index))
-        return points
+                clicks.append(Click(region, (_pointOf(node, index),), self._add))
+        return clicks
 
-    def remove(self, point: Sequence[float], region: str) -> None:
+    def remove(self, click: Click) -> None:
         """Take a click away, the last one if there are several in the same place."""
         node = self.node
         if node is None:
             return
         for index in reversed(range(node.GetNumberOfControlPoints())):
-            same = np.allclose(_pointOf(node, index), point, atol=1e-3)
-            if same and node.GetNthControlPointLabel(index) == region:
+            same = np.allclose(_pointOf(node, index), click.points[0], atol=1e-3)
+            if same and node.GetNthControlPointLabel(index) == click.region:
                 node.RemoveNthControlPoint(index)
                 return
 
     def clicks(self) -> list[Click]:
-        """All of them."""
+        """All of them but those that `takeNew` has not told of."""
         node = self.node
         if node is None:
             return []
-        count = node.GetNumberOfDefinedControlPoints()
-        points = [(node.GetNthControlPointLabel(i), _pointOf(node, i)) for i in range(count)]
+        told = filter(node.GetNthControlPointLocked, range(node.GetNumberOfDefinedControlPoints()))
+        points = [(node.GetNthControlPointLabel(i), _pointOf(node, i)) for i in told]
         return [Click(region, (point,), self._add) for region, point in points]
 
 
 def holding(
     clicks: Sequence[Click], labels: np.ndarray, regions: Sequence[Region], volumeNode
 ) -> list[Click]:
-    """The clicks that are true of a label map; what the user has edited since is not undone.
+    """What of clicks is true of a label map; what the user has edited since is not undone.
 
     Args:
         labels: (I, J, K) on the grid of the volume.
@@ -118,12 +119,16 @@ def holding(
     named = {region.name: region for region in regions}
     found = []
     for click in clicks:
-        voxel = np.rint(inverse[:3, :3] @ np.array(click.points[0]) + inverse[:3, 3]).astype(int)
-        inside = (voxel >= 0).all() and (voxel < labels.shape).all()
-        if not inside or click.region not in named:
+        if click.region not in named:
             continue
-        if mask_of(labels[tuple(voxel)], named[click.region], regions) == click.add:
-            found.append(click)
+        points = np.array(click.points)
+        voxels = np.rint(points @ inverse[:3, :3].T + inverse[:3, 3]).astype(int)
+        inside = ((voxels >= 0) & (voxels < labels.shape)).all(axis=1)
+        values = labels[tuple(voxels[inside].T)]
+        true = mask_of(values, named[click.region], regions) == click.add
+        if true.any():
+            kept = points[inside][true].tolist()
+            found.append(replace(click, points=tuple(map(tuple, kept))))
     return found
 
 

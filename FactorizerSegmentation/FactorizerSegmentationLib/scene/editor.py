@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import slicer
@@ -12,6 +12,8 @@ from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 
 NODE_TAG = "FactorizerSegmentation"
 """Of the node in which the panel's editor keeps its choices."""
+BRUSH_TAG = "FactorizerSegmentation.Brush"
+"""Likewise of the brush with which scribbles are painted."""
 UNDO_STEPS = 10
 
 _embedded: list[Any] = []
@@ -21,7 +23,7 @@ _SET_ATTRIBUTE = "FactorizerSegmentation.Set"
 
 
 class EmbeddedEditor:
-    """A qMRMLSegmentEditorWidget for the result, made when it is first shown.
+    """A qMRMLSegmentEditorWidget for a segmentation, made when it is first shown.
 
     Classes of a model exclude each other, so that painting one takes the voxel from the others;
     segments that are hidden are never touched. The masks of the editor say where may be edited.
@@ -29,11 +31,20 @@ class EmbeddedEditor:
     Args:
         layout: Where the widget goes.
         onMade: Called with the widget when it has been put there.
+        tag: Singleton tag of the node that keeps its choices, one for each editor.
+        effects: Names of those it offers; empty for all.
     """
 
-    def __init__(self, layout, onMade: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        layout,
+        onMade: Callable[[Any], None],
+        tag: str = NODE_TAG,
+        effects: Sequence[str] = (),
+    ) -> None:
         self._layout = layout
         self._onMade = onMade
+        self._tag, self._effects = tag, tuple(effects)
         self._widget: Any = None
         self._active = False
 
@@ -48,7 +59,8 @@ class EmbeddedEditor:
         if not self._active:
             self._active = True
             widget.setupViewObservations()
-            widget.installKeyboardShortcuts()
+            if not self._effects:  # else those of the whole editor would mean two
+                widget.installKeyboardShortcuts()
 
     def paint(self, segmentationNode, segmentId: str) -> None:
         """Let the user paint into a segment at once, in the views."""
@@ -80,7 +92,8 @@ class EmbeddedEditor:
         if self._active:
             self._active = False
             self._widget.setActiveEffect(None)
-            self._widget.uninstallKeyboardShortcuts()
+            if not self._effects:
+                self._widget.uninstallKeyboardShortcuts()
             self._widget.removeViewObservations()
 
     def forget(self) -> None:
@@ -104,7 +117,7 @@ class EmbeddedEditor:
         """The widget with a segmentation and its scan."""
         widget = self._made()
         if widget.segmentationNode() is not segmentationNode:
-            widget.setMRMLSegmentEditorNode(_editorNode())
+            widget.setMRMLSegmentEditorNode(_editorNode(self._tag))
             widget.setSegmentationNode(segmentationNode)
             widget.setSourceVolumeNode(referenceVolumeOf(segmentationNode))
         return widget
@@ -117,7 +130,10 @@ class EmbeddedEditor:
             widget.sourceVolumeNodeSelectorVisible = False
             widget.switchToSegmentationsButtonVisible = False
             widget.autoShowSourceVolumeNode = False
-            widget.maskingSectionVisible = True
+            widget.maskingSectionVisible = not self._effects
+            if self._effects:
+                widget.setEffectNameOrder(list(self._effects))
+                widget.unorderedEffectsVisible = False
             widget.undoEnabled = True
             widget.maximumNumberOfUndoStates = UNDO_STEPS
             self._layout.addWidget(widget)
@@ -147,12 +163,12 @@ def saveForUndo(segmentationNode) -> None:
             editor.saveStateForUndo()
 
 
-def _editorNode():
-    """The node of the panel's editor in the scene; there is one, which a closed scene sets back."""
-    node = slicer.mrmlScene.GetSingletonNode(NODE_TAG, "vtkMRMLSegmentEditorNode")
+def _editorNode(tag: str):
+    """The node of an editor in the scene; there is one, which a closed scene sets back."""
+    node = slicer.mrmlScene.GetSingletonNode(tag, "vtkMRMLSegmentEditorNode")
     if node is None:
         node = slicer.vtkMRMLSegmentEditorNode()
-        node.SetSingletonTag(NODE_TAG)
+        node.SetSingletonTag(tag)
         node.SetSaveWithScene(False)
         node = slicer.mrmlScene.AddNode(node)
     if node.GetAttribute(_SET_ATTRIBUTE) is None:

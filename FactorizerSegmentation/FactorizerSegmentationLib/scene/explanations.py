@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.heatmaps import (
@@ -102,7 +103,7 @@ def createExplanation(scene, name: str, place: Place):
     node.SetName(scene.GenerateUniqueName(name))
     node.SetAttribute(ROLE_ATTRIBUTE, ROLE)
     node.SetIndexType(node.TextIndex)
-    node.SetIndexName("heatmap")
+    node.SetIndexName(_("heatmap"))
     node.SetIndexUnit("")
     scene.AddNode(node)
     node.SetNodeReferenceID(TRANSFORM_REFERENCE, place.transformId)

@@ -6,6 +6,7 @@ import slicer
 
 _ADDITIONAL = 3
 """Number of the first layer above background, foreground and labels."""
+_FILLED = "FactorizerSegmentation.Filled"
 
 
 def compositeNodes(scene) -> list:
@@ -162,26 +163,22 @@ def _layered(scene) -> list:
 
 
 class SegmentOutlines:
-    """Shows segments as mere outlines, so that they do not tint what lies below."""
+    """Shows segments as mere outlines, so that they do not tint what lies below.
 
-    def __init__(self) -> None:
-        self._filled: set[str] = set()
+    Which had a fill is written down at their displays, so that a scene that was saved meanwhile
+    gives it back, too.
+    """
 
     def show(self, scene) -> None:
         """Take the fill from all segments that have one."""
         for display in slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode", scene):
             if display.GetVisibility2DFill():
-                self._filled.add(display.GetID())
+                display.SetAttribute(_FILLED, "1")
                 display.SetVisibility2DFill(False)
 
     def restore(self, scene) -> None:
         """Give the fill back to those that had it."""
-        for nodeId in self._filled:
-            display = scene.GetNodeByID(nodeId)
-            if display is not None:
+        for display in slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode", scene):
+            if display.GetAttribute(_FILLED) is not None:
+                display.RemoveAttribute(_FILLED)
                 display.SetVisibility2DFill(True)
-        self.forget()
-
-    def forget(self) -> None:
-        """Drop what was remembered, as when the scene was closed."""
-        self._filled.clear()

@@ -124,6 +124,8 @@ class HeatmapOverlay:
             else:
                 dropFromViews(scene, node)
                 removeWithDisplays(node)
+        if self.nodeId is None:
+            self._outlines.restore(scene)
 
     def adopted(self, scene) -> list[Heatmap]:
         """What is shown of which it is not known to which steps it belongs, of two the first first.
@@ -162,7 +164,7 @@ class HeatmapOverlay:
 
     def forget(self) -> None:
         """Drop all state, as when the scene was closed."""
-        for part in (self._layer, self._second, self._outlines, *self._maps):
+        for part in (self._layer, self._second, *self._maps):
             part.forget()
         self._probabilityId, self._steps = None, []
 

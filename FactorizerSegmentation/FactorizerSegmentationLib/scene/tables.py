@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import slicer
 import vtk
@@ -24,8 +26,12 @@ MEASURES = (
     "Mean probability",
 )
 EDITED = "Edited by hand [mL]"
+FALSE_ALARM = "False alarm"
 BOX_ATTRIBUTE = "FactorizerSegmentation.InsideBox"
 LESIONS_ATTRIBUTE = "FactorizerSegmentation.Lesions"
+
+_SAME_MM = 0.5
+"""How far the centres of a lesion may be apart when it is measured twice."""
 
 UNDECIDED, ACCEPTED, REJECTED = "", "accepted", "rejected"
 """What a user may have said about a lesion."""
@@ -54,6 +60,25 @@ def updateLesions(tableNode, measured: Iterable[Lesion]) -> None:
     with slicer.util.NodeModify(tableNode):
         tableNode.RemoveAllColumns()
         _fill(tableNode, lesions, verdicts)
+
+
+def noteLikeness(tableNode, explained: Iterable[Lesion]) -> None:
+    """Take over how like true lesions those are that were explained, if they are as they were."""
+    verdicts, known = verdictsOf(tableNode), lesionsOf(tableNode)
+    told = [lesion for lesion in explained if lesion.likeness is not None]
+    lesions = [
+        next((replace(own, likeness=it.likeness) for it in told if _same(own, it)), own)
+        for own in known
+    ]
+    if lesions == known:
+        return
+    with slicer.util.NodeModify(tableNode):
+        tableNode.RemoveAllColumns()
+        _fill(tableNode, lesions, verdicts)
+
+
+def _same(one: Lesion, other: Lesion) -> bool:
+    return math.dist(one.centroid_ras, other.centroid_ras) < _SAME_MM
 
 
 def markBoxed(tableNode, boxed: bool) -> None:
@@ -130,6 +155,8 @@ def _fill(node, lesions: Sequence[Lesion], verdicts: Mapping[int, str]) -> None:
         parts = [_partOf(lesion, label) for lesion in lesions]
         _addMeasures(node, f"{title}: ", parts)
     addColumn(node, vtk.vtkDoubleArray(), EDITED, [lesion.edited_ml for lesion in lesions])
+    alarms = ["perhaps" if lesion.is_doubtful else "" for lesion in lesions]
+    addColumn(node, vtk.vtkStringArray(), FALSE_ALARM, alarms)
     node.SetUseColumnTitleAsColumnHeader(True)
 
 

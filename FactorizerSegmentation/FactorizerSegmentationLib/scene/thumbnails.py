@@ -43,12 +43,12 @@ class SlicePlane:
         corners = _corners(step.worldAffine(), step.volumeNode.GetImageData().GetDimensions())
         seen = corners @ fromRas[:3, :3].T + fromRas[:3, 3]
         low, high = seen[:, :2].min(axis=0), seen[:, :2].max(axis=0)
-        step = float((high - low).max()) / EDGE
-        left, top = (low + high) / 2 + np.array([-1, 1]) * step * (EDGE - 1) / 2
+        edge = float((high - low).max()) / EDGE
+        left, top = (low + high) / 2 + np.array([-1, 1]) * edge * (EDGE - 1) / 2
         return cls(
             tuple((toRas @ [left, top, 0, 1])[:3].tolist()),
-            tuple((step * toRas[:3, 0]).tolist()),
-            tuple((-step * toRas[:3, 1]).tolist()),
+            tuple((edge * toRas[:3, 0]).tolist()),
+            tuple((-edge * toRas[:3, 1]).tolist()),
         )
 
     def voxels(self, affine: np.ndarray, sizes: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -28,10 +28,12 @@ class Explained:
     Attributes:
         leading: One heatmap per component, most influential first: its evidence.
         note: What to know about the heatmaps, or "".
+        lesions: Those of the result, with their likeness where it was measured.
     """
 
     leading: list[Step] = field(default_factory=list)
     note: str = ""
+    lesions: tuple[Lesion, ...] = ()
 
 
 class ComponentsRun(Run[ComponentsResult]):
@@ -67,7 +69,7 @@ class ComponentsRun(Run[ComponentsResult]):
 
     def _createNodes(self, result: ComponentsResult) -> Generator[None, None, Explained]:
         if not result.components:
-            return Explained([], result.note)
+            return Explained([], result.note, result.lesions)
         number = self._lesion.id if self._lesion is not None else None
         explanation = Explanation(nextNumber(self._scene), number, result.note)
         first = result.heatmaps[0]
@@ -88,4 +90,5 @@ class ComponentsRun(Run[ComponentsResult]):
             self._scene.RemoveNode(node)
             raise
         steps = stepsOf(node)
-        return Explained([it for it in steps if it.heatmap.kind == EVIDENCE], result.note)
+        leading = [it for it in steps if it.heatmap.kind == EVIDENCE]
+        return Explained(leading, result.note, result.lesions)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import qt
 import slicer
@@ -21,6 +21,8 @@ from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.tasks.task import Task
 from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene.errors import SceneError
+
+Value = TypeVar("Value")
 
 
 class EngineRun(Generic[Result]):
@@ -43,7 +45,8 @@ class EngineRun(Generic[Result]):
         self._callbacks = callbacks
         self._requestId: int | None = None
         self._folder: Path | None = None
-        self._creation: Generator[None, None, object] | None = None
+        self._work: Generator[None, None, Any] | None = None
+        self._renderingPaused = False
 
     @property
     def summary(self) -> str:
@@ -65,8 +68,9 @@ class EngineRun(Generic[Result]):
 
     def cancel(self) -> None:
         """Ask to stop; `failed` is called as cancelled within about two seconds."""
-        if self._creation is not None:
-            self._creation.close()
+        if self._work is not None:
+            work, self._work = self._work, None
+            work.close()
             self._onFailed(CancelledError())
         elif self._requestId is not None:
             self._engine.cancel(self._requestId)
@@ -105,39 +109,56 @@ class EngineRun(Generic[Result]):
         raise NotImplementedError
 
     def _onResult(self, result: Result) -> None:
-        self._creation = self._nodesOf(result)
+        self._renderingPaused = True
         slicer.app.pauseRender()  # so that views are drawn once, when all is there
-        self._goOn()
+        sentence = _("The result could not be added to the scene; the log says more.")
+        self._inTurns(self._nodesOf(result), self._onCreated, sentence)
 
     def _nodesOf(self, result: Result) -> Generator[None, None, object]:
         """All nodes of a run: those of the result, and what else belongs to it."""
         return self._createNodes(result)
 
-    def _goOn(self) -> None:
-        """Make the next nodes, and come back when the window has had its turn."""
-        if self._creation is None:  # cancelled
-            return
-        try:
-            next(self._creation)
-        except StopIteration as ended:
-            self._end()
-            self._callbacks.finished(ended.value)
-        except EngineError as error:
-            self._onFailed(error)
-        except Exception:
-            logging.exception("The result of the Factorizer engine could not be shown.")
-            sentence = _("The result could not be added to the scene; the log says more.")
-            self._onFailed(InternalError(sentence))
-        else:
-            qt.QTimer.singleShot(0, self._goOn)
+    def _onCreated(self, outcome: object) -> None:
+        self._end()
+        self._callbacks.finished(outcome)
+
+    def _inTurns(
+        self, work: Generator[None, None, Value], then: Callable[[Value], None], sentence: str
+    ) -> None:
+        """Do work of which the window has its turn at every `yield`, and go on with its outcome.
+
+        Args:
+            sentence: What is told if it breaks down.
+        """
+        self._work = work
+
+        def goOn() -> None:
+            if self._work is not work:  # cancelled
+                return
+            try:
+                next(work)
+            except StopIteration as ended:
+                self._work = None
+                then(ended.value)
+            except EngineError as error:
+                self._work = None
+                self._onFailed(error)
+            except Exception:
+                logging.exception("A run of the Factorizer engine broke down in Slicer.")
+                self._work = None
+                self._onFailed(InternalError(sentence))
+            else:
+                qt.QTimer.singleShot(0, goOn)
+
+        qt.QTimer.singleShot(0, goOn)
 
     def _onFailed(self, error: EngineError) -> None:
         self._end()
         self._callbacks.failed(error)
 
     def _end(self) -> None:
-        if self._creation is not None:
-            self._creation = None
+        if self._renderingPaused:
+            self._renderingPaused = False
             slicer.app.resumeRender()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)

@@ -23,7 +23,7 @@ from FactorizerSegmentationLib.engine.packages import BRAIN_NETWORKS
 from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene.boxes import worldBoxOf
 from FactorizerSegmentationLib.scene.errors import SceneError
-from FactorizerSegmentationLib.scene.volumes import Place, saveScan, voxelsOf
+from FactorizerSegmentationLib.scene.volumes import Place, saveScan, voxelsOf, worldAffine
 from FactorizerSegmentationLib.tasks.engine_run import EngineRun
 from FactorizerSegmentationLib.tasks.preparation import (
     PreparationSettings,
@@ -116,11 +116,20 @@ class Run(EngineRun[Result]):
         return f"{self.task.name}: {model}, {settings.device}, {quality}; {scans}"
 
     def _begin(self, folder: Path) -> None:
-        """Ask for the task, or first for the preparation of its scans."""
+        """Save the scans, and ask for the task, or first for the preparation of its scans."""
         self._box = self._currentBox()
-        self._study = Study(self._saveChannels(folder), self._settings.referenceChannel)
+        self._checkVolumes(folder)
+        sentence = _("The scans could not be handed to the engine; the log says more.")
+        self._inTurns(self._handOver(folder), lambda nothing: None, sentence)
+
+    def _handOver(self, folder: Path) -> Generator[None, None, None]:
+        channels = {}
+        for index, name in enumerate(self._settings.volumeIds):
+            channels[name] = saveScan(self._volume(name), folder / f"channel{index}.npy")
+            yield
+        self._study = Study(channels, self._settings.referenceChannel)
         if self._settings.preparation is None:
-            super()._begin(folder)
+            self._ask(self.task, self._params(folder), self._onResult)
         else:
             self._prepare(self._settings.preparation, folder)
 
@@ -180,22 +189,28 @@ class Run(EngineRun[Result]):
             raise SceneError(_("The box is no longer there; choose another one."))
         return worldBoxOf(node)
 
-    def _saveChannels(self, folder: Path) -> dict[str, ScanFile]:
-        nodes = {}
-        for name, nodeId in self._settings.volumeIds.items():
-            nodes[name] = self._scene.GetNodeByID(nodeId)
-            if nodes[name] is None:
-                raise SceneError(_("The volume for {name} is no longer there.").format(name=name))
-        needed = sum(voxelsOf(node).nbytes for node in nodes.values())
+    def _checkVolumes(self, folder: Path) -> None:
+        """Raise a SceneError unless all volumes are usable and their files have room."""
+        nodes = [self._volume(name) for name in self._settings.volumeIds]
+        needed = sum(voxelsOf(node).nbytes for node in nodes)
+        for node in nodes:
+            worldAffine(node)
         if needed > shutil.disk_usage(folder).free:
             sentence = _(
                 "The disk with the folder {path} is too full for the scans; free {size} GB."
             )
             raise SceneError(sentence.format(path=folder.parent, size=math.ceil(needed / 1e9)))
-        return {
-            name: saveScan(node, folder / f"channel{index}.npy")
-            for index, (name, node) in enumerate(nodes.items())
-        }
+
+    def _volume(self, channel: str):
+        """The volume node of a channel.
+
+        Raises:
+            SceneError: If it was deleted.
+        """
+        node = self._scene.GetNodeByID(self._settings.volumeIds[channel])
+        if node is None:
+            raise SceneError(_("The volume for {name} is no longer there.").format(name=channel))
+        return node
 
     def _volumes(self) -> dict[str, Any]:
         """The volume node of each channel; those that were deleted are None."""

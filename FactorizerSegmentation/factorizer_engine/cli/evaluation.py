@@ -91,6 +91,12 @@ def evaluate(
         bool,
         typer.Option("--interactive", help="Measure Dice after simulated clicks instead."),
     ] = False,
+    from_nothing: Annotated[
+        bool,
+        typer.Option(
+            "--from-nothing", help="Let these clicks begin with nothing, not with what it finds."
+        ),
+    ] = False,
     channel: Annotated[
         list[str],
         typer.Option(
@@ -134,6 +140,7 @@ def evaluate(
             subsets=subsets,
             calibration=calibration,
             interactive=interactive,
+            from_nothing=from_nothing,
             channels=channel,
             monitor=Monitor(move),
         )

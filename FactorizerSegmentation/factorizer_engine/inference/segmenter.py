@@ -206,7 +206,7 @@ class Segmenter:
                 )
                 del logits
                 if first is not None:
-                    probabilities = self._join(first, probabilities, looked_at)
+                    probabilities = self._join(first, probabilities, model, looked_at)
                 chosen.clear_around(probabilities)
             monitor.report("painting", _RESTORED)
             with _timed(timings, "painting"):
@@ -240,13 +240,18 @@ class Segmenter:
         return chosen.within(part, prepared)
 
     def _join(
-        self, first: SegmentationResult, probabilities: np.ndarray, looked_at: Chosen
+        self,
+        first: SegmentationResult,
+        probabilities: np.ndarray,
+        model: ModelDescription,
+        looked_at: Chosen,
     ) -> np.ndarray:
-        """The maps of both stages of a cascade as one."""
+        """The maps of both stages of a cascade as one, of the regions of `model`."""
         cascade, part = self.bundle.cascade, looked_at.in_reference
         assert cascade is not None and part is not None
-        spacing = first.labelmap.grid.spacing
-        return joined(first.probabilities, probabilities, part, spacing, cascade)
+        numbers = {region.name: number for number, region in enumerate(first.model.regions)}
+        coarse = _only(first.probabilities, [numbers[region.name] for region in model.regions])
+        return joined(coarse, probabilities, part, first.labelmap.grid.spacing, cascade)
 
     def _predict(
         self,
@@ -366,7 +371,7 @@ def _outputs(model: ModelDescription, subset: Subset) -> list[int]:
 
 
 def _only(logits: np.ndarray, outputs: list[int]) -> np.ndarray:
-    """These of all outputs (R, X, Y, Z); without a copy if they are all."""
+    """These of all maps (R, X, Y, Z); without a copy if they are all."""
     return logits if len(outputs) == len(logits) else logits[outputs]
 
 

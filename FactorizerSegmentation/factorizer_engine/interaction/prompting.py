@@ -41,7 +41,8 @@ def answer_to_prompts(
         box: The part of the result's grid that is asked for.
 
     Returns:
-        float32, (R, *box), in the order of the regions of the result.
+        float32, (R, *box), in the order of the regions of the result. Beyond the window nobody was
+        asked, so there it is as the segmentation says: 1 or 0.
     """
     bundle, prepared = segmenter.bundle, result.prepared
     prompts, regions = bundle.prompts, bundle.description.regions
@@ -54,8 +55,12 @@ def answer_to_prompts(
     plan = plan_windows(volume, bundle.inference)
     logits = predict_windows(segmenter.ensemble(), volume, plan, monitor=monitor)
     wanted = labelmap.grid.crop(box)
-    probabilities = sigmoid_(logits[result.outputs])
-    return np.stack([resample(Scan(map_, grid), wanted).array for map_ in probabilities])
+    answers = []
+    for region, map_ in zip(result.model.regions, sigmoid_(logits[result.outputs]), strict=True):
+        seen = resample(Scan(map_, grid), wanted, fill=np.nan).array
+        held = mask_of(labelmap.array[box], region, result.model.regions)
+        answers.append(np.where(np.isnan(seen), held, seen).astype(np.float32))
+    return np.stack(answers)
 
 
 def _prompts(

@@ -104,12 +104,12 @@ def _lesion(
     head: Head | None,
 ) -> Lesion:
     values = labelmap.array[tuple(voxels.T)]
-    sources = {region.label: [index] for index, region in enumerate(regions)}
     parts = []
     for label in labels:
         own = voxels[values == label.value]
         if len(own):
-            measures = _measures(own, labelmap.grid, probabilities, sources.get(label.value, ()))
+            likely = _of_class(label.value, own, regions, probabilities)
+            measures = _measures(own, labelmap.grid, likely)
             parts.append(LesionPart(label=label.value, name=label.name, **measures))
     points = voxels @ labelmap.affine[:3, :3].T + labelmap.affine[:3, 3]
     return Lesion(
@@ -117,28 +117,50 @@ def _lesion(
         centroid_ras=triple(map(float, points.mean(axis=0))),
         place=head.place_of(points) if head is not None else (),
         parts=tuple(parts),
-        **_measures(voxels, labelmap.grid, probabilities, _outermost(regions)),
+        **_measures(voxels, labelmap.grid, _of_any(voxels, regions, probabilities)),
     )
 
 
-def _outermost(regions: Sequence[Region]) -> list[int]:
-    """Which regions hold wherever any does: those that are painted first, taken together."""
-    first = min((region.order for region in regions), default=0)
-    return [index for index, region in enumerate(regions) if region.order == first]
+def _of_class(
+    value: int, voxels: np.ndarray, regions: Sequence[Region], probabilities: np.ndarray | None
+) -> np.ndarray | None:
+    """How likely voxels (N, 3) are of the class of a label value: in its region, in none inside."""
+    region = next((region for region in regions if region.label == value), None)
+    if region is None or probabilities is None:
+        return None
+    inside = _summed([r for r in regions if r.order > region.order], voxels, regions, probabilities)
+    return np.maximum(_summed([region], voxels, regions, probabilities) - inside, 0.0)
 
 
-def _measures(
-    voxels: np.ndarray, grid: Grid, probabilities: np.ndarray | None, sources: Sequence[int]
-) -> Mapping[str, Any]:
-    """The fields of `Measures`; the probability is the sum over the regions `sources`."""
+def _of_any(
+    voxels: np.ndarray, regions: Sequence[Region], probabilities: np.ndarray | None
+) -> np.ndarray | None:
+    """How likely voxels (N, 3) are of any class: those of the regions that are painted first."""
+    if probabilities is None or not regions:
+        return None
+    return _summed(regions, voxels, regions, probabilities)
+
+
+def _summed(
+    wanted: Sequence[Region],
+    voxels: np.ndarray,
+    regions: Sequence[Region],
+    probabilities: np.ndarray,
+) -> np.ndarray:
+    """How likely any of some regions holds: the outermost of them, which exclude each other."""
+    first = min((region.order for region in wanted), default=0)
+    maps = [probabilities[regions.index(r)] for r in wanted if r.order == first]
+    values = (volume[tuple(voxels.T)].astype(np.float64) for volume in maps)
+    return np.minimum(sum(values, np.zeros(len(voxels))), 1.0)
+
+
+def _measures(voxels: np.ndarray, grid: Grid, likely: np.ndarray | None) -> Mapping[str, Any]:
+    """The fields of `Measures`, of voxels (N, 3) and how likely each of them is."""
     long_axis, short_axis = axes_in_slice(voxels, grid.affine)
-    where = tuple(voxels.T)
-    maps = [probabilities[source] for source in sources] if probabilities is not None else []
-    values = [volume[where].astype(np.float64) for volume in maps]
     return {
         "volume_ml": grid.volume_ml(len(voxels)),
         "max_diameter_mm": largest_diameter(voxels, grid.affine),
         "long_axis": long_axis,
         "short_axis": short_axis,
-        "mean_probability": float(np.minimum(sum(values), 1).mean()) if values else float("nan"),
+        "mean_probability": float(likely.mean()) if likely is not None else float("nan"),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -47,10 +48,22 @@ def measure_again(
     voxels = lesion_voxels(labelmap.array, labels)
     lesions = find_lesions(labelmap, regions, labels, probabilities, scan)
     numbers = _numbers(voxels, labelmap, known)
+    before = {lesion.id: lesion for lesion in known}
     return [
-        replace(lesion, id=number, edited_ml=_edited_ml(own, labelmap, edited))
+        replace(
+            lesion,
+            id=number,
+            edited_ml=_edited_ml(own, labelmap, edited),
+            likeness=_likeness(lesion, before.get(number)),
+        )
         for lesion, own, number in zip(lesions, voxels, numbers, strict=True)
     ]
+
+
+def _likeness(lesion: Lesion, before: Lesion | None) -> float | None:
+    """What was known of a lesion holds as long as it is what it was."""
+    same = before is not None and math.isclose(before.volume_ml, lesion.volume_ml, rel_tol=1e-6)
+    return before.likeness if before is not None and same else None
 
 
 def _numbers(voxels: Sequence[np.ndarray], labelmap: Scan, known: Sequence[Lesion]) -> list[int]:

@@ -66,7 +66,9 @@ class Measures(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class LesionPart(Measures):
-    """All voxels of one class in a lesion; `mean_probability` is that of the class's own region.
+    """All voxels of one class in a lesion; `mean_probability` is that of this class alone.
+
+    So of oedema it is how likely the whole tumour is, less how likely its core.
 
     Attributes:
         label: Value of the class in the label map.

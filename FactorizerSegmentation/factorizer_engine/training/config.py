@@ -145,14 +145,15 @@ class InteractionSection(_Section):
     Otherwise the network reads three more channels a region (`interaction.strokes`). A part `plain`
     of the windows comes without any click or segmentation. In the others a user corrects up to
     `clicks` errors: of the network's own segmentation, for which it is asked again after some of
-    them, or with probability `rough` of one that somebody else might have made. `scribbles` is the
-    part of lines among the clicks. The loss of what lies within `near_mm` of clicks is added to
-    that of the window, times `near`.
+    them, or with probability `rough` of one that somebody else might have made. A part `empty` of
+    these windows begins with nothing. `scribbles` is the part of lines among the clicks. The loss
+    of what lies within `near_mm` of clicks is added to that of the window, times `near`.
     """
 
     clicks: int = Field(0, ge=0)
     plain: float = Field(0.2, ge=0, le=1)
     rough: float = Field(0.3, ge=0, le=1)
+    empty: float = Field(0.0, ge=0, le=1)
     scribbles: float = Field(0.15, ge=0, le=1)
     radius_mm: float = Field(4.0, gt=0)
     near: float = Field(0.0, ge=0)

@@ -18,10 +18,14 @@ from factorizer_engine.components import explain
 from factorizer_engine.components.definition import filtered, mixers_of, without_all
 from factorizer_engine.inference.cascade import around_findings, joined
 from factorizer_engine.inference.segmenter import Segmenter
+from factorizer_engine.interaction.correction import Correction
+from factorizer_engine.interaction.guides import guide_of
 from factorizer_engine.protocol.boxes import WorldBox
+from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.errors import BadModelError
-from factorizer_engine.protocol.models import Channel
+from factorizer_engine.protocol.models import Channel, Subset
 from factorizer_engine.protocol.runs import RunOptions
+from factorizer_engine.training.evaluation.predictors import open_model
 
 SETTINGS = CascadeSettings(threshold=0.9999, margin_mm=9.0, share=0.4)
 SHAPE = (40, 38, 23)
@@ -150,6 +154,18 @@ def test_what_a_lesion_rests_on_is_measured_in_what_both_stages_say(coarse, fine
     assert found.note.startswith("Lesion 1 rests on more than these components")
 
 
+def test_clicks_correct_what_it_finds(cascade, scans):
+    segmenter = Segmenter(cascade, "cpu")
+    result = segmenter.segment(scans)
+    correction = Correction(result, 0.5, guide_of(segmenter))
+    voxel = np.argwhere(correction.labelmap.array == 0)[0]
+    affine = correction.labelmap.affine
+    place = tuple((affine[:3, :3] @ voxel + affine[:3, 3]).tolist())
+    correction.answer(Click("WT", (place,)))
+    assert correction.labelmap.array[tuple(voxel)] == 2
+    assert "has not learned from clicks" in correction.note
+
+
 def test_it_is_kept_in_one_folder_and_known_by_both_stages(coarse, fine, cascade, tmp_path):
     again = load_bundle(cascade.description.path)
     assert again.cascade == SETTINGS
@@ -181,6 +197,45 @@ def test_stages_must_take_and_give_the_same(fine, coarse, cascade, tmp_path):
         cascade_of(cascade, fine, tmp_path / "cascade")
     with pytest.raises(BadModelError, match="share"):
         cascade_of(coarse, fine, tmp_path / "cascade", replace(SETTINGS, share=0.0))
+
+
+@pytest.fixture
+def first(tmp_path):
+    """A first stage that sees enhancing and whole tumour in FLAIR, and nothing in T1."""
+    whole = Subset(("FLAIR", "T1"), ("ET", "TC", "WT"))
+    subsets = (whole, Subset(("FLAIR",), ("ET", "WT")), Subset(("T1",), ()))
+    coarser = Preprocessing((3.0, 3.0, 3.0))
+    return tiny.bundle(tmp_path / "first", preprocessing=coarser, subsets=subsets)
+
+
+def test_with_fewer_scans_it_looks_for_what_both_stages_see(first, fine, scans, tmp_path):
+    both = cascade_of(first, seeing(fine, "WT"), tmp_path / "both")
+    given = {"FLAIR": scans["FLAIR"]}
+    found = Segmenter(both, "cpu").segment(given)
+    alone = Segmenter(first, "cpu").segment(given)
+    assert [region.name for region in found.model.regions] == ["WT"]
+    assert found.probabilities.shape == (1, *SHAPE)
+    far = found.probabilities[0] == alone.probabilities[1]
+    assert 0.0 < far.mean() < 1.0  # looked at again somewhere, else the first stage's
+
+    with pytest.raises(BadModelError, match="first stage sees less"):
+        cascade_of(first, seeing(fine, "TC"), tmp_path / "more")
+
+
+def test_a_cascade_is_measured_with_the_parts_that_its_first_stage_takes(first, fine, tmp_path):
+    path = cascade_of(first, fine, tmp_path / "both").description.path
+    opened = open_model(str(path), "cpu", needs={"ET": ["T1"]})
+    found = opened.segmenter.bundle.description.subsets
+    assert [(s.channels, s.regions) for s in found] == [
+        (("FLAIR", "T1"), ("ET", "TC", "WT")),
+        (("FLAIR",), ("WT",)),
+    ]
+
+
+def seeing(bundle, region):
+    """The bundle as one that sees this region in FLAIR."""
+    subsets = (Subset(("FLAIR",), (region,)),)
+    return replace(bundle, description=replace(bundle.description, subsets=subsets))
 
 
 def test_settings_that_make_no_sense_are_refused_in_words(cascade, tmp_path):

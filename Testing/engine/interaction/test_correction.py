@@ -156,6 +156,21 @@ def test_any_segmentation_on_the_grid_can_be_the_start(corrected):
     assert drawn[15, 15, 15] == 2  # what the user made is left alone
 
 
+def test_beyond_the_window_of_a_network_nobody_was_asked_and_nothing_changes(corrected):
+    segmenter, result = corrected
+    if segmenter.bundle.prompts is None:
+        pytest.skip("maps have no window")
+    everywhere = Scan.of(np.full(SHAPE, 2, np.uint8), result.labelmap.affine)
+    correction = begun(corrected, everywhere)
+    voxel = np.array((30, 28, 20))
+    correction.answer(click(correction, "WT", voxel, False))
+    changed = np.argwhere(correction.labelmap.array == 0)
+    assert len(changed) > 0
+    spacing = np.array(result.labelmap.spacing) / np.array(result.prepared.grid.spacing)
+    half = np.array(segmenter.bundle.inference.roi_size) / 2
+    assert (np.abs(changed - voxel) * spacing <= half + 1).all()
+
+
 def test_only_a_model_without_prompts_says_how_it_answers(corrected, correction):
     segmenter, _ = corrected
     said = "Tiny test model has not learned from clicks" in correction.note

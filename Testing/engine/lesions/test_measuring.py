@@ -134,6 +134,23 @@ def test_the_mean_probability_is_that_of_the_region_which_painted_the_class():
     assert enhancing.mean_probability == pytest.approx(0.75)
 
 
+def test_the_probability_of_a_class_leaves_out_what_lies_inside_its_region():
+    array = np.zeros((4, 4, 4), np.uint8)
+    array[1, 1] = 4, 1, 2, 2
+    nested = [Region(r.name, r.label, r.title, 2 - i) for i, r in enumerate(REGIONS)]
+    probabilities = np.zeros((3, 4, 4, 4), np.float32)
+    probabilities[:, 1, 1] = [
+        [0.9, 0.1, 0.0, 0.3],
+        [0.9, 0.7, 0.2, 0.9],
+        [1.0, 1.0, 0.8, 0.7],
+    ]
+    labelmap = Scan.of(array, np.eye(4))
+    (lesion,) = find_lesions(labelmap, nested, LABELS, probabilities)
+    found = {part.label: part.mean_probability for part in lesion.parts}
+    assert found == pytest.approx({4: 0.9, 1: 0.6, 2: (0.6 + 0.0) / 2})
+    assert lesion.mean_probability == pytest.approx((1.0 + 1.0 + 0.8 + 0.7) / 4)
+
+
 def test_an_empty_label_map_and_unknown_values_give_no_lesions():
     assert lesions_of(np.zeros((4, 4, 4), np.uint8)) == []
     assert lesions_of(np.full((4, 4, 4), 9, np.uint8)) == []

@@ -246,6 +246,100 @@ def test_clicks_are_saved_with_the_scene(host, module, corrected, click, tmp_pat
     assert node.GetNthControlPointLabel(0) == "WT"
 
 
+def paint(host, module, scribbles, region: str, add: bool, voxels) -> None:
+    """What the brush does: voxels (i, j, k) of a segment are set; waits for the answer."""
+    segment = f"{'Add' if add else 'Remove'}_{region}"
+    scan = scribbles.GetNodeReference(scribbles.GetReferenceImageGeometryReferenceRole())
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(scribbles, segment, scan)
+    for i, j, k in voxels:
+        mask[k, j, i] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, scribbles, segment, scan)
+    host.process_events(0.1)
+    assert host.wait_until(lambda: not module.logic.busy, 60)
+    host.process_events(0.1)
+
+
+def painted(scribbles, segment: str) -> int:
+    scan = scribbles.GetNodeReference(scribbles.GetReferenceImageGeometryReferenceRole())
+    return int(slicer.util.arrayFromSegmentBinaryLabelmap(scribbles, segment, scan).sum())
+
+
+@pytest.fixture
+def brush(host, module, corrected):
+    """The segmentation into which scribbles of the whole tumour are painted."""
+    corrected.ui.scribbleButton.click()
+    host.process_events()
+    return module.logic.getParameterNode().segment.scribbles
+
+
+def test_the_brush_is_the_segment_editors_and_goes_with_the_module(host, module, corrected, brush):
+    editor = corrected._brush.widget
+    assert editor.visible and editor.segmentationNode() is brush
+    assert editor.currentSegmentID() == "Add_WT"
+    choose_region(corrected, "ET")
+    assert editor.currentSegmentID() == "Add_ET"
+    offered = corrected.ui.startComboBox
+    assert not any("Scribbles" in offered.itemText(i) for i in range(offered.count))
+    corrected.leave()
+    assert not corrected.ui.scribbleButton.checked and not editor.visible
+
+
+@pytest.mark.parametrize("add", [True, False])
+def test_a_scribble_wins_everywhere_and_is_undone_and_redone(host, module, corrected, brush, add):
+    before, voxel = labels(module), some_voxel(module, inside=not add)
+    line = [(voxel[0] + n, voxel[1], voxel[2]) for n in range(-2, 3)]
+    paint(host, module, brush, "WT", add, line)
+    after = labels(module)
+    assert (whole(after)[tuple(np.transpose(line))] == add).all(), (
+        corrected.ui.clicksStatusLabel.text
+    )
+    assert "mL changed" in corrected.ui.clicksStatusLabel.text
+    segment = "Add_WT" if add else "Remove_WT"
+    assert painted(brush, segment) == len(line)
+
+    review = module.reviewPanel.ui
+    review.undoButton.click()
+    np.testing.assert_array_equal(labels(module), before)
+    assert painted(brush, segment) == 0
+    review.redoButton.click()
+    np.testing.assert_array_equal(labels(module), after)
+    assert painted(brush, segment) == len(line)
+
+
+def test_later_corrections_leave_scribbles_as_they_are(host, module, corrected, brush, click):
+    voxel = some_voxel(module, inside=False)
+    paint(host, module, brush, "WT", True, [voxel, (voxel[0] + 1, voxel[1], voxel[2])])
+    corrected.ui.clickRemoveButton.click()
+    click((voxel[0] - 1, voxel[1], voxel[2]))
+    assert whole(labels(module))[voxel]
+    assert painted(brush, "Add_WT") == 2
+
+
+def test_a_scribble_that_is_erased_asks_for_nothing(host, module, corrected, brush):
+    voxel = some_voxel(module, inside=False)
+    paint(host, module, brush, "WT", True, [voxel])
+    after = labels(module)
+    scan = brush.GetNodeReference(brush.GetReferenceImageGeometryReferenceRole())
+    empty = np.zeros(after.shape[::-1], np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(empty, brush, "Add_WT", scan)
+    host.process_events(0.1)
+    assert not module.logic.busy
+    np.testing.assert_array_equal(labels(module), after)
+
+
+def test_scribbles_are_saved_with_the_scene(host, module, corrected, brush, tmp_path):
+    voxel = some_voxel(module, inside=False)
+    paint(host, module, brush, "WT", True, [voxel])
+    path = str(tmp_path / "scene.mrb")
+    assert slicer.util.saveScene(path)
+    slicer.mrmlScene.Clear(False)
+    host.process_events(0.1)
+    assert not corrected.ui.scribbleButton.checked
+    slicer.util.loadScene(path)
+    host.process_events(0.2)
+    assert painted(module.logic.getParameterNode().segment.scribbles, "Add_WT") == 1
+
+
 def test_without_a_segmentation_the_buttons_say_what_to_do(module, tiny_case):
     button = module.clicksPanel.ui.clickAddButton
     assert not button.enabled

@@ -47,16 +47,28 @@ def add_model(tmp_path, monkeypatch):
     return add
 
 
+def forget_wishes() -> None:
+    """What a test before has set for all scenes."""
+    import qt
+
+    from FactorizerSegmentationLib.scene.surfaces import WANTED_SETTING
+
+    qt.QSettings().remove(WANTED_SETTING)
+
+
 @pytest.fixture
 def widget(host, scene, monkeypatch, add_model):
     """The module's widget in an empty scene, with one model; its engine ends with the test."""
     from FactorizerSegmentationLib.engine import process
 
     monkeypatch.setattr(process, "KILL_AFTER_MS", 300)
+    forget_wishes()
     add_model("fake")
     widget = host.select_module("FactorizerSegmentation")
     widget.logic.getParameterNode().inputs.modelName = "fake"
     widget.enter()
+    widget.segmentPanel.ui.logTextEdit.clear()
+    widget.segmentPanel._log._engine = ""  # as in a log that has not told of it yet
     yield current_widget()
     widget = current_widget()
     widget.logic.engine.stop()

@@ -250,3 +250,44 @@ def test_a_scene_without_the_files_of_the_components_opens(host, widget, browser
     assert not widget.logic.heatmaps()
     assert {c.GetForegroundVolumeID() for c in composites()} == {None}
     assert widget.reviewPanel.ui.lesionsTree.topLevelItemCount == 2
+
+
+@pytest.fixture
+def folder(host, monkeypatch, tmp_path):
+    """The folder that is chosen in the next dialogs."""
+    import qt
+
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *arguments: str(tmp_path))
+    return tmp_path
+
+
+def test_maps_and_contributions_are_written_as_files(host, browser, folder, volumes):
+    nib = pytest.importorskip("nibabel")
+    browser.ui.exportHeatmapsButton.click()
+    assert not browser.ui.exportHeatmapsButton.enabled
+    assert host.wait_until(lambda: not browser.export.running)
+
+    assert browser.ui.explainStatusLabel.text == f"7 files are in {folder.name}."
+    assert sorted(path.name for path in folder.glob("*.nii.gz")) == sorted(
+        f"Component {number} ({kind}).nii.gz"
+        for number in (1, 2, 3)
+        for kind in ("activity", "evidence")
+    )
+    image = nib.load(folder / "Component 2 (activity).nii.gz")
+    assert image.shape == volumes["FLAIR"].GetImageData().GetDimensions()
+    assert np.asanyarray(image.dataobj).max() == pytest.approx(2, abs=0.01)
+    lines = (folder / "components.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "component,network,block,head,rank,ET,WT,level,stability,meaning"
+    assert lines[1] == "Component 1,0,decoder.3.0,0,0,2.0,-0.75,0.0,0.9,Meaning 1"
+    assert shown() == "Component 1 (evidence)"  # nothing else has changed
+    assert [node.GetName() for node in slicer.util.getNodes("Component*)").values()] == [shown()]
+
+
+def test_a_folder_that_cannot_be_written_is_told(host, browser, folder):
+    (folder / "components.csv").mkdir()
+    browser.ui.exportHeatmapsButton.click()
+    host.process_events()
+
+    assert "could not be written" in browser.ui.explainStatusLabel.text
+    assert "another folder" in browser.ui.explainStatusLabel.text
+    assert browser.ui.exportHeatmapsButton.enabled

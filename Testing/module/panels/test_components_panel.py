@@ -54,6 +54,21 @@ def test_the_first_is_shown_over_the_scan_with_a_legend(explained):
     assert explained.ui.hideHeatmapButton.enabled
 
 
+def test_lesions_for_which_other_components_speak_are_marked_in_the_review(
+    host, widget, panel, volumes, fake_python
+):
+    run(host, panel, fake_python("answer"))
+    tree = widget.reviewPanel.ui.lesionsTree
+    widget.reviewPanel.lesions.select(2)
+    titles = [tree.topLevelItem(row).text(0) for row in range(2)]
+    components = start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    marked = [tree.topLevelItem(row).text(0) for row in range(2)]
+    assert marked == [titles[0], f"{titles[1]} (false alarm?)"]
+    assert "other components speak for it" in tree.topLevelItem(1).toolTip(0)
+    assert widget.reviewPanel.lesions.current.id == 2
+
+
 def test_clicking_another_shows_it_instead(host, explained):
     table = explained.ui.componentsTable
     table.setCurrentItem(table.item(2, 0))
@@ -281,6 +296,39 @@ def test_a_scene_brings_back_the_heatmaps_and_what_is_shown(host, widget, explai
     host.process_events()
     assert shown() == "Component 1 (evidence)"
     assert slicer.util.arrayFromVolume(heatmap(1)).max() == pytest.approx(2, abs=0.01)
+
+
+def test_a_scene_that_was_saved_meanwhile_gives_segments_their_fill_back(
+    host, widget, explained, tmp_path
+):
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    node.CreateDefaultDisplayNodes()
+    table = explained.ui.componentsTable
+    table.setCurrentItem(table.item(1, 0))
+    host.process_events()
+    assert not node.GetDisplayNode().GetVisibility2DFill()
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear(False)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    host.process_events(0.2)
+    explained.ui.hideHeatmapButton.click()
+
+    (display,) = slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode")
+    assert display.GetVisibility2DFill()
+
+
+def test_an_explanation_that_comes_while_another_module_is_shown_leaves_its_views_alone(
+    host, widget, volumes, fake_python
+):
+    components = start(widget, fake_python("answer"))
+    widget.exit()
+    assert host.wait_until(lambda: not components.controls.running)
+    assert shown() is None
+
+    widget.enter()
+    assert components.ui.componentsTable.rowCount == 3
+    components.ui.componentsTable.setCurrentItem(components.ui.componentsTable.item(0, 0))
+    assert shown() == "Component 1 (evidence)"
 
 
 def test_an_old_scene_whose_heatmaps_are_volumes_opens(host, widget, explained, volumes, hierarchy):

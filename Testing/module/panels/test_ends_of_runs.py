@@ -101,3 +101,31 @@ def test_reloading_the_module_ends_the_run_and_its_engine(
     assert fresh.segmentPanel.inputs.channels.volumes() == volumes
     run(host, fresh.segmentPanel, fake_python("answer"))
     assert len(segmentations(scene)) == 1
+
+
+def test_a_run_can_be_cancelled_while_its_scans_are_saved(
+    host, scene, widget, panel, volumes, fake_python
+):
+    panel.ui.pythonLineEdit.text = fake_python("answer")
+    panel.ui.applyButton.click()
+    panel.ui.applyButton.click()  # before the window has its next turn
+
+    assert not panel.controls.running and not widget.logic.busy
+    assert panel.ui.statusLabel.text == "The run was cancelled."
+    host.process_events(0.3)
+    assert segmentations(scene) == []
+
+
+def test_a_scan_that_is_deleted_before_it_is_saved_is_told(
+    host, scene, widget, panel, volumes, fake_python
+):
+    panel.ui.pythonLineEdit.text = fake_python("answer")
+    said: list[str] = []
+    ended = panel.controls.failed
+    panel.controls.failed = lambda error: (said.append(str(error)), ended(error))
+    panel.ui.applyButton.click()
+    scene.RemoveNode(volumes["T2"])
+    assert host.wait_until(lambda: not widget.logic.busy)
+    panel.controls.failed = ended
+
+    assert said == ["The volume for T2 is no longer there."]

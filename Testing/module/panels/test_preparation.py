@@ -262,7 +262,7 @@ def test_what_is_kept_is_shown_and_cleared(panel, volumes, ticked, tmp_path, mon
 
 
 @pytest.mark.parametrize("isClick", [True, False])
-def test_a_click_asks_for_no_quality_sheet(scene, panel, volumes, ticked, isClick):
+def test_a_click_asks_for_no_quality_sheet(host, scene, panel, volumes, ticked, isClick):
     from FactorizerSegmentationLib.tasks.prepare import PrepareRun
     from FactorizerSegmentationLib.tasks.refine import RefineRun
 
@@ -272,6 +272,7 @@ def test_a_click_asks_for_no_quality_sheet(scene, panel, volumes, ticked, isClic
     common = (scene, engine, panel.inputs.settings(), nothing)
     run = RefineRun(*common, np.zeros(SHAPE, np.uint8), ()) if isClick else PrepareRun(*common)
     run.start()
+    assert host.wait_until(lambda: asked)
     run._end()
     ((task, params),) = asked
     assert task is PREPARE and params.sheet is not isClick

@@ -11,6 +11,7 @@ from FactorizerSegmentationLib.scene.tables import (
     REJECTED,
     createLesionTable,
     lesionsOf,
+    noteLikeness,
     placeText,
     setVerdict,
     verdictsOf,
@@ -75,6 +76,21 @@ def test_verdicts_are_kept_in_the_table(scene):
 
     assert verdictsOf(node) == {1: ACCEPTED, 2: REJECTED}
     assert [row["Review"] for row in cells(node)] == [ACCEPTED, REJECTED]
+
+
+def test_the_likeness_of_explained_lesions_is_taken_over_where_they_are_the_same(scene):
+    small = dataclasses.replace(SMALL, centroid_ras=(30.0, 12.0, 8.0))
+    node = createLesionTable(scene, [LARGE, small], "Lesions")
+    setVerdict(node, 1, ACCEPTED)
+    told = dataclasses.replace(small, id=7, likeness=0.3)
+    moved = dataclasses.replace(LARGE, centroid_ras=(-31.0, 12.0, 8.0), likeness=0.2)
+    noteLikeness(node, [moved, told])
+    large, other = lesionsOf(node)
+    assert large == LARGE and other == dataclasses.replace(small, likeness=0.3)
+    assert [row["False alarm"] for row in cells(node)] == ["", "perhaps"]
+    assert verdictsOf(node)[1] == ACCEPTED
+    noteLikeness(node, [dataclasses.replace(told, likeness=None)])
+    assert lesionsOf(node)[1].likeness == 0.3
 
 
 def test_every_word_for_a_place_has_a_text():

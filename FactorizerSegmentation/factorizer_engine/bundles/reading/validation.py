@@ -116,10 +116,10 @@ def _cascade_problem(bundle: Bundle) -> str | None:
         return "is a cascade of more than two stages"
     if _interface(coarse) != _interface(bundle):
         return "is a cascade whose stages have different channels or regions"
-    seen = {(subset.channels, subset.regions) for subset in coarse.description.subsets}
+    seen = {subset.channels: {*subset.regions} for subset in coarse.description.subsets}
     for subset in bundle.description.subsets:
-        if (subset.channels, subset.regions) not in seen:
-            return f"is a cascade whose stages see different regions with {subset.channels}"
+        if subset.regions and not {*subset.regions} <= seen.get(subset.channels, set()):
+            return f"is a cascade whose first stage sees less than it with {subset.channels}"
     return None
 
 

@@ -6,19 +6,25 @@ diagrams and the expected calibration error (section 2), temperature scaling (se
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
 from factorizer_engine.images.geometry import same_grid
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.lesions.measuring import lesion_voxels
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import write_csv, write_json
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.training.data.dataset import Dataset
 from factorizer_engine.training.evaluation.predictors import ModelPredictor
+
+if TYPE_CHECKING:
+    from factorizer_engine.inference.segmenter import SegmentationResult
 
 BINS = 10
 DOUBTED_FROM = 0.05
@@ -45,15 +51,19 @@ def measure_calibration(
     Returns:
         {"note", "model", "cases": [case], "doubted_from", "regions": {region: {"bins": [{"from",
         "to", "voxels", "probability", "belonging"}], "error", "error_of_case": {case: value},
-        "temperature", "error_with_temperature"}}}. The error is the expected calibration error; the
-        bins are those of all cases' voxels together, and the temperature (1 leaves probabilities as
-        they are, more draws them towards one half) is the one that fits these very cases best.
+        "temperature", "error_with_temperature"}}, "rows": [{"case", "class", "volume_ml",
+        "probability", "belonging"}]}. The rows are those of the lesion list: the mean probability
+        of a class in a lesion, and the share of its voxels that are of that class. The error is the
+        expected calibration error; the bins are those of all cases' voxels together, and the
+        temperature (1 leaves probabilities as they are, more draws them towards one half) is the
+        one that fits these very cases best.
 
     Raises:
         BadInputError: If a case does not fit the model, or a scan lies beside the label's grid.
     """
     monitor = monitor or Monitor()
     counts: dict[str, dict[str, np.ndarray]] = {region: {} for region in dataset.regions}
+    rows: list[dict[str, Any]] = []
     for number, case in enumerate(dataset.cases):
         monitor.report(case.name, number / len(dataset.cases))
         scans, label = predictor.inputs(case)
@@ -71,15 +81,42 @@ def measure_calibration(
             if region.name in dataset.regions:
                 belongs = np.isin(label.array, dataset.regions[region.name])
                 counts[region.name][case.name] = count(probability[known], belongs[known])
+        rows += [{"case": case.name, **row} for row in _rows(result, label, dataset)]
     found = {
         "note": predictor.note,
         "model": predictor.model,
         "cases": [case.name for case in dataset.cases],
         "doubted_from": DOUBTED_FROM,
         "regions": {region: _summary(of_case) for region, of_case in counts.items() if of_case},
+        "rows": rows,
     }
     _write(found, Path(output))
     return found
+
+
+def _rows(result: SegmentationResult, label: Scan, dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """Of every class in every lesion how likely it is said to be, and how much of it is right."""
+    values = dataset.regions
+    regions = {region.label: region for region in result.model.regions if region.name in values}
+    lesions = lesion_voxels(result.labelmap.array, result.model.labels)
+    for lesion, voxels in zip(result.lesions, lesions, strict=True):
+        found = result.labelmap.array[tuple(voxels.T)]
+        true = label.array[tuple(voxels.T)]
+        for part in lesion.parts:
+            region = regions.get(part.label)
+            if region is None:
+                continue
+            inner = {v for r in regions.values() if r.order > region.order for v in values[r.name]}
+            own = sorted({*values[region.name]} - inner)
+            known = true[(found == part.label) & (true != dataset.ignore)]
+            if not len(known):
+                continue
+            yield {
+                "class": part.name,
+                "volume_ml": part.volume_ml,
+                "probability": part.mean_probability,
+                "belonging": float(np.isin(known, own).mean()),
+            }
 
 
 def count(probabilities: np.ndarray, belongs: np.ndarray) -> np.ndarray:

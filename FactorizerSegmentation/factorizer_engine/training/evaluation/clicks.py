@@ -29,6 +29,7 @@ from factorizer_engine.training.evaluation.random_walker import (
     RandomWalkerGuide,
     has_random_walker,
 )
+from factorizer_engine.training.evaluation.region_growing import RegionGrowingGuide
 
 COUNTS = (0, 1, 2, 3, 5, 10)
 """Numbers of clicks after which Dice is told."""
@@ -42,18 +43,21 @@ def measure_clicks(
     dataset: Dataset,
     output: str | Path,
     monitor: Monitor | None = None,
+    from_nothing: bool = False,
 ) -> dict[str, Any]:
     """Dice of every region after clicks of one simulated user; writes JSON and CSV.
 
     Each region of a case is corrected alone, from what the model finds: the user always clicks in
     the middle of the largest error (`interaction.users`). The same user meets the model itself, its
-    maps with thresholds of their own around clicks, and a random walker, if scikit-image is
-    installed; the last two know nothing of clicks.
+    maps with thresholds of their own around clicks, a random walker, if scikit-image is installed,
+    and, where there is one scan alone, region growing; these know nothing of clicks, and the last
+    two nothing of the model.
 
     Args:
         predictor: The model.
         dataset: The cases and their regions.
         output: Folder for `clicks.json` and `clicks.csv`.
+        from_nothing: Whether users begin with nothing in place of what the model finds.
         monitor: Told about every case.
 
     Returns:
@@ -75,13 +79,14 @@ def measure_clicks(
         for place, (name, guide) in enumerate(guides.items()):
             done = (number + place / len(guides)) / len(dataset.cases)
             monitor.report(f"{case.name}, {name}", done)
-            users = _Users(result, label, predictor.segmenter.bundle.inference.threshold, guide)
+            threshold = predictor.segmenter.bundle.inference.threshold
+            users = _Users(result, label, threshold, guide, from_nothing)
             dice[name][case.name] = {
                 region: users.correct(region, values) for region, values in dataset.regions.items()
             }
             seconds[name] += users.seconds
     found = {
-        "note": predictor.note,
+        "note": predictor.note + (", from nothing" if from_nothing else ""),
         "model": predictor.model,
         "cases": [case.name for case in dataset.cases],
         "regions": list(dataset.regions),
@@ -107,6 +112,8 @@ def guides_for(predictor: ModelPredictor) -> dict[str, Guide]:
     guides["local thresholds"] = MapGuide()
     if has_random_walker():
         guides["random walker"] = RandomWalkerGuide()
+    if len(predictor.segmenter.bundle.description.channels) == 1:
+        guides["region growing"] = RegionGrowingGuide()
     return guides
 
 
@@ -118,7 +125,12 @@ class _Users:
     """
 
     def __init__(
-        self, result: SegmentationResult, label: Scan, threshold: float, guide: Guide
+        self,
+        result: SegmentationResult,
+        label: Scan,
+        threshold: float,
+        guide: Guide,
+        from_nothing: bool,
     ) -> None:
         if not same_grid(result.labelmap.grid, label.grid):
             raise BadInputError(
@@ -127,12 +139,14 @@ class _Users:
             )
         self._result, self._label = result, label
         self._threshold, self._guide = threshold, guide
+        found = result.labelmap
+        self._start = found.with_array(np.zeros_like(found.array)) if from_nothing else found
         self.seconds: list[float] = []
 
     def correct(self, name: str, values: Sequence[int]) -> list[float]:
         """Dice of a region after 0, 1, ... clicks; the last value stays if nothing is wrong."""
         region, truth = self._region(name), np.isin(self._label.array, list(values))
-        correction = Correction(self._result, self._threshold, self._guide)
+        correction = Correction(self._result, self._threshold, self._guide, self._start)
         dice: list[float] = []
         while len(dice) <= COUNTS[-1]:
             mask = mask_of(correction.labelmap.array, region, self._result.model.regions)

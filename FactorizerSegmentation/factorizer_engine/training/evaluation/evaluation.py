@@ -44,6 +44,7 @@ def evaluate(
     subsets: bool = False,
     calibration: bool = False,
     interactive: bool = False,
+    from_nothing: bool = False,
     channels: Sequence[str] = (),
     monitor: Monitor | None = None,
 ) -> dict[str, Any]:
@@ -67,6 +68,7 @@ def evaluate(
             `calibration.measure_calibration`).
         interactive: Measure Dice after clicks of a simulated user instead (see
             `clicks.measure_clicks`).
+        from_nothing: With `interactive`, begin with nothing in place of what the model finds.
         channels: Give the model only these, as in studies without the others; what cannot be seen
             with them is not scored. All without any.
         monitor: Told about every case.
@@ -89,6 +91,8 @@ def evaluate(
         raise BadInputError(
             "Give one of --robustness, --subsets, --calibration and --interactive at a time."
         )
+    if from_nothing and not interactive:
+        raise BadInputError("Give --from-nothing with --interactive; it is of clicks.")
     if subsets and channels:
         raise BadInputError("Give --subsets without --channel; it tries every part of them.")
     dataset = select_cases(data, cases, use)
@@ -105,7 +109,7 @@ def evaluate(
     if calibration:
         return measure_calibration(predictor, dataset, output, monitor=monitor)
     if interactive:
-        return measure_clicks(predictor, dataset, output, monitor=monitor)
+        return measure_clicks(predictor, dataset, output, monitor, from_nothing)
     folder = Path(output) / "segmentations" if keep else None
     return score_cases(replace(predictor, keep=folder), dataset, output, monitor=monitor)
 

@@ -147,7 +147,8 @@ def open_model(
         mirroring: Mirror at test time; None as the model says.
         channels: The channels that it is given; all without any.
         needs: Let it take every part of its channels, whatever it says itself; of each region the
-            channels without each of which it cannot be seen.
+            channels without each of which it cannot be seen. A cascade takes what its first stage
+            takes.
 
     Raises:
         EngineError: If it cannot be found, loaded or run on the device, or does not take the
@@ -160,7 +161,10 @@ def open_model(
     bundle = resolve_model(name, device)
     model = bundle.description
     if needs is not None:
-        model = replace(model, subsets=every_subset(model, needs))
+        subsets = every_subset(model, needs)
+        if bundle.coarse is not None:
+            subsets = _seen_by(bundle.coarse.description, subsets)
+        model = replace(model, subsets=subsets)
     given = tuple(channel_named(channel, model.channels) for channel in channels)
     if given:
         subset_of(model, given)
@@ -189,3 +193,14 @@ def every_subset(model: ModelDescription, needs: Mapping[str, Sequence[str]]) ->
             if seen:
                 subsets.append(Subset(part, tuple(seen)))
     return tuple(subsets)
+
+
+def _seen_by(first_stage: ModelDescription, subsets: Sequence[Subset]) -> tuple[Subset, ...]:
+    """What is left of subsets in a cascade, whose second stage looks where the first found."""
+    found = {subset.channels: subset.regions for subset in first_stage.subsets}
+    whole, *parts = subsets
+    limited = (
+        replace(part, regions=tuple(r for r in part.regions if r in found.get(part.channels, ())))
+        for part in parts
+    )
+    return (whole, *(part for part in limited if part.regions))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from jinja2 import Environment
@@ -17,6 +19,9 @@ from factorizer_engine.training.evaluation.subsets import told_by
 from factorizer_engine.training.records.records import Run
 
 _FORMS = {"hd95_mm": "{:.1f}", "volume_error_ml": "{:+.1f}"}
+
+_LIKELY = (0.0, 0.6, 0.7, 0.8, 0.9, 1.01)
+"""Where the steps of the lesion list's probabilities end."""
 
 _OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon for matrices and AdamW for other weights"}
 
@@ -140,6 +145,13 @@ Share of the voxels with a probability that do belong to the region, on {{ calib
 ({{ calibration.note }}), and the expected calibration error (Guo et al., 2017):
 
 {{ calibration_table }}
+{% if lesion_rows_table %}
+
+Rows of the lesion list of these cases, by the mean probability that it tells of a class in a \
+lesion, and the share of that class's voxels that are right:
+
+{{ lesion_rows_table }}
+{% endif %}
 {% endif %}
 {% if subsets %}
 
@@ -236,10 +248,11 @@ def write_card(
         "subsets_table": (
             subsets_table(measured.subsets, config.bundle.seen_from) if measured.subsets else ""
         ),
-        "subsets_rule": subsets_rule(config.data.needs, config.bundle.seen_from),
+        "subsets_rule": subsets_rule(config.data.needs, config.bundle.seen_from, coarse),
         "calibration": calibration,
         "calibration_cases": _cases(split, calibration["cases"]) if calibration else "",
         "calibration_table": calibration_table(calibration) if calibration else "",
+        "lesion_rows_table": lesion_rows_table((calibration or {}).get("rows", ())),
         "robustness": robustness,
         "robustness_table": robustness_table(robustness) if robustness else "",
     }
@@ -344,9 +357,28 @@ def calibration_table(calibration: dict[str, Any]) -> str:
     return _table(["probability", *regions], [*rows, ["calibration error", *errors]])
 
 
-def subsets_rule(needs: Mapping[str, Sequence[str]], seen_from: float) -> str:
-    """What is done with regions that cannot be seen."""
+def lesion_rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How much of what the lesion list says is right, by how likely it says that it is; or ""."""
+    lines = []
+    for low, high in pairwise(_LIKELY):
+        found = [row for row in rows if low <= row["probability"] < high]
+        if found:
+            right = mean(row["belonging"] for row in found)
+            volume = sum(row["volume_ml"] for row in found)
+            by_volume = sum(row["belonging"] * row["volume_ml"] for row in found) / volume
+            name = f"{low:g} to {min(high, 1):g}"
+            lines.append([name, str(len(found)), f"{right:.2f}", f"{by_volume:.2f}"])
+    titles = ["probability", "rows", "right, mean of rows", "right, of all voxels"]
+    return _table(titles, lines) if lines else ""
+
+
+def subsets_rule(
+    needs: Mapping[str, Sequence[str]], seen_from: float, coarse: ModelDescription | None = None
+) -> str:
+    """What is done with regions that cannot be seen, by the first stage of a cascade either."""
     sentences = [f"{region} needs {' and '.join(names)}." for region, names in needs.items()]
+    if coarse is not None:
+        sentences.append(f"What {coarse.name} does not look for cannot be seen here either.")
     return " ".join(
         [
             *sentences,

@@ -14,6 +14,7 @@ from factorizer_engine.bundles.settings import PromptSettings
 from factorizer_engine.interaction.strokes import Stroke, prompt_channels
 from factorizer_engine.interaction.users import next_stroke, rough_copy
 from factorizer_engine.training.config import InteractionSection, TrainingConfig
+from factorizer_engine.training.data.augmentation import happens
 
 Predict = Callable[[Tensor], Tensor]
 """Probabilities (1, R, *S) of an input (1, C + 3 R, *S)."""
@@ -76,6 +77,8 @@ class Prompter:
     def _start(
         self, window: _Window, generator: np.random.Generator, predict: Predict
     ) -> np.ndarray:
+        if happens(self.settings.empty, generator):
+            return np.zeros(window.target.shape, dtype=bool)
         if generator.random() >= self.settings.rough:
             return _asked(window, predict)
         seeds = generator.integers(2**32, size=len(window.target))

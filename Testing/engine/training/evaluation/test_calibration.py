@@ -19,6 +19,7 @@ from factorizer_engine.training.evaluation.calibration import (
     reliability,
 )
 from factorizer_engine.training.evaluation.evaluation import evaluate
+from factorizer_engine.training.export.card import lesion_rows_table
 from factorizer_engine.training.export.export import export
 
 VOXELS = 200_000
@@ -68,6 +69,17 @@ def test_a_model_is_measured_on_cases(run, tmp_path):
     with (tmp_path / "out" / "calibration.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 10 * len(result["regions"])
     assert calibration_table(result).row_count == 13
+    for row in result["rows"]:
+        assert row["case"] in cases and row["volume_ml"] > 0
+        assert 0 <= row["probability"] <= 1 and 0 <= row["belonging"] <= 1
+
+
+def test_rows_of_the_lesion_list_are_told_by_how_much_of_them_is_right():
+    found = [(0.55, 0.2, 1.0), (0.58, 0.8, 3.0), (0.95, 0.9, 2.0)]
+    rows = [{"probability": p, "belonging": b, "volume_ml": v} for p, b, v in found]
+    lines = lesion_rows_table(rows).splitlines()[2:]
+    assert lines == ["| 0 to 0.6 | 2 | 0.50 | 0.65 |", "| 0.9 to 1 | 1 | 0.90 | 0.90 |"]
+    assert lesion_rows_table([]) == ""
 
 
 def test_the_card_tells_what_a_probability_means(run, tmp_path):
@@ -79,6 +91,7 @@ def test_the_card_tells_what_a_probability_means(run, tmp_path):
     card = export(run, model, overwrite=True).description.card
     assert "## What a probability means" in card
     assert f"{result['regions']['whole']['error']:.3f}" in card
+    assert ("Rows of the lesion list" in card) == bool(result["rows"])
 
 
 def test_only_one_thing_is_measured_at_a_time(run, tmp_path):

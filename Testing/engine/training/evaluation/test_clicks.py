@@ -17,6 +17,7 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.evaluation import clicks
 from factorizer_engine.training.evaluation.evaluation import evaluate
 from factorizer_engine.training.evaluation.random_walker import RandomWalkerGuide
+from factorizer_engine.training.evaluation.region_growing import RegionGrowingGuide
 from factorizer_engine.training.export.export import export
 
 
@@ -59,7 +60,23 @@ def test_only_a_model_can_be_clicked(run, tmp_path):
         evaluate(run, tmp_path / "out", predictions=tmp_path, interactive=True)
 
 
-def test_a_random_walker_finds_the_bright_ball_around_a_click(tmp_path):
+def test_users_may_begin_with_nothing(run, model, tmp_path):
+    result = evaluate(
+        *(run, tmp_path / "out"),
+        model=str(model),
+        cases=["blob_4"],
+        interactive=True,
+        from_nothing=True,
+    )
+    courses = result["methods"]["local thresholds"]["dice"]
+    assert {course[0] for regions in courses.values() for course in regions.values()} == {0.0}
+    assert result["note"].endswith("from nothing")
+    with pytest.raises(BadInputError, match="Give --from-nothing with --interactive"):
+        evaluate(run, tmp_path / "out", model=str(model), from_nothing=True)
+
+
+@pytest.mark.parametrize("guide", [RandomWalkerGuide, RegionGrowingGuide])
+def test_baselines_find_the_bright_ball_around_a_click(tmp_path, guide):
     pytest.importorskip("skimage")
     from factorizer_engine.inference.segmenter import Segmenter
 
@@ -69,8 +86,24 @@ def test_a_random_walker_finds_the_bright_ball_around_a_click(tmp_path):
     bright = {n: s.with_array(s.array + 200 * (ball < 5)) for n, s in scans.items()}
     result = segmenter.segment(bright)
     empty = Scan.of(np.zeros((60, 56, 40), np.uint8), result.labelmap.affine)
-    correction = Correction(result, 0.5, RandomWalkerGuide(), empty)
+    correction = Correction(result, 0.5, guide(), empty)
     world = result.labelmap.affine @ [30, 28, 20, 1]
-    correction.answer(Click("WT", (tuple(world[:3].tolist()),)))
+    place = (tuple(world[:3].tolist()),)
+    correction.answer(Click("WT", place))
     found, truth = correction.labelmap.array == 2, ball < 5
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
+
+
+def test_region_growing_takes_back_what_it_would_have_found(tmp_path):
+    from factorizer_engine.inference.segmenter import Segmenter
+
+    scans = tiny.scans((60, 56, 40))
+    ball = np.linalg.norm(np.indices((60, 56, 40)) - np.reshape((30, 28, 20), (3, 1, 1, 1)), axis=0)
+    bright = {n: s.with_array(s.array + 200 * (ball < 5)) for n, s in scans.items()}
+    result = Segmenter(tiny.bundle(tmp_path), device="cpu").segment(bright)
+    start = Scan.of((2 * (ball < 9)).astype(np.uint8), result.labelmap.affine)
+    correction = Correction(result, 0.5, RegionGrowingGuide(), start)
+    world = result.labelmap.affine @ [30, 28, 20, 1]
+    correction.answer(Click("WT", (tuple(world[:3].tolist()),), add=False))
+    left = correction.labelmap.array == 2
+    assert left[ball < 5].mean() < 0.1 and left[(ball > 6) & (ball < 9)].mean() > 0.9

@@ -61,6 +61,18 @@ def test_users_click_on_what_the_network_missed(window):
         assert near[centers].all()
 
 
+def test_windows_may_begin_with_nothing_whatever_the_network_says(window):
+    def everything(batch):
+        return torch.ones(1, 2, *batch.shape[2:])
+
+    for number in range(8):
+        asked, _ = prompter(plain=0.0, empty=1.0, clicks=1).with_prompts(
+            *window, number, everything
+        )
+        assert not asked[[3, 6]].any() and asked[[2, 5]].any()  # added to, nothing removed
+        assert not asked[[4, 7]].any()
+
+
 def test_users_go_on_with_the_errors_that_are_left_after_asking(window):
     calls = []
 

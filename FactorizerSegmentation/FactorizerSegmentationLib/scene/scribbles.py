@@ -1,0 +1,144 @@
+"""Scribbles of the user: a segmentation that says what belongs to regions, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from factorizer_engine.protocol.clicks import Click
+from factorizer_engine.protocol.models import Region
+from FactorizerSegmentationLib.scene.clicks import MARK_COLORS
+from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
+from FactorizerSegmentationLib.scene.updates import belongsTo
+from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, worldAffine
+
+ROLE = "Scribbles"
+_PREFIXES = {True: "Add_", False: "Remove_"}
+_NOWHERE = np.zeros((), bool)
+
+
+def isScribbles(segmentationNode) -> bool:
+    """Whether a segmentation holds scribbles, and so nothing that was found or drawn."""
+    return segmentationNode.GetAttribute(ROLE_ATTRIBUTE) == ROLE
+
+
+class Scribbles:
+    """The segments of one node: for each region one with what belongs to it, and one without.
+
+    Args:
+        parameters: The pack of the parameter node that keeps the node.
+        painted: Called when a segment was changed.
+    """
+
+    def __init__(self, parameters, painted: Callable[[], None]) -> None:
+        self._parameters, self._painted = parameters, painted
+        self._observed: tuple[Any, int] | None = None
+        self._seen: dict[str, np.ndarray] = {}
+
+    @property
+    def node(self):
+        """The vtkMRMLSegmentationNode, or None before the first scribble."""
+        return self._parameters.scribbles
+
+    def ready(self, scene, volumeNode, region: Region) -> Any:
+        """The node on the grid of a volume, with the segments of a region, observed."""
+        node = self.node
+        if node is None or not belongsTo(node, volumeNode):
+            node = _created(scene, volumeNode)
+            self._parameters.scribbles = node
+        segmentation = node.GetSegmentation()
+        for add, name in ((True, _("{region}: add")), (False, _("{region}: remove"))):
+            if segmentation.GetSegment(segmentIdOf(region.name, add)) is None:
+                title = name.format(region=region.title)
+                segmentation.AddEmptySegment(segmentIdOf(region.name, add), title, MARK_COLORS[add])
+        self.watch()
+        return node
+
+    def watch(self) -> None:
+        """Observe the node, if there is one; what is in it now is not new."""
+        node = self.node
+        if node is None or (self._observed is not None and self._observed[0] is node):
+            return
+        self.release()
+        self._seen = dict(self._masks())
+        event = slicer.vtkSegmentation.SourceRepresentationModified
+        tag = node.GetSegmentation().AddObserver(event, lambda *_: self._painted())
+        self._observed = (node, tag)
+
+    def release(self) -> None:
+        """Observe nothing any more."""
+        if self._observed is not None:
+            node, tag = self._observed
+            node.GetSegmentation().RemoveObserver(tag)
+            self._observed = None
+
+    def takeNew(self, region: str) -> list[Click]:
+        """What was painted since this was asked last; its segments know the region themselves."""
+        before, self._seen = self._seen, dict(self._masks())
+        return self._clicksOf({n: m & ~before.get(n, _NOWHERE) for n, m in self._seen.items()})
+
+    def clicks(self) -> list[Click]:
+        """All that is painted but what `takeNew` has not told of, a click for each segment."""
+        masks = dict(self._masks())
+        return self._clicksOf({n: m & self._seen.get(n, _NOWHERE) for n, m in masks.items()})
+
+    def add(self, click: Click) -> None:
+        """Paint a scribble, as when a step is done again."""
+        self._change(click, painted=True)
+
+    def remove(self, click: Click) -> None:
+        """Take a scribble away."""
+        self._change(click, painted=False)
+
+    def _change(self, click: Click, painted: bool) -> None:
+        node, name = self.node, segmentIdOf(click.region, click.add)
+        volumeNode = referenceVolumeOf(node) if node is not None else None
+        if volumeNode is None or node.GetSegmentation().GetSegment(name) is None:
+            return
+        mask = maskOf(node, name, volumeNode)
+        inverse = np.linalg.inv(worldAffine(volumeNode))
+        voxels = np.array(click.points) @ inverse[:3, :3].T + inverse[:3, 3]
+        mask[tuple(np.rint(voxels).astype(int).T)] = painted
+        self._seen[name] = mask
+        slicer.util.updateSegmentBinaryLabelmapFromArray(
+            mask.transpose(2, 1, 0).astype(np.uint8), node, name, volumeNode
+        )
+
+    def _masks(self):
+        """Name and voxels, (I, J, K), of every segment."""
+        volumeNode = referenceVolumeOf(self.node) if self.node is not None else None
+        if volumeNode is None:
+            return
+        for name in self.node.GetSegmentation().GetSegmentIDs():
+            if name.startswith(tuple(_PREFIXES.values())):
+                yield name, maskOf(self.node, name, volumeNode)
+
+    def _clicksOf(self, masks: dict[str, np.ndarray]) -> list[Click]:
+        affine = worldAffine(referenceVolumeOf(self.node)) if masks else np.eye(4)
+        found = []
+        for name, mask in masks.items():
+            points = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
+            if len(points):
+                add = name.startswith(_PREFIXES[True])
+                region = name.removeprefix(_PREFIXES[add])
+                found.append(Click(region, tuple(map(tuple, points.tolist())), add))
+        return found
+
+
+def segmentIdOf(region: str, add: bool) -> str:
+    """The id of the segment with what belongs to a region, or does not."""
+    return _PREFIXES[add] + region
+
+
+def _created(scene, volumeNode):
+    name = scene.GenerateUniqueName(_("Scribbles"))
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.SetAttribute(ROLE_ATTRIBUTE, ROLE)
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+    node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+    return node
