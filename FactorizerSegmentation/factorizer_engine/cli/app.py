@@ -83,6 +83,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with 0, with 2 for bad usage or input, or 1 for failures."""
     print_any_letters()
     try:
+        _check_current_folder()
         with _terminated_as_interrupted(), libraries_logged(TERMINAL.log):
             code = app(args=arguments, prog_name="factorizer", standalone_mode=False)
         if code == TYPER_INTERRUPTED:
@@ -90,6 +91,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except BaseException as error:
         code = _report(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check_current_folder() -> None:
+    """Refuse to work in a folder that was removed, in which not even libraries load."""
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise BadInputError("The current folder was removed; change to another one.") from error
 
 
 @contextmanager
