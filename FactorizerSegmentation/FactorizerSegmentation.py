@@ -147,9 +147,7 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAdded(self, caller, event, node) -> None:
         """A new volume may be a missing channel; its name is set a little later."""
-        from FactorizerSegmentationLib.scene.volumes import isScan
-
-        if node.IsA("vtkMRMLScalarVolumeNode") and isScan(node):
+        if self.workbench is not None and self.workbench.mayTake(node):
             self._volumesAdded = True
             self._refreshSoon()
 

@@ -24,7 +24,10 @@ def export_dicom(params: ExportDicomParams) -> ExportDicomResult:
     paths = [Path(params.output_dir) / name for name in (SEGMENTATION_FILE, REPORT_FILE)]
     for path in paths:
         path.write_text(f"{params.series_dir} {params.segmentation.model}", encoding="utf-8")
-    return ExportDicomResult(*map(str, paths))
+    maps = [Path(params.output_dir) / f"{it.kind}_{it.number}.dcm" for it in params.maps]
+    for path, given in zip(maps, params.maps, strict=True):
+        path.write_text(f"{given.name} {given.window} {given.scan.load().max():.1f}")
+    return ExportDicomResult(*map(str, paths), tuple(map(str, maps)))
 
 
 def report(params: ReportParams) -> ReportResult:

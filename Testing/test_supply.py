@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from supply.__main__ import ENGINE, is_binding, licence_of, needed_by
+from supply.__main__ import ENGINE, _audit, is_binding, licence_of, needed_by
 from supply.versions import lowest_version, requirements_of
 
 
@@ -47,6 +49,15 @@ def test_the_lowest_version_is_the_one_that_is_named():
     assert lowest_version(Requirement("a<3,>=1.26")) == "1.26"
     with pytest.raises(ValueError, match="from which version on"):
         lowest_version(Requirement("a<3"))
+
+
+def test_an_audit_that_cannot_be_made_is_told_and_no_earlier_one_counts(tmp_path, capsys):
+    file = tmp_path / "audit.json"
+    file.write_text('{"dependencies": []}', encoding="utf-8")
+    assert _audit(Path(sys.executable), file) == []  # which has no pip-audit
+    assert not file.exists()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("Known vulnerabilities were NOT looked for")
 
 
 def _installed(names: set[str]) -> list[str]:

@@ -105,12 +105,14 @@ class ReportParameters:
         explained: Whether it shows the components that are in the scene.
         seriesFolder: Where the DICOM series of the scan lies; "" leaves it to the database.
         intoDatabase: Whether DICOM objects go into Slicer's database, too.
+        parametricMaps: Whether the heatmaps in the scene are among the DICOM objects.
     """
 
     words: str = ""
     explained: bool = True
     seriesFolder: str = ""
     intoDatabase: bool = True
+    parametricMaps: bool = False
 
 
 @parameterNodeWrapper

@@ -9,7 +9,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,12 @@ from factorizer_engine.preparation.brain import BrainNetworks, extract_brain
 from factorizer_engine.preparation.cache import StepCache
 from factorizer_engine.preparation.registration import register
 from factorizer_engine.preparation.sheet import placed, write_sheet
-from factorizer_engine.preparation.study import prepare_study
+from factorizer_engine.preparation.study import (
+    ORIENTATION,
+    Decided,
+    PreparedStudy,
+    prepare_study,
+)
 from factorizer_engine.preparation.versions import versions
 from factorizer_engine.protocol.kept import kept_bytes
 from factorizer_engine.protocol.preparation import PreparationOptions
@@ -33,10 +38,8 @@ from factorizer_engine.protocol.preparation import PreparationOptions
 LARGEST_DEGREES, LARGEST_MM = 10.0, 20.0
 """Of the added motions."""
 
-BRAIN_ONLY = PreparationOptions(registration="off")
-"""The sequences of a case of lgg_raw share a grid."""
-
-BIAS_ONLY = PreparationOptions(registration="off", brain="off", bias_field="on")
+STRIPPED = PreparationOptions(registration="off", bias_field="off")
+"""The skull goes, and nothing else is done; the sequences of a case of lgg_raw share a grid."""
 
 MOVED = ("T1W", "T2W")
 """Sequences of open_ms_raw whose transforms to the FLAIR its authors give."""
@@ -117,21 +120,41 @@ def brain(folder: Path) -> None:
 
 
 def glioma(folder: Path) -> None:
-    """Whole-tumour Dice of the bundled model on lgg_raw: raw, prepared, prepared with N4."""
+    """Whole-tumour Dice of the bundled model on lgg_raw: raw, without the skull, prepared.
+
+    A case that is stored upside down comes once more, turned up.
+    """
     segmenter = Segmenter(resolve_model("glioma", "cpu"), "cpu")
     networks = BrainNetworks.load()
     rows = []
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
         scans = {name: read_scan(case / f"{name}.nii.gz") for name in ("FLAIR", "T1", "T1ce")}
         tumour = read_scan(case / "seg.nii.gz").array > 0
-        study = prepare_study(scans, "FLAIR", BRAIN_ONLY, True, lambda: networks)
-        corrected = prepare_study(study.scans, "FLAIR", BIAS_ONLY, True)
-        assert study.brain is not None
-        contestants = (scans, study.scans, corrected.scans)
-        dice = [_whole_tumour_dice(segmenter, given, tumour) for given in contestants]
-        rows.append([*dice, float(study.brain.array[tumour].mean())])
-        print(case.name, *(f"{value:.3f}" for value in rows[-1]), flush=True)
-    print("mean", *(f"{value:.3f}" for value in np.mean(rows, axis=0)))
+        stripped = prepare_study(scans, "FLAIR", STRIPPED, True, lambda: networks)
+        rows.append(_glioma_row(segmenter, scans, stripped, tumour))
+        _print_row(case.name, rows[-1])
+        if any(step.name == ORIENTATION for step in stripped.steps):
+            turned = {n: s.with_array(np.flip(s.array, 2)) for n, s in scans.items()}
+            stripped = prepare_study(turned, "FLAIR", STRIPPED, True, lambda: networks)
+            row = _glioma_row(segmenter, turned, stripped, np.flip(tumour, 2))
+            _print_row(f"{case.name}, turned up", row)
+    _print_row("mean", np.mean(rows, axis=0).tolist())
+
+
+def _glioma_row(
+    segmenter: Segmenter, scans: Mapping[str, Scan], stripped: PreparedStudy, tumour: np.ndarray
+) -> list[float]:
+    """Whole-tumour Dice raw, stripped and prepared, and the part of the tumour in the mask."""
+    assert stripped.brain is not None
+    decided = Decided(brain=stripped.brain)
+    prepared = prepare_study(scans, "FLAIR", PreparationOptions(), True, decided=decided)
+    contestants = (scans, stripped.scans, prepared.scans)
+    dice = [_whole_tumour_dice(segmenter, given, tumour) for given in contestants]
+    return [*dice, float(stripped.brain.array[tumour].mean())]
+
+
+def _print_row(name: str, values: Sequence[float]) -> None:
+    print(name, *(f"{value:.3f}" for value in values), flush=True)
 
 
 def seconds(folder: Path) -> None:

@@ -97,6 +97,7 @@ def _write_licences(file: Path) -> list[str]:
 def _audit(tools: Path, file: Path) -> list[str]:
     """Write what is known of the packages; returns those with a vulnerability."""
     site = sysconfig.get_paths()["purelib"]
+    file.unlink(missing_ok=True)  # an earlier audit is none of today
     command = [tools, "-m", "pip_audit", "--path", site, "--format", "json", "--output", file]
     done = subprocess.run(
         [str(part) for part in [*command, "--progress-spinner", "off"]],

@@ -92,8 +92,7 @@ class ComponentList(qt.QObject):
         chosen = self.current
         self._rows, self._title = list(rows), title
         texts = [(row.title, f"{row.value:+.2f}") for row in rows]
-        highest = max(EDGE, LINES * self._table.fontMetrics().lineSpacing()) + 8
-        self._table.verticalHeader().maximumSectionSize = highest
+        self._table.verticalHeader().maximumSectionSize = self._highestRow()
         fillTable(self._table, (_("Component"), title), texts, [row.key for row in rows])
         largest = max((abs(row.value) for row in rows), default=0.0)
         for number, row in enumerate(rows):
@@ -134,6 +133,12 @@ class ComponentList(qt.QObject):
         if event.type() in (qt.QEvent.Show, qt.QEvent.Resize):
             self._drawSoon()
         return False
+
+    def _highestRow(self) -> int:
+        """Of `LINES` or of the picture, in pixels."""
+        probe = qt.QLabel("\n" * (LINES - 1))
+        probe.setFont(self._table.font)
+        return max(EDGE, probe.sizeHint.height()) + 8
 
     def _drawSoon(self, *ignored) -> None:
         if not self._timer.isActive():

@@ -73,6 +73,7 @@ class ReportPanel(Panel):
         return {
             "explained": self.ui.explainedCheckBox,
             "intoDatabase": self.ui.intoDatabaseCheckBox,
+            "parametricMaps": self.ui.parametricMapsCheckBox,
         }
 
     def forget(self) -> None:
@@ -110,6 +111,12 @@ class ReportPanel(Panel):
         self.ui.openReportButton.visible = self._page is not None
         explained = bool(self._evidence())
         self.ui.explainedCheckBox.enabled = explained
+        self.ui.parametricMapsCheckBox.enabled = explained
+        self.ui.parametricMapsCheckBox.toolTip = (
+            _("Evidence and activity of the components of this scan, as parametric maps.")
+            if explained
+            else _("There are no components in the scene; Explain the result first.")
+        )
         self.ui.explainedCheckBox.toolTip = (
             _("Tell which components drove the result, with their heatmaps.")
             if explained
@@ -230,7 +237,9 @@ class ReportPanel(Panel):
             return
         rememberFolder(Path(folder))
         series = Path(self._own.seriesFolder or self._folderInDatabase())
-        order = ExportOrder(self._segmentation, series, Path(folder))
+        wanted = self._own.parametricMaps and self.ui.parametricMapsCheckBox.enabled
+        leading = tuple(self._logic.heatmaps()) if wanted else ()
+        order = ExportOrder(self._segmentation, series, Path(folder), leading)
         callbacks = Callbacks(
             self._onExported, self._onExportFailed, self.exportControls.progressed
         )
@@ -241,7 +250,7 @@ class ReportPanel(Panel):
             self._onExportFailed(error)
 
     def _onExported(self, result: ExportDicomResult) -> None:
-        paths = [Path(path) for path in (result.segmentation, result.report)]
+        paths = [Path(path) for path in (result.segmentation, result.report, *result.maps)]
         sentence = _("{names} are in {folder}.")
         if self._own.intoDatabase and self.ui.intoDatabaseCheckBox.enabled:
             sentence = (
@@ -249,7 +258,11 @@ class ReportPanel(Panel):
                 if addToDatabase(paths)
                 else _("{names} are in {folder}; the DICOM database has not taken them.")
             )
-        names = ", ".join(path.name for path in paths)
+        names = ", ".join(path.name for path in paths[:2])
+        if result.maps:
+            names = _("{names} and {count} parametric maps").format(
+                names=names, count=len(result.maps)
+            )
         folder = paths[0].parent.name  # a whole path would widen the panel
         self.exportControls.ended(sentence.format(names=names, folder=folder))
         self._logic.notify()

@@ -23,6 +23,7 @@ from FactorizerSegmentationLib.panels.review import ReviewPanel
 from FactorizerSegmentationLib.panels.sections import Section
 from FactorizerSegmentationLib.panels.segment import SegmentPanel
 from FactorizerSegmentationLib.parameters import Parameters
+from FactorizerSegmentationLib.scene.volumes import isScan
 
 AnyPanel = TypeVar("AnyPanel", bound=Panel)
 
@@ -104,6 +105,10 @@ class Workbench:
         """Show and change these parameters; None before the scene goes."""
         for panel in self._panels:
             panel.setParameters(parameters)
+
+    def mayTake(self, node) -> bool:
+        """Whether a node that has come into the scene may be an input."""
+        return isScan(node)
 
     def onNodeAboutToBeRemoved(self, node) -> None:
         """What was chosen may be about to be deleted in the scene."""

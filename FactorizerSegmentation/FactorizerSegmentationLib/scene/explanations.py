@@ -33,6 +33,7 @@ from FactorizerSegmentationLib.scene.volumes import (
     saveVoxels,
     setVoxels,
     voxelsOf,
+    worldAffine,
 )
 
 ROLE = "Explanation"
@@ -161,6 +162,13 @@ def stepOf(leading: Step, kind: str) -> Step:
         if step.heatmap.kind == kind and step.heatmap.component.name == component.name:
             return step
     return leading
+
+
+def liesOn(step: Step, volumeNode) -> bool:
+    """Whether a heatmap has the voxels of a scan."""
+    images = step.volumeNode.GetImageData(), volumeNode.GetImageData()
+    same = len({image.GetDimensions() for image in images}) == 1
+    return same and np.allclose(step.worldAffine(), worldAffine(volumeNode), atol=1e-3)
 
 
 def explanationsIn(leading: Iterable[Step]) -> dict[Explanation, list[Step]]:

@@ -12,8 +12,11 @@ from factorizer_engine.protocol.tasks.export_dicom import (
     EXPORT_DICOM,
     ExportDicomParams,
     ExportDicomResult,
+    MapFile,
 )
 from FactorizerSegmentationLib.engine.process import EngineProcess
+from FactorizerSegmentationLib.scene.explanations import Step, liesOn, stepOf
+from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
 from FactorizerSegmentationLib.scene.volumes import saveScan
@@ -28,11 +31,14 @@ class ExportOrder:
         segmentationNode: The segments.
         seriesFolder: Where the DICOM series of their scan lies, among others perhaps.
         outputFolder: Where the objects go.
+        leading: The heatmaps of components that become parametric maps, as far as they lie on the
+            scan.
     """
 
     segmentationNode: Any
     seriesFolder: Path
     outputFolder: Path
+    leading: tuple[Step, ...] = ()
 
 
 class ExportDicomRun(EngineRun[ExportDicomResult]):
@@ -58,11 +64,30 @@ class ExportDicomRun(EngineRun[ExportDicomResult]):
     def _params(self, folder: Path) -> ExportDicomParams:
         order = self._order
         segmentation = saveSegmentation(order.segmentationNode, folder / "segments.npy")
-        scan = saveScan(referenceVolumeOf(order.segmentationNode), folder / "scan.npy")
+        volumeNode = referenceVolumeOf(order.segmentationNode)
+        scan = saveScan(volumeNode, folder / "scan.npy")
+        steps = [step for step in order.leading if step.exists and liesOn(step, volumeNode)]
         return ExportDicomParams(
-            segmentation, scan, str(order.seriesFolder), str(order.outputFolder)
+            *(segmentation, scan, str(order.seriesFolder), str(order.outputFolder)),
+            maps=tuple(
+                file
+                for number, step in enumerate(steps, start=1)
+                for file in _mapsOf(step, number, folder)
+            ),
         )
 
     def _createNodes(self, result: ExportDicomResult) -> Generator[None, None, ExportDicomResult]:
         yield from ()  # nothing is made
         return result
+
+
+def _mapsOf(leading: Step, number: int, folder: Path) -> list[MapFile]:
+    """The files of what is known of a component: evidence and activity."""
+    other = stepOf(leading, ACTIVITY)
+    files = []
+    for step in (leading,) if other is leading else (leading, other):
+        heatmap = step.heatmap
+        scan = step.save(folder / f"{heatmap.kind}{number}.npy")
+        name = heatmap.component.name
+        files.append(MapFile(scan, name, heatmap.kind, number, heatmap.window))
+    return files

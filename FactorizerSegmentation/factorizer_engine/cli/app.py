@@ -83,6 +83,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with 0, with 2 for bad usage or input, or 1 for failures."""
     print_any_letters()
     try:
+        _check_current_folder()
         with _terminated_as_interrupted(), libraries_logged(TERMINAL.log):
             code = app(args=arguments, prog_name="factorizer", standalone_mode=False)
         if code == TYPER_INTERRUPTED:
@@ -90,6 +91,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except BaseException as error:
         code = _report(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check_current_folder() -> None:
+    """Refuse to work in a folder that was removed, in which not even libraries load."""
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise BadInputError("The current folder was removed; change to another one.") from error
 
 
 @contextmanager
@@ -114,13 +123,23 @@ def _report(error: BaseException) -> int:
     if isinstance(error, typer.Abort):
         return TERMINAL.complain(CancelledError())
     if hasattr(error, "format_message"):  # wrong usage, as the option parser reports it
-        return _report_usage(error.format_message())
+        return _report_usage(error.format_message(), getattr(error, "ctx", None))
     return TERMINAL.complain(as_engine_error(error))
 
 
-def _report_usage(message: str) -> int:
+def _report_usage(message: str, context: typer.Context | None) -> int:
     sentence = " ".join(message.split()).replace(". Did you", ", did you").rstrip(".?")
     sentence = sentence.replace(": Value error, ", ": ")  # pydantic's, in front of our own words
     if sentence:  # without one, the help was shown already
-        TERMINAL.complain(BadInputError(f"{sentence}; try 'factorizer --help'."))
+        TERMINAL.complain(BadInputError(f"{sentence}; {_advice(message, context)}."))
     return EXIT_USAGE
+
+
+def _advice(message: str, context: typer.Context | None) -> str:
+    """What to do about a command that was not understood."""
+    if context is None or context.parent is None:
+        return "try 'factorizer --help'"
+    takes_scans = any("--input" in parameter.opts for parameter in context.command.params)
+    if takes_scans and "extra argument" in message:
+        return "scans and folders are given with --input"
+    return f"try 'factorizer {context.info_name} --help'"

@@ -26,6 +26,22 @@ TEMPORARY_VARIABLES = ("TMPDIR", "TEMP", "TMP")
 """What tells programs where temporary files go, on all systems."""
 
 
+def check_letters(path: str | Path) -> None:
+    """Make sure that libraries in C++ can be given a path; some end the process otherwise.
+
+    Raises:
+        BadInputError: If its name is in no known letters, as on disks of old systems.
+    """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        shown = str(path).encode("utf-8", "replace").decode()
+        raise BadInputError(
+            f"The path {shown} holds letters that are not in UTF-8; rename what they are in.",
+            repr(error),
+        ) from error
+
+
 def prepare_output_folder(path: str | Path, needed_bytes: int = MEGABYTE) -> Path:
     """Create the folder if need be and try to write there; returns its absolute path.
 
@@ -33,6 +49,7 @@ def prepare_output_folder(path: str | Path, needed_bytes: int = MEGABYTE) -> Pat
         BadInputError: If the folder cannot be made, cannot be written to or has too little space.
     """
     folder = Path(path).expanduser().absolute()
+    check_letters(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle, probe = tempfile.mkstemp(prefix=".probe-", dir=folder)

@@ -8,6 +8,7 @@ time of 1.5 s or more, T2 contrast needs an echo time of 60 ms or more, T1 contr
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from factorizer_engine.protocol.languages import in_english
@@ -135,6 +136,22 @@ def kind_of(facts: Facts) -> Kind:
         or _by_name(facts)
         or Kind(OTHER, "no sequence that is known")
     )
+
+
+def kinds_of(study: Sequence[Facts]) -> list[Kind]:
+    """Which sequence each series of a study is, in the order in which they were acquired.
+
+    As `kind_of`, but where every T1 names the agent, as scanners write it that fill the tag in once
+    the agent is ordered, those before the first whose name says so were acquired without it.
+    """
+    kinds = [kind_of(facts) for facts in study]
+    with_agent = [index for index, kind in enumerate(kinds) if kind.name == "T1ce"]
+    said = [index for index in with_agent if says_contrast(study[index].words)]
+    if said and "T1" not in [kind.name for kind in kinds]:
+        for index in with_agent[: with_agent.index(said[0])]:
+            evidence = f"{kinds[index].evidence} as in all, though only a later name says so"
+            kinds[index] = Kind("T1", evidence)
+    return kinds
 
 
 def _diffusion(facts: Facts, words: set[str]) -> Kind | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import numpy as np
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.messages import Message, ProtocolError
 from factorizer_engine.protocol.places import ContentPath
+
+_NPY_HEADER = 128
+"""Bytes before the voxels, at least."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class ScanFile(Message):
             if error.errno is None:  # numpy's own: fewer bytes than asked for were written
                 raise OSError(errno.ENOSPC, str(error), str(path)) from error
             raise
+        if os.path.getsize(path) < array.nbytes + _NPY_HEADER:  # of which numpy says nothing
+            raise OSError(errno.ENOSPC, "the last bytes could not be written", str(path))
         rows = np.asarray(affine, dtype=np.float64).tolist()
         return cls(str(path), tuple(tuple(row) for row in rows), name, origin or Origin())
 

@@ -212,6 +212,18 @@ def test_help_does_not_load_torch(environment):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["segment", "FOLDER", "-o", "out"], "scans and folders are given with --input"),
+        (["segment", "--unknown", "-o", "out"], "try 'factorizer segment --help'"),
+        (["unknown"], "try 'factorizer --help'"),
+    ],
+)
+def test_a_command_that_is_not_understood_says_what_to_do(cli, arguments, advice):
+    assert cli(*arguments).sentence.endswith(f"; {advice}.")
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["sgment"],

@@ -64,3 +64,19 @@ def test_the_engine_ends_with_the_command_that_started_it(running):
     process.kill()
     process.communicate(timeout=PATIENCE)
     assert wait_until(lambda: not is_running(engine))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a folder that is in use")
+def test_a_current_folder_that_was_removed_is_told(tmp_path, environment):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = (
+        f"import os; os.rmdir({str(gone)!r}); from factorizer_engine.cli.app import main; main([])"
+    )
+    call = [sys.executable, "-c", program]
+    everything = {**os.environ, **environment}
+    done = subprocess.run(
+        call, cwd=gone, env=everything, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("factorizer: The current folder was removed")

@@ -129,6 +129,16 @@ def test_what_is_done_is_not_done_again(tmp_path, cli, studies):
     assert len(table(tmp_path / "out")) == 3
 
 
+def test_a_result_that_has_lost_a_file_is_told(tmp_path, cli, studies):
+    segment(cli, studies, tmp_path / "out")
+    (tmp_path / "out" / "anna" / "segmentation.nii.gz").unlink()
+    outcome = segment(cli, studies, tmp_path / "out")
+    assert outcome.code == 1
+    rows = table(tmp_path / "out")
+    assert "lack segmentation.nii.gz" in rows["anna"]["reason"]
+    assert rows["björn"]["state"] == "done"
+
+
 def test_unfinished_results_do_not_count(tmp_path, cli, studies):
     (tmp_path / "out" / ".unfinished-x" / "anna").mkdir(parents=True)
     (tmp_path / "out" / ".unfinished-x" / "anna" / "segmentation.nii.gz").touch()

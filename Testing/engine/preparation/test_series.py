@@ -162,6 +162,17 @@ def test_a_series_that_is_no_volume_is_left_out_with_its_reason(study):
     assert reasons(choice)["9 t1 km"] == "not used: only 4 images"
 
 
+def test_an_agent_that_all_series_name_counts_from_the_first_whose_name_says_so(tmp_path):
+    times = {"EchoTime": 9, "RepetitionTime": 500, "ContrastBolusAgent": "Gadovist"}
+    plain = write(tmp_path, 2, "t1_se_tra", volume(12, 5.0), **times)
+    assert list(choose_series(tmp_path, GLIOMA).chosen) == ["T1ce"]
+    enhanced = write(tmp_path, 4, "t1_se_tra_KM", volume(12, 5.0), **times)
+    later = write(tmp_path, 5, "t1_se_cor", volume(12, 4.0), **times)
+    choice = choose_series(tmp_path, GLIOMA)
+    assert choice.chosen == {"T1": plain, "T1ce": later} and enhanced not in choice.chosen.values()
+    assert "as in all, though only a later name says so" in reasons(choice)["2 t1_se_tra"]
+
+
 def test_a_missing_sequence_is_left_out(study):
     assert list(choose_series(study, GLIOMA).chosen) == ["FLAIR", "T1", "T2"]
 

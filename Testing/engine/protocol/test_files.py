@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
 
@@ -73,3 +74,10 @@ def test_without_space_the_old_file_stays_and_nothing_is_left_behind(tmp_path):
     assert str(caught.value).count(". ") == 0
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_path_in_letters_of_an_old_system_is_refused(tmp_path):
+    """Libraries in C++ would end the process."""
+    with pytest.raises(BadInputError, match="not in UTF-8"):
+        prepare_output_folder(tmp_path / os.fsdecode(b"M\xfcller"))
+    assert list(tmp_path.iterdir()) == []

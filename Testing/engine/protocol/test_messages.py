@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,20 @@ def test_a_damaged_volume_file_is_bad_input(tmp_path, content):
     (tmp_path / "a.npy").write_bytes(content)
     with pytest.raises(BadInputError, match="T1"):
         ScanFile(str(tmp_path / "a.npy"), AFFINE, "T1").load()
+
+
+@pytest.mark.parametrize("lost", [1, 64, 3000])
+def test_bytes_that_numpy_could_not_write_without_a_word_are_missed(tmp_path, monkeypatch, lost):
+    """On a full disk it loses what is left in its buffer when it closes the file."""
+    array, save = np.zeros((4, 50, 60), np.float32), np.save
+
+    def save_in_part(path, array, **options):
+        save(path, array, **options)
+        os.truncate(path, os.path.getsize(path) - lost)
+
+    monkeypatch.setattr(np, "save", save_in_part)
+    with pytest.raises(OSError, match="the last bytes"):
+        ScanFile.save(array, np.eye(4), tmp_path / "a.npy")
 
 
 def test_a_volume_file_that_needs_pickle_is_refused_unread(tmp_path):

@@ -291,3 +291,18 @@ def test_a_folder_that_cannot_be_written_is_told(host, browser, folder):
     assert "could not be written" in browser.ui.explainStatusLabel.text
     assert "another folder" in browser.ui.explainStatusLabel.text
     assert browser.ui.exportHeatmapsButton.enabled
+
+
+def test_rows_stay_low_however_much_is_said(host, widget, browser):
+    from FactorizerSegmentationLib.panels.component_list import LINES, Row
+
+    table = browser.ui.componentsTable
+    tall = Row("key", "\n".join(["A long meaning"] * 4 * LINES), 1.0, "All of it")
+    browser.list.fill([tall], "ET")
+    host.process_events()
+    high = table.rowHeight(0)
+    browser.list.fill([Row("key", "\n".join(["A"] * LINES), 1.0, "")], "ET")
+    host.process_events()
+
+    assert table.rowHeight(0) <= high <= table.rowHeight(0) + 12
+    widget.enter()

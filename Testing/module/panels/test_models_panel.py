@@ -20,6 +20,7 @@ def qt(host):
 def models(widget):
     """The panel, opened."""
     widget.workbench.sections[-1].button.collapsed = False
+    widget.modelsPanel.ui.sha256LineEdit.text = ""
     return widget.modelsPanel
 
 

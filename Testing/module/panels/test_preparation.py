@@ -56,10 +56,11 @@ def test_the_choices_are_hidden_until_they_are_wanted(panel, volumes):
 
 
 def test_without_the_tick_scans_are_taken_as_they_are(host, scene, panel, volumes, fake_python):
+    before = log(panel)
     run(host, panel, fake_python("answer"))
     assert registration(volumes) is None
     assert len(segmentations(scene)) == 1
-    assert "told" not in log(panel)
+    assert "told" not in log(panel).removeprefix(before)
 
 
 def test_a_run_leaves_registration_brain_and_result_on_the_reference(

@@ -196,6 +196,31 @@ def test_the_database_knows_the_series_and_takes_what_is_exported(
     assert "has not taken them" in export(host, report)
 
 
+def test_components_become_parametric_maps_where_it_is_wanted(
+    host, widget, report, result, database, tmp_path, add_volume
+):
+    from FactorizerSegmentationLib.scene.explanations import addStep, createExplanation
+    from FactorizerSegmentationLib.scene.volumes import Place, voxelsOf
+
+    report.ui.seriesFolderLineEdit.text = str(tmp_path / "series")
+    assert not report.ui.parametricMapsCheckBox.enabled
+    widget.componentsPanel.ui.componentCountSpinBox.value = 2
+    widget.componentsPanel.ui.explainButton.click()
+    assert host.wait_until(lambda: not widget.componentsPanel.controls.running)
+    first = widget.logic.heatmaps()[0]
+    other = add_volume("Other", (3, 3, 3))
+    foreign = createExplanation(other.GetScene(), "Of another scan", Place(np.eye(4)))
+    addStep(foreign, first.heatmap, voxelsOf(other), np.eye(4))
+    widget.logic.notify()
+
+    assert "parametric" not in export(host, report)
+    report.ui.parametricMapsCheckBox.click()
+    assert "report.dcm and 4 parametric maps are in" in export(host, report)
+    assert "activity_1.dcm" in database.taken and "evidence_2.dcm" in database.taken
+    written = (tmp_path / "out" / "activity_2.dcm").read_text()
+    assert written == "Component 2 (0.0, 4.0) 2.0"
+
+
 @pytest.mark.parametrize("library", [None, SimpleNamespace(), SimpleNamespace(DICOMUtils=None)])
 def test_a_slicer_whose_dicom_module_is_another_keeps_the_files(
     host, report, result, database, tmp_path, monkeypatch, library

@@ -8,8 +8,14 @@ from pathlib import Path
 
 from factorizer_engine.cli.early_checks import Caution
 from factorizer_engine.cli.session import load_model
-from factorizer_engine.cli.studies.listing import StudyFiles, check_columns, list_studies
-from factorizer_engine.cli.studies.outcomes import Outcome, read_outcome, write_summary
+from factorizer_engine.cli.studies.listing import (
+    SUMMARY,
+    StudyFiles,
+    check_columns,
+    list_studies,
+    shared_scans,
+)
+from factorizer_engine.cli.studies.outcomes import Outcome, lacking, read_outcome, write_summary
 from factorizer_engine.cli.studies.work import Batch
 from factorizer_engine.cli.terminal import TERMINAL, format_seconds, make_table
 from factorizer_engine.protocol.errors import BadInputError, EngineError
@@ -20,7 +26,6 @@ from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions
 from factorizer_engine.service.client import EngineClient
 
-SUMMARY = "studies.csv"
 SHOWN_FAILURES = 12
 
 
@@ -54,7 +59,9 @@ def segment_studies(
     Raises:
         EngineError: If nothing can be begun, or, after the work, if a study has failed.
     """
-    studies = list_studies(source)
+    studies = list_studies(source, output)
+    for sentence in shared_scans(studies):
+        TERMINAL.warn(sentence)
     folder = prepare_output_folder(output)
     with EngineClient(on_log=TERMINAL.log, machine=machine) as engine:
         choice, model = load_model(engine, choice)
@@ -68,10 +75,16 @@ def segment_studies(
     done = sum(outcome.is_done for outcome in outcomes.values())
     if done:
         TERMINAL.print(f"{done} of {len(studies)} studies have their result already.")
-    for outcome in _shown(_outcomes(batch, remaining, workers, scheduler), len(remaining)):
-        outcomes[outcome.study] = outcome
+
+    def summarise() -> None:
         known = [outcomes[study.name] for study in studies if study.name in outcomes]
         write_summary(known, model.labels, folder / SUMMARY)
+
+    if outcomes:
+        summarise()
+    for outcome in _shown(_outcomes(batch, remaining, workers, scheduler), len(remaining)):
+        outcomes[outcome.study] = outcome
+        summarise()
     _conclude([outcomes[study.name] for study in studies], folder)
 
 
@@ -93,7 +106,9 @@ def _plan(
             continue
         earlier = read_outcome(results)
         if earlier is not None and earlier.request == request:
-            outcomes[study.name] = earlier
+            lost = lacking(results)
+            reason = f"Its results lack {lost}; remove {results} to have it done again."
+            outcomes[study.name] = Outcome(study.name, reason=reason) if lost else earlier
         elif results.exists():
             foreign.append(study.name)
         else:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import io
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,9 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Channel
 
 NAME_COLUMN = "study"
+
+SUMMARY = "studies.csv"
+"""The table of all results, beside the folders of the studies."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +31,25 @@ class StudyFiles:
     inputs: tuple[str, ...]
 
 
-def list_studies(source: Path) -> list[StudyFiles]:
+def list_studies(source: Path, output: Path | None = None) -> list[StudyFiles]:
     """The studies of a folder, one a subfolder, or of a table, one a row, in their order.
 
+    Args:
+        source: The folder or table.
+        output: Where results go, which may be a subfolder that is no study.
+
     Raises:
-        BadInputError: If there are none, the table cannot be read, or two have one name.
+        BadInputError: If there are none, the table cannot be read, two have one name, or results
+            would lie among the scans.
     """
     source = source.expanduser()
     if source.is_dir():
-        studies = _in_folder(source)
+        results = None if output is None else output.expanduser().resolve()
+        if results == source.resolve():
+            raise BadInputError(
+                f"The results would lie among the scans in {source}; choose another output folder."
+            )
+        studies = [s for s in _in_folder(source) if (source / s.name).resolve() != results]
     elif source.suffix.lower() == ".csv" and source.is_file():
         studies = _in_table(source)
     else:
@@ -73,33 +88,59 @@ def _in_folder(folder: Path) -> list[StudyFiles]:
 
 
 def _in_table(path: Path) -> list[StudyFiles]:
-    columns = _columns(path)
+    titles, *rows = _rows(path)
+    name_at = titles.index(NAME_COLUMN)
     studies = []
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file):
-            cells = {column: (row[column] or "").strip() for column in columns}
-            inputs = [
-                f"{column}={path.parent / cell}" for column, cell in cells.items() if cell
-            ]  # an absolute cell replaces the folder
-            studies.append(StudyFiles((row[NAME_COLUMN] or "").strip(), tuple(inputs)))
+    for number, row in enumerate(rows, start=2):
+        if not any(row):
+            continue
+        if len(row) > len(titles):
+            raise BadInputError(
+                f"Row {number} of {path.name} has more cells than there are columns; put a cell "
+                "that holds a separator into quotation marks."
+            )
+        cells = zip(titles, row, strict=False)  # a short row leaves out the last channels
+        inputs = [
+            f"{title}={path.parent / cell}"
+            for title, cell in cells
+            if cell and title != NAME_COLUMN
+        ]  # an absolute cell replaces the folder
+        studies.append(StudyFiles(row[name_at] if name_at < len(row) else "", tuple(inputs)))
     return studies
 
 
 def _columns(path: Path) -> list[str]:
     """The titles of a table, but for that of the studies' names."""
+    return [title for title in _rows(path)[0] if title != NAME_COLUMN]
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """The cells of a table without blanks around them; the first row are its titles.
+
+    Cells are separated as in the first line: by commas, or by the semicolons or tabs that
+    spreadsheets of other countries write.
+    """
     try:
-        with path.expanduser().open(newline="", encoding="utf-8-sig") as file:
-            titles = next(csv.reader(file), [])
+        text = path.expanduser().read_text(encoding="utf-8-sig")
+        first = text.partition("\n")[0]
+        separator = max(",;\t", key=first.count)
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        rows = [[cell.strip() for cell in row] for row in lines]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInputError(
             f"{path.name} cannot be read as a table; save it as CSV in UTF-8.", repr(error)
         ) from error
+    titles = [_title(cell) for cell in rows[0]] if rows else []
     if NAME_COLUMN not in titles or len(titles) < 2 or len(set(titles)) < len(titles):
         raise BadInputError(
             f"{path.name} must have the column '{NAME_COLUMN}' and one column a channel, each "
             f"once, separated by commas; it has {', '.join(titles) or 'none'}."
         )
-    return [title for title in titles if title != NAME_COLUMN]
+    return [titles, *rows[1:]]
+
+
+def _title(cell: str) -> str:
+    return NAME_COLUMN if cell.casefold() == NAME_COLUMN else cell
 
 
 def _check_names(source: Path, studies: Sequence[StudyFiles]) -> None:
@@ -110,6 +151,23 @@ def _check_names(source: Path, studies: Sequence[StudyFiles]) -> None:
             raise BadInputError(
                 f"{source.name} has a study called '{name}', which cannot be the name of a folder."
             )
-        if name.casefold() in seen:  # which is one folder on Windows and macOS
+        if name.casefold() == SUMMARY:
+            raise BadInputError(
+                f"{source.name} has a study called '{name}', as the table of results is; rename it."
+            )
+        folder = unicodedata.normalize("NFC", name).casefold()
+        if folder in seen:  # which is one folder on Windows and macOS
             raise BadInputError(f"{source.name} has two studies called {name}; rename one.")
-        seen.add(name.casefold())
+        seen.add(folder)
+
+
+def shared_scans(studies: Sequence[StudyFiles]) -> Iterator[str]:
+    """A sentence for every two studies that have the same file."""
+    owners: dict[str, str] = {}
+    for study in studies:
+        for text in study.inputs:
+            file = text.partition("=")[2] or text
+            owner = owners.setdefault(file, study.name)
+            if owner != study.name:
+                yield f"{Path(file).name} is a scan of both {owner} and {study.name}."
+                break

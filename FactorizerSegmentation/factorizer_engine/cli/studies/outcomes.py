@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from factorizer_engine.cli.outputs import RECORD as RUN_RECORD
 from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.protocol.files import write_csv
 from factorizer_engine.protocol.messages import Message
@@ -109,6 +110,15 @@ def read_outcome(folder: Path) -> Outcome | None:
         return Outcome.from_dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
     except (OSError, ValueError, EngineError):
         return None
+
+
+def lacking(folder: Path) -> str:
+    """The name of a file that a study's results have lost since they were written; "" if none."""
+    try:
+        names = json.loads((folder / RUN_RECORD).read_text(encoding="utf-8"))["files"]
+        return next((name for name in names if not (folder / name).exists()), "")
+    except (OSError, ValueError, KeyError, TypeError):
+        return RUN_RECORD
 
 
 def write_summary(outcomes: Iterable[Outcome], labels: Sequence[Label], path: Path) -> None:

@@ -18,6 +18,7 @@ from factorizer_engine.images.files.recognition import (
 from factorizer_engine.images.orientation import LPS_TO_RAS
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import check_letters
 
 # ITK's warnings would reach the user's terminal; its errors are raised and reported.
 sitk.ProcessObject.GlobalWarningDisplayOff()
@@ -30,6 +31,7 @@ def read_itk(path: Path) -> Scan:
         BadInputError: If it is damaged, of another format, or no single volume of grey values with
             a proper place that fits into memory.
     """
+    check_letters(path)
     magic = b"NRRD" if path.suffix.lower() in (".nrrd", ".nhdr") else b""
     start = first_bytes(path)
     if not start.startswith(magic) or (not magic and b"NDims" not in start):

@@ -17,6 +17,7 @@ from factorizer_engine.images.files.native_output import native_output_discarded
 from factorizer_engine.images.files.recognition import damaged, first_bytes, scan_name
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import check_letters
 from factorizer_engine.protocol.models import Label
 
 _OWN_ID = re.compile(r"Label_([1-9]\d{0,2})")
@@ -50,6 +51,7 @@ def read_seg_nrrd(path: Path) -> tuple[Scan, tuple[Label, ...]]:
             f"{path.name} is no Slicer segmentation; give a .seg.nrrd file, as Slicer and "
             "'factorizer segment' write them."
         )
+    check_letters(path)
     try:
         with native_output_discarded():
             image = sitk.ReadImage(str(path))

@@ -19,7 +19,7 @@ from factorizer_engine.protocol.series import (
     Facts,
     Kind,
     is_computed,
-    kind_of,
+    kinds_of,
     rank_of,
 )
 from factorizer_engine.protocol.subsets import enumerated
@@ -86,7 +86,10 @@ def choose_series(folder: Path, channels: Sequence[Channel]) -> StudyChoice:
         )
     facts = [read_facts(series) for series in found]
     _check_one_study(folder, found, facts)
-    entries = [_entry(series, own, channels) for series, own in zip(found, facts, strict=True)]
+    entries = [
+        _entry(series, own, kind, channels)
+        for series, own, kind in zip(found, facts, kinds_of(facts), strict=True)
+    ]
     chosen: dict[str, str] = {}
     for channel in channels:
         fitting = [e for e in entries if e.channel == channel.name and e.distance_mm < 1e6]
@@ -130,8 +133,7 @@ def _place(folder: Path, series: Series) -> Path:
     return folder.name / series.slices[0].file.parent.relative_to(folder)
 
 
-def _entry(series: Series, facts: Facts, channels: Sequence[Channel]) -> Entry:
-    kind = kind_of(facts)
+def _entry(series: Series, facts: Facts, kind: Kind, channels: Sequence[Channel]) -> Entry:
     if series.modality not in ("MR", ""):
         kind = Kind(OTHER, f"it is {series.modality}, no MR")
     channel = None if kind.name == OTHER else guess_channel(kind.name, channels)

@@ -122,7 +122,7 @@ def mosaic(scan: Scan, series: str, downwards: bool = False) -> pydicom.Dataset:
     data.PixelData = np.ascontiguousarray(tiles).tobytes()
     normal = np.cross(axes[:, 0], axes[:, 1]) * (-1 if downwards else 1)
     private = data.private_block(0x29, "SIEMENS CSA HEADER", create=True)
-    fields = {"NumberOfImagesInMosaic": [count], "SliceNormalVector": normal}
+    fields = {"NumberOfImagesInMosaic": [count], "SliceNormalVector": normal.tolist()}
     private.add_new(0x10, "OB", csa_header(fields))
     return data
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -37,3 +39,13 @@ def test_what_itk_prints_of_a_broken_file_is_not_seen(tmp_path, oblique_scan, re
     (tmp_path / "a.mha").write_bytes(content[:-50])
     assert refused(read_scan, tmp_path / "a.mha")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_name_in_letters_of_an_old_system_is_refused(tmp_path, oblique_scan, refused):
+    """ITK would end the process."""
+    save_itk(oblique_scan, tmp_path / "a.nrrd")
+    try:
+        path = (tmp_path / "a.nrrd").rename(tmp_path / os.fsdecode(b"M\xfcller.nrrd"))
+    except OSError:
+        pytest.skip("this system takes UTF-8 only")
+    assert "not in UTF-8" in refused(read_scan, path)
