@@ -19,8 +19,8 @@ from factorizer_engine.training.evaluation.calibration import (
     reliability,
 )
 from factorizer_engine.training.evaluation.evaluation import evaluate
-from factorizer_engine.training.export.card import lesion_rows_table
 from factorizer_engine.training.export.export import export
+from factorizer_engine.training.export.tables import lesion_rows_table
 
 VOXELS = 200_000
 
