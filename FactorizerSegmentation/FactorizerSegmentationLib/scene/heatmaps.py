@@ -225,7 +225,7 @@ def _compact(
     heatmap: np.ndarray, scan: np.ndarray | None, window: tuple[float, float]
 ) -> np.ndarray:
     """The heatmap inside the head, in few different values; see `measured`."""
-    rounded = np.array(heatmap, order="F")  # as Slicer has its voxels, see `volumes`
+    rounded = np.array(heatmap, np.float32, order="F")  # as Slicer has its voxels, see `volumes`
     step = np.float32((window[1] - window[0]) / 255)
     if step > 0:
         rounded /= step

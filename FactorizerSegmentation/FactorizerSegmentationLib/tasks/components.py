@@ -82,7 +82,9 @@ class ComponentsRun(Run[ComponentsResult]):
             ):
                 for file, kind in ((evidence, EVIDENCE), (activity, ACTIVITY)):
                     scan = voxelsOf(place.volumeNode) if place.volumeNode is not None else None
-                    heatmap, voxels = measured(component, file.load(), scan, kind, explanation)
+                    heatmap, voxels = measured(
+                        component, file.load(mapped=True), scan, kind, explanation
+                    )
                     yield
                     addStep(node, heatmap, voxels, place.affine)
                     yield
