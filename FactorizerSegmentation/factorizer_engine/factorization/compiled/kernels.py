@@ -15,10 +15,9 @@ import numpy as np
 
 from factorizer_engine.factorization.compiled.cache import keep_compiled
 from factorizer_engine.factorization.compiled.vectors import load, plus_scaled, store
-from factorizer_engine.factorization.compiled.windows import cut, first_voxel, put
+from factorizer_engine.factorization.compiled.windows import OPTIONS, cut, first_voxel, put
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
-_OPTIONS = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
 
 
 def is_interpreted() -> bool:
@@ -28,7 +27,7 @@ def is_interpreted() -> bool:
 
 def compiled(function: Callable[..., Any]) -> Any:
     """`function` compiled at its first call, and kept for other processes if possible."""
-    kernel = numba.njit(**_OPTIONS)(function)
+    kernel = numba.njit(**OPTIONS)(function)
     if not is_interpreted():
         keep_compiled(kernel, function)
     return kernel

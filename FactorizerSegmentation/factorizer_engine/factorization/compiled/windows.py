@@ -19,6 +19,10 @@ from factorizer_engine.factorization.compiled.vectors import (
     store,
 )
 
+OPTIONS = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
+"""Of all compiled functions. Sums may be reordered and multiply-adds contracted."""
+
+_small = numba.njit(**OPTIONS)  # compiled once for all kernels, into which LLVM puts them
 _ZERO = np.float32(0)
 _FETCHED = 16  # values that come into the cache at once, on most processors
 
@@ -40,7 +44,7 @@ def _around(index, size):
     return index - size if index >= size else index
 
 
-@numba.njit(inline="always")
+@_small
 def _turned(x0, x1, x2, x3):
     """The columns of four vectors of four."""
     even0, even1 = first_halves(x0, x2), last_halves(x0, x2)
@@ -53,7 +57,7 @@ def _turned(x0, x1, x2, x3):
     )
 
 
-@numba.njit(inline="always")
+@_small
 def _cut_block(line, k, channel, rectified, window, c, p):
     """Four voxels' channels, from `channel` on, to the rows of a window from c on."""
     x0, x1 = load(line[k], channel, 4), load(line[k + 1], channel, 4)
@@ -67,7 +71,7 @@ def _cut_block(line, k, channel, rectified, window, c, p):
     store(y3, window[c + 3], p)
 
 
-@numba.njit(inline="always")
+@_small
 def _voxels(window, c, p):
     """Four voxels of a window, from p on, with the four channels from c on."""
     return _turned(
@@ -78,7 +82,7 @@ def _voxels(window, c, p):
     )
 
 
-@numba.njit(inline="always")
+@_small
 def _put_voxel(values, adds, voxel, channel):
     if adds:
         values = plus(values, load(voxel, channel, 4))
