@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.scene.errors import SceneError
-from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
+from FactorizerSegmentationLib.scene.masses import addUnsaved, maskOf, referenceVolumeOf
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE
 
 REGION_ROLE = "BrushRegion"
@@ -35,14 +35,7 @@ class BrushRegion:
         node = slicer.vtkMRMLSegmentationNode()
         node.SetName(_("Brush region"))
         node.SetAttribute(ROLE_ATTRIBUTE, REGION_ROLE)
-        node.SetSaveWithScene(False)
-        volumeNode.GetScene().AddNode(node)
-        node.CreateDefaultDisplayNodes()
-        node.GetDisplayNode().SetSaveWithScene(False)
-        node.GetDisplayNode().SetVisibility3D(False)
-        node.GetDisplayNode().SetOpacity2DFill(0.2)
-        node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
-        node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+        addUnsaved(node, volumeNode, fill=0.2)
         node.GetSegmentation().AddEmptySegment(SEGMENT, _("Region"), _COLOR)
         self._node = node
         return node

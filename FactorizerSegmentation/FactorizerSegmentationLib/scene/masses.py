@@ -127,3 +127,20 @@ def unpacked(text: str | None) -> np.ndarray | None:
     except (TypeError, KeyError, ValueError, zlib.error):  # a scene file can hold anything
         return None
     return mask
+
+
+def addUnsaved(segmentationNode, volumeNode, fill: float) -> None:
+    """Put a new segmentation into the scene of a scan, on its grid, in slices and unsaved only.
+
+    Args:
+        fill: Opacity of its segments in slices.
+    """
+    segmentationNode.SetSaveWithScene(False)
+    volumeNode.GetScene().AddNode(segmentationNode)
+    segmentationNode.CreateDefaultDisplayNodes()
+    display = segmentationNode.GetDisplayNode()
+    display.SetSaveWithScene(False)
+    display.SetVisibility3D(False)
+    display.SetOpacity2DFill(fill)
+    segmentationNode.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+    segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)

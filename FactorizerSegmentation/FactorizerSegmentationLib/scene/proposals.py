@@ -14,7 +14,7 @@ from factorizer_engine.protocol.models import Label
 from factorizer_engine.protocol.painting import FULL_LEVEL
 from FactorizerSegmentationLib.scene.adjustment import canAdjust
 from FactorizerSegmentationLib.scene.errors import SceneError
-from FactorizerSegmentationLib.scene.masses import connected, masksOf, referenceVolumeOf
+from FactorizerSegmentationLib.scene.masses import addUnsaved, connected, masksOf, referenceVolumeOf
 from FactorizerSegmentationLib.scene.probabilities import (
     LOWEST,
     ProbabilityMaps,
@@ -153,14 +153,7 @@ class ProposalPreview:
         node = slicer.vtkMRMLSegmentationNode()
         node.SetName(_("Proposal"))
         node.SetHideFromEditors(True)
-        node.SetSaveWithScene(False)
-        volumeNode.GetScene().AddNode(node)
-        node.CreateDefaultDisplayNodes()
-        node.GetDisplayNode().SetSaveWithScene(False)
-        node.GetDisplayNode().SetVisibility3D(False)
-        node.GetDisplayNode().SetOpacity2DFill(0.3)
-        node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
-        node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+        addUnsaved(node, volumeNode, fill=0.3)
         self._node = node
         return node
 
