@@ -61,8 +61,13 @@ def network(seed: int = 0, **changes) -> Factorizer:
     return built
 
 
-def bundle(folder: Path, networks: list[nn.Module] | None = None, **changes) -> Bundle:
-    """A saved bundle of small networks, by default one."""
+def bundle(
+    folder: Path,
+    networks: list[nn.Module] | None = None,
+    fewer_networks: tuple[nn.Module, ...] = (),
+    **changes,
+) -> Bundle:
+    """A saved bundle of small networks, by default one, with those for fewer scans if any."""
     described = {f.name for f in fields(ModelDescription)} & changes.keys()
     description = ModelDescription(
         name="tiny",
@@ -87,7 +92,9 @@ def bundle(folder: Path, networks: list[nn.Module] | None = None, **changes) -> 
         **changes,
     }
     members = [network()] if networks is None else networks
-    return save_bundle(Bundle(description, **settings), members, folder / "tiny", dtype="float32")
+    whole = Bundle(description, **settings)
+    path = folder / "tiny"
+    return save_bundle(whole, members, path, dtype="float32", fewer=fewer_networks)
 
 
 def scans(shape=(21, 19, 23), seed: int = 0) -> dict[str, Scan]:

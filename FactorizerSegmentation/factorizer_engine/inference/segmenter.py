@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ import torch
 from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.settings import InferenceSettings
-from factorizer_engine.images.checks import check_channels, reference_among
+from factorizer_engine.images.checks import channel_named, check_channels, reference_among
 from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.preprocessing import Prepared, Preprocessor
 from factorizer_engine.images.scan import Scan
@@ -127,6 +128,30 @@ class Segmenter:
             network.requires_grad_(False)  # evidence differentiates maps, never weights
             economise(network, bundle.inference.sweeps, bundle.inference.short_circuits)
         self._compiled = [CompiledNetwork(n) for n in self.networks] if compiled else []
+        self._precision = precision
+        self._others: dict[tuple[Path, ...], Segmenter] = {}
+
+    def answering(self, given: Collection[str]) -> Segmenter:
+        """The segmenter with the networks that answer where these channels are given.
+
+        Itself, unless the model has networks that learned from studies which lack scans. It is
+        that one's result, networks and components that `segment` gives.
+
+        Args:
+            given: Names or aliases of channels.
+
+        Raises:
+            BadInputError: If the model has no such channel.
+            BadModelError: If the weights do not fit.
+        """
+        channels = self.bundle.description.channels
+        bundle = self.bundle.answering({channel_named(name, channels) for name in given})
+        if bundle is self.bundle:
+            return self
+        if bundle.weights not in self._others:
+            other = Segmenter(bundle, str(self.device), self._precision, bool(self._compiled))
+            self._others[bundle.weights] = other
+        return self._others[bundle.weights]
 
     def segment(
         self,
@@ -145,7 +170,8 @@ class Segmenter:
         pieces see only what lies in the box.
 
         Channels may be left out where the model says what it can do without them
-        (`protocol.subsets`); regions that cannot be seen then are not looked for.
+        (`protocol.subsets`), and other networks may answer then (`answering`); regions that cannot
+        be seen then are not looked for.
 
         Args:
             scans: One scan per channel, by the channel's name or alias, on any grids.
@@ -161,6 +187,9 @@ class Segmenter:
             InternalError: If the network gives NaN or infinity.
             CancelledError: If the monitor was cancelled.
         """
+        answering = self.answering(scans)
+        if answering is not self:
+            return answering.segment(scans, reference, options, monitor, watch)
         monitor, options = monitor or Monitor(), options or RunOptions()
         first = None
         if self.coarse is not None:

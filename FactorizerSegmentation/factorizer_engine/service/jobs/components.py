@@ -12,7 +12,7 @@ from factorizer_engine.service.jobs.segment import LOADED, SEGMENTED
 def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
     """Explain the segmentation of the scans, which is computed first if it was not the last."""
     folder = prepare_output_folder(params.output_dir)
-    segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED))
+    segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED), params.study.channels)
     from factorizer_engine.components import explain, lesion_near
     from factorizer_engine.service.exchange import check_space, load_scans, save_scan
 

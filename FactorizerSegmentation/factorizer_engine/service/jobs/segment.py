@@ -23,7 +23,7 @@ when only writing is left."""
 def run(engine: Engine, params: SegmentParams, monitor: Monitor) -> SegmentResult:
     """Segment the scans; the volumes of the result are written to the output folder."""
     folder = prepare_output_folder(params.output_dir)
-    segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED))
+    segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED), params.study.channels)
     from factorizer_engine.service.exchange import check_space, load_scans, save_scan
 
     scans = load_scans(params.study.channels)
