@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -65,6 +66,7 @@ def bundle(
     folder: Path,
     networks: list[nn.Module] | None = None,
     fewer_networks: tuple[nn.Module, ...] = (),
+    dtype: Literal["float16", "float32"] = "float32",
     **changes,
 ) -> Bundle:
     """A saved bundle of small networks, by default one, with those for fewer scans if any."""
@@ -94,7 +96,7 @@ def bundle(
     members = [network()] if networks is None else networks
     whole = Bundle(description, **settings)
     path = folder / "tiny"
-    return save_bundle(whole, members, path, dtype="float32", fewer=fewer_networks)
+    return save_bundle(whole, members, path, dtype, fewer=fewer_networks)
 
 
 def scans(shape=(21, 19, 23), seed: int = 0) -> dict[str, Scan]:

@@ -20,6 +20,7 @@ from factorizer_engine.bundles.architecture import (
     outline,
 )
 from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.eight_bits import to_eight_bits
 from factorizer_engine.bundles.profiles import write_profiles
 from factorizer_engine.bundles.reading.archive import copy_bundle
 from factorizer_engine.bundles.reading.checksums import write_checksums
@@ -80,7 +81,7 @@ def save_bundle(
         metadata: More entries for metadata.json, such as "authors", "eval_metrics", "data_source".
         overwrite: Whether a bundle at `path` may be replaced.
         fewer: Likewise the networks that learned from studies which lack scans, if `bundle.fewer`
-            says where they answer.
+            says where they answer; in 8 bits unless `dtype` is float32.
 
     Raises:
         BadInputError: If the folder exists already or cannot be written.
@@ -91,7 +92,9 @@ def save_bundle(
     check_target(path, name, overwrite)
     check_bundle(bundle)
     states = [_stored_state(member, bundle.network, dtype) for member in members]
-    fewer_states = [_stored_state(member, bundle.network, dtype) for member in fewer]
+    fewer_states = [_stored_state(member, bundle.network, "float32") for member in fewer]
+    if dtype == "float16":
+        fewer_states = [to_eight_bits(state) for state in fewer_states]
     if not states:
         raise BadModelError("A model needs the weights of at least one network.")
     try:
