@@ -23,6 +23,7 @@ from factorizer_engine.components.windows import evidence_windows, legible_windo
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
+from factorizer_engine.inference.kernels import prepare_gradient_kernels
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 from factorizer_engine.inference.sliding_window import logit
 from factorizer_engine.protocol.components import Component, Reliance
@@ -118,6 +119,9 @@ def explain(
         asked = pose(segmenter, result, blocks, region, lesion, baseline)
         room = room_for(asked)
         asked = asked.within(room.blocks)
+        prepare_gradient_kernels(
+            asked.networks, segmenter.device, torch.float32, monitor.span(0.0, 0.0)
+        )
         monitor.report(f"estimating components, in {room.gigabytes}", 0.0)
         passes: Passes = [[] for _ in asked.networks]
         estimate = estimate_all(asked, passes, monitor.span(0.0, _ESTIMATED))
