@@ -14,11 +14,12 @@ from factorizer_engine.components.definition import Baseline, component_name
 from factorizer_engine.components.estimates import Estimate, Passes, estimate_all
 from factorizer_engine.components.likeness import judge
 from factorizer_engine.components.question import BASELINE, Question, pose
-from factorizer_engine.components.ranking import rank_by_contribution, stable_first
+from factorizer_engine.components.ranking import stable_first
 from factorizer_engine.components.reliance import Joined, find_reliance
 from factorizer_engine.components.room import room_for
 from factorizer_engine.components.sites import LesionSites
 from factorizer_engine.components.stitching import stitch_components
+from factorizer_engine.components.turns import Turns, turns_of
 from factorizer_engine.components.windows import evidence_windows, legible_windows
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
@@ -31,10 +32,7 @@ from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Monitor
 
-SPARE = 2
-"""Components beyond those asked for whose estimates are checked by leaving them out."""
-
-_ESTIMATED, _JUDGED, _MEASURED, _TRIED, _DRAWN = 0.3, 0.35, 0.6, 0.7, 0.95
+_ESTIMATED, _JUDGED, _ORDERED, _MEASURED, _TRIED, _DRAWN = 0.25, 0.3, 0.5, 0.65, 0.75, 0.95
 """How far an explanation has come at the end of its stages."""
 
 
@@ -60,8 +58,9 @@ class Explanation:
     """What drove a result.
 
     Attributes:
-        maps: The components, ranked by contribution: what speaks most for the lesion first, what
-            speaks against it last; what speaks for it but is not stable comes after what is.
+        maps: The components, in the order in which the evidence falls soonest (`turns`): each of
+            the next speaks most for the lesion when those before it are gone. Of those that speak
+            for it by themselves, what is stable comes before what is not; the others come last.
         note: What to know about the contributions, for people, or "". Of a lesion it says what it
             rests on.
         reliance: Of a lesion that was asked for, on which of the components it rests.
@@ -88,21 +87,22 @@ def explain(
     """The components that contribute most to a segmentation.
 
     The contributions of all components are estimated from gradients (`evidence`), in the (at most
-    two) windows that cover the lesion best. Those that lead are left out once each, which measures
-    what they contribute; they are ranked by that and drawn. Of those that speak for the lesion,
-    those come first whose maps were stable on the cases over which the model was described, if it
-    was (`protocol.profiles`). All contributions are to the logits of the result, in float32: where
-    that is the mean over mirrored copies, a component is left out of all copies at once, and its
-    maps are their means; where it is the mean over an ensemble, the components of all networks are
-    compared.
+    two) windows that cover the lesion best, and anew when those that lead are gone (`turns`), so
+    that components that say the same do not all lead. Those that lead then are left out once each,
+    which measures what they contribute by themselves, and drawn. Of those that speak for the
+    lesion, those come first whose maps were stable on the cases over which the model was described,
+    if it was (`protocol.profiles`). All contributions are to the logits of the result, in float32:
+    where that is the mean over mirrored copies, a component is left out of all copies at once, and
+    its maps are their means; where it is the mean over an ensemble, the components of all networks
+    are compared.
 
     Args:
         segmenter: The model.
         result: What `segmenter.segment` gave.
         count: How many components to return at most.
         blocks: Names of the blocks to look into; all by default.
-        region: Region by whose contribution components are ranked; by default by the largest to
-            any region that was found, or to the region that painted the lesion.
+        region: Region for which components are ranked; by default all that were found together, or
+            those that painted the lesion.
         monitor: Told of the progress, and asked whether to stop.
         lesion: Number of the lesion of `result` that is explained; all of the result by default.
         baseline: What takes the place of a component that is left out.
@@ -126,15 +126,14 @@ def explain(
         passes: Passes = [[] for _ in asked.networks]
         estimate = estimate_all(asked, passes, monitor.span(0.0, _ESTIMATED))
         lesions, doubts = judge(asked, estimate, lesion, monitor.span(_ESTIMATED, _JUDGED))
-        leading = rank_by_contribution(estimate.contributions, range(len(asked.decisive)))
-        leading = leading[: count + SPARE]
-        measured = _measured(asked, passes, leading, monitor.span(_JUDGED, _MEASURED))
-        ranked = _ranked(asked, measured, count)
+        turns = turns_of(asked, estimate, count, monitor.span(_JUDGED, _ORDERED)).first(count)
+        measured = _measured(asked, passes, turns.order, monitor.span(_ORDERED, _MEASURED))
+        ranked = _ranked(asked, turns, measured)
         contributions = np.stack([measured[index] for index in ranked])
         reliance = None
         if lesion is not None:
             part = monitor.span(_MEASURED, _TRIED)
-            reliance = _reliance(asked, passes, ranked, contributions, part)
+            reliance = _reliance(asked, passes, turns, ranked, part)
         drawn_for = [asked.decisive[i] for i in contributions[:, asked.decisive].argmax(axis=1)]
         heatmaps = _drawn(asked, ranked, monitor.span(_TRIED, _DRAWN))
         evidence = _evidence(asked, estimate, ranked, drawn_for)
@@ -181,29 +180,27 @@ def _measured(
     return dict(zip(chosen, measured, strict=True))
 
 
-def _ranked(asked: Question, contributions: Mapping[int, np.ndarray], count: int) -> list[int]:
-    """The candidates that contribute most; of those that speak for the lesion stable ones lead."""
-    chosen = list(contributions)
-    measured = np.stack([contributions[index] for index in chosen])
-    order = rank_by_contribution(measured, asked.decisive)[:count]
-    stability = [asked.profile(index).stability for index in chosen]
-    strength = measured[:, asked.decisive].max(axis=1)
-    return [chosen[row] for row in stable_first(order, strength, stability)]
+def _ranked(asked: Question, turns: Turns, measured: Mapping[int, np.ndarray]) -> list[int]:
+    """The candidates as they are shown."""
+    strength = {index: float(found[asked.decisive].sum()) for index, found in measured.items()}
+    stability = {index: asked.profile(index).stability for index in turns.order}
+    return stable_first(turns.order, strength, stability)
 
 
 def _reliance(
     asked: Question,
     passes: Passes,
+    turns: Turns,
     ranked: Sequence[int],
-    contributions: np.ndarray,
     monitor: Monitor,
 ) -> Reliance:
+    speaking = zip(turns.order, turns.strengths, strict=True)
     return find_reliance(
         passes,
         asked.probes,
         asked.result.plan,
         [asked.candidates[index] for index in ranked],
-        contributions[:, asked.decisive].sum(axis=1),
+        [ranked.index(index) for index, strength in speaking if strength > 0],
         asked.outputs,
         asked.segmenter.bundle.inference.threshold,
         asked.baseline,

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from factorizer_engine.components.capture import Capture, Captures
-from factorizer_engine.components.definition import mixers_of
+from factorizer_engine.components.definition import channel_of, mixers_of
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.windows import Blender, WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer
@@ -74,8 +74,7 @@ def _window_map(
     roi_size: Sequence[int],
 ) -> Tensor:
     """(1, *roi_size) of one component in a window."""
-    channel = term.head * mixers[term.block].factorize.rank + term.rank
-    own = found[term.block][channel][None]
+    own = found[term.block][channel_of(term, mixers)][None]
     if tuple(own.shape[1:]) == tuple(roi_size):
         return own
     size = tuple(roi_size)
