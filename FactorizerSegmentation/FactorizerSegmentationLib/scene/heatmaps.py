@@ -225,12 +225,18 @@ def _compact(
     heatmap: np.ndarray, scan: np.ndarray | None, window: tuple[float, float]
 ) -> np.ndarray:
     """The heatmap inside the head, in few different values; see `measured`."""
-    rounded = np.array(heatmap, np.float32, order="F")  # as Slicer has its voxels, see `volumes`
+    compact = rounded(heatmap, window)
+    if scan is not None and scan.any():
+        compact *= scan != 0
+    return compact
+
+
+def rounded(heatmap: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+    """A copy with values rounded to a 255th of a window, float32."""
+    values = np.array(heatmap, np.float32, order="F")  # as Slicer has its voxels, see `volumes`
     step = np.float32((window[1] - window[0]) / 255)
     if step > 0:
-        rounded /= step
-        np.rint(rounded, out=rounded)
-        rounded *= step
-    if scan is not None and scan.any():
-        rounded *= scan != 0
-    return rounded
+        values /= step
+        np.rint(values, out=values)
+        values *= step
+    return values

@@ -107,17 +107,23 @@ class Evidence:
         return np.stack([totals[term.block][:, channel_of(term, mixers)] for term in terms])
 
     def draw(
-        self, mixers: Mapping[str, FactMixer], term: Term, region: int, plan: WindowPlan
+        self,
+        mixers: Mapping[str, FactMixer],
+        term: Term,
+        region: int,
+        plan: WindowPlan,
+        mode: str = "trilinear",
     ) -> np.ndarray:
         """Evidence of one component for a region in model space, in logits a voxel, (X, Y, Z).
 
         A voxel of a coarser block is spread over the voxels that it covers, so that the sum stays
-        what `contributions` says, but for what lies in the zeros around a small volume.
+        what `contributions` says, but for what lies in the zeros around a small volume. `mode` says
+        how, as for `torch.nn.functional.interpolate`.
         """
         asked, canvas = self.regions.index(region), torch.zeros(plan.padded)
         for window in self.windows:
             own = window.maps[term.block][asked, channel_of(term, mixers)][None, None]
-            spread = enlarged(own, plan.roi_size).flip(window.probe.flip)
+            spread = enlarged(own, plan.roi_size, mode).flip(window.probe.flip)
             canvas[window.probe.window] += spread[0, 0].cpu()
         ends = [b + n for b, n in zip(plan.before, plan.shape, strict=True)]
         inside = tuple(slice(b, e) for b, e in zip(plan.before, ends, strict=True))
@@ -276,9 +282,9 @@ def _summed(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {block: values.flatten(2).sum(-1) for block, values in maps.items()}
 
 
-def enlarged(x: Tensor, size: Sequence[int]) -> Tensor:
+def enlarged(x: Tensor, size: Sequence[int], mode: str = "trilinear") -> Tensor:
     """A map (1, 1, *S) at a finer resolution with the same sum."""
     if tuple(x.shape[2:]) == tuple(size):
         return x
     share = float(np.prod(x.shape[2:]) / np.prod(size))
-    return share * F.interpolate(x, size=tuple(size), mode="trilinear", align_corners=False)
+    return share * F.interpolate(x, size=tuple(size), mode=mode)

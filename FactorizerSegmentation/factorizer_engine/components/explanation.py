@@ -21,6 +21,7 @@ from factorizer_engine.components.sites import LesionSites
 from factorizer_engine.components.stitching import stitch_components
 from factorizer_engine.components.turns import Turns, turns_of
 from factorizer_engine.components.windows import evidence_windows, legible_windows
+from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
@@ -46,11 +47,15 @@ class ComponentMap:
             the head.
         evidence: What it contributes where to the logit of `component.region` (see `evidence`), in
             logits per mL, float32 on the reference grid, zero outside the head.
+        own_heatmap, own_evidence: The same on the model's grid, with all voxels the same that lie
+            under one voxel of the component's block, as far as one window shows them.
     """
 
     component: Component
     heatmap: Scan
     evidence: Scan
+    own_heatmap: Scan
+    own_evidence: Scan
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +140,9 @@ def explain(
             part = monitor.span(_MEASURED, _TRIED)
             reliance = _reliance(asked, passes, turns, ranked, part)
         drawn_for = [asked.decisive[i] for i in contributions[:, asked.decisive].argmax(axis=1)]
-        heatmaps = _drawn(asked, ranked, monitor.span(_TRIED, _DRAWN))
+        heatmaps, own_heatmaps = _drawn(asked, ranked, monitor.span(_TRIED, _DRAWN))
         evidence = _evidence(asked, estimate, ranked, drawn_for)
+        own_evidence = _evidence(asked, estimate, ranked, drawn_for, "nearest")
         monitor.report("restoring", _DRAWN)
         occupied = _occupied(asked.result)
         components = _described(
@@ -150,10 +156,14 @@ def explain(
         )
         heatmaps, evidence = _restored(asked, heatmaps, evidence)
     monitor.report("restoring", 1.0)
-    grid = result.labelmap.grid
+    reference, model_grid = result.labelmap.grid, result.prepared.grid
+    drawn = zip(
+        *(_scans(maps, reference, components) for maps in (heatmaps, evidence)),
+        *(_scans(maps * occupied, model_grid, components) for maps in (own_heatmaps, own_evidence)),
+        strict=True,
+    )
     maps = tuple(
-        ComponentMap(found, Scan(heat, grid, found.name), Scan(own, grid, found.name))
-        for found, heat, own in zip(components, heatmaps, evidence, strict=True)
+        ComponentMap(component, *scans) for component, scans in zip(components, drawn, strict=True)
     )
     rests = reliance.sentence(lesion, components) if reliance and lesion is not None else ""
     about = (room.note, result.note, _stage(segmenter), _note(result.model, asked.sites))
@@ -222,25 +232,31 @@ def _joined(asked: Question) -> Joined | None:
     return Joined(result.plan.pad(torch.from_numpy(np.stack(logits))), cascade.share)
 
 
-def _drawn(asked: Question, ranked: Sequence[int], monitor: Monitor) -> np.ndarray:
-    """Where candidates are active in model space, (len(ranked), X, Y, Z)."""
+def _drawn(
+    asked: Question, ranked: Sequence[int], monitor: Monitor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where candidates are active in model space, see `stitch_components`."""
     volume, plan = asked.result.prepared.array, asked.result.plan
     terms = [asked.candidates[index] for index in ranked]
-    maps = np.empty((len(terms), *volume.shape[1:]), dtype=np.float32)
+    maps, own_maps = np.empty((2, len(terms), *volume.shape[1:]), dtype=np.float32)
     members = sorted({term.network for term in terms})
     for member, part in zip(members, monitor.parts(len(members)), strict=True):
         rows = [row for row, term in enumerate(terms) if term.network == member]
         own = [terms[row] for row in rows]
         device, watcher = asked.segmenter.device, asked.result.watcher
         captures = watcher if isinstance(watcher, Captures) else None
-        maps[rows] = stitch_components(
+        maps[rows], own_maps[rows] = stitch_components(
             asked.networks[member], volume, plan, own, device, part, captures
         )
-    return maps
+    return maps, own_maps
 
 
 def _evidence(
-    asked: Question, estimate: Estimate, ranked: Sequence[int], regions: Sequence[int]
+    asked: Question,
+    estimate: Estimate,
+    ranked: Sequence[int],
+    regions: Sequence[int],
+    mode: str = "trilinear",
 ) -> np.ndarray:
     """What candidates contribute where to a region each, logits per mL in model space."""
     outputs, plan = asked.result.outputs, asked.result.plan
@@ -248,7 +264,7 @@ def _evidence(
     for index, region in zip(ranked, regions, strict=True):
         term = asked.candidates[index]
         found = estimate.evidence[term.network]
-        maps.append(found.draw(asked.mixers, term, int(outputs[region]), plan))
+        maps.append(found.draw(asked.mixers, term, int(outputs[region]), plan, mode))
     return np.stack(maps) / (len(asked.networks) * asked.result.prepared.grid.voxel_ml)
 
 
@@ -267,6 +283,10 @@ def _restored(
     for maps in found:
         maps *= head
     return found[0], found[1]
+
+
+def _scans(maps: np.ndarray, grid: Grid, components: Sequence[Component]) -> list[Scan]:
+    return [Scan(one, grid, found.name) for one, found in zip(maps, components, strict=True)]
 
 
 def _described(

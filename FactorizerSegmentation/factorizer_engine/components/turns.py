@@ -2,9 +2,9 @@
 
 Components act together: the second of two that say the same is worth little once the first is gone,
 and what seems to speak against a lesion may be all that is left for it. So contributions are
-estimated anew, from gradients, whenever about as many components are gone as were before: after 2,
-4, 8, ... of them. A greedy search that measures every candidate at every turn finds little better
-an order, for a hundred times the work (docs/evidence/components.md).
+estimated anew, from gradients, when two components are gone, and after every six more. A greedy
+search that measures every candidate at every turn finds hardly a better order, for a hundred times
+the work (docs/evidence/components.md).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.progress import Monitor
 
-FIRST = 2
-"""Components that are taken by the estimates for the whole network."""
+FIRST, NEXT = 2, 6
+"""Components that are taken by the estimates for the whole network, and by each later one."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def take_turns(
     while True:
         falling = np.argsort(-estimate, kind="stable").tolist()
         left = [index for index in falling if index not in order]
-        batch = left[: max(FIRST, len(order))]
+        batch = left[: NEXT if order else FIRST]
         order += batch
         strengths += estimate[batch].tolist()
         if len(order) >= min(count, len(whole)):
