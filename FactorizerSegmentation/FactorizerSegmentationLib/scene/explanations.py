@@ -42,8 +42,8 @@ TRANSFORM_REFERENCE = "FactorizerSegmentation.Transform"
 """Node reference to the transform of the scan, which nodes inside a sequence cannot have."""
 
 OWN_VOXELS_REFERENCE = "FactorizerSegmentation.OwnVoxels"
-"""Node reference to a hidden sequence with the same steps on the model's grid; all volumes of a
-sequence have one grid, or it could not be saved as one file."""
+"""Node reference to a sequence with the same steps on the model's grid. All volumes of a sequence
+have one grid, or it could not be saved as one file; older Slicers do not save hidden nodes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +145,8 @@ def addOwnVoxels(step: Step, voxels: np.ndarray, affine: np.ndarray) -> None:
     if ownNode is None:
         name = _("{name} (own voxels)").format(name=step.sequenceNode.GetName())
         ownNode = _sequence(step.sequenceNode.GetScene(), name)
-        ownNode.SetHideFromEditors(True)
         ownNode.SetAttribute(ROLE_ATTRIBUTE, OWN_VOXELS_ROLE)
+        putBeside(ownNode, step.sequenceNode)
         step.sequenceNode.SetNodeReferenceID(OWN_VOXELS_REFERENCE, ownNode.GetID())
     _keep(ownNode, step.name, voxels, affine)
 
@@ -250,7 +250,7 @@ def _keep(sequenceNode, name: str, voxels: np.ndarray, affine: np.ndarray) -> No
 
 
 def _dropLostVoxels(scene) -> None:
-    """Remove hidden sequences whose explanations were deleted."""
+    """Remove sequences of own voxels whose explanations were deleted."""
     explanations = _explanationNodes(scene)
     kept = {node.GetNodeReferenceID(OWN_VOXELS_REFERENCE) for node in explanations}
     for node in _explanationNodes(scene, OWN_VOXELS_ROLE):

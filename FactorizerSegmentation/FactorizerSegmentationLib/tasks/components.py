@@ -80,7 +80,7 @@ class ComponentsRun(Run[ComponentsResult]):
         if not result.components:
             return Explained([], result.note, result.lesions)
         number = self._lesion.id if self._lesion is not None else None
-        explanation = Explanation(nextNumber(self._scene), number, result.note)
+        explanation = Explanation(nextNumber(self._scene), number, result.note, self._region)
         first = result.heatmaps[0]
         place = self._place(first, first.load(mapped=True).shape)
         node = createExplanation(self._scene, self._name(_("{name} components")), place)

@@ -332,10 +332,15 @@ class _Trial:
             for parameter in shuffled.parameters():
                 order = torch.from_numpy(self._random.permutation(parameter.numel()))
                 parameter.copy_(parameter.flatten()[order].view_as(parameter))
+        others = self._top_maps(shuffled, self._probe)
+        # Where the logit is read is the same for all weights; what is to be learnt lies within.
+        read = (self._probe.weights[self._region] > 0).cpu().numpy()
+        within = [[values[read] for values in maps] for maps in (original, others)]
         pairs = {
             f"shift by {SHIFT} voxels": zip(still, moved, strict=True),
             "noise": zip(original, self._top_maps(self._network, noisy), strict=True),
-            "random weights": zip(original, self._top_maps(shuffled, self._probe), strict=True),
+            "random weights": zip(original, others, strict=True),
+            "random weights, within the finding": zip(*within, strict=True),
         }
         for name, both in pairs.items():
             found = [correlation(a, b) for a, b in both]

@@ -69,6 +69,7 @@ def test_a_little_noise_leaves_the_maps_and_other_weights_do_not(trial):
     figures = trial.figures
     assert figures["correlation after noise, median of 6"] > 0.9
     assert figures["correlation after random weights, median of 6"] < 0.7
+    assert figures["correlation after random weights, within the finding, median of 6"] < 0.7
     assert all(np.isfinite(value) for value in figures.values())
     assert trial.to_dict()["case"] == "one"
 

@@ -7,7 +7,7 @@ import pytest
 import slicer
 
 from module.geometry import apply
-from module.panels.test_components_panel import composites, heatmap, shown, start
+from module.panels.test_components_panel import composites, heatmap, sequences, shown, start
 from module.panels.user import AFFINE, SHAPE, run
 
 ADDITIONAL = 3
@@ -152,18 +152,13 @@ def test_voxels_can_be_seen_as_they_are(host, browser):
 
 
 def test_the_voxels_of_deleted_explanations_do_not_stay(host, widget, browser):
-    (explanation,) = sequences(hidden=False)
-    assert len(sequences(hidden=True)) == 1
+    (explanation,) = sequences()
+    assert len(sequences(own=True)) == 1
     slicer.mrmlScene.RemoveNode(explanation)
     start(widget, "")
     assert host.wait_until(lambda: not browser.controls.running)
 
-    assert len(sequences(hidden=False)) == len(sequences(hidden=True)) == 1
-
-
-def sequences(hidden: bool) -> list:
-    nodes = slicer.util.getNodesByClass("vtkMRMLSequenceNode")
-    return [node for node in nodes if bool(node.GetHideFromEditors()) == hidden]
+    assert len(sequences()) == len(sequences(own=True)) == 1
 
 
 def bounds_of(node) -> list[float]:
