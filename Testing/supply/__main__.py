@@ -1,10 +1,11 @@
 """`python3 run.py supply`: bill of materials, licences and known vulnerabilities of what is used.
 
-Writes sbom.json (CycloneDX), licences.csv and audit.json, and says what is not as it is pinned. Fails if a package has a known
-vulnerability, or if one that the engine needs is under a licence that would bind the engine's own.
-With --pin, the lists of packages and hashes that run.py installs from are written anew, with the
-newest versions that go together. With --versions, the tests of the engine run with the packages that it needs at their lowest and
-their newest versions, in environments of several GB (.venv-lowest, .venv-newest).
+Writes sbom.json (CycloneDX), licences.csv and audit.json, and says what is not as it is pinned.
+Fails if a package has a known vulnerability, or if one that the engine needs is under a licence
+that would bind the engine's own. With --pin, the lists of packages and hashes that run.py installs
+from are written anew, with the newest versions that go together. With --versions, the tests of the
+engine run with the packages that it needs at their lowest and their newest versions, in
+environments of several GB (.venv-lowest, .venv-newest).
 """
 
 from __future__ import annotations
