@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.unique_keys import read_json
 from factorizer_engine.training.config import DataSection
 
 Key = TypeVar("Key", str, int)
 
 _IGNORE = "ignore"
+_BACKGROUND = "background"
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 
@@ -139,6 +141,7 @@ def open_dataset(section: DataSection) -> Dataset:
             f"The channels of {root.name} are unknown: "
             "name them under data.channels or in a dataset.json."
         )
+    _check_channel_names(root, channels)
     ignore = _ignored_value(section, described)
     labels, regions = (
         _without_ignored(own) or _without_ignored(described.get(key), ignore)
@@ -176,6 +179,16 @@ def open_dataset(section: DataSection) -> Dataset:
         needs=dict(section.needs),
         unlabelled_regions=dict(section.unlabelled),
     )
+
+
+def _check_channel_names(root: Path, channels: Sequence[str]) -> None:
+    known: set[str] = set()
+    for number, name in enumerate(channels):
+        if not name.strip() or name.casefold() in known:
+            twice = f"Two channels of {root.name} are called {name}"
+            problem = twice if name.strip() else f"The channel {number} of {root.name} has no name"
+            raise BadInputError(f"{problem}; give each a name of its own under data.channels.")
+        known.add(name.casefold())
 
 
 def _check_unlabelled(
@@ -240,7 +253,7 @@ def _read_description(path: Path) -> dict:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows marks UTF-8
+        content = read_json(path.read_text(encoding="utf-8-sig"))  # Windows marks UTF-8
         names = content.get("channel_names") or content.get("modality") or {}
         channels = _described_channels(names)
         regions = _described_regions(content.get("labels", {}))
@@ -263,7 +276,7 @@ def _described_channels(names: Mapping[str, Any]) -> tuple[str, ...]:
         raise ValueError(
             f"its channels have the numbers {', '.join(names)} instead of 0 to {len(names) - 1}"
         )
-    return tuple(str(names[number]) for number in numbers)
+    return tuple(str("" if names[number] is None else names[number]) for number in numbers)
 
 
 def _what_is_wrong(error: Exception) -> str:
@@ -282,7 +295,8 @@ def _described_regions(labels: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     Names may be numbers, too: "1": 1 is the name "1", and "1": "oedema" the value 1.
 
     Raises:
-        ValueError: If a value is no whole number or a name stands twice.
+        ValueError: If a value is no whole number, two regions are the same in all but name or in
+            name, or the background has another value than 0.
     """
     names_values = any(not str(key).isdigit() for key in labels)
     regions: dict[str, tuple[int, ...]] = {}
@@ -290,10 +304,15 @@ def _described_regions(labels: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         is_name = isinstance(value, str) and not (names_values and _is_number(value))
         name, values = (value, key) if is_name and str(key).isdigit() else (str(key), value)
         found = tuple(map(_whole, values if isinstance(values, list) else [values]))
+        if name.casefold() == _BACKGROUND and found != (0,):
+            raise ValueError("the background has another value than 0, which label maps give it")
         if found == (0,):
             continue
-        if name in regions:
-            raise ValueError(f"two labels are called {name}")
+        for other, values in regions.items():
+            if name.casefold() == other.casefold():
+                raise ValueError(f"two labels are called {name}")
+            if set(found) == set(values):
+                raise ValueError(f"{other} and {name} are the same values")
         regions[name] = found
     return regions
 
