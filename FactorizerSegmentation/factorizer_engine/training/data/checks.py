@@ -160,7 +160,7 @@ def _check_images(
 
 def _doubts(file: str, scan: Scan, files_of: dict[bytes, str]) -> Iterator[Finding]:
     """What may be meant, but seldom is."""
-    voxels = hashlib.sha256(np.ascontiguousarray(scan.array)).digest()
+    voxels = hashlib.sha256(np.ascontiguousarray(scan.array).data).digest()
     other = files_of.setdefault(voxels, file)
     if other != file:
         yield Finding(file, f"The image has the very voxels of {other}.", fatal=False)
