@@ -39,6 +39,7 @@ def compared(
         BadModelError: If the model is not a Factorizer.
         CancelledError: If the monitor was cancelled.
     """
+    segmenter = segmenter.that_gave(result)
     profiles = segmenter.bundle.profiles
     if profiles is None:
         return result.lesions

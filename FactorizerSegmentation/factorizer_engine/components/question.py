@@ -84,6 +84,7 @@ def pose(
         BadInputError: If a block, region or lesion is unknown.
         BadModelError: If the model is not a Factorizer.
     """
+    segmenter = segmenter.that_gave(result)
     networks = factorizers_of(segmenter.networks)
     mixers = mixers_of(networks[0])
     looked_into = list(mixers) if blocks is None else list(blocks)

@@ -126,6 +126,7 @@ class _Trial:
         seed: int,
         monitor: Monitor,
     ) -> None:
+        segmenter = segmenter.that_gave(result)
         self._network = factorizers_of(segmenter.networks)[0]
         profiles = segmenter.bundle.profiles
         self._profiles = profiles.by_term() if profiles else {}

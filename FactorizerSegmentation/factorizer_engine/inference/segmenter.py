@@ -134,8 +134,7 @@ class Segmenter:
     def answering(self, given: Collection[str]) -> Segmenter:
         """The segmenter with the networks that answer where these channels are given.
 
-        Itself, unless the model has networks that learned from studies which lack scans. It is
-        that one's result, networks and components that `segment` gives.
+        Itself, unless the model has networks that learned from studies which lack scans.
 
         Args:
             given: Names or aliases of channels.
@@ -152,6 +151,10 @@ class Segmenter:
             other = Segmenter(bundle, str(self.device), self._precision, bool(self._compiled))
             self._others[bundle.weights] = other
         return self._others[bundle.weights]
+
+    def that_gave(self, result: SegmentationResult) -> Segmenter:
+        """The segmenter with the networks that answered for a result of this model."""
+        return self.answering([channel.name for channel in result.model.channels])
 
     def segment(
         self,

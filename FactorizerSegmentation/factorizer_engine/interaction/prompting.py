@@ -44,6 +44,7 @@ def answer_to_prompts(
         float32, (R, *box), in the order of the regions of the result. Beyond the window nobody was
         asked, so there it is as the segmentation says: 1 or 0.
     """
+    segmenter = segmenter.that_gave(result)
     bundle, prepared = segmenter.bundle, result.prepared
     prompts, regions = bundle.prompts, bundle.description.regions
     assert prompts is not None

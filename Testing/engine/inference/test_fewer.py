@@ -85,9 +85,9 @@ def test_the_model_may_say_that_its_own_networks_answer_or_all_together(tmp_path
 
 def test_components_are_those_of_the_networks_that_answered(segmenter, other):
     scans = {"FLAIR": tiny.scans()["FLAIR"]}
-    answering = segmenter.answering(scans)
-    assert answering.bundle.profiles is None
-    found = explain(answering, segmenter.segment(scans), count=1).maps[0].component
+    result = segmenter.segment(scans)
+    assert segmenter.that_gave(result) is segmenter.answering(scans) is not segmenter
+    found = explain(segmenter, result, count=1).maps[0].component
     wanted = explain(other, other.segment(scans), count=1).maps[0].component
     assert found.contributions == wanted.contributions
 
