@@ -33,12 +33,17 @@ from factorizer_engine.inference.device import (
 from factorizer_engine.inference.kernels import prepare_kernels
 from factorizer_engine.inference.ladder import Economies, Means, descend, most, moved
 from factorizer_engine.inference.postprocessing import paint_regions
-from factorizer_engine.inference.sliding_window import Ensemble, Watcher, predict_windows, sigmoid_
+from factorizer_engine.inference.sliding_window import (
+    Ensemble,
+    Watcher,
+    check_numbers,
+    predict_windows,
+    sigmoid_,
+)
 from factorizer_engine.inference.windows import WindowPlan, plan_windows
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.networks import economise
 from factorizer_engine.protocol.boxes import WorldBox
-from factorizer_engine.protocol.errors import InternalError
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription, Subset
 from factorizer_engine.protocol.progress import Monitor
@@ -134,14 +139,8 @@ class Segmenter:
     def answering(self, given: Collection[str]) -> Segmenter:
         """The segmenter with the networks that answer where these channels are given.
 
-        Itself, unless the model has networks that learned from studies which lack scans.
-
-        Args:
-            given: Names or aliases of channels.
-
-        Raises:
-            BadInputError: If the model has no such channel.
-            BadModelError: If the weights do not fit.
+        Itself, unless the model has networks that learned from studies which lack scans. Channels
+        go by name or alias; `BadInputError` if the model has no such channel.
         """
         channels = self.bundle.description.channels
         bundle = self.bundle.answering({channel_named(name, channels) for name in given})
@@ -230,7 +229,7 @@ class Segmenter:
                 (plan, logits, watcher), means = descend(
                     most_means, self.networks[0], attempt, economies.take
                 )
-                self._check_numbers(logits)
+                check_numbers(logits, whole.name, self.dtype)
             monitor.report("restoring", _PREDICTED)
             with _timed(timings, "restoring"):
                 probabilities = self.preprocessor.restore(
@@ -355,20 +354,6 @@ class Segmenter:
             reference_voxels=math.prod(reference.shape),
             model_voxels=math.prod(target.shape),
             window=window_bytes(self.networks[0], self.bundle.inference.roi_size) * on_host,
-        )
-
-    def _check_numbers(self, logits: np.ndarray) -> None:
-        """Refuse logits that are NaN or infinite, which a threshold would turn into "nothing"."""
-        if np.isfinite(logits.sum(dtype=np.float64)):
-            return
-        remedy = (
-            "use another model or check the scans"
-            if self.dtype == torch.float32
-            else "use the number format float32"
-        )
-        raise InternalError(
-            f"The network of {self.bundle.description.name} gave numbers that are not finite (NaN "
-            f"or infinite), so there is no result; {remedy}."
         )
 
     def _settings(self, options: RunOptions) -> InferenceSettings:
