@@ -104,7 +104,9 @@ class AugmentationSection(_Section):
     scans with a skull would be; windows then also lie further out. `lesions_of_others` puts the
     lesions of another training case into the window; `lesion_contrast` multiplies how much lesions
     differ from healthy tissue. `sequence_dropout` leaves a random part of the channels, see
-    `sequences.random_absence`.
+    `sequences.random_absence`. `inversion` turns bright and dark around. For one channel and one
+    region: `painted_lesions` puts a random lesion in place of the case's own as what is to be
+    found, and `structures`, in that part of the other windows, any part that looks alike.
     """
 
     flip: float = Field(0.5, ge=0, le=1)
@@ -137,6 +139,9 @@ class AugmentationSection(_Section):
     lesion_contrast: float = Field(0.0, ge=0, le=1)
     lesion_contrast_range: tuple[float, float] = (0.4, 1.2)
     sequence_dropout: float = Field(0.0, ge=0, le=1)
+    inversion: float = Field(0.0, ge=0, le=1)
+    painted_lesions: float = Field(0.0, ge=0, le=1)
+    structures: float = Field(0.0, ge=0, le=1)
 
 
 class InteractionSection(_Section):
