@@ -148,11 +148,12 @@ class InteractionSection(_Section):
     """Clicks in training, by a simulated user; with `clicks` 0 the network learns none.
 
     Otherwise the network reads three more channels a region (`interaction.strokes`). A part `plain`
-    of the windows comes without any click or segmentation. In the others a user corrects up to
-    `clicks` errors: of the network's own segmentation, for which it is asked again after some of
-    them, or with probability `rough` of one that somebody else might have made. A part `empty` of
-    these windows begins with nothing. `scribbles` is the part of lines among the clicks. The loss
-    of what lies within `near_mm` of clicks is added to that of the window, times `near`.
+    of the windows comes without any click or segmentation; if it is 0, the model finds nothing by
+    itself. In the others a user corrects up to `clicks` errors: of the network's own segmentation,
+    for which it is asked again after some of them, or with probability `rough` of one that somebody
+    else might have made. A part `empty` of these windows begins with nothing. `scribbles` is the
+    part of lines among the clicks. The loss of what lies within `near_mm` of clicks is added to
+    that of the window, times `near`.
     """
 
     clicks: int = Field(0, ge=0)
@@ -320,6 +321,11 @@ class TrainingConfig(_Section):
         """How clicks become input of the network; None if it learns none."""
         section = self.interaction
         return PromptSettings(section.radius_mm) if section.clicks else None
+
+    @property
+    def by_clicks(self) -> bool:
+        """Whether the network never learns what to find before the first click."""
+        return self.interaction.clicks > 0 and self.interaction.plain == 0
 
     def prompt_channels(self, regions: int) -> int:
         """Channels that the network reads beside those of the scans."""

@@ -44,6 +44,8 @@ def _counts_problem(bundle: Bundle) -> str | None:
     ):
         if len(set(names)) < len(names):
             return f"has two {what} of the same name"
+    if bundle.description.by_clicks and bundle.prompts is None:
+        return "is for clicks, but its network reads none"
     if bundle.prompts is not None and not 0 < bundle.prompts.radius_mm < math.inf:
         return f"draws clicks as balls of {bundle.prompts.radius_mm} mm"
     return None
