@@ -92,7 +92,7 @@ def bundle(folder: Path, networks: list[nn.Module] | None = None, **changes) -> 
     return save_bundle(made, members, folder / description.name, dtype="float32")
 
 
-def bundle_for_clicks(folder: Path) -> Bundle:
+def bundle_for_clicks(folder: Path, prompts: PromptSettings | None = None) -> Bundle:
     """A saved bundle that takes one scan, has one region and answers clicks only."""
     inputs = {"in_channels": 4, "out_channels": 1}
     network_of_one = network(**inputs)
@@ -106,7 +106,7 @@ def bundle_for_clicks(folder: Path) -> Bundle:
         regions=(Region("lesion", 1, "Lesion"),),
         labels=(Label(1, "Lesion", (200, 0, 0)),),
         by_clicks=True,
-        prompts=PromptSettings(3.0),
+        prompts=prompts or PromptSettings(3.0),
         network=NetworkSpec("Factorizer", arguments(**inputs)),
     )
 

@@ -268,6 +268,13 @@ class LabelSection(_Section):
     terminology: str | None = None
 
 
+class ClicksSection(_Section):
+    """How the model answers clicks, see `bundles.settings.PromptSettings`."""
+
+    zooms: tuple[Annotated[float, Field(ge=1, le=8)], ...] = Field((1.0,), min_length=1)
+    margin: float = Field(0.0, ge=0, allow_inf_nan=False)
+
+
 class BundleSection(_Section):
     """What `export` writes about the model besides what the run itself knows.
 
@@ -292,6 +299,7 @@ class BundleSection(_Section):
     inference: InferenceSection = InferenceSection()
     postprocessing: PostprocessingSection = PostprocessingSection()
     cascade: CascadeSection = CascadeSection()
+    clicks: ClicksSection = ClicksSection()
     seen_from: float = Field(0.6, ge=0, le=1)
 
 
@@ -319,8 +327,10 @@ class TrainingConfig(_Section):
     @property
     def prompts(self) -> PromptSettings | None:
         """How clicks become input of the network; None if it learns none."""
-        section = self.interaction
-        return PromptSettings(section.radius_mm) if section.clicks else None
+        section, answer = self.interaction, self.bundle.clicks
+        if section.clicks == 0:
+            return None
+        return PromptSettings(section.radius_mm, answer.zooms, answer.margin)
 
     @property
     def by_clicks(self) -> bool:
