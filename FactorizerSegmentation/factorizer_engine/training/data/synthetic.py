@@ -117,7 +117,7 @@ def _random_shape(
         offset = generator.normal(size=3) * radius * 0.8 if lobe else np.zeros(3)
         place = center + offset / np.asarray(spacing)
         stretch = np.exp(generator.normal(0, 0.25, size=3))
-        depth = torch.maximum(depth, radius - _distance(place, shape, stretch * spacing))
+        depth = torch.maximum(depth, radius - _distance(place, shape, (stretch * spacing).tolist()))
     rough = generator.uniform(0, 0.5) * radius
     grain = max(radius * generator.uniform(0.5, 1.2), 2)
     depth = depth + rough * _noise(shape, grain, spacing, generator)
