@@ -98,6 +98,7 @@ def test_heatmaps_say_what_they_are_and_of_what(oblique_scan, write_series, tmp_
     assert [unit.CodeValue for unit in units] == ["{logit}/mL", "1"]
     (window,) = shared[0].FrameVOILUTSequence
     assert (window.WindowCenter, window.WindowWidth) == (0, 0.5)
+    assert window.VOILUTFunction == "LINEAR_EXACT"  # the others want a width of at least 1
 
 
 def test_a_heatmap_that_lies_elsewhere_is_refused(oblique_scan, write_series, tmp_path):

@@ -135,7 +135,11 @@ def make_parametric_map(
             contains_recognizable_visual_features=False,
             real_world_value_mappings=[mapping],
             voi_lut_transformations=[
-                hd.VOILUTTransformation(window_center=(low + high) / 2, window_width=high - low)
+                hd.VOILUTTransformation(
+                    window_center=(low + high) / 2,
+                    window_width=high - low,
+                    voi_lut_function=hd.VOILUTFunctionValues.LINEAR_EXACT,  # for widths below 1
+                )
             ],
             content_label=volume.kind.upper(),
             content_description=volume.name[:64],
