@@ -43,8 +43,6 @@ def take_screenshot(path: Path) -> None:
         host.process_events(0.5)
         run_and_wait(host, widget, widget.segmentPanel.ui.applyButton)
         run_and_wait(host, widget, widget.componentsPanel.ui.explainButton)
-        widget.reviewPanel.ui.show3DButton.click()
-        slicer.util.resetThreeDViews()
         _show_heatmap(widget)
         host.process_events(1.0)
         host.screenshot(path)

@@ -72,7 +72,6 @@ class Tutorial:
         tree.setCurrentItem(tree.topLevelItem(0))
         tree.topLevelItem(0).setExpanded(True)
         yield "4-lesion"
-        review.ui.show3DButton.click()
         yield "5-in-3d"
         adjust.ui.adjustRegionComboBox.currentIndex = adjust.ui.adjustRegionComboBox.count - 1
         adjust.ui.thresholdSlider.value = 20

@@ -114,7 +114,8 @@ class SegmentPanel(Panel):
             if outcome.patch is not None:
                 self._logic.history.add(self._updateStep(outcome.patch, outcome))
             elif surfaces.areWanted():
-                surfaces.showSurfaces(outcome.segmentationNode, True, self._logic.inFront)
+                surfaces.setShown(self._own.segmentation, False)  # in place of the result before
+                surfaces.setShown(outcome.segmentationNode, True)
             self._own.segmentation = outcome.segmentationNode
             self._own.lesionTable = outcome.lesionTableNode
             if self._logic.inFront:

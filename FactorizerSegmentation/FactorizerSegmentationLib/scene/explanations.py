@@ -31,7 +31,6 @@ from FactorizerSegmentationLib.scene.volumes import (
     localAffine,
     matrixToWorld,
     saveVoxels,
-    setVoxels,
     voxelsOf,
     worldAffine,
 )
@@ -112,11 +111,11 @@ def createExplanation(scene, name: str, place: Place):
     return node
 
 
-def addStep(sequenceNode, heatmap: Heatmap, voxels: np.ndarray, affine: np.ndarray) -> Step:
+def addStep(sequenceNode, heatmap: Heatmap, image, affine: np.ndarray) -> Step:
     """Keep a heatmap as the last step of a sequence.
 
     Args:
-        voxels: Its values, (I, J, K).
+        image: Its values, a vtkImageData, which is not copied.
         affine: 4x4 matrix from voxel indices to RAS in mm below the transform of the scan.
     """
     name = heatmap.title
@@ -124,7 +123,7 @@ def addStep(sequenceNode, heatmap: Heatmap, voxels: np.ndarray, affine: np.ndarr
     bare.SetName(name)
     node = sequenceNode.SetDataNodeAtValue(bare, name)  # a copy, and so without voxels yet
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(affine))
-    setVoxels(node, voxels)
+    node.SetAndObserveImageData(image)
     known = _contents(sequenceNode) | {name: heatmap}
     content = {key: value.to_dict() for key, value in known.items()}
     sequenceNode.SetAttribute(STEPS_ATTRIBUTE, json.dumps(content))
@@ -198,7 +197,7 @@ def gatherVolumes(scene) -> None:
         place = Place(localAffine(first), first.GetTransformNodeID(), first)
         sequenceNode = createExplanation(scene, name, place)
         for node, heatmap in several:
-            addStep(sequenceNode, heatmap, voxelsOf(node), localAffine(node))
+            addStep(sequenceNode, heatmap, node.GetImageData(), localAffine(node))
             removeWithDisplays(node)
 
 

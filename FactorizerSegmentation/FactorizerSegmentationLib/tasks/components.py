@@ -16,8 +16,14 @@ from FactorizerSegmentationLib.scene.explanations import (
     nextNumber,
     stepsOf,
 )
-from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY, EVIDENCE, Explanation, measured
-from FactorizerSegmentationLib.scene.volumes import voxelsOf
+from FactorizerSegmentationLib.scene.heatmaps import (
+    ACTIVITY,
+    EVIDENCE,
+    Explanation,
+    compactInto,
+    measured,
+)
+from FactorizerSegmentationLib.scene.volumes import emptyImage, voxelsOf
 from FactorizerSegmentationLib.tasks.run import Run
 
 
@@ -82,11 +88,12 @@ class ComponentsRun(Run[ComponentsResult]):
             ):
                 for file, kind in ((evidence, EVIDENCE), (activity, ACTIVITY)):
                     scan = voxelsOf(place.volumeNode) if place.volumeNode is not None else None
-                    heatmap, voxels = measured(
-                        component, file.load(mapped=True), scan, kind, explanation
-                    )
+                    values = file.load(mapped=True)
+                    heatmap = measured(component, values, scan, kind, explanation)
                     yield
-                    addStep(node, heatmap, voxels, place.affine)
+                    image = emptyImage(values.shape)
+                    yield from compactInto(image, values, scan, heatmap.window)
+                    addStep(node, heatmap, image, place.affine)
                     yield
         except BaseException:  # cancelled perhaps
             self._scene.RemoveNode(node)
