@@ -180,5 +180,9 @@ def _names(dataset: Dataset, split: Split | None, use: Use) -> list[str]:
         return [case.name for case in dataset.cases]
     names = list(getattr(split, use))
     if not names:
-        raise BadInputError(f"The split has no cases for '{use}'; name cases or use all.")
+        others = [part for part in ("held_out", "validation", "train") if getattr(split, part)]
+        raise BadInputError(
+            f"The split has no cases for '{use}'; choose another part "
+            f"(--use {' or '.join(others)}), all cases (--use all), or name some (--case)."
+        )
     return names
