@@ -22,6 +22,8 @@ from FactorizerSegmentationLib.scene.probabilities import (
 )
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
 
+DRAWN_MS = 60
+"""After so long a new result is drawn in the views."""
 REST_MS = 500
 """When a slider has not moved for so long, its move is one step."""
 
@@ -78,7 +80,7 @@ class AdjustPanel(Panel):
             self.forget()
             self._adjusted = node
             self._showRegions()
-            self._soon.start(0)  # what follows takes its time
+            self._soon.start(DRAWN_MS)  # what follows takes its time
 
     def onNodeAboutToBeRemoved(self, node) -> None:
         """The maps of a segmentation go with it."""

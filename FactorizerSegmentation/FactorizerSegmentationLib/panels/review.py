@@ -38,7 +38,7 @@ class ReviewPanel(Panel):
         self.ui.rejectButton.connect("clicked()", lambda: self._decideSelected(tables.REJECTED))
         self.ui.undoButton.connect("clicked()", self._onUndo)
         self.ui.redoButton.connect("clicked()", self._onRedo)
-        self.ui.show3DButton.connect("toggled(bool)", self._onShow3D)
+        self.ui.show3DCheckBox.connect("toggled(bool)", self._onShow3D)
 
     def forget(self) -> None:
         self._shown = ()
@@ -100,10 +100,10 @@ class ReviewPanel(Panel):
         self._logic.selectedLesion = None
         self._fillList()
         self._describe(None)
-        with signalsBlocked(self.ui.show3DButton):
-            self.ui.show3DButton.checked = isShown(segmentationNode)
+        with signalsBlocked(self.ui.show3DCheckBox):
+            self.ui.show3DCheckBox.checked = isShown(segmentationNode)
         self._surfaces.watch(segmentationNode)
-        self._surfaces.renew(looking=isNew and self._logic.inFront)
+        self._surfaces.show(looking=isNew and self._logic.inFront)
 
     def _fillList(self) -> None:
         tableNode, segmentationNode = self._own.lesionTable, self._own.segmentation
@@ -141,7 +141,7 @@ class ReviewPanel(Panel):
     def _showButtons(self) -> None:
         ui, history, busy = self.ui, self._logic.history, self._logic.busy
         segmentationNode = self._own.segmentation
-        ui.show3DButton.enabled = segmentationNode is not None
+        ui.show3DCheckBox.enabled = segmentationNode is not None
         reason = problem(segmentationNode) or (
             "" if self.lesions.current else _("Choose a lesion.")
         )
@@ -210,7 +210,7 @@ class ReviewPanel(Panel):
         if node is not None:
             setShown(node, shown)
             rememberWanted(shown)
-            self._surfaces.renew(looking=True)
+            self._surfaces.show(looking=True)
 
 
 def _sentence(lesion) -> str:

@@ -14,6 +14,8 @@ from FactorizerSegmentationLib.scene.turns import Turns
 WANTED_SETTING = "FactorizerSegmentation/ShowIn3D"
 REST_MS = 500
 """When segments have not changed for so long, their surfaces are made anew."""
+DRAWN_MS = 100
+"""After so long a new result is drawn in the slices, which come first."""
 
 
 def areWanted() -> bool:
@@ -52,10 +54,10 @@ class Surfaces:
         self._segmentation: Any = None
         self._tag = 0
         self._turns = Turns()
+        self._looking = False
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
-        self._timer.setInterval(REST_MS)
-        self._timer.connect("timeout()", self.renew)
+        self._timer.connect("timeout()", self._make)
 
     def watch(self, segmentationNode) -> None:
         """Keep those of this segmentation from now on, or of none."""
@@ -63,7 +65,7 @@ class Surfaces:
         if segmentationNode is not None:
             self._node, self._segmentation = segmentationNode, segmentationNode.GetSegmentation()
             event = slicer.vtkSegmentation.SourceRepresentationModified
-            self._tag = self._segmentation.AddObserver(event, lambda *ignored: self._timer.start())
+            self._tag = self._segmentation.AddObserver(event, self._onModified)
 
     def forget(self) -> None:
         """Keep none, as before the scene or the panel goes."""
@@ -72,17 +74,27 @@ class Surfaces:
         if self._segmentation is not None:
             self._segmentation.RemoveObserver(self._tag)
         self._node = self._segmentation = None
+        self._looking = False
 
-    def renew(self, looking: bool = False) -> None:
-        """Make those that are missing or older than their segments, if they are shown.
+    def show(self, looking: bool) -> None:
+        """Make soon those that are missing, if they are to be seen.
 
         Args:
             looking: Whether the 3D views are turned to them when they are there.
         """
+        self._looking = looking
+        self._timer.start(DRAWN_MS)
+
+    def _onModified(self, caller, event) -> None:
+        self._timer.start(REST_MS)
+
+    def _make(self) -> None:
+        """Make those that are missing or older than their segments."""
         if not isShown(self._node):
             return
 
         def done(nothing: None) -> None:
+            looking, self._looking = self._looking, False
             if looking:
                 slicer.util.resetThreeDViews()
 

@@ -206,7 +206,7 @@ def test_a_deleted_result_leaves_the_panel(host, scene, review, result):
     review.ui.rejectButton.click()
     scene.RemoveNode(result)
     host.process_events()
-    assert not review.ui.show3DButton.enabled
+    assert not review.ui.show3DCheckBox.enabled
     assert not review.ui.acceptButton.enabled
     assert not review.ui.undoButton.enabled
     assert "was deleted" in review.ui.acceptButton.toolTip

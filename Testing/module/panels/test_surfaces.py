@@ -44,7 +44,7 @@ def camera():
 
 
 def test_a_result_is_shown_in_3d_in_the_middle_of_the_view(host, review):
-    assert review.ui.show3DButton.checked and in_3d(result())
+    assert review.ui.show3DCheckBox.checked and in_3d(result())
     assert host.wait_until(lambda: not missing(), 5)
     bounds = [0.0] * 6
     result().GetRASBounds(bounds)
@@ -58,11 +58,11 @@ def test_a_result_is_shown_in_3d_in_the_middle_of_the_view(host, review):
 
 def test_the_window_has_its_turn_after_each_segment(host, review):
     assert host.wait_until(lambda: not missing(), 5)
-    review.ui.show3DButton.click()
+    review.ui.show3DCheckBox.click()
     for name in (CORE, ENHANCING):  # once the first has none, the others can be without
         result().GetSegmentation().GetSegment(name).RemoveRepresentation("Closed surface")
 
-    review.ui.show3DButton.click()
+    review.ui.show3DCheckBox.click()
     counts = [len(missing())]
     while missing():
         slicer.app.processEvents()
@@ -76,14 +76,14 @@ def test_what_the_user_wanted_last_holds_for_the_next_result(host, panel, review
     run(host, panel, fake_python("answer"))
     assert in_3d(result()) and not in_3d(first)
 
-    review.ui.show3DButton.click()
+    review.ui.show3DCheckBox.click()
     assert not in_3d(result())
     run(host, panel, fake_python("answer"))
-    assert not in_3d(result()) and not review.ui.show3DButton.checked
+    assert not in_3d(result()) and not review.ui.show3DCheckBox.checked
     host.process_events(0.1)
     assert missing() == [ENHANCING, CORE]
 
-    review.ui.show3DButton.click()
+    review.ui.show3DCheckBox.click()
     run(host, panel, fake_python("answer"))
     assert in_3d(result())
 
@@ -109,7 +109,7 @@ def test_a_scene_that_is_opened_keeps_its_own_view(host, scene, review, tmp_path
     slicer.util.loadScene(path)
     host.process_events(0.3)
 
-    assert in_3d(result()) and current_widget().reviewPanel.ui.show3DButton.checked
+    assert in_3d(result()) and current_widget().reviewPanel.ui.show3DCheckBox.checked
     assert host.wait_until(lambda: not missing(), 5)
     host.process_events(0.1)
     assert camera().GetFocalPoint() == pytest.approx((10, 20, 30))
@@ -130,4 +130,4 @@ def test_nothing_happens_when_the_result_goes_while_surfaces_are_made(
     host.process_events(0.1)
 
     if ends == "node":
-        assert result() is None and not current_widget().reviewPanel.ui.show3DButton.enabled
+        assert result() is None and not current_widget().reviewPanel.ui.show3DCheckBox.enabled
