@@ -133,6 +133,8 @@ def _prepare(host: HostApplication, widget, task: dict) -> None:
     widget.logic.getParameterNode().inputs.device = task["device"]
     widget.enter()
     host.process_events(0.2)
+    # A run waits for the look at its scans, which a user has seen before the click.
+    host.wait_until(lambda: not widget.inputsPanel.checks.pending, RUN_SECONDS)
     button = widget.segmentPanel.ui.applyButton
     if not button.enabled:
         raise RuntimeError(f"The case cannot be run: {button.toolTip}")

@@ -54,9 +54,10 @@ class Tutorial:
         for channel in brain_tumour().channels.values():
             slicer.util.loadVolume(str(channel))
         slicer.util.setSliceViewerLayers(background=slicer.util.getNode("FLAIR"), fit=True)
-        self._host.process_events(0.5)
-        yield "1-scans"
         panel = self._widget.segmentPanel
+        self._host.process_events(0.5)
+        self._host.wait_until(lambda: not panel.inputs.checks.pending, 60)
+        yield "1-scans"
         panel.ui.applyButton.click()
         self._host.wait_until(lambda: panel.ui.progressBar.value > 10, 60)
         yield "2-running"

@@ -24,7 +24,7 @@ def test_the_sample_tumour_is_found(host, module, choose_model, tmp_path):
     assert module.segmentPanel.ui.applyButton.enabled
 
     module.segmentPanel.ui.applyButton.click()
-    assert host.wait_until(lambda: not module.logic.busy, 400)
+    assert host.wait_until(lambda: not module.segmentPanel.controls.running, 400)
 
     segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
     assert dice(segmentation, slicer.util.getNode("FLAIR")) > LOWEST_DICE
