@@ -95,9 +95,11 @@ class ComponentsRun(Run[ComponentsResult]):
                     yield from compactInto(image, values, scan, heatmap.window)
                     addStep(node, heatmap, image, place.affine)
                     yield
+            leading = [it for it in stepsOf(node) if it.heatmap.kind == EVIDENCE]
+            for step in leading[:1]:  # is shown at once, for which its range is needed and kept
+                step.volumeNode.GetImageData().GetScalarRange()
+            yield
         except BaseException:  # cancelled perhaps
             self._scene.RemoveNode(node)
             raise
-        steps = stepsOf(node)
-        leading = [it for it in steps if it.heatmap.kind == EVIDENCE]
         return Explained(leading, result.note, result.lesions)
