@@ -46,11 +46,13 @@ class Explanation(Message):
         number: Grows with every run in a scene.
         lesion: Number of the lesion that was explained; None if it was all that was found.
         note: What to know about the components, for people, or "".
+        region: Region for which they are in their order; "" for all that were found.
     """
 
     number: int = 0
     lesion: int | None = None
     note: str = ""
+    region: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import qt
@@ -103,7 +103,7 @@ class Surfaces:
 
         self._turns.start(self._made(), done, failed)
 
-    def _made(self) -> Iterator[None]:
+    def _made(self) -> Generator[None, None, None]:
         rule = _rule(self._segmentation)
         if rule is None:
             self._node.CreateClosedSurfaceRepresentation()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from itertools import chain
 
+import numpy as np
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsResult
 from FactorizerSegmentationLib.scene.explanations import (
     Step,
+    addOwnVoxels,
     addStep,
     createExplanation,
     nextNumber,
-    stepsOf,
+    removeExplanation,
 )
 from FactorizerSegmentationLib.scene.heatmaps import (
     ACTIVITY,
@@ -77,10 +80,11 @@ class ComponentsRun(Run[ComponentsResult]):
         if not result.components:
             return Explained([], result.note, result.lesions)
         number = self._lesion.id if self._lesion is not None else None
-        explanation = Explanation(nextNumber(self._scene), number, result.note)
+        explanation = Explanation(nextNumber(self._scene), number, result.note, self._region)
         first = result.heatmaps[0]
         place = self._place(first, first.load(mapped=True).shape)
         node = createExplanation(self._scene, self._name(_("{name} components")), place)
+        steps: list[Step] = []
         try:
             yield
             for component, activity, evidence in zip(
@@ -93,13 +97,22 @@ class ComponentsRun(Run[ComponentsResult]):
                     yield
                     image = emptyImage(values.shape)
                     yield from compactInto(image, values, scan, heatmap.window)
-                    addStep(node, heatmap, image, place.affine)
+                    steps.append(addStep(node, heatmap, image, place.affine))
                     yield
-            leading = [it for it in stepsOf(node) if it.heatmap.kind == EVIDENCE]
+            own = chain(*zip(result.own_evidence, result.own_heatmaps, strict=True))
+            fromWorld = place.affine @ np.linalg.inv(first.matrix)
+            for step, file in zip(steps, own, strict=False):  # an older engine sends none
+                values = file.load(mapped=True)
+                image = emptyImage(values.shape)
+                yield from compactInto(image, values, None, step.heatmap.window)
+                addOwnVoxels(step, image, fromWorld @ file.matrix)
+                yield
+            leading = [it for it in steps if it.heatmap.kind == EVIDENCE]
             for step in leading[:1]:  # is shown at once, for which its range is needed and kept
-                step.volumeNode.GetImageData().GetScalarRange()
+                if step.exists:
+                    step.volumeNode.GetImageData().GetScalarRange()
             yield
         except BaseException:  # cancelled perhaps
-            self._scene.RemoveNode(node)
+            removeExplanation(node)
             raise
         return Explained(leading, result.note, result.lesions)
