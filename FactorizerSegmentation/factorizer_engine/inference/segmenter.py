@@ -19,7 +19,7 @@ from factorizer_engine.images.checks import channel_named, check_channels, refer
 from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.preprocessing import Prepared, Preprocessor
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.images.store import Store
+from factorizer_engine.images.store import IN_MEMORY, Store
 from factorizer_engine.inference.cascade import around_findings, joined
 from factorizer_engine.inference.chosen import Chosen, check_box
 from factorizer_engine.inference.compiling import COMPILING, CompiledNetwork
@@ -171,6 +171,8 @@ class Segmenter:
         against experts to 0.01, and 0.91 to 0.99 against the whole run. The model's rules on small
         pieces see only what lies in the box.
 
+        A model that only answers clicks finds nothing; its result is empty, to be drawn by them.
+
         Channels may be left out where the model says what it can do without them
         (`protocol.subsets`), and other networks may answer then (`answering`); regions that cannot
         be seen then are not looked for.
@@ -193,6 +195,8 @@ class Segmenter:
         if answering is not self:
             return answering.segment(scans, reference, options, monitor, watch)
         monitor, options = monitor or Monitor(), options or RunOptions()
+        if self.bundle.description.by_clicks:
+            return self._nothing_yet(scans, reference, monitor)
         first = None
         if self.coarse is not None:
             first = self.coarse.segment(scans, reference, options, monitor.span(0.0, _FOUND))
@@ -261,6 +265,29 @@ class Segmenter:
             outputs=outputs,
             note=" ".join(filter(None, (cost(whole, subset), economies.note))),
             watcher=watcher,
+        )
+
+    def _nothing_yet(
+        self, scans: Mapping[str, Scan], reference: str | None, monitor: Monitor
+    ) -> SegmentationResult:
+        """An empty result, with the scans prepared for clicks."""
+        model, timings = self.bundle.description, dict[str, float]()
+        with memory_errors(self.device):
+            with _timed(timings, "preparing"):
+                given = check_channels(scans, model.channels, reference)
+                prepared = self._prepare(given, reference, None, IN_MEMORY)
+            prepare_kernels(self.networks, self.device, self.dtype, monitor.span(_PREPARED, 1.0))
+        nothing = np.zeros((len(model.regions), *prepared.reference.shape), dtype=np.float32)
+        return SegmentationResult(
+            model=model,
+            labelmap=self._paint(nothing, model, prepared.reference),
+            probabilities=nothing,
+            lesions=(),
+            timings=timings,
+            device=str(self.device),
+            prepared=prepared,
+            plan=plan_windows(prepared.array, self.bundle.inference),
+            outputs=list(range(len(model.regions))),
         )
 
     def _again(self, first: SegmentationResult, prepared: Prepared, chosen: Chosen) -> Chosen:
