@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ from factorizer_engine.inference.device import (
 from factorizer_engine.inference.kernels import prepare_kernels
 from factorizer_engine.inference.ladder import Economies, Means, descend, most, moved
 from factorizer_engine.inference.postprocessing import paint_regions
+from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.sliding_window import (
     Ensemble,
     Watcher,
@@ -44,7 +45,6 @@ from factorizer_engine.inference.windows import WindowPlan, plan_windows
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.networks import economise
 from factorizer_engine.protocol.boxes import WorldBox
-from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription, Subset
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import RunOptions
@@ -57,38 +57,6 @@ _FOUND = 0.3
 
 _PREPARED, _PREDICTED, _RESTORED, _PAINTED = 0.1, 0.88, 0.93, 0.97
 """How far a run has come at the end of its stages."""
-
-
-@dataclass(frozen=True, eq=False)
-class SegmentationResult:
-    """What a model found, on the grid of the reference scan, and how.
-
-    Attributes:
-        model: The model as it was applied: with the channels that were given, and the regions that
-            can be seen with them.
-        labelmap: uint8, the values of the model's labels, 0 where there is nothing.
-        probabilities: float32, (R, I, J, K), in the order of these regions.
-        lesions: The connected pieces, measured.
-        timings: Seconds by stage.
-        device: Where the network ran.
-        prepared: The scans in model space, for explaining the result without preparing them again.
-        plan: The windows that were run over them.
-        outputs: The numbers of these regions among the outputs of the network.
-        note: What it costs that channels were left out, for people, or "".
-        watcher: What saw the networks at work, if anything did.
-    """
-
-    model: ModelDescription
-    labelmap: Scan
-    probabilities: np.ndarray
-    lesions: tuple[Lesion, ...]
-    timings: dict[str, float]
-    device: str
-    prepared: Prepared
-    plan: WindowPlan
-    outputs: list[int]
-    note: str = ""
-    watcher: Watcher | None = None
 
 
 class Segmenter:

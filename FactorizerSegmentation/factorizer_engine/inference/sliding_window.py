@@ -208,27 +208,3 @@ def _place_of_sums(plan: WindowPlan, ensemble: Ensemble) -> torch.device:
     needed = Blender.bytes_needed(plan, ensemble.out_channels)
     fits = needed < free_memory(ensemble.device) / 2
     return ensemble.device if fits else torch.device("cpu")
-
-
-def check_numbers(logits: np.ndarray, model: str, dtype: torch.dtype) -> None:
-    """Refuse logits that are NaN or infinite, which a threshold would turn into "nothing".
-
-    Args:
-        logits: Of a network.
-        model: Its name.
-        dtype: The type in which it computed.
-
-    Raises:
-        InternalError: If one is not finite.
-    """
-    if np.isfinite(logits.sum(dtype=np.float64)):
-        return
-    remedy = (
-        "use another model or check the scans"
-        if dtype == torch.float32
-        else "use the number format float32"
-    )
-    raise InternalError(
-        f"The network of {model} gave numbers that are not finite (NaN or infinite), so there is "
-        f"no result; {remedy}."
-    )

@@ -11,7 +11,8 @@ from factorizer_engine.bundles.settings import PromptSettings
 from factorizer_engine.images.geometry import Grid, in_all_channels
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import predict_windows, sigmoid_
 from factorizer_engine.inference.windows import Box, plan_windows
 from factorizer_engine.interaction.strokes import Stroke, prompt_channels

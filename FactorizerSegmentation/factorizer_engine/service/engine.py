@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from factorizer_engine.bundles.bundle import Bundle
     from factorizer_engine.bundles.settings import InferenceSettings
     from factorizer_engine.images.scan import Scan
-    from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+    from factorizer_engine.inference.result import SegmentationResult
+    from factorizer_engine.inference.segmenter import Segmenter
     from factorizer_engine.interaction.correction import Correction
     from factorizer_engine.service.turns import Turn
 

@@ -14,7 +14,7 @@ from factorizer_engine.service.jobs.segment import LOADED, SEGMENTED
 
 if TYPE_CHECKING:
     from factorizer_engine.images.scan import Scan
-    from factorizer_engine.inference.segmenter import SegmentationResult
+    from factorizer_engine.inference.result import SegmentationResult
 
 
 def run(engine: Engine, params: RefineParams, monitor: Monitor) -> RefineResult:

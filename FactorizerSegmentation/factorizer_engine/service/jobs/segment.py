@@ -15,7 +15,7 @@ from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service.engine import Engine
 
 if TYPE_CHECKING:
-    from factorizer_engine.inference.segmenter import SegmentationResult
+    from factorizer_engine.inference.result import SegmentationResult
 
 LOADED, JUDGED, SEGMENTED = 0.05, 0.7, 0.97
 """How far a run has come when the model is loaded, when lesions are to be compared with others, and
