@@ -15,7 +15,7 @@ from factorizer_engine.components.estimates import Estimate, Passes, estimate_al
 from factorizer_engine.components.likeness import judge
 from factorizer_engine.components.question import BASELINE, Question, pose
 from factorizer_engine.components.ranking import stable_first
-from factorizer_engine.components.reliance import Joined, find_reliance
+from factorizer_engine.components.reliance import Joined, LesionVolume, find_reliance
 from factorizer_engine.components.room import room_for
 from factorizer_engine.components.sites import LesionSites
 from factorizer_engine.components.stitching import stitch_components
@@ -132,13 +132,19 @@ def explain(
         estimate = estimate_all(asked, passes, monitor.span(0.0, _ESTIMATED))
         lesions, doubts = judge(asked, estimate, lesion, monitor.span(_ESTIMATED, _JUDGED))
         turns = turns_of(asked, estimate, count, monitor.span(_JUDGED, _ORDERED)).first(count)
-        measured = _measured(asked, passes, turns.order, monitor.span(_ORDERED, _MEASURED))
+        volume = _volume(asked, passes) if lesion is not None else None
+        part = monitor.span(_ORDERED, _MEASURED)
+        measured = _measured(asked, passes, turns.order, part, volume)
         ranked = _ranked(asked, turns, measured)
         contributions = np.stack([measured[index] for index in ranked])
         reliance = None
-        if lesion is not None:
-            part = monitor.span(_MEASURED, _TRIED)
-            reliance = _reliance(asked, passes, turns, ranked, part)
+        if volume is not None:
+            reliance = find_reliance(
+                volume,
+                [asked.candidates[index] for index in ranked],
+                [ranked.index(index) for index in turns.speaking],
+                monitor.span(_MEASURED, _TRIED),
+            )
         drawn_for = [asked.decisive[i] for i in contributions[:, asked.decisive].argmax(axis=1)]
         heatmaps, own_heatmaps = _drawn(asked, ranked, monitor.span(_TRIED, _DRAWN))
         evidence = _evidence(asked, estimate, ranked, drawn_for)
@@ -153,6 +159,7 @@ def explain(
             drawn_for,
             legible_windows([asked.candidates[index] for index in ranked], heatmaps * occupied),
             evidence_windows(evidence * occupied),
+            volume,
         )
         heatmaps, evidence = _restored(asked, heatmaps, evidence)
     monitor.report("restoring", 1.0)
@@ -172,7 +179,11 @@ def explain(
 
 
 def _measured(
-    asked: Question, passes: Passes, chosen: Sequence[int], monitor: Monitor
+    asked: Question,
+    passes: Passes,
+    chosen: Sequence[int],
+    monitor: Monitor,
+    volume: LesionVolume | None,
 ) -> dict[int, np.ndarray]:
     """Exact contributions of the chosen candidates to the regions of the result, (R,) each."""
     terms = [asked.candidates[index] for index in chosen]
@@ -183,8 +194,9 @@ def _measured(
         rows = [row for row, term in enumerate(terms) if term.network == member]
         among = [terms[row] for row in rows]
         if asked.probes:
+            watch = volume.watch if volume is not None else None
             measured[rows] = measure_in_passes(
-                own, asked.probes, among, at_once, part, asked.baseline
+                own, asked.probes, among, at_once, part, asked.baseline, watch
             )
     measured = measured[:, asked.result.outputs] / len(passes)
     return dict(zip(chosen, measured, strict=True))
@@ -197,24 +209,14 @@ def _ranked(asked: Question, turns: Turns, measured: Mapping[int, np.ndarray]) -
     return stable_first(turns.order, strength, stability)
 
 
-def _reliance(
-    asked: Question,
-    passes: Passes,
-    turns: Turns,
-    ranked: Sequence[int],
-    monitor: Monitor,
-) -> Reliance:
-    speaking = zip(turns.order, turns.strengths, strict=True)
-    return find_reliance(
+def _volume(asked: Question, passes: Passes) -> LesionVolume:
+    return LesionVolume(
         passes,
         asked.probes,
         asked.result.plan,
-        [asked.candidates[index] for index in ranked],
-        [ranked.index(index) for index, strength in speaking if strength > 0],
         asked.outputs,
         asked.segmenter.bundle.inference.threshold,
         asked.baseline,
-        monitor,
         _joined(asked),
     )
 
@@ -297,6 +299,7 @@ def _described(
     drawn_for: Sequence[int],
     windows: Sequence[tuple[float, float]],
     spans: Sequence[tuple[float, float]],
+    volume: LesionVolume | None,
 ) -> list[Component]:
     """The ranked candidates in words and figures."""
     names = [region.name for region in asked.result.model.regions]
@@ -318,6 +321,7 @@ def _described(
                 level=float(estimate.levels[index, asked.decisive.index(drawn_for[row])]),
                 meaning=profile.meaning,
                 stability=profile.stability,
+                left=volume.alone(term) if volume is not None else None,
             )
         )
     return components

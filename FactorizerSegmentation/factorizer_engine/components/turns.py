@@ -40,6 +40,12 @@ class Turns:
     order: tuple[int, ...]
     strengths: tuple[float, ...]
 
+    @property
+    def speaking(self) -> list[int]:
+        """Those that speak for the lesion when their turn comes."""
+        both = zip(self.order, self.strengths, strict=True)
+        return [index for index, strength in both if strength > 0]
+
     def first(self, count: int) -> Turns:
         """The first ones only."""
         return Turns(self.order[:count], self.strengths[:count])

@@ -341,6 +341,8 @@ def test_a_lesion_rests_on_the_first_components_without_which_it_is_gone(tmp_pat
     watched = [n for n, own in enumerate(tiny.REGIONS) if region in (None, own.name)]
     whole = part_left([])
     assert reliance.left == pytest.approx(part_left(reliance.components) / whole, abs=0.05)
+    for place in (0, len(components) - 1):
+        assert components[place].left == pytest.approx(part_left([place]) / whole, abs=0.05)
     assert explanation.note.startswith("Lesion 1 rests on ")
     assert reliance.is_gone == (region == "WT")
     if reliance.is_gone:
