@@ -131,7 +131,9 @@ def explain(
         passes: Passes = [[] for _ in asked.networks]
         estimate = estimate_all(asked, passes, monitor.span(0.0, _ESTIMATED))
         lesions, doubts = judge(asked, estimate, lesion, monitor.span(_ESTIMATED, _JUDGED))
-        turns = turns_of(asked, estimate, count, monitor.span(_JUDGED, _ORDERED)).first(count)
+        turns = turns_of(asked, passes, estimate, count, monitor.span(_JUDGED, _ORDERED)).first(
+            count
+        )
         volume = _volume(asked, passes) if lesion is not None else None
         part = monitor.span(_ORDERED, _MEASURED)
         measured = _measured(asked, passes, turns.order, part, volume)
