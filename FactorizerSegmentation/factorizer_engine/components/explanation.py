@@ -14,7 +14,7 @@ from factorizer_engine.components.definition import Baseline, component_name
 from factorizer_engine.components.estimates import Estimate, Passes, estimate_all
 from factorizer_engine.components.likeness import judge
 from factorizer_engine.components.question import BASELINE, Question, pose
-from factorizer_engine.components.ranking import stable_first
+from factorizer_engine.components.ranking import in_order_shown
 from factorizer_engine.components.reliance import Joined, LesionVolume, find_reliance
 from factorizer_engine.components.room import room_for
 from factorizer_engine.components.sites import LesionSites
@@ -63,9 +63,9 @@ class Explanation:
     """What drove a result.
 
     Attributes:
-        maps: The components, in the order in which the evidence falls soonest (`turns`): each of
-            the next speaks most for the lesion when those before it are gone. Of those that speak
-            for it by themselves, what is stable comes before what is not; the others come last.
+        maps: The components without which the evidence falls soonest (`turns`), by what each
+            contributes by itself; of those that speak for the lesion, what is stable comes before
+            what is not.
         note: What to know about the contributions, for people, or "". Of a lesion it says what it
             rests on.
         reliance: Of a lesion that was asked for, on which of the components it rests.
@@ -93,13 +93,13 @@ def explain(
 
     The contributions of all components are estimated from gradients (`evidence`), in the (at most
     two) windows that cover the lesion best, and anew when those that lead are gone (`turns`), so
-    that components that say the same do not all lead. Those that lead then are left out once each,
-    which measures what they contribute by themselves, and drawn. Of those that speak for the
-    lesion, those come first whose maps were stable on the cases over which the model was described,
-    if it was (`protocol.profiles`). All contributions are to the logits of the result, in float32:
-    where that is the mean over mirrored copies, a component is left out of all copies at once, and
-    its maps are their means; where it is the mean over an ensemble, the components of all networks
-    are compared.
+    that components that say the same are not all chosen. Those that are chosen are left out once
+    each, which measures what they contribute by themselves; they are ranked by that and drawn. Of
+    those that speak for the lesion, those come first whose maps were stable on the cases over which
+    the model was described, if it was (`protocol.profiles`). All contributions are to the logits of
+    the result, in float32: where that is the mean over mirrored copies, a component is left out of
+    all copies at once, and its maps are their means; where it is the mean over an ensemble, the
+    components of all networks are compared.
 
     Args:
         segmenter: The model.
@@ -208,7 +208,7 @@ def _ranked(asked: Question, turns: Turns, measured: Mapping[int, np.ndarray]) -
     """The candidates as they are shown."""
     strength = {index: float(found[asked.decisive].sum()) for index, found in measured.items()}
     stability = {index: asked.profile(index).stability for index in turns.order}
-    return stable_first(turns.order, strength, stability)
+    return in_order_shown(turns.order, strength, stability)
 
 
 def _volume(asked: Question, passes: Passes) -> LesionVolume:

@@ -21,19 +21,24 @@ def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
     return [name for name in mixers if sizes[name] in finest]
 
 
-def stable_first(
-    ranked: Sequence[int],
+def in_order_shown(
+    chosen: Sequence[int],
     strength: Mapping[int, float],
     stability: Mapping[int, float | None],
 ) -> list[int]:
-    """Ranked components, of those that speak for the lesion the stable ones before the others.
+    """Chosen components by falling contribution, but that stable ones lead.
 
     Args:
-        ranked: Indices of components.
-        strength: What each contributes by itself; those that do not speak for the lesion then come
-            last.
+        chosen: Indices of components.
+        strength: What each contributes by itself. Of those that speak for the lesion, the stable
+            ones come before the others.
         stability: That of each.
     """
     return sorted(
-        ranked, key=lambda i: (strength[i] <= 0, strength[i] > 0 and not is_stable(stability[i]))
+        chosen,
+        key=lambda i: (
+            strength[i] <= 0,
+            strength[i] > 0 and not is_stable(stability[i]),
+            -strength[i],
+        ),
     )

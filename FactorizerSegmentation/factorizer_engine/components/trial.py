@@ -37,7 +37,7 @@ from factorizer_engine.components.evidence import (
 )
 from factorizer_engine.components.orders import COUNTS, OrderTrial
 from factorizer_engine.components.passes import RecordedPass
-from factorizer_engine.components.ranking import default_blocks, stable_first
+from factorizer_engine.components.ranking import default_blocks, in_order_shown
 from factorizer_engine.components.saliency import BlockProbe, grad_cam, integrated_gradients
 from factorizer_engine.components.scores import area, best_dice, correlation, spearman
 from factorizer_engine.components.sites import among_outputs, lesion_sites
@@ -209,7 +209,7 @@ class _Trial:
         stability = {
             i: self._profiles.get(term, Profile(term)).stability for i, term in enumerate(terms)
         }
-        shown = stable_first(order[:TOP], dict(enumerate(exact)), stability)
+        shown = in_order_shown(order[:TOP], dict(enumerate(exact)), stability)
         return [terms[i] for i in (*shown, *order[TOP:])]
 
     def _order_components(self) -> None:
