@@ -37,7 +37,7 @@ from factorizer_engine.components.evidence import (
 )
 from factorizer_engine.components.orders import COUNTS, OrderTrial
 from factorizer_engine.components.passes import RecordedPass
-from factorizer_engine.components.ranking import default_blocks, in_order_shown
+from factorizer_engine.components.ranking import default_blocks, in_order_shown, leading_pair
 from factorizer_engine.components.saliency import BlockProbe, grad_cam, integrated_gradients
 from factorizer_engine.components.scores import area, best_dice, correlation, spearman
 from factorizer_engine.components.sites import among_outputs, lesion_sites
@@ -205,11 +205,11 @@ class _Trial:
         def measure(order: Sequence[int]) -> float:
             return logit_without(passes, probes, [terms[i] for i in order], regions)
 
-        order = take_turns(self._estimates[Baseline.ZERO], without, measure, COUNTS[-1]).order
-        stability = {
-            i: self._profiles.get(term, Profile(term)).stability for i, term in enumerate(terms)
-        }
-        shown = in_order_shown(order[:TOP], dict(enumerate(exact)), stability)
+        stability = [self._profiles.get(term, Profile(term)).stability for term in terms]
+        whole = self._estimates[Baseline.ZERO]
+        first = leading_pair(whole, stability)
+        order = take_turns(whole, first, without, measure, COUNTS[-1]).order
+        shown = in_order_shown(order[:TOP], exact, stability)
         return [terms[i] for i in (*shown, *order[TOP:])]
 
     def _order_components(self) -> None:

@@ -1,13 +1,13 @@
 """In which order components are left out so that the evidence falls soonest.
 
 Components act together: the second of two that say the same is worth little once the first is gone,
-and what seems to speak against a lesion may be all that is left for it. So the two of the largest
-contributions come first, and then contributions are estimated anew, from gradients, when 2, 4 and 8
-components are gone, and after every 6 more. Each time there are two proposals for the next ones,
-those of the largest contributions and those whose means over the head contribute most (gradients
-misjudge large changes, and a level is one everywhere); both are left out, and the logit decides. A
-greedy search that measures every candidate at every turn is better still, for many times the work
-(docs/evidence/components.md).
+and what seems to speak against a lesion may be all that is left for it. So the strongest and the
+strongest stable one come first, and then contributions are estimated anew, from gradients, when 2,
+4 and 8 components are gone, and after every 6 more. Each time there are two proposals for the next
+ones, those of the largest contributions and those whose means over the head contribute most
+(gradients misjudge large changes, and a level is one everywhere); both are left out, and the logit
+decides. A greedy search that measures every candidate at every turn is better still, for many times
+the work (docs/evidence/components.md).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from factorizer_engine.components.estimates import Estimate, Passes
 from factorizer_engine.components.evidence import block_evidence, gradients_of
 from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.components.question import Question
+from factorizer_engine.components.ranking import leading_pair
 from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.progress import Monitor
@@ -94,7 +95,9 @@ def turns_of(
             for member, own in enumerate(passes)
         )
 
-    turns = take_turns(estimate.contributions.sum(axis=1), without, measure, count)
+    whole = estimate.contributions.sum(axis=1)
+    first = leading_pair(whole, [asked.profile(i).stability for i in range(len(terms))])
+    turns = take_turns(whole, first, without, measure, count)
     monitor.report("estimating components", 1.0)
     return turns
 
@@ -150,6 +153,7 @@ def logit_without(
 
 def take_turns(
     whole: np.ndarray,
+    first: Sequence[int],
     without: Callable[[Sequence[int]], np.ndarray],
     measure: Callable[[Sequence[int]], float],
     count: int,
@@ -158,29 +162,26 @@ def take_turns(
 
     Args:
         whole: What every component is estimated to contribute, (N,).
+        first: What is left out first, by index.
         without: By proposal, the same with some of them, by index, left out, (P, N).
         measure: The logit with some of them, by index, left out.
         count: How many have to be in the right order; the others follow by the last estimate.
     """
-    order: list[int] = []
-    strengths: list[float] = []
-    proposals = whole[None]
-    while True:
+    order, strengths = list(first), whole[list(first)].tolist()
+    left = [i for i in np.argsort(-whole, kind="stable").tolist() if i not in order]
+    rest = whole[left].tolist()
+    while len(order) < min(count, len(whole)):
         size = min(max(FEWEST, len(order)), MOST)
-        ranked = {}
-        for proposal in proposals:
-            falling = np.argsort(-proposal, kind="stable").tolist()
-            left = [index for index in falling if index not in order]
-            ranked.setdefault(frozenset(left[:size]), (left, proposal))
-        several = list(ranked.values())
-        left, proposal = (
-            min(several, key=lambda one: measure([*order, *one[0][:size]]))
-            if len(several) > 1
-            else several[0]
-        )
-        order += left[:size]
-        strengths += proposal[left[:size]].tolist()
-        if len(order) >= min(count, len(whole)):
-            rest = left[size:]
-            return Turns((*order, *rest), (*strengths, *proposal[rest].tolist()))
-        proposals = without(order)
+        proposed = {}
+        for proposal in without(order):
+            falling = [i for i in np.argsort(-proposal, kind="stable").tolist() if i in left]
+            proposed.setdefault(frozenset(falling[:size]), (falling, proposal))
+        several = list(proposed.values())
+        if len(several) > 1:
+            several.sort(key=lambda one: measure([*order, *one[0][:size]]))
+        falling, proposal = several[0]
+        order += falling[:size]
+        strengths += proposal[falling[:size]].tolist()
+        left = falling[size:]
+        rest = proposal[left].tolist()
+    return Turns((*order, *left), (*strengths, *rest))

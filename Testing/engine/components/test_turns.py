@@ -12,6 +12,7 @@ from engine import tiny
 from factorizer_engine.components.ablation import Probe
 from factorizer_engine.components.definition import Baseline, mixers_of, terms_of
 from factorizer_engine.components.passes import RecordedPass
+from factorizer_engine.components.ranking import leading_pair
 from factorizer_engine.components.turns import (
     contributions_without,
     logit_without,
@@ -29,7 +30,7 @@ def test_what_says_the_same_as_one_that_is_gone_waits_for_what_says_something_el
     def without(order):  # the third says what the second does
         return (np.where(np.arange(5) == 2, 0.1, alone) if 1 in order else alone)[None]
 
-    turns = take_turns(alone, without, none, 5)
+    turns = take_turns(alone, [0, 1], without, none, 5)
     assert turns.order == (0, 1, 3, 4, 2)
     assert turns.strengths == (5.0, 4.0, 2.0, 1.0, 0.1)
     assert replace(turns, strengths=(5.0, 4.0, 2.0, -1.0, 0.1)).speaking == [0, 1, 3, 2]
@@ -44,10 +45,18 @@ def test_estimates_are_asked_for_when_as_many_are_taken_as_were_gone_and_after_s
 
     for count, expected in ((2, []), (6, [2, 4]), (14, [2, 4, 8]), (99, [2, 4, 8, 14])):
         asked.clear()
-        turns = take_turns(np.arange(20.0)[::-1], without, none, count)
+        turns = take_turns(np.arange(20.0)[::-1], [0, 1], without, none, count)
         assert asked == expected
         assert turns.order == tuple(range(20))
         assert len(turns.first(3).order) == len(turns.first(3).strengths) == 3
+
+
+def test_the_strongest_and_the_strongest_stable_one_come_first():
+    strength = np.array([1.0, 3.0, 2.0, -1.0])
+    assert leading_pair(strength, [None] * 4) == [1, 2]
+    assert leading_pair(strength, [0.9, 0.1, 0.2, 0.9]) == [1, 0]
+    assert leading_pair(strength, [0.1, 0.1, 0.2, 0.9]) == [1, 2]
+    assert leading_pair(strength[:1], [0.1]) == [0]
 
 
 def test_of_two_proposals_that_is_taken_which_lowers_the_logit_more():
@@ -58,11 +67,11 @@ def test_of_two_proposals_that_is_taken_which_lowers_the_logit_more():
         measured.append(tuple(order))
         return -float(sum(order))  # the last ones speak most
 
-    turns = take_turns(proposals[0], lambda order: proposals, measure, 6)
+    turns = take_turns(proposals[0], [0, 1], lambda order: proposals, measure, 6)
     assert measured[:2] == [(0, 1, 2, 3), (0, 1, 19, 18)]
     assert turns.order[:8] == (0, 1, 19, 18, 17, 16, 15, 14)
     measured.clear()
-    take_turns(proposals[0], lambda order: proposals[[0, 0]], measure, 6)
+    take_turns(proposals[0], [0, 1], lambda order: proposals[[0, 0]], measure, 6)
     assert not measured
 
 
