@@ -184,10 +184,10 @@ def _lesion_entry(lesion: Lesion) -> dict:
 
 def _show(result: ComponentsResult, folder: Path) -> None:
     regions = [region.name for region in result.model.regions]
-    columns = (f"{name} (logit)" for name in regions)
+    logits = (f"{name} (logit)" for name in regions)
     of_lesion = any(component.left is not None for component in result.components)
     left = ("Left without it",) if of_lesion else ()
-    columns = ("##", "Component", *columns, *left, "Evidence for", "Acts", "Stable")
+    columns = ("##", "Component", *logits, *left, "Evidence for", "Acts", "Stable")
     table = make_table("Components", *columns)
     for number, component in enumerate(result.components, start=1):
         changes = [f"{component.contributions.get(name, 0.0):+.2f}" for name in regions]

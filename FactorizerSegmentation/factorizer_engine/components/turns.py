@@ -172,7 +172,7 @@ def take_turns(
     rest = whole[left].tolist()
     while len(order) < min(count, len(whole)):
         size = min(max(FEWEST, len(order)), MOST)
-        proposed = {}
+        proposed: dict[frozenset[int], tuple[list[int], np.ndarray]] = {}
         for proposal in without(order):
             falling = [i for i in np.argsort(-proposal, kind="stable").tolist() if i in left]
             proposed.setdefault(frozenset(falling[:size]), (falling, proposal))

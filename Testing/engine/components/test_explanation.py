@@ -119,8 +119,8 @@ def test_the_same_scans_are_explained_in_the_same_way_bit_for_bit(segmenter, map
 @pytest.mark.parametrize("axes", ["RAS", "SPR", "AIL"])
 def test_the_axis_order_of_the_scans_changes_no_heatmap_in_the_world(segmenter, maps, axes):
     turned = {name: resample(scan, scan.grid.oriented(axes)) for name, scan in tiny.scans().items()}
-    found = explain(segmenter, segmenter.segment(turned), count=2).maps
-    for ours, theirs in zip(found, maps[:2], strict=True):
+    found = explain(segmenter, segmenter.segment(turned)).maps
+    for ours, theirs in zip(found, maps, strict=True):
         assert ours.component.name == theirs.component.name
         for region, value in theirs.component.contributions.items():
             assert ours.component.contributions[region] == pytest.approx(value, abs=1e-4)
