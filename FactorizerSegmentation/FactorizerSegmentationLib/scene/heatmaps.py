@@ -42,11 +42,13 @@ class Explanation(Message):
         number: Grows with every run in a scene.
         lesion: Number of the lesion that was explained; None if it was all that was found.
         note: What to know about the components, for people, or "".
+        region: Region for which they are in their order; "" for all that were found.
     """
 
     number: int = 0
     lesion: int | None = None
     note: str = ""
+    region: str = ""
 
 
 @dataclass(frozen=True)
@@ -225,12 +227,18 @@ def _compact(
     heatmap: np.ndarray, scan: np.ndarray | None, window: tuple[float, float]
 ) -> np.ndarray:
     """The heatmap inside the head, in few different values; see `measured`."""
-    rounded = np.array(heatmap, np.float32, order="F")  # as Slicer has its voxels, see `volumes`
+    compact = rounded(heatmap, window)
+    if scan is not None and scan.any():
+        compact *= scan != 0
+    return compact
+
+
+def rounded(heatmap: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+    """A copy with values rounded to a 255th of a window, float32."""
+    values = np.array(heatmap, np.float32, order="F")  # as Slicer has its voxels, see `volumes`
     step = np.float32((window[1] - window[0]) / 255)
     if step > 0:
-        rounded /= step
-        np.rint(rounded, out=rounded)
-        rounded *= step
-    if scan is not None and scan.any():
-        rounded *= scan != 0
-    return rounded
+        values /= step
+        np.rint(values, out=values)
+        values *= step
+    return values

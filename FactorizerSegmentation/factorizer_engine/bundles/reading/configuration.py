@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,12 @@ import yaml
 
 from factorizer_engine.bundles.reading.expressions import References, class_name
 from factorizer_engine.bundles.reading.painting import with_painted_values
+from factorizer_engine.bundles.reading.yaml_files import read_yaml
 from factorizer_engine.bundles.settings import InferenceSettings, NetworkSpec, Preprocessing
 from factorizer_engine.protocol.description import read_mapping
 from factorizer_engine.protocol.errors import BadModelError
 from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.unique_keys import read_json
 
 _NETWORK_TARGETS = ("Factorizer", "SegResNet", "DynUNet")
 _IGNORED_TRANSFORMS = frozenset(
@@ -33,12 +34,12 @@ def read_config_file(path: Path) -> dict[str, Any]:
     Raises:
         BadModelError: If the file is too large, not valid, or not a mapping.
     """
-    return read_mapping(path, json.loads if path.suffix == ".json" else _decode_yaml)
+    return read_mapping(path, read_json if path.suffix == ".json" else _decode_yaml)
 
 
 def _decode_yaml(text: str) -> Any:
     try:
-        content = yaml.safe_load(text)
+        content = read_yaml(text)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
     if _written_out(content, {}) > _MOST_VALUES:

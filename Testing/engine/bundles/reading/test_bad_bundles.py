@@ -139,6 +139,25 @@ def test_broken_or_hostile_yaml(open_bundle, content):
 
 
 @pytest.mark.parametrize("name", ["metadata.json", "inference.json"])
+def test_a_configuration_that_names_something_twice(open_bundle, name):
+    """Of which JSON readers take the last without a word."""
+    path = open_bundle.description.path / "configs" / name
+    path.write_text('{"version": "0", ' + path.read_text().lstrip("{ \n") + "\n")
+    text = path.read_text().rstrip().removesuffix("}") + ', "version": "1"}'
+    path.write_text(text)
+    assert "ambiguous: 'version' stands there twice" in refusal(open_bundle.description.path)
+
+
+def test_yaml_that_names_something_twice(open_bundle):
+    folder = open_bundle.description.path / "configs"
+    (folder / "inference.json").rename(folder / "inference.yaml")  # JSON is YAML, too
+    load_bundle(open_bundle.description.path)
+    text = (folder / "inference.yaml").read_text().rstrip().removesuffix("}")
+    (folder / "inference.yaml").write_text(text + ', "network_def": 1}')
+    assert "'network_def' stands there twice, also in line" in refusal(open_bundle.description.path)
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "inference.json"])
 def test_missing_configurations(open_bundle, name):
     (open_bundle.description.path / "configs" / name).unlink()
     assert name.removesuffix(".json") in refusal(open_bundle.description.path)
