@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from supply.__main__ import ENGINE, _audit, canonical, is_binding, licence_of, needed_by
+from supply.__main__ import (
+    ENGINE,
+    _audit,
+    _vulnerable,
+    canonical,
+    is_binding,
+    licence_of,
+    needed_by,
+)
 from supply.pins import EXTRAS, FOLDER, other_versions, pinned_versions
 from supply.versions import lowest_version, requirements_of
 
@@ -87,6 +95,15 @@ def test_an_audit_that_cannot_be_made_is_told_and_no_earlier_one_counts(tmp_path
     assert not file.exists()
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("Known vulnerabilities were NOT looked for")
+
+
+def test_a_registry_without_such_data_audits_nothing(capsys):
+    skipped = {"name": "numpy", "skip_reason": "Dependency not found on PyPI"}
+    assert _vulnerable([skipped, skipped]) == []
+    assert "NOT looked for" in capsys.readouterr().out
+    bad = {"name": "x", "version": "1", "vulns": [{"id": "CVE-1"}]}
+    assert _vulnerable([skipped, bad]) == ["x"]
+    assert "1 packages were audited, of which 1" in capsys.readouterr().out
 
 
 def _installed(names: set[str]) -> list[str]:
