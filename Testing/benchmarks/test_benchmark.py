@@ -45,7 +45,7 @@ def bench(*arguments: object) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": str(MODULE_DIR)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,  # on a machine that many share
     )
 
 
