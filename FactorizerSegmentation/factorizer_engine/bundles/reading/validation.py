@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.settings import PromptSettings
 from factorizer_engine.protocol.errors import BadModelError
 
 _AXES = ("RL", "AP", "SI")
@@ -47,9 +48,19 @@ def _counts_problem(bundle: Bundle) -> str | None:
             return f"has two {what} of the same name"
         if not all(name.strip() and name.isprintable() for name in names):
             return f"has {what} whose names cannot be shown"
+    if bundle.description.by_clicks and bundle.prompts is None:
+        return "is for clicks, but its network reads none"
     if bundle.prompts is not None and not 0 < bundle.prompts.radius_mm < math.inf:
         return f"draws clicks as balls of {bundle.prompts.radius_mm} mm"
+    if bundle.prompts is not None and not _sensible(bundle.prompts):
+        zooms, margin = bundle.prompts.zooms, bundle.prompts.margin
+        return f"answers clicks with zooms of {zooms} and a margin of {margin}"
     return None
+
+
+def _sensible(prompts: PromptSettings) -> bool:
+    zooms_fit = bool(prompts.zooms) and all(1 <= zoom <= 8 for zoom in prompts.zooms)
+    return zooms_fit and 0 <= prompts.margin < math.inf
 
 
 def _window_problem(bundle: Bundle) -> str | None:
