@@ -163,7 +163,7 @@ class Segmenter:
             return answering.segment(scans, reference, options, monitor, watch)
         monitor, options = monitor or Monitor(), options or RunOptions()
         if self.bundle.description.by_clicks:
-            return self._nothing_yet(scans, reference, monitor)
+            return self._nothing_yet(scans, reference, options, monitor)
         first = None
         if self.coarse is not None:
             first = self.coarse.segment(scans, reference, options, monitor.span(0.0, _FOUND))
@@ -236,14 +236,18 @@ class Segmenter:
         )
 
     def _nothing_yet(
-        self, scans: Mapping[str, Scan], reference: str | None, monitor: Monitor
+        self,
+        scans: Mapping[str, Scan],
+        reference: str | None,
+        options: RunOptions,
+        monitor: Monitor,
     ) -> SegmentationResult:
         """An empty result, with the scans prepared for clicks."""
         model, timings = self.bundle.description, dict[str, float]()
         with memory_errors(self.device):
             with _timed(timings, "preparing"):
                 given = check_channels(scans, model.channels, reference)
-                prepared = self._prepare(given, reference, None, IN_MEMORY)
+                prepared = self._prepare(given, reference, replace(options, box=None), IN_MEMORY)
             prepare_kernels(self.networks, self.device, self.dtype, monitor.span(_PREPARED, 1.0))
         nothing = np.zeros((len(model.regions), *prepared.reference.shape), dtype=np.float32)
         return SegmentationResult(
