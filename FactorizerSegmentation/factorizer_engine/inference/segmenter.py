@@ -44,7 +44,6 @@ from factorizer_engine.inference.sliding_window import (
 from factorizer_engine.inference.windows import WindowPlan, plan_windows
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.networks import economise
-from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.models import ModelDescription, Subset
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import RunOptions
@@ -164,7 +163,7 @@ class Segmenter:
             return answering.segment(scans, reference, options, monitor, watch)
         monitor, options = monitor or Monitor(), options or RunOptions()
         if self.bundle.description.by_clicks:
-            return self._nothing_yet(scans, reference, monitor)
+            return self._nothing_yet(scans, reference, options, monitor)
         first = None
         if self.coarse is not None:
             first = self.coarse.segment(scans, reference, options, monitor.span(0.0, _FOUND))
@@ -178,7 +177,7 @@ class Segmenter:
                 given = check_channels(scans, whole.channels, reference)
                 subset = subset_of(whole, given)
                 store = self._store(given, reference, economies)
-                prepared = self._prepare(given, reference, options.box, store)
+                prepared = self._prepare(given, reference, options, store)
                 chosen = Chosen.of(options, prepared)
                 looked_at = chosen if first is None else self._again(first, prepared, chosen)
             if not all(network.ready for network in self._compiled):
@@ -216,7 +215,8 @@ class Segmenter:
                 labelmap = self._paint(probabilities, model, prepared.reference)
             monitor.report("measuring", _PAINTED)
             with _timed(timings, "measuring"):
-                some_scan = next(iter(scans.values()))  # the head is the same in all
+                # The head is the same in all; in one that is mirrored, sides are unknown.
+                some_scan = None if options.upside_down else next(iter(scans.values()))
                 lesions = find_lesions(
                     labelmap, model.regions, model.labels, probabilities, some_scan
                 )
@@ -236,14 +236,18 @@ class Segmenter:
         )
 
     def _nothing_yet(
-        self, scans: Mapping[str, Scan], reference: str | None, monitor: Monitor
+        self,
+        scans: Mapping[str, Scan],
+        reference: str | None,
+        options: RunOptions,
+        monitor: Monitor,
     ) -> SegmentationResult:
         """An empty result, with the scans prepared for clicks."""
         model, timings = self.bundle.description, dict[str, float]()
         with memory_errors(self.device):
             with _timed(timings, "preparing"):
                 given = check_channels(scans, model.channels, reference)
-                prepared = self._prepare(given, reference, None, IN_MEMORY)
+                prepared = self._prepare(given, reference, replace(options, box=None), IN_MEMORY)
             prepare_kernels(self.networks, self.device, self.dtype, monitor.span(_PREPARED, 1.0))
         nothing = np.zeros((len(model.regions), *prepared.reference.shape), dtype=np.float32)
         return SegmentationResult(
@@ -314,16 +318,17 @@ class Segmenter:
         self,
         given: Mapping[str, Scan],
         reference: str | None,
-        box: WorldBox | None,
+        options: RunOptions,
         store: Store,
     ) -> Prepared:
         """The scans by channel name in model space, as a whole also for a box."""
         channels = self.bundle.description.channels
         reference_scan = given[reference_among(given, channels, reference)]
-        if box is not None:
-            check_box(box, reference_scan)
+        if options.box is not None:
+            check_box(options.box, reference_scan)
         ordered = [given.get(channel.name) for channel in channels]
-        prepared = self.preprocessor.prepare(ordered, reference_scan, store)
+        turned_up = options.upside_down
+        prepared = self.preprocessor.prepare(ordered, reference_scan, store, turned_up)
         return self._without_prompts(prepared)
 
     def _without_prompts(self, prepared: Prepared) -> Prepared:

@@ -113,10 +113,15 @@ def _interpret(
 
 
 def _read_inference(root: Path, shown_name: str) -> Mapping[str, Any]:
-    for suffix in (".json", ".yaml", ".yml"):
-        path = root / "configs" / f"inference{suffix}"
-        if path.is_file():
-            return read_config_file(path)
+    files = [root / "configs" / f"inference{suffix}" for suffix in (".json", ".yaml", ".yml")]
+    found = [path for path in files if path.is_file()]
+    if len(found) > 1:
+        raise BadModelError(
+            f"The model {shown_name} has both {found[0].name} and {found[1].name}; remove the one "
+            "that does not count."
+        )
+    if found:
+        return read_config_file(found[0])
     raise BadModelError(
         f"The model {shown_name} has no configs/inference.json or .yaml; it is incomplete."
     )

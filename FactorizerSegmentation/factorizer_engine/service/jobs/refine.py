@@ -51,6 +51,6 @@ def _measured(
     from factorizer_engine.service.exchange import load_scans
 
     channel, file = next(iter(params.study.channels.items()))  # the head is the same in all
-    scan = load_scans({channel: file})[channel]
+    scan = None if params.options.upside_down else load_scans({channel: file})[channel]
     model = result.model
     return tuple(find_lesions(labelmap, model.regions, model.labels, result.probabilities, scan))
