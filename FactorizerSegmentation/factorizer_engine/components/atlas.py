@@ -18,7 +18,8 @@ from factorizer_engine.components.definition import (
     terms_of,
 )
 from factorizer_engine.components.stitching import stitch_components
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.windows import Box, WindowPlan
 from factorizer_engine.lesions.reports.pictures import WARM
 from factorizer_engine.protocol.profiles import Profile, Profiles

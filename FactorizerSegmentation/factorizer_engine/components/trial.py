@@ -46,7 +46,8 @@ from factorizer_engine.components.turns import contributions_without, logit_with
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.components import Term, is_stable
 from factorizer_engine.protocol.profiles import Profile
@@ -126,6 +127,7 @@ class _Trial:
         seed: int,
         monitor: Monitor,
     ) -> None:
+        segmenter = segmenter.that_gave(result)
         self._network = factorizers_of(segmenter.networks)[0]
         profiles = segmenter.bundle.profiles
         self._profiles = profiles.by_term() if profiles else {}
