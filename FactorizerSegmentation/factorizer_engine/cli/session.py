@@ -195,7 +195,8 @@ def open_session(
     What shows without the engine, such as a mistyped path, is refused before it starts.
 
     Args:
-        choice: The model and where it runs; with the name "" the only family that is installed.
+        choice: The model and where it runs; with the name "" the only family that is installed, but
+            for models that work by clicks alone.
         inputs: "CHANNEL=FILE" or "FILE", see `assign_inputs`.
         input_folder: Folder whose files are matched by name, instead of `inputs`.
         reference: Channel that is going to be asked for, or None.
@@ -345,7 +346,9 @@ def candidates(inputs: Sequence[str], folder: Path | None) -> list[str]:
 
 
 def _only_family(engine: EngineClient) -> str:
+    """The family of the models, but for those that are to be chosen because they need clicks."""
     models = engine.request(MODELS, ModelsParams()).models
+    models = [model for model in models if not model.by_clicks] or models
     families = sorted({model.family for model in models})
     if not families:
         raise BadModelError("No model is installed; see 'factorizer models install --help'.")

@@ -34,7 +34,9 @@ _ELSEWHERE = ("version", "summary", "path", "card")
 
 
 def installed_models(folders: Iterable[Path] | None = None) -> list[ModelDescription]:
-    """All models whose description can be read, by title; others are named in the log.
+    """All models whose description can be read, by title, those that only answer clicks last.
+
+    Others are named in the log.
 
     Args:
         folders: Where models are looked for, one folder a model; by default the usual ones. Of
@@ -50,7 +52,7 @@ def installed_models(folders: Iterable[Path] | None = None) -> list[ModelDescrip
                 logging.getLogger(__name__).warning("%s is left out: %s", root, error)
                 continue
             found.append(model)
-    return sorted(by_name(found).values(), key=lambda model: model.title.lower())
+    return sorted(by_name(found).values(), key=lambda model: (model.by_clicks, model.title.lower()))
 
 
 def by_name(models: Iterable[ModelDescription]) -> dict[str, ModelDescription]:

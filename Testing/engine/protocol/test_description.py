@@ -51,6 +51,13 @@ def test_a_bundle_with_monais_metadata_only_is_listed_too(tmp_path):
     assert (model.family, model.regions[0].name) == ("stroke", "lesion")
 
 
+def test_models_that_only_answer_clicks_come_last(tmp_path):
+    write(tmp_path / "a", typed("any", "Any lesion", by_clicks=True))
+    write(tmp_path / "b", typed("glioma", "Glioma"))
+
+    assert [model.name for model in installed_models([tmp_path])] == ["glioma", "any"]
+
+
 def test_the_first_folder_wins_where_names_are_equal(tmp_path):
     write(tmp_path / "mine" / "x", typed("glioma-fast", "Mine"))
     write(tmp_path / "shipped" / "y", typed("glioma-fast", "Shipped"))

@@ -53,4 +53,6 @@ def _measured(
     channel, file = next(iter(params.study.channels.items()))  # the head is the same in all
     scan = None if params.options.upside_down else load_scans({channel: file})[channel]
     model = result.model
+    if model.by_clicks:  # there are no maps
+        return tuple(find_lesions(labelmap, (), model.labels, None, scan))
     return tuple(find_lesions(labelmap, model.regions, model.labels, result.probabilities, scan))

@@ -125,7 +125,7 @@ PyTorch {{ network.torch }} |
 
 ## How well it does
 
-{% for network in networks if network.validation %}
+{% for network in networks if network.validation and not by_clicks %}
 {{ "Network %d on" % loop.index if networks | length > 1 else "On" }} the cases used to choose \
 {{ "its" if networks | length > 1 else "the" }} weights (so this is optimistic; in model space), \
 mean Dice {{ "%.3f" | format(network.validation.dice) }} at step {{ network.validation.step }}: \
@@ -138,7 +138,9 @@ On {{ evaluation_cases }}, at the native resolution ({{ evaluation.note }}):
 {{ table }}
 
 {{ per_case }}
-{% elif not clicks %}
+{% elif clicks %}
+It was measured by clicks, as follows.
+{% else %}
 Not evaluated on held-out cases yet.
 {% endif %}
 {% if calibration %}
