@@ -31,7 +31,6 @@ from FactorizerSegmentationLib.scene.volumes import (
     localAffine,
     matrixToWorld,
     saveVoxels,
-    setVoxels,
     voxelsOf,
     worldAffine,
 )
@@ -119,26 +118,26 @@ def createExplanation(scene, name: str, place: Place):
     return node
 
 
-def addStep(sequenceNode, heatmap: Heatmap, voxels: np.ndarray, affine: np.ndarray) -> Step:
+def addStep(sequenceNode, heatmap: Heatmap, image, affine: np.ndarray) -> Step:
     """Keep a heatmap as the last step of a sequence.
 
     Args:
-        voxels: Its values, (I, J, K).
+        image: Its values, a vtkImageData, which is not copied.
         affine: 4x4 matrix from voxel indices to RAS in mm below the transform of the scan.
     """
     name = heatmap.title
-    _keep(sequenceNode, name, voxels, affine)
+    _keep(sequenceNode, name, image, affine)
     known = _contents(sequenceNode) | {name: heatmap}
     content = {key: value.to_dict() for key, value in known.items()}
     sequenceNode.SetAttribute(STEPS_ATTRIBUTE, json.dumps(content))
     return Step(sequenceNode, name, heatmap)
 
 
-def addOwnVoxels(step: Step, voxels: np.ndarray, affine: np.ndarray) -> None:
+def addOwnVoxels(step: Step, image, affine: np.ndarray) -> None:
     """Keep how a step looks with the voxels of its component's block.
 
     Args:
-        voxels: Its values on the model's grid, (I, J, K).
+        image: Its values on the model's grid, a vtkImageData, which is not copied.
         affine: As for `addStep`.
     """
     ownNode = step.sequenceNode.GetNodeReference(OWN_VOXELS_REFERENCE)
@@ -148,7 +147,7 @@ def addOwnVoxels(step: Step, voxels: np.ndarray, affine: np.ndarray) -> None:
         ownNode.SetAttribute(ROLE_ATTRIBUTE, OWN_VOXELS_ROLE)
         putBeside(ownNode, step.sequenceNode)
         step.sequenceNode.SetNodeReferenceID(OWN_VOXELS_REFERENCE, ownNode.GetID())
-    _keep(ownNode, step.name, voxels, affine)
+    _keep(ownNode, step.name, image, affine)
 
 
 def removeExplanation(sequenceNode) -> None:
@@ -226,7 +225,7 @@ def gatherVolumes(scene) -> None:
         place = Place(localAffine(first), first.GetTransformNodeID(), first)
         sequenceNode = createExplanation(scene, name, place)
         for node, heatmap in several:
-            addStep(sequenceNode, heatmap, voxelsOf(node), localAffine(node))
+            addStep(sequenceNode, heatmap, node.GetImageData(), localAffine(node))
             removeWithDisplays(node)
 
 
@@ -240,13 +239,13 @@ def _sequence(scene, name: str):
     return node
 
 
-def _keep(sequenceNode, name: str, voxels: np.ndarray, affine: np.ndarray) -> None:
-    """Make a volume the last step of a sequence."""
+def _keep(sequenceNode, name: str, image, affine: np.ndarray) -> None:
+    """Make a volume with an image the last step of a sequence."""
     bare = slicer.vtkMRMLScalarVolumeNode()
     bare.SetName(name)
     node = sequenceNode.SetDataNodeAtValue(bare, name)  # a copy, and so without voxels yet
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(affine))
-    setVoxels(node, voxels)
+    node.SetAndObserveImageData(image)
 
 
 def _dropLostVoxels(scene) -> None:

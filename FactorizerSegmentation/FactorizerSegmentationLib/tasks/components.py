@@ -23,10 +23,10 @@ from FactorizerSegmentationLib.scene.heatmaps import (
     ACTIVITY,
     EVIDENCE,
     Explanation,
+    compactInto,
     measured,
-    rounded,
 )
-from FactorizerSegmentationLib.scene.volumes import voxelsOf
+from FactorizerSegmentationLib.scene.volumes import emptyImage, voxelsOf
 from FactorizerSegmentationLib.tasks.run import Run
 
 
@@ -92,21 +92,27 @@ class ComponentsRun(Run[ComponentsResult]):
             ):
                 for file, kind in ((evidence, EVIDENCE), (activity, ACTIVITY)):
                     scan = voxelsOf(place.volumeNode) if place.volumeNode is not None else None
-                    heatmap, voxels = measured(
-                        component, file.load(mapped=True), scan, kind, explanation
-                    )
+                    values = file.load(mapped=True)
+                    heatmap = measured(component, values, scan, kind, explanation)
                     yield
-                    steps.append(addStep(node, heatmap, voxels, place.affine))
+                    image = emptyImage(values.shape)
+                    yield from compactInto(image, values, scan, heatmap.window)
+                    steps.append(addStep(node, heatmap, image, place.affine))
                     yield
             own = chain(*zip(result.own_evidence, result.own_heatmaps, strict=True))
             fromWorld = place.affine @ np.linalg.inv(first.matrix)
             for step, file in zip(steps, own, strict=False):  # an older engine sends none
-                addOwnVoxels(
-                    step, rounded(file.load(), step.heatmap.window), fromWorld @ file.matrix
-                )
+                values = file.load(mapped=True)
+                image = emptyImage(values.shape)
+                yield from compactInto(image, values, None, step.heatmap.window)
+                addOwnVoxels(step, image, fromWorld @ file.matrix)
                 yield
+            leading = [it for it in steps if it.heatmap.kind == EVIDENCE]
+            for step in leading[:1]:  # is shown at once, for which its range is needed and kept
+                if step.exists:
+                    step.volumeNode.GetImageData().GetScalarRange()
+            yield
         except BaseException:  # cancelled perhaps
             removeExplanation(node)
             raise
-        leading = [it for it in steps if it.heatmap.kind == EVIDENCE]
         return Explained(leading, result.note, result.lesions)

@@ -74,9 +74,15 @@ class PromptSettings:
 
     Attributes:
         radius_mm: Of the ball that stands for a point.
+        zooms: How much larger the window around a click is than the network's, with voxels and
+            balls as much larger; the logits of several are averaged.
+        margin: Logits by which the threshold is moved at the click's own place beyond what makes
+            the click win, see `interaction.thresholding`.
     """
 
     radius_mm: float = 4.0
+    zooms: tuple[float, ...] = (1.0,)
+    margin: float = 0.0
 
     @staticmethod
     def channels(regions: int) -> int:
@@ -101,6 +107,22 @@ class CascadeSettings:
     threshold: float = 0.2
     margin_mm: float = 12.0
     share: float = 0.5
+
+
+@dataclass(frozen=True)
+class FewerSettings:
+    """Which networks answer where scans are missing, of a model with networks that learned that.
+
+    Those answer alone for every part of the channels but the ones named here. Whoever answers sees
+    zeros in place of what is missing.
+
+    Attributes:
+        own: Parts for which the networks that answer for all channels are better by themselves.
+        both: Parts for which the logits of all networks are averaged.
+    """
+
+    own: tuple[tuple[str, ...], ...] = ()
+    both: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)

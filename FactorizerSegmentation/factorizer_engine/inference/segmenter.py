@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,11 +15,11 @@ import torch
 from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.settings import InferenceSettings
-from factorizer_engine.images.checks import check_channels, reference_among
+from factorizer_engine.images.checks import channel_named, check_channels, reference_among
 from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.preprocessing import Prepared, Preprocessor
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.images.store import Store
+from factorizer_engine.images.store import IN_MEMORY, Store
 from factorizer_engine.inference.cascade import around_findings, joined
 from factorizer_engine.inference.chosen import Chosen, check_box
 from factorizer_engine.inference.compiling import COMPILING, CompiledNetwork
@@ -32,12 +33,17 @@ from factorizer_engine.inference.device import (
 from factorizer_engine.inference.kernels import prepare_kernels
 from factorizer_engine.inference.ladder import Economies, Means, descend, most, moved
 from factorizer_engine.inference.postprocessing import paint_regions
-from factorizer_engine.inference.sliding_window import Ensemble, Watcher, predict_windows, sigmoid_
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.sliding_window import (
+    Ensemble,
+    Watcher,
+    check_numbers,
+    predict_windows,
+    sigmoid_,
+)
 from factorizer_engine.inference.windows import WindowPlan, plan_windows
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.networks import economise
-from factorizer_engine.protocol.errors import InternalError
-from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription, Subset
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import RunOptions
@@ -50,38 +56,6 @@ _FOUND = 0.3
 
 _PREPARED, _PREDICTED, _RESTORED, _PAINTED = 0.1, 0.88, 0.93, 0.97
 """How far a run has come at the end of its stages."""
-
-
-@dataclass(frozen=True, eq=False)
-class SegmentationResult:
-    """What a model found, on the grid of the reference scan, and how.
-
-    Attributes:
-        model: The model as it was applied: with the channels that were given, and the regions that
-            can be seen with them.
-        labelmap: uint8, the values of the model's labels, 0 where there is nothing.
-        probabilities: float32, (R, I, J, K), in the order of these regions.
-        lesions: The connected pieces, measured.
-        timings: Seconds by stage.
-        device: Where the network ran.
-        prepared: The scans in model space, for explaining the result without preparing them again.
-        plan: The windows that were run over them.
-        outputs: The numbers of these regions among the outputs of the network.
-        note: What it costs that channels were left out, for people, or "".
-        watcher: What saw the networks at work, if anything did.
-    """
-
-    model: ModelDescription
-    labelmap: Scan
-    probabilities: np.ndarray
-    lesions: tuple[Lesion, ...]
-    timings: dict[str, float]
-    device: str
-    prepared: Prepared
-    plan: WindowPlan
-    outputs: list[int]
-    note: str = ""
-    watcher: Watcher | None = None
 
 
 class Segmenter:
@@ -126,6 +100,27 @@ class Segmenter:
             network.requires_grad_(False)  # evidence differentiates maps, never weights
             economise(network, bundle.inference.sweeps, bundle.inference.short_circuits)
         self._compiled = [CompiledNetwork(n) for n in self.networks] if compiled else []
+        self._precision = precision
+        self._others: dict[tuple[Path, ...], Segmenter] = {}
+
+    def answering(self, given: Collection[str]) -> Segmenter:
+        """The segmenter with the networks that answer where these channels are given.
+
+        Itself, unless the model has networks that learned from studies which lack scans. Channels
+        go by name or alias; `BadInputError` if the model has no such channel.
+        """
+        channels = self.bundle.description.channels
+        bundle = self.bundle.answering({channel_named(name, channels) for name in given})
+        if bundle is self.bundle:
+            return self
+        if bundle.weights not in self._others:
+            other = Segmenter(bundle, str(self.device), self._precision, bool(self._compiled))
+            self._others[bundle.weights] = other
+        return self._others[bundle.weights]
+
+    def that_gave(self, result: SegmentationResult) -> Segmenter:
+        """The segmenter with the networks that answered for a result of this model."""
+        return self.answering([channel.name for channel in result.model.channels])
 
     def segment(
         self,
@@ -143,8 +138,11 @@ class Segmenter:
         against experts to 0.01, and 0.91 to 0.99 against the whole run. The model's rules on small
         pieces see only what lies in the box.
 
+        A model that only answers clicks finds nothing; its result is empty, to be drawn by them.
+
         Channels may be left out where the model says what it can do without them
-        (`protocol.subsets`); regions that cannot be seen then are not looked for.
+        (`protocol.subsets`), and other networks may answer then (`answering`); regions that cannot
+        be seen then are not looked for.
 
         Args:
             scans: One scan per channel, by the channel's name or alias, on any grids.
@@ -160,7 +158,12 @@ class Segmenter:
             InternalError: If the network gives NaN or infinity.
             CancelledError: If the monitor was cancelled.
         """
+        answering = self.answering(scans)
+        if answering is not self:
+            return answering.segment(scans, reference, options, monitor, watch)
         monitor, options = monitor or Monitor(), options or RunOptions()
+        if self.bundle.description.by_clicks:
+            return self._nothing_yet(scans, reference, options, monitor)
         first = None
         if self.coarse is not None:
             first = self.coarse.segment(scans, reference, options, monitor.span(0.0, _FOUND))
@@ -197,7 +200,7 @@ class Segmenter:
                 (plan, logits, watcher), means = descend(
                     most_means, self.networks[0], attempt, economies.take
                 )
-                self._check_numbers(logits)
+                check_numbers(logits, whole.name, self.dtype)
             monitor.report("restoring", _PREDICTED)
             with _timed(timings, "restoring"):
                 probabilities = self.preprocessor.restore(
@@ -230,6 +233,33 @@ class Segmenter:
             outputs=outputs,
             note=" ".join(filter(None, (cost(whole, subset), economies.note))),
             watcher=watcher,
+        )
+
+    def _nothing_yet(
+        self,
+        scans: Mapping[str, Scan],
+        reference: str | None,
+        options: RunOptions,
+        monitor: Monitor,
+    ) -> SegmentationResult:
+        """An empty result, with the scans prepared for clicks."""
+        model, timings = self.bundle.description, dict[str, float]()
+        with memory_errors(self.device):
+            with _timed(timings, "preparing"):
+                given = check_channels(scans, model.channels, reference)
+                prepared = self._prepare(given, reference, replace(options, box=None), IN_MEMORY)
+            prepare_kernels(self.networks, self.device, self.dtype, monitor.span(_PREPARED, 1.0))
+        nothing = np.zeros((len(model.regions), *prepared.reference.shape), dtype=np.float32)
+        return SegmentationResult(
+            model=model,
+            labelmap=self._paint(nothing, model, prepared.reference),
+            probabilities=nothing,
+            lesions=(),
+            timings=timings,
+            device=str(self.device),
+            prepared=prepared,
+            plan=plan_windows(prepared.array, self.bundle.inference),
+            outputs=list(range(len(model.regions))),
         )
 
     def _again(self, first: SegmentationResult, prepared: Prepared, chosen: Chosen) -> Chosen:
@@ -324,20 +354,6 @@ class Segmenter:
             reference_voxels=math.prod(reference.shape),
             model_voxels=math.prod(target.shape),
             window=window_bytes(self.networks[0], self.bundle.inference.roi_size) * on_host,
-        )
-
-    def _check_numbers(self, logits: np.ndarray) -> None:
-        """Refuse logits that are NaN or infinite, which a threshold would turn into "nothing"."""
-        if np.isfinite(logits.sum(dtype=np.float64)):
-            return
-        remedy = (
-            "use another model or check the scans"
-            if self.dtype == torch.float32
-            else "use the number format float32"
-        )
-        raise InternalError(
-            f"The network of {self.bundle.description.name} gave numbers that are not finite (NaN "
-            f"or infinite), so there is no result; {remedy}."
         )
 
     def _settings(self, options: RunOptions) -> InferenceSettings:

@@ -12,7 +12,7 @@ import numpy as np
 
 from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.inference.segmenter import SegmentationResult
+from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.interaction.correction import Correction
 from factorizer_engine.interaction.guides import Guide, MapGuide, NetworkGuide
 from factorizer_engine.interaction.users import next_stroke
@@ -109,7 +109,8 @@ def guides_for(predictor: ModelPredictor) -> dict[str, Guide]:
     guides: dict[str, Guide] = {}
     if predictor.segmenter.bundle.prompts is not None:
         guides["network"] = NetworkGuide(predictor.segmenter)
-    guides["local thresholds"] = MapGuide()
+    if not predictor.segmenter.bundle.description.by_clicks:
+        guides["local thresholds"] = MapGuide()
     if has_random_walker():
         guides["random walker"] = RandomWalkerGuide()
     if len(predictor.segmenter.bundle.description.channels) == 1:
