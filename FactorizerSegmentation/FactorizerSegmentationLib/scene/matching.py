@@ -128,7 +128,9 @@ def _best(nodes: list, headers: Mapping[object, Facts], kinds: Mapping[object, K
 
     def rank(node) -> Rank:
         kind = kinds[node].name if node in kinds else OTHER
-        return rank_of(headers.get(node), kind, max(node.GetSpacing()), _isAxial(node))
+        spacing = node.GetSpacing()
+        extent = spacing[2] * node.GetImageData().GetDimensions()[2]
+        return rank_of(headers.get(node), kind, max(spacing), _isAxial(node), extent)
 
     return min(reversed(nodes), key=rank)
 

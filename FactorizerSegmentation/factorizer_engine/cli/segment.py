@@ -27,7 +27,7 @@ from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seco
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import output_folder, prepare_output_folder
 from factorizer_engine.protocol.lesions import Lesion, Measures
-from factorizer_engine.protocol.preparation import PreparationOptions, doubts_of
+from factorizer_engine.protocol.preparation import SLICES, PreparationOptions, doubts_of
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.prepare import PrepareResult
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
@@ -139,8 +139,9 @@ def segment(
 
 
 def _doubts_of(prepared: PrepareResult | None) -> list[str]:
-    """What of a preparation, if there was one, has to be looked at."""
-    return doubts_of(prepared.steps) if prepared is not None else []
+    """What of a preparation, if there was one, has to be looked at; of slices the check tells."""
+    steps = prepared.steps if prepared is not None else ()
+    return doubts_of(step for step in steps if step.name != SLICES)
 
 
 def _space_needed(session: Session, scan: Scan, probabilities: bool) -> int:

@@ -60,6 +60,10 @@ class PreparationOptions(Message):
                 raise BadInputError(f"'{value}' is not one of {', '.join(known)}.")
 
 
+SLICES = "slices"
+"""Name of the step that tells of thick slices."""
+
+
 def doubts_of(steps: Iterable[Step]) -> list[str]:
     """What has to be looked at, a sentence each, after the channels of which it is said."""
     channels: dict[str, list[str]] = {}

@@ -22,6 +22,7 @@ LEAST_IMAGES = 10
 """Fewer images than this do not cover a brain."""
 
 _THICK_MM = 3.0
+_MUCH_MORE_MM = 20.0
 
 _FLUID_NULL_MS = 1500.0
 _FAT_NULL_MS = 300.0
@@ -161,6 +162,7 @@ class Rank:
         distance_mm: Smaller before larger distances of voxels.
         uncorrected: Of the two copies that some scanners write, the one that was corrected for
             distortion and for the coils' sensitivity.
+        uncovered: A scan that was broken off goes after a whole one.
     """
 
     computed: bool
@@ -168,9 +170,12 @@ class Rank:
     not_axial: bool
     distance_mm: float
     uncorrected: int
+    uncovered: int
 
 
-def rank_of(facts: Facts | None, kind: str, distance_mm: float, axial: bool) -> Rank:
+def rank_of(
+    facts: Facts | None, kind: str, distance_mm: float, axial: bool, extent_mm: float
+) -> Rank:
     """Where a series stands among those of its kind.
 
     Args:
@@ -178,6 +183,7 @@ def rank_of(facts: Facts | None, kind: str, distance_mm: float, axial: bool) -> 
         kind: Which sequence it is.
         distance_mm: Largest distance of neighbouring voxels.
         axial: Whether its slices are.
+        extent_mm: From the first to the last slice.
     """
     types = facts.image_type if facts is not None else frozenset()
     thick = distance_mm >= _THICK_MM
@@ -187,6 +193,7 @@ def rank_of(facts: Facts | None, kind: str, distance_mm: float, axial: bool) -> 
         not_axial=thick and not axial,
         distance_mm=round(distance_mm, 1),
         uncorrected=("ND" in types) + ("NORM" not in types),
+        uncovered=-round(extent_mm / _MUCH_MORE_MM),
     )
 
 
@@ -237,10 +244,11 @@ def _tell_those_before_the_agent(study: Sequence[Facts], kinds: list[Kind]) -> N
     before = with_agent[: with_agent.index(said[0])] if said else []
     why = "though only a later name says so"
     if not said and with_agent:
-        first, words = with_agent[0], study[with_agent[0]].words
-        alike = [index for index in with_agent[1:] if study[index].words == words]
-        if alike and alike[-1] > first + 1:
-            before, why = [first], "but it was scanned again later"
+        words = study[with_agent[0]].words
+        alike = [index for index in with_agent if study[index].words == words]
+        together = [index for number, index in enumerate(alike) if index == alike[0] + number]
+        if len(together) < len(alike):
+            before, why = together, "but it was scanned again later"
     for index in before:
         kinds[index] = Kind("T1", f"{kinds[index].evidence} as in all, {why}")
 

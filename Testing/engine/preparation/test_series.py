@@ -209,11 +209,11 @@ def t1(words: str, number: int, agent: str = "") -> Facts:
     ],
 )
 def test_a_repeated_t1_is_told_by_what_was_scanned_between(between, agent, expected):
-    study = [t1("t1_se", 9, agent), t1("t1_se", 2, agent)]  # in no order
+    study = [t1("t1_se", 9, agent), t1("t1_se", 2, agent), t1("t1_se", 3, agent)]  # in no order
     if between is not None:
         study.append(Facts(between, number=5.0))
-    last, first = kinds_of(study)[:2]
-    assert [first.name, last.name] == expected
+    last, first, copy = kinds_of(study)[:3]
+    assert [first.name, last.name] == expected and copy.name == first.name
 
 
 def test_of_thick_slices_axial_ones_are_taken_and_of_two_copies_the_corrected_one(tmp_path):
@@ -228,6 +228,12 @@ def test_of_thick_slices_axial_ones_are_taken_and_of_two_copies_the_corrected_on
     assert said["2 t1_se_tra_km"].startswith("used as T1ce")
     assert said["3 t1_se_tra_km"].endswith("is the same, corrected by the scanner")
     assert said["4 t1_se_cor_km"].endswith("2 t1_se_tra_km is axial")
+
+
+def test_a_scan_that_was_broken_off_is_not_taken_for_a_repeated_one(study):
+    write(study, 5, "t2_tse", volume(20, 5.0), EchoTime=100, RepetitionTime=5000)
+    write(study, 6, "t2_tse", volume(12, 5.0), EchoTime=100, RepetitionTime=5000)
+    assert reasons(choose_series(study, GLIOMA))["6 t2_tse"].endswith("5 t2_tse covers more")
 
 
 def test_a_missing_sequence_is_left_out(study):

@@ -166,7 +166,8 @@ def _grid_of(series: Series) -> tuple[Grid | None, str]:
 
 
 def _rank(facts: Facts, kind: Kind, grid: Grid) -> Rank:
-    return rank_of(facts, kind.name, max(grid.spacing), axial=_plane(grid) == "axial")
+    extent = grid.shape[2] * grid.spacing[2]
+    return rank_of(facts, kind.name, max(grid.spacing), _plane(grid) == "axial", extent)
 
 
 def _plane(grid: Grid) -> str:
@@ -192,6 +193,8 @@ def _with_verdict(entry: Entry, best: Entry, channel: str) -> Entry:
         why = f"{what}; {best.title} is finer"
     elif own.uncorrected > other.uncorrected:
         why = f"{best.title} is the same, corrected by the scanner"
+    elif own.uncovered > other.uncovered:
+        why = f"{best.title} covers more"
     else:
         why = f"{best.title} was taken later"
     return replace(entry, reason=f"not used: {why}")
