@@ -22,6 +22,9 @@ from factorizer_engine.protocol.errors import BadModelError
 COARSE = "coarse"
 """The folder of a cascade's first stage, in the bundle's."""
 
+FEWER = "fewer"
+"""The folder of the networks that learned from studies which lack scans, in `models`."""
+
 _DEFAULT_ROI = (128, 128, 128)
 
 
@@ -72,6 +75,11 @@ def _read_bundle(root: Path, shown_name: str, verify: bool) -> Bundle:
         raise BadModelError(
             f"The model {bundle.description.name} has no weights; put them into its models folder."
         )
+    if bundle.fewer is not None and not bundle.fewer_weights:
+        raise BadModelError(
+            f"The model {bundle.description.name} lacks the networks for studies that lack scans, "
+            f"which belong in models/{FEWER}; install it again."
+        )
     return bundle
 
 
@@ -83,6 +91,7 @@ def _interpret(
     description = describe_model(root, metadata, shown_name)
     members, remarks = find_members(root / "models", shown_name)
     description = replace(description, notes=(*description.notes, *remarks))
+    fewer_members, _ = find_members(root / "models" / FEWER, shown_name)
     settings = bundle_settings(metadata)
     if settings is None:
         roi = tuple(network.arguments.get("spatial_size") or _DEFAULT_ROI)
@@ -96,8 +105,10 @@ def _interpret(
         network=network,
         prompts=settings.prompts,
         cascade=settings.cascade,
+        fewer=settings.fewer,
         profiles=read_profiles(root),
         weights=members,
+        fewer_weights=fewer_members if settings.fewer is not None else (),
     )
 
 
