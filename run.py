@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -32,10 +33,9 @@ NEWEST_PYTHON = (3, 13)
 PINNED = ROOT / "Testing" / "supply" / "pinned"
 """Lists of exact packages with their hashes, written by `run.py supply --pin`."""
 
-INSTALL_STEPS = (
-    ("pip", "pip"),
-    ("PyTorch, Slicer's core, Qt and what else is needed (about 1 GB)", "packages"),
-)
+PIP_STEP = ("pip", "pip")
+TORCH_STEP = ("PyTorch (about 200 MB)", "torch")
+PACKAGES_STEP = ("Slicer's core, Qt and what else is needed (about 1 GB)", "packages")
 GRAPHICS_STEP = ("PyTorch's libraries of graphics cards (about 2 GB)", "graphics-cards")
 OPTIONAL_STEPS = (("brain extraction (10 MB)", "brain"),)
 """What everything but a part of the preparation does without."""
@@ -182,8 +182,9 @@ def prepare_environment() -> Path:
         return _environment_python()
     STAMP.unlink(missing_ok=True)
     began = time.monotonic()
-    for title, name in INSTALL_STEPS:
-        _install_pinned(title, name)
+    _install_pinned(*PIP_STEP)
+    _install_torch()
+    _install_pinned(*PACKAGES_STEP)
     if _torch_needs_libraries():
         _install_pinned(*GRAPHICS_STEP)
     _pip_install("the engine", ENGINE)
@@ -258,6 +259,23 @@ def _install_pinned(title: str, name: str) -> None:
     """Install what a list names, and nothing whose hash is another one."""
     print(f"Installing {title} ...", flush=True)
     _pip_install(title, ("--no-deps", "--require-hashes", "-r", str(PINNED / f"{name}.txt")))
+
+
+def _install_torch() -> None:
+    """Install the build of PyTorch that pip finds here, if its hash is one of those on the list.
+
+    Pip itself would prefer the one for graphics cards, whose hash its registry tells beforehand.
+    """
+    title, name = TORCH_STEP
+    print(f"Installing {title} ...", flush=True)
+    pins, report = (PINNED / f"{name}.txt").read_text(encoding="utf-8"), ENVIRONMENT / "torch.json"
+    _pip_install(title, ("--no-deps", "--report", str(report), pins.split()[0]))
+    for found in json.loads(report.read_text(encoding="utf-8"))["install"]:
+        if found["download_info"]["archive_info"]["hashes"]["sha256"] not in pins:
+            subprocess.run([_environment_python(), "-m", "pip", "uninstall", "-qy", "torch"])
+            raise SetupError(
+                f"{title} cannot be installed: its hash is not one of those in {PINNED.name}."
+            )
 
 
 def _torch_needs_libraries() -> bool:

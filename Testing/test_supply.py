@@ -66,7 +66,7 @@ def test_all_that_is_asked_for_is_pinned_in_a_version_that_is_asked_for():
     assert unmet == []
 
 
-@pytest.mark.parametrize("name", ["pip", "packages", "graphics-cards", "brain"])
+@pytest.mark.parametrize("name", ["pip", "torch", "packages", "graphics-cards", "brain"])
 def test_every_pinned_package_is_known_by_its_hash(name):
     lines = (FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     starts = [number for number, line in enumerate(lines) if not line.startswith(" ")]

@@ -36,11 +36,12 @@ def write_pins(tools: Path) -> None:
     """
     FOLDER.mkdir(exist_ok=True)
     pins = list(_blocks(_compiled(tools, BUILD, TORCH, project=True)))
-    pins = [_with_hash_of_own_build(pin) if pin.startswith(f"{TORCH} ") else pin for pin in pins]
+    (torch,) = [pin for pin in pins if pin.startswith(f"{TORCH} ")]
     of_cards = [pin for pin in pins if _OF_GRAPHICS_CARDS.match(pin)]
     lists = {
         "pip": _compiled(tools, "pip"),
-        "packages": "".join(pin for pin in pins if pin not in of_cards),
+        "torch": _with_hash_of_own_build(torch),
+        "packages": "".join(pin for pin in pins if pin not in [torch, *of_cards]),
         "graphics-cards": "".join(of_cards),
         "brain": _compiled(tools, BRAIN, alone=True),
     }

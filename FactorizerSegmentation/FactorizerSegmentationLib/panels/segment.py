@@ -76,7 +76,7 @@ class SegmentPanel(Panel):
         self.choices.setEnabled(not self._logic.busy)
         self.choices.show()
         self.controls.setStart(*self.inputs.startText())
-        self.controls.setProblem(self.inputs.problem())
+        self.controls.setProblem(self.inputs.runProblem())
 
     def release(self) -> None:
         super().release()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import prepare_output_folder
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.subsets import needs_clicks
 from factorizer_engine.protocol.tasks.components import ComponentsParams, ComponentsResult
 from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service.engine import Engine
@@ -20,6 +22,8 @@ def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> Component
     """Explain the segmentation of the scans, which is computed first if it was not the last."""
     folder = prepare_output_folder(params.output_dir)
     segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED))
+    if refusal := needs_clicks(segmenter.bundle.description):
+        raise BadInputError(refusal)
     from factorizer_engine.components import explain, lesion_near
     from factorizer_engine.service.exchange import check_space, load_scans, save_scan
 

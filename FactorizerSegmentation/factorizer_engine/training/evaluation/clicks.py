@@ -109,7 +109,8 @@ def guides_for(predictor: ModelPredictor) -> dict[str, Guide]:
     guides: dict[str, Guide] = {}
     if predictor.segmenter.bundle.prompts is not None:
         guides["network"] = NetworkGuide(predictor.segmenter)
-    guides["local thresholds"] = MapGuide()
+    if not predictor.segmenter.bundle.description.by_clicks:
+        guides["local thresholds"] = MapGuide()
     if has_random_walker():
         guides["random walker"] = RandomWalkerGuide()
     if len(predictor.segmenter.bundle.description.channels) == 1:

@@ -175,14 +175,20 @@ def test_settings_of_the_wrong_type(open_bundle):
     ("section", "key", "value", "words"),
     [
         ("preprocessing", "spacing", [1, 0, 1], "voxels"),
+        ("preprocessing", "spacing", [1, 1], "spacing"),
+        ("preprocessing", "spacing", [1e-9, 1, 1], "voxels"),
         ("preprocessing", "orientation", "RRS", "orientation"),
         ("preprocessing", "normalization", "histogram", "normalization"),
         ("inference", "overlap", 1.0, "overlap"),
+        ("inference", "threshold", 1.5, "probability of 1.5"),
+        ("inference", "threshold", 0.0, "probability of 0.0"),
         ("inference", "roi_size", [8, 8, 8], "windows"),
         ("inference", "mirror_axes", [3], "mirrors"),
         ("labels", 0, {"value": 2, "name": "Twice", "color": [0, 0, 0]}, "label values"),
         ("regions", 0, {"name": "ET", "label": 9, "title": "Nine"}, "no label"),
         ("channels", 0, {"name": "t1"}, "channels of the same name"),
+        ("channels", 0, {"name": " "}, "cannot be shown"),
+        ("channels", 0, {"name": "a\x1b[31m"}, "cannot be shown"),
     ],
 )
 def test_settings_that_make_no_sense(open_bundle, section, key, value, words):
