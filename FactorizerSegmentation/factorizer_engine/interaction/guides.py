@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.windows import Box
 from factorizer_engine.interaction.prompting import answer_to_prompts
 from factorizer_engine.interaction.thresholding import LocalThreshold
