@@ -62,6 +62,7 @@ class Tutorial:
         self._host.wait_until(lambda: panel.ui.progressBar.value > 10, 60)
         yield "2-running"
         self._host.wait_until(lambda: not self._widget.logic.busy, 900)
+        self._host.wait_until(self._is_in_3d, 30)
         self._host.process_events(0.5)
         yield "3-result"
 
@@ -118,6 +119,11 @@ class Tutorial:
             if section.button.collapsed != (section.button.text != title):
                 section.button.click()
         self._host.process_events(0.5)
+
+    def _is_in_3d(self) -> bool:
+        """Whether the result has its surfaces."""
+        result = self._widget.logic.getParameterNode().segment.segmentation
+        return result.GetSegmentation().ContainsRepresentation("Closed surface")
 
     def _wait_for_measures(self) -> None:
         """The lesions are measured a moment after a change."""

@@ -154,8 +154,8 @@ class InputChecks:
     def _end(self) -> None:
         self._pending = False
         action, self._next = self._next, None
-        if action is not None:
-            action()
+        if action is not None:  # later, since it may ask the user while the engine is being heard
+            qt.QTimer.singleShot(0, action)
 
     def _show(self, findings: tuple[Finding, ...] | None) -> None:
         settings = self._settings()

@@ -99,6 +99,8 @@ class SegmentPanel(Panel):
             self._start()
 
     def _onChecked(self) -> None:
+        if not self._waits:  # cancelled
+            return
         self._waits = False
         problem = self.inputs.problem()
         self.controls.ended()

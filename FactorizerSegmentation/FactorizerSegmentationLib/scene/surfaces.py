@@ -94,6 +94,8 @@ class Surfaces:
             return
 
         def done(nothing: None) -> None:
+            if self._node.GetDisplayNode() is not None:
+                self._node.GetDisplayNode().Modified()  # else the last one is not drawn
             looking, self._looking = self._looking, False
             if looking:
                 slicer.util.resetThreeDViews()

@@ -45,9 +45,12 @@ def tiny():
 
 
 @pytest.fixture
-def module(host, tiny):
+def module(host, tiny, monkeypatch):
     """The opened module's widget in an empty scene, nothing running."""
     widget = host.select_module("FactorizerSegmentation")
+    from FactorizerSegmentationLib.panels import run_controls
+
+    monkeypatch.setattr(run_controls, "DOUBLE_CLICK_S", 0.0)  # tests click at once
     slicer.mrmlScene.Clear(False)
     host.process_events()
     yield widget

@@ -68,7 +68,7 @@ def squeezed(widget) -> list[str]:
 
 def squeezed_at_last(host, widget) -> list[str]:
     """The same when the window has had the time to lay itself out."""
-    host.wait_until(lambda: not squeezed(widget), 4)
+    host.wait_until(lambda: not squeezed(widget), 20)
     return squeezed(widget)
 
 

@@ -38,14 +38,37 @@ def in_3d(node) -> bool:
     return bool(node.GetDisplayNode().GetVisibility3D())
 
 
-def camera():
+def renderer():
     view = slicer.app.layoutManager().threeDWidget(0).threeDView()
-    return view.renderWindow().GetRenderers().GetFirstRenderer().GetActiveCamera()
+    return view.renderWindow().GetRenderers().GetFirstRenderer()
+
+
+def camera():
+    return renderer().GetActiveCamera()
+
+
+def drawn() -> list[str]:
+    """The segments whose surfaces are in the 3D view, known by their colours."""
+    found = renderer().GetActors()
+    actors = [found.GetItemAsObject(index) for index in range(found.GetNumberOfItems())]
+    inputs = [(actor, actor.GetMapper().GetInput()) for actor in actors if actor.GetMapper()]
+    colors = [
+        actor.GetProperty().GetColor()
+        for actor, surface in inputs
+        if actor.GetVisibility() and surface is not None and surface.GetNumberOfPoints() > 0
+    ]
+    segments = {name: result().GetSegmentation().GetSegment(name) for name in (ENHANCING, CORE)}
+    return [
+        name
+        for name, segment in segments.items()
+        if any(color == pytest.approx(segment.GetColor(), abs=0.01) for color in colors)
+    ]
 
 
 def test_a_result_is_shown_in_3d_in_the_middle_of_the_view(host, review):
     assert review.ui.show3DCheckBox.checked and in_3d(result())
     assert host.wait_until(lambda: not missing(), 5)
+    assert host.wait_until(lambda: drawn() == [ENHANCING, CORE], 5)
     bounds = [0.0] * 6
     result().GetRASBounds(bounds)
     middle = [(low + high) / 2 for low, high in zip(bounds[::2], bounds[1::2], strict=True)]
