@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -29,14 +30,17 @@ OLDEST_PYTHON = (3, 10)
 NEWEST_PYTHON = (3, 13)
 """Slicer's core is built for these versions only."""
 
-# PyTorch goes first and alone: it is by far the largest, and everything else must follow it.
-INSTALL_STEPS = (
-    ("pip", ("--upgrade", "pip")),
-    ("PyTorch (about 200 MB)", ("torch==2.13.0",)),
-    ("the engine, Slicer's core and Qt", ("--editable", ".[host,test,training,docs]")),
-)
-OPTIONAL_STEPS = (("brain extraction (10 MB)", ("--no-deps", "deepbet==1.0.2")),)
+PINNED = ROOT / "Testing" / "supply" / "pinned"
+"""Lists of exact packages with their hashes, written by `run.py supply --pin`."""
+
+PIP_STEP = ("pip", "pip")
+TORCH_STEP = ("PyTorch (about 200 MB)", "torch")
+PACKAGES_STEP = ("Slicer's core, Qt and what else is needed (about 1 GB)", "packages")
+GRAPHICS_STEP = ("PyTorch's libraries of graphics cards (about 2 GB)", "graphics-cards")
+OPTIONAL_STEPS = (("brain extraction (10 MB)", "brain"),)
 """What everything but a part of the preparation does without."""
+
+ENGINE = ("--no-deps", "--no-build-isolation", "--editable", ".")
 
 TEST_PROCESSES = ("--numprocesses", "2", "--dist", "loadfile")
 """Two processes of one thread each use two cores better than one process of two threads."""
@@ -59,7 +63,8 @@ stress breaks scans, models, messages and the engine itself thousands of times a
        --trials N, and --seed N to repeat a run.
 supply writes what the software is made of into supply-output/: a bill of materials (CycloneDX),
        licences, known vulnerabilities. Its tools go into .venv-supply. With --versions lowest or
-       newest it tries the engine with such versions of what it needs.
+       newest it tries the engine with such versions of what it needs; with --pin it writes anew
+       which packages the first call installs, with their hashes.
 docs   draws the picture of the architecture anew and builds the documentation into site/;
        arguments after it go to mkdocs, for instance: python3 run.py docs serve
 lists  writes the files that Slicer's build installs into FactorizerSegmentation/CMakeLists.txt;
@@ -177,12 +182,15 @@ def prepare_environment() -> Path:
         return _environment_python()
     STAMP.unlink(missing_ok=True)
     began = time.monotonic()
-    for title, requirements in INSTALL_STEPS:
-        print(f"Installing {title} ...", flush=True)
-        _pip_install(title, requirements)
-    for title, requirements in OPTIONAL_STEPS:
+    _install_pinned(*PIP_STEP)
+    _install_torch()
+    _install_pinned(*PACKAGES_STEP)
+    if _torch_needs_libraries():
+        _install_pinned(*GRAPHICS_STEP)
+    _pip_install("the engine", ENGINE)
+    for title, name in OPTIONAL_STEPS:
         try:
-            _pip_install(title, requirements)
+            _install_pinned(title, name)
         except SetupError as error:
             print(f"Going on without {title}: {error}", flush=True)
     STAMP.write_text(wanted + "\n")
@@ -247,13 +255,50 @@ def _find_interpreter() -> str:
     )
 
 
+def _install_pinned(title: str, name: str) -> None:
+    """Install what a list names, and nothing whose hash is another one."""
+    print(f"Installing {title} ...", flush=True)
+    _pip_install(title, ("--no-deps", "--require-hashes", "-r", str(PINNED / f"{name}.txt")))
+
+
+def _install_torch() -> None:
+    """Install the build of PyTorch that pip finds here, if its hash is one of those on the list.
+
+    Pip itself would prefer the one for graphics cards, whose hash its registry tells beforehand.
+    """
+    title, name = TORCH_STEP
+    print(f"Installing {title} ...", flush=True)
+    pins, report = (PINNED / f"{name}.txt").read_text(encoding="utf-8"), ENVIRONMENT / "torch.json"
+    _pip_install(title, ("--no-deps", "--report", str(report), pins.split()[0]))
+    for found in json.loads(report.read_text(encoding="utf-8"))["install"]:
+        if found["download_info"]["archive_info"]["hashes"]["sha256"] not in pins:
+            subprocess.run([_environment_python(), "-m", "pip", "uninstall", "-qy", "torch"])
+            raise SetupError(
+                f"{title} cannot be installed: its hash is not one of those in {PINNED.name}."
+            )
+
+
+def _torch_needs_libraries() -> bool:
+    """Whether PyTorch was built for graphics cards, whose libraries are packages on Linux."""
+    check = (
+        "import sys; from importlib.metadata import version as v; sys.exit('+cpu' in v('torch'))"
+    )
+    return sys.platform.startswith("linux") and _starts(_environment_python(), check)
+
+
 def _pip_install(title: str, requirements: tuple[str, ...]) -> None:
     command = [str(_environment_python()), "-m", "pip", "install", *requirements]
     with INSTALL_LOG.open("ab") as log:
+        begin = log.tell()
         done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     if done.returncode == 0:
         return
-    text = INSTALL_LOG.read_text(encoding="utf-8", errors="replace")
+    text = INSTALL_LOG.read_bytes()[begin:].decode("utf-8", errors="replace")
+    if "DO NOT MATCH THE HASHES" in text:
+        raise SetupError(
+            f"{title} cannot be installed: a package is not the one that {PINNED.name} names by "
+            f"its hash; the end of {INSTALL_LOG} says which."
+        )
     if "No matching distribution found" in text or "Could not find a version" in text:
         raise SetupError(
             f"{title} cannot be installed here ({_last_line(text)}): it needs Python 3.10 to 3.13 "
@@ -266,7 +311,7 @@ def _requirements_digest() -> str:
     """Changes when the requirements change, or when the repository is moved."""
     parts = (
         (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
-        repr((INSTALL_STEPS, OPTIONAL_STEPS)),
+        *(path.read_text(encoding="utf-8") for path in sorted(PINNED.glob("*.txt"))),
         str(ROOT),
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

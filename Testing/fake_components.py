@@ -17,7 +17,7 @@ def components(
 ) -> ComponentsResult:
     """As many components as asked for, each weaker than the one before, active inside a box."""
     reference = params.study.channels[params.study.reference or ""]
-    found, heatmaps, evidence = [], [], []
+    found, heatmaps, evidence, own_heatmaps, own_evidence = [], [], [], [], []
     for number in range(params.count):
         heatmap = np.zeros(reference.load().shape, np.float32)
         heatmap[box] = np.linspace(0.5, 1.0, heatmap[box].size).reshape(heatmap[box].shape)
@@ -38,7 +38,18 @@ def components(
         )
         path = Path(params.output_dir) / f"evidence{number}.npy"
         evidence.append(ScanFile.save(heatmap / 2, reference.matrix, path))
+        path = Path(params.output_dir) / f"own_heatmap{number}.npy"
+        own_heatmaps.append(_halved(heatmap, reference.matrix, path, 1.0))
+        path = Path(params.output_dir) / f"own_evidence{number}.npy"
+        own_evidence.append(_halved(heatmap, reference.matrix, path, 0.5))
     note = f"Ranked for {params.region}." if params.region else ""
     if params.near is not None:
         note += f"Explained near {params.near}."
-    return ComponentsResult(model, tuple(found), tuple(heatmaps), tuple(evidence), note)
+    maps = map(tuple, (found, heatmaps, evidence, own_heatmaps, own_evidence))
+    return ComponentsResult(model, *maps, note)
+
+
+def _halved(values: np.ndarray, matrix: np.ndarray, path: Path, factor: float) -> ScanFile:
+    """Every second voxel, in voxels of twice the size whose corners are those of the first ones."""
+    larger = matrix @ np.array([[2, 0, 0, 0.5], [0, 2, 0, 0.5], [0, 0, 2, 0.5], [0, 0, 0, 1.0]])
+    return ScanFile.save(factor * values[::2, ::2, ::2], larger, path)

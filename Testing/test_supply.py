@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from supply.__main__ import ENGINE, _audit, is_binding, licence_of, needed_by
+from supply.__main__ import ENGINE, _audit, canonical, is_binding, licence_of, needed_by
+from supply.pins import EXTRAS, FOLDER, other_versions, pinned_versions
 from supply.versions import lowest_version, requirements_of
 
 
@@ -49,6 +50,34 @@ def test_the_lowest_version_is_the_one_that_is_named():
     assert lowest_version(Requirement("a<3,>=1.26")) == "1.26"
     with pytest.raises(ValueError, match="from which version on"):
         lowest_version(Requirement("a<3"))
+
+
+def test_all_that_is_asked_for_is_pinned_in_a_version_that_is_asked_for():
+    pinned = pinned_versions()
+    needs = list(map(Requirement, metadata.requires(ENGINE)))
+    wanted = [{"extra": extra} for extra in EXTRAS]
+    used = [n for n in needs if n.marker is None or any(map(n.marker.evaluate, wanted))]
+    assert {"torch", "slicer-core", "pytest"} <= {need.name for need in used}
+    unmet = [
+        str(need)
+        for need in used
+        if not any(map(need.specifier.contains, pinned.get(canonical(need.name), ())))
+    ]
+    assert unmet == []
+
+
+@pytest.mark.parametrize("name", ["pip", "torch", "packages", "graphics-cards", "brain"])
+def test_every_pinned_package_is_known_by_its_hash(name):
+    lines = (FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    starts = [number for number, line in enumerate(lines) if not line.startswith(" ")]
+    assert starts and all("==" in lines[number] for number in starts)
+    assert all(lines[number + 1].startswith("    --hash=sha256:") for number in starts)
+
+
+def test_other_builds_of_a_pinned_version_are_told_from_other_versions():
+    (version,) = pinned_versions()["torch"]
+    found = [("torch", f"{version}+cpu"), ("numpy", "0.1"), ("no-such-package", "1")]
+    assert other_versions(found) == ["numpy 0.1", "no-such-package 1"]
 
 
 def test_an_audit_that_cannot_be_made_is_told_and_no_earlier_one_counts(tmp_path, capsys):

@@ -30,12 +30,12 @@ from benchmarks.interaction import (
     SWITCHING,
     THUMBNAILS,
 )
-from host.application import MODULE_FILE, HostApplication, qt, scripted_module
+from host.application import MODULE_FILE, HostApplication, scripted_module
+from host.pauses import Pauses
 
 MODULE = "FactorizerSegmentation"
 RUN_SECONDS = 900
 OFFSETS_MM = (0.0, 2.0, -2.0, 4.0, -4.0)
-TICK_MS = 20
 DRAWING_SECONDS = 0.5
 POSITIONS = (70, 60, 50, 40, 30)
 """Of a slider, in percent; the first is the warm-up."""
@@ -71,26 +71,6 @@ def measure_round(task: dict) -> dict[str, list[float]]:
     finally:
         host.close()
     return times
-
-
-class Pauses:
-    """How long a timer of 20 ms was kept waiting since this was made."""
-
-    def __init__(self) -> None:
-        self._last = time.perf_counter()
-        self._longest = 0.0
-        self._timer = qt.QTimer()
-        self._timer.connect("timeout()", self._onTimeout)
-        self._timer.start(TICK_MS)
-
-    def longest(self) -> float:
-        """Seconds between two ticks, at most; nothing is counted afterwards."""
-        self._timer.stop()
-        return self._longest
-
-    def _onTimeout(self) -> None:
-        now = time.perf_counter()
-        self._longest, self._last = max(self._longest, now - self._last), now
 
 
 def _timed(host: HostApplication, interact: Callable[[], object]) -> float:
@@ -140,9 +120,10 @@ def _prepare(host: HostApplication, widget, task: dict) -> None:
 
 def _run(host: HostApplication, widget, button) -> None:
     button.click()
-    if not host.wait_until(lambda: not widget.logic.busy, RUN_SECONDS):
+    panels = widget.segmentPanel, widget.componentsPanel
+    if not host.wait_until(lambda: not any(it.controls.running for it in panels), RUN_SECONDS):
         raise RuntimeError("The run did not end in time.")
-    for controls in (widget.segmentPanel.controls, widget.componentsPanel.controls):
+    for controls in (it.controls for it in panels):
         if controls.failedLast:
             raise RuntimeError(controls.status)
 

@@ -1,14 +1,15 @@
 """One lesion in one sequence: the data of the interactive model for any lesion, made from others.
 
 Every case is one sequence of a patient with one outline, in nnU-Net layout with one channel.
-`training` holds gliomas: whole tumour in FLAIR and T1, tumour core and enhancing tumour in T1ce.
+`training` holds gliomas: whole tumour in FLAIR and T1, tumour core in FLAIR and T1ce, enhancing
+tumour and what it encloses in T1ce.
 `unseen` holds the five gliomas that no model has seen, with T2, too, which is not in `training`;
 six lesions of multiple sclerosis, one by one and all together; a stroke; and, as a structure that
 is no lesion, hippocampi. Run, in Testing:
 
     PYTHONPATH=../FactorizerSegmentation:. python -m benchmarks.single_sequences DATA OUTPUT
 
-DATA holds `brats18`, `open_ms_mni`, `isles22` and `msd_hippocampus`.
+DATA holds `brats18`, `brats13`, `brats_ped`, `open_ms_mni`, `isles22` and `msd_hippocampus`.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ _UNSEEN = ("CBICA_AVG", "CBICA_AME", "TCIA01_378", "CBICA_AQT", "TCIA02_370")
 """The gliomas held out by `glioma-fast-split.json`, and the demo case."""
 
 _GLIOMA: dict[str, tuple[int, dict[str, tuple[int, ...]]]] = {
-    "FLAIR": (0, {"WT": (1, 2, 4)}),
+    "FLAIR": (0, {"WT": (1, 2, 4), "TC": (1, 4)}),
     "T1": (1, {"WT": (1, 2, 4)}),
-    "T1ce": (2, {"TC": (1, 4), "ET": (4,)}),
+    "T1ce": (2, {"TC": (1, 4), "ET": (4,), "necrosis": (1,)}),
     "T2": (3, {"WT": (1, 2, 4)}),
 }
+_FEWEST_VOXELS = 30
+"""Of an outline that is worth training on, at 1 mm."""
+
 _UNSEEN_SEQUENCE = "T2"
 _MS = {"FLAIR": 0, "T1": 1, "T2": 3}
 _MS_LESIONS = 6
@@ -47,6 +51,8 @@ def main(data: Path, output: Path) -> None:
         described = json.dumps({"channel_names": {"0": "scan"}, "labels": {"lesion": 1}})
         (output / part / "dataset.json").write_text(described, encoding="utf-8")
     _gliomas(data / "brats18", output)
+    for other in ("brats13", "brats_ped"):
+        _gliomas_by_folder(data / other, output / "training")
     _multiple_sclerosis(data / "open_ms_mni", output / "unseen")
     _stroke(data / "isles22", output / "unseen")
     _hippocampi(data / "msd_hippocampus", output / "unseen")
@@ -54,17 +60,30 @@ def main(data: Path, output: Path) -> None:
 
 def _gliomas(root: Path, output: Path) -> None:
     for path in sorted((root / "labelsTr").iterdir()):
-        label, patient = read_scan(path), path.name.removesuffix(".nii.gz")
+        patient = path.name.removesuffix(".nii.gz")
         is_unseen = any(name in patient for name in _UNSEEN)
-        for sequence, (number, outlines) in _GLIOMA.items():
-            if sequence == _UNSEEN_SEQUENCE and not is_unseen:
-                continue
-            image = root / "imagesTr" / f"{patient}_{number:04d}.nii.gz"
-            for region, values in outlines.items():
-                mask = np.isin(label.array, values)
-                if mask.any():
-                    part = output / ("unseen" if is_unseen else "training")
-                    _write(part, f"{patient}-{sequence}-{region}", image, label, mask)
+        part = output / ("unseen" if is_unseen else "training")
+        label = read_scan(path)
+        for sequence, (number, _) in _GLIOMA.items():
+            if sequence != _UNSEEN_SEQUENCE or is_unseen:
+                image = root / "imagesTr" / f"{patient}_{number:04d}.nii.gz"
+                _outlines(part, patient, sequence, image, label)
+
+
+def _gliomas_by_folder(root: Path, output: Path) -> None:
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        label = read_scan(folder / "seg.nii.gz")
+        for sequence in _GLIOMA:
+            image = folder / f"{sequence}.nii.gz"
+            if sequence != _UNSEEN_SEQUENCE and image.is_file():
+                _outlines(output, folder.name, sequence, image, label)
+
+
+def _outlines(output: Path, patient: str, sequence: str, image: Path, label: Scan) -> None:
+    for region, values in _GLIOMA[sequence][1].items():
+        mask = np.isin(label.array, values)
+        if mask.sum() >= _FEWEST_VOXELS:
+            _write(output, f"{patient}-{sequence}-{region}", image, label, mask)
 
 
 def _multiple_sclerosis(root: Path, output: Path) -> None:

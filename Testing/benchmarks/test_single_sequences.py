@@ -21,7 +21,7 @@ def write(path, *values):
 
 
 @pytest.fixture
-def made(tmp_path):
+def made(tmp_path, monkeypatch):
     data, output = tmp_path / "data", tmp_path / "made"
     for patient in ("Brats18_CBICA_AVG_1", "Brats18_CBICA_ALU_1"):
         write(data / "brats18" / "labelsTr" / f"{patient}.nii.gz", 1, 2, 2, 4)
@@ -35,6 +35,14 @@ def made(tmp_path):
         write(data / "isles22" / "rawdata" / f"a_{sequence}.nii.gz", 5)
     for folder in ("imagesTr", "labelsTr"):
         write(data / "msd_hippocampus" / folder / "hippocampus_001.nii.gz", 1, 2)
+    for case, sequences in {
+        "brats13/pat1": ("FLAIR", "T1ce"),
+        "brats_ped/child": ("FLAIR", "T1", "T1ce", "T2"),
+    }.items():
+        write(data / case / "seg.nii.gz", 2)
+        for sequence in sequences:
+            write(data / case / f"{sequence}.nii.gz", 3)
+    monkeypatch.setattr(single_sequences, "_FEWEST_VOXELS", 1)
     single_sequences.main(data, output)
     return output
 
@@ -45,7 +53,11 @@ def names(folder) -> set[str]:
 
 def test_what_was_not_to_be_seen_is_not_trained_on(made):
     assert names(made / "training") == {
-        f"Brats18_CBICA_ALU_1-{part}" for part in ("FLAIR-WT", "T1-WT", "T1ce-TC", "T1ce-ET")
+        *(
+            f"Brats18_CBICA_ALU_1-{part}"
+            for part in ("FLAIR-WT", "FLAIR-TC", "T1-WT", "T1ce-TC", "T1ce-ET", "T1ce-necrosis")
+        ),
+        *("pat1-FLAIR-WT", "child-FLAIR-WT", "child-T1-WT"),  # without a core, and without T2
     }
     unseen = names(made / "unseen")
     assert {"Brats18_CBICA_AVG_1-T2-WT", "stroke-DWI", "stroke-ADC", "hippocampus_001"} <= unseen

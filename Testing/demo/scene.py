@@ -15,7 +15,7 @@ from factorizer_engine.protocol.tasks.segment import SegmentResult
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene import segments, tables, volumes
 from FactorizerSegmentationLib.scene.explanations import Step, addStep, createExplanation
-from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE, measured
+from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE, compactInto, measured
 from FactorizerSegmentationLib.scene.shown_map import ShownMap
 from FactorizerSegmentationLib.scene.subjects import putBeside
 
@@ -85,8 +85,11 @@ def add_results(
     )
     steps = []
     for component, file in zip(components.components, components.evidence, strict=True):
-        heatmap, voxels = measured(component, file.load(), scan, EVIDENCE)
-        steps.append(addStep(sequence, heatmap, voxels, place.affine))
+        values = file.load()
+        heatmap = measured(component, values, scan, EVIDENCE)
+        image = volumes.emptyImage(values.shape)
+        list(compactInto(image, values, scan, heatmap.window))
+        steps.append(addStep(sequence, heatmap, image, place.affine))
     heatmaps = tuple(ShownMap().show(scene, step) for step in steps)
     for node in heatmaps:
         putBeside(node, reference)

@@ -43,8 +43,6 @@ def take_screenshot(path: Path) -> None:
         host.process_events(0.5)
         run_and_wait(host, widget, widget.segmentPanel.ui.applyButton)
         run_and_wait(host, widget, widget.componentsPanel.ui.explainButton)
-        widget.reviewPanel.ui.show3DButton.click()
-        slicer.util.resetThreeDViews()
         _show_heatmap(widget)
         host.process_events(1.0)
         host.screenshot(path)
@@ -60,9 +58,14 @@ def run_and_wait(host, widget, button) -> None:
     """
     button.click()
     host.process_events(0.5)
-    if not host.wait_until(lambda: not widget.logic.busy, RUN_SECONDS):
+    if not host.wait_until(lambda: not is_busy(widget), RUN_SECONDS):
         raise RuntimeError("The run did not end in time.")
     host.process_events(0.5)
+
+
+def is_busy(widget) -> bool:
+    """Whether a run is on, or waits until its scans have been looked at."""
+    return widget.logic.busy or widget.segmentPanel.controls.running
 
 
 def _show_heatmap(widget) -> None:

@@ -54,9 +54,10 @@ class Tutorial:
         for channel in brain_tumour().channels.values():
             slicer.util.loadVolume(str(channel))
         slicer.util.setSliceViewerLayers(background=slicer.util.getNode("FLAIR"), fit=True)
-        self._host.process_events(0.5)
-        yield "1-scans"
         panel = self._widget.segmentPanel
+        self._host.process_events(0.5)
+        self._host.wait_until(lambda: not panel.inputs.checks.pending, 60)
+        yield "1-scans"
         panel.ui.applyButton.click()
         self._host.wait_until(lambda: panel.ui.progressBar.value > 10, 60)
         yield "2-running"
@@ -72,20 +73,18 @@ class Tutorial:
         tree.setCurrentItem(tree.topLevelItem(0))
         tree.topLevelItem(0).setExpanded(True)
         yield "4-lesion"
-        review.ui.show3DButton.click()
-        yield "5-in-3d"
         adjust.ui.adjustRegionComboBox.currentIndex = adjust.ui.adjustRegionComboBox.count - 1
         adjust.ui.thresholdSlider.value = 20
         self._wait_for_measures()
-        yield "6-threshold"
+        yield "5-threshold"
         review.ui.undoButton.click()
         self._wait_for_measures()
         proposals.ui.removeLesionButton.click()
         self._click(review.lesions.current.long_axis.middle)
-        yield "7-by-a-click"
+        yield "6-by-a-click"
         proposals.ui.discardProposalButton.click()
         widget.editPanel.ui.editByHandButton.click()
-        yield "8-by-hand"
+        yield "7-by-hand"
         widget.editPanel.ui.editByHandButton.click()
 
     def _explaining(self) -> Iterator[str]:
@@ -94,11 +93,11 @@ class Tutorial:
         run_and_wait(self._host, self._widget, components.ui.explainButton)
         components.ui.componentsTable.selectRow(1)
         self._mouse(self._widget.logic.selectedLesion.long_axis.middle, "Enter", "MouseMove")
-        yield "9-components"
+        yield "8-components"
         work.ui.workOperationComboBox.currentIndex = 1
         work.ui.workPreviewButton.click()
         self._scroll_to(work.widget)
-        yield "10-at-work"
+        yield "9-at-work"
         work.ui.workPreviewButton.click()
         components.ui.hideHeatmapButton.click()
 
@@ -111,7 +110,7 @@ class Tutorial:
         path = str(self._folder / "report.html")
         qt.QFileDialog.getSaveFileName = lambda *arguments: path
         run_and_wait(self._host, self._widget, ui.reportButton)
-        yield "11-report"
+        yield "10-report"
 
     def _open(self, title: str) -> None:
         """Fold all sections but one."""

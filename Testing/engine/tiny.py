@@ -17,6 +17,7 @@ from factorizer_engine.bundles.settings import (
     NetworkSpec,
     PostprocessingSettings,
     Preprocessing,
+    PromptSettings,
 )
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.networks import Factorizer
@@ -87,7 +88,27 @@ def bundle(folder: Path, networks: list[nn.Module] | None = None, **changes) -> 
         **changes,
     }
     members = [network()] if networks is None else networks
-    return save_bundle(Bundle(description, **settings), members, folder / "tiny", dtype="float32")
+    made = Bundle(description, **settings)
+    return save_bundle(made, members, folder / description.name, dtype="float32")
+
+
+def bundle_for_clicks(folder: Path, prompts: PromptSettings | None = None) -> Bundle:
+    """A saved bundle that takes one scan, has one region and answers clicks only."""
+    inputs = {"in_channels": 4, "out_channels": 1}
+    network_of_one = network(**inputs)
+    return bundle(
+        folder,
+        [network_of_one],
+        name="tiny-clicks",
+        title="Tiny click model",
+        family="test-clicks",
+        channels=(Channel("Scan"),),
+        regions=(Region("lesion", 1, "Lesion"),),
+        labels=(Label(1, "Lesion", (200, 0, 0)),),
+        by_clicks=True,
+        prompts=prompts or PromptSettings(3.0),
+        network=NetworkSpec("Factorizer", arguments(**inputs)),
+    )
 
 
 def scans(shape=(21, 19, 23), seed: int = 0) -> dict[str, Scan]:

@@ -11,6 +11,8 @@ import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
 RENDER_DELAY_MS = 30
+FRAMES = 2
+"""Displayable managers complete what they show after a first frame."""
 
 
 class PictureView(QtWidgets.QWidget):
@@ -25,7 +27,7 @@ class PictureView(QtWidgets.QWidget):
         super().__init__(parent)
         self._view = view
         self._picture = None
-        self._pending = False
+        self._frames = 0
         self.setMouseTracking(True)
         self.setMinimumSize(120, 120)
         for caller, event in observed:
@@ -45,14 +47,19 @@ class PictureView(QtWidgets.QWidget):
 
     def scheduleRender(self) -> None:
         """Draw soon; several requests in a row become one."""
-        if not self._pending:
-            self._pending = True
+        isPending, self._frames = self._frames > 0, FRAMES
+        if not isPending:
             QtCore.QTimer.singleShot(RENDER_DELAY_MS, self._renderIfPending)
 
     def forceRender(self) -> None:
         """Draw now."""
-        self._pending = False
-        pixels = self._view.image()
+        for _ in range(FRAMES):
+            self._renderFrame()
+        self._frames = 0
+
+    def _renderFrame(self) -> None:
+        self._frames -= 1
+        pixels = self._view.frame()
         height, width, _ = pixels.shape
         image = QtGui.QImage(pixels.data, width, height, 3 * width, QtGui.QImage.Format_RGB888)
         self._picture = image.copy()
@@ -61,8 +68,10 @@ class PictureView(QtWidgets.QWidget):
     def _renderIfPending(self) -> None:
         if slicer.app._renderPauses:
             QtCore.QTimer.singleShot(RENDER_DELAY_MS, self._renderIfPending)
-        elif self._pending:
-            self.forceRender()
+        elif self._frames > 0:
+            self._renderFrame()
+            if self._frames > 0:
+                QtCore.QTimer.singleShot(RENDER_DELAY_MS, self._renderIfPending)
 
     def resizeEvent(self, event) -> None:
         self._view.resize(max(self.width, 1), max(self.height, 1))

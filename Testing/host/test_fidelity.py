@@ -41,6 +41,8 @@ MODULES = set(
     "texts transforms units vectortoscalarvolume viewcontrollers volumerendering volumes "
     "webserver welcome".split()
 )
+DICOM_DATABASE = {"isOpen", "instanceValue", "fileForInstance"}
+"""Members of ctkDICOMDatabase, which the record lacks, as Slicer's documentation has them."""
 QT_FUNCTIONS = {"Signal", "Slot", "SIGNAL", "SLOT", "qVersion"}
 PYTHON_NAMES = {"connect", "disconnect", "emit"}
 
@@ -132,6 +134,12 @@ def names_a_layout(expression: ast.expr) -> bool:
         expression = expression.func
     name = getattr(expression, "attr", getattr(expression, "id", ""))
     return name.lower().endswith("layout")
+
+
+def caught_by(block: ast.Try) -> set[str]:
+    """The names of the exceptions that a `try` catches."""
+    types = [handler.type for handler in block.handlers if handler.type is not None]
+    return {node.id for kind in types for node in ast.walk(kind) if isinstance(node, ast.Name)}
 
 
 def test_there_is_something_to_check():
@@ -302,3 +310,36 @@ def test_forms_use_recorded_classes_and_properties(form):
                 wrong.append(f"{name}.{entry.get('name')}")
 
     assert wrong == []
+
+
+def test_the_dicom_library_which_is_not_recorded_is_asked_where_it_may_fail():
+    asking = {path.name for path in SOURCES if "DICOMLib" in path.read_text(encoding="utf-8")}
+    (path,) = (path for path in SOURCES if path.name == "dicom_database.py")
+    tree = parsed(path)
+    guarded = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Try)
+        and {"ImportError", "AttributeError", "TypeError"} <= caught_by(node)
+        for inner in ast.walk(node)
+    }
+    uses = {
+        node
+        for node in ast.walk(tree)
+        if getattr(node, "module", "") == "DICOMLib" or getattr(node, "id", "") == "DICOMUtils"
+    }
+
+    assert asking == {path.name}
+    assert len(uses) >= 2 and uses <= guarded
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_members_of_the_dicom_database_are_known(path):
+    used = {
+        parts[index + 1]
+        for _, parts in chains(parsed(path))
+        for index, part in enumerate(parts[:-1])
+        if part in ("database", "_database", "dicomDatabase")
+    }
+
+    assert used <= DICOM_DATABASE

@@ -76,6 +76,10 @@ class ThreeDView:
         self.renderer.ResetCameraClippingRange()
 
     def image(self) -> np.ndarray:
+        """See `frame`."""
+        return self.frame()
+
+    def frame(self) -> np.ndarray:
         """The view as an array (height, width, 3) of uint8, top row first."""
         self.window.Render()
         width, height = self.window.GetSize()

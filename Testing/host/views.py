@@ -189,13 +189,16 @@ class SliceView:
 
     def image(self) -> np.ndarray:
         """The view as an array (height, width, 3) of uint8, top row first."""
+        self.frame()
+        return self.frame()  # displayable managers complete what they show after a first frame
+
+    def frame(self) -> np.ndarray:
+        """One frame of `image`, which may lack what has just been added."""
         if self._layersChanged:
             # Legends heed their own changes only, and show themselves with their volume.
             self._layersChanged = False
             for legend in slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode"):
                 legend.Modified()
-        # Displayable managers complete what they show after a first frame.
-        self.render()
         self.render()
         width, height = self.window.GetSize()
         pixels = vtk.vtkUnsignedCharArray()

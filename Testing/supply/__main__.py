@@ -1,9 +1,11 @@
 """`python3 run.py supply`: bill of materials, licences and known vulnerabilities of what is used.
 
-Writes sbom.json (CycloneDX), licences.csv and audit.json. Fails if a package has a known
-vulnerability, or if one that the engine needs is under a licence that would bind the engine's own.
-With --versions, the tests of the engine run with the packages that it needs at their lowest and
-their newest versions, in environments of several GB (.venv-lowest, .venv-newest).
+Writes sbom.json (CycloneDX), licences.csv and audit.json, and says what is not as it is pinned.
+Fails if a package has a known vulnerability, or if one that the engine needs is under a licence
+that would bind the engine's own. With --pin, the lists of packages and hashes that run.py installs
+from are written anew, with the newest versions that go together. With --versions, the tests of the
+engine run with the packages that it needs at their lowest and their newest versions, in
+environments of several GB (.venv-lowest, .venv-newest).
 """
 
 from __future__ import annotations
@@ -22,11 +24,12 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from supply.pins import other_versions, write_pins
 from supply.versions import KINDS, failing_versions
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".venv-supply"
-TOOL_PACKAGES = ("cyclonedx-bom>=7,<8", "pip-audit>=2.9,<3")
+TOOL_PACKAGES = ("cyclonedx-bom>=7,<8", "pip-audit>=2.9,<3", "uv>=0.5")
 ENGINE = "factorizer-engine"
 BINDING = re.compile(r"\b(?:A|Affero )?GPL|General Public License", re.IGNORECASE)
 OF_LIBRARIES = re.compile(r"LGPL|Lesser")
@@ -42,13 +45,18 @@ def main() -> int:
         choices=KINDS,
         help="nothing but these versions of what the engine needs; both if none is named",
     )
+    parser.add_argument("--pin", action="store_true", help="nothing but new lists of packages")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     if options.versions is not None:
         return 1 if failing_versions(ENGINE, options.output, options.versions or KINDS) else 0
     tools = _tools()
+    if options.pin:
+        write_pins(tools)
+        return 0
     _write_sbom(tools, options.output / "sbom.json")
     binding = _write_licences(options.output / "licences.csv")
+    _compare_with_pins()
     vulnerable = _audit(tools, options.output / "audit.json")
     return 1 if binding or vulnerable else 0
 
@@ -92,6 +100,20 @@ def _write_licences(file: Path) -> list[str]:
         if names:
             print(f"{len(names)} that the engine needs {what}: {', '.join(names)}")
     return binding
+
+
+def _compare_with_pins() -> None:
+    """Say which packages are not of the versions that run.py installs."""
+    own = {canonical(ENGINE), "setuptools", "pip"}
+    found = [
+        (canonical(known.metadata["Name"]), known.version) for known in metadata.distributions()
+    ]
+    others = other_versions(sorted({each for each in found if each[0] not in own}))
+    print(
+        f"{len(others)} packages are not of the pinned versions: {', '.join(others)}"
+        if others
+        else "All packages are of the versions that are pinned by their hashes"
+    )
 
 
 def _audit(tools: Path, file: Path) -> list[str]:

@@ -22,8 +22,10 @@ from FactorizerSegmentationLib.scene.probabilities import (
 )
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
 
+DRAWN_MS = 60
+"""After so long a new result is drawn in the views."""
 REST_MS = 500
-"""When a slider has not moved for so long, its move is one step, and surfaces are made anew."""
+"""When a slider has not moved for so long, its move is one step."""
 
 
 class AdjustPanel(Panel):
@@ -49,14 +51,17 @@ class AdjustPanel(Panel):
         self._soon = qt.QTimer()
         self._soon.setSingleShot(True)
         self._soon.connect("timeout()", self._showAmounts)
+        self._later = qt.QTimer()
+        self._later.setSingleShot(True)
+        self._later.connect("timeout()", self._showSize)
         self.ui.adjustRegionComboBox.connect("currentIndexChanged(int)", self._showThresholds)
         self.ui.thresholdSlider.connect("valueChanged(double)", self._onThreshold)
         self.ui.smallestSlider.connect("valueChanged(double)", self._onSmallest)
         self.ui.keepMapsCheckBox.connect("toggled(bool)", self._onKeep)
 
     def forget(self) -> None:
-        self._rest.stop()
-        self._soon.stop()
+        for timer in (self._rest, self._soon, self._later):
+            timer.stop()
         self._adjustment = self._adjusted = self._move = None
 
     def show(self) -> None:
@@ -75,7 +80,7 @@ class AdjustPanel(Panel):
             self.forget()
             self._adjusted = node
             self._showRegions()
-            self._soon.start(0)  # what follows takes its time
+            self._soon.start(DRAWN_MS)  # what follows takes its time
 
     def onNodeAboutToBeRemoved(self, node) -> None:
         """The maps of a segmentation go with it."""
@@ -93,8 +98,8 @@ class AdjustPanel(Panel):
             self.update()
 
     def release(self) -> None:
-        self._rest.stop()
-        self._soon.stop()
+        for timer in (self._rest, self._soon, self._later):
+            timer.stop()
         super().release()
 
     def _showRegions(self) -> None:
@@ -118,11 +123,11 @@ class AdjustPanel(Panel):
             self._showVolumes(self._adjustment)
 
     def _showAmounts(self) -> None:
-        """Volumes, and the size in a saved scene."""
+        """The volumes; what takes its time, too, is shown in a turn of its own."""
         adjustment = self._get() if canAdjust(self._adjusted) else None
         if adjustment is not None:
             self._showVolumes(adjustment)
-            self._showSize()
+            self._later.start(0)
 
     def _showVolumes(self, adjustment: Adjustment) -> None:
         segmentation = self._adjusted.GetSegmentation()
@@ -140,6 +145,7 @@ class AdjustPanel(Panel):
         self.ui.adjustLabel.text = text
 
     def _showSize(self) -> None:
+        """In a saved scene."""
         maps = mapsOf(self._adjusted)
         with signalsBlocked(self.ui.keepMapsCheckBox):
             self.ui.keepMapsCheckBox.checked = all(node.GetSaveWithScene() for node in maps)
@@ -201,9 +207,6 @@ class AdjustPanel(Panel):
         if self._adjustment is None or not canAdjust(self._adjusted):
             return
         self._adjustment.remember()
-        display = self._adjusted.GetDisplayNode()
-        if display is not None and display.GetVisibility3D():
-            self._adjusted.CreateClosedSurfaceRepresentation()
 
     def _onKeep(self, kept: bool) -> None:
         if self._adjusted is not None:

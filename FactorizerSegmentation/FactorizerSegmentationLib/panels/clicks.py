@@ -26,7 +26,7 @@ from FactorizerSegmentationLib.scene.editor import BRUSH_TAG, EmbeddedEditor
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.history import Step
 from FactorizerSegmentationLib.scene.live_labels import LiveLabels
-from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
+from FactorizerSegmentationLib.scene.masses import maskOf
 from FactorizerSegmentationLib.scene.place_mode import (
     cursorPlace,
     placeInto,
@@ -35,7 +35,7 @@ from FactorizerSegmentationLib.scene.place_mode import (
 )
 from FactorizerSegmentationLib.scene.scribbles import Scribbles, isScribbles, segmentIdOf
 from FactorizerSegmentationLib.scene.segments import createSegmentation
-from FactorizerSegmentationLib.scene.updates import belongsTo
+from FactorizerSegmentationLib.scene.updates import belongsTo, holdsOnly
 from FactorizerSegmentationLib.scene.volumes import Place, voxelsOf, worldAffine
 
 if TYPE_CHECKING:
@@ -160,15 +160,29 @@ class ClicksPanel(Panel):
 
     def _problem(self) -> str:
         """One sentence on why nothing can be corrected now, or the empty string."""
-        node, settings = self._own.segmentation, self._inputs.settings()
-        if node is None:
+        node, settings, model = self._corrected(), self._inputs.settings(), self._inputs.model
+        begins = model is not None and model.by_clicks
+        if node is None and not begins:
             return _("There is no segmentation yet; segment, or start from a segment below.")
         if settings is None:
             return self._inputs.problem() or _("Choose the scans above.")
         scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
-        if scan is None or not belongsTo(node, scan):
+        if scan is None or (node is not None and not belongsTo(node, scan)):
             return _("The segmentation does not lie on the scans that are chosen above.")
         return ""
+
+    def _corrected(self):
+        """The segmentation that clicks change; None before the first click on a new one.
+
+        A model that works by clicks alone leaves other models' results as they are, and those on
+        other scans.
+        """
+        node, settings = self._own.segmentation, self._inputs.settings()
+        if node is None or settings is None or not settings.model.by_clicks:
+            return node
+        scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
+        fits = scan is not None and belongsTo(node, scan) and holdsOnly(node, settings.model)
+        return node if fits else None
 
     def _showRegions(self) -> None:
         model, box = self._inputs.model, self.ui.clickRegionComboBox
@@ -215,8 +229,7 @@ class ClicksPanel(Panel):
             return
         name = str(self.ui.clickRegionComboBox.currentData)
         region = next(r for r in model.regions if r.name == name)
-        scan = referenceVolumeOf(self._own.segmentation)
-        node = self._scribbles.ready(slicer.mrmlScene, scan, region)
+        node = self._scribbles.ready(slicer.mrmlScene, self._inputs.volumes()[0], region)
         if self._brushed != (node, name):
             self._brushed = node, name
             self._brush.paint(node, segmentIdOf(name, add=True))
@@ -268,7 +281,7 @@ class ClicksPanel(Panel):
             self._forgetClicks(placed)
             self._say(problem, isError=True)
             return
-        node = self._own.segmentation
+        node = self._corrected() or self._begin(settings)
         live = LiveLabels(node, [label.value for label in settings.model.labels])
         asked = _Asked(settings, node, live, placed)
         self._say(_("Answering\u2026"))
@@ -344,14 +357,24 @@ class ClicksPanel(Panel):
             self._say(_("The segment is empty where the scans lie."), isError=True)
             return
         labelmap = np.where(mask, region.label, 0).astype(np.uint8)
-        place = Place.of(scan, voxelsOf(scan).shape, worldAffine(scan))
         title = _("{name}, to be corrected").format(name=node.GetName())
-        self._own.segmentation = createSegmentation(
-            slicer.mrmlScene, labelmap, settings.model.labels, place, title
-        )
-        self._own.lesionTable = None
+        self._make(settings, scan, labelmap, title)
         self._say(_("A copy is corrected; {name} stays as it is.").format(name=node.GetName()))
         self._logic.notify()
+
+    def _begin(self, settings: RunSettings):
+        """An empty segmentation for the first click; the vtkMRMLSegmentationNode."""
+        scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
+        nothing = np.zeros(voxelsOf(scan).shape, dtype=np.uint8)
+        title = _("{name}, {model}").format(name=scan.GetName(), model=settings.model.title)
+        return self._make(settings, scan, nothing, title)
+
+    def _make(self, settings: RunSettings, scan, labelmap: np.ndarray, title: str):
+        """Put a segmentation of the model's classes into the scene, as what is corrected."""
+        place = Place.of(scan, labelmap.shape, worldAffine(scan))
+        node = createSegmentation(slicer.mrmlScene, labelmap, settings.model.labels, place, title)
+        self._own.segmentation, self._own.lesionTable = node, None
+        return node
 
     def _say(self, sentence: str, isError: bool = False) -> None:
         self._color.setKind(WARNING if isError else "")

@@ -15,16 +15,17 @@ def rowsOf(steps: Sequence[Step], region: str) -> list[Row]:
     """The rows of leading heatmaps.
 
     Args:
-        region: By whose contribution they are ranked, what speaks most for it first and what speaks
-            against it last; "" keeps their order, and shows their contributions to the regions for
-            which they were drawn.
+        region: For which they are ranked; "" for all, with their contributions to the regions for
+            which they were drawn. What was explained for that keeps its order. Anything else is
+            ranked by what each contributes by itself, what speaks against the region last.
     """
     rows = []
     for step in steps:
         component = step.heatmap.component
         value = component.contributions.get(region or component.region, 0.0)
         rows.append(Row(step.key, _title(component), value, _tip(component)))
-    return sorted(rows, key=lambda row: -row.value) if region else rows
+    isInOrder = all(step.heatmap.explanation.region == region for step in steps)
+    return rows if isInOrder or not region else sorted(rows, key=lambda row: -row.value)
 
 
 def barTitle(steps: Sequence[Step], region: str) -> str:

@@ -139,7 +139,7 @@ class ComponentsPanel(Panel):
             self._slices.start(slicer.mrmlScene)
 
     def update(self) -> None:
-        self.controls.setProblem(self._inputs.problem())
+        self.controls.setProblem(self._inputs.runProblem())
         if self._parameters is not None:
             self._showRegions()
             self._showLesions()

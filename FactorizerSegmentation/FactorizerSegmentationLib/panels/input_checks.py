@@ -54,6 +54,8 @@ class InputChecks:
         self._asked: tuple = ()
         self._confirmed: tuple | None = None
         self._findings: tuple[Finding, ...] | None = None
+        self._pending = False
+        self._next: Callable[[], None] | None = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(DELAY_MS)
@@ -63,6 +65,15 @@ class InputChecks:
     def done(self) -> bool:
         """Whether the scans that are chosen now have been looked at."""
         return self._findings is not None
+
+    @property
+    def pending(self) -> bool:
+        """Whether the scans that are chosen now are about to be looked at."""
+        return self._pending
+
+    def afterwards(self, action: Callable[[], None] | None) -> None:
+        """Call `action` once when they have been looked at, in place of any other; None is none."""
+        self._next = action
 
     def problem(self) -> str:
         """Why the scans cannot be run, or the empty string."""
@@ -95,40 +106,56 @@ class InputChecks:
         self._asked = wanted
         self._show(None)
         self._timer.stop()
-        if settings is not None and settings.model.expects != Expectations():
+        self._pending = settings is not None and settings.model.expects != Expectations()
+        if self._pending:
             self._timer.start()
+        else:
+            self._end()
 
     def release(self) -> None:
         """Look no more, as before the widgets are deleted."""
         self._timer.stop()
+        self._next = None
         self._asked = ()
 
     def _ask(self) -> None:
         settings = self._settings()
         if settings is None:
+            self._end()
             return
         if self._logic.busy:
             self._timer.start()
             return
         callbacks: Callbacks[tuple[Finding, ...]] = Callbacks(
-            partial(self._found, self._asked), self._failed
+            partial(self._found, self._asked), partial(self._failed, self._asked)
         )
         raw = replace(settings, preparation=None)
         self._logic.setPython(settings.python)
         if not self._logic.engine.installed:
+            self._end()
             return
         try:
             CheckRun(slicer.mrmlScene, self._logic.engine, raw, callbacks).start()
         except SceneError:
             self._show(None)  # a run says the same, when it is asked for
+            self._end()
 
     def _found(self, identity: tuple, findings: tuple[Finding, ...]) -> None:
         if identity == self._asked:
             self._show(findings)
             self._onChanged()
+            self._end()
 
-    def _failed(self, error: EngineError) -> None:
+    def _failed(self, identity: tuple, error: EngineError) -> None:
         """Without an engine there is no check; a run says why, when it is asked for."""
+        if identity == self._asked:
+            self._end()
+
+    def _end(self) -> None:
+        self._pending = False
+        action, self._next = self._next, None
+        if action is not None:
+            action()
 
     def _show(self, findings: tuple[Finding, ...] | None) -> None:
         settings = self._settings()

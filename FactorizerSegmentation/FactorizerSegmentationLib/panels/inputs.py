@@ -107,6 +107,14 @@ class InputsPanel(Panel):
             return _("Wait until the running computation has ended.")
         return self._choiceProblem() or self.checks.problem()
 
+    def runProblem(self) -> str:
+        """Why the model cannot be run without clicks now, or the empty string."""
+        problem = self.problem()
+        if problem or self.model is None or not self.model.by_clicks:
+            return problem
+        sentence = _("{model} outlines what you click on: add a click under Correct by clicks.")
+        return sentence.format(model=self.model.title)
+
     def confirmed(self) -> bool:
         """Whether the user wants these scans together, which is asked where it is doubtful."""
         return self.checks.confirmed()

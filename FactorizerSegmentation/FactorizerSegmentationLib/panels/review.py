@@ -13,7 +13,7 @@ from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene import tables
 from FactorizerSegmentationLib.scene.rulers import LesionRulers
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
-from FactorizerSegmentationLib.scene.surfaces import rememberWanted, showSurfaces
+from FactorizerSegmentationLib.scene.surfaces import Surfaces, isShown, rememberWanted, setShown
 from FactorizerSegmentationLib.scene.verdicts import decide, problem
 
 
@@ -31,21 +31,24 @@ class ReviewPanel(Panel):
         super().__init__(logic, uiPath)
         self._shown: tuple = ()
         self._rulers = LesionRulers()
+        self._surfaces = Surfaces()
         self._remeasuring = Remeasuring(logic, self._onMeasured, self._showTitle)
         self.lesions = LesionList(self.ui.lesionsTree, self._onSelected, self._decide)
         self.ui.acceptButton.connect("clicked()", lambda: self._decideSelected(tables.ACCEPTED))
         self.ui.rejectButton.connect("clicked()", lambda: self._decideSelected(tables.REJECTED))
         self.ui.undoButton.connect("clicked()", self._onUndo)
         self.ui.redoButton.connect("clicked()", self._onRedo)
-        self.ui.show3DButton.connect("toggled(bool)", self._onShow3D)
+        self.ui.show3DCheckBox.connect("toggled(bool)", self._onShow3D)
 
     def forget(self) -> None:
         self._shown = ()
         self._remeasuring.forget()
+        self._surfaces.forget()
         self._rulers.forget()
         self._logic.history.clear()
 
     def show(self) -> None:
+        self._showResult(isNew=False)
         self.update()
         lesion = self.lesions.current
         if lesion is not None and self._own.lesionTable is not None and self._logic.inFront:
@@ -54,7 +57,7 @@ class ReviewPanel(Panel):
     def update(self) -> None:
         if self._parameters is None:
             return
-        self._showResult()
+        self._showResult(isNew=True)
         self._showButtons()
 
     def onNodesRemoved(self) -> None:
@@ -70,10 +73,16 @@ class ReviewPanel(Panel):
     def release(self) -> None:
         self.leave()
         self._remeasuring.forget()
+        self._surfaces.forget()
         self.lesions.release()
         super().release()
 
-    def _showResult(self) -> None:
+    def _showResult(self, isNew: bool) -> None:
+        """Show the result, if it is another than before.
+
+        Args:
+            isNew: Whether it comes from a run then, and not from a scene file.
+        """
         tableNode, segmentationNode = self._own.lesionTable, self._own.segmentation
         self.ui.lesionsBox.visible = tableNode is not None
         self.ui.noLesionsLabel.visible = tableNode is None
@@ -91,9 +100,10 @@ class ReviewPanel(Panel):
         self._logic.selectedLesion = None
         self._fillList()
         self._describe(None)
-        display = segmentationNode.GetDisplayNode() if segmentationNode is not None else None
-        with signalsBlocked(self.ui.show3DButton):
-            self.ui.show3DButton.checked = bool(display is not None and display.GetVisibility3D())
+        with signalsBlocked(self.ui.show3DCheckBox):
+            self.ui.show3DCheckBox.checked = isShown(segmentationNode)
+        self._surfaces.watch(segmentationNode)
+        self._surfaces.show(looking=isNew and self._logic.inFront)
 
     def _fillList(self) -> None:
         tableNode, segmentationNode = self._own.lesionTable, self._own.segmentation
@@ -131,7 +141,7 @@ class ReviewPanel(Panel):
     def _showButtons(self) -> None:
         ui, history, busy = self.ui, self._logic.history, self._logic.busy
         segmentationNode = self._own.segmentation
-        ui.show3DButton.enabled = segmentationNode is not None
+        ui.show3DCheckBox.enabled = segmentationNode is not None
         reason = problem(segmentationNode) or (
             "" if self.lesions.current else _("Choose a lesion.")
         )
@@ -198,8 +208,9 @@ class ReviewPanel(Panel):
     def _onShow3D(self, shown: bool) -> None:
         node = self._own.segmentation if self._parameters is not None else None
         if node is not None:
-            showSurfaces(node, shown)
+            setShown(node, shown)
             rememberWanted(shown)
+            self._surfaces.show(looking=True)
 
 
 def _sentence(lesion) -> str:

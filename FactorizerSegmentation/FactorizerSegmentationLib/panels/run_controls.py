@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from slicer.i18n import tr as _
@@ -9,6 +10,9 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.errors import CancelledError, EngineError
 from factorizer_engine.protocol.progress import Progress
 from FactorizerSegmentationLib.panels.text_colors import WARNING, TextColor
+
+DOUBLE_CLICK_S = 0.4
+"""A click that follows the one which has started a run so soon was meant as one with it."""
 
 
 class RunControls:
@@ -41,6 +45,7 @@ class RunControls:
         self._startTip = startTip
         self._problem = ""
         self._state = "idle"
+        self._startedAt = 0.0
         button.connect("clicked()", self._onClicked)
         self._show()
 
@@ -69,12 +74,12 @@ class RunControls:
         self._startText, self._startTip = text, tip
         self._show()
 
-    def started(self) -> None:
-        """A run has begun."""
-        self._state = "running"
+    def started(self, stage: str = "") -> None:
+        """A run has begun; what it does first is that the engine starts, unless said otherwise."""
+        self._state, self._startedAt = "running", time.monotonic()
         self.setStatus("")
         self._progressBar.setRange(0, 0)
-        self._stageLabel.text = _("Starting the engine")
+        self._stageLabel.text = stage or _("Starting the engine")
         self._show()
 
     def progressed(self, progress: Progress) -> None:
@@ -108,7 +113,7 @@ class RunControls:
     def _onClicked(self) -> None:
         if self._state == "idle":
             self._onStart()
-        elif self._state == "running":
+        elif self._state == "running" and time.monotonic() - self._startedAt >= DOUBLE_CLICK_S:
             self._state = "cancelling"
             self._show()
             self._onCancel()

@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.conversation import Callbacks
-from factorizer_engine.protocol.errors import EngineError
+from factorizer_engine.protocol.errors import CancelledError, EngineError
 from factorizer_engine.protocol.lesions import volume_by_class
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
@@ -43,6 +43,7 @@ class SegmentPanel(Panel):
         super().__init__(logic, uiPath)
         self.inputs = inputs
         self.choices = RunChoices(self.ui, logic, lambda: inputs.model)
+        self._waits = False
         self._background = layers.BackgroundLayer()
         self._log = RunLog(self.ui.logTextEdit, self.ui.copyLogButton)
         self.controls = RunControls(
@@ -51,7 +52,7 @@ class SegmentPanel(Panel):
             self.ui.stageLabel,
             self.ui.statusLabel,
             self._onApply,
-            logic.cancel,
+            self._onCancel,
             "",
         )
         inputs.changed.connect(self._onInputsChanged)
@@ -59,6 +60,7 @@ class SegmentPanel(Panel):
         logic.helloed.connect(self._log.addEngine)
 
     def forget(self) -> None:
+        self._stopWaiting()
         self.choices.setParameters(None)
         self._background.forget()
         self._logic.positions.forget()
@@ -74,7 +76,7 @@ class SegmentPanel(Panel):
         self.choices.setEnabled(not self._logic.busy)
         self.choices.show()
         self.controls.setStart(*self.inputs.startText())
-        self.controls.setProblem(self.inputs.problem())
+        self.controls.setProblem(self.inputs.runProblem())
 
     def release(self) -> None:
         super().release()
@@ -88,6 +90,36 @@ class SegmentPanel(Panel):
             self.controls.setStatus("")
 
     def _onApply(self) -> None:
+        checks = self.inputs.checks
+        if checks.pending:  # what it finds is said before the run
+            self._waits = True
+            self.controls.started(_("Looking at the scans"))
+            checks.afterwards(self._onChecked)
+        else:
+            self._start()
+
+    def _onChecked(self) -> None:
+        self._waits = False
+        problem = self.inputs.problem()
+        self.controls.ended()
+        if problem:
+            self.controls.failed(SceneError(problem))
+        else:
+            self._start()
+
+    def _onCancel(self) -> None:
+        if not self._stopWaiting():
+            self._logic.cancel()
+
+    def _stopWaiting(self) -> bool:
+        """Do not begin after the check; returns whether that was waited for."""
+        waited, self._waits = self._waits, False
+        if waited:
+            self.inputs.checks.afterwards(None)
+            self.controls.failed(CancelledError())
+        return waited
+
+    def _start(self) -> None:
         settings = self.inputs.settings()
         if settings is None or self._parameters is None or not self.inputs.confirmed():
             return
@@ -114,7 +146,8 @@ class SegmentPanel(Panel):
             if outcome.patch is not None:
                 self._logic.history.add(self._updateStep(outcome.patch, outcome))
             elif surfaces.areWanted():
-                surfaces.showSurfaces(outcome.segmentationNode, True, self._logic.inFront)
+                surfaces.setShown(self._own.segmentation, False)  # in place of the result before
+                surfaces.setShown(outcome.segmentationNode, True)
             self._own.segmentation = outcome.segmentationNode
             self._own.lesionTable = outcome.lesionTableNode
             if self._logic.inFront:

@@ -31,15 +31,18 @@ from FactorizerSegmentationLib.scene.volumes import (
     localAffine,
     matrixToWorld,
     saveVoxels,
-    setVoxels,
     voxelsOf,
     worldAffine,
 )
 
-ROLE = "Explanation"
+ROLE, OWN_VOXELS_ROLE = "Explanation", "OwnVoxels"
 STEPS_ATTRIBUTE = "FactorizerSegmentation.Heatmaps"
 TRANSFORM_REFERENCE = "FactorizerSegmentation.Transform"
 """Node reference to the transform of the scan, which nodes inside a sequence cannot have."""
+
+OWN_VOXELS_REFERENCE = "FactorizerSegmentation.OwnVoxels"
+"""Node reference to a sequence with the same steps on the model's grid. All volumes of a sequence
+have one grid, or it could not be saved as one file; older Slicers do not save hidden nodes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,13 @@ class Step:
     def volumeNode(self):
         """The volume inside the sequence; it belongs to no scene of the user's."""
         return self.sequenceNode.GetDataNodeAtValue(self.name)
+
+    @property
+    def ownVolumeNode(self):
+        """The volume with the voxels of the component's block; that on the scan's grid without."""
+        ownNode = self.sequenceNode.GetNodeReference(OWN_VOXELS_REFERENCE)
+        volumeNode = ownNode.GetDataNodeAtValue(self.name) if ownNode is not None else None
+        return volumeNode if volumeNode is not None and hasVoxels(volumeNode) else self.volumeNode
 
     @property
     def transformId(self) -> str | None:
@@ -100,35 +110,52 @@ def createExplanation(scene, name: str, place: Place):
     Args:
         place: Where all its heatmaps lie.
     """
-    node = slicer.vtkMRMLSequenceNode()
-    node.SetName(scene.GenerateUniqueName(name))
+    _dropLostVoxels(scene)
+    node = _sequence(scene, name)
     node.SetAttribute(ROLE_ATTRIBUTE, ROLE)
-    node.SetIndexType(node.TextIndex)
-    node.SetIndexName(_("heatmap"))
-    node.SetIndexUnit("")
-    scene.AddNode(node)
     node.SetNodeReferenceID(TRANSFORM_REFERENCE, place.transformId)
     putBeside(node, place.volumeNode)
     return node
 
 
-def addStep(sequenceNode, heatmap: Heatmap, voxels: np.ndarray, affine: np.ndarray) -> Step:
+def addStep(sequenceNode, heatmap: Heatmap, image, affine: np.ndarray) -> Step:
     """Keep a heatmap as the last step of a sequence.
 
     Args:
-        voxels: Its values, (I, J, K).
+        image: Its values, a vtkImageData, which is not copied.
         affine: 4x4 matrix from voxel indices to RAS in mm below the transform of the scan.
     """
     name = heatmap.title
-    bare = slicer.vtkMRMLScalarVolumeNode()
-    bare.SetName(name)
-    node = sequenceNode.SetDataNodeAtValue(bare, name)  # a copy, and so without voxels yet
-    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(affine))
-    setVoxels(node, voxels)
+    _keep(sequenceNode, name, image, affine)
     known = _contents(sequenceNode) | {name: heatmap}
     content = {key: value.to_dict() for key, value in known.items()}
     sequenceNode.SetAttribute(STEPS_ATTRIBUTE, json.dumps(content))
     return Step(sequenceNode, name, heatmap)
+
+
+def addOwnVoxels(step: Step, image, affine: np.ndarray) -> None:
+    """Keep how a step looks with the voxels of its component's block.
+
+    Args:
+        image: Its values on the model's grid, a vtkImageData, which is not copied.
+        affine: As for `addStep`.
+    """
+    ownNode = step.sequenceNode.GetNodeReference(OWN_VOXELS_REFERENCE)
+    if ownNode is None:
+        name = _("{name} (own voxels)").format(name=step.sequenceNode.GetName())
+        ownNode = _sequence(step.sequenceNode.GetScene(), name)
+        ownNode.SetAttribute(ROLE_ATTRIBUTE, OWN_VOXELS_ROLE)
+        putBeside(ownNode, step.sequenceNode)
+        step.sequenceNode.SetNodeReferenceID(OWN_VOXELS_REFERENCE, ownNode.GetID())
+    _keep(ownNode, step.name, image, affine)
+
+
+def removeExplanation(sequenceNode) -> None:
+    """Take an explanation out of its scene."""
+    scene, ownNode = sequenceNode.GetScene(), sequenceNode.GetNodeReference(OWN_VOXELS_REFERENCE)
+    for node in (sequenceNode, ownNode):
+        if node is not None:
+            scene.RemoveNode(node)
 
 
 def stepsOf(sequenceNode) -> list[Step]:
@@ -198,13 +225,41 @@ def gatherVolumes(scene) -> None:
         place = Place(localAffine(first), first.GetTransformNodeID(), first)
         sequenceNode = createExplanation(scene, name, place)
         for node, heatmap in several:
-            addStep(sequenceNode, heatmap, voxelsOf(node), localAffine(node))
+            addStep(sequenceNode, heatmap, node.GetImageData(), localAffine(node))
             removeWithDisplays(node)
 
 
-def _explanationNodes(scene) -> list:
+def _sequence(scene, name: str):
+    node = slicer.vtkMRMLSequenceNode()
+    node.SetName(scene.GenerateUniqueName(name))
+    node.SetIndexType(node.TextIndex)
+    node.SetIndexName(_("heatmap"))
+    node.SetIndexUnit("")
+    scene.AddNode(node)
+    return node
+
+
+def _keep(sequenceNode, name: str, image, affine: np.ndarray) -> None:
+    """Make a volume with an image the last step of a sequence."""
+    bare = slicer.vtkMRMLScalarVolumeNode()
+    bare.SetName(name)
+    node = sequenceNode.SetDataNodeAtValue(bare, name)  # a copy, and so without voxels yet
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(affine))
+    node.SetAndObserveImageData(image)
+
+
+def _dropLostVoxels(scene) -> None:
+    """Remove sequences of own voxels whose explanations were deleted."""
+    explanations = _explanationNodes(scene)
+    kept = {node.GetNodeReferenceID(OWN_VOXELS_REFERENCE) for node in explanations}
+    for node in _explanationNodes(scene, OWN_VOXELS_ROLE):
+        if node.GetID() not in kept:
+            scene.RemoveNode(node)
+
+
+def _explanationNodes(scene, role: str = ROLE) -> list:
     nodes = slicer.util.getNodesByClass("vtkMRMLSequenceNode", scene)
-    return [node for node in nodes if node.GetAttribute(ROLE_ATTRIBUTE) == ROLE]
+    return [node for node in nodes if node.GetAttribute(ROLE_ATTRIBUTE) == role]
 
 
 def _contents(sequenceNode) -> dict[str, Heatmap]:

@@ -31,10 +31,11 @@ class HandEdits:
         self._live = LiveLabels(segmentationNode, sorted(set(labels)))
         self.labels = self._live.read()
         self._left = self.labels.copy()
+        self._byHand = np.full_like(self.labels, _NONE)
         before = unpacked(segmentationNode.GetAttribute(EDITED_ATTRIBUTE))
         if before is not None and before.shape == self.labels.shape:
             self._left[before] = _NONE  # what it was is not known any more
-        self._byHand = np.where(self.mask, self.labels, np.uint8(_NONE))
+            self._byHand[before] = self.labels[before]
         self._seen = self._live.modifiedTime()
         watch(self)
 

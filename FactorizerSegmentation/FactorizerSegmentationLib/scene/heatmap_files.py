@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.components import Component
+from factorizer_engine.protocol.names import plain_name
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.explanations import Step, stepOf
 from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY
@@ -36,7 +36,7 @@ def writeHeatmaps(scene, leading: Sequence[Step], folder: Path) -> Iterator[Path
     for first in leading:
         second = stepOf(first, ACTIVITY)
         for step in (first,) if second is first else (first, second):
-            path = folder / f"{_plainName(step.name)}.nii.gz"
+            path = folder / f"{plain_name(step.name)}.nii.gz"
             if step.exists:
                 _writeImage(scene, step, path)
                 yield path
@@ -69,11 +69,6 @@ def _writeImage(scene, step: Step, path: Path) -> None:
         shown.remove(scene)
     if not written:
         raise _failure(path, _("Slicer's log says more"))
-
-
-def _plainName(name: str) -> str:
-    """A name that every file system takes."""
-    return re.sub(r"[^\w ,()+-]", "_", name).strip()
 
 
 def _failure(path: Path, reason: str) -> SceneError:

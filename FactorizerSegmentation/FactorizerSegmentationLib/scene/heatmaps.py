@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import slicer
@@ -19,7 +21,7 @@ from FactorizerSegmentationLib.scene.color_maps import (
     colorNodeOf,
     evidenceMaps,
 )
-from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE
+from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, arrayOf
 
 HEATMAP_ROLE = "Heatmap"
 COMPONENT_ATTRIBUTE = "FactorizerSegmentation.Component"
@@ -32,6 +34,8 @@ DEFAULT_SHOWN_PART = 0.05
 
 _PERCENTILE_VOXELS = 200_000
 """Enough for percentiles, and few enough not to hold up the window."""
+_PIECE_VOXELS = 3_500_000
+"""As many as are rounded before the window has its turn."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,13 @@ class Explanation(Message):
         number: Grows with every run in a scene.
         lesion: Number of the lesion that was explained; None if it was all that was found.
         note: What to know about the components, for people, or "".
+        region: Region for which they are in their order; "" for all that were found.
     """
 
     number: int = 0
     lesion: int | None = None
     note: str = ""
+    region: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,26 +106,46 @@ def measured(
     scan: np.ndarray | None,
     kind: str = ACTIVITY,
     explanation: Explanation | None = None,
-) -> tuple[Heatmap, np.ndarray]:
-    """A heatmap of a component and its values in compact form.
-
-    All of a kind share a colour map, and within a block a window. Values are rounded to a 255th of
-    the window, which no colour map resolves, and are 0 outside the head; so a saved scene stays
-    small.
+) -> Heatmap:
+    """The heatmap of a component.
 
     Args:
         values: The map, (I, J, K).
         scan: The scan on the same grid, which is 0 outside the head; None if it is gone.
         kind: `EVIDENCE` or `ACTIVITY`.
         explanation: Of which it is a part.
-
-    Returns:
-        The heatmap and its values, (I, J, K), float32.
     """
     bare = Heatmap(component, (), kind)
-    compact = _compact(values, scan, bare.window)
-    percentiles = _percentilesInHead(compact, scan, bare.sign)
-    return Heatmap(component, tuple(percentiles), kind, explanation or Explanation()), compact
+    every = max(1, round((values.size / _PERCENTILE_VOXELS) ** (1 / 3)))
+    few = (slice(None, None, every),) * 3
+    some = scan[few] if scan is not None and scan[few].any() else None
+    compact = _compact(np.array(values[few], np.float32), some, bare.window)
+    percentiles = _percentilesInHead(compact, some, bare.sign)
+    return Heatmap(component, tuple(percentiles), kind, explanation or Explanation())
+
+
+def compactInto(
+    image: Any, values: np.ndarray, scan: np.ndarray | None, window: tuple[float, float]
+) -> Iterator[None]:
+    """Fill the image of a heatmap with its values in compact form.
+
+    All of a kind share a colour map, and within a block a window. Values are rounded to a 255th of
+    the window, which no colour map resolves, and are 0 outside the head; so a saved scene stays
+    small. The application may have its turn at every `yield`.
+
+    Args:
+        image: The vtkImageData, see `emptyImage`.
+        values, scan: See `measured`.
+        window: That of the heatmap.
+    """
+    voxels = arrayOf(image)
+    head = scan if scan is not None and scan.any() else None
+    thick = max(1, _PIECE_VOXELS // voxels[0].size)
+    for start in range(0, len(voxels), thick):
+        piece = (slice(None), slice(None), slice(start, start + thick))
+        voxels[piece[2]] = values[piece].T
+        _compact(voxels[piece[2]], head[piece].T if head is not None else None, window)
+        yield
 
 
 def describe(node, heatmap: Heatmap) -> None:
@@ -208,29 +234,26 @@ def draw(node, colorMap: ColorMap, window: tuple[float, float], smooth: bool) ->
         display.SetInterpolate(smooth)
 
 
-def _percentilesInHead(heatmap: np.ndarray, scan: np.ndarray | None, sign: int) -> list[float]:
+def _percentilesInHead(values: np.ndarray, scan: np.ndarray | None, sign: int) -> list[float]:
     """The 0th to 100th percentile of a heatmap where the scan on the same grid is not zero.
 
     Args:
+        scan: Somewhere not zero, or None.
         sign: Values of the other sign count as 0; that of negative ones is taken away.
     """
-    every = max(1, round((heatmap.size / _PERCENTILE_VOXELS) ** (1 / 3)))
-    few = (slice(None, None, every),) * 3
-    values = np.maximum(sign * heatmap[few], 0)
-    inHead = scan[few] != 0 if scan is not None else np.ones(values.shape, bool)
-    return np.percentile(values[inHead] if inHead.any() else values, range(101)).tolist()
+    drawn = np.maximum(sign * values, 0)
+    return np.percentile(drawn if scan is None else drawn[scan != 0], range(101)).tolist()
 
 
 def _compact(
-    heatmap: np.ndarray, scan: np.ndarray | None, window: tuple[float, float]
+    values: np.ndarray, scan: np.ndarray | None, window: tuple[float, float]
 ) -> np.ndarray:
-    """The heatmap inside the head, in few different values; see `measured`."""
-    rounded = np.array(heatmap, np.float32, order="F")  # as Slicer has its voxels, see `volumes`
+    """Bring values, float32, into compact form where they are; see `compactInto`."""
     step = np.float32((window[1] - window[0]) / 255)
     if step > 0:
-        rounded /= step
-        np.rint(rounded, out=rounded)
-        rounded *= step
-    if scan is not None and scan.any():
-        rounded *= scan != 0
-    return rounded
+        values /= step
+        np.rint(values, out=values)
+        values *= step
+    if scan is not None:
+        values *= scan != 0
+    return values

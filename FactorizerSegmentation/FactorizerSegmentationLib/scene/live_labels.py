@@ -7,13 +7,12 @@ from contextlib import nullcontext
 
 import numpy as np
 import slicer
-from vtk.util import numpy_support
 
 from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
 from FactorizerSegmentationLib.scene.own_changes import ownChange
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
 from FactorizerSegmentationLib.scene.updates import Patch
-from FactorizerSegmentationLib.scene.volumes import localAffine, voxelsOf
+from FactorizerSegmentationLib.scene.volumes import arrayOf, localAffine, voxelsOf
 
 
 class LiveLabels:
@@ -38,7 +37,7 @@ class LiveLabels:
         if shared is not None:
             own = np.zeros(256, np.uint8)
             own[list(self._labels)] = self._labels
-            return own[_arrayOf(shared)[part]]
+            return own[arrayOf(shared)[part]]
         labels = np.zeros(voxelsOf(referenceVolumeOf(self._node)).shape[::-1], np.uint8)
         for label, segmentId in self._segments():
             mask = maskOf(self._node, segmentId, referenceVolumeOf(self._node))
@@ -62,7 +61,7 @@ class LiveLabels:
         shared = self._shared()
         if shared is not None:
             with nullcontext() if byHand else ownChange(self._node, box):
-                part = _arrayOf(shared)[box]
+                part = arrayOf(shared)[box]
                 changed = (before != after) & (part == before)
                 part[changed] = after[changed]
                 shared.GetPointData().GetScalars().Modified()
@@ -110,9 +109,3 @@ class LiveLabels:
 def _imageOf(segmentationNode, segmentId: str):
     name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     return segmentationNode.GetSegmentation().GetSegment(segmentId).GetRepresentation(name)
-
-
-def _arrayOf(image) -> np.ndarray:
-    """The voxels as a view, (k, j, i)."""
-    scalars = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
-    return scalars.reshape(image.GetDimensions()[::-1])

@@ -39,7 +39,7 @@ class Look:
         opacity: 0 to 1.
         shownPart: Part of the head that is coloured, 0 to 1: where it is most active.
         colors: Name of the colour map; the usual one where it does not suit.
-        smooth: Between voxels; otherwise every voxel is seen as it is.
+        smooth: Between voxels; otherwise every voxel of a component's block is seen as it is.
     """
 
     opacity: float = 0.6
@@ -78,12 +78,12 @@ class HeatmapOverlay:
         """Show one heatmap, or two in two colours, in all slice views."""
         self._probabilityId = None
         self._steps = [step] if second is None else [step, second]
-        node = self._maps[0].show(scene, step)
+        node = self._maps[0].show(scene, step, not look.smooth)
         _draw(node, step.heatmap, look, None if second is None else 0)
         _showLegend(node, step.heatmap)
         self._layer.show(node, look.opacity)
         if second is not None:
-            other = self._maps[1].show(scene, second)
+            other = self._maps[1].show(scene, second, not look.smooth)
             _draw(other, second.heatmap, look, 1)
             self._second.show(other, _shared(look.opacity))
         else:

@@ -25,18 +25,23 @@ class ShownMap:
         """Id of the volume node, or None."""
         return self._id
 
-    def show(self, scene, step: Any):
-        """The volume node, with the voxels and the place of a `Step`."""
+    def show(self, scene, step: Any, ownVoxels: bool = False):
+        """The volume node, with the voxels and the place of a `Step`.
+
+        Args:
+            ownVoxels: Those of its component's block in place of those of the scan.
+        """
+        kept = step.ownVolumeNode if ownVoxels else step.volumeNode
         node = scene.GetNodeByID(self._id) if self._id else None
         if node is None:
             node = slicer.vtkMRMLScalarVolumeNode()
             node.SetAttribute(SHOWN_ATTRIBUTE, "1")
-            self._fill(node, step)
+            _fill(node, step, kept)
             scene.AddNode(node)
             addDisplay(node, step.heatmap)
             self._id = node.GetID()
         else:
-            self._fill(node, step)
+            _fill(node, step, kept)
         node.SetAndObserveTransformNodeID(step.transformId)
         return node
 
@@ -55,13 +60,13 @@ class ShownMap:
         """Drop what was remembered, as when the scene was closed."""
         self._id = None
 
-    def _fill(self, node, step) -> None:
-        kept = step.volumeNode
-        with slicer.util.NodeModify(node):
-            describe(node, step.heatmap)
-            node.SetName(step.name)
-            node.CopyOrientation(kept)
-            node.SetAndObserveImageData(kept.GetImageData())
+
+def _fill(node, step: Any, kept) -> None:
+    with slicer.util.NodeModify(node):
+        describe(node, step.heatmap)
+        node.SetName(step.name)
+        node.CopyOrientation(kept)
+        node.SetAndObserveImageData(kept.GetImageData())
 
 
 def isShownMap(node) -> bool:

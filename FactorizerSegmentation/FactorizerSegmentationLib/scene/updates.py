@@ -58,6 +58,12 @@ def belongsTo(segmentationNode, volumeNode) -> bool:
     return sameVoxels and segmentationNode.GetTransformNodeID() == volumeNode.GetTransformNodeID()
 
 
+def holdsOnly(segmentationNode, model: ModelDescription) -> bool:
+    """Whether every segment is that of a label of the model."""
+    own = {segmentIdOf(label.value) for label in model.labels}
+    return {*segmentationNode.GetSegmentation().GetSegmentIDs()} <= own
+
+
 def holdsOther(segmentationNode, model: ModelDescription, applied: ModelDescription) -> bool:
     """Whether a segment stands for something else than an update would put into it.
 

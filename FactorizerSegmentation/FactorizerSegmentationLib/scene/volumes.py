@@ -5,13 +5,16 @@ Slicer's arrays are (k, j, i); the engine's are (i, j, k). They are turned here 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from vtk.util import numpy_support
 
 from factorizer_engine.protocol.volumes import Origin, ScanFile
 from FactorizerSegmentationLib.scene.dicom import originOf
@@ -179,6 +182,20 @@ def createVolume(scene, voxels: np.ndarray, place: Place, name: str, hidden: boo
     setVoxels(node, voxels)
     place.applyTo(node)
     return node
+
+
+def emptyImage(shape: Sequence[int]) -> Any:
+    """A vtkImageData of float32 voxels (I, J, K) that are to be filled."""
+    image = vtk.vtkImageData()
+    image.SetDimensions(*shape)
+    image.AllocateScalars(vtk.VTK_FLOAT, 1)
+    return image
+
+
+def arrayOf(image: Any) -> np.ndarray:
+    """The voxels of a vtkImageData as a view, (k, j, i)."""
+    scalars = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
+    return scalars.reshape(image.GetDimensions()[::-1])
 
 
 def setVoxels(volumeNode, voxels: np.ndarray) -> None:

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from itertools import chain
 
+import numpy as np
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsResult
 from FactorizerSegmentationLib.scene.explanations import (
     Step,
+    addOwnVoxels,
     addStep,
     createExplanation,
     nextNumber,
-    stepsOf,
+    removeExplanation,
 )
-from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY, EVIDENCE, Explanation, measured
-from FactorizerSegmentationLib.scene.volumes import voxelsOf
+from FactorizerSegmentationLib.scene.heatmaps import (
+    ACTIVITY,
+    EVIDENCE,
+    Explanation,
+    compactInto,
+    measured,
+)
+from FactorizerSegmentationLib.scene.volumes import emptyImage, voxelsOf
 from FactorizerSegmentationLib.tasks.run import Run
 
 
@@ -71,10 +80,11 @@ class ComponentsRun(Run[ComponentsResult]):
         if not result.components:
             return Explained([], result.note, result.lesions)
         number = self._lesion.id if self._lesion is not None else None
-        explanation = Explanation(nextNumber(self._scene), number, result.note)
+        explanation = Explanation(nextNumber(self._scene), number, result.note, self._region)
         first = result.heatmaps[0]
         place = self._place(first, first.load(mapped=True).shape)
         node = createExplanation(self._scene, self._name(_("{name} components")), place)
+        steps: list[Step] = []
         try:
             yield
             for component, activity, evidence in zip(
@@ -82,15 +92,27 @@ class ComponentsRun(Run[ComponentsResult]):
             ):
                 for file, kind in ((evidence, EVIDENCE), (activity, ACTIVITY)):
                     scan = voxelsOf(place.volumeNode) if place.volumeNode is not None else None
-                    heatmap, voxels = measured(
-                        component, file.load(mapped=True), scan, kind, explanation
-                    )
+                    values = file.load(mapped=True)
+                    heatmap = measured(component, values, scan, kind, explanation)
                     yield
-                    addStep(node, heatmap, voxels, place.affine)
+                    image = emptyImage(values.shape)
+                    yield from compactInto(image, values, scan, heatmap.window)
+                    steps.append(addStep(node, heatmap, image, place.affine))
                     yield
+            own = chain(*zip(result.own_evidence, result.own_heatmaps, strict=True))
+            fromWorld = place.affine @ np.linalg.inv(first.matrix)
+            for step, file in zip(steps, own, strict=False):  # an older engine sends none
+                values = file.load(mapped=True)
+                image = emptyImage(values.shape)
+                yield from compactInto(image, values, None, step.heatmap.window)
+                addOwnVoxels(step, image, fromWorld @ file.matrix)
+                yield
+            leading = [it for it in steps if it.heatmap.kind == EVIDENCE]
+            for step in leading[:1]:  # is shown at once, for which its range is needed and kept
+                if step.exists:
+                    step.volumeNode.GetImageData().GetScalarRange()
+            yield
         except BaseException:  # cancelled perhaps
-            self._scene.RemoveNode(node)
+            removeExplanation(node)
             raise
-        steps = stepsOf(node)
-        leading = [it for it in steps if it.heatmap.kind == EVIDENCE]
         return Explained(leading, result.note, result.lesions)

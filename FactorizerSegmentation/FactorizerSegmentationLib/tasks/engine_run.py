@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -21,6 +20,7 @@ from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.tasks.task import Task
 from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.turns import Turns
 
 Value = TypeVar("Value")
 
@@ -45,7 +45,7 @@ class EngineRun(Generic[Result]):
         self._callbacks = callbacks
         self._requestId: int | None = None
         self._folder: Path | None = None
-        self._work: Generator[None, None, Any] | None = None
+        self._turns = Turns()
         self._renderingPaused = False
 
     @property
@@ -68,9 +68,8 @@ class EngineRun(Generic[Result]):
 
     def cancel(self) -> None:
         """Ask to stop; `failed` is called as cancelled within about two seconds."""
-        if self._work is not None:
-            work, self._work = self._work, None
-            work.close()
+        if self._turns.working:
+            self._turns.cancel()
             self._onFailed(CancelledError())
         elif self._requestId is not None:
             self._engine.cancel(self._requestId)
@@ -130,27 +129,15 @@ class EngineRun(Generic[Result]):
         Args:
             sentence: What is told if it breaks down.
         """
-        self._work = work
 
-        def goOn() -> None:
-            if self._work is not work:  # cancelled
-                return
-            try:
-                next(work)
-            except StopIteration as ended:
-                self._work = None
-                then(ended.value)
-            except EngineError as error:
-                self._work = None
+        def failed(error: Exception) -> None:
+            if isinstance(error, EngineError):
                 self._onFailed(error)
-            except Exception:
-                logging.exception("A run of the Factorizer engine broke down in Slicer.")
-                self._work = None
-                self._onFailed(InternalError(sentence))
-            else:
-                qt.QTimer.singleShot(0, goOn)
+                return
+            logging.error("A run of the engine broke down in Slicer.", exc_info=error)
+            self._onFailed(InternalError(sentence))
 
-        qt.QTimer.singleShot(0, goOn)
+        self._turns.start(work, then, failed)
 
     def _onFailed(self, error: EngineError) -> None:
         self._end()

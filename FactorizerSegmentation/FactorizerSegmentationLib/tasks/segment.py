@@ -59,14 +59,15 @@ class SegmentRun(Run[SegmentResult]):
         try:
             while True:
                 with additions.step():
-                    made.append(next(making, None))
-                if made[-1] is None:
+                    node = next(making, making)
+                if node is making:  # there is no more
                     break
+                made.append(node)
                 yield
         except BaseException:  # cancelled perhaps
             additions.takeBack()
             raise
-        return Segmented(made[0], made[-2], result.timings, result.device)
+        return Segmented(made[0], made[-1], result.timings, result.device)
 
     def _update(
         self, target, box: WorldBox, result: SegmentResult, labelmap, place: Place
@@ -77,12 +78,16 @@ class SegmentRun(Run[SegmentResult]):
         return Segmented(target, tableNode, result.timings, result.device, patch)
 
     def _create(self, result: SegmentResult, labelmap, place: Place) -> Iterator[Any]:
-        """A new segmentation, its probability maps, and the table, one at a time."""
+        """A new segmentation, its probability maps, and the table, one at a time.
+
+        None stands for work that makes no node.
+        """
         name = self._name(_("{name} segmentation"))
         node = segments.createSegmentation(self._scene, labelmap, result.model.labels, place, name)
         node.SetAttribute(MODEL_ATTRIBUTE, f"{result.model.name} {result.model.version}")
         yield node
         rememberDrawn(node, labelmap, result.model.labels)
+        yield None
         # The maps, if the result has them and lies where its scan is.
         if result.probabilities and place.volumeNode is not None:
             regions = result.model.regions

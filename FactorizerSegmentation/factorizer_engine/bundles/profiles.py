@@ -12,6 +12,7 @@ from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.files import write_text
 from factorizer_engine.protocol.messages import UnfitValueError, parse
 from factorizer_engine.protocol.profiles import Profiles
+from factorizer_engine.protocol.unique_keys import read_json
 
 CARD_TITLE = "## What its components mean"
 """Title of the last section of a card with profiles."""
@@ -29,7 +30,7 @@ def read_profiles(root: Path) -> Profiles | None:
     if not path.is_file():
         return None
     try:
-        return parse(Profiles, read_mapping(path, json.loads), "")
+        return parse(Profiles, read_mapping(path, read_json), "")
     except UnfitValueError as error:
         raise BadModelError(
             f"The model's {_FILE.name} is not valid: {str(error).lstrip('.')}."

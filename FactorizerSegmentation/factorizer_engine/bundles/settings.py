@@ -74,9 +74,15 @@ class PromptSettings:
 
     Attributes:
         radius_mm: Of the ball that stands for a point.
+        zooms: How much larger the window around a click is than the network's, with voxels and
+            balls as much larger; the logits of several are averaged.
+        margin: Logits by which the threshold is moved at the click's own place beyond what makes
+            the click win, see `interaction.thresholding`.
     """
 
     radius_mm: float = 4.0
+    zooms: tuple[float, ...] = (1.0,)
+    margin: float = 0.0
 
     @staticmethod
     def channels(regions: int) -> int:

@@ -26,6 +26,7 @@ from factorizer_engine.cli.terminal import (
 from factorizer_engine.protocol.files import write_json
 from factorizer_engine.protocol.messages import plain
 from factorizer_engine.protocol.models import Channel, ModelDescription
+from factorizer_engine.protocol.names import plain_name
 from factorizer_engine.protocol.preparation import (
     BiasMode,
     BrainMode,
@@ -35,6 +36,9 @@ from factorizer_engine.protocol.preparation import (
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions
 from factorizer_engine.protocol.subsets import enumerated
 from factorizer_engine.protocol.tasks.prepare import PrepareResult
+
+_LONGEST_NAME = 50
+"""Letters of a channel's name in a file's."""
 
 Scans = Annotated[
     list[str],
@@ -107,7 +111,7 @@ def _all_expanded(inputs: Sequence[str], channels: Sequence[Channel]) -> list[st
 
 
 def _file_name(channel: str) -> str:
-    return f"prepared_{channel}.nii.gz"
+    return f"prepared_{plain_name(channel)[:_LONGEST_NAME]}.nii.gz"
 
 
 def _expanded(text: str, channels: Sequence[Channel]) -> list[str]:

@@ -4,7 +4,6 @@ from factorizer_engine.components.definition import Baseline, component_map
 from factorizer_engine.components.evidence import Evidence, find_evidence
 from factorizer_engine.components.explanation import ComponentMap, Explanation, explain
 from factorizer_engine.components.likeness import compared
-from factorizer_engine.components.proof import Faithfulness, prove
 from factorizer_engine.components.sites import lesion_near
 
 __all__ = [
@@ -12,11 +11,9 @@ __all__ = [
     "ComponentMap",
     "Evidence",
     "Explanation",
-    "Faithfulness",
     "compared",
     "component_map",
     "explain",
     "find_evidence",
     "lesion_near",
-    "prove",
 ]

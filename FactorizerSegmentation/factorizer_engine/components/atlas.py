@@ -57,7 +57,7 @@ def draw_atlas(
     parts = monitor.parts(len(mixers))
     for block, part in zip(mixers, parts, strict=True):
         terms = terms_of(mixers, [block])
-        maps = stitch_components(
+        maps, _ = stitch_components(
             network, result.prepared.array, result.plan, terms, segmenter.device, part
         )
         rows = []

@@ -177,14 +177,18 @@ def terms_of(
     ]
 
 
+def channel_of(term: Term, mixers: Mapping[str, FactMixer]) -> int:
+    """Which channel of its block's component maps (heads * R, *S) is that of a term."""
+    return term.head * mixers[term.block].factorize.rank + term.rank
+
+
 def component_name(term: Term, mixers: Mapping[str, FactMixer]) -> str:
     """A name for people, such as "Decoder 4, component 3"; both are counted from 1."""
     side, stage, position = term.block.split(".")
     name = f"{side.capitalize()} {int(stage) + 1}"
     if sum(block.startswith(f"{side}.{stage}.") for block in mixers) > 1:
         name += f", block {int(position) + 1}"
-    number = term.head * mixers[term.block].factorize.rank + term.rank + 1
-    return f"{name}, component {number}"
+    return f"{name}, component {channel_of(term, mixers) + 1}"
 
 
 def filtered(filters: Mapping[FactMixer, ComponentFilter]):

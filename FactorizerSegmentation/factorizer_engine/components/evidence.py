@@ -14,7 +14,7 @@ components of all blocks, with one backward pass a region.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from factorizer_engine.components.ablation import Probe
-from factorizer_engine.components.definition import Baseline, masked_mean, mixers_of
+from factorizer_engine.components.definition import Baseline, channel_of, masked_mean, mixers_of
 from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.inference.windows import WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer
@@ -104,20 +104,26 @@ class Evidence:
             block: torch.stack([window[block] for window in windows]).sum(0).double().cpu().numpy()
             for block in {term.block for term in terms}
         }
-        return np.stack([totals[term.block][:, _channel(mixers, term)] for term in terms])
+        return np.stack([totals[term.block][:, channel_of(term, mixers)] for term in terms])
 
     def draw(
-        self, mixers: Mapping[str, FactMixer], term: Term, region: int, plan: WindowPlan
+        self,
+        mixers: Mapping[str, FactMixer],
+        term: Term,
+        region: int,
+        plan: WindowPlan,
+        mode: str = "trilinear",
     ) -> np.ndarray:
         """Evidence of one component for a region in model space, in logits a voxel, (X, Y, Z).
 
         A voxel of a coarser block is spread over the voxels that it covers, so that the sum stays
-        what `contributions` says, but for what lies in the zeros around a small volume.
+        what `contributions` says, but for what lies in the zeros around a small volume. `mode` says
+        how, as for `torch.nn.functional.interpolate`.
         """
         asked, canvas = self.regions.index(region), torch.zeros(plan.padded)
         for window in self.windows:
-            own = window.maps[term.block][asked, _channel(mixers, term)][None, None]
-            spread = enlarged(own, plan.roi_size).flip(window.probe.flip)
+            own = window.maps[term.block][asked, channel_of(term, mixers)][None, None]
+            spread = enlarged(own, plan.roi_size, mode).flip(window.probe.flip)
             canvas[window.probe.window] += spread[0, 0].cpu()
         ends = [b + n for b, n in zip(plan.before, plan.shape, strict=True)]
         inside = tuple(slice(b, e) for b, e in zip(plan.before, ends, strict=True))
@@ -166,9 +172,7 @@ def evidence_in_passes(
         gradients = gradients_of(recorded, probe, regions, blocks)
         maps, levels = {}, {}
         for block in blocks:
-            maps[block], levels[block] = _block_evidence(
-                recorded, block, gradients[block], baseline
-            )
+            maps[block], levels[block] = block_evidence(recorded, block, gradients[block], baseline)
         windows.append(WindowEvidence(probe, maps, levels))
         monitor.report("estimating components", done / len(probes))
     return Evidence(tuple(regions), tuple(windows), baseline)
@@ -211,21 +215,30 @@ def evidence_along_a_path(
 
 
 def gradients_of(
-    recorded: RecordedPass, probe: Probe, regions: Sequence[int], blocks: Sequence[str]
+    recorded: RecordedPass,
+    probe: Probe,
+    regions: Sequence[int | Sequence[int]],
+    blocks: Collection[str],
 ) -> dict[str, list[Tensor]]:
     """Gradients of mean logits with respect to mixed maps, one backward pass a region.
 
     The graph of the pass, which takes much memory, is gone afterwards.
 
+    Args:
+        recorded: The pass.
+        probe: Where logits are read.
+        regions: Their indices; of several in one place the sum is differentiated.
+        blocks: Whose mixed maps.
+
     Returns:
-        By block, one (1, C, *S) a region.
+        By block, one (1, C, *S) for each of `regions`.
     """
     gradients: dict[str, list[Tensor]] = {block: [] for block in blocks}
     with torch.enable_grad():
         logits = probe.read(recorded.logits)[0]
         for number, region in enumerate(regions, start=1):
             found = torch.autograd.grad(
-                logits[region],
+                logits[region].sum(),
                 [recorded.mixed[block] for block in blocks],
                 retain_graph=number < len(regions),
             )
@@ -235,10 +248,15 @@ def gradients_of(
     return gradients
 
 
-def _block_evidence(
+def block_evidence(
     recorded: RecordedPass, block: str, gradients: Sequence[Tensor], baseline: Baseline
 ) -> tuple[Tensor, Tensor]:
-    """Maps (regions, heads * R, *S), and what the means do (regions, heads * R)."""
+    """The evidence of all components of a block, from gradients at its mixed map.
+
+    Returns:
+        Maps (gradients, heads * R, *S), and what the terms' means over the head contribute,
+        (gradients, heads * R).
+    """
     heads, size = recorded.mixers[block].reshape.num_heads, gradients[0].shape[2:]
     head, by_region = recorded.head_at(block), [_by_voxel(g, heads) for g in gradients]
     inside = head.flatten().to(gradients[0].dtype)
@@ -264,13 +282,9 @@ def _summed(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {block: values.flatten(2).sum(-1) for block, values in maps.items()}
 
 
-def enlarged(x: Tensor, size: Sequence[int]) -> Tensor:
+def enlarged(x: Tensor, size: Sequence[int], mode: str = "trilinear") -> Tensor:
     """A map (1, 1, *S) at a finer resolution with the same sum."""
     if tuple(x.shape[2:]) == tuple(size):
         return x
     share = float(np.prod(x.shape[2:]) / np.prod(size))
-    return share * F.interpolate(x, size=tuple(size), mode="trilinear", align_corners=False)
-
-
-def _channel(mixers: Mapping[str, FactMixer], term: Term) -> int:
-    return term.head * mixers[term.block].factorize.rank + term.rank
+    return share * F.interpolate(x, size=tuple(size), mode=mode)

@@ -14,15 +14,18 @@ from factorizer_engine.components.definition import Baseline, component_name
 from factorizer_engine.components.estimates import Estimate, Passes, estimate_all
 from factorizer_engine.components.likeness import judge
 from factorizer_engine.components.question import BASELINE, Question, pose
-from factorizer_engine.components.ranking import rank_by_contribution, stable_first
+from factorizer_engine.components.ranking import stable_first
 from factorizer_engine.components.reliance import Joined, find_reliance
 from factorizer_engine.components.room import room_for
 from factorizer_engine.components.sites import LesionSites
 from factorizer_engine.components.stitching import stitch_components
+from factorizer_engine.components.turns import Turns, turns_of
 from factorizer_engine.components.windows import evidence_windows, legible_windows
+from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
+from factorizer_engine.inference.kernels import prepare_gradient_kernels
 from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
 from factorizer_engine.inference.sliding_window import logit
 from factorizer_engine.protocol.components import Component, Reliance
@@ -30,10 +33,7 @@ from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Monitor
 
-SPARE = 2
-"""Components beyond those asked for whose estimates are checked by leaving them out."""
-
-_ESTIMATED, _JUDGED, _MEASURED, _TRIED, _DRAWN = 0.3, 0.35, 0.6, 0.7, 0.95
+_ESTIMATED, _JUDGED, _ORDERED, _MEASURED, _TRIED, _DRAWN = 0.25, 0.3, 0.5, 0.65, 0.75, 0.95
 """How far an explanation has come at the end of its stages."""
 
 
@@ -47,11 +47,15 @@ class ComponentMap:
             the head.
         evidence: What it contributes where to the logit of `component.region` (see `evidence`), in
             logits per mL, float32 on the reference grid, zero outside the head.
+        own_heatmap, own_evidence: The same on the model's grid, with all voxels the same that lie
+            under one voxel of the component's block, as far as one window shows them.
     """
 
     component: Component
     heatmap: Scan
     evidence: Scan
+    own_heatmap: Scan
+    own_evidence: Scan
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +63,9 @@ class Explanation:
     """What drove a result.
 
     Attributes:
-        maps: The components, ranked by contribution: what speaks most for the lesion first, what
-            speaks against it last; what speaks for it but is not stable comes after what is.
+        maps: The components, in the order in which the evidence falls soonest (`turns`): each of
+            the next speaks most for the lesion when those before it are gone. Of those that speak
+            for it by themselves, what is stable comes before what is not; the others come last.
         note: What to know about the contributions, for people, or "". Of a lesion it says what it
             rests on.
         reliance: Of a lesion that was asked for, on which of the components it rests.
@@ -87,21 +92,22 @@ def explain(
     """The components that contribute most to a segmentation.
 
     The contributions of all components are estimated from gradients (`evidence`), in the (at most
-    two) windows that cover the lesion best. Those that lead are left out once each, which measures
-    what they contribute; they are ranked by that and drawn. Of those that speak for the lesion,
-    those come first whose maps were stable on the cases over which the model was described, if it
-    was (`protocol.profiles`). All contributions are to the logits of the result, in float32: where
-    that is the mean over mirrored copies, a component is left out of all copies at once, and its
-    maps are their means; where it is the mean over an ensemble, the components of all networks are
-    compared.
+    two) windows that cover the lesion best, and anew when those that lead are gone (`turns`), so
+    that components that say the same do not all lead. Those that lead then are left out once each,
+    which measures what they contribute by themselves, and drawn. Of those that speak for the
+    lesion, those come first whose maps were stable on the cases over which the model was described,
+    if it was (`protocol.profiles`). All contributions are to the logits of the result, in float32:
+    where that is the mean over mirrored copies, a component is left out of all copies at once, and
+    its maps are their means; where it is the mean over an ensemble, the components of all networks
+    are compared.
 
     Args:
         segmenter: The model.
         result: What `segmenter.segment` gave.
         count: How many components to return at most.
         blocks: Names of the blocks to look into; all by default.
-        region: Region by whose contribution components are ranked; by default by the largest to
-            any region that was found, or to the region that painted the lesion.
+        region: Region for which components are ranked; by default all that were found together, or
+            those that painted the lesion.
         monitor: Told of the progress, and asked whether to stop.
         lesion: Number of the lesion of `result` that is explained; all of the result by default.
         baseline: What takes the place of a component that is left out.
@@ -118,22 +124,25 @@ def explain(
         asked = pose(segmenter, result, blocks, region, lesion, baseline)
         room = room_for(asked)
         asked = asked.within(room.blocks)
+        prepare_gradient_kernels(
+            asked.networks, segmenter.device, torch.float32, monitor.span(0.0, 0.0)
+        )
         monitor.report(f"estimating components, in {room.gigabytes}", 0.0)
         passes: Passes = [[] for _ in asked.networks]
         estimate = estimate_all(asked, passes, monitor.span(0.0, _ESTIMATED))
         lesions, doubts = judge(asked, estimate, lesion, monitor.span(_ESTIMATED, _JUDGED))
-        leading = rank_by_contribution(estimate.contributions, range(len(asked.decisive)))
-        leading = leading[: count + SPARE]
-        measured = _measured(asked, passes, leading, monitor.span(_JUDGED, _MEASURED))
-        ranked = _ranked(asked, measured, count)
+        turns = turns_of(asked, estimate, count, monitor.span(_JUDGED, _ORDERED)).first(count)
+        measured = _measured(asked, passes, turns.order, monitor.span(_ORDERED, _MEASURED))
+        ranked = _ranked(asked, turns, measured)
         contributions = np.stack([measured[index] for index in ranked])
         reliance = None
         if lesion is not None:
             part = monitor.span(_MEASURED, _TRIED)
-            reliance = _reliance(asked, passes, ranked, contributions, part)
+            reliance = _reliance(asked, passes, turns, ranked, part)
         drawn_for = [asked.decisive[i] for i in contributions[:, asked.decisive].argmax(axis=1)]
-        heatmaps = _drawn(asked, ranked, monitor.span(_TRIED, _DRAWN))
+        heatmaps, own_heatmaps = _drawn(asked, ranked, monitor.span(_TRIED, _DRAWN))
         evidence = _evidence(asked, estimate, ranked, drawn_for)
+        own_evidence = _evidence(asked, estimate, ranked, drawn_for, "nearest")
         monitor.report("restoring", _DRAWN)
         occupied = _occupied(asked.result)
         components = _described(
@@ -147,10 +156,14 @@ def explain(
         )
         heatmaps, evidence = _restored(asked, heatmaps, evidence)
     monitor.report("restoring", 1.0)
-    grid = result.labelmap.grid
+    reference, model_grid = result.labelmap.grid, result.prepared.grid
+    drawn = zip(
+        *(_scans(maps, reference, components) for maps in (heatmaps, evidence)),
+        *(_scans(maps * occupied, model_grid, components) for maps in (own_heatmaps, own_evidence)),
+        strict=True,
+    )
     maps = tuple(
-        ComponentMap(found, Scan(heat, grid, found.name), Scan(own, grid, found.name))
-        for found, heat, own in zip(components, heatmaps, evidence, strict=True)
+        ComponentMap(component, *scans) for component, scans in zip(components, drawn, strict=True)
     )
     rests = reliance.sentence(lesion, components) if reliance and lesion is not None else ""
     about = (room.note, result.note, _stage(segmenter), _note(result.model, asked.sites))
@@ -177,29 +190,27 @@ def _measured(
     return dict(zip(chosen, measured, strict=True))
 
 
-def _ranked(asked: Question, contributions: Mapping[int, np.ndarray], count: int) -> list[int]:
-    """The candidates that contribute most; of those that speak for the lesion stable ones lead."""
-    chosen = list(contributions)
-    measured = np.stack([contributions[index] for index in chosen])
-    order = rank_by_contribution(measured, asked.decisive)[:count]
-    stability = [asked.profile(index).stability for index in chosen]
-    strength = measured[:, asked.decisive].max(axis=1)
-    return [chosen[row] for row in stable_first(order, strength, stability)]
+def _ranked(asked: Question, turns: Turns, measured: Mapping[int, np.ndarray]) -> list[int]:
+    """The candidates as they are shown."""
+    strength = {index: float(found[asked.decisive].sum()) for index, found in measured.items()}
+    stability = {index: asked.profile(index).stability for index in turns.order}
+    return stable_first(turns.order, strength, stability)
 
 
 def _reliance(
     asked: Question,
     passes: Passes,
+    turns: Turns,
     ranked: Sequence[int],
-    contributions: np.ndarray,
     monitor: Monitor,
 ) -> Reliance:
+    speaking = zip(turns.order, turns.strengths, strict=True)
     return find_reliance(
         passes,
         asked.probes,
         asked.result.plan,
         [asked.candidates[index] for index in ranked],
-        contributions[:, asked.decisive].sum(axis=1),
+        [ranked.index(index) for index, strength in speaking if strength > 0],
         asked.outputs,
         asked.segmenter.bundle.inference.threshold,
         asked.baseline,
@@ -221,25 +232,31 @@ def _joined(asked: Question) -> Joined | None:
     return Joined(result.plan.pad(torch.from_numpy(np.stack(logits))), cascade.share)
 
 
-def _drawn(asked: Question, ranked: Sequence[int], monitor: Monitor) -> np.ndarray:
-    """Where candidates are active in model space, (len(ranked), X, Y, Z)."""
+def _drawn(
+    asked: Question, ranked: Sequence[int], monitor: Monitor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where candidates are active in model space, see `stitch_components`."""
     volume, plan = asked.result.prepared.array, asked.result.plan
     terms = [asked.candidates[index] for index in ranked]
-    maps = np.empty((len(terms), *volume.shape[1:]), dtype=np.float32)
+    maps, own_maps = np.empty((2, len(terms), *volume.shape[1:]), dtype=np.float32)
     members = sorted({term.network for term in terms})
     for member, part in zip(members, monitor.parts(len(members)), strict=True):
         rows = [row for row, term in enumerate(terms) if term.network == member]
         own = [terms[row] for row in rows]
         device, watcher = asked.segmenter.device, asked.result.watcher
         captures = watcher if isinstance(watcher, Captures) else None
-        maps[rows] = stitch_components(
+        maps[rows], own_maps[rows] = stitch_components(
             asked.networks[member], volume, plan, own, device, part, captures
         )
-    return maps
+    return maps, own_maps
 
 
 def _evidence(
-    asked: Question, estimate: Estimate, ranked: Sequence[int], regions: Sequence[int]
+    asked: Question,
+    estimate: Estimate,
+    ranked: Sequence[int],
+    regions: Sequence[int],
+    mode: str = "trilinear",
 ) -> np.ndarray:
     """What candidates contribute where to a region each, logits per mL in model space."""
     outputs, plan = asked.result.outputs, asked.result.plan
@@ -247,7 +264,7 @@ def _evidence(
     for index, region in zip(ranked, regions, strict=True):
         term = asked.candidates[index]
         found = estimate.evidence[term.network]
-        maps.append(found.draw(asked.mixers, term, int(outputs[region]), plan))
+        maps.append(found.draw(asked.mixers, term, int(outputs[region]), plan, mode))
     return np.stack(maps) / (len(asked.networks) * asked.result.prepared.grid.voxel_ml)
 
 
@@ -266,6 +283,10 @@ def _restored(
     for maps in found:
         maps *= head
     return found[0], found[1]
+
+
+def _scans(maps: np.ndarray, grid: Grid, components: Sequence[Component]) -> list[Scan]:
+    return [Scan(one, grid, found.name) for one, found in zip(maps, components, strict=True)]
 
 
 def _described(

@@ -54,17 +54,16 @@ _SHIFTED, _SHUFFLED = (
 _SEVERAL = f"median of {TOP}"
 
 GOALS = (
-    Goal(
-        "components: contribution before chance",
-        _lower(_ORDER.format("contribution"), _ORDER.format("random")),
-    ),
-    Goal(
-        "components: contribution before Grad-CAM",
-        _lower(_ORDER.format("contribution"), _ORDER.format("Grad-CAM")),
-    ),
-    Goal(
-        "components: contribution, step by step, before Grad-CAM",
-        _lower(_ORDER.format("contribution, step by step"), _ORDER.format("Grad-CAM")),
+    *(
+        Goal(
+            f"components: the order shown before {title}",
+            _lower(_ORDER.format("as shown"), _ORDER.format(other)),
+        )
+        for title, other in (
+            ("chance", "random"),
+            ("Grad-CAM", "Grad-CAM"),
+            ("integrated gradients", "integrated gradients"),
+        )
     ),
     Goal(
         "voxels: evidence before Grad-CAM",

@@ -39,7 +39,11 @@ class RecordedPass:
         differentiable: Blocks with respect to whose mixed maps the logits can be differentiated;
             the later in the network the first of them is, the less memory that takes.
         strengths: By block, by what its mixed map is multiplied before it is handed on; 1 where
-            nothing is said. `behind` and `without` are for passes at full strength.
+            nothing is said.
+        left_out: Terms that are left out in the whole pass.
+        baseline: What takes their place.
+
+    `behind` and `without` are for passes of the whole network, at full strength.
 
     Attributes:
         image: (1, C, *S).
@@ -55,6 +59,8 @@ class RecordedPass:
         image: Tensor,
         differentiable: Collection[str] = (),
         strengths: Mapping[str, float] | None = None,
+        left_out: Sequence[Term] = (),
+        baseline: Baseline = Baseline.ZERO,
     ) -> None:
         self._network = network
         self._differentiable, self._strengths = differentiable, strengths or {}
@@ -64,6 +70,9 @@ class RecordedPass:
         self.factors: dict[str, tuple[Tensor, Tensor]] = {}
         self._inputs: dict[str, Tensor] = {}
         self._skips: dict[int, Tensor] = {}
+        gone = _by_block(left_out)
+        channels = {block for block in gone if self._is_of_channels(block, baseline)}
+        self._removals = {b: _without_channels(self.mixers[b], gone[b]) for b in channels}
         taps = {mixer: self._tap_into(block) for block, mixer in self.mixers.items()}
         observers = {
             mixer: self._factors_into(block)
@@ -74,6 +83,8 @@ class RecordedPass:
             stack.enter_context(torch.set_grad_enabled(bool(differentiable)))
             stack.enter_context(changed(taps))
             stack.enter_context(observed(observers))
+            factors = {block: gone[block] for block in gone if block not in channels}
+            stack.enter_context(self._left_out(factors, baseline))
             for block in self.mixers:
                 hook = self._block(block).register_forward_pre_hook(self._input_into(block))
                 stack.callback(hook.remove)
@@ -104,10 +115,7 @@ class RecordedPass:
         """Logits (1, R, *S) with all `terms` left out at once; those of the pass without any."""
         if not terms:
             return self.logits.detach()
-        by_block = {
-            block: list(members)
-            for block, members in groupby(sorted(terms), key=lambda term: term.block)
-        }
+        by_block = _by_block(terms)
         first, *later = (block for block in self.mixers if block in by_block)
         with torch.inference_mode(), self._left_out({b: by_block[b] for b in later}, baseline):
             mixed = self.mixed[first].detach().clone()
@@ -137,7 +145,7 @@ class RecordedPass:
 
     def head_at(self, block: str) -> Tensor:
         """Where the image shows the patient, boolean (1, 1, *S) at the block's resolution."""
-        return head_mask(self.image, self.mixed[block].shape[2:])
+        return head_mask(self.image, self.mixers[block].reshape.spatial_size)
 
     def _leave_out(self, mixed: Tensor, term: Term, baseline: Baseline) -> None:
         """Take a term out of a mixed map (C, *S), in place."""
@@ -156,14 +164,18 @@ class RecordedPass:
         """Filters that leave out terms of later blocks, whose maps depend on earlier ones."""
         stack = ExitStack()
         for block, terms in by_block.items():
-            mixer, mean = self.mixers[block], baseline is Baseline.MEAN
-            if mixer.factorize.rank == 1 and not mean:
+            mixer = self.mixers[block]
+            if self._is_of_channels(block, baseline):
                 stack.enter_context(changed({mixer: _without_channels(mixer, terms)}))
             else:
-                head = self.head_at(block) if mean else None
+                head = self.head_at(block) if baseline is Baseline.MEAN else None
                 removal = without_all(mixer.reshape, terms, head)
                 stack.enter_context(filtered({mixer: removal}))
         return stack
+
+    def _is_of_channels(self, block: str, baseline: Baseline) -> bool:
+        """Whether terms of a block are left out by setting channels of its mixed map to zero."""
+        return self.mixers[block].factorize.rank == 1 and baseline is Baseline.ZERO
 
     def _encode(self, start: int, x: Tensor, skips: dict[int, Tensor]) -> Tensor:
         """Run the encoder from a stage on, and then the decoder; `skips` are filled on the way."""
@@ -196,8 +208,10 @@ class RecordedPass:
             # The first of them begins the graph: nothing before it needs a gradient.
             needs_leaf = block in self._differentiable and not x.requires_grad
             self.mixed[block] = x.detach().requires_grad_() if needs_leaf else x
-            strength = self._strengths.get(block, 1.0)
-            return self.mixed[block] if strength == 1.0 else strength * self.mixed[block]
+            mixed, strength = self.mixed[block], self._strengths.get(block, 1.0)
+            removal = self._removals.get(block)
+            mixed = removal(mixed) if removal is not None else mixed
+            return mixed if strength == 1.0 else strength * mixed
 
         return tap
 
@@ -218,6 +232,11 @@ class RecordedPass:
 def _parts(block: str) -> tuple[str, int, int]:
     side, stage, position = block.split(".")
     return side, int(stage), int(position)
+
+
+def _by_block(terms: Sequence[Term]) -> dict[str, list[Term]]:
+    grouped = groupby(sorted(terms), key=lambda term: term.block)
+    return {block: list(members) for block, members in grouped}
 
 
 def _channels_of(mixer: FactMixer, term: Term) -> slice:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from factorizer_engine.networks import FactMixer
 from factorizer_engine.protocol.components import is_stable
 
@@ -23,24 +21,18 @@ def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
     return [name for name in mixers if sizes[name] in finest]
 
 
-def rank_by_contribution(contributions: np.ndarray, regions: Sequence[int]) -> list[int]:
-    """Indices of components, falling by the largest contribution to any of `regions`.
-
-    The sign counts: a component without which the lesion's logit would rise drove nothing.
-    """
-    strength = contributions[:, list(regions)].max(axis=1)
-    return np.argsort(-strength, kind="stable").tolist()
-
-
 def stable_first(
-    ranked: Sequence[int], strength: np.ndarray, stability: Sequence[float | None]
+    ranked: Sequence[int],
+    strength: Mapping[int, float],
+    stability: Mapping[int, float | None],
 ) -> list[int]:
     """Ranked components, of those that speak for the lesion the stable ones before the others.
 
     Args:
-        ranked: Indices of components, by falling contribution.
-        strength: The contribution of every component.
-        stability: That of every component.
+        ranked: Indices of components.
+        strength: What each contributes by itself; those that do not speak for the lesion then come
+            last.
+        stability: That of each.
     """
     return sorted(
         ranked, key=lambda i: (strength[i] <= 0, strength[i] > 0 and not is_stable(stability[i]))

@@ -36,16 +36,16 @@ def find_reliance(
     probes: Sequence[Probe],
     plan: WindowPlan,
     terms: Sequence[Term],
-    contributions: np.ndarray,
+    order: Sequence[int],
     regions: Sequence[int],
     threshold: float,
     baseline: Baseline = Baseline.ZERO,
     monitor: Monitor | None = None,
     joined: Joined | None = None,
 ) -> Reliance:
-    """Leave out the strongest component, the two strongest, and so on, until the lesion is gone.
+    """Leave out the first component, the first two, and so on, until the lesion is gone.
 
-    Greedy: sets of components that are not the strongest are never tried. Exact: every set is left
+    Greedy: sets of components that are not the first are never tried. Exact: every set is left
     out at once, and the network run again. All together come first: where they do not suffice,
     fewer do not.
 
@@ -54,7 +54,8 @@ def find_reliance(
         probes: Windows whose weights mark the lesion (see `place_probes`).
         plan: The windows of the prediction.
         terms: Components.
-        contributions: To all the regions together, (len(terms),).
+        order: In which they are left out, by index; what does not speak for the lesion is not among
+            them.
         regions: Outputs of the network of which one has to hold at a voxel of the lesion.
         threshold: Probability above which a region holds.
         baseline: What takes the place of a component.
@@ -62,7 +63,6 @@ def find_reliance(
         joined: What counts in place of what the networks say, if they are a finer stage.
     """
     monitor = monitor or Monitor()
-    order = [int(i) for i in np.argsort(-contributions, kind="stable") if contributions[i] > 0]
 
     def said(count: int) -> tuple[Tensor, Tensor]:
         monitor.check()
@@ -74,7 +74,7 @@ def find_reliance(
     least = float(np.log(threshold / (1 - threshold)))
 
     def holding(count: int) -> float:
-        """The part of the lesion's voxels where a region holds without the strongest ones."""
+        """The part of the lesion's voxels where a region holds without the first ones."""
         logits = said(count)[0] if count else original
         if joined is not None:
             logits = joined.logits[:, lesion] + joined.share * (logits - original)[:, lesion]

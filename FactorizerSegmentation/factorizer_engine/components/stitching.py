@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from factorizer_engine.components.capture import Capture, Captures
-from factorizer_engine.components.definition import mixers_of
+from factorizer_engine.components.definition import channel_of, mixers_of
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.windows import Blender, WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer
@@ -26,12 +26,11 @@ def stitch_components(
     device: torch.device | str = "cpu",
     monitor: Monitor | None = None,
     captures: Captures | None = None,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Where the components are active in a whole volume.
 
-    Every window's maps (`component_map`) are interpolated linearly from the block's grid to the
-    window's voxels, averaged over its mirrored copies, and blended with the weights of the
-    prediction.
+    Every window's maps (`component_map`) are brought from the block's grid to the window's voxels,
+    averaged over its mirrored copies, and blended with the weights of the prediction.
 
     Args:
         network: In evaluation mode, on `device`.
@@ -43,28 +42,32 @@ def stitch_components(
         captures: What was captured in windows of the plan, which are run again for the rest only.
 
     Returns:
-        Nonnegative float32, (len(terms), X, Y, Z); zero where no window was run.
+        Nonnegative float32, (len(terms), X, Y, Z); zero where no window was run. First with values
+        that go linearly from one voxel of the block to the next, then with all voxels under one of
+        the block the same, as far as one window shows them.
     """
     monitor = monitor or Monitor()
     mixers = mixers_of(network)
     blocks = {term.block for term in terms}
-    blender = Blender(plan, len(terms))
+    smooth, own = Blender(plan, len(terms)), Blender(plan, len(terms))
     padded = plan.pad(torch.from_numpy(volume))
     flips = plan.flips
     with torch.inference_mode():
         for done, window in enumerate(plan.windows, start=1):
             image = padded[in_all_channels(window)][None].to(device)
-            total = torch.zeros(len(terms), *plan.roi_size, device=device)
+            total = torch.zeros(2, len(terms), *plan.roi_size, device=device)
             for flip in flips:
                 monitor.check()
                 found = dict(captures.found(network, window, flip) or {}) if captures else {}
                 if missing := blocks - found.keys():
                     found |= Capture(network, missing)(image.flip(flip))
-                maps = [_window_map(found, mixers, term, plan.roi_size) for term in terms]
-                total += torch.cat(maps).to(device).flip([axis - 1 for axis in flip])
-            blender.add(window, total / len(flips))
+                for kind, mode in enumerate(("trilinear", "nearest")):
+                    maps = [_window_map(found, mixers, term, plan.roi_size, mode) for term in terms]
+                    total[kind] += torch.cat(maps).to(device).flip([axis - 1 for axis in flip])
+            for blender, values in zip((smooth, own), total / len(flips), strict=True):
+                blender.add(window, values)
             monitor.report("drawing components", done / len(plan.windows))
-        return blender.result(0.0)
+        return smooth.result(0.0), own.result(0.0)
 
 
 def _window_map(
@@ -72,11 +75,10 @@ def _window_map(
     mixers: Mapping[str, FactMixer],
     term: Term,
     roi_size: Sequence[int],
+    mode: str,
 ) -> Tensor:
     """(1, *roi_size) of one component in a window."""
-    channel = term.head * mixers[term.block].factorize.rank + term.rank
-    own = found[term.block][channel][None]
+    own = found[term.block][channel_of(term, mixers)][None]
     if tuple(own.shape[1:]) == tuple(roi_size):
         return own
-    size = tuple(roi_size)
-    return F.interpolate(own[None], size=size, mode="trilinear", align_corners=False)[0]
+    return F.interpolate(own[None], size=tuple(roi_size), mode=mode)[0]

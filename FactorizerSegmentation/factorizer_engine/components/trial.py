@@ -20,6 +20,7 @@ from factorizer_engine.components.ablation import (
 from factorizer_engine.components.definition import (
     Baseline,
     activity,
+    channel_of,
     component_name,
     factorizers_of,
     head_mask,
@@ -34,16 +35,14 @@ from factorizer_engine.components.evidence import (
     find_evidence,
     gradients_of,
 )
+from factorizer_engine.components.orders import COUNTS, OrderTrial
 from factorizer_engine.components.passes import RecordedPass
-from factorizer_engine.components.ranking import (
-    default_blocks,
-    rank_by_contribution,
-    stable_first,
-)
+from factorizer_engine.components.ranking import default_blocks, stable_first
 from factorizer_engine.components.saliency import BlockProbe, grad_cam, integrated_gradients
 from factorizer_engine.components.scores import area, best_dice, correlation, spearman
 from factorizer_engine.components.sites import among_outputs, lesion_sites
 from factorizer_engine.components.stability import SHIFT
+from factorizer_engine.components.turns import contributions_without, take_turns
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
@@ -52,9 +51,6 @@ from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.components import Term, is_stable
 from factorizer_engine.protocol.profiles import Profile
 from factorizer_engine.protocol.progress import Monitor
-
-COUNTS = (0, 1, 2, 4, 8, 14)
-"""Components left out, of all default blocks together, before all of them are."""
 
 PARTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
 """Parts of the head's voxels that are deleted or inserted."""
@@ -158,7 +154,7 @@ class _Trial:
     def run(self, case: str) -> Trial:
         steps = (
             self._rank,
-            self._delete_components,
+            self._order_components,
             self._compare_voxels,
             self._localise,
             self._disturb,
@@ -192,66 +188,56 @@ class _Trial:
         self._joint = evidence_along_a_path(
             self._network, [self._probe], [self._region], default_blocks(self._mixers), STEPS
         )
-        strength = self._exact[Baseline.ZERO]
-        ranked = rank_by_contribution(strength[:, None], [0])[:TOP]
-        stability = [self._profiles.get(term, Profile(term)).stability for term in self._terms]
-        self._top = [self._terms[i] for i in stable_first(ranked, strength, stability)]
+        self._shown = self._as_shown()
+        self._top = self._shown[:TOP]
         self._first = self._top[0]
 
-    def _delete_components(self) -> None:
+    def _as_shown(self) -> list[Term]:
+        """The order of an explanation of `TOP` components, and then of one of more."""
+        terms, exact = self._terms, self._exact[Baseline.ZERO]
+
+        def without(order: Sequence[int]) -> np.ndarray:
+            gone = [terms[i] for i in order]
+            return contributions_without(self._network, [self._probe], terms, gone, [self._region])
+
+        order = take_turns(self._estimates[Baseline.ZERO], without, COUNTS[-1]).order
+        stability = {
+            i: self._profiles.get(term, Profile(term)).stability for i, term in enumerate(terms)
+        }
+        shown = stable_first(order[:TOP], dict(enumerate(exact)), stability)
+        return [terms[i] for i in (*shown, *order[TOP:])]
+
+    def _order_components(self) -> None:
         blocks = default_blocks(self._mixers)
         recorded = RecordedPass(self._network, self._probe.image, blocks)
         gradients = gradients_of(recorded, self._probe, [self._region], blocks)
-        cam = []
-        for term in self._terms:
-            mixed, (gradient,) = recorded.mixed[term.block], gradients[term.block]
-            own = grad_cam(gradient, mixed, recorded.head_at(term.block)).unflatten(
-                1, (self._mixers[term.block].reshape.num_heads, -1)
-            )
-            cam.append(float(own[:, term.head].sum()))
         self._recorded, self._gradients = recorded, gradients
-        along = np.sum(
-            [found.contributions(self._mixers, self._terms) for found in self._joint], axis=0
+        orders = OrderTrial(
+            *(recorded, self._probe, self._region, self._terms), self._monitor.check
         )
-        orders = {
-            "estimate along a path": self._order(along[:, 0]),
-            "contribution, step by step": self._step_by_step(),
-            "contribution": self._order(self._exact[Baseline.ZERO]),
-            "estimate": self._order(self._estimates[Baseline.ZERO]),
-            "contribution, mean": self._order(self._exact[Baseline.MEAN]),
-            "estimate, mean": self._order(self._estimates[Baseline.MEAN]),
-            "Grad-CAM": self._order(np.array(cam)),
+        exact, zero = self._exact[Baseline.ZERO], self._estimates[Baseline.ZERO]
+        joint = [found.contributions(self._mixers, self._terms) for found in self._joint]
+        tried = {
+            "as shown": [self._shown],
+            "contribution by itself": [orders.by(exact)],
+            "estimate": [orders.by(zero)],
+            "contribution, mean": [orders.by(self._exact[Baseline.MEAN])],
+            "step by step": [orders.step_by_step(exact)],
+            "Grad-CAM": [orders.by_grad_cam(gradients)],
+            "integrated gradients": [orders.by(np.sum(joint, axis=0)[:, 0])],
+            "random": [
+                [self._terms[i] for i in self._random.permutation(len(self._terms))]
+                for _ in range(_RANDOM)
+            ],
         }
-        curves = {name: self._component_curve(order) for name, order in orders.items()}
-        random = [
-            self._component_curve([self._terms[i] for i in self._random.permutation(len(cam))])
-            for _ in range(_RANDOM)
-        ]
-        curves["random"] = np.mean(random, axis=0).tolist()
-        self._curves["component deletion"] = curves
-        x = np.array([*COUNTS, len(self._terms)]) / len(self._terms)
-        for name, curve in curves.items():
-            self._figures[f"component deletion AUC, {name}"] = area(x, curve)
-
-    def _step_by_step(self) -> list[Term]:
-        """The order in which every component is the one that lowers the logit most, of those left.
-
-        The last ones, which are only deleted together, are left as they are ranked alone.
-        """
-        left = self._order(self._exact[Baseline.ZERO])
-        order: list[Term] = []
-        for _ in range(min(COUNTS[-1], len(left))):
-            lowest = min(left, key=lambda term: self._logit_without([*order, term]))
-            order.append(lowest)
-            left.remove(lowest)
-        return [*order, *left]
-
-    def _logit_without(self, terms: Sequence[Term]) -> float:
-        self._monitor.check()
-        return float(self._probe.read(self._recorded.without(terms))[0, self._region])
-
-    def _component_curve(self, order: Sequence[Term]) -> list[float]:
-        return [self._logit_without(order[:count]) for count in (*COUNTS, len(order))]
+        for what, follow in (("deletion", orders.deletion), ("insertion", orders.insertion)):
+            curves = {
+                name: np.mean([follow(order) for order in several], axis=0).tolist()
+                for name, several in tried.items()
+            }
+            self._curves[f"component {what}"] = curves
+            for name, curve in curves.items():
+                self._figures[f"component {what} AUC, {name}"] = orders.area(curve)
 
     def _compare_voxels(self) -> None:
         block = self._first.block
@@ -312,7 +298,7 @@ class _Trial:
         for kind in Baseline:
             drawn[f"first component's evidence, {kind.value}"] = self._of(kind, self._first)
         drawn["first component's activity"] = self._enlarged(
-            captured[self._first.block][:, self._row(self._first)][:, None]
+            captured[self._first.block][:, channel_of(self._first, self._mixers)][:, None]
         )
         truth = self._truth[self._name]
         for name, values in drawn.items():
@@ -323,7 +309,9 @@ class _Trial:
             evidence = [best_dice(self._of(Baseline.ZERO, t), mask) for t in self._terms]
             self._figures[f"Dice with {region}, best component's evidence"] = max(evidence)
             active = [
-                best_dice(self._enlarged(captured[t.block][:, self._row(t)][:, None]), mask)
+                best_dice(
+                    self._enlarged(captured[t.block][:, channel_of(t, self._mixers)][:, None]), mask
+                )
                 for t in self._terms
             ]
             self._figures[f"Dice with {region}, best component's activity"] = max(active)
@@ -344,10 +332,15 @@ class _Trial:
             for parameter in shuffled.parameters():
                 order = torch.from_numpy(self._random.permutation(parameter.numel()))
                 parameter.copy_(parameter.flatten()[order].view_as(parameter))
+        others = self._top_maps(shuffled, self._probe)
+        # Where the logit is read is the same for all weights; what is to be learnt lies within.
+        read = (self._probe.weights[self._region] > 0).cpu().numpy()
+        within = [[values[read] for values in maps] for maps in (original, others)]
         pairs = {
             f"shift by {SHIFT} voxels": zip(still, moved, strict=True),
             "noise": zip(original, self._top_maps(self._network, noisy), strict=True),
-            "random weights": zip(original, self._top_maps(shuffled, self._probe), strict=True),
+            "random weights": zip(original, others, strict=True),
+            "random weights, within the finding": zip(*within, strict=True),
         }
         for name, both in pairs.items():
             found = [correlation(a, b) for a, b in both]
@@ -368,18 +361,12 @@ class _Trial:
     def _is_stable(self, term: Term) -> bool:
         return term in self._profiles and is_stable(self._profiles[term].stability)
 
-    def _order(self, strengths: np.ndarray) -> list[Term]:
-        return [self._terms[i] for i in rank_by_contribution(strengths[:, None], [0])]
-
-    def _row(self, term: Term) -> int:
-        return term.head * self._mixers[term.block].factorize.rank + term.rank
-
     def _of(self, kind: Baseline, term: Term) -> np.ndarray:
         return self._drawn(self._evidence[kind], term)
 
     def _drawn(self, found: Evidence, term: Term) -> np.ndarray:
         maps = found.windows[0].maps[term.block]
-        return self._enlarged(maps[:, self._row(term)][:, None])
+        return self._enlarged(maps[:, channel_of(term, self._mixers)][:, None])
 
     def _enlarged(self, x: Tensor) -> np.ndarray:
         """(*roi_size) of a map (1, 1, *S), zero outside the head."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -57,6 +58,24 @@ class Backend(ABC):
         """Compile or load them now, and compare them."""
         self._finds_right(_kind(reshape, device, dtype))
 
+    def is_waiting_to_mix(
+        self, reshape: Matricize, device: torch.device, dtype: torch.dtype
+    ) -> bool:
+        """Whether `mix` and `mixing_gradient` of such maps are yet to be compiled or loaded."""
+        dtype = self.mixing_dtype(dtype)
+        values = reshape.num_heads * reshape.head_dim * math.prod(reshape.spatial_size)
+        return (
+            not self.trust.failed
+            and self.suits(reshape)
+            and self.serves(device, dtype)
+            and self.is_worth_mixing(values)
+            and _mixing(_kind(reshape, device, dtype)) not in self.trust.verdicts
+        )
+
+    def prepare_to_mix(self, reshape: Matricize, device: torch.device, dtype: torch.dtype) -> None:
+        """Compile or load them now, and compare them."""
+        self._mixes_right(_kind(reshape, device, self.mixing_dtype(dtype)))
+
     def mixes(self, x: Tensor, reshape: Matricize, v0: Tensor) -> bool:
         """Whether `mix` and `mixing_gradient` serve the map x (B, C, *S), also under autocast.
 
@@ -64,7 +83,7 @@ class Backend(ABC):
         """
         return (
             self._fits(x, reshape)
-            and self.is_worth_mixing(x)
+            and self.is_worth_mixing(x.numel())
             and v0.numel() == reshape.output_size[-1]
             and v0.device == x.device
             and self.serves(x.device, self.mixing_dtype(x.dtype))
@@ -83,8 +102,8 @@ class Backend(ABC):
         """In which type maps of a type are read and written when they are mixed."""
         return dtype
 
-    def is_worth_mixing(self, x: Tensor) -> bool:
-        """Whether a map is large enough to compile kernels for it."""
+    def is_worth_mixing(self, values: int) -> bool:
+        """Whether a map of so many values is large enough to compile kernels for it."""
         return True
 
     @abstractmethod
@@ -168,13 +187,18 @@ class Backend(ABC):
         return self.trust.covers(kind, lambda: factors_agree(self, kind))
 
     def _mixes_right(self, kind: Kind) -> bool:
-        return self.trust.covers((kind, "mixing"), lambda: mixing_agrees(self, kind))
+        return self.trust.covers(_mixing(kind), lambda: mixing_agrees(self, kind))
 
 
 def linear_dtype(x: Tensor) -> torch.dtype:
     """The type in which a linear map of x is computed."""
     device = x.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+
+
+def _mixing(kind: Kind) -> tuple[Kind, str]:
+    """By which the trust knows kernels of whole layers from those of factors."""
+    return kind, "mixing"
 
 
 def _kind(reshape: Matricize, device: torch.device, dtype: torch.dtype) -> Kind:

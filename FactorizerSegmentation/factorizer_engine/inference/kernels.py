@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from factorizer_engine.factorization.backends import BACKENDS
-from factorizer_engine.networks import named_mixers
+from factorizer_engine.networks import FactMixer, named_mixers
 from factorizer_engine.protocol.progress import Monitor
 
 PREPARING_KERNELS = "preparing the fast kernels"
@@ -30,8 +30,22 @@ def prepare_kernels(
     Raises:
         CancelledError: If the monitor was cancelled.
     """
-    mixers = [mixer for network in networks for _, mixer in named_mixers(network)]
-    for mixer, kernels in product(mixers, BACKENDS):
-        if mixer.has_fast_path and kernels.is_waiting(mixer.reshape, device, dtype):
+    for mixer, kernels in product(_mixers(networks), BACKENDS):
+        if kernels.is_waiting(mixer.reshape, device, dtype):
             monitor.report(PREPARING_KERNELS, 0.0)
             kernels.prepare(mixer.reshape, device, dtype)
+
+
+def prepare_gradient_kernels(
+    networks: Iterable[nn.Module], device: torch.device, dtype: torch.dtype, monitor: Monitor
+) -> None:
+    """`prepare_kernels` for networks that are about to be differentiated."""
+    for mixer, kernels in product(_mixers(networks), BACKENDS):
+        if kernels.is_waiting_to_mix(mixer.reshape, device, dtype):
+            monitor.report(PREPARING_KERNELS, 0.0)
+            kernels.prepare_to_mix(mixer.reshape, device, dtype)
+
+
+def _mixers(networks: Iterable[nn.Module]) -> list[FactMixer]:
+    mixers = (mixer for network in networks for _, mixer in named_mixers(network))
+    return [mixer for mixer in mixers if mixer.has_fast_path]

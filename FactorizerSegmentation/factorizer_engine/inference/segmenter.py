@@ -18,7 +18,7 @@ from factorizer_engine.images.checks import check_channels, reference_among
 from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.preprocessing import Prepared, Preprocessor
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.images.store import Store
+from factorizer_engine.images.store import IN_MEMORY, Store
 from factorizer_engine.inference.cascade import around_findings, joined
 from factorizer_engine.inference.chosen import Chosen, check_box
 from factorizer_engine.inference.compiling import COMPILING, CompiledNetwork
@@ -32,12 +32,17 @@ from factorizer_engine.inference.device import (
 from factorizer_engine.inference.kernels import prepare_kernels
 from factorizer_engine.inference.ladder import Economies, Means, descend, most, moved
 from factorizer_engine.inference.postprocessing import paint_regions
-from factorizer_engine.inference.sliding_window import Ensemble, Watcher, predict_windows, sigmoid_
+from factorizer_engine.inference.sliding_window import (
+    Ensemble,
+    Watcher,
+    check_numbers,
+    predict_windows,
+    sigmoid_,
+)
 from factorizer_engine.inference.windows import WindowPlan, plan_windows
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.networks import economise
 from factorizer_engine.protocol.boxes import WorldBox
-from factorizer_engine.protocol.errors import InternalError
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription, Subset
 from factorizer_engine.protocol.progress import Monitor
@@ -144,6 +149,8 @@ class Segmenter:
         against experts to 0.01, and 0.91 to 0.99 against the whole run. The model's rules on small
         pieces see only what lies in the box.
 
+        A model that only answers clicks finds nothing; its result is empty, to be drawn by them.
+
         Channels may be left out where the model says what it can do without them
         (`protocol.subsets`); regions that cannot be seen then are not looked for.
 
@@ -162,6 +169,8 @@ class Segmenter:
             CancelledError: If the monitor was cancelled.
         """
         monitor, options = monitor or Monitor(), options or RunOptions()
+        if self.bundle.description.by_clicks:
+            return self._nothing_yet(scans, reference, monitor)
         first = None
         if self.coarse is not None:
             first = self.coarse.segment(scans, reference, options, monitor.span(0.0, _FOUND))
@@ -198,7 +207,7 @@ class Segmenter:
                 (plan, logits, watcher), means = descend(
                     most_means, self.networks[0], attempt, economies.take
                 )
-                self._check_numbers(logits)
+                check_numbers(logits, whole.name, self.dtype)
             monitor.report("restoring", _PREDICTED)
             with _timed(timings, "restoring"):
                 probabilities = self.preprocessor.restore(
@@ -230,6 +239,29 @@ class Segmenter:
             outputs=outputs,
             note=" ".join(filter(None, (cost(whole, subset), economies.note))),
             watcher=watcher,
+        )
+
+    def _nothing_yet(
+        self, scans: Mapping[str, Scan], reference: str | None, monitor: Monitor
+    ) -> SegmentationResult:
+        """An empty result, with the scans prepared for clicks."""
+        model, timings = self.bundle.description, dict[str, float]()
+        with memory_errors(self.device):
+            with _timed(timings, "preparing"):
+                given = check_channels(scans, model.channels, reference)
+                prepared = self._prepare(given, reference, None, IN_MEMORY)
+            prepare_kernels(self.networks, self.device, self.dtype, monitor.span(_PREPARED, 1.0))
+        nothing = np.zeros((len(model.regions), *prepared.reference.shape), dtype=np.float32)
+        return SegmentationResult(
+            model=model,
+            labelmap=self._paint(nothing, model, prepared.reference),
+            probabilities=nothing,
+            lesions=(),
+            timings=timings,
+            device=str(self.device),
+            prepared=prepared,
+            plan=plan_windows(prepared.array, self.bundle.inference),
+            outputs=list(range(len(model.regions))),
         )
 
     def _again(self, first: SegmentationResult, prepared: Prepared, chosen: Chosen) -> Chosen:
@@ -323,20 +355,6 @@ class Segmenter:
             reference_voxels=math.prod(reference.shape),
             model_voxels=math.prod(target.shape),
             window=window_bytes(self.networks[0], self.bundle.inference.roi_size) * on_host,
-        )
-
-    def _check_numbers(self, logits: np.ndarray) -> None:
-        """Refuse logits that are NaN or infinite, which a threshold would turn into "nothing"."""
-        if np.isfinite(logits.sum(dtype=np.float64)):
-            return
-        remedy = (
-            "use another model or check the scans"
-            if self.dtype == torch.float32
-            else "use the number format float32"
-        )
-        raise InternalError(
-            f"The network of {self.bundle.description.name} gave numbers that are not finite (NaN "
-            f"or infinite), so there is no result; {remedy}."
         )
 
     def _settings(self, options: RunOptions) -> InferenceSettings:

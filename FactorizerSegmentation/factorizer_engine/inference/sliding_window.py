@@ -19,6 +19,7 @@ from factorizer_engine.inference.device import free_memory
 from factorizer_engine.inference.transfers import Arrival, transfers_for
 from factorizer_engine.inference.windows import Blender, Box, WindowPlan
 from factorizer_engine.networks import finest
+from factorizer_engine.protocol.errors import InternalError
 from factorizer_engine.protocol.progress import Monitor
 
 EMPTY_LOGIT = -20.0
@@ -157,6 +158,30 @@ def predict_windows(
         for last in computed:
             blend(*last)
         return blender.result(EMPTY_LOGIT)
+
+
+def check_numbers(logits: np.ndarray, model: str, dtype: torch.dtype) -> None:
+    """Refuse logits that are NaN or infinite, which a threshold would turn into "nothing".
+
+    Args:
+        logits: Of any shape.
+        model: Name of the model that gave them.
+        dtype: In which it computed.
+
+    Raises:
+        InternalError: If some are.
+    """
+    if np.isfinite(logits.sum(dtype=np.float64)):
+        return
+    remedy = (
+        "use another model or check the scans"
+        if dtype == torch.float32
+        else "use the number format float32"
+    )
+    raise InternalError(
+        f"The network of {model} gave numbers that are not finite (NaN or infinite), so there is "
+        f"no result; {remedy}."
+    )
 
 
 def sigmoid_(logits: np.ndarray) -> np.ndarray:

@@ -127,12 +127,19 @@ class RegressionGuide:
 class NetworkGuide:
     """A network with prompt channels, which is told of all clicks and of the segmentation.
 
-    It moves the threshold itself; what is moved beside only makes sure that the click wins.
+    It moves the threshold itself; what is moved beside makes sure that the click wins, and follows
+    it a little further where the model says so.
     """
 
     segmenter: Segmenter
-    settings: LocalThreshold = LocalThreshold(margin=0.0)
     note: str = ""
+
+    @property
+    def settings(self) -> LocalThreshold:
+        """The model's own."""
+        prompts = self.segmenter.bundle.prompts
+        assert prompts is not None
+        return LocalThreshold(margin=prompts.margin)
 
     def probabilities(self, question: Question, monitor: Monitor) -> np.ndarray:
         """What the network says in a window around the click."""

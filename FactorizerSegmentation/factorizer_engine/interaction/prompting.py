@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -41,26 +42,56 @@ def answer_to_prompts(
         box: The part of the result's grid that is asked for.
 
     Returns:
-        float32, (R, *box), in the order of the regions of the result. Beyond the window nobody was
+        float32, (R, *box), in the order of the regions of the result. Beyond all windows nobody was
         asked, so there it is as the segmentation says: 1 or 0.
     """
-    bundle, prepared = segmenter.bundle, result.prepared
-    prompts, regions = bundle.prompts, bundle.description.regions
+    prompts = segmenter.bundle.prompts
     assert prompts is not None
+    wanted = labelmap.grid.crop(box)
+    seen = [
+        _logits_around(segmenter, result, labelmap, clicks, zoom, wanted, monitor)
+        for zoom in prompts.zooms
+    ]
+    known = np.isfinite(seen)
+    total = np.where(known, seen, 0).sum(axis=0, dtype=np.float32)
+    probabilities = sigmoid_(total / np.maximum(known.sum(axis=0), 1))
+    regions = result.model.regions
+    held = np.stack([mask_of(labelmap.array[box], region, regions) for region in regions])
+    return np.where(known.any(axis=0), probabilities, held).astype(np.float32)
+
+
+def _logits_around(
+    segmenter: Segmenter,
+    result: SegmentationResult,
+    labelmap: Scan,
+    clicks: Sequence[Click],
+    zoom: float,
+    wanted: Grid,
+    monitor: Monitor,
+) -> np.ndarray:
+    """Logits of the regions (R, X, Y, Z) on a grid, of one window; NaN beyond it.
+
+    A window that is larger by `zoom` sees more with coarser voxels, as in nnInteractive (Isensee et
+    al., arXiv:2503.08373, section 3, "AutoZoom").
+    """
+    bundle, prepared = segmenter.bundle, result.prepared
+    assert bundle.prompts is not None
     center = prepared.grid.indices_of(np.asarray(clicks[-1].points)).mean(axis=0)
-    window = _window_at(center, bundle.inference.roi_size, prepared.grid.shape)
-    grid = prepared.grid.crop(window)
-    scans = prepared.array[: len(bundle.description.channels)][in_all_channels(window)]
-    volume = np.concatenate([scans, _prompts(clicks, labelmap, regions, grid, prompts)])
+    size = [round(zoom * n) for n in bundle.inference.roi_size]
+    window = _window_at(center, size, prepared.grid.shape)
+    fine = prepared.grid.crop(window)
+    grid = fine.respaced(triple(zoom * length for length in fine.spacing))
+    scans = [
+        resample(Scan(channel, fine), grid, antialias=True).array
+        for channel in prepared.array[: len(bundle.description.channels)][in_all_channels(window)]
+    ]
+    settings = replace(bundle.prompts, radius_mm=zoom * bundle.prompts.radius_mm)
+    prompts = _prompts(clicks, labelmap, bundle.description.regions, grid, settings)
+    volume = np.concatenate([np.stack(scans), prompts])
     plan = plan_windows(volume, bundle.inference)
     logits = predict_windows(segmenter.ensemble(), volume, plan, monitor=monitor)
-    wanted = labelmap.grid.crop(box)
-    answers = []
-    for region, map_ in zip(result.model.regions, sigmoid_(logits[result.outputs]), strict=True):
-        seen = resample(Scan(map_, grid), wanted, fill=np.nan).array
-        held = mask_of(labelmap.array[box], region, result.model.regions)
-        answers.append(np.where(np.isnan(seen), held, seen).astype(np.float32))
-    return np.stack(answers)
+    maps = logits[result.outputs]
+    return np.stack([resample(Scan(map_, grid), wanted, fill=np.nan).array for map_ in maps])
 
 
 def _prompts(

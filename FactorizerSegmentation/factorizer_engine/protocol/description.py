@@ -6,7 +6,6 @@ section of their own. Of bundles that lack it, the names of inputs and outputs t
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
@@ -19,6 +18,7 @@ from factorizer_engine.protocol.locations import model_folders
 from factorizer_engine.protocol.messages import UnfitValueError, parse, plain
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.names import model_name_problem, slug
+from factorizer_engine.protocol.unique_keys import RepeatedKeyError, read_json
 
 SECTION = "factorizer"
 FORMAT_VERSION = 1
@@ -110,7 +110,7 @@ def read_metadata(root: Path, shown_name: str) -> dict[str, Any]:
         raise BadModelError(
             f"The model {shown_name} has no configs/metadata.json; it is incomplete."
         )
-    return read_mapping(path, json.loads)
+    return read_mapping(path, read_json)
 
 
 def read_mapping(path: Path, decode: Callable[[str], Any]) -> dict[str, Any]:
@@ -127,6 +127,10 @@ def read_mapping(path: Path, decode: Callable[[str], Any]) -> dict[str, Any]:
         if path.stat().st_size > _MAX_BYTES:
             raise BadModelError(f"The model's file {path.name} is too large to be a configuration.")
         content = decode(path.read_text(encoding="utf-8"))
+    except RepeatedKeyError as error:
+        raise BadModelError(
+            f"The model's file {path.name} is ambiguous: {error}; correct it, or ask its makers."
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise BadModelError(
             f"The model's file {path.name} cannot be read; the model is damaged or incomplete.",

@@ -115,6 +115,7 @@ class ModelDescription(Message):
         card: The model card, Markdown.
         subsets: Parts of the channels that are told of, all channels included; a model without any
             needs all of its channels.
+        by_clicks: Whether it finds nothing by itself, and outlines what is clicked on.
     """
 
     name: str
@@ -132,3 +133,4 @@ class ModelDescription(Message):
     notes: tuple[str, ...] = ()
     card: str = ""
     subsets: tuple[Subset, ...] = ()
+    by_clicks: bool = False

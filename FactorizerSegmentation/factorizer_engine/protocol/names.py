@@ -24,6 +24,11 @@ def is_portable(name: str) -> bool:
     )
 
 
+def plain_name(text: str) -> str:
+    """`text` as part of a file's name, which leads out of no folder and every system can keep."""
+    return re.sub(r"[^\w ,()+-]", "_", text).strip()
+
+
 def slug(text: str) -> str:
     """`text` as a model's name: lower case, digits, hyphens."""
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -42,6 +42,16 @@ def accepts_fewer(model: ModelDescription) -> bool:
     return any(s.regions and len(s.channels) < len(model.channels) for s in model.subsets)
 
 
+def needs_clicks(model: ModelDescription) -> str:
+    """Why a model cannot be run without clicks, in a sentence; "" if it can."""
+    if not model.by_clicks:
+        return ""
+    return (
+        f"{model.title} finds nothing by itself: it outlines what you click on (Correct by clicks "
+        "in the panel, factorizer refine in a terminal)."
+    )
+
+
 def reduced(model: ModelDescription, subset: Subset) -> ModelDescription:
     """The model as it is applied to a subset: its channels, and only what can be seen with them.
 

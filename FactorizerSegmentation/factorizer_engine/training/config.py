@@ -104,7 +104,9 @@ class AugmentationSection(_Section):
     scans with a skull would be; windows then also lie further out. `lesions_of_others` puts the
     lesions of another training case into the window; `lesion_contrast` multiplies how much lesions
     differ from healthy tissue. `sequence_dropout` leaves a random part of the channels, see
-    `sequences.random_absence`.
+    `sequences.random_absence`. `inversion` turns bright and dark around. For one channel and one
+    region: `painted_lesions` puts a random lesion in place of the case's own as what is to be
+    found, and `structures`, in that part of the other windows, any part that looks alike.
     """
 
     flip: float = Field(0.5, ge=0, le=1)
@@ -137,17 +139,21 @@ class AugmentationSection(_Section):
     lesion_contrast: float = Field(0.0, ge=0, le=1)
     lesion_contrast_range: tuple[float, float] = (0.4, 1.2)
     sequence_dropout: float = Field(0.0, ge=0, le=1)
+    inversion: float = Field(0.0, ge=0, le=1)
+    painted_lesions: float = Field(0.0, ge=0, le=1)
+    structures: float = Field(0.0, ge=0, le=1)
 
 
 class InteractionSection(_Section):
     """Clicks in training, by a simulated user; with `clicks` 0 the network learns none.
 
     Otherwise the network reads three more channels a region (`interaction.strokes`). A part `plain`
-    of the windows comes without any click or segmentation. In the others a user corrects up to
-    `clicks` errors: of the network's own segmentation, for which it is asked again after some of
-    them, or with probability `rough` of one that somebody else might have made. A part `empty` of
-    these windows begins with nothing. `scribbles` is the part of lines among the clicks. The loss
-    of what lies within `near_mm` of clicks is added to that of the window, times `near`.
+    of the windows comes without any click or segmentation; if it is 0, the model finds nothing by
+    itself. In the others a user corrects up to `clicks` errors: of the network's own segmentation,
+    for which it is asked again after some of them, or with probability `rough` of one that somebody
+    else might have made. A part `empty` of these windows begins with nothing. `scribbles` is the
+    part of lines among the clicks. The loss of what lies within `near_mm` of clicks is added to
+    that of the window, times `near`.
     """
 
     clicks: int = Field(0, ge=0)
@@ -262,6 +268,13 @@ class LabelSection(_Section):
     terminology: str | None = None
 
 
+class ClicksSection(_Section):
+    """How the model answers clicks, see `bundles.settings.PromptSettings`."""
+
+    zooms: tuple[Annotated[float, Field(ge=1, le=8)], ...] = Field((1.0,), min_length=1)
+    margin: float = Field(0.0, ge=0, allow_inf_nan=False)
+
+
 class BundleSection(_Section):
     """What `export` writes about the model besides what the run itself knows.
 
@@ -286,6 +299,7 @@ class BundleSection(_Section):
     inference: InferenceSection = InferenceSection()
     postprocessing: PostprocessingSection = PostprocessingSection()
     cascade: CascadeSection = CascadeSection()
+    clicks: ClicksSection = ClicksSection()
     seen_from: float = Field(0.6, ge=0, le=1)
 
 
@@ -313,8 +327,15 @@ class TrainingConfig(_Section):
     @property
     def prompts(self) -> PromptSettings | None:
         """How clicks become input of the network; None if it learns none."""
-        section = self.interaction
-        return PromptSettings(section.radius_mm) if section.clicks else None
+        section, answer = self.interaction, self.bundle.clicks
+        if section.clicks == 0:
+            return None
+        return PromptSettings(section.radius_mm, answer.zooms, answer.margin)
+
+    @property
+    def by_clicks(self) -> bool:
+        """Whether the network never learns what to find before the first click."""
+        return self.interaction.clicks > 0 and self.interaction.plain == 0
 
     def prompt_channels(self, regions: int) -> int:
         """Channels that the network reads beside those of the scans."""

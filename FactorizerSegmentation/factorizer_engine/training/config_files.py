@@ -9,7 +9,9 @@ from typing import Any
 
 import yaml
 
+from factorizer_engine.bundles.reading.yaml_files import read_yaml
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.unique_keys import RepeatedKeyError
 
 
 def read_values(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def read_values(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        values = read_yaml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BadInputError(
             f"The configuration {path} cannot be read: {error.strerror}."
@@ -49,6 +51,8 @@ def _parse(path: Path) -> dict[str, Any]:
         raise BadInputError(
             f"The configuration {path.name} is not valid YAML{place}.", str(error)
         ) from error
+    except RepeatedKeyError as error:
+        raise BadInputError(f"The configuration {path.name} is ambiguous: {error}.") from error
     if not isinstance(values, dict):
         raise BadInputError(f"The configuration {path.name} must be a list of named sections.")
     return values

@@ -27,6 +27,8 @@ def table(tmp_path):
         "study;FLAIR;T1\r\nanna;a.nii;b.nii\r\n",
         "study\tFLAIR\tT1\nanna\ta.nii\tb.nii",
         '\ufeffStudy , FLAIR, T1\n\n anna ,"a.nii", b.nii \n\n',
+        "sep=;\r\nstudy;FLAIR;T1\r\nanna;a.nii;b.nii\r\n",
+        "\n\nstudy,FLAIR,T1,,\nanna,a.nii,b.nii,,\n,,,,\n",
     ],
 )
 def test_tables_are_read_as_spreadsheets_write_them(table, tmp_path, text):
@@ -54,6 +56,16 @@ def test_a_cell_may_hold_commas_and_be_empty_or_left_out(table, tmp_path):
 def test_what_is_wrong_with_a_table_is_told(table, text, words):
     with pytest.raises(BadInputError, match=words):
         list_studies(table(text))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "..", "a/b", "a\\b", "/a", "CON", "nul.1", "com\u00b9", "a.", "a:b", "a?", "a\x1b[31m"]
+    + ["n" * 300, "\u00e4" * 130],
+)
+def test_a_study_whose_results_not_every_system_can_keep_is_refused(table, name):
+    with pytest.raises(BadInputError, match="cannot be the name of a folder on every system"):
+        list_studies(table(f"study,FLAIR\n{name},x.nii\n"))
 
 
 def test_results_lie_beside_the_studies_but_not_among_their_scans(tmp_path):

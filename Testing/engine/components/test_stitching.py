@@ -36,7 +36,7 @@ def test_maps_are_blended_over_windows_as_monai_blends_the_prediction():
         )[0]
     terms = [Term(0, "decoder.0.0", head, 0) for head in range(4)]
     plan = plan_windows(volume, InferenceSettings(tiny.WINDOW))
-    found = stitch_components(network, volume, plan, terms)
+    found, _ = stitch_components(network, volume, plan, terms)
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
@@ -46,7 +46,7 @@ def test_maps_are_averaged_over_mirrored_copies():
 
     def maps_of(volume, axes=()):
         plan = plan_windows(volume, InferenceSettings(tiny.WINDOW, mirror_axes=axes))
-        return stitch_components(network, volume, plan, terms)
+        return stitch_components(network, volume, plan, terms)[0]
 
     mirrored = np.ascontiguousarray(volume[:, ::-1])
     expected = (maps_of(volume) + maps_of(mirrored)[:, ::-1]) / 2

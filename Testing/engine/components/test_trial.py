@@ -7,8 +7,9 @@ import pytest
 
 from engine import tiny
 from factorizer_engine.components.definition import Baseline
+from factorizer_engine.components.orders import COUNTS
 from factorizer_engine.components.scores import best_dice
-from factorizer_engine.components.trial import COUNTS, PARTS, try_case
+from factorizer_engine.components.trial import PARTS, try_case
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import CancelledError
 from factorizer_engine.protocol.progress import Monitor
@@ -29,16 +30,21 @@ def trial(segmenter, result):
 def test_the_order_of_contributions_lowers_the_logit_sooner_than_chance(trial):
     figures = trial.figures
     assert figures["spearman of the estimate, zero"] > 0.8
-    name = "component deletion AUC, {}"
-    assert figures[name.format("contribution")] < figures[name.format("random")]
-    assert figures[name.format("estimate")] < figures[name.format("random")]
+    for order in ("as shown", "contribution by itself", "estimate", "step by step"):
+        for what, sign in (("deletion", 1), ("insertion", -1)):
+            name = f"component {what} AUC, {{}}"
+            gain = figures[name.format("random")] - figures[name.format(order)]
+            assert sign * gain > 0
 
 
 def test_curves_begin_and_end_where_they_must(trial):
-    whole = trial.curves["component deletion"]["contribution"][0]
-    for curve in trial.curves["component deletion"].values():
-        assert len(curve) == len(COUNTS) + 1
+    deleted, inserted = (trial.curves[f"component {what}"] for what in ("deletion", "insertion"))
+    whole = deleted["as shown"][0]
+    for name, curve in deleted.items():
+        assert len(curve) == len(inserted[name]) == len(COUNTS) + 1
         assert curve[0] == pytest.approx(whole, abs=1e-4)
+        assert curve[0] == pytest.approx(inserted[name][-1], abs=1e-4)
+        assert curve[-1] == pytest.approx(inserted[name][0], abs=1e-4)
     for kind in Baseline:
         deleted = trial.curves[f"voxel deletion, {kind.value}"]
         inserted = trial.curves[f"voxel insertion, {kind.value}"]
@@ -63,6 +69,7 @@ def test_a_little_noise_leaves_the_maps_and_other_weights_do_not(trial):
     figures = trial.figures
     assert figures["correlation after noise, median of 6"] > 0.9
     assert figures["correlation after random weights, median of 6"] < 0.7
+    assert figures["correlation after random weights, within the finding, median of 6"] < 0.7
     assert all(np.isfinite(value) for value in figures.values())
     assert trial.to_dict()["case"] == "one"
 

@@ -56,8 +56,9 @@ def _assert_same(block: FactorizerBlock, x: torch.Tensor, monkeypatch) -> None:
     assert reference.relative(found, expected) < 1e-5
 
 
-@pytest.mark.parametrize("patch", [2, 4, 8])
-@pytest.mark.parametrize("head_dim", [4, 8, 16])
+# Heads and windows of each kind, with those of the published settings below: each pair of them is
+# compiled for seconds.
+@pytest.mark.parametrize(("head_dim", "patch"), [(4, 8), (16, 2)])
 def test_a_block_is_the_same_as_with_torch(head_dim, patch, monkeypatch):
     size = (patch, 3 * patch, 2 * patch)
     reshape = SWMatricize, {"head_dim": head_dim, "patch_size": patch}

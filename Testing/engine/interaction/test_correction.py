@@ -14,7 +14,7 @@ from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.interaction.correction import Correction
 from factorizer_engine.interaction.guides import guide_of
 from factorizer_engine.protocol.clicks import Click
-from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.nesting import mask_of
 
 SHAPE = (60, 56, 40)
@@ -222,3 +222,28 @@ def test_a_click_without_a_place_is_refused():
     for points in ((), ((float("nan"), 0.0, 0.0),)):
         with pytest.raises(BadInputError, match="has no place"):
             Click("WT", points)
+
+
+def test_a_zoom_answers_further_from_the_click(corrected):
+    segmenter, result = corrected
+    if segmenter.bundle.prompts is None:
+        pytest.skip("maps have no window")
+    bundle = segmenter.bundle
+    reached = []
+    for zooms in ((1.0,), (2.0,), (1.0, 2.0)):
+        segmenter.bundle = replace(bundle, prompts=replace(bundle.prompts, zooms=zooms))
+        empty = Scan.of(np.full(SHAPE, 2, np.uint8), result.labelmap.affine)
+        correction = begun(corrected, empty)
+        voxel = np.array((30, 28, 20))
+        correction.answer(click(correction, "WT", voxel, False))
+        changed = np.argwhere(correction.labelmap.array == 0)
+        assert correction.labelmap.array[tuple(voxel)] == 0
+        reached.append(np.abs(changed - voxel).max())
+    segmenter.bundle = bundle
+    assert reached[0] < max(reached[1:])
+
+
+@pytest.mark.parametrize("settings", [{"zooms": ()}, {"zooms": (0.5,)}, {"margin": -1.0}])
+def test_answers_that_make_no_sense_are_refused(tmp_path, settings):
+    with pytest.raises(BadModelError, match="answers clicks with zooms of"):
+        tiny.bundle_for_clicks(tmp_path, prompts=PromptSettings(3.0, **settings))

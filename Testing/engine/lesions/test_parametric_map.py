@@ -8,6 +8,7 @@ import pydicom
 import pytest
 
 from engine.dicom_writing import FRAME, LPS_TO_RAS
+from engine.images.files.samples import LABELS
 from factorizer_engine.images.files.dicom.parametric_map import (
     ComponentVolume,
     write_parametric_maps,
@@ -47,7 +48,7 @@ def values_by_hand(path, grid) -> np.ndarray:
 def test_a_heatmap_reads_back_to_the_same_values(kind, request, write_series, tmp_path):
     scan = request.getfixturevalue(kind)
     source, heatmap = write_series(scan), map_on(scan)
-    (path,) = write_parametric_maps([volume(heatmap)], source, tmp_path)
+    (path,) = write_parametric_maps([volume(heatmap)], LABELS, source, tmp_path)
     assert path.name == "evidence_1.dcm"
     np.testing.assert_array_equal(values_by_hand(path, source.grid), heatmap.array)
 
@@ -65,7 +66,7 @@ def test_voxels_in_another_order_come_back_onto_the_series(oblique_scan, write_s
     affine[:3, 3] += affine[:3, 0] * (oblique_scan.shape[2] - 1)
     affine[:, 0] *= -1
     turned = Scan.of(np.ascontiguousarray(heatmap.array.transpose(2, 0, 1)[::-1]), affine)
-    (path,) = write_parametric_maps([volume(turned)], source, tmp_path)
+    (path,) = write_parametric_maps([volume(turned)], LABELS, source, tmp_path)
     np.testing.assert_array_equal(values_by_hand(path, source.grid), heatmap.array)
 
 
@@ -74,7 +75,7 @@ def test_heatmaps_say_what_they_are_and_of_what(oblique_scan, write_series, tmp_
     heatmap = map_on(oblique_scan)
     activity = heatmap.with_array(np.abs(heatmap.array))
     volumes = [volume(heatmap), volume(activity, ACTIVITY)]
-    paths = write_parametric_maps(volumes, source, tmp_path)
+    paths = write_parametric_maps(volumes, LABELS, source, tmp_path)
     assert [path.name for path in paths] == ["evidence_1.dcm", "component_1.dcm"]
     first, second = map(pydicom.dcmread, paths)
     header = source.headers[0]
@@ -97,6 +98,7 @@ def test_heatmaps_say_what_they_are_and_of_what(oblique_scan, write_series, tmp_
     assert [unit.CodeValue for unit in units] == ["{logit}/mL", "1"]
     (window,) = shared[0].FrameVOILUTSequence
     assert (window.WindowCenter, window.WindowWidth) == (0, 0.5)
+    assert window.VOILUTFunction == "LINEAR_EXACT"  # the others want a width of at least 1
 
 
 def test_a_heatmap_that_lies_elsewhere_is_refused(oblique_scan, write_series, tmp_path):
@@ -105,4 +107,4 @@ def test_a_heatmap_that_lies_elsewhere_is_refused(oblique_scan, write_series, tm
     affine[:3, 3] += 1000
     away = Scan.of(map_on(oblique_scan).array, affine, "The evidence")
     with pytest.raises(BadInputError, match="The evidence does not lie where the DICOM series"):
-        write_parametric_maps([volume(away)], source, tmp_path)
+        write_parametric_maps([volume(away)], LABELS, source, tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from factorizer_engine.protocol.names import is_portable, model_name_problem, slug
+from factorizer_engine.protocol.names import is_portable, model_name_problem, plain_name, slug
 
 
 @pytest.mark.parametrize("name", ["a", "model.pt", "Ünï", "com10", "console", ".hidden", "a b"])
@@ -19,6 +19,20 @@ def test_usual_names_are_portable(name):
 )
 def test_names_of_devices_and_unusable_letters_are_not(name):
     assert not is_portable(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("T1ce (3D)", "T1ce (3D)"),
+        ("/../../etc/passwd", "_______etc_passwd"),
+        ("a\\b:c*\x1b", "a_b_c__"),
+        ("\u00dcn\u00ef.", "\u00dcn\u00ef_"),
+    ],
+)
+def test_names_of_others_become_parts_of_files_names_that_lead_nowhere(text, name):
+    assert plain_name(text) == name
+    assert is_portable(f"prepared_{name}.nii.gz")
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,13 @@ def test_broken_yaml_is_reported_with_its_line(tmp_path):
         load_config(path)
 
 
+def test_a_setting_that_stands_there_twice_is_named(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("base: &b {steps: 1}\noptimization:\n  <<: *b\n  steps: 4\n  steps: 9\n")
+    with pytest.raises(BadInputError, match="'steps' stands there twice, also in line 5"):
+        load_config(path)
+
+
 def test_an_unset_environment_variable_is_named(settings, write_config, monkeypatch):
     monkeypatch.delenv("NO_SUCH_DATA", raising=False)
     settings["data"]["root"] = "${NO_SUCH_DATA}/x"

@@ -66,11 +66,10 @@ def test_segmenting_gives_a_visible_segmentation_on_the_scans_grid(host, module,
 def test_the_segments_open_in_3d_and_in_the_segment_editor(host, module, tiny_case):
     run(host, module)
     (segmentation,) = nodes("vtkMRMLSegmentationNode")
-    ui = module.reviewPanel.ui
+    segments = segmentation.GetSegmentation()
 
-    ui.show3DButton.click()
     assert segmentation.GetDisplayNode().GetVisibility3D()
-    assert segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
+    assert host.wait_until(lambda: segments.ContainsRepresentation("Closed surface"), 10)
     module.editPanel.ui.openEditorButton.click()
     host.process_events()
 

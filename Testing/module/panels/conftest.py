@@ -60,8 +60,10 @@ def forget_wishes() -> None:
 def widget(host, scene, monkeypatch, add_model):
     """The module's widget in an empty scene, with one model; its engine ends with the test."""
     from FactorizerSegmentationLib.engine import process
+    from FactorizerSegmentationLib.panels import run_controls
 
     monkeypatch.setattr(process, "KILL_AFTER_MS", 300)
+    monkeypatch.setattr(run_controls, "DOUBLE_CLICK_S", 0.0)  # tests click at once
     forget_wishes()
     add_model("fake")
     widget = host.select_module("FactorizerSegmentation")

@@ -224,14 +224,17 @@ def test_the_scene_may_close_while_a_slider_moves(host, scene, adjust):
 def test_surfaces_follow_when_the_slider_rests(host, widget, adjust, result):
     import vtk
 
-    widget.reviewPanel.ui.show3DButton.click()
+    def points() -> int:
+        surface = vtk.vtkPolyData()
+        result.GetClosedSurfaceRepresentation(CORE, surface)
+        return surface.GetNumberOfPoints()
+
+    assert host.wait_until(lambda: points() > 0, 5)
     choose(adjust, "Core")
     adjust.ui.thresholdSlider.value = 90
     settle(host, adjust)
 
-    surface = vtk.vtkPolyData()
-    result.GetClosedSurfaceRepresentation(CORE, surface)
-    assert surface.GetNumberOfPoints() == 0
+    assert host.wait_until(lambda: points() == 0, 5)
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"regions": [], "values": []}', "[1]"])

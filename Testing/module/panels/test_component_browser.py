@@ -7,7 +7,7 @@ import pytest
 import slicer
 
 from module.geometry import apply
-from module.panels.test_components_panel import composites, heatmap, shown, start
+from module.panels.test_components_panel import composites, heatmap, sequences, shown, start
 from module.panels.user import AFFINE, SHAPE, run
 
 ADDITIONAL = 3
@@ -137,10 +137,34 @@ def test_colours_can_be_chosen_for_each_map(host, widget, browser):
 
 def test_voxels_can_be_seen_as_they_are(host, browser):
     assert heatmap(1).GetDisplayNode().GetInterpolate()
+    assert heatmap(1).GetImageData().GetDimensions() == SHAPE
+    bounds = bounds_of(heatmap(1))
     browser.ui.smoothCheckBox.click()
     host.process_events()
 
     assert not heatmap(1).GetDisplayNode().GetInterpolate()
+    assert heatmap(1).GetImageData().GetDimensions() == tuple(-(-n // 2) for n in SHAPE)
+    np.testing.assert_allclose(bounds_of(heatmap(1)), bounds, atol=2 * np.abs(AFFINE[:3, :3]).max())
+
+    browser.ui.smoothCheckBox.click()
+    host.process_events()
+    assert heatmap(1).GetImageData().GetDimensions() == SHAPE
+
+
+def test_the_voxels_of_deleted_explanations_do_not_stay(host, widget, browser):
+    (explanation,) = sequences()
+    assert len(sequences(own=True)) == 1
+    slicer.mrmlScene.RemoveNode(explanation)
+    start(widget, "")
+    assert host.wait_until(lambda: not browser.controls.running)
+
+    assert len(sequences()) == len(sequences(own=True)) == 1
+
+
+def bounds_of(node) -> list[float]:
+    bounds = [0.0] * 6
+    node.GetRASBounds(bounds)
+    return bounds
 
 
 def test_two_components_are_shown_in_two_colours_and_put_away_together(host, browser):
@@ -235,6 +259,7 @@ def test_a_scene_without_the_files_of_the_components_opens(host, widget, browser
     lost = [path for path in found if path.suffix == ".nrrd"]
     assert sorted(path.name for path in lost) == [
         "Component 1 (evidence).nrrd",
+        "FLAIR components (own voxels).seq.nrrd",
         "FLAIR components.seq.nrrd",
     ]
     for path in lost:

@@ -31,8 +31,10 @@ def heatmap(number: int, kind: str = "evidence"):
     return slicer.util.getNode(f"Component {number} ({kind})")
 
 
-def sequences() -> list:
-    return slicer.util.getNodesByClass("vtkMRMLSequenceNode")
+def sequences(own: bool = False) -> list:
+    """Those of explanations, or of their own voxels."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLSequenceNode")
+    return [node for node in nodes if node.GetName().endswith("(own voxels)") == own]
 
 
 def test_the_components_are_listed_with_what_they_contribute(explained):

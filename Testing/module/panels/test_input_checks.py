@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import slicer
 
-from module.panels.user import AFFINE, NAMES, SHAPE
+from module.panels.user import AFFINE, NAMES, SHAPE, segmentations
 
 
 @pytest.fixture
@@ -138,3 +138,42 @@ def test_a_model_that_does_not_say_what_it_expects_is_not_checked(host, panel, v
     host.process_events()
     assert not widget.logic.engine.running
     assert label(panel, "T1").text == "T1:"
+
+
+def choose_and_segment_at_once(panel, volume) -> None:
+    """Click while the scans are about to be looked at."""
+    panel.inputs.channels.selector("T2").setCurrentNode(volume)
+    assert panel.inputs.checks.pending
+    panel.ui.applyButton.click()
+
+
+def test_a_run_waits_until_the_scans_have_been_looked_at(host, scene, checked, add_volume):
+    panel = checked()
+    choose_and_segment_at_once(panel, add_volume("T2 good", SHAPE, AFFINE))
+    assert panel.ui.stageLabel.text == "Looking at the scans"
+    assert panel.ui.applyButton.text == "Cancel"
+    assert host.wait_until(lambda: segmentations(scene), 10)
+    assert "\u2713" in label(panel, "T2").text
+
+
+def test_what_is_found_while_a_run_waits_ends_it_with_a_sentence(host, scene, checked, add_volume):
+    panel = checked()
+    choose_and_segment_at_once(panel, add_volume("T2 red", SHAPE, AFFINE))
+    assert host.wait_until(lambda: not panel.controls.running, 10)
+    assert panel.ui.statusLabel.text == "T2 is red."
+    assert not panel.ui.applyButton.enabled
+    assert segmentations(scene) == []
+
+
+@pytest.mark.parametrize("ends", ["cancel", "scene"])
+def test_a_run_that_waits_can_be_cancelled(host, scene, checked, add_volume, ends):
+    panel = checked()
+    choose_and_segment_at_once(panel, add_volume("T2 good", SHAPE, AFFINE))
+    if ends == "cancel":
+        panel.ui.applyButton.click()
+    else:
+        scene.Clear(False)
+    assert not panel.controls.running
+    host.wait_until(lambda: not panel.inputs.checks.pending, 10)
+    host.process_events(0.1)
+    assert not panel.controls.running and segmentations(scene) == []

@@ -200,7 +200,7 @@ def test_components_become_parametric_maps_where_it_is_wanted(
     host, widget, report, result, database, tmp_path, add_volume
 ):
     from FactorizerSegmentationLib.scene.explanations import addStep, createExplanation
-    from FactorizerSegmentationLib.scene.volumes import Place, voxelsOf
+    from FactorizerSegmentationLib.scene.volumes import Place
 
     report.ui.seriesFolderLineEdit.text = str(tmp_path / "series")
     assert not report.ui.parametricMapsCheckBox.enabled
@@ -210,7 +210,7 @@ def test_components_become_parametric_maps_where_it_is_wanted(
     first = widget.logic.heatmaps()[0]
     other = add_volume("Other", (3, 3, 3))
     foreign = createExplanation(other.GetScene(), "Of another scan", Place(np.eye(4)))
-    addStep(foreign, first.heatmap, voxelsOf(other), np.eye(4))
+    addStep(foreign, first.heatmap, other.GetImageData(), np.eye(4))
     widget.logic.notify()
 
     assert "parametric" not in export(host, report)

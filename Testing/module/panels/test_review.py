@@ -206,7 +206,7 @@ def test_a_deleted_result_leaves_the_panel(host, scene, review, result):
     review.ui.rejectButton.click()
     scene.RemoveNode(result)
     host.process_events()
-    assert not review.ui.show3DButton.enabled
+    assert not review.ui.show3DCheckBox.enabled
     assert not review.ui.acceptButton.enabled
     assert not review.ui.undoButton.enabled
     assert "was deleted" in review.ui.acceptButton.toolTip
@@ -240,16 +240,3 @@ def test_closing_the_scene_empties_the_panel(host, scene, review):
 
     assert not review.ui.lesionsBox.visible
     assert not review.ui.undoButton.enabled
-
-
-def test_who_wants_surfaces_gets_them_with_the_next_result(host, panel, review, fake_python, scene):
-    review.ui.show3DButton.click()
-    run(host, panel, fake_python("answer"))
-    second = review._own.segmentation
-    assert second.GetDisplayNode().GetVisibility3D() and review.ui.show3DButton.checked
-    assert second.GetSegmentation().ContainsRepresentation("Closed surface")
-
-    review.ui.show3DButton.click()
-    assert not second.GetDisplayNode().GetVisibility3D()
-    run(host, panel, fake_python("answer"))
-    assert not review._own.segmentation.GetDisplayNode().GetVisibility3D()

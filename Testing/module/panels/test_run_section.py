@@ -137,3 +137,21 @@ def test_the_idle_time_is_kept(widget, panel):
 
     assert idleMinutes() == 42
     panel.ui.idleSpinBox.value = 15
+
+
+def test_a_double_click_starts_a_run_and_does_not_cancel_it(
+    host, panel, volumes, fake_python, monkeypatch
+):
+    from FactorizerSegmentationLib.panels import run_controls
+
+    monkeypatch.setattr(run_controls, "DOUBLE_CLICK_S", 60.0)
+    panel.ui.pythonLineEdit.text = fake_python("obey")
+    panel.ui.applyButton.click()
+    panel.ui.applyButton.click()
+    assert panel.ui.applyButton.text == "Cancel"
+    assert host.wait_until(lambda: panel.ui.progressBar.value > 0)
+
+    monkeypatch.setattr(run_controls, "DOUBLE_CLICK_S", 0.0)
+    panel.ui.applyButton.click()
+    assert host.wait_until(lambda: not panel.controls.running)
+    assert "cancelled" in panel.ui.statusLabel.text

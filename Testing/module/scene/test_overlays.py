@@ -20,9 +20,14 @@ from FactorizerSegmentationLib.scene.explanations import (
     leadingIn,
     stepOf,
 )
-from FactorizerSegmentationLib.scene.heatmaps import heatmapOf, isHeatmap, measured
+from FactorizerSegmentationLib.scene.heatmaps import (
+    compactInto,
+    heatmapOf,
+    isHeatmap,
+    measured,
+)
 from FactorizerSegmentationLib.scene.overlays import HeatmapOverlay, Look
-from FactorizerSegmentationLib.scene.volumes import Place, voxelsOf, worldAffine
+from FactorizerSegmentationLib.scene.volumes import Place, emptyImage, voxelsOf, worldAffine
 from module.geometry import orientation_affines, tilted
 
 SHAPE = (5, 6, 7)
@@ -40,9 +45,12 @@ def explain(scene, reference):
 
     def explain(component, values, kind="activity", sequenceNode=None, scan=reference) -> Step:
         place = Place.of(scan, SHAPE, np.eye(4))
-        heatmap, compact = measured(component, values, voxelsOf(scan) if scan else None, kind)
+        voxels = voxelsOf(scan) if scan else None
+        heatmap = measured(component, values, voxels, kind)
+        image = emptyImage(values.shape)
+        list(compactInto(image, values, voxels, heatmap.window))
         node = sequenceNode or createExplanation(scene, "components", place)
-        return addStep(node, heatmap, compact, place.affine)
+        return addStep(node, heatmap, image, place.affine)
 
     return explain
 

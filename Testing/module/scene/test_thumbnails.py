@@ -8,10 +8,10 @@ import slicer
 
 from factorizer_engine.protocol.components import Component, Term
 from FactorizerSegmentationLib.scene.explanations import Step, addStep, createExplanation
-from FactorizerSegmentationLib.scene.heatmaps import measured
+from FactorizerSegmentationLib.scene.heatmaps import compactInto, measured
 from FactorizerSegmentationLib.scene.overlays import Look
 from FactorizerSegmentationLib.scene.thumbnails import EDGE, SlicePlane, thumbnail
-from FactorizerSegmentationLib.scene.volumes import Place, voxelsOf, worldAffine
+from FactorizerSegmentationLib.scene.volumes import Place, emptyImage, voxelsOf, worldAffine
 from module.geometry import orientation_affines, tilted
 
 SHAPE = (10, 10, 6)
@@ -41,8 +41,10 @@ def mapOn(scene, scan, box) -> Step:
     values[box] = 3.0
     component = Component(Term(0, "decoder.3.0", 0, 0), "A", {}, (0.0, 4.0))
     place = Place.of(scan, SHAPE, worldAffine(scan))
-    heatmap, compact = measured(component, values, voxelsOf(scan))
-    return addStep(createExplanation(scene, "components", place), heatmap, compact, place.affine)
+    heatmap = measured(component, values, voxelsOf(scan))
+    image = emptyImage(values.shape)
+    list(compactInto(image, values, voxelsOf(scan), heatmap.window))
+    return addStep(createExplanation(scene, "components", place), heatmap, image, place.affine)
 
 
 def colored(picture) -> np.ndarray:

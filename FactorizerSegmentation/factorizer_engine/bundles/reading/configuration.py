@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from factorizer_engine.bundles.reading.expressions import References, class_name
+from factorizer_engine.bundles.reading.expressions import References, bare_target, class_name
 from factorizer_engine.bundles.reading.painting import with_painted_values
+from factorizer_engine.bundles.reading.postprocessing import left_out, probability_threshold
+from factorizer_engine.bundles.reading.yaml_files import read_yaml
 from factorizer_engine.bundles.settings import InferenceSettings, NetworkSpec, Preprocessing
 from factorizer_engine.protocol.description import read_mapping
 from factorizer_engine.protocol.errors import BadModelError
 from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.unique_keys import read_json
 
 _NETWORK_TARGETS = ("Factorizer", "SegResNet", "DynUNet")
 _IGNORED_TRANSFORMS = frozenset(
@@ -33,12 +36,12 @@ def read_config_file(path: Path) -> dict[str, Any]:
     Raises:
         BadModelError: If the file is too large, not valid, or not a mapping.
     """
-    return read_mapping(path, json.loads if path.suffix == ".json" else _decode_yaml)
+    return read_mapping(path, read_json if path.suffix == ".json" else _decode_yaml)
 
 
 def _decode_yaml(text: str) -> Any:
     try:
-        content = yaml.safe_load(text)
+        content = read_yaml(text)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
     if _written_out(content, {}) > _MOST_VALUES:
@@ -93,12 +96,17 @@ class InferenceConfig:
 
     def inference(self, default_roi: tuple[int, ...]) -> InferenceSettings:
         """Window, overlap and blending, from the sliding-window inferer; else the defaults."""
-        settings: dict[str, Any] = {"roi_size": default_roi, "threshold": self._threshold()}
+        threshold = probability_threshold(self._steps_afterwards(), self._references.resolve)
+        settings: dict[str, Any] = {"roi_size": default_roi, "threshold": threshold}
         for component in self._components(self._content):
-            if _bare_target(component).startswith("SlidingWindowInferer"):
+            if bare_target(component).startswith("SlidingWindowInferer"):
                 resolve = self._references.resolve
                 roi = resolve(component.get("roi_size", default_roi))
                 roi = [roi] * len(default_roi) if isinstance(roi, int) else roi
+                if len(roi) != len(default_roi):
+                    raise BadModelError(
+                        f"The model has windows of {len(roi)} axes instead of {len(default_roi)}."
+                    )
                 overlap = resolve(component.get("overlap", 0.25))
                 settings["roi_size"] = tuple(
                     int(r) if r and r > 0 else d for r, d in zip(roi, default_roi, strict=False)
@@ -119,17 +127,25 @@ class InferenceConfig:
             if isinstance(component, Mapping) and "_target_" in component:
                 return component
         for component in self._components(self._content):
-            if _bare_target(component) in _NETWORK_TARGETS:
+            if bare_target(component) in _NETWORK_TARGETS:
                 return component
         raise BadModelError("The model's configuration does not describe a network (network_def).")
 
     def with_painted_values(self, description: ModelDescription) -> ModelDescription:
-        """The description of a model, with the label values that the post-processing paints."""
+        """The description of a model, with the label values that the post-processing paints.
+
+        What else it does is noted.
+        """
+        steps = self._steps_afterwards()
+        painted = with_painted_values(description, steps, self._references.resolve)
+        return replace(painted, notes=(*painted.notes, *left_out(steps)))
+
+    def _steps_afterwards(self) -> list[Mapping[str, Any]]:
+        """The steps of the post-processing that are not disabled."""
         section = self._content.get("postprocessing", [])
         steps = section.get("transforms", []) if isinstance(section, Mapping) else section
         steps = [s for s in steps if isinstance(s, Mapping)] if isinstance(steps, list) else []
-        enabled = [s for s in steps if not s.get("_disabled_")]
-        return with_painted_values(description, enabled, self._references.resolve)
+        return [step for step in steps if not step.get("_disabled_")]
 
     def _transforms(self) -> list[Mapping[str, Any]]:
         section = self._content.get("preprocessing", [])
@@ -143,7 +159,7 @@ class InferenceConfig:
 
     def _preprocessing_of(self, step: Mapping[str, Any]) -> dict[str, Any]:
         resolve = self._references.resolve
-        name = _bare_target(step).removesuffix("d")
+        name = bare_target(step).removesuffix("d")
         if name == "Spacing":
             pixdim = resolve(step["pixdim"])
             pixdim = [pixdim] * 3 if isinstance(pixdim, (int, float)) else pixdim
@@ -158,6 +174,11 @@ class InferenceConfig:
                 raise BadModelError(
                     "The model normalises all channels together, which is not supported."
                 )
+            for name in ("subtrahend", "divisor"):
+                if resolve(step.get(name)) is not None:
+                    raise BadModelError(
+                        f"The model normalises by a given {name}, which is not supported."
+                    )
             nonzero = resolve(step.get("nonzero", False))
             return {"normalization": "zscore_nonzero" if nonzero else "zscore"}
         if name in _IGNORED_TRANSFORMS:
@@ -165,12 +186,6 @@ class InferenceConfig:
         raise BadModelError(
             f"The model's pre-processing step {step.get('_target_')} is not supported."
         )
-
-    def _threshold(self) -> float:
-        for component in self._components(self._content.get("postprocessing", {})):
-            if _bare_target(component).startswith("AsDiscrete") and "threshold" in component:
-                return float(self._references.resolve(component["threshold"]))
-        return 0.5
 
     def _components(self, value: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
         """All mappings with a `_target_`, outermost first."""
@@ -183,7 +198,3 @@ class InferenceConfig:
         if isinstance(value, list):
             for item in value:
                 yield from self._components(item, depth + 1)
-
-
-def _bare_target(component: Mapping[str, Any]) -> str:
-    return str(component.get("_target_", "")).rpartition(".")[2]

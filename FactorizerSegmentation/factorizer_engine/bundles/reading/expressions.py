@@ -144,6 +144,11 @@ def parse_expression(text: str, look_up: Callable[[str], Any] | None = None) -> 
         raise
 
 
+def bare_target(component: Mapping[str, Any]) -> str:
+    """The name of a component's class, without the modules around it; "" if it has none."""
+    return str(component.get("_target_", "")).rpartition(".")[2]
+
+
 def class_name(dotted: str) -> str:
     """The bare name of a known class, from a name such as "factorizer.SWMatricize".
 

@@ -69,7 +69,7 @@ def bundle_section(bundle: Bundle) -> dict[str, Any]:
 
 
 _ORDER = (
-    *("name", "family", "title", "channels", "regions", "labels", "subsets"),
+    *("name", "family", "title", "channels", "regions", "labels", "subsets", "by_clicks"),
     *("preprocessing", "inference", "postprocessing", "prompts", "cascade"),
     *("expected_seconds", "devices", "expects", "notes", "format"),
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.settings import PromptSettings
 from factorizer_engine.protocol.errors import BadModelError
 
 _AXES = ("RL", "AP", "SI")
+_SMALLEST_MM, _LARGEST_MM = 0.01, 100.0
 
 
 def check_bundle(bundle: Bundle) -> None:
@@ -44,9 +46,21 @@ def _counts_problem(bundle: Bundle) -> str | None:
     ):
         if len(set(names)) < len(names):
             return f"has two {what} of the same name"
+        if not all(name.strip() and name.isprintable() for name in names):
+            return f"has {what} whose names cannot be shown"
+    if bundle.description.by_clicks and bundle.prompts is None:
+        return "is for clicks, but its network reads none"
     if bundle.prompts is not None and not 0 < bundle.prompts.radius_mm < math.inf:
         return f"draws clicks as balls of {bundle.prompts.radius_mm} mm"
+    if bundle.prompts is not None and not _sensible(bundle.prompts):
+        zooms, margin = bundle.prompts.zooms, bundle.prompts.margin
+        return f"answers clicks with zooms of {zooms} and a margin of {margin}"
     return None
+
+
+def _sensible(prompts: PromptSettings) -> bool:
+    zooms_fit = bool(prompts.zooms) and all(1 <= zoom <= 8 for zoom in prompts.zooms)
+    return zooms_fit and 0 <= prompts.margin < math.inf
 
 
 def _window_problem(bundle: Bundle) -> str | None:
@@ -58,6 +72,8 @@ def _window_problem(bundle: Bundle) -> str | None:
         return f"uses windows of {window} voxels but its network is made for {tuple(size)}"
     if not 0.0 <= bundle.inference.overlap < 1.0:
         return f"has windows that overlap by {bundle.inference.overlap}, not 0 to below 1"
+    if not 0.0 < bundle.inference.threshold < 1.0:
+        return f"finds regions from a probability of {bundle.inference.threshold} on, not 0 to 1"
     if not set(bundle.inference.mirror_axes) <= {0, 1, 2}:
         return f"mirrors along the axes {bundle.inference.mirror_axes}, not among 0, 1 and 2"
     if bundle.inference.sweeps is not None and bundle.inference.sweeps < 1:
@@ -93,7 +109,9 @@ def _subsets_problem(bundle: Bundle) -> str | None:
 
 def _preprocessing_problem(bundle: Bundle) -> str | None:
     spacing = bundle.preprocessing.spacing
-    if spacing is not None and not all(math.isfinite(s) and s > 0 for s in spacing):
+    if spacing is not None and (
+        len(spacing) != 3 or not all(_SMALLEST_MM <= s <= _LARGEST_MM for s in spacing)
+    ):
         return f"expects voxels of {spacing} mm"
     orientation = bundle.preprocessing.orientation
     if len(orientation) != 3 or not all(

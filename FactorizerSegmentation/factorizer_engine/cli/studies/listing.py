@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,14 @@ from pathlib import Path
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Channel
+from factorizer_engine.protocol.names import is_portable
 
 NAME_COLUMN = "study"
 
 SUMMARY = "studies.csv"
 """The table of all results, beside the folders of the studies."""
+
+_HINT = re.compile(r'"?sep=[,;\t]"?[\r\n]+', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -118,14 +122,15 @@ def _rows(path: Path) -> list[list[str]]:
     """The cells of a table without blanks around them; the first row are its titles.
 
     Cells are separated as in the first line: by commas, or by the semicolons or tabs that
-    spreadsheets of other countries write.
+    spreadsheets of other countries write. Empty lines and columns, and the line "sep=;" that tells
+    spreadsheets of the separator, are left out.
     """
     try:
-        text = path.expanduser().read_text(encoding="utf-8-sig")
+        text = _HINT.sub("", path.expanduser().read_text(encoding="utf-8-sig").lstrip("\r\n"))
         first = text.partition("\n")[0]
         separator = max(",;\t", key=first.count)
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-        rows = [[cell.strip() for cell in row] for row in lines]
+        rows = [_without_empty_end([cell.strip() for cell in row]) for row in lines]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInputError(
             f"{path.name} cannot be read as a table; save it as CSV in UTF-8.", repr(error)
@@ -139,6 +144,12 @@ def _rows(path: Path) -> list[list[str]]:
     return [titles, *rows[1:]]
 
 
+def _without_empty_end(row: list[str]) -> list[str]:
+    while row and not row[-1]:
+        row = row[:-1]
+    return row
+
+
 def _title(cell: str) -> str:
     return NAME_COLUMN if cell.casefold() == NAME_COLUMN else cell
 
@@ -147,9 +158,10 @@ def _check_names(source: Path, studies: Sequence[StudyFiles]) -> None:
     seen = set()
     for study in studies:
         name = study.name
-        if not name or name in (".", "..") or name != Path(name).name or "\\" in name:
+        if not source.is_dir() and not is_portable(name):  # those of folders are names of folders
             raise BadInputError(
-                f"{source.name} has a study called '{name}', which cannot be the name of a folder."
+                f"{source.name} has a study called {name[:60]!r}, which cannot be the name of a "
+                "folder on every system; use letters, digits, hyphens and underscores."
             )
         if name.casefold() == SUMMARY:
             raise BadInputError(

@@ -37,8 +37,8 @@ class CompiledKernels(Backend):
     def mixing_dtype(self, dtype: torch.dtype) -> torch.dtype:
         return torch.float32 if dtype in (torch.bfloat16, torch.float16) else dtype
 
-    def is_worth_mixing(self, x: Tensor) -> bool:
-        return x.numel() >= _FEWEST_VALUES
+    def is_worth_mixing(self, values: int) -> bool:
+        return values >= _FEWEST_VALUES
 
     def layer_norm(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
         result = torch.empty(x.shape)

@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from factorizer_engine.images.checks import check_affine, check_shape, check_type
+from factorizer_engine.images.files.metaimage import check_compressed_voxels
 from factorizer_engine.images.files.native_output import native_output_discarded
 from factorizer_engine.images.files.recognition import (
     damaged,
@@ -57,6 +58,8 @@ def read_itk(path: Path) -> Scan:
     except RuntimeError as error:
         raise _read_error(path, error) from error
     array = sitk.GetArrayFromImage(image).reshape(size[::-1])
+    if not magic:
+        check_compressed_voxels(path, array.nbytes)
     check_type(path.name, array.dtype)
     if array.dtype == np.float64:
         array = array.astype(np.float32)
@@ -90,6 +93,8 @@ def _read_error(path: Path, error: RuntimeError) -> BadInputError:
         problem = "a voxel size of zero; correct the spacing in its header or export it again."
     elif "determinant" in text or "direction" in text:
         problem = "axes that do not span space; correct the orientation in its header."
+    elif "encoding not available" in text:
+        problem = "voxels in a compression that ITK and Slicer do not read; save it with gzip."
     else:
         return damaged(path, error)
     return BadInputError(f"{path.name} has {problem}", str(error))

@@ -28,6 +28,11 @@ _KINDS = {
     b"%PDF": "a PDF document",
     b"PK\x03\x04": "a zip archive",
     b"\x93NUMPY": "a NumPy array",
+    b"<!DOCTYPE": "a web page, as of a download that failed",
+    b"<html": "a web page, as of a download that failed",
+    b"version https://git-lfs": "a pointer of Git LFS to the file, which 'git lfs pull' fetches",
+    b"/annex/objects/": "a pointer of git-annex to the file, which 'git annex get' fetches",
+    b"../.git/annex/": "a pointer of git-annex to the file, which 'git annex get' fetches",
 }
 
 

@@ -38,6 +38,12 @@ def findings(name: str, scan: Scan, expects: Expectations) -> list[Finding]:
     return [*found, *_of_size(name, scan), *_of_slices(name, scan)] if expects.brain_mr else found
 
 
+def is_flat(scan: Scan) -> bool:
+    """Whether neighbouring voxels are equal so often as in a label map or a mask."""
+    background = background_of(scan.array)
+    return _neighbours(scan.array, scan.spacing, background)[0] > FLAT
+
+
 def is_no_mr(finding: Finding) -> bool:
     """Whether the finding says that a scan is no MR scan at all."""
     return any(words in finding.sentence for words in (_LABELS, _NOISE, _CT))

@@ -21,8 +21,8 @@ class ComponentsParams(RunParams):
     Attributes:
         count: How many components at most.
         blocks: Names of the blocks to look into, such as "decoder.3.0"; None chooses.
-        region: Region by whose contribution components are ranked; None ranks by the largest
-            contribution to any region that was found, or to the region of the lesion.
+        region: Region for which components are ranked; None ranks for all that were found
+            together, or those of the lesion.
         lesion: Number of the lesion, as in `SegmentResult.lesions`, that is explained; None
             explains all of the result.
         near: In place of its number, about where the lesion has its centre: RAS in mm.
@@ -41,7 +41,7 @@ class ComponentsParams(RunParams):
 
 @dataclass(frozen=True)
 class ComponentsResult(Message):
-    """The components, most influential first.
+    """The components, in turn: the next is what speaks most when those before it are gone.
 
     Attributes:
         model: The model.
@@ -50,6 +50,8 @@ class ComponentsResult(Message):
             reference scan.
         evidence: Of every component, what it contributes where, for its `region`: float32, signed
             logits per mL, whose sum over the volume is the contribution to first order.
+        own_heatmaps, own_evidence: The same on the model's grid, where every voxel of a component's
+            block is seen as it is.
         note: What to know about the contributions, for people, or "".
         reliance: Of a lesion that was asked for, on which of the components it rests.
         lesions: Those of the result; the one that was asked for, or the largest, with their
@@ -60,6 +62,8 @@ class ComponentsResult(Message):
     components: tuple[Component, ...]
     heatmaps: tuple[ScanFile, ...]
     evidence: tuple[ScanFile, ...] = ()
+    own_heatmaps: tuple[ScanFile, ...] = ()
+    own_evidence: tuple[ScanFile, ...] = ()
     note: str = ""
     reliance: Reliance | None = None
     lesions: tuple[Lesion, ...] = ()

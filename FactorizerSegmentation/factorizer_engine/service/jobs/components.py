@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import prepare_output_folder
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.subsets import needs_clicks
 from factorizer_engine.protocol.tasks.components import ComponentsParams, ComponentsResult
+from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service.engine import Engine
 from factorizer_engine.service.jobs.segment import LOADED, SEGMENTED
+
+if TYPE_CHECKING:
+    from factorizer_engine.images.scan import Scan
 
 
 def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
     """Explain the segmentation of the scans, which is computed first if it was not the last."""
     folder = prepare_output_folder(params.output_dir)
     segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED))
+    if refusal := needs_clicks(segmenter.bundle.description):
+        raise BadInputError(refusal)
     from factorizer_engine.components import explain, lesion_near
     from factorizer_engine.service.exchange import check_space, load_scans, save_scan
 
@@ -32,17 +43,21 @@ def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> Component
         monitor=monitor.span(half, SEGMENTED),
     )
     monitor.report("writing", SEGMENTED)
+
+    def saved(kind: str, scans: Iterable[Scan]) -> tuple[ScanFile, ...]:
+        return tuple(
+            save_scan(scan, folder / f"{kind}_{number}.npy")
+            for number, scan in enumerate(scans, start=1)
+        )
+
+    maps = explanation.maps
     return ComponentsResult(
         model=result.model,
-        components=tuple(found.component for found in explanation.maps),
-        heatmaps=tuple(
-            save_scan(found.heatmap, folder / f"component_{number}.npy")
-            for number, found in enumerate(explanation.maps, start=1)
-        ),
-        evidence=tuple(
-            save_scan(found.evidence, folder / f"evidence_{number}.npy")
-            for number, found in enumerate(explanation.maps, start=1)
-        ),
+        components=tuple(found.component for found in maps),
+        heatmaps=saved("component", (found.heatmap for found in maps)),
+        evidence=saved("evidence", (found.evidence for found in maps)),
+        own_heatmaps=saved("own_component", (found.own_heatmap for found in maps)),
+        own_evidence=saved("own_evidence", (found.own_evidence for found in maps)),
         note=engine.note(explanation.note),
         reliance=explanation.reliance,
         lesions=explanation.lesions,

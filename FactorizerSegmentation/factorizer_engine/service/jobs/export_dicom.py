@@ -39,6 +39,6 @@ def run(_engine: Engine, params: ExportDicomParams, monitor: Monitor) -> ExportD
             ComponentVolume(load_scan(one.scan), one.name, one.kind, one.number, one.window)
             for one in params.maps
         ]
-        maps = write_parametric_maps(volumes, source, folder)
+        maps = write_parametric_maps(volumes, given.labels, source, folder)
     monitor.report("writing", 1.0)
     return ExportDicomResult(str(paths[0]), str(paths[1]), tuple(map(str, maps)))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import prepare_output_folder
 from factorizer_engine.protocol.painting import compact
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.subsets import needs_clicks
 from factorizer_engine.protocol.tasks.segment import SegmentParams, SegmentResult
 from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service.engine import Engine
@@ -24,6 +26,8 @@ def run(engine: Engine, params: SegmentParams, monitor: Monitor) -> SegmentResul
     """Segment the scans; the volumes of the result are written to the output folder."""
     folder = prepare_output_folder(params.output_dir)
     segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED))
+    if refusal := needs_clicks(segmenter.bundle.description):
+        raise BadInputError(refusal)
     from factorizer_engine.service.exchange import check_space, load_scans, save_scan
 
     scans = load_scans(params.study.channels)

@@ -174,6 +174,8 @@ def change_intensities(
 ) -> Tensor:
     """Noise, blur, contrast and scanner effects on a window (C, X, Y, Z) of z-scores."""
     foreground = image != 0
+    if happens(settings.inversion, generator):
+        image = -image
     if generator.random() < settings.bias_field:
         image = image_with_bias(image, settings.bias_field_std, generator)
     if generator.random() < settings.smoothing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from factorizer_engine.images.checks import MIN_OVERLAP, check_scan
 from factorizer_engine.images.files import read_labels, read_scan
 from factorizer_engine.images.geometry import overlap_fraction, same_grid
+from factorizer_engine.images.plausibility.single import is_flat
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.training.data.cases import read_channels
@@ -82,9 +84,10 @@ def check_dataset(dataset: Dataset) -> CheckReport:
     findings: list[Finding] = []
     volumes: dict[str, float] = {}
     seen = dict.fromkeys(dataset.regions, False)
+    files_of: dict[bytes, str] = {}
     for case in dataset.cases:
         scans: list[Scan | None] = []
-        findings += _check_images(case, dataset, scans)
+        findings += _check_images(case, dataset, scans, files_of)
         try:
             label = read_labels(case.label)
             _check_compression(case.label)
@@ -119,8 +122,17 @@ def lesion_volume(label: Scan, dataset: Dataset) -> float:
     return label.grid.volume_ml(int(np.isin(label.array, values).sum()))
 
 
-def _check_images(case: Case, dataset: Dataset, scans: list[Scan | None]) -> Iterator[Finding]:
-    """Findings about the images; those that can be read are left in `scans`, one per channel."""
+def _check_images(
+    case: Case, dataset: Dataset, scans: list[Scan | None], files_of: dict[bytes, str]
+) -> Iterator[Finding]:
+    """Findings about the images of a case.
+
+    Args:
+        case: Whose images are read.
+        dataset: It belongs to.
+        scans: Gets the images that can be read, one per channel.
+        files_of: Gets the file of each image, by a sum over its voxels, to know copies by.
+    """
     try:
         scans += read_channels(case)
         for path in case.files:
@@ -143,6 +155,17 @@ def _check_images(case: Case, dataset: Dataset, scans: list[Scan | None]) -> Ite
             yield Finding(_short(file), str(error))
         if overlap_fraction(given[0].grid, scan.grid) < MIN_OVERLAP:
             yield Finding(_short(file), "The image does not overlap the first channel in space.")
+        yield from _doubts(_short(file), scan, files_of)
+
+
+def _doubts(file: str, scan: Scan, files_of: dict[bytes, str]) -> Iterator[Finding]:
+    """What may be meant, but seldom is."""
+    voxels = hashlib.sha256(np.ascontiguousarray(scan.array).data).digest()
+    other = files_of.setdefault(voxels, file)
+    if other != file:
+        yield Finding(file, f"The image has the very voxels of {other}.", fatal=False)
+    if is_flat(scan):
+        yield Finding(file, "The image seems to be a label map or mask, not a scan.", fatal=False)
 
 
 def _damaged_files(case: Case, error: EngineError) -> Iterator[Finding]:

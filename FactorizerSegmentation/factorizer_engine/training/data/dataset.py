@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import DataSection
+from factorizer_engine.training.data.dataset_json import read_description
 
 Key = TypeVar("Key", str, int)
 
@@ -132,13 +132,14 @@ def open_dataset(section: DataSection) -> Dataset:
     for folder in (root, *(() if is_bids else (root / "imagesTr", root / "labelsTr"))):
         if not folder.is_dir():
             raise BadInputError(f"The dataset folder {folder} does not exist.")
-    described = _read_description(root / "dataset.json")
+    described = read_description(root / "dataset.json")
     channels = section.channels or described.get("channels")
     if not channels:
         raise BadInputError(
             f"The channels of {root.name} are unknown: "
             "name them under data.channels or in a dataset.json."
         )
+    _check_channel_names(root, channels)
     ignore = _ignored_value(section, described)
     labels, regions = (
         _without_ignored(own) or _without_ignored(described.get(key), ignore)
@@ -176,6 +177,16 @@ def open_dataset(section: DataSection) -> Dataset:
         needs=dict(section.needs),
         unlabelled_regions=dict(section.unlabelled),
     )
+
+
+def _check_channel_names(root: Path, channels: Sequence[str]) -> None:
+    known: set[str] = set()
+    for number, name in enumerate(channels):
+        if not name.strip() or name.casefold() in known:
+            twice = f"Two channels of {root.name} are called {name}"
+            problem = twice if name.strip() else f"The channel {number} of {root.name} has no name"
+            raise BadInputError(f"{problem}; give each a name of its own under data.channels.")
+        known.add(name.casefold())
 
 
 def _check_unlabelled(
@@ -233,84 +244,6 @@ def _unlabelled(root: Path, cases: tuple[Case, ...], exclude: frozenset[str]) ->
         and path not in used
         and not {_stem(path), _stem(path).rpartition("_")[0]} & exclude
     )
-
-
-def _read_description(path: Path) -> dict:
-    """`dataset.json` of MSD ("modality", value-to-name labels) or nnU-Net ("channel_names")."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows marks UTF-8
-        names = content.get("channel_names") or content.get("modality") or {}
-        channels = _described_channels(names)
-        regions = _described_regions(content.get("labels", {}))
-    except (ValueError, AttributeError, TypeError) as error:
-        raise BadInputError(
-            f"The description {path} cannot be understood: {_what_is_wrong(error)}.", repr(error)
-        ) from error
-    labels = {name: values[0] for name, values in regions.items() if len(values) == 1}
-    return {"channels": channels, "labels": labels, "regions": regions}
-
-
-def _described_channels(names: Mapping[str, Any]) -> tuple[str, ...]:
-    """Channel names in the order of their numbers, which files end with.
-
-    Raises:
-        ValueError: If they are not numbered 0, 1 and so on.
-    """
-    numbers = [str(number) for number in range(len(names))]
-    if set(names) != set(numbers):
-        raise ValueError(
-            f"its channels have the numbers {', '.join(names)} instead of 0 to {len(names) - 1}"
-        )
-    return tuple(str(names[number]) for number in numbers)
-
-
-def _what_is_wrong(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "it is no text in UTF-8"
-    if isinstance(error, json.JSONDecodeError):
-        return f"it is no JSON from line {error.lineno}, column {error.colno} on"
-    if isinstance(error, ValueError):
-        return str(error)
-    return "it must tell channels and labels as numbers and names"
-
-
-def _described_regions(labels: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Region name to its values, of value-to-name labels (MSD) or name-to-values (nnU-Net).
-
-    Names may be numbers, too: "1": 1 is the name "1", and "1": "oedema" the value 1.
-
-    Raises:
-        ValueError: If a value is no whole number or a name stands twice.
-    """
-    names_values = any(not str(key).isdigit() for key in labels)
-    regions: dict[str, tuple[int, ...]] = {}
-    for key, value in labels.items():
-        is_name = isinstance(value, str) and not (names_values and _is_number(value))
-        name, values = (value, key) if is_name and str(key).isdigit() else (str(key), value)
-        found = tuple(map(_whole, values if isinstance(values, list) else [values]))
-        if found == (0,):
-            continue
-        if name in regions:
-            raise ValueError(f"two labels are called {name}")
-        regions[name] = found
-    return regions
-
-
-def _is_number(text: str) -> bool:
-    return text.strip().lstrip("+-").isdigit()
-
-
-def _whole(value: Any) -> int:
-    try:
-        number = int(value)
-        is_whole = number == float(value)
-    except ValueError:
-        is_whole = False
-    if not is_whole:
-        raise ValueError(f"the label {value} is no whole number")
-    return number
 
 
 def _bids_cases(root: Path, channels: Sequence[str], may_lack: frozenset[str]) -> list[Case]:

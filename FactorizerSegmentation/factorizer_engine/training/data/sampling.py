@@ -28,6 +28,7 @@ from factorizer_engine.training.data.sequences import (
     random_absence,
     without_sequences,
 )
+from factorizer_engine.training.data.synthetic import paint_lesion, structure_mask
 
 
 class WindowDataset(Dataset):
@@ -82,6 +83,7 @@ class WindowDataset(Dataset):
             image = change_lesion_contrast(image, target, limits, case.spacing, generator)
         if happens(settings.misregistration, generator):
             image = misregister(image, settings, case.spacing, generator)
+        image, target = self._with_other_target(image, target, case, generator)
         if with_head:
             image = add_head(image, case.spacing, generator)
         image = change_intensities(image, settings, generator)
@@ -91,6 +93,17 @@ class WindowDataset(Dataset):
         if absent or case.unknown:
             unknown = {*case.unknown, *unseen_without(absent, self._needed)}
             image, target = without_sequences(image, target, absent, sorted(unknown))
+        return image, target
+
+    def _with_other_target(
+        self, image: Tensor, target: Tensor, case: PreparedCase, generator: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """The window with a painted lesion or a structure as its one target, or as it was."""
+        settings = self._augmentation
+        if happens(settings.painted_lesions, generator):
+            return paint_lesion(image, case.spacing, generator)
+        if happens(settings.structures, generator):
+            return image, structure_mask(image, case.spacing, generator)
         return image, target
 
     def _name(self, number: int) -> str:

@@ -77,14 +77,20 @@ def make_split(section: SplitSection, volumes: Mapping[str, float], write: bool 
     if write and not path.is_file():
         write_json(path, content)
     split = _fold_of(content, section)
-    unknown = sorted({*split.train, *split.validation, *split.held_out} ^ set(volumes))
-    if unknown:
-        raise BadInputError(
-            f"The split file {path.name} and the dataset disagree about the case '{unknown[0]}'."
-        )
+    _check_same(path.name, {*split.train, *split.validation, *split.held_out}, set(volumes))
     if not split.train:
         raise BadInputError("No case is left to train on; the dataset needs at least two.")
     return split
+
+
+def _check_same(file: str, named: set[str], present: set[str]) -> None:
+    missing, new = sorted(named - present), sorted(present - named)
+    if missing or new:
+        raise BadInputError(
+            f"The split file {file} is of another dataset: of the {len(named)} cases that it names "
+            f"{len(missing)} are missing, and {len(new)} are not in it (such as "
+            f"{(missing + new)[0]}). Name another file under split.file, which is made then."
+        )
 
 
 def read_split(section: SplitSection) -> Split:

@@ -110,8 +110,9 @@ def guides_for(predictor: ModelPredictor) -> dict[str, Guide]:
     guides: dict[str, Guide] = {}
     if predictor.segmenter.bundle.prompts is not None:
         guides["network"] = NetworkGuide(predictor.segmenter)
-    guides["regression"] = RegressionGuide()
-    guides["local thresholds"] = LocalThresholdGuide()
+    if not predictor.segmenter.bundle.description.by_clicks:
+        guides["regression"] = RegressionGuide()
+        guides["local thresholds"] = LocalThresholdGuide()
     if has_random_walker():
         guides["random walker"] = RandomWalkerGuide()
     if len(predictor.segmenter.bundle.description.channels) == 1:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.progress import Monitor
-from factorizer_engine.protocol.subsets import subset_of
+from factorizer_engine.protocol.subsets import needs_clicks, subset_of
 from factorizer_engine.training.config import DataSection, load_config
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import Split, read_split
@@ -101,6 +101,9 @@ def evaluate(
     assert model is not None  # as seen above
     needs = dataset.needs if subsets else None
     predictor = open_model(model, device, precision, mirroring, channels, needs)
+    refusal = needs_clicks(predictor.segmenter.bundle.description)
+    if refusal and not interactive:
+        raise BadInputError(f"{refusal} Measure it with --interactive.")
     dataset = _only_seen(dataset, predictor)
     if subsets:
         return measure_subsets(predictor, dataset, output, monitor=monitor)
@@ -180,5 +183,9 @@ def _names(dataset: Dataset, split: Split | None, use: Use) -> list[str]:
         return [case.name for case in dataset.cases]
     names = list(getattr(split, use))
     if not names:
-        raise BadInputError(f"The split has no cases for '{use}'; name cases or use all.")
+        others = [part for part in ("held_out", "validation", "train") if getattr(split, part)]
+        raise BadInputError(
+            f"The split has no cases for '{use}'; choose another part "
+            f"(--use {' or '.join(others)}), all cases (--use all), or name some (--case)."
+        )
     return names

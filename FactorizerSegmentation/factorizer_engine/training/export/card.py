@@ -14,6 +14,8 @@ from factorizer_engine.training.data.splits import Split, together
 from factorizer_engine.training.export.tables import (
     calibration_table,
     case_table,
+    clicked_cases_table,
+    clicks_table,
     lesion_rows_table,
     robustness_table,
     subsets_table,
@@ -47,6 +49,9 @@ Research only; not a medical device. Results must be checked by a physician.
 | A voxel belongs to a region | from a probability of {{ inference.threshold }} |
 {% if inference.mirror_axes %}
 | Mirroring | averaged over copies mirrored along axes {{ inference.mirror_axes | join(", ") }} |
+{% endif %}
+{% if by_clicks %}
+| Begins | with the first click; it finds nothing by itself |
 {% endif %}
 {% if removed %}
 | Removed | pieces of {{ removed }} |
@@ -132,7 +137,7 @@ On {{ evaluation_cases }}, at the native resolution ({{ evaluation.note }}):
 {{ table }}
 
 {{ per_case }}
-{% else %}
+{% elif not clicks %}
 Not evaluated on held-out cases yet.
 {% endif %}
 {% if calibration %}
@@ -150,6 +155,19 @@ lesion, and the share of that class's voxels that are right:
 
 {{ lesion_rows_table }}
 {% endif %}
+{% endif %}
+{% if clicks %}
+
+## Clicks
+
+A simulated user corrects one region at a time, always in the middle of the largest error. Mean \
+Dice after so many clicks on {{ clicks_cases }} ({{ clicks.note }}):
+
+{{ clicks_table }}
+
+After five clicks:
+
+{{ clicked_cases_table }}
 {% endif %}
 {% if subsets %}
 
@@ -203,6 +221,7 @@ def write_card(
     config, record, evaluation = measured.config, measured.record, measured.evaluation
     cleaning = config.bundle.postprocessing
     robustness, calibration = measured.robustness, measured.calibration
+    clicks = measured.clicks
     split = together(run.seen for run in runs)
     own = {case for run in runs for use in asdict(run.split).values() for case in use}
     elsewhere = {*split.train, *split.validation} - own
@@ -222,6 +241,7 @@ def write_card(
         "network": config.network.type,
         "members": "one network" if len(runs) == 1 else f"ensemble of {len(runs)} networks",
         "inference": config.bundle.inference,
+        "by_clicks": config.by_clicks,
         "coarse": coarse,
         "cascade": config.bundle.cascade,
         "cleaning": cleaning,
@@ -251,6 +271,10 @@ def write_card(
         "calibration_cases": _cases(split, calibration["cases"]) if calibration else "",
         "calibration_table": calibration_table(calibration) if calibration else "",
         "lesion_rows_table": lesion_rows_table((calibration or {}).get("rows", ())),
+        "clicks": clicks,
+        "clicks_cases": _cases(split, clicks["cases"]) if clicks else "",
+        "clicks_table": clicks_table(clicks) if clicks else "",
+        "clicked_cases_table": clicked_cases_table(clicks) if clicks else "",
         "robustness": robustness,
         "robustness_table": robustness_table(robustness) if robustness else "",
     }

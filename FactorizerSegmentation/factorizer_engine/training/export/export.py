@@ -106,6 +106,7 @@ def _measured(runs: Sequence[Run], model: str) -> Run:
         robustness=next((r.robustness for r in found if r.robustness), None),
         subsets=next((r.subsets for r in found if r.subsets), None),
         calibration=next((r.calibration for r in found if r.calibration), None),
+        clicks=next((r.clicks for r in found if r.clicks), None),
     )
 
 

@@ -101,6 +101,27 @@ def lesion_rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return _table(titles, lines) if lines else ""
 
 
+def clicks_table(clicks: dict[str, Any]) -> str:
+    """Mean Dice of every region after so many clicks, by what answers them, as a Markdown table."""
+    rows = [
+        [region, name, *(f"{value:.3f}" for value in method["mean"][region])]
+        for region in clicks["regions"]
+        for name, method in clicks["methods"].items()
+    ]
+    return _table(["", "answered by", *map(str, clicks["counts"])], rows)
+
+
+def clicked_cases_table(clicks: dict[str, Any], count: int = 5) -> str:
+    """Dice of every case after so many clicks, by what answers them, as a Markdown table."""
+    rows = [
+        [case, region, *(f"{m['dice'][case][region][count]:.3f}" for m in methods.values())]
+        for methods in (clicks["methods"],)
+        for case in clicks["cases"]
+        for region in clicks["regions"]
+    ]
+    return _table(["case", "region", *clicks["methods"]], rows)
+
+
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = ["".join(f"| {cell} " if cell else "| " for cell in r) + "|" for r in (titles, *rows)]

@@ -37,6 +37,7 @@ class Run:
         robustness: `evaluation/robustness.json` if that was measured, else None.
         subsets: `evaluation/subsets.json` if that was measured, else None.
         calibration: `evaluation/calibration.json` if that was measured, else None.
+        clicks: `evaluation/clicks.json` if that was measured, else None.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class Run:
     robustness: dict[str, Any] | None
     subsets: dict[str, Any] | None
     calibration: dict[str, Any] | None
+    clicks: dict[str, Any] | None
 
     @property
     def regions(self) -> dict[str, tuple[int, ...]]:
@@ -92,6 +94,7 @@ class Run:
             robustness=own(self.robustness),
             subsets=own(self.subsets),
             calibration=own(self.calibration),
+            clicks=own(self.clicks),
         )
 
     def weights(self, which: str) -> Path:
@@ -146,7 +149,10 @@ def open_run(folder: str | Path) -> Run:
         record = _read(folder / "run.json")
         measured = (
             _read(path) if (path := folder / "evaluation" / name).is_file() else None
-            for name in ("metrics.json", "robustness.json", "subsets.json", "calibration.json")
+            for name in (
+                *("metrics.json", "robustness.json", "subsets.json"),
+                *("calibration.json", "clicks.json"),
+            )
         )
     except (OSError, ValueError, TypeError) as error:
         raise BadInputError(f"The folder {folder} holds no training run.", str(error)) from error

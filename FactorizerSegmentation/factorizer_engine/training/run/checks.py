@@ -93,6 +93,12 @@ def check_model(config: TrainingConfig, dataset: Dataset) -> None:
             f"A region cannot be called '{reserved[0]}', which the records of a run use; "
             "name it otherwise."
         )
+    one_of_each = len(dataset.channels) == len(dataset.regions) == 1
+    for name in ("painted_lesions", "structures"):
+        if getattr(config.augmentation, name) and not one_of_each:
+            raise BadInputError(
+                f"augmentation.{name} needs data with one channel and one region; leave it out."
+            )
     check_bundle(model_of(config, config.name, dataset.channels, dataset.regions, dataset.labels))
     subsets_of(dataset, config.run.validation_subsets)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.settings import InferenceSettings, PostprocessingSettings
@@ -32,9 +33,10 @@ def model_of(
         BadInputError: If the texts name what the data do not have, or a region cannot be painted.
     """
     texts = config.bundle
+    description = describe(name, texts, channels, regions, labels)
     inference = {"roi_size": config.window, **texts.inference.model_dump(exclude_none=True)}
     return Bundle(
-        description=describe(name, texts, channels, regions, labels),
+        description=replace(description, by_clicks=config.by_clicks),
         preprocessing=preprocessing_of(config.preprocessing),
         inference=InferenceSettings(**inference),
         postprocessing=PostprocessingSettings(**texts.postprocessing.model_dump()),

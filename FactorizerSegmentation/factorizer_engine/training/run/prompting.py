@@ -66,12 +66,14 @@ class Prompter:
         window = _Window(image, target.cpu().numpy(), self.spacing, self.settings)
         if generator.random() >= self.settings.plain:
             window.masks = self._start(window, generator, predict)
-            count = int(generator.integers(1, self.settings.clicks + 1))
-            before_asking = int(generator.integers(1, count + 1))
-            window.correct(before_asking, generator)
-            if before_asking < count:
+            left = int(generator.integers(1, self.settings.clicks + 1))
+            while True:
+                at_once = int(generator.integers(1, left + 1))
+                window.correct(at_once, generator)
+                left -= at_once
+                if left == 0:
+                    break
                 window.masks = _asked(window, predict)
-                window.correct(count - before_asking, generator)
         return window.input(), window.near_clicks()
 
     def _start(

@@ -89,7 +89,7 @@ def _train(config: TrainingConfig, resume: bool) -> Path:
             if team.leads:
                 note_end(folder, seconds, trainer.step, trainer.is_finished)
                 write_report(open_run(folder), trainer.examples())
-                how = "finished" if trainer.is_finished else "stopped"
+                how = "finished" if trainer.is_finished else "stopped (--resume goes on)"
                 display.say(f"{how} after step {trainer.step}, {seconds:.0f} s: {folder}")
     return folder
 
@@ -115,7 +115,8 @@ def _open_folder(folder: Path, resume: bool) -> None:
     started = (folder / "history.jsonl").is_file()
     if started and not resume:
         raise BadInputError(
-            f"The folder {folder} holds a run already; resume it or choose another output."
+            f"The folder {folder} holds a run already; go on with it (--resume) or name "
+            "another folder (--output)."
         )
     if resume and not (folder / "last.pt").is_file():
         raise BadInputError(f"The folder {folder} holds no checkpoint to resume from.")

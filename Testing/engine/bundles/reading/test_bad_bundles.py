@@ -139,6 +139,25 @@ def test_broken_or_hostile_yaml(open_bundle, content):
 
 
 @pytest.mark.parametrize("name", ["metadata.json", "inference.json"])
+def test_a_configuration_that_names_something_twice(open_bundle, name):
+    """Of which JSON readers take the last without a word."""
+    path = open_bundle.description.path / "configs" / name
+    path.write_text('{"version": "0", ' + path.read_text().lstrip("{ \n") + "\n")
+    text = path.read_text().rstrip().removesuffix("}") + ', "version": "1"}'
+    path.write_text(text)
+    assert "ambiguous: 'version' stands there twice" in refusal(open_bundle.description.path)
+
+
+def test_yaml_that_names_something_twice(open_bundle):
+    folder = open_bundle.description.path / "configs"
+    (folder / "inference.json").rename(folder / "inference.yaml")  # JSON is YAML, too
+    load_bundle(open_bundle.description.path)
+    text = (folder / "inference.yaml").read_text().rstrip().removesuffix("}")
+    (folder / "inference.yaml").write_text(text + ', "network_def": 1}')
+    assert "'network_def' stands there twice, also in line" in refusal(open_bundle.description.path)
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "inference.json"])
 def test_missing_configurations(open_bundle, name):
     (open_bundle.description.path / "configs" / name).unlink()
     assert name.removesuffix(".json") in refusal(open_bundle.description.path)
@@ -156,14 +175,20 @@ def test_settings_of_the_wrong_type(open_bundle):
     ("section", "key", "value", "words"),
     [
         ("preprocessing", "spacing", [1, 0, 1], "voxels"),
+        ("preprocessing", "spacing", [1, 1], "spacing"),
+        ("preprocessing", "spacing", [1e-9, 1, 1], "voxels"),
         ("preprocessing", "orientation", "RRS", "orientation"),
         ("preprocessing", "normalization", "histogram", "normalization"),
         ("inference", "overlap", 1.0, "overlap"),
+        ("inference", "threshold", 1.5, "probability of 1.5"),
+        ("inference", "threshold", 0.0, "probability of 0.0"),
         ("inference", "roi_size", [8, 8, 8], "windows"),
         ("inference", "mirror_axes", [3], "mirrors"),
         ("labels", 0, {"value": 2, "name": "Twice", "color": [0, 0, 0]}, "label values"),
         ("regions", 0, {"name": "ET", "label": 9, "title": "Nine"}, "no label"),
         ("channels", 0, {"name": "t1"}, "channels of the same name"),
+        ("channels", 0, {"name": " "}, "cannot be shown"),
+        ("channels", 0, {"name": "a\x1b[31m"}, "cannot be shown"),
     ],
 )
 def test_settings_that_make_no_sense(open_bundle, section, key, value, words):

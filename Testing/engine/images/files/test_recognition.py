@@ -30,6 +30,13 @@ def test_endings_of_image_formats_do_not_belong_to_a_scans_name():
         ("a.mha", nifti_bytes(), "holds uncompressed NIfTI"),
         ("a.txt", b"some text\n", "holds text and is no scan"),
         ("a.png", b"\x89PNG" + bytes(1000), "a PNG picture and is no scan"),
+        (
+            "a.nii.gz",
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "which 'git lfs pull' fetches",
+        ),
+        ("a.mha", b"/annex/objects/MD5E-s123--0.mha\n", "which 'git annex get' fetches"),
+        ("a.nrrd", b"<!DOCTYPE html><html>404</html>", "a web page"),
     ],
 )
 def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path, refused, name, content, words):

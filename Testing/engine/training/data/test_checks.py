@@ -182,3 +182,20 @@ def test_a_dataset_of_one_case_is_refused(tmp_path):
     )
     with pytest.raises(BadInputError, match="only the case only"):
         check_dataset(open_dataset(section))
+
+
+def test_copies_and_label_maps_among_the_images_are_remarked(dataset_dir):
+    image(dataset_dir, 3).write_bytes(image(dataset_dir, 1).read_bytes())
+    image(dataset_dir, 2, 1).write_bytes(image(dataset_dir, 2, 0).read_bytes())
+    with_big_blob = np.zeros((20, 22, 18), np.uint8)
+    with_big_blob[2:18, 2:20, 2:16] = 1
+    with_big_blob[9:14, 5:15, 4:12] = 2
+    write_image(image(dataset_dir, 4, 1), with_big_blob)
+    report = check_dataset(open_dataset(DataSection(root=str(dataset_dir))))
+    copy = ".nii.gz: The image has the very voxels of"
+    assert report.problems == ()
+    assert sorted(map(str, report.remarks)) == [
+        f"imagesTr/blob_2_0001{copy} imagesTr/blob_2_0000.nii.gz.",
+        f"imagesTr/blob_3_0000{copy} imagesTr/blob_1_0000.nii.gz.",
+        "imagesTr/blob_4_0001.nii.gz: The image seems to be a label map or mask, not a scan.",
+    ]

@@ -141,3 +141,34 @@ def test_two_files_for_the_same_are_refused(dataset_dir, name):
     (dataset_dir / f"{name}.nrrd").touch()
     with pytest.raises(BadInputError, match=r"blob_3.*\.nii\.gz and blob_3.*\.nrrd; remove one"):
         open_dataset(DataSection(root=str(dataset_dir)))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"labels": {"background": 0, "core": 2, "core": 1}}', "'core' stands there twice"),
+        ('{"channel_names": {"0": "A", "0": "B"}}', "'0' stands there twice"),
+        ('{"labels": {"background": 1, "core": 0}}', "another value than 0"),
+        ('{"labels": {"background": 0, "Core": 1, "core": 2}}', "two labels are called core"),
+        ('{"labels": {"a": [1, 2], "b": [2, 1]}}', "a and b are the same values"),
+        ('{"labels": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+    ],
+)
+def test_a_description_that_means_two_things_is_refused(dataset_dir, text, words):
+    (dataset_dir / "dataset.json").write_text(text, encoding="utf-8")
+    with pytest.raises(BadInputError, match=words):
+        open_dataset(DataSection(root=str(dataset_dir), channels=("A", "B"), regions={"x": (1,)}))
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [(["MR", "mr"], "Two channels of .* are called mr"), (["A", None], "channel 1 .* no name")],
+)
+def test_channels_have_names_of_their_own(dataset_dir, names, words):
+    path = dataset_dir / "dataset.json"
+    described = json.loads(path.read_text(encoding="utf-8"))
+    described["channel_names"] = dict(enumerate(names))
+    path.write_text(json.dumps(described), encoding="utf-8")
+    with pytest.raises(BadInputError, match=words):
+        open_dataset(DataSection(root=str(dataset_dir)))
+    assert open_dataset(DataSection(root=str(dataset_dir), channels=("A", "B"))).cases

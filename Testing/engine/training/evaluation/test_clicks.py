@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engine import tiny
+from engine.training.blobs import changed_copy
 from factorizer_engine.cli.evaluation import clicks_table
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.interaction.correction import Correction
@@ -54,6 +55,18 @@ def test_clicks_needed_are_counted_and_cases_that_never_get_there_are_told():
     found = clicks._summary(cases, ["WT"])
     assert found["needed"]["WT"] == {"0.85": [3, pytest.approx(2 / 3)], "0.90": [11, 1 / 3]}
     assert found["mean"]["WT"][3] == pytest.approx((0.86 + 0.86 + 0.1) / 3)
+
+
+def test_the_card_tells_of_clicks(run, tmp_path):
+    run = changed_copy(run, tmp_path / "measured", "config.json", lambda config: None)
+    model = str(export(run, tmp_path / "blobs").description.path)
+    result = evaluate(run, run / "evaluation", model=model, cases=["blob_4"], interactive=True)
+    card = export(run, model, overwrite=True).description.card
+    assert "## Clicks" in card
+    for method in result["methods"].values():
+        for region, values in method["mean"].items():
+            assert f"{values[4]:.3f}" in card
+            assert f"{method['dice']['blob_4'][region][5]:.3f}" in card
 
 
 def test_only_a_model_can_be_clicked(run, tmp_path):

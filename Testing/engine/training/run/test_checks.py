@@ -54,6 +54,12 @@ def test_weights_to_start_from_are_looked_at(settings, write_config, tmp_path):
     refused(settings, write_config, f"weights {folder}/best.pt do not fit")
 
 
+@pytest.mark.parametrize("name", ["painted_lesions", "structures"])
+def test_made_up_targets_need_one_channel_and_one_region(settings, write_config, name):
+    settings["augmentation"] = {name: 0.5}
+    refused(settings, write_config, f"augmentation.{name} needs data with one channel")
+
+
 def test_an_output_that_is_a_file_is_refused(settings, write_config, tmp_path):
     (tmp_path / "taken").write_text("x")
     settings["run"]["output"] = str(tmp_path / "taken" / "run")

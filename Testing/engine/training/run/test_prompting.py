@@ -88,7 +88,23 @@ def test_users_go_on_with_the_errors_that_are_left_after_asking(window):
         assert not calls[0][0, 2:].any()  # the start is the network's own, without prompts
         assert not asked[[2, 3]].any() and asked[5].any()  # only the second region is wrong
         np.testing.assert_array_equal(asked[4], window[1][0])  # what it found is told
-    assert 1 <= len(calls) <= 2
+        assert len(calls) <= 3  # the start, and before each of up to two further rounds
+
+
+def test_the_network_is_asked_again_between_rounds_of_clicks(window):
+    calls = []
+
+    def finds_nothing(batch):
+        calls.append(batch[0, [2, 5]].amax() > 0)
+        return nothing(batch)
+
+    rounds = []
+    for number in range(20):
+        calls.clear()
+        prompter(plain=0.0, empty=1.0, clicks=5).with_prompts(*window, number, finds_nothing)
+        assert all(calls)  # it is told of the clicks before
+        rounds.append(len(calls))
+    assert min(rounds) == 0 and max(rounds) >= 2
 
 
 def test_a_window_is_a_pure_function_of_its_number(window):

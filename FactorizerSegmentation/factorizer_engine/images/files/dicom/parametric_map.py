@@ -9,9 +9,13 @@ from pathlib import Path
 import highdicom as hd
 import numpy as np
 from highdicom.pm import ParametricMap, RealWorldValueMapping
+from highdicom.sr import CodedConcept
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from factorizer_engine import __version__
+from factorizer_engine.images.files.dicom.codes import codes_of
 from factorizer_engine.images.files.dicom.derived import (
     MANUFACTURER,
     PRODUCT,
@@ -24,6 +28,7 @@ from factorizer_engine.images.files.dicom.derived import (
 from factorizer_engine.images.files.dicom.source import SourceSeries
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.models import Label
 from factorizer_engine.protocol.tasks.export_dicom import ACTIVITY, EVIDENCE
 
 _UNITS = {
@@ -57,17 +62,26 @@ class ComponentVolume:
 
 
 def write_parametric_maps(
-    volumes: Sequence[ComponentVolume], source: SourceSeries, folder: Path
+    volumes: Sequence[ComponentVolume], labels: Sequence[Label], source: SourceSeries, folder: Path
 ) -> list[Path]:
     """Write a file a map, all of one series of the study of `source`.
+
+    Args:
+        volumes: The maps.
+        labels: What the model finds, and so where in the body.
+        source: The series that was segmented.
+        folder: Where the files are written.
 
     Raises:
         BadInputError: If a map does not lie where the series does, or cannot be written.
     """
     series, paths = hd.UID(), []
     for place, volume in enumerate(volumes, start=1):
+        made = make_parametric_map(volume, source, series, place)
+        _order_along_the_normal(made)
+        _say_where_in_the_body(made, labels)
         paths.append(folder / volume.file_name)
-        save_dicom(make_parametric_map(volume, source, series, place), paths[-1])
+        save_dicom(made, paths[-1])
     return paths
 
 
@@ -121,9 +135,36 @@ def make_parametric_map(
             contains_recognizable_visual_features=False,
             real_world_value_mappings=[mapping],
             voi_lut_transformations=[
-                hd.VOILUTTransformation(window_center=(low + high) / 2, window_width=high - low)
+                hd.VOILUTTransformation(
+                    window_center=(low + high) / 2,
+                    window_width=high - low,
+                    voi_lut_function=hd.VOILUTFunctionValues.LINEAR_EXACT,  # for widths below 1
+                )
             ],
             content_label=volume.kind.upper(),
             content_description=volume.name[:64],
             series_description=f"Components on {source.title}"[:64],
         )
+
+
+def _order_along_the_normal(made: ParametricMap) -> None:
+    """Turn the order of the frames around, in which highdicom goes against the planes' normal.
+
+    The standard leaves the order free, but dcmqi, and so Slicer, takes frames to follow the normal.
+    """
+    frames = np.frombuffer(made.FloatPixelData, np.float32).reshape(made.NumberOfFrames, -1)
+    made.FloatPixelData = frames[::-1].tobytes()
+    groups = made.PerFrameFunctionalGroupsSequence
+    groups.reverse()
+    for number, group in enumerate(groups, start=1):
+        group.FrameContentSequence[0].DimensionIndexValues = number
+
+
+def _say_where_in_the_body(made: ParametricMap, labels: Sequence[Label]) -> None:
+    """Add the functional group Frame Anatomy, without which dcmqi crashes."""
+    regions = (codes_of(label).region for label in labels)
+    region = next((region for region in regions if region is not None), codes.SCT.EntireBody)
+    anatomy = Dataset()
+    anatomy.AnatomicRegionSequence = [CodedConcept.from_code(region)]
+    anatomy.FrameLaterality = "U"  # the head and the body are not paired
+    made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]

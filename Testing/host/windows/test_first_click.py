@@ -1,0 +1,107 @@
+"""A model that works by clicks alone: the first click makes the segmentation."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+
+from host.windows.test_clicks import click_into_view, place_of
+
+LESION = "Label_1"
+
+
+@pytest.fixture(scope="module")
+def click_bundle(tiny):
+    """The model, installed for these tests."""
+    folder = Path(os.environ["FACTORIZER_MODELS"])
+    yield tiny.bundle_for_clicks(folder)
+    shutil.rmtree(folder / "tiny-clicks")
+
+
+@pytest.fixture
+def scan(click_bundle, tiny, module, choose_model, add_scan):
+    """A scan of no known sequence, and the model chosen for it."""
+    node = add_scan(tiny.scans()["FLAIR"], "Some scan")
+    choose_model("Tiny click model")
+    choose_scan(module, node)
+    return node
+
+
+def choose_scan(module, node) -> None:
+    (selector,) = module.segmentPanel.inputs.channels._selectors.values()
+    selector.setCurrentNode(node)
+
+
+def settle(host, module) -> None:
+    """Wait for the answer to a click."""
+    assert host.wait_until(lambda: not module.logic.busy, 60)
+    host.process_events(0.2)
+    assert host.wait_until(lambda: not module.logic.busy, 60)
+    host.process_events(0.05)
+
+
+def result(module):
+    return module.logic.getParameterNode().segment.segmentation
+
+
+def mask(module, scan) -> np.ndarray:
+    """Where the lesion is, (I, J, K)."""
+    found = slicer.util.arrayFromSegmentBinaryLabelmap(result(module), LESION, scan)
+    return found.transpose(2, 1, 0) != 0
+
+
+def test_the_first_click_makes_a_segmentation_without_a_run(host, module, scan):
+    segment, panel = module.segmentPanel.ui, module.clicksPanel
+    assert not segment.applyButton.enabled
+    assert "add a click under Correct by clicks" in segment.applyButton.toolTip
+    assert result(module) is None
+    assert panel.ui.clickAddButton.enabled, panel.ui.clickAddButton.toolTip
+    panel.ui.clickAddButton.click()
+    click_into_view(host, place_of(scan, (10, 9, 11)))
+    settle(host, module)
+    assert "mL changed" in panel.ui.clicksStatusLabel.text
+    assert mask(module, scan)[10, 9, 11]
+    assert result(module).GetName() == "Some scan, Tiny click model"
+    first = result(module)
+    click_into_view(host, place_of(scan, (10, 9, 16)))
+    settle(host, module)
+    assert result(module) is first and mask(module, scan)[10, 9, 16]
+    review = module.reviewPanel.ui
+    review.undoButton.click()
+    review.undoButton.click()
+    assert not mask(module, scan).any()
+
+
+def test_a_scribble_begins_as_well(host, module, scan):
+    panel = module.clicksPanel
+    panel.ui.scribbleButton.click()
+    host.process_events()
+    brush = module.logic.getParameterNode().segment.scribbles
+    painted = np.zeros(slicer.util.arrayFromVolume(scan).shape, np.uint8)
+    painted[11, 9, 8:12] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(painted, brush, "Add_lesion", scan)
+    host.process_events(0.1)
+    settle(host, module)
+    assert mask(module, scan).transpose(2, 1, 0)[painted != 0].all()
+
+
+def test_the_result_of_another_model_stays_as_it_is(
+    host, click_bundle, module, tiny_case, choose_model
+):
+    module.segmentPanel.ui.applyButton.click()
+    assert host.wait_until(lambda: not module.logic.busy, 120)
+    other, scan = result(module), tiny_case["FLAIR"]
+    before = slicer.util.arrayFromSegmentBinaryLabelmap(other, LESION, scan)
+    choose_model("Tiny click model")
+    choose_scan(module, scan)
+    module.clicksPanel.ui.clickAddButton.click()
+    click_into_view(host, place_of(scan, (10, 9, 11)))
+    settle(host, module)
+    assert result(module) is not other and mask(module, scan)[10, 9, 11]
+    after = slicer.util.arrayFromSegmentBinaryLabelmap(other, LESION, scan)
+    np.testing.assert_array_equal(after, before)
