@@ -112,8 +112,8 @@ def features(around: Surroundings, voxels: np.ndarray) -> np.ndarray:
     if around.settled.any():
         away = ndimage.distance_transform_edt(~around.settled, sampling=around.spacing)
         gap = np.minimum(away[voxels], _MOST_MM)
-    seen, at_clicks = around.scans[:, voxels], around.scans[(slice(None), *clicked)]
-    mean = at_clicks.mean(axis=1, keepdims=True)
+    seen, (first, second, third) = around.scans[:, voxels], around.places.T
+    mean = around.scans[:, first, second, third].mean(axis=1, keepdims=True)
     difference = np.sqrt(((seen - mean) ** 2).mean(axis=0))
     likeness = _likeness(around, np.concatenate([seen, mean], axis=1))
     columns = np.broadcast_arrays(
