@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -9,7 +11,15 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from supply.__main__ import ENGINE, _audit, canonical, is_binding, licence_of, needed_by
+from supply.__main__ import (
+    ENGINE,
+    _audit,
+    _vulnerable,
+    canonical,
+    is_binding,
+    licence_of,
+    needed_by,
+)
 from supply.pins import EXTRAS, FOLDER, other_versions, pinned_versions
 from supply.versions import lowest_version, requirements_of
 
@@ -80,6 +90,44 @@ def test_other_builds_of_a_pinned_version_are_told_from_other_versions():
     assert other_versions(found) == ["numpy 0.1", "no-such-package 1"]
 
 
+@pytest.fixture
+def installer(monkeypatch, tmp_path):
+    """run.py, whose pip installs nothing; `removed` gets what is uninstalled."""
+    path = FOLDER.parents[2] / "run.py"
+    spec = importlib.util.spec_from_file_location("run_under_test", path)
+    run = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(run)
+    run.removed = []
+    monkeypatch.setattr(run, "ENVIRONMENT", tmp_path)
+    monkeypatch.setattr(run.subprocess, "run", lambda command: run.removed.append(command[-1]))
+    return run
+
+
+def reports(*hashes: str):
+    """A pip that has installed archives of such hashes."""
+    found = [{"download_info": {"archive_info": {"hashes": {"sha256": h}}}} for h in hashes]
+
+    def install(title, arguments):
+        Path(arguments[arguments.index("--report") + 1]).write_text(json.dumps({"install": found}))
+
+    return install
+
+
+def test_a_build_of_pytorch_with_another_hash_is_removed_again(installer, monkeypatch):
+    monkeypatch.setattr(installer, "_pip_install", reports("0" * 64))
+    with pytest.raises(installer.SetupError, match="its hash is not one of those"):
+        installer._install_torch()
+    assert installer.removed == ["torch"]
+
+
+def test_builds_of_pytorch_on_the_list_and_one_that_is_there_already_stay(installer, monkeypatch):
+    listed = (FOLDER / "torch.txt").read_text(encoding="utf-8").rpartition("sha256:")[2].strip()
+    for hashes in ((listed,), ()):
+        monkeypatch.setattr(installer, "_pip_install", reports(*hashes))
+        installer._install_torch()
+    assert installer.removed == []
+
+
 def test_an_audit_that_cannot_be_made_is_told_and_no_earlier_one_counts(tmp_path, capsys):
     file = tmp_path / "audit.json"
     file.write_text('{"dependencies": []}', encoding="utf-8")
@@ -87,6 +135,15 @@ def test_an_audit_that_cannot_be_made_is_told_and_no_earlier_one_counts(tmp_path
     assert not file.exists()
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("Known vulnerabilities were NOT looked for")
+
+
+def test_a_registry_without_such_data_audits_nothing(capsys):
+    skipped = {"name": "numpy", "skip_reason": "Dependency not found on PyPI"}
+    assert _vulnerable([skipped, skipped]) == []
+    assert "NOT looked for" in capsys.readouterr().out
+    bad = {"name": "x", "version": "1", "vulns": [{"id": "CVE-1"}]}
+    assert _vulnerable([skipped, bad]) == ["x"]
+    assert "1 packages were audited, of which 1" in capsys.readouterr().out
 
 
 def _installed(names: set[str]) -> list[str]:

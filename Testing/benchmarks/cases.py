@@ -18,7 +18,8 @@ from benchmarks.contestants import straighten
 from benchmarks.measure import Row, Setting, ratio, synchronize, take_turns
 from factorizer_engine.components.capture import Captures
 from factorizer_engine.images.files import read_scans, write_nifti, write_seg_nrrd
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.lesions.tables import write_lesions_csv
 from factorizer_engine.networks import Factorizer, finest
 from factorizer_engine.protocol.matching import match_channels

@@ -9,7 +9,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +25,11 @@ from factorizer_engine.preparation.brain import BrainNetworks, extract_brain
 from factorizer_engine.preparation.cache import StepCache
 from factorizer_engine.preparation.registration import register
 from factorizer_engine.preparation.sheet import placed, write_sheet
-from factorizer_engine.preparation.study import (
-    ORIENTATION,
-    Decided,
-    PreparedStudy,
-    prepare_study,
-)
+from factorizer_engine.preparation.study import Decided, PreparedStudy, prepare_study
 from factorizer_engine.preparation.versions import versions
 from factorizer_engine.protocol.kept import kept_bytes
 from factorizer_engine.protocol.preparation import PreparationOptions
+from factorizer_engine.protocol.runs import RunOptions
 
 LARGEST_DEGREES, LARGEST_MM = 10.0, 20.0
 """Of the added motions."""
@@ -120,10 +116,7 @@ def brain(folder: Path) -> None:
 
 
 def glioma(folder: Path) -> None:
-    """Whole-tumour Dice of the bundled model on lgg_raw: raw, without the skull, prepared.
-
-    A case that is stored upside down comes once more, turned up.
-    """
+    """Whole-tumour Dice of the bundled model on lgg_raw: raw, without the skull, prepared."""
     segmenter = Segmenter(resolve_model("glioma", "cpu"), "cpu")
     networks = BrainNetworks.load()
     rows = []
@@ -131,26 +124,16 @@ def glioma(folder: Path) -> None:
         scans = {name: read_scan(case / f"{name}.nii.gz") for name in ("FLAIR", "T1", "T1ce")}
         tumour = read_scan(case / "seg.nii.gz").array > 0
         stripped = prepare_study(scans, "FLAIR", STRIPPED, True, lambda: networks)
-        rows.append(_glioma_row(segmenter, scans, stripped, tumour))
+        prepared = prepare_study(
+            *(scans, "FLAIR", PreparationOptions(), True, lambda: networks),
+            decided=Decided(brain=stripped.brain),
+        )
+        contestants = (PreparedStudy(scans, "FLAIR"), stripped, prepared)
+        dice = [_whole_tumour_dice(segmenter, study, tumour) for study in contestants]
+        assert stripped.brain is not None
+        rows.append([*dice, float(stripped.brain.array[tumour].mean())])
         _print_row(case.name, rows[-1])
-        if any(step.name == ORIENTATION for step in stripped.steps):
-            turned = {n: s.with_array(np.flip(s.array, 2)) for n, s in scans.items()}
-            stripped = prepare_study(turned, "FLAIR", STRIPPED, True, lambda: networks)
-            row = _glioma_row(segmenter, turned, stripped, np.flip(tumour, 2))
-            _print_row(f"{case.name}, turned up", row)
     _print_row("mean", np.mean(rows, axis=0).tolist())
-
-
-def _glioma_row(
-    segmenter: Segmenter, scans: Mapping[str, Scan], stripped: PreparedStudy, tumour: np.ndarray
-) -> list[float]:
-    """Whole-tumour Dice raw, stripped and prepared, and the part of the tumour in the mask."""
-    assert stripped.brain is not None
-    decided = Decided(brain=stripped.brain)
-    prepared = prepare_study(scans, "FLAIR", PreparationOptions(), True, decided=decided)
-    contestants = (scans, stripped.scans, prepared.scans)
-    dice = [_whole_tumour_dice(segmenter, given, tumour) for given in contestants]
-    return [*dice, float(stripped.brain.array[tumour].mean())]
 
 
 def _print_row(name: str, values: Sequence[float]) -> None:
@@ -177,11 +160,10 @@ def seconds(folder: Path) -> None:
             print(f"{len(scans)} sequences in {end - start:.1f} s; {taken} bytes are kept")
 
 
-def _whole_tumour_dice(
-    segmenter: Segmenter, scans: Mapping[str, Scan], tumour: np.ndarray
-) -> float:
+def _whole_tumour_dice(segmenter: Segmenter, study: PreparedStudy, tumour: np.ndarray) -> float:
     """All that the model paints against the manual mask."""
-    return _dice(segmenter.segment(scans, "FLAIR").labelmap.array > 0, tumour)
+    options = RunOptions(upside_down=study.upside_down)
+    return _dice(segmenter.segment(study.scans, "FLAIR", options).labelmap.array > 0, tumour)
 
 
 def _dice(found: np.ndarray, expected: np.ndarray) -> float:

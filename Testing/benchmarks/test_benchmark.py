@@ -22,7 +22,9 @@ from benchmarks import (
     scaling,
     start,
     studies,
+    training,
 )
+from benchmarks.__main__ import PARTS
 from benchmarks.contestants import CONTESTANTS, OURS, STRAIGHTFORWARD, Window, build, patch_size
 from benchmarks.goals import GPU_GOALS, NO_GPU, Goal
 from benchmarks.measure import Setting, ratio, take_turns
@@ -43,7 +45,7 @@ def bench(*arguments: object) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": str(MODULE_DIR)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,  # on a machine that many share
     )
 
 
@@ -58,7 +60,9 @@ def case(tmp_path_factory) -> Path:
 
 def test_one_command_measures_everything_and_writes_a_complete_table(case, tmp_path):
     model = tiny.bundle(tmp_path).description.path
-    options = ("--rounds", 1, "--threads", 1, "--window", "2x64x32x32")
+    options = ["--rounds", 1, "--threads", 1, "--window", "2x64x32x32"]
+    for part in PARTS:
+        options += ["--part", part] * (part != "training")  # which is of a network of full size
 
     done = bench(*options, "--model", model, "--case", case, "--output", tmp_path / "out")
 
@@ -105,6 +109,14 @@ def test_one_command_measures_everything_and_writes_a_complete_table(case, tmp_p
     for row in report["rows"]:
         assert row["name"] in printed and f"| {row['name']} |" in markdown
     assert report["environment"]["Threads"].startswith("1 of ")
+
+
+def test_a_training_step_is_measured_beside_torchs_own():
+    ours, torchs = training.measure_training(SETTING, widths=(8, 8, 8, 8, 8))
+
+    assert [ours.name, torchs.name] == [training.STEP, training.TORCHS_STEP]
+    assert ours.ratios[training.TORCHS_STEP] > 0
+    assert "memory" in ours.note
 
 
 @pytest.mark.parametrize(

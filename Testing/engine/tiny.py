@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -62,8 +63,14 @@ def network(seed: int = 0, **changes) -> Factorizer:
     return built
 
 
-def bundle(folder: Path, networks: list[nn.Module] | None = None, **changes) -> Bundle:
-    """A saved bundle of small networks, by default one."""
+def bundle(
+    folder: Path,
+    networks: list[nn.Module] | None = None,
+    fewer_networks: tuple[nn.Module, ...] = (),
+    dtype: Literal["float16", "float32"] = "float32",
+    **changes,
+) -> Bundle:
+    """A saved bundle of small networks, by default one, with those for fewer scans if any."""
     described = {f.name for f in fields(ModelDescription)} & changes.keys()
     description = ModelDescription(
         name="tiny",
@@ -89,7 +96,7 @@ def bundle(folder: Path, networks: list[nn.Module] | None = None, **changes) -> 
     }
     members = [network()] if networks is None else networks
     made = Bundle(description, **settings)
-    return save_bundle(made, members, folder / description.name, dtype="float32")
+    return save_bundle(made, members, folder / description.name, dtype, fewer=fewer_networks)
 
 
 def bundle_for_clicks(folder: Path, prompts: PromptSettings | None = None) -> Bundle:

@@ -19,8 +19,10 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -34,6 +36,12 @@ ENGINE = "factorizer-engine"
 BINDING = re.compile(r"\b(?:A|Affero )?GPL|General Public License", re.IGNORECASE)
 OF_LIBRARIES = re.compile(r"LGPL|Lesser")
 """Licences that would bind what they are shipped with, and those among them that do not."""
+
+
+NOT_AUDITED = (
+    "Known vulnerabilities were NOT looked for: the database could not be reached. Run this where "
+    "it can be (pip-audit: {:.200})."
+)
 
 
 def main() -> int:
@@ -127,14 +135,18 @@ def _audit(tools: Path, file: Path) -> list[str]:
         text=True,
     )
     if not file.exists():
-        reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        print(
-            "Known vulnerabilities were NOT looked for: the database could not be reached. Run "
-            f"this where it can be (pip-audit: {reason[-200:]})."
-        )
+        print(NOT_AUDITED.format((done.stderr.strip().splitlines() or ["it said nothing"])[-1]))
         return []
-    packages = json.loads(file.read_text(encoding="utf-8"))["dependencies"]
+    return _vulnerable(json.loads(file.read_text(encoding="utf-8"))["dependencies"])
+
+
+def _vulnerable(packages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what an audit found; returns the names of packages with a vulnerability."""
     skipped = [package for package in packages if "skip_reason" in package]
+    if len(skipped) == len(packages):  # a registry that keeps no such data
+        reasons = [str(package["skip_reason"]) for package in skipped]
+        print(NOT_AUDITED.format(reasons[0] if reasons else "no packages were found"))
+        return []
     vulnerable = [package for package in packages if package.get("vulns")]
     print(
         f"{len(packages) - len(skipped)} packages were audited, of which {len(vulnerable)} have "

@@ -47,6 +47,9 @@ def _tip(component: Component) -> str:
     parts = [f"{name} {value:+.2f}" for name, value in component.contributions.items()]
     sentence = _("By how much the evidence falls when it is taken away, in logits: {parts}.")
     lines = [component.name, component.meaning, sentence.format(parts=", ".join(parts))]
+    if component.left is not None:
+        left = _("Without it alone, {percent} % of the lesion's volume is still found.")
+        lines.append(left.format(percent=f"{100 * component.left:.0f}"))
     lines.append(
         _("It acts as a level over the whole head.")
         if component.is_level

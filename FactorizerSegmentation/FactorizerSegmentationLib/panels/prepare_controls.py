@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -18,7 +18,7 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import MEGABYTE
 from factorizer_engine.protocol.kept import clear_kept, kept_bytes
 from factorizer_engine.protocol.locations import preparation_cache_dir
-from factorizer_engine.protocol.preparation import BiasMode, PreparationOptions, Step
+from factorizer_engine.protocol.preparation import BiasMode, PreparationOptions, doubts_of
 from factorizer_engine.protocol.tasks.prepare import PrepareResult
 from FactorizerSegmentationLib.panels.node_selectors import deselect, release
 from FactorizerSegmentationLib.panels.run_controls import RunControls
@@ -199,7 +199,7 @@ class PrepareControls:
         if prepared.brainNode is not None:
             self._ui.brainSelector.setCurrentNode(prepared.brainNode)
         sentence = _("The scans are prepared; the quality sheet shows how.")
-        self.controls.setStatus(_doubts(prepared.steps) or sentence)
+        self.controls.setStatus("\n".join(doubts_of(prepared.steps)) or sentence)
         self._ui.prepareStatusLabel.toolTip = "<br>".join(
             escape(f"{step.channel or _('All scans')}, {step.name}: {step.outcome}")
             for step in prepared.steps
@@ -226,12 +226,3 @@ class PrepareControls:
         page = Path(folder) / "preparation.html"
         page.write_text(node.GetText(), encoding="utf-8")
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page)))
-
-
-def _doubts(steps: Iterable[Step]) -> str:
-    """What has to be looked at, a line each, after the channels of which it is said."""
-    channels: dict[str, list[str]] = {}
-    for step in steps:
-        if step.doubtful:
-            channels.setdefault(step.outcome, []).append(step.channel)
-    return "\n".join(f"{', '.join(names)}: {text}" for text, names in channels.items())

@@ -22,6 +22,7 @@ _TAGS = {
     "PatientID": "0010,0020",
     "StudyInstanceUID": "0020,000d",
     "StudyDate": "0008,0020",
+    "SeriesNumber": "0020,0011",
     "FrameOfReferenceUID": "0020,0052",
 }
 
@@ -45,6 +46,7 @@ def factsOf(volumeNode) -> Facts | None:
         patient=read.text("PatientID"),
         study=read.text("StudyInstanceUID"),
         date=read.text("StudyDate"),
+        number=read.number("SeriesNumber"),
     )
 
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.matching import channel_candidates, guess_channel
 from factorizer_engine.protocol.models import Channel
 from factorizer_engine.protocol.sequences import sequence_named
-from factorizer_engine.protocol.series import OTHER, Facts, is_computed, kind_of, rank_of
+from factorizer_engine.protocol.series import OTHER, Facts, Kind, Rank, kinds_of, rank_of
 from FactorizerSegmentationLib.scene.dicom import factsOf
 from FactorizerSegmentationLib.scene.subjects import siblings
 from FactorizerSegmentationLib.scene.volumes import isScan
@@ -37,7 +38,7 @@ def evidenceFor(volumeNode, channel: Channel, channels: Sequence[Channel]) -> Ev
     """What the DICOM header and the name of a volume say about a channel among `channels`."""
     facts, sequence = factsOf(volumeNode), sequence_named(channel.name)
     if facts is not None and sequence is not None:
-        kind = kind_of(facts)
+        kind = _kindsBeside(volumeNode)[volumeNode]
         if kind.name == sequence:
             reason = _("{name} by its DICOM header ({evidence}).")
             return Evidence(SURE, reason.format(name=channel.name, evidence=kind.evidence))
@@ -87,26 +88,47 @@ def _clearMatches(nodes: list, channels: Sequence[Channel]) -> dict[str, object]
     byName = {_matchingName(node): node for node in nodes}
     candidates = channel_candidates([_matchingName(node) for node in nodes], channels)
     headers = {node: facts for node in nodes if (facts := factsOf(node)) is not None}
-    kinds = {node: kind_of(facts).name for node, facts in headers.items()}
+    kinds = _kinds(headers)
     matches = {}
     for channel in channels:
         fitting = [byName[text] for text in candidates[channel.name]]
         sequence = sequence_named(channel.name)
         if sequence is not None:
             fitting = [node for node in fitting if node not in kinds]
-            fitting += [node for node, kind in kinds.items() if kind == sequence]
+            fitting += [node for node, kind in kinds.items() if kind.name == sequence]
         if len(fitting) == 1 or (fitting and all(node in headers for node in fitting)):
-            matches[channel.name] = _best(fitting, headers)
+            matches[channel.name] = _best(fitting, headers, kinds)
     return matches
 
 
-def _best(nodes: list, headers: Mapping[object, Facts]):
+def _kinds(headers: Mapping[object, Facts]) -> dict[object, Kind]:
+    """Which sequence each volume of a study is, by their headers together."""
+    return dict(zip(headers, kinds_of(list(headers.values())), strict=True))
+
+
+def _kindsBeside(volumeNode) -> dict[object, Kind]:
+    """The same of all volumes of the study of a volume."""
+    study, scene = siblings(volumeNode), volumeNode.GetScene()
+    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
+    beside = [node for node in nodes if isScan(node) and siblings(node) == study]
+    headers = {node: factsOf(node) for node in (volumeNode, *beside)}
+    return _kinds({node: facts for node, facts in headers.items() if facts is not None})
+
+
+def _isAxial(volumeNode) -> bool:
+    """Whether the slices of a volume, its planes of constant k, stand across the patient."""
+    directions = vtk.vtkMatrix4x4()
+    volumeNode.GetIJKToRASDirectionMatrix(directions)
+    across = [abs(directions.GetElement(row, 2)) for row in range(3)]
+    return max(across) == across[2]
+
+
+def _best(nodes: list, headers: Mapping[object, Facts], kinds: Mapping[object, Kind]):
     """The best of volumes of one kind, see `rank_of`; of equals that which was loaded last."""
 
-    def rank(node) -> tuple[bool, float]:
-        facts = headers.get(node)
-        computed = facts is not None and is_computed(facts, kind_of(facts).name)
-        return rank_of(computed, max(node.GetSpacing()))
+    def rank(node) -> Rank:
+        kind = kinds[node].name if node in kinds else OTHER
+        return rank_of(headers.get(node), kind, max(node.GetSpacing()), _isAxial(node))
 
     return min(reversed(nodes), key=rank)
 

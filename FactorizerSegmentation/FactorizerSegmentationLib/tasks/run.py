@@ -172,11 +172,12 @@ class Run(EngineRun[Result]):
     def _params(self, folder: Path) -> Message:
         settings = self._settings
         quick, quality = settings.quick and self._box is not None, settings.quality
+        upsideDown = self._prepared is not None and self._prepared.upside_down
         return self.task.params(
             ModelChoice(str(settings.model.path), settings.device, members=quality.members),
             self._study,
             str(folder),
-            RunOptions(quality.mirroring, quality.overlap, self._box, quick),
+            RunOptions(quality.mirroring, quality.overlap, self._box, quick, upsideDown),
             **self._particular(),
         )
 

@@ -5,12 +5,14 @@ Nothing here imports torch: listing and describing models stays quick.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from factorizer_engine.bundles.settings import (
     CascadeSettings,
+    FewerSettings,
     InferenceSettings,
     NetworkSpec,
     PostprocessingSettings,
@@ -34,8 +36,10 @@ class Bundle:
         prompts: How its network reads clicks; None if it reads none.
         cascade: How it refines what the model `coarse` finds; None if it works alone.
         coarse: The first stage of a cascade, which lies in the bundle's folder of that name.
+        fewer: Which networks answer where scans are missing; None if there is only one kind.
         profiles: What its components mean; None if that was not measured.
         weights: One file per ensemble member.
+        fewer_weights: Likewise, of the networks that learned from studies which lack scans.
         storage: Keeps the temporary folder of an unpacked .zip alive as long as the bundle.
     """
 
@@ -47,6 +51,21 @@ class Bundle:
     prompts: PromptSettings | None = None
     cascade: CascadeSettings | None = None
     coarse: Bundle | None = None
+    fewer: FewerSettings | None = None
     profiles: Profiles | None = None
     weights: tuple[Path, ...] = ()
+    fewer_weights: tuple[Path, ...] = ()
     storage: TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)
+
+    def answering(self, given: Collection[str]) -> Bundle:
+        """The bundle with the networks that answer where these of its channels are given.
+
+        What components mean was measured of its own networks, so others come without.
+        """
+        part = {*given}
+        everything = len(part) == len(self.description.channels)
+        if self.fewer is None or everything or part in map(set, self.fewer.own):
+            return self
+        own = self.weights if part in map(set, self.fewer.both) else ()
+        weights = (*own, *self.fewer_weights)
+        return replace(self, weights=weights, fewer=None, fewer_weights=(), profiles=None)

@@ -20,11 +20,12 @@ from factorizer_engine.bundles.architecture import (
     outline,
 )
 from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.eight_bits import to_eight_bits
 from factorizer_engine.bundles.profiles import write_profiles
 from factorizer_engine.bundles.reading.archive import copy_bundle
 from factorizer_engine.bundles.reading.checksums import write_checksums
 from factorizer_engine.bundles.reading.expressions import class_name
-from factorizer_engine.bundles.reading.loading import COARSE, load_bundle
+from factorizer_engine.bundles.reading.loading import COARSE, FEWER, load_bundle
 from factorizer_engine.bundles.reading.metadata import bundle_section
 from factorizer_engine.bundles.reading.validation import check_bundle
 from factorizer_engine.bundles.settings import NetworkSpec
@@ -67,6 +68,7 @@ def save_bundle(
     dtype: Literal["float16", "float32"] = "float16",
     metadata: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    fewer: Sequence[nn.Module | Mapping[str, Tensor]] = (),
 ) -> Bundle:
     """Write a bundle folder and return it as loaded back.
 
@@ -78,6 +80,8 @@ def save_bundle(
         dtype: Floating-point type of the stored weights.
         metadata: More entries for metadata.json, such as "authors", "eval_metrics", "data_source".
         overwrite: Whether a bundle at `path` may be replaced.
+        fewer: Likewise the networks that learned from studies which lack scans, if `bundle.fewer`
+            says where they answer; in 8 bits unless `dtype` is float32.
 
     Raises:
         BadInputError: If the folder exists already or cannot be written.
@@ -88,11 +92,14 @@ def save_bundle(
     check_target(path, name, overwrite)
     check_bundle(bundle)
     states = [_stored_state(member, bundle.network, dtype) for member in members]
+    fewer_states = [_stored_state(member, bundle.network, "float32") for member in fewer]
+    if dtype == "float16":
+        fewer_states = [to_eight_bits(state) for state in fewer_states]
     if not states:
         raise BadModelError("A model needs the weights of at least one network.")
     try:
         with written_folder(path) as written:
-            _write_files(written, bundle, states, metadata or {})
+            _write_files(written, bundle, states, fewer_states, metadata or {})
     except OSError as error:
         raise BadInputError(
             f"The model cannot be written to {path}: {error.strerror or error}."
@@ -122,13 +129,17 @@ def check_target(path: Path, name: str, overwrite: bool) -> None:
 
 
 def _write_files(
-    path: Path, bundle: Bundle, states: Sequence[dict[str, Tensor]], metadata: Mapping[str, Any]
+    path: Path,
+    bundle: Bundle,
+    states: Sequence[dict[str, Tensor]],
+    fewer: Sequence[dict[str, Tensor]],
+    metadata: Mapping[str, Any],
 ) -> None:
     for folder in ("configs", "models", "docs"):
         (path / folder).mkdir(parents=True)
-    for name, state in zip(_weights_names(len(states)), states, strict=True):
-        # `save_file` would make a file that nobody else may read.
-        (path / "models" / name).write_bytes(safetensors.torch.save(state, {"format": "pt"}))
+    _write_weights(path / "models", states)
+    if fewer:
+        _write_weights(path / "models" / FEWER, fewer)
     _write_json(path / "configs" / "metadata.json", _metadata(bundle, metadata))
     _write_json(path / "configs" / "inference.json", _inference(bundle, len(states)))
     (path / "docs" / "README.md").write_text(bundle.description.card, encoding="utf-8")
@@ -137,6 +148,13 @@ def _write_files(
     if bundle.profiles is not None:
         write_profiles(path, bundle.profiles)
     write_checksums(path)
+
+
+def _write_weights(folder: Path, states: Sequence[dict[str, Tensor]]) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, state in zip(_weights_names(len(states)), states, strict=True):
+        # `save_file` would make a file that nobody else may read.
+        (folder / name).write_bytes(safetensors.torch.save(state, {"format": "pt"}))
 
 
 def _weights_names(count: int) -> list[str]:

@@ -110,6 +110,22 @@ class CascadeSettings:
 
 
 @dataclass(frozen=True)
+class FewerSettings:
+    """Which networks answer where scans are missing, of a model with networks that learned that.
+
+    Those answer alone for every part of the channels but the ones named here. Whoever answers sees
+    zeros in place of what is missing.
+
+    Attributes:
+        own: Parts for which the networks that answer for all channels are better by themselves.
+        both: Parts for which the logits of all networks are averaged.
+    """
+
+    own: tuple[tuple[str, ...], ...] = ()
+    both: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
 class NetworkSpec:
     """A network as plain data.
 

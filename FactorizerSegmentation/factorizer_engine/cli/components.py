@@ -166,6 +166,7 @@ def _entry(component: Component, number: int) -> dict:
         "region": component.region,
         "level": round(component.level, 3),
         "is_level": component.is_level,
+        "left": component.left,
         "evidence_window": component.evidence_window,
         "window": component.window,
     }
@@ -183,12 +184,17 @@ def _lesion_entry(lesion: Lesion) -> dict:
 
 def _show(result: ComponentsResult, folder: Path) -> None:
     regions = [region.name for region in result.model.regions]
-    columns = (f"{name} (logit)" for name in regions)
-    table = make_table("Components", "##", "Component", *columns, "Evidence for", "Acts", "Stable")
+    logits = (f"{name} (logit)" for name in regions)
+    of_lesion = any(component.left is not None for component in result.components)
+    left = ("Left without it",) if of_lesion else ()
+    columns = ("##", "Component", *logits, *left, "Evidence for", "Acts", "Stable")
+    table = make_table("Components", *columns)
     for number, component in enumerate(result.components, start=1):
         changes = [f"{component.contributions.get(name, 0.0):+.2f}" for name in regions]
         acts = "as a level" if component.is_level else "at a place"
         name = f"{component.name}\n{component.meaning}".strip()
+        if component.left is not None:
+            changes.append(f"{100 * component.left:.0f} %")
         table.add_row(str(number), name, *changes, component.region, acts, _stable(component))
     TERMINAL.print(table)
     if result.note:

@@ -58,6 +58,11 @@ class EarlierResult:
         """The channel on whose grid it was made; "" if the record does not say."""
         return str(self.record.get("reference", ""))
 
+    @property
+    def sides_are_known(self) -> bool:
+        """Whether left and right of the scan can be told; not if its head is stored mirrored."""
+        return not self.record.get("settings", {}).get("upside_down", False)
+
     @cached_property
     def edited(self) -> tuple[str, ...]:
         """Names of the labels whose voxels are no longer those that were computed."""

@@ -15,7 +15,7 @@ from factorizer_engine.protocol.runs import ModelChoice
 
 if TYPE_CHECKING:
     from factorizer_engine.images.scan import Scan
-    from factorizer_engine.inference.segmenter import SegmentationResult
+    from factorizer_engine.inference.result import SegmentationResult
     from factorizer_engine.training.data.dataset import Dataset
     from factorizer_engine.training.evaluation.evaluation import Use
     from factorizer_engine.training.evaluation.predictors import ModelPredictor

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from factorizer_engine.cli import options
@@ -36,6 +37,9 @@ from factorizer_engine.protocol.preparation import (
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions
 from factorizer_engine.protocol.subsets import enumerated
 from factorizer_engine.protocol.tasks.prepare import PrepareResult
+
+if TYPE_CHECKING:
+    from factorizer_engine.images.scan import Scan
 
 _LONGEST_NAME = 50
 """Letters of a channel's name in a file's."""
@@ -74,7 +78,7 @@ def prepare(
         check_scans_stay(folder, session.sources.values())
         channel, _ = session.reference(reference)
         result = session.prepare(channel, applied, mixed)
-        record = session.record("prepare", channel, RunOptions())
+        record = session.record("prepare", channel, RunOptions(upside_down=result.upside_down))
         with results_written_at_once(folder, overwrite) as unfinished:
             _write_scans(result, unfinished)
             write_preparation(result, channel, unfinished)
@@ -152,6 +156,7 @@ def write_preparation(result: PrepareResult, reference: str, folder: Path) -> No
     """Write what was done: preparation.json for programs, preparation.html for people."""
     record = {
         "reference": reference,
+        "upside_down": result.upside_down,
         "steps": [plain(step) for step in result.steps],
         "versions": result.versions,
         "seconds": {name: round(value, 1) for name, value in result.timings.items()},
@@ -164,8 +169,21 @@ def _write_scans(result: PrepareResult, folder: Path) -> None:
     from factorizer_engine.images.files import write_nifti
     from factorizer_engine.images.scan import Scan
 
+    brain = result.brain
+    turn = np.eye(4)
+    if result.upside_down and brain is not None:
+        turn = _turn_up(Scan.of(brain.load(), brain.matrix))
     for channel, file in result.channels.items():
-        write_nifti(Scan.of(file.load(), file.matrix, channel), folder / _file_name(channel))
-    if result.brain:
-        mask = Scan.of(result.brain.load(), result.brain.matrix, "Brain")
-        write_nifti(mask, folder / "brain_mask.nii.gz")
+        scan = Scan.of(file.load(), turn @ file.matrix, channel)
+        write_nifti(scan, folder / _file_name(channel))
+    if brain:
+        write_nifti(Scan.of(brain.load(), turn @ brain.matrix), folder / "brain_mask.nii.gz")
+
+
+def _turn_up(brain: Scan) -> np.ndarray:
+    """Mirrors the world from top to bottom, around the middle of a brain's scan."""
+    from factorizer_engine.images.orientation import TOP_TO_BOTTOM
+
+    turn = TOP_TO_BOTTOM.copy()
+    turn[2, 3] = 2 * brain.grid.corners()[:, 2].mean()
+    return turn

@@ -88,7 +88,8 @@ def report(
         TERMINAL.warn("No scan is known, so there are no pictures; give one by --input.")
     else:
         labelmap = on_whole_grid(labelmap, reference.grid)
-    lesions = find_lesions(labelmap, (), found.labels, None, reference)
+    telling = reference if found.sides_are_known else None
+    lesions = find_lesions(labelmap, (), found.labels, None, telling)
     explanation = None
     if components is not None:
         explained = ExplainedResult.read(components, found)

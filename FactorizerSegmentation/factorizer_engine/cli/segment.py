@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,9 @@ from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seco
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import output_folder, prepare_output_folder
 from factorizer_engine.protocol.lesions import Lesion, Measures
-from factorizer_engine.protocol.preparation import PreparationOptions
+from factorizer_engine.protocol.preparation import PreparationOptions, doubts_of
 from factorizer_engine.protocol.runs import ModelChoice
+from factorizer_engine.protocol.tasks.prepare import PrepareResult
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
 
 if TYPE_CHECKING:
@@ -122,6 +124,7 @@ def segment(
             prepared = session.prepare(channel, PreparationOptions(bias_field=bias_mode(n4)), mixed)
             show_steps(prepared)
             session = session.with_prepared(prepared)
+            applied = replace(applied, upside_down=prepared.upside_down)
         doubts = session.check(channel, applied, caution)
         result = session.run(
             SEGMENT, channel, applied, probabilities=probabilities, likeness=false_alarms
@@ -130,9 +133,14 @@ def segment(
         with results_written_at_once(folder, overwrite) as unfinished:
             if prepared is not None:
                 write_preparation(prepared, channel, unfinished)
-            write_results(result, record, unfinished, doubts)
+            write_results(result, record, unfinished, [*_doubts_of(prepared), *doubts])
     TERMINAL.print(record.table())
     _show(result, folder)
+
+
+def _doubts_of(prepared: PrepareResult | None) -> list[str]:
+    """What of a preparation, if there was one, has to be looked at."""
+    return doubts_of(prepared.steps) if prepared is not None else []
 
 
 def _space_needed(session: Session, scan: Scan, probabilities: bool) -> int:

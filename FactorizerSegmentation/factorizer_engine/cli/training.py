@@ -124,6 +124,16 @@ def export(
             help="Model whose findings this one refines: the first stage of a cascade.",
         ),
     ] = None,
+    fewer: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--fewer",
+            metavar="RUN",
+            parser=given_path,
+            help="Folder of a run that learned from studies which lack scans; its network answers "
+            "where scans are missing. May be repeated.",
+        ),
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model there.")] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -132,7 +142,11 @@ def export(
     from factorizer_engine.training.export import export as exporting
 
     bundle = exporting.export(
-        runs, output, weights.value, overwrite=replace, config=config, coarse=coarse
+        *(runs, output, weights.value),
+        overwrite=replace,
+        config=config,
+        coarse=coarse,
+        fewer=fewer or (),
     )
     TERMINAL.print(describe_bundle(bundle))
     for folder in exporting.results_of_others(runs, bundle):

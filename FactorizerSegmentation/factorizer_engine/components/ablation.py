@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -24,6 +24,10 @@ MAX_WINDOWS = 2
 
 LEAST_GAIN = 0.05
 """Part of the lesion that a second window must add to be worth its time."""
+
+
+Watch = Callable[[Term, "Probe", Tensor], None]
+"""Told of logits (R, *roi_size) in a probe when a term is left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +144,14 @@ def measure_in_passes(
     batch_size: int = 1,
     monitor: Monitor | None = None,
     baseline: Baseline = Baseline.ZERO,
+    watch: Watch | None = None,
 ) -> np.ndarray:
-    """`measure_contributions` of terms of one network, whose passes over the probes are known."""
+    """`measure_contributions` of terms of one network, whose passes over the probes are known.
+
+    Args:
+        passes, probes, terms, batch_size, monitor, baseline: As there.
+        watch: Told of every term in every probe.
+    """
     monitor = monitor or Monitor()
     order = sorted(range(len(terms)), key=lambda i: terms[i].block)
     regions = probes[0].weights.shape[0] if probes else 0
@@ -156,6 +166,9 @@ def measure_in_passes(
                 batch = members[start : start + batch_size]
                 logits = recorded.without_each([terms[i] for i in batch], baseline)
                 contributions[batch] += original - probe.read(logits).double().cpu().numpy()
+                if watch is not None:
+                    for i, own in zip(batch, logits, strict=True):
+                        watch(terms[i], probe, own)
                 done += len(batch)
                 monitor.report("measuring components", done / todo)
     return contributions

@@ -18,10 +18,13 @@ from factorizer_engine.components.definition import (
     terms_of,
 )
 from factorizer_engine.components.stitching import stitch_components
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.segmenter import Segmenter
+from factorizer_engine.inference.windows import Box, WindowPlan
 from factorizer_engine.lesions.reports.pictures import WARM
 from factorizer_engine.protocol.profiles import Profile, Profiles
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.triples import triple
 
 _SCALE = 1.3
 """Pixels of the page for a voxel of the model."""
@@ -42,7 +45,8 @@ def draw_atlas(
     """Pictures (SVG) of all components of the first network, by block.
 
     Each row shows one component in the axial, coronal and sagittal slice in which it is most
-    active, over the sequence with which it correlates best.
+    active, over the sequence with which it correlates best; of a cascade, in the part at which the
+    finer stage has looked.
 
     Args:
         segmenter: The model.
@@ -54,6 +58,7 @@ def draw_atlas(
     network = factorizers_of(segmenter.networks)[0]
     mixers, known = mixers_of(network), profiles.by_term()
     names = [channel.name for channel in result.model.channels]
+    seen = _seen(result.plan)
     parts = monitor.parts(len(mixers))
     for block, part in zip(mixers, parts, strict=True):
         terms = terms_of(mixers, [block])
@@ -66,8 +71,14 @@ def draw_atlas(
             shown = max(names, key=lambda n: abs(profile.intensities.get(n, 0.0)), default=names[0])
             scan = result.prepared.array[names.index(shown)]
             title = f"{component_name(term, mixers)} on {shown}"
-            rows.append((title, profile, _strip(scan, active)))
+            rows.append((title, profile, _strip(scan[seen], active[seen])))
         yield block, _page(rows)
+
+
+def _seen(plan: WindowPlan) -> Box:
+    """The part of the volume that lies in windows."""
+    axes = zip(plan.span, plan.before, plan.shape, strict=True)
+    return triple(slice(max(a.start - n, 0), min(a.stop - n, size)) for a, n, size in axes)
 
 
 def _strip(scan: np.ndarray, active: np.ndarray) -> np.ndarray:

@@ -14,8 +14,8 @@ from factorizer_engine.components.definition import Baseline, component_name
 from factorizer_engine.components.estimates import Estimate, Passes, estimate_all
 from factorizer_engine.components.likeness import judge
 from factorizer_engine.components.question import BASELINE, Question, pose
-from factorizer_engine.components.ranking import stable_first
-from factorizer_engine.components.reliance import Joined, find_reliance
+from factorizer_engine.components.ranking import in_order_shown
+from factorizer_engine.components.reliance import Joined, LesionVolume, find_reliance
 from factorizer_engine.components.room import room_for
 from factorizer_engine.components.sites import LesionSites
 from factorizer_engine.components.stitching import stitch_components
@@ -26,7 +26,8 @@ from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors, windows_at_once
 from factorizer_engine.inference.kernels import prepare_gradient_kernels
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import logit
 from factorizer_engine.protocol.components import Component, Reliance
 from factorizer_engine.protocol.lesions import Lesion
@@ -63,9 +64,9 @@ class Explanation:
     """What drove a result.
 
     Attributes:
-        maps: The components, in the order in which the evidence falls soonest (`turns`): each of
-            the next speaks most for the lesion when those before it are gone. Of those that speak
-            for it by themselves, what is stable comes before what is not; the others come last.
+        maps: The components without which the evidence falls soonest (`turns`), by what each
+            contributes by itself; of those that speak for the lesion, what is stable comes before
+            what is not.
         note: What to know about the contributions, for people, or "". Of a lesion it says what it
             rests on.
         reliance: Of a lesion that was asked for, on which of the components it rests.
@@ -93,13 +94,13 @@ def explain(
 
     The contributions of all components are estimated from gradients (`evidence`), in the (at most
     two) windows that cover the lesion best, and anew when those that lead are gone (`turns`), so
-    that components that say the same do not all lead. Those that lead then are left out once each,
-    which measures what they contribute by themselves, and drawn. Of those that speak for the
-    lesion, those come first whose maps were stable on the cases over which the model was described,
-    if it was (`protocol.profiles`). All contributions are to the logits of the result, in float32:
-    where that is the mean over mirrored copies, a component is left out of all copies at once, and
-    its maps are their means; where it is the mean over an ensemble, the components of all networks
-    are compared.
+    that components that say the same are not all chosen. Those that are chosen are left out once
+    each, which measures what they contribute by themselves; they are ranked by that and drawn. Of
+    those that speak for the lesion, those come first whose maps were stable on the cases over which
+    the model was described, if it was (`protocol.profiles`). All contributions are to the logits of
+    the result, in float32: where that is the mean over mirrored copies, a component is left out of
+    all copies at once, and its maps are their means; where it is the mean over an ensemble, the
+    components of all networks are compared.
 
     Args:
         segmenter: The model.
@@ -131,14 +132,22 @@ def explain(
         passes: Passes = [[] for _ in asked.networks]
         estimate = estimate_all(asked, passes, monitor.span(0.0, _ESTIMATED))
         lesions, doubts = judge(asked, estimate, lesion, monitor.span(_ESTIMATED, _JUDGED))
-        turns = turns_of(asked, estimate, count, monitor.span(_JUDGED, _ORDERED)).first(count)
-        measured = _measured(asked, passes, turns.order, monitor.span(_ORDERED, _MEASURED))
+        turns = turns_of(asked, passes, estimate, count, monitor.span(_JUDGED, _ORDERED)).first(
+            count
+        )
+        volume = _volume(asked, passes) if lesion is not None else None
+        part = monitor.span(_ORDERED, _MEASURED)
+        measured = _measured(asked, passes, turns.order, part, volume)
         ranked = _ranked(asked, turns, measured)
         contributions = np.stack([measured[index] for index in ranked])
         reliance = None
-        if lesion is not None:
-            part = monitor.span(_MEASURED, _TRIED)
-            reliance = _reliance(asked, passes, turns, ranked, part)
+        if volume is not None:
+            reliance = find_reliance(
+                volume,
+                [asked.candidates[index] for index in ranked],
+                [ranked.index(index) for index in turns.speaking],
+                monitor.span(_MEASURED, _TRIED),
+            )
         drawn_for = [asked.decisive[i] for i in contributions[:, asked.decisive].argmax(axis=1)]
         heatmaps, own_heatmaps = _drawn(asked, ranked, monitor.span(_TRIED, _DRAWN))
         evidence = _evidence(asked, estimate, ranked, drawn_for)
@@ -153,6 +162,7 @@ def explain(
             drawn_for,
             legible_windows([asked.candidates[index] for index in ranked], heatmaps * occupied),
             evidence_windows(evidence * occupied),
+            volume,
         )
         heatmaps, evidence = _restored(asked, heatmaps, evidence)
     monitor.report("restoring", 1.0)
@@ -172,7 +182,11 @@ def explain(
 
 
 def _measured(
-    asked: Question, passes: Passes, chosen: Sequence[int], monitor: Monitor
+    asked: Question,
+    passes: Passes,
+    chosen: Sequence[int],
+    monitor: Monitor,
+    volume: LesionVolume | None,
 ) -> dict[int, np.ndarray]:
     """Exact contributions of the chosen candidates to the regions of the result, (R,) each."""
     terms = [asked.candidates[index] for index in chosen]
@@ -183,8 +197,9 @@ def _measured(
         rows = [row for row, term in enumerate(terms) if term.network == member]
         among = [terms[row] for row in rows]
         if asked.probes:
+            watch = volume.watch if volume is not None else None
             measured[rows] = measure_in_passes(
-                own, asked.probes, among, at_once, part, asked.baseline
+                own, asked.probes, among, at_once, part, asked.baseline, watch
             )
     measured = measured[:, asked.result.outputs] / len(passes)
     return dict(zip(chosen, measured, strict=True))
@@ -194,27 +209,17 @@ def _ranked(asked: Question, turns: Turns, measured: Mapping[int, np.ndarray]) -
     """The candidates as they are shown."""
     strength = {index: float(found[asked.decisive].sum()) for index, found in measured.items()}
     stability = {index: asked.profile(index).stability for index in turns.order}
-    return stable_first(turns.order, strength, stability)
+    return in_order_shown(turns.order, strength, stability)
 
 
-def _reliance(
-    asked: Question,
-    passes: Passes,
-    turns: Turns,
-    ranked: Sequence[int],
-    monitor: Monitor,
-) -> Reliance:
-    speaking = zip(turns.order, turns.strengths, strict=True)
-    return find_reliance(
+def _volume(asked: Question, passes: Passes) -> LesionVolume:
+    return LesionVolume(
         passes,
         asked.probes,
         asked.result.plan,
-        [asked.candidates[index] for index in ranked],
-        [ranked.index(index) for index, strength in speaking if strength > 0],
         asked.outputs,
         asked.segmenter.bundle.inference.threshold,
         asked.baseline,
-        monitor,
         _joined(asked),
     )
 
@@ -297,6 +302,7 @@ def _described(
     drawn_for: Sequence[int],
     windows: Sequence[tuple[float, float]],
     spans: Sequence[tuple[float, float]],
+    volume: LesionVolume | None,
 ) -> list[Component]:
     """The ranked candidates in words and figures."""
     names = [region.name for region in asked.result.model.regions]
@@ -318,6 +324,7 @@ def _described(
                 level=float(estimate.levels[index, asked.decisive.index(drawn_for[row])]),
                 meaning=profile.meaning,
                 stability=profile.stability,
+                left=volume.alone(term) if volume is not None else None,
             )
         )
     return components

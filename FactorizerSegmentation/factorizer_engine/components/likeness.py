@@ -15,7 +15,8 @@ from factorizer_engine.components.definition import component_name
 from factorizer_engine.components.estimates import Estimate, estimate_all
 from factorizer_engine.components.question import Question, pose
 from factorizer_engine.components.wording import AGREES, SPEAKS, titles_in_sentences
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.lesions.measuring import lesion_mask
 from factorizer_engine.protocol.lesions import LIKE, Lesion
 from factorizer_engine.protocol.profiles import Profile, Profiles
@@ -39,6 +40,7 @@ def compared(
         BadModelError: If the model is not a Factorizer.
         CancelledError: If the monitor was cancelled.
     """
+    segmenter = segmenter.that_gave(result)
     profiles = segmenter.bundle.profiles
     if profiles is None:
         return result.lesions

@@ -19,7 +19,8 @@ from factorizer_engine.components.surroundings import Surroundings, surroundings
 from factorizer_engine.components.wording import meaning
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.windows import blending_weights
 from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.components import Term

@@ -19,7 +19,8 @@ from factorizer_engine.components.sites import (
     lesion_sites,
     one_lesion_site,
 )
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.networks import FactMixer, Factorizer
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError
@@ -84,6 +85,7 @@ def pose(
         BadInputError: If a block, region or lesion is unknown.
         BadModelError: If the model is not a Factorizer.
     """
+    segmenter = segmenter.that_gave(result)
     networks = factorizers_of(segmenter.networks)
     mixers = mixers_of(networks[0])
     looked_into = list(mixers) if blocks is None else list(blocks)

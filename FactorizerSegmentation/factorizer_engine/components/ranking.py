@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from factorizer_engine.networks import FactMixer
 from factorizer_engine.protocol.components import is_stable
 
@@ -21,19 +23,38 @@ def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
     return [name for name in mixers if sizes[name] in finest]
 
 
-def stable_first(
-    ranked: Sequence[int],
-    strength: Mapping[int, float],
-    stability: Mapping[int, float | None],
+def leading_pair(
+    strength: Sequence[float] | np.ndarray, stability: Sequence[float | None]
 ) -> list[int]:
-    """Ranked components, of those that speak for the lesion the stable ones before the others.
+    """The strongest component and the strongest stable one; the two strongest where it is stable.
 
     Args:
-        ranked: Indices of components.
-        strength: What each contributes by itself; those that do not speak for the lesion then come
-            last.
+        strength: What every component contributes.
+        stability: That of every component.
+    """
+    falling = np.argsort(-np.asarray(strength), kind="stable").tolist()
+    stable = [i for i in falling if is_stable(stability[i]) and strength[i] > 0]
+    return list(dict.fromkeys([*falling[:1], *stable[:1], *falling[1:2]]))[:2]
+
+
+def in_order_shown(
+    chosen: Sequence[int],
+    strength: Mapping[int, float] | Sequence[float] | np.ndarray,
+    stability: Mapping[int, float | None] | Sequence[float | None],
+) -> list[int]:
+    """Chosen components by falling contribution, but that stable ones lead.
+
+    Args:
+        chosen: Indices of components.
+        strength: What each contributes by itself. Of those that speak for the lesion, the stable
+            ones come before the others.
         stability: That of each.
     """
     return sorted(
-        ranked, key=lambda i: (strength[i] <= 0, strength[i] > 0 and not is_stable(stability[i]))
+        chosen,
+        key=lambda i: (
+            strength[i] <= 0,
+            strength[i] > 0 and not is_stable(stability[i]),
+            -strength[i],
+        ),
     )

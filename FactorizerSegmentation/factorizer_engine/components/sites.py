@@ -10,7 +10,8 @@ import numpy as np
 
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.lesions.measuring import lesion_mask
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.lesions import Lesion

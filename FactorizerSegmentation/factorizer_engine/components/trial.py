@@ -37,16 +37,17 @@ from factorizer_engine.components.evidence import (
 )
 from factorizer_engine.components.orders import COUNTS, OrderTrial
 from factorizer_engine.components.passes import RecordedPass
-from factorizer_engine.components.ranking import default_blocks, stable_first
+from factorizer_engine.components.ranking import default_blocks, in_order_shown, leading_pair
 from factorizer_engine.components.saliency import BlockProbe, grad_cam, integrated_gradients
 from factorizer_engine.components.scores import area, best_dice, correlation, spearman
 from factorizer_engine.components.sites import among_outputs, lesion_sites
 from factorizer_engine.components.stability import SHIFT
-from factorizer_engine.components.turns import contributions_without, take_turns
+from factorizer_engine.components.turns import contributions_without, logit_without, take_turns
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.components import Term, is_stable
 from factorizer_engine.protocol.profiles import Profile
@@ -126,6 +127,7 @@ class _Trial:
         seed: int,
         monitor: Monitor,
     ) -> None:
+        segmenter = segmenter.that_gave(result)
         self._network = factorizers_of(segmenter.networks)[0]
         profiles = segmenter.bundle.profiles
         self._profiles = profiles.by_term() if profiles else {}
@@ -195,16 +197,21 @@ class _Trial:
     def _as_shown(self) -> list[Term]:
         """The order of an explanation of `TOP` components, and then of one of more."""
         terms, exact = self._terms, self._exact[Baseline.ZERO]
+        probes, regions = [self._probe], [self._region]
+        passes = [RecordedPass(self._network, self._probe.image)]
 
         def without(order: Sequence[int]) -> np.ndarray:
             gone = [terms[i] for i in order]
-            return contributions_without(self._network, [self._probe], terms, gone, [self._region])
+            return contributions_without(self._network, probes, terms, gone, regions)
 
-        order = take_turns(self._estimates[Baseline.ZERO], without, COUNTS[-1]).order
-        stability = {
-            i: self._profiles.get(term, Profile(term)).stability for i, term in enumerate(terms)
-        }
-        shown = stable_first(order[:TOP], dict(enumerate(exact)), stability)
+        def measure(order: Sequence[int]) -> float:
+            return logit_without(passes, probes, [terms[i] for i in order], regions)
+
+        stability = [self._profiles.get(term, Profile(term)).stability for term in terms]
+        whole = self._estimates[Baseline.ZERO]
+        first = leading_pair(whole, stability)
+        order = take_turns(whole, first, without, measure, COUNTS[-1]).order
+        shown = in_order_shown(order[:TOP], exact, stability)
         return [terms[i] for i in (*shown, *order[TOP:])]
 
     def _order_components(self) -> None:

@@ -11,6 +11,9 @@ import numpy as np
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From the world axes of ITK and DICOM (LPS) to those used here (RAS), and back."""
 
+TOP_TO_BOTTOM = np.diag([1.0, 1.0, -1.0, 1.0])
+"""Mirrors the world from top to bottom."""
+
 CODES = ("LR", "PA", "IS")
 """Letters of each world axis (x, y, z in RAS), for the negative and the positive direction."""
 
@@ -40,6 +43,11 @@ def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
 def axis_codes(affine: np.ndarray) -> str:
     """World directions in which i, j and k increase, such as "LPS"."""
     return "".join(CODES[world][sign > 0] for world, sign in axis_directions(affine))
+
+
+def upside_down(codes: str) -> str:
+    """The letters of axes that run the same way but for up and down, such as "RAI" for "RAS"."""
+    return codes.translate(str.maketrans("IS", "SI"))
 
 
 def parse_codes(codes: str) -> tuple[tuple[int, int], ...]:

@@ -18,6 +18,7 @@ import torch
 from factorizer_engine.factorization.threads import run_in_threads
 from factorizer_engine.images.geometry import Grid, common_part
 from factorizer_engine.images.intensities import mended
+from factorizer_engine.images.orientation import upside_down
 from factorizer_engine.images.resampling import only_changes_place, resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.images.store import IN_MEMORY, Store
@@ -81,7 +82,11 @@ class Preprocessor:
         self.preprocessing = preprocessing
 
     def prepare(
-        self, scans: Sequence[Scan | None], reference: Scan, store: Store = IN_MEMORY
+        self,
+        scans: Sequence[Scan | None],
+        reference: Scan,
+        store: Store = IN_MEMORY,
+        turned_up: bool = False,
     ) -> Prepared:
         """Bring `scans`, in the model's channel order, into model space.
 
@@ -90,13 +95,16 @@ class Preprocessor:
                 is zero then and decides nothing.
             reference: The scan whose grid results will be written on; usually one of `scans`.
             store: Where whole volumes are kept.
+            turned_up: Take as up what the scans call down; places in the world stay as they are.
 
         Raises:
             BadInputError: If no scan has a nonzero voxel on the reference grid, or one holds
                 numbers too large to compute with.
         """
         settings = self.preprocessing
-        grid = reference.grid.oriented(settings.orientation).straightened()
+        orientation = settings.orientation
+        codes = upside_down(orientation) if turned_up else orientation
+        grid = reference.grid.oriented(codes).straightened()
         given = {index: scan for index, scan in enumerate(scans) if scan is not None}
         if settings.normalization == "zscore_nonzero":  # others do not tell background from image
             given = {i: _kept(mended(scan), scan, store) for i, scan in given.items()}

@@ -58,3 +58,7 @@ class Scan:
     def with_array(self, array: np.ndarray) -> Scan:
         """Other voxels from the same corner on, under the same name."""
         return replace(Scan.of(array, self.affine, self.name), origin=self.origin)
+
+    def brought(self, matrix: np.ndarray) -> Scan:
+        """The same voxels elsewhere: `matrix` is 4x4, world to world in mm RAS."""
+        return replace(self, grid=Grid(self.array.shape, matrix @ self.affine))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ import torch
 from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.settings import InferenceSettings
-from factorizer_engine.images.checks import check_channels, reference_among
+from factorizer_engine.images.checks import channel_named, check_channels, reference_among
 from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.preprocessing import Prepared, Preprocessor
 from factorizer_engine.images.scan import Scan
@@ -32,6 +33,7 @@ from factorizer_engine.inference.device import (
 from factorizer_engine.inference.kernels import prepare_kernels
 from factorizer_engine.inference.ladder import Economies, Means, descend, most, moved
 from factorizer_engine.inference.postprocessing import paint_regions
+from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.sliding_window import (
     Ensemble,
     Watcher,
@@ -42,8 +44,6 @@ from factorizer_engine.inference.sliding_window import (
 from factorizer_engine.inference.windows import WindowPlan, plan_windows
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.networks import economise
-from factorizer_engine.protocol.boxes import WorldBox
-from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription, Subset
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import RunOptions
@@ -56,38 +56,6 @@ _FOUND = 0.3
 
 _PREPARED, _PREDICTED, _RESTORED, _PAINTED = 0.1, 0.88, 0.93, 0.97
 """How far a run has come at the end of its stages."""
-
-
-@dataclass(frozen=True, eq=False)
-class SegmentationResult:
-    """What a model found, on the grid of the reference scan, and how.
-
-    Attributes:
-        model: The model as it was applied: with the channels that were given, and the regions that
-            can be seen with them.
-        labelmap: uint8, the values of the model's labels, 0 where there is nothing.
-        probabilities: float32, (R, I, J, K), in the order of these regions.
-        lesions: The connected pieces, measured.
-        timings: Seconds by stage.
-        device: Where the network ran.
-        prepared: The scans in model space, for explaining the result without preparing them again.
-        plan: The windows that were run over them.
-        outputs: The numbers of these regions among the outputs of the network.
-        note: What it costs that channels were left out, for people, or "".
-        watcher: What saw the networks at work, if anything did.
-    """
-
-    model: ModelDescription
-    labelmap: Scan
-    probabilities: np.ndarray
-    lesions: tuple[Lesion, ...]
-    timings: dict[str, float]
-    device: str
-    prepared: Prepared
-    plan: WindowPlan
-    outputs: list[int]
-    note: str = ""
-    watcher: Watcher | None = None
 
 
 class Segmenter:
@@ -132,6 +100,27 @@ class Segmenter:
             network.requires_grad_(False)  # evidence differentiates maps, never weights
             economise(network, bundle.inference.sweeps, bundle.inference.short_circuits)
         self._compiled = [CompiledNetwork(n) for n in self.networks] if compiled else []
+        self._precision = precision
+        self._others: dict[tuple[Path, ...], Segmenter] = {}
+
+    def answering(self, given: Collection[str]) -> Segmenter:
+        """The segmenter with the networks that answer where these channels are given.
+
+        Itself, unless the model has networks that learned from studies which lack scans. Channels
+        go by name or alias; `BadInputError` if the model has no such channel.
+        """
+        channels = self.bundle.description.channels
+        bundle = self.bundle.answering({channel_named(name, channels) for name in given})
+        if bundle is self.bundle:
+            return self
+        if bundle.weights not in self._others:
+            other = Segmenter(bundle, str(self.device), self._precision, bool(self._compiled))
+            self._others[bundle.weights] = other
+        return self._others[bundle.weights]
+
+    def that_gave(self, result: SegmentationResult) -> Segmenter:
+        """The segmenter with the networks that answered for a result of this model."""
+        return self.answering([channel.name for channel in result.model.channels])
 
     def segment(
         self,
@@ -152,7 +141,8 @@ class Segmenter:
         A model that only answers clicks finds nothing; its result is empty, to be drawn by them.
 
         Channels may be left out where the model says what it can do without them
-        (`protocol.subsets`); regions that cannot be seen then are not looked for.
+        (`protocol.subsets`), and other networks may answer then (`answering`); regions that cannot
+        be seen then are not looked for.
 
         Args:
             scans: One scan per channel, by the channel's name or alias, on any grids.
@@ -168,9 +158,12 @@ class Segmenter:
             InternalError: If the network gives NaN or infinity.
             CancelledError: If the monitor was cancelled.
         """
+        answering = self.answering(scans)
+        if answering is not self:
+            return answering.segment(scans, reference, options, monitor, watch)
         monitor, options = monitor or Monitor(), options or RunOptions()
         if self.bundle.description.by_clicks:
-            return self._nothing_yet(scans, reference, monitor)
+            return self._nothing_yet(scans, reference, options, monitor)
         first = None
         if self.coarse is not None:
             first = self.coarse.segment(scans, reference, options, monitor.span(0.0, _FOUND))
@@ -184,7 +177,7 @@ class Segmenter:
                 given = check_channels(scans, whole.channels, reference)
                 subset = subset_of(whole, given)
                 store = self._store(given, reference, economies)
-                prepared = self._prepare(given, reference, options.box, store)
+                prepared = self._prepare(given, reference, options, store)
                 chosen = Chosen.of(options, prepared)
                 looked_at = chosen if first is None else self._again(first, prepared, chosen)
             if not all(network.ready for network in self._compiled):
@@ -222,7 +215,8 @@ class Segmenter:
                 labelmap = self._paint(probabilities, model, prepared.reference)
             monitor.report("measuring", _PAINTED)
             with _timed(timings, "measuring"):
-                some_scan = next(iter(scans.values()))  # the head is the same in all
+                # The head is the same in all; in one that is mirrored, sides are unknown.
+                some_scan = None if options.upside_down else next(iter(scans.values()))
                 lesions = find_lesions(
                     labelmap, model.regions, model.labels, probabilities, some_scan
                 )
@@ -242,14 +236,18 @@ class Segmenter:
         )
 
     def _nothing_yet(
-        self, scans: Mapping[str, Scan], reference: str | None, monitor: Monitor
+        self,
+        scans: Mapping[str, Scan],
+        reference: str | None,
+        options: RunOptions,
+        monitor: Monitor,
     ) -> SegmentationResult:
         """An empty result, with the scans prepared for clicks."""
         model, timings = self.bundle.description, dict[str, float]()
         with memory_errors(self.device):
             with _timed(timings, "preparing"):
                 given = check_channels(scans, model.channels, reference)
-                prepared = self._prepare(given, reference, None, IN_MEMORY)
+                prepared = self._prepare(given, reference, replace(options, box=None), IN_MEMORY)
             prepare_kernels(self.networks, self.device, self.dtype, monitor.span(_PREPARED, 1.0))
         nothing = np.zeros((len(model.regions), *prepared.reference.shape), dtype=np.float32)
         return SegmentationResult(
@@ -320,16 +318,17 @@ class Segmenter:
         self,
         given: Mapping[str, Scan],
         reference: str | None,
-        box: WorldBox | None,
+        options: RunOptions,
         store: Store,
     ) -> Prepared:
         """The scans by channel name in model space, as a whole also for a box."""
         channels = self.bundle.description.channels
         reference_scan = given[reference_among(given, channels, reference)]
-        if box is not None:
-            check_box(box, reference_scan)
+        if options.box is not None:
+            check_box(options.box, reference_scan)
         ordered = [given.get(channel.name) for channel in channels]
-        prepared = self.preprocessor.prepare(ordered, reference_scan, store)
+        turned_up = options.upside_down
+        prepared = self.preprocessor.prepare(ordered, reference_scan, store, turned_up)
         return self._without_prompts(prepared)
 
     def _without_prompts(self, prepared: Prepared) -> Prepared:

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from factorizer_engine.images.geometry import Grid, same_grid
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.inference.segmenter import SegmentationResult
+from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.sliding_window import logit
 from factorizer_engine.inference.windows import Box
 from factorizer_engine.interaction.guides import Guide, Question

@@ -11,7 +11,8 @@ from scipy import ndimage
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import logit, sigmoid_
 from factorizer_engine.inference.windows import Box
 from factorizer_engine.interaction.prompting import answer_to_prompts

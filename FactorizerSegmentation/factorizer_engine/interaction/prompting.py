@@ -11,7 +11,8 @@ from factorizer_engine.bundles.settings import PromptSettings
 from factorizer_engine.images.geometry import Grid, in_all_channels
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import predict_windows, sigmoid_
 from factorizer_engine.inference.windows import Box, plan_windows
 from factorizer_engine.interaction.strokes import Stroke, prompt_channels
@@ -45,6 +46,7 @@ def answer_to_prompts(
         float32, (R, *box), in the order of the regions of the result. Beyond all windows nobody was
         asked, so there it is as the segmentation says: 1 or 0.
     """
+    segmenter = segmenter.that_gave(result)
     prompts = segmenter.bundle.prompts
     assert prompts is not None
     wanted = labelmap.grid.crop(box)

@@ -38,7 +38,8 @@ def measure_again(
     number, and of lesions that grew together the largest stays.
 
     Args:
-        labelmap, regions, labels, probabilities, scan: See `find_lesions`.
+        labelmap, regions, labels, probabilities, scan: See `find_lesions`. Where no known lesion
+            has a place in the head, the scan cannot tell it, and none gets one.
         edited: Boolean, (I, J, K), where voxels were changed by hand, or None.
         known: The lesions as they were before.
 
@@ -46,6 +47,8 @@ def measure_again(
         All lesions, from large to small.
     """
     voxels = lesion_voxels(labelmap.array, labels)
+    if known and not any(lesion.place for lesion in known):
+        scan = None
     lesions = find_lesions(labelmap, regions, labels, probabilities, scan)
     numbers = _numbers(voxels, labelmap, known)
     before = {lesion.id: lesion for lesion in known}

@@ -121,25 +121,52 @@ def extract_brain(scan: Scan, networks: BrainNetworks, monitor: Monitor | None =
     monitor = monitor or Monitor()
     monitor.report("finding the brain", 0.0)
     grid = scan.grid.oriented("RAS")
-    voxels = torch.from_numpy(np.ascontiguousarray(resample(scan, grid).array, dtype=np.float32))
-    small = _sampled(voxels, (COARSE,) * 3)
-    levels = small.quantile(0.005), small.quantile(0.995)
-    rough = _brain_probability(networks.coarse, small, levels)
-    mirrored = _brain_probability(networks.coarse, small.flip(2), levels)
-    upside_down = _doubt(rough) > UPSIDE_DOWN * _doubt(mirrored)
-    if upside_down:
-        voxels, rough = voxels.flip(2), mirrored
+    seen = _seen_coarsely(scan, networks)
     monitor.report("outlining the brain", 0.2)
-    mask = _outlined(networks.fine, voxels, _largest_piece(rough > 0.5), levels)
+    mask = _outlined(networks.fine, seen.voxels, _largest_piece(seen.rough > 0.5), seen.levels)
     monitor.report("outlining the brain", 0.95)
     if grid.volume_ml(int(mask.sum())) < SMALLEST_BRAIN_ML:
         raise BadInputError(
             f"No brain was found in {scan.name or 'the scan'}; choose a scan of the whole head, or "
             "switch brain extraction off if it shows something else."
         )
-    found = Scan(np.flip(mask, 2) if upside_down else mask, grid, "Brain")
+    found = Scan(np.flip(mask, 2) if seen.upside_down else mask, grid, "Brain")
     monitor.report("outlining the brain", 1.0)
-    return Brain(resample(found, scan.grid, "nearest"), upside_down)
+    return Brain(resample(found, scan.grid, "nearest"), seen.upside_down)
+
+
+def is_upside_down(scan: Scan, networks: BrainNetworks) -> bool:
+    """As `Brain.upside_down`, for a head whose brain is known."""
+    return _seen_coarsely(scan, networks).upside_down
+
+
+@dataclass(frozen=True, eq=False)
+class _SeenCoarsely:
+    """A head as the coarse network sees it, the right way up, axes along R, A, S.
+
+    Attributes:
+        voxels: All of them, float32.
+        rough: Probability of brain, (128, 128, 128) over the same box.
+        levels: The darkest and the brightest intensity that count.
+        upside_down: Whether it was turned up.
+    """
+
+    voxels: Tensor
+    rough: np.ndarray
+    levels: tuple[Tensor, Tensor]
+    upside_down: bool
+
+
+def _seen_coarsely(scan: Scan, networks: BrainNetworks) -> _SeenCoarsely:
+    grid = scan.grid.oriented("RAS")
+    voxels = torch.from_numpy(np.ascontiguousarray(resample(scan, grid).array, dtype=np.float32))
+    small = _sampled(voxels, (COARSE,) * 3)
+    levels = small.quantile(0.005), small.quantile(0.995)
+    rough = _brain_probability(networks.coarse, small, levels)
+    mirrored = _brain_probability(networks.coarse, small.flip(2), levels)
+    if _doubt(rough) > UPSIDE_DOWN * _doubt(mirrored):
+        return _SeenCoarsely(voxels.flip(2), mirrored, levels, True)
+    return _SeenCoarsely(voxels, rough, levels, False)
 
 
 def _doubt(probability: np.ndarray) -> float:

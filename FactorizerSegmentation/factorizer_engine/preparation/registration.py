@@ -101,7 +101,7 @@ class Registration:
 
     def apply(self, scan: Scan) -> Scan:
         """The voxels of `scan` where they belong."""
-        return Scan.of(scan.array, self.matrix @ scan.affine, scan.name)
+        return scan.brought(self.matrix)
 
 
 def register(

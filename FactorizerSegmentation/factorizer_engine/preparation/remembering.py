@@ -8,7 +8,12 @@ import numpy as np
 
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.preparation.bias import bias_field, without_bias
-from factorizer_engine.preparation.brain import Brain, BrainNetworks, extract_brain
+from factorizer_engine.preparation.brain import (
+    Brain,
+    BrainNetworks,
+    extract_brain,
+    is_upside_down,
+)
 from factorizer_engine.preparation.cache import StepCache, key_of
 from factorizer_engine.preparation.registration import Freedom, Registration, register
 from factorizer_engine.protocol.progress import Monitor
@@ -32,7 +37,7 @@ def brain_of(
     scan: Scan, networks: Callable[[], BrainNetworks], cache: StepCache, monitor: Monitor
 ) -> Brain:
     """As `brain.extract_brain`; the networks are called for only if they are needed."""
-    key = key_of("brain, either way up", scan)
+    key = _brain_key(scan)
     known = cache.find(key)
     if known is not None:
         voxels = np.unpackbits(known["bits"], count=scan.array.size)
@@ -42,6 +47,21 @@ def brain_of(
     bits, upside_down = np.packbits(found.mask.array), np.array(found.upside_down)
     cache.keep(key, {"bits": bits, "upside_down": upside_down})
     return found
+
+
+def upside_down_of(scan: Scan, networks: Callable[[], BrainNetworks], cache: StepCache) -> bool:
+    """As `brain.is_upside_down`; the networks are called for only if they are needed."""
+    key = key_of("which way up", scan)
+    known = cache.find(_brain_key(scan)) or cache.find(key)
+    if known is not None:
+        return bool(known["upside_down"])
+    found = is_upside_down(scan, networks())
+    cache.keep(key, {"upside_down": np.array(found)})
+    return found
+
+
+def _brain_key(scan: Scan) -> str:
+    return key_of("brain, either way up", scan)
 
 
 def unbiased(scan: Scan, tissue: Scan, cache: StepCache, monitor: Monitor) -> Scan:

@@ -70,6 +70,7 @@ def write_sheet(
     brain: Scan | None,
     steps: Sequence[Step],
     versions: Mapping[str, str],
+    turned_up: bool = False,
 ) -> None:
     """Write the page as one HTML file.
 
@@ -80,17 +81,19 @@ def write_sheet(
         brain: Its brain mask; None if nothing was cut out.
         steps: What was done.
         versions: By which programs.
+        turned_up: Show as up what the scans call down, as the model sees it.
 
     Raises:
         BadInputError: If the page cannot be written.
     """
     fixed = isotropic(scans[reference], PIXEL_MM)
-    fixed = resample(fixed, fixed.grid.oriented("LPS"))
+    fixed = resample(fixed, fixed.grid.oriented("LPI" if turned_up else "LPS"))
     mask = None if brain is None else resample(brain, fixed.grid, "nearest").array > 0
     middle = head_mask(fixed) if mask is None else fixed.with_array(mask)
     centre = np.round(fixed.grid.indices_of(centre_of(middle)[None])[0]).astype(int)
     own = _grey(fixed.array)
-    rows = [{"title": reference, "images": _views(own, mask, centre)}]
+    title = f"{reference}, turned up" if turned_up else reference
+    rows = [{"title": title, "images": _views(own, mask, centre)}]
     for channel, scan in scans.items():
         if channel != reference:
             other = _grey(resample(scan, fixed.grid).array)
@@ -104,7 +107,7 @@ def placed(scan: Scan, steps: Sequence[Step], channel: str) -> Scan:
     """The scan of a channel where its registration, if there was one, has put it."""
     for step in steps:
         if step.channel == channel and step.matrix:
-            return Scan.of(scan.array, np.array(step.matrix) @ scan.affine, scan.name)
+            return scan.brought(np.array(step.matrix))
     return scan
 
 

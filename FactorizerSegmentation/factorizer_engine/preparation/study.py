@@ -22,8 +22,13 @@ from factorizer_engine.preparation.brain import BrainNetworks
 from factorizer_engine.preparation.cache import StepCache
 from factorizer_engine.preparation.heads import head_mask, is_stripped
 from factorizer_engine.preparation.registration import Freedom, Registration
-from factorizer_engine.preparation.remembering import brain_of, registration_of, unbiased
-from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.preparation.remembering import (
+    brain_of,
+    registration_of,
+    unbiased,
+    upside_down_of,
+)
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.preparation import (
     BiasMode,
     BrainMode,
@@ -49,7 +54,8 @@ ORIENTATION = "orientation"
 
 _UPSIDE_DOWN = (
     "the head is upside down, as after a conversion that took the slices in the wrong order; the "
-    "model sees it so and may miss lesions, so convert the scans anew from their DICOM files."
+    "model is shown it turned up, and the result lies on the scan as it is. Which side is left "
+    "cannot be known from it: convert the scans anew from their DICOM files before you rely on it."
 )
 
 _REGISTERED, _EXTRACTED = 0.6, 0.85
@@ -77,6 +83,7 @@ class PreparedStudy:
         scans: By channel.
         reference: Channel that stays where it is.
         brain: What of the reference is brain, of the type bool; None if nothing was cut out.
+        upside_down: Whether the heads stand on their top, see `RunOptions.upside_down`.
         steps: What was done, in order.
         timings: Seconds by kind of step.
     """
@@ -84,6 +91,7 @@ class PreparedStudy:
     scans: dict[str, Scan]
     reference: str
     brain: Scan | None = None
+    upside_down: bool = False
     steps: list[Step] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -145,6 +153,7 @@ def prepare_study(
             if decided.brain is None:
                 _cut_out_brain(study, with_skull, networks, cache, span)
             else:
+                _look_which_way_up(study, with_skull, networks, cache)
                 _cut_out_given(study, decided.brain)
     uneven = {
         BiasMode.on: list(study.scans),
@@ -246,10 +255,31 @@ def _cut_out_brain(
         best = _best_for_brain(with_skull)
         found = brain_of(study.scans[best], networks, cache, monitor)
         mask = found.mask
-        if found.upside_down:
-            study.note(best, ORIENTATION, _UPSIDE_DOWN, doubtful=True)
+        _note_orientation(study, best, found.upside_down)
         origin = f"outlined on {best}"
     _cut_out(study, mask, with_skull, origin)
+
+
+def _look_which_way_up(
+    study: PreparedStudy,
+    with_skull: Sequence[str],
+    networks: Callable[[], BrainNetworks],
+    cache: StepCache,
+) -> None:
+    """Look at a head whose brain is known; without the networks it counts as upright."""
+    if not with_skull:
+        return
+    best = _best_for_brain(with_skull)
+    try:
+        _note_orientation(study, best, upside_down_of(study.scans[best], networks, cache))
+    except BadModelError:
+        return
+
+
+def _note_orientation(study: PreparedStudy, channel: str, upside_down: bool) -> None:
+    study.upside_down = upside_down
+    if upside_down:
+        study.note(channel, ORIENTATION, _UPSIDE_DOWN, doubtful=True)
 
 
 def _cut_out_given(study: PreparedStudy, mask: Scan) -> None:

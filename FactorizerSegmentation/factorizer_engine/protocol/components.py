@@ -55,6 +55,8 @@ class Component(Message):
             (`protocol.profiles`), as a short sentence, or "" where that was not measured.
         stability: How well its maps there correlated with those of shifted windows; None where that
             was not measured.
+        left: Part (0 to 1) of the volume of the lesion that was explained which is still found
+            without this component; None if not one lesion was explained.
     """
 
     term: Term
@@ -66,6 +68,7 @@ class Component(Message):
     level: float = 0.0
     meaning: str = ""
     stability: float | None = None
+    left: float | None = None
 
     @property
     def is_stable(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -57,6 +58,15 @@ class PreparationOptions(Message):
         ):
             if value not in tuple(known):
                 raise BadInputError(f"'{value}' is not one of {', '.join(known)}.")
+
+
+def doubts_of(steps: Iterable[Step]) -> list[str]:
+    """What has to be looked at, a sentence each, after the channels of which it is said."""
+    channels: dict[str, list[str]] = {}
+    for step in steps:
+        if step.doubtful:
+            channels.setdefault(step.outcome, []).append(step.channel)
+    return [f"{', '.join(names)}: {text}" for text, names in channels.items()]
 
 
 @dataclass(frozen=True)

@@ -109,12 +109,15 @@ class RunOptions(Message):
         box: Where to look; None looks everywhere. Only windows that touch it are computed, and
             outside it the result is empty.
         quick: Lay the windows around the box: fewer, and not those of the whole scan.
+        upside_down: The heads stand on their top where the scans say that up is, so the model sees
+            them mirrored from top to bottom; results lie on the scans as they are.
     """
 
     mirroring: bool | None = None
     overlap: float | None = None
     box: WorldBox | None = None
     quick: bool = False
+    upside_down: bool = False
 
     def __post_init__(self) -> None:
         if self.overlap is not None and not 0.0 <= self.overlap < 1.0:

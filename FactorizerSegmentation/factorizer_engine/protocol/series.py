@@ -21,30 +21,63 @@ OTHER = "other"
 LEAST_IMAGES = 10
 """Fewer images than this do not cover a brain."""
 
+_THICK_MM = 3.0
+
 _FLUID_NULL_MS = 1500.0
+_FAT_NULL_MS = 300.0
 _T2_ECHO_MS, _T1_ECHO_MS = 60.0, 30.0
+_T2_STAR_ECHO_MS = 10.0
 _SHORT_REPETITION_MS = 1200.0
 _PD_ECHO_MS, _PD_REPETITION_MS = 40.0, 2500.0
 
 _LEFT_OUT = {
-    "a localiser": ("localizer", "localiser", "scout", "survey", "loc", "3plane", "plane"),
+    "a localiser": (
+        *("localizer", "localiser", "scout", "survey", "loc", "3plane", "plane", "locator"),
+        *("lokalizer", "lokalisator", "localizzatore", "calibration", "refscan"),
+    ),
     "a projection": ("mip", "minip", "projection", "mpr3d"),
+    "an image of one inversion": ("inv1", "inv2", "psir", "stir"),
     "a map computed from others": (
         *("fa", "eadc", "exp", "exponential", "rcbv", "cbv", "cbf", "mtt", "ttp", "tmax"),
-        *("subtraction", "colfa", "tensor", "phase", "pha"),
+        *("subtraction", "colfa", "tensor", "phase", "pha", "qsm", "mtr", "mtc"),
+        *("t1map", "t2map", "b1map", "fieldmap", "mapping", "relaxometry", "div"),
     ),
     "a time series": ("perfusion", "perf", "dsc", "dce", "bold", "fmri", "asl"),
     "a screenshot": ("screenshot", "screen", "report", "secondary capture"),
-    "weighted by susceptibility": ("swi", "swan", "hemo", "t2star", "venobold"),
-    "an angiography": ("tof", "angio", "mra", "mrv"),
+    "weighted by susceptibility": (
+        *("swi", "swi3d", "swip", "sw", "swan", "hemo", "t2star", "venobold", "fsbb"),
+    ),
+    "an angiography": ("tof", "angio", "mra", "mrv", "3di", "s3di"),
+    "a scan in a steady state": ("ciss", "ci3d", "fiesta", "trufi", "truefisp"),
+    "a measurement of flow": ("venc", "cine"),
+    "spectroscopy": ("mrs", "spectroscopy", "csi", "svs"),
+    "an image out of phase": ("opp", "outphase"),
 }
 """Words in names, for what is no scan that a model takes."""
+
+_BOLUS = {"perfusion", "perf", "pwi", "dsc", "dce"}
+"""Words in names of scans that follow a bolus of contrast agent."""
 
 _LEFT_OUT_TYPES = {
     "LOCALIZER": "a localiser",
     "PROJECTION IMAGE": "a projection",
     "MIP": "a projection",
     "MINIP": "a projection",
+    "MNIP": "a projection",
+    "MAX_IP": "a projection",
+    "MIN_IP": "a projection",
+    "T1 MAP": "a map computed from others",
+    "T2 MAP": "a map computed from others",
+    "T2_STAR MAP": "a map computed from others",
+    "FAT": "an image of fat alone",
+    "F": "an image of fat alone",
+    "OUT_PHASE": "an image out of phase",
+    "OPP_PHASE": "an image out of phase",
+    "OP": "an image out of phase",
+    "STIR": "an image of one inversion",
+    "TOF": "an angiography",
+    "ANGIO": "an angiography",
+    "FMRI": "a time series",
     "SCREEN SAVE": "a screenshot",
     "PERFUSION": "a time series",
     "FA": "a map computed from others",
@@ -54,6 +87,8 @@ _LEFT_OUT_TYPES = {
     "P": "an image of phases",
     "PHASE": "an image of phases",
     "PHASE MAP": "an image of phases",
+    "R": "a part of complex values",
+    "I": "a part of complex values",
     "REAL": "a part of complex values",
     "IMAGINARY": "a part of complex values",
 }
@@ -78,6 +113,7 @@ class Facts:
         patient: Patient ID.
         study: Study Instance UID.
         date: Study date, YYYYMMDD.
+        number: Of the series; it rises from scan to scan.
     """
 
     words: str
@@ -91,6 +127,7 @@ class Facts:
     patient: str = ""
     study: str = ""
     date: str = ""
+    number: float | None = None
 
 
 @dataclass(frozen=True)
@@ -111,27 +148,62 @@ def is_computed(facts: Facts, kind: str) -> bool:
     return "DERIVED" in facts.image_type and kind not in ("ADC", "DWI")
 
 
-def rank_of(computed: bool, distance_mm: float) -> tuple[bool, float]:
-    """Sorts series of one kind, the best first.
+@dataclass(frozen=True, order=True)
+class Rank:
+    """Sorts series of one kind, the best first, by one field after the other.
 
-    Originals go before what was computed from them, smaller before larger distances of voxels. Of
-    equals the later one is better, which was often repeated for a reason.
+    Of equals the later one is better, which was often repeated for a reason.
+
+    Attributes:
+        computed: Originals go before what was computed from them.
+        thick: Volumes go before stacks of thick slices.
+        not_axial: Of thick slices axial ones come first, in which most models were trained.
+        distance_mm: Smaller before larger distances of voxels.
+        uncorrected: Of the two copies that some scanners write, the one that was corrected for
+            distortion and for the coils' sensitivity.
     """
-    return computed, round(distance_mm, 1)
+
+    computed: bool
+    thick: bool
+    not_axial: bool
+    distance_mm: float
+    uncorrected: int
+
+
+def rank_of(facts: Facts | None, kind: str, distance_mm: float, axial: bool) -> Rank:
+    """Where a series stands among those of its kind.
+
+    Args:
+        facts: What its header says, if anything does.
+        kind: Which sequence it is.
+        distance_mm: Largest distance of neighbouring voxels.
+        axial: Whether its slices are.
+    """
+    types = facts.image_type if facts is not None else frozenset()
+    thick = distance_mm >= _THICK_MM
+    return Rank(
+        computed=facts is not None and is_computed(facts, kind),
+        thick=thick,
+        not_axial=thick and not axial,
+        distance_mm=round(distance_mm, 1),
+        uncorrected=("ND" in types) + ("NORM" not in types),
+    )
 
 
 def kind_of(facts: Facts) -> Kind:
     """Which sequence a series is."""
-    spoken = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", in_english(facts.words)).lower()
-    words = set(re.findall(r"[a-z0-9]+", spoken))
+    words = _words_of(facts)
     for value, reason in _LEFT_OUT_TYPES.items():
         if value in facts.image_type:
             return Kind(OTHER, reason)
     for reason, names in _LEFT_OUT.items():
         if words & set(names):
             return Kind(OTHER, reason)
+    if words & {"dixon", "mdixon"} and words & {"f", "fat"}:
+        return Kind(OTHER, "an image of fat alone")
     return (
         _diffusion(facts, words)
+        or _doubly_inverted(words)
         or _by_times(facts)
         or _by_name(facts)
         or Kind(OTHER, "no sequence that is known")
@@ -139,19 +211,61 @@ def kind_of(facts: Facts) -> Kind:
 
 
 def kinds_of(study: Sequence[Facts]) -> list[Kind]:
-    """Which sequence each series of a study is, in the order in which they were acquired.
+    """Which sequence each series of a study is: as `kind_of`, and by what was scanned around it.
 
-    As `kind_of`, but where every T1 names the agent, as scanners write it that fill the tag in once
-    the agent is ordered, those before the first whose name says so were acquired without it.
+    Scanners that fill the agent's tag in once it is ordered name it in every T1. Then those before
+    the first whose name says so were acquired without it; or, where no name does, the first of
+    two alike between which something else was scanned. Scanners that never fill it in name it in
+    none. Then what repeats a T1 from before a perfusion, which needs the agent, was acquired with
+    the agent.
     """
-    kinds = [kind_of(facts) for facts in study]
+    order = sorted(range(len(study)), key=lambda index: study[index].number or 0.0)
+    ordered = [study[index] for index in order]
+    kinds = [kind_of(facts) for facts in ordered]
+    names = {kind.name for kind in kinds}
+    if "T1" not in names:
+        _tell_those_before_the_agent(ordered, kinds)
+    elif "T1ce" not in names:
+        _tell_those_after_a_perfusion(ordered, kinds)
+    by_index = dict(zip(order, kinds, strict=True))
+    return [by_index[index] for index in range(len(study))]
+
+
+def _tell_those_before_the_agent(study: Sequence[Facts], kinds: list[Kind]) -> None:
     with_agent = [index for index, kind in enumerate(kinds) if kind.name == "T1ce"]
     said = [index for index in with_agent if says_contrast(study[index].words)]
-    if said and "T1" not in [kind.name for kind in kinds]:
-        for index in with_agent[: with_agent.index(said[0])]:
-            evidence = f"{kinds[index].evidence} as in all, though only a later name says so"
-            kinds[index] = Kind("T1", evidence)
-    return kinds
+    before = with_agent[: with_agent.index(said[0])] if said else []
+    why = "though only a later name says so"
+    if not said and with_agent:
+        first, words = with_agent[0], study[with_agent[0]].words
+        alike = [index for index in with_agent[1:] if study[index].words == words]
+        if alike and alike[-1] > first + 1:
+            before, why = [first], "but it was scanned again later"
+    for index in before:
+        kinds[index] = Kind("T1", f"{kinds[index].evidence} as in all, {why}")
+
+
+def _tell_those_after_a_perfusion(study: Sequence[Facts], kinds: list[Kind]) -> None:
+    bolus = [i for i, facts in enumerate(study) if _words_of(facts) & _BOLUS]
+    if not bolus:
+        return
+    before = {study[index].words for index in range(bolus[0]) if kinds[index].name == "T1"}
+    for index in range(bolus[0] + 1, len(study)):
+        silent = says_contrast(study[index].words) is None
+        if kinds[index].name == "T1" and silent and study[index].words in before:
+            evidence = f"{kinds[index].evidence}, but it repeats one from before the perfusion"
+            kinds[index] = Kind("T1ce", evidence)
+
+
+def _words_of(facts: Facts) -> set[str]:
+    spoken = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", in_english(facts.words)).lower()
+    spoken = re.sub(r"t2w?\*(?![a-z])", "t2star ", spoken)
+    return set(re.findall(r"[a-z0-9]+", spoken))
+
+
+def _doubly_inverted(words: set[str]) -> Kind | None:
+    inverted = "dir" in words or {"double", "inversion"} <= words
+    return Kind(OTHER, "two tissues are nulled") if inverted else None
 
 
 def _diffusion(facts: Facts, words: set[str]) -> Kind | None:
@@ -185,9 +299,13 @@ def _by_times(facts: Facts) -> Kind | None:
     times += f", TI {inversion:.0f} ms" if inversion else " ms"
     if inversion and inversion >= _FLUID_NULL_MS and (echo >= _T2_ECHO_MS or _says(facts, "FLAIR")):
         return Kind("FLAIR", times)
+    if inversion and inversion < _FAT_NULL_MS and not facts.gradient_echo:
+        return Kind(OTHER, f"fat is nulled by its inversion time ({times})")
     if echo >= _T2_ECHO_MS and not facts.gradient_echo:
         # Some scanners do not write the inversion time: then the name tells FLAIR from T2.
         return Kind("FLAIR" if _says(facts, "FLAIR") else "T2", times)
+    if facts.gradient_echo and echo >= _T2_STAR_ECHO_MS:
+        return Kind(OTHER, f"a gradient echo weighted by T2* ({times})")
     if _is_proton_density(facts):
         return Kind(OTHER, f"weighted by proton density ({times})")
     short = repetition is not None and repetition <= _SHORT_REPETITION_MS

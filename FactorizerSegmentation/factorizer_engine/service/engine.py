@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from factorizer_engine.bundles.bundle import Bundle
     from factorizer_engine.bundles.settings import InferenceSettings
     from factorizer_engine.images.scan import Scan
-    from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+    from factorizer_engine.inference.result import SegmentationResult
+    from factorizer_engine.inference.segmenter import Segmenter
     from factorizer_engine.interaction.correction import Correction
     from factorizer_engine.service.turns import Turn
 
@@ -76,8 +77,16 @@ class Engine:
         """The jobs by the names of their tasks."""
         return {task.name: partial(_run_job, task.name, self) for task in JOBS}
 
-    def ready(self, choice: ModelChoice, monitor: Monitor) -> Segmenter:
-        """The segmenter of a model, warm if it is the one used last."""
+    def ready(
+        self, choice: ModelChoice, monitor: Monitor, given: Collection[str] | None = None
+    ) -> Segmenter:
+        """The segmenter of a model, warm if it is the one used last.
+
+        Args:
+            choice: The model, and how it is applied.
+            monitor: Told of the progress.
+            given: Names of the channels that there are, if that is known.
+        """
         monitor.report("loading the model", 0.0)
         from factorizer_engine.bundles.registry import resolve_model
         from factorizer_engine.inference.device import resolve_device
@@ -95,8 +104,9 @@ class Engine:
             self._forget()
             self._segmenter = Segmenter(bundle, str(device), choice.precision, choice.compiled)
             self._segmenter_key = key
+        segmenter = self._segmenter if given is None else self._segmenter.answering(given)
         monitor.report("loading the model", 1.0)
-        return self._segmenter
+        return segmenter
 
     def _device_in_turn(
         self, device: torch.device, choice: ModelChoice, monitor: Monitor
@@ -213,6 +223,7 @@ def _as_chosen(settings: InferenceSettings, choice: ModelChoice) -> InferenceSet
 def _fingerprint(bundle: Bundle) -> tuple:
     """Changes when another model is asked for or the files of this one are replaced."""
     model = bundle.description
-    status = [os.stat(path) for path in bundle.weights if path.exists()]
+    files = (*bundle.weights, *bundle.fewer_weights)
+    status = [os.stat(path) for path in files if path.exists()]
     weights = tuple((s.st_mtime_ns, s.st_size) for s in status)
     return (str(model.path), model.name, model.version, weights)

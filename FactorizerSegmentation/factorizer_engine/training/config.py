@@ -254,6 +254,13 @@ class CascadeSection(_Section):
     share: float = Field(0.5, gt=0, le=1)
 
 
+class FewerSection(_Section):
+    """Which networks answer where scans are missing, see `bundles.settings.FewerSettings`."""
+
+    own: tuple[tuple[str, ...], ...] = ()
+    both: tuple[tuple[str, ...], ...] = ()
+
+
 class RegionSection(_Section):
     """What users read about a region."""
 
@@ -279,7 +286,8 @@ class BundleSection(_Section):
     """What `export` writes about the model besides what the run itself knows.
 
     `changelog` says for this and earlier versions what was new; unset, this is the first version.
-    `cascade` counts only when the model is exported with a first stage.
+    `cascade` counts only when the model is exported with a first stage, `fewer` only with networks
+    that learned from studies which lack scans.
     A region counts as seen with a part of the channels from a mean Dice of `seen_from` on.
     """
 
@@ -299,6 +307,7 @@ class BundleSection(_Section):
     inference: InferenceSection = InferenceSection()
     postprocessing: PostprocessingSection = PostprocessingSection()
     cascade: CascadeSection = CascadeSection()
+    fewer: FewerSection = FewerSection()
     clicks: ClicksSection = ClicksSection()
     seen_from: float = Field(0.6, ge=0, le=1)
 

@@ -13,9 +13,12 @@ from scipy import ndimage
 
 from engine import tiny
 from engine.dicom_writing import write_dicom
+from factorizer_engine.cli import prepare
 from factorizer_engine.images.files import read_scan
 from factorizer_engine.preparation import brain
 from factorizer_engine.protocol.models import Expectations
+from factorizer_engine.protocol.tasks.prepare import PrepareResult
+from factorizer_engine.protocol.volumes import ScanFile
 
 
 @pytest.fixture
@@ -192,3 +195,21 @@ def test_scans_far_apart_are_prepared_and_what_failed_is_marked(cli, scans, tmp_
 def test_many_studies_are_not_prepared(cli, study, tmp_path):
     call = ["segment", "--prepare", "--studies", study, "-m", "tiny", "-o", tmp_path / "out"]
     assert "--prepare" in cli(*call).sentence
+
+
+def test_of_a_head_that_is_upside_down_the_scans_are_written_turned_up(scans, tmp_path):
+    scan = read_scan(scans["FLAIR"])
+    file = ScanFile.save(scan.array, scan.affine, tmp_path / "scan.npy", "FLAIR")
+    (tmp_path / "sheet.html").write_text("page")
+    sheet = str(tmp_path / "sheet.html")
+    result = PrepareResult({"FLAIR": file}, file, (), sheet, {}, {}, upside_down=True)
+    prepare._write_scans(result, tmp_path)
+    prepare.write_preparation(result, "FLAIR", tmp_path)
+    written = read_scan(tmp_path / "prepared_FLAIR.nii.gz")
+    brain = read_scan(tmp_path / "brain_mask.nii.gz")
+    np.testing.assert_array_equal(written.array, scan.array)
+    np.testing.assert_allclose(brain.affine, written.affine)
+    assert written.orientation == scan.orientation.translate(str.maketrans("IS", "SI"))
+    middles = [one.grid.corners().mean(axis=0) for one in (written, scan)]
+    np.testing.assert_allclose(*middles, atol=1e-4)
+    assert json.loads((tmp_path / "preparation.json").read_text())["upside_down"] is True

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine import tiny
-from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+from factorizer_engine.inference.result import SegmentationResult
+from factorizer_engine.inference.segmenter import Segmenter
 
 
 @pytest.fixture(scope="module")

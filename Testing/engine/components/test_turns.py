@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,33 +12,67 @@ from engine import tiny
 from factorizer_engine.components.ablation import Probe
 from factorizer_engine.components.definition import Baseline, mixers_of, terms_of
 from factorizer_engine.components.passes import RecordedPass
-from factorizer_engine.components.turns import contributions_without, take_turns
+from factorizer_engine.components.ranking import leading_pair
+from factorizer_engine.components.turns import (
+    contributions_without,
+    logit_without,
+    take_turns,
+)
+
+
+def none(order) -> float:
+    return 0.0
 
 
 def test_what_says_the_same_as_one_that_is_gone_waits_for_what_says_something_else():
     alone = np.array([5.0, 4.0, 3.9, 2.0, 1.0])
 
     def without(order):  # the third says what the second does
-        return np.where(np.arange(5) == 2, 0.1, alone) if 1 in order else alone
+        return (np.where(np.arange(5) == 2, 0.1, alone) if 1 in order else alone)[None]
 
-    turns = take_turns(alone, without, 5)
+    turns = take_turns(alone, [0, 1], without, none, 5)
     assert turns.order == (0, 1, 3, 4, 2)
     assert turns.strengths == (5.0, 4.0, 2.0, 1.0, 0.1)
+    assert replace(turns, strengths=(5.0, 4.0, 2.0, -1.0, 0.1)).speaking == [0, 1, 3, 2]
 
 
-def test_estimates_are_asked_for_after_two_and_after_every_six_more():
+def test_estimates_are_asked_for_when_as_many_are_taken_as_were_gone_and_after_six():
     asked = []
 
     def without(order):
         asked.append(len(order))
-        return np.arange(20.0)[::-1]
+        return np.arange(20.0)[None, ::-1]
 
-    for count, expected in ((2, []), (6, [2]), (14, [2, 8]), (99, [2, 8, 14])):
+    for count, expected in ((2, []), (6, [2, 4]), (14, [2, 4, 8]), (99, [2, 4, 8, 14])):
         asked.clear()
-        turns = take_turns(np.arange(20.0)[::-1], without, count)
+        turns = take_turns(np.arange(20.0)[::-1], [0, 1], without, none, count)
         assert asked == expected
         assert turns.order == tuple(range(20))
         assert len(turns.first(3).order) == len(turns.first(3).strengths) == 3
+
+
+def test_the_strongest_and_the_strongest_stable_one_come_first():
+    strength = np.array([1.0, 3.0, 2.0, -1.0])
+    assert leading_pair(strength, [None] * 4) == [1, 2]
+    assert leading_pair(strength, [0.9, 0.1, 0.2, 0.9]) == [1, 0]
+    assert leading_pair(strength, [0.1, 0.1, 0.2, 0.9]) == [1, 2]
+    assert leading_pair(strength[:1], [0.1]) == [0]
+
+
+def test_of_two_proposals_that_is_taken_which_lowers_the_logit_more():
+    proposals = np.stack([np.arange(20.0)[::-1], np.arange(20.0)])
+    measured = []
+
+    def measure(order):
+        measured.append(tuple(order))
+        return -float(sum(order))  # the last ones speak most
+
+    turns = take_turns(proposals[0], [0, 1], lambda order: proposals, measure, 6)
+    assert measured[:2] == [(0, 1, 2, 3), (0, 1, 19, 18)]
+    assert turns.order[:8] == (0, 1, 19, 18, 17, 16, 15, 14)
+    measured.clear()
+    take_turns(proposals[0], [0, 1], lambda order: proposals[[0, 0]], measure, 6)
+    assert not measured
 
 
 @pytest.mark.parametrize("baseline", list(Baseline))
@@ -56,10 +92,12 @@ def test_contributions_without_some_are_those_of_the_network_that_lacks_them(ran
     found = contributions_without(network, [probe], terms, gone, [0, 2], baseline)
     plain = RecordedPass(network, image)
     whole = probe.read(expected)[0, [0, 2]].sum()
+    logit = logit_without([plain], [probe], gone, [0, 2], baseline)
+    assert logit == pytest.approx(float(whole), abs=1e-4)
     last = [term for term in terms if term.block == terms[-1].block and term not in gone]
     exact = [
         float(whole - probe.read(plain.without([*gone, term], baseline))[0, [0, 2]].sum())
         for term in last
     ]
-    estimates = [found[terms.index(term)] for term in last]
+    estimates = [found[0, terms.index(term)] for term in last]
     np.testing.assert_allclose(estimates, exact, atol=0.2 * np.abs(exact).max())

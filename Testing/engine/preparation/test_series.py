@@ -13,7 +13,7 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.preparation.series import choose_series
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Channel
-from factorizer_engine.protocol.series import Facts, kind_of
+from factorizer_engine.protocol.series import Facts, kind_of, kinds_of
 
 GLIOMA = (Channel("FLAIR"), Channel("T1"), Channel("T1ce"), Channel("T2"))
 STROKE = (Channel("DWI"), Channel("ADC"))
@@ -57,6 +57,27 @@ def acquired(words="", echo=None, repetition=None, inversion=None, **more) -> Fa
         (acquired("ep2d_perf", 30, 1500), "other"),
         (acquired("x", 2, 1900, 900, image_type=frozenset({"ORIGINAL", "P"})), "other"),
         (acquired(""), "other"),
+        (acquired("t1_mp2rage_sag_INV1", 2.9, 5000, 700, gradient_echo=True), "other"),
+        (acquired("t1_mp2rage_sag_UNI-DEN", 2.9, 5000, 700, gradient_echo=True), "T1"),
+        (acquired("x", 2.9, 5000, 700, image_type=frozenset({"DERIVED", "T1 MAP"})), "other"),
+        (acquired("t1_vibe_dixon_tra_F", 2.4, 6, gradient_echo=True), "other"),
+        (acquired("t1_vibe_dixon_tra_opp", 1.2, 6, gradient_echo=True), "other"),
+        (acquired("t1_vibe_dixon_tra_W", 2.4, 6, gradient_echo=True), "T1"),
+        (acquired("T1W_mDIXON", 4.6, 500, image_type=frozenset({"DERIVED", "F"})), "other"),
+        (acquired("T1W_IR", 15, 2000, 400, image_type=frozenset({"R_IR", "R"})), "other"),
+        (acquired("Cor STIR", 60, 4000, 160), "other"),
+        (acquired("x", 75, 4000, 160), "other"),
+        (acquired("3D DIR", 300, 5500, 2550), "other"),
+        (acquired("DWI 3 dir", 80, 6000, b_value=1000.0), "DWI"),
+        (acquired("Ax T2* GRE", 20, 600, gradient_echo=True), "other"),
+        (acquired("Ax T2 *tse2d1_17", 96, 6000), "T2"),
+        (acquired("SWIp", 12, 31, gradient_echo=True), "other"),
+        (acquired("mIP_Images(SW)", 20, 28, gradient_echo=True), "other"),
+        (acquired("s3DI_MC_HR", 3.5, 23, gradient_echo=True), "other"),
+        (acquired("t2_ci3d_tra_iso", 4, 8, gradient_echo=True), "other"),
+        (acquired("Calibration Scan", 1.5, 150, gradient_echo=True), "other"),
+        (acquired("gre_field_mapping", 7, 500, gradient_echo=True), "other"),
+        (acquired("Lokalizer", 5, 10, gradient_echo=True), "other"),
         (acquired("T2加权 横断"), "T2"),
         (acquired("T1加权 增强", 12, 550), "T1ce"),
         (acquired("T1 平扫", 12, 550, agent="Gadovist"), "T1"),
@@ -171,6 +192,42 @@ def test_an_agent_that_all_series_name_counts_from_the_first_whose_name_says_so(
     choice = choose_series(tmp_path, GLIOMA)
     assert choice.chosen == {"T1": plain, "T1ce": later} and enhanced not in choice.chosen.values()
     assert "as in all, though only a later name says so" in reasons(choice)["2 t1_se_tra"]
+
+
+def t1(words: str, number: int, agent: str = "") -> Facts:
+    return acquired(words, 9, 500, agent=agent, number=float(number))
+
+
+@pytest.mark.parametrize(
+    ("between", "agent", "expected"),
+    [
+        ("t2_tse", "Gadovist", ["T1", "T1ce"]),
+        ("ep2d_perf", "Gadovist", ["T1", "T1ce"]),
+        ("ep2d_perf", "", ["T1", "T1ce"]),
+        ("t2_tse", "", ["T1", "T1"]),
+        (None, "Gadovist", ["T1ce", "T1ce"]),
+    ],
+)
+def test_a_repeated_t1_is_told_by_what_was_scanned_between(between, agent, expected):
+    study = [t1("t1_se", 9, agent), t1("t1_se", 2, agent)]  # in no order
+    if between is not None:
+        study.append(Facts(between, number=5.0))
+    last, first = kinds_of(study)[:2]
+    assert [first.name, last.name] == expected
+
+
+def test_of_thick_slices_axial_ones_are_taken_and_of_two_copies_the_corrected_one(tmp_path):
+    times = {"EchoTime": 12, "RepetitionTime": 500}
+    both = {"corrected": ["ORIGINAL", "PRIMARY", "M", "NORM", "DIS2D"], "raw": ["ORIGINAL", "ND"]}
+    for number, kind in enumerate(both, start=2):
+        write(tmp_path, number, "t1_se_tra_km", volume(12, 5.0), ImageType=both[kind], **times)
+    across = np.array([[-1.0, 0, 0, 0], [0, 0, 4.5, 0], [0, -1.0, 0, 0], [0, 0, 0, 1.0]])
+    coronal = Scan.of(volume(12, 5.0).array, across, "scan")
+    write(tmp_path, 4, "t1_se_cor_km", coronal, **times)
+    said = reasons(choose_series(tmp_path, GLIOMA))
+    assert said["2 t1_se_tra_km"].startswith("used as T1ce")
+    assert said["3 t1_se_tra_km"].endswith("is the same, corrected by the scanner")
+    assert said["4 t1_se_cor_km"].endswith("2 t1_se_tra_km is axial")
 
 
 def test_a_missing_sequence_is_left_out(study):

@@ -47,3 +47,14 @@ def test_a_scan_is_shown_where_it_was_put():
     scan = head(T1)
     assert placed(scan, steps, "T2") is scan
     np.testing.assert_allclose(placed(scan, steps, "T1").affine, matrix @ scan.affine)
+
+
+def test_a_head_that_is_upside_down_is_shown_turned_up(tmp_path):
+    scan = head(T1)
+    turned = scan.with_array(np.flip(scan.array, 2))
+    write_sheet(tmp_path / "upright.html", {"T1": scan}, "T1", None, [], {})
+    write_sheet(tmp_path / "turned.html", {"T1": turned}, "T1", None, [], {}, turned_up=True)
+    upright, page = ((tmp_path / f"{n}.html").read_text() for n in ("upright", "turned"))
+    assert "T1, turned up" in page and "turned up" not in upright
+    for expected, found in zip(pictures(upright, tmp_path), pictures(page, tmp_path), strict=True):
+        assert np.abs(expected.astype(int) - found).mean() < 4

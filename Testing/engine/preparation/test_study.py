@@ -14,7 +14,7 @@ from factorizer_engine.preparation.brain import Brain
 from factorizer_engine.preparation.cache import StepCache
 from factorizer_engine.preparation.registration import Registration
 from factorizer_engine.preparation.study import Decided, prepare_study
-from factorizer_engine.protocol.errors import BadInputError, CancelledError
+from factorizer_engine.protocol.errors import BadInputError, BadModelError, CancelledError
 from factorizer_engine.protocol.preparation import PreparationOptions
 from factorizer_engine.protocol.progress import Monitor
 
@@ -52,6 +52,9 @@ def outlining(monkeypatch):
         return Brain(scan.with_array(tissues()["brain"]), scan.name == "upside down")
 
     monkeypatch.setattr(remembering, "extract_brain", extract)
+    monkeypatch.setattr(
+        remembering, "is_upside_down", lambda scan, networks: scan.name == "upside down"
+    )
     return calls
 
 
@@ -118,8 +121,29 @@ def test_a_head_that_is_upside_down_is_told(outlining):
     scan = Scan(head(T2).array, head(T2).grid, "upside down")
     prepared = prepare({"FLAIR": scan})
     step = outcome(prepared, "orientation", "FLAIR")
+    assert prepared.upside_down and not prepare({"FLAIR": head(T2)}).upside_down
     assert step.doubtful and step.outcome.startswith("the head is upside down")
+    assert "Which side is left cannot be known" in step.outcome
     assert "others" not in outcome(prepared, "brain").outcome
+
+
+def test_a_head_whose_brain_was_drawn_may_be_upside_down_too(outlining, tmp_path):
+    scan = Scan(head(T2).array, head(T2).grid, "upside down")
+    decided, cache = Decided(brain=scan.with_array(tissues()["brain"])), StepCache(tmp_path)
+    prepared = prepare({"FLAIR": scan}, decided=decided, cache=cache)
+    assert prepared.upside_down and outcome(prepared, "orientation", "FLAIR").doubtful
+    renamed = {"FLAIR": Scan(scan.array, scan.grid, "known by its content")}
+    assert prepare(renamed, decided=decided, cache=cache).upside_down and outlining == []
+
+
+def test_without_the_networks_a_drawn_brain_counts_as_upright(monkeypatch):
+    def missing(scan, networks):
+        raise BadModelError("not installed")
+
+    monkeypatch.setattr(remembering, "is_upside_down", missing)
+    scan = Scan(head(T2).array, head(T2).grid, "upside down")
+    decided = Decided(brain=scan.with_array(tissues()["brain"]))
+    assert not prepare({"FLAIR": scan}, decided=decided).upside_down
 
 
 def test_nothing_is_done_twice_to_a_prepared_study(registering, outlining):

@@ -10,7 +10,7 @@ import pytest
 import slicer
 
 from factorizer_engine.protocol.conversation import Callbacks
-from factorizer_engine.protocol.tasks.prepare import PREPARE
+from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareResult
 from FactorizerSegmentationLib.scene import preparation
 from FactorizerSegmentationLib.scene.masses import maskOf
 from FactorizerSegmentationLib.scene.volumes import worldAffine
@@ -276,3 +276,20 @@ def test_a_click_asks_for_no_quality_sheet(host, scene, panel, volumes, ticked, 
     run._end()
     ((task, params),) = asked
     assert task is PREPARE and params.sheet is not isClick
+
+
+def test_a_run_tells_the_model_that_the_heads_are_upside_down(host, scene, panel, volumes, ticked):
+    from FactorizerSegmentationLib.tasks.segment import SegmentRun
+
+    asked = []
+    nothing = Callbacks(lambda _: None, lambda _: None, lambda _: None)
+    engine = SimpleNamespace(request=lambda task, params, _: asked.append((task, params)) or 1)
+    run = SegmentRun(scene, engine, panel.inputs.settings(), nothing)
+    run.start()
+    assert host.wait_until(lambda: asked)
+    folder = Path(asked[0][1].output_dir)
+    result = PrepareResult({}, None, (), "", {}, {}, upside_down=True)
+    run._onPrepared(folder, result)
+    run._end()
+    (_, _), (_, params) = asked
+    assert params.options.upside_down

@@ -85,6 +85,25 @@ def test_of_several_volumes_of_a_kind_the_finest_original_is_taken(scene, add_se
     assert matchVolumes(scene, CHANNELS, NOTHING) == {"FLAIR": repeated}
 
 
+def test_a_repeated_t1_is_told_by_its_study_as_on_the_command_line(scene, add_series):
+    named = T1 | {"0018,0010": "Gadovist"}
+    later = add_series("9: Ax", named | {"0020,0011": "9"})
+    first = add_series("2: Ax", named | {"0020,0011": "2"})
+    add_series("5: Ax", FLAIR | {"0020,0011": "5"})
+    found = matchVolumes(scene, CHANNELS, NOTHING)
+    assert (found["T1"], found["T1ce"]) == (first, later)
+    evidence = evidenceFor(first, CHANNELS[1], CHANNELS)
+    assert evidence.level == SURE and "scanned again later" in evidence.reason
+
+
+def test_of_thick_slices_axial_ones_are_taken(scene, add_series):
+    axial, coronal = add_series("3: Ax", FLAIR), add_series("4: Cor", FLAIR)
+    for node in (axial, coronal):
+        node.SetSpacing(1, 1, 5)
+    coronal.SetIJKToRASDirections(-1, 0, 0, 0, 0, 1, 0, -1, 0)
+    assert matchVolumes(scene, CHANNELS, NOTHING) == {"FLAIR": axial}
+
+
 def test_a_volume_that_is_not_in_the_database_is_told_by_its_name(add_volume):
     node = add_volume("T1")
     node.SetAttribute("DICOM.instanceUIDs", "1.2.3")

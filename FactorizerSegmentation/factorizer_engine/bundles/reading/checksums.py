@@ -73,6 +73,9 @@ def fingerprint(bundle: Bundle) -> str:
         "inference": _chosen(bundle.inference),
         "postprocessing": asdict(bundle.postprocessing),
     }
+    if bundle.fewer is not None:
+        deciding["fewer"] = asdict(bundle.fewer)
+        deciding["fewer_weights"] = [_sha256(path) for path in bundle.fewer_weights]
     if bundle.cascade is not None and bundle.coarse is not None:
         deciding["cascade"] = asdict(bundle.cascade)
         deciding["coarse"] = fingerprint(bundle.coarse)

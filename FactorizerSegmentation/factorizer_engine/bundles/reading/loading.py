@@ -22,6 +22,9 @@ from factorizer_engine.protocol.errors import BadModelError
 COARSE = "coarse"
 """The folder of a cascade's first stage, in the bundle's."""
 
+FEWER = "fewer"
+"""The folder of the networks that learned from studies which lack scans, in `models`."""
+
 _DEFAULT_ROI = (128, 128, 128)
 
 
@@ -72,6 +75,11 @@ def _read_bundle(root: Path, shown_name: str, verify: bool) -> Bundle:
         raise BadModelError(
             f"The model {bundle.description.name} has no weights; put them into its models folder."
         )
+    if bundle.fewer is not None and not bundle.fewer_weights:
+        raise BadModelError(
+            f"The model {bundle.description.name} lacks the networks for studies that lack scans, "
+            f"which belong in models/{FEWER}; install it again."
+        )
     return bundle
 
 
@@ -83,6 +91,7 @@ def _interpret(
     description = describe_model(root, metadata, shown_name)
     members, remarks = find_members(root / "models", shown_name)
     description = replace(description, notes=(*description.notes, *remarks))
+    fewer_members, _ = find_members(root / "models" / FEWER, shown_name)
     settings = bundle_settings(metadata)
     if settings is None:
         roi = tuple(network.arguments.get("spatial_size") or _DEFAULT_ROI)
@@ -96,16 +105,23 @@ def _interpret(
         network=network,
         prompts=settings.prompts,
         cascade=settings.cascade,
+        fewer=settings.fewer,
         profiles=read_profiles(root),
         weights=members,
+        fewer_weights=fewer_members if settings.fewer is not None else (),
     )
 
 
 def _read_inference(root: Path, shown_name: str) -> Mapping[str, Any]:
-    for suffix in (".json", ".yaml", ".yml"):
-        path = root / "configs" / f"inference{suffix}"
-        if path.is_file():
-            return read_config_file(path)
+    files = [root / "configs" / f"inference{suffix}" for suffix in (".json", ".yaml", ".yml")]
+    found = [path for path in files if path.is_file()]
+    if len(found) > 1:
+        raise BadModelError(
+            f"The model {shown_name} has both {found[0].name} and {found[1].name}; remove the one "
+            "that does not count."
+        )
+    if found:
+        return read_config_file(found[0])
     raise BadModelError(
         f"The model {shown_name} has no configs/inference.json or .yaml; it is incomplete."
     )

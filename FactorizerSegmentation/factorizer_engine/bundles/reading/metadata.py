@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.settings import (
     CascadeSettings,
+    FewerSettings,
     InferenceSettings,
     PostprocessingSettings,
     Preprocessing,
@@ -29,6 +30,7 @@ class BundleSettings:
     postprocessing: PostprocessingSettings = PostprocessingSettings()
     prompts: PromptSettings | None = None
     cascade: CascadeSettings | None = None
+    fewer: FewerSettings | None = None
 
 
 _SETTINGS = TypeAdapter(BundleSettings)
@@ -58,7 +60,7 @@ def bundle_section(bundle: Bundle) -> dict[str, Any]:
     """The section of a bundle's metadata.json: its description, its settings and the format."""
     settings = BundleSettings(
         *(bundle.preprocessing, bundle.inference, bundle.postprocessing),
-        *(bundle.prompts, bundle.cascade),
+        *(bundle.prompts, bundle.cascade, bundle.fewer),
     )
     content = {
         **section_of(bundle.description),
@@ -70,7 +72,7 @@ def bundle_section(bundle: Bundle) -> dict[str, Any]:
 
 _ORDER = (
     *("name", "family", "title", "channels", "regions", "labels", "subsets", "by_clicks"),
-    *("preprocessing", "inference", "postprocessing", "prompts", "cascade"),
+    *("preprocessing", "inference", "postprocessing", "prompts", "cascade", "fewer"),
     *("expected_seconds", "devices", "expects", "notes", "format"),
 )
 """From what people look for to what only programs read."""

@@ -25,6 +25,7 @@ def check_bundle(bundle: Bundle) -> None:
         _subsets_problem(bundle),
         _preprocessing_problem(bundle),
         _cascade_problem(bundle),
+        _fewer_problem(bundle),
     ):
         if problem:
             raise BadModelError(f"The model {bundle.description.name} {problem}.")
@@ -138,6 +139,20 @@ def _cascade_problem(bundle: Bundle) -> str | None:
     for subset in bundle.description.subsets:
         if subset.regions and not {*subset.regions} <= seen.get(subset.channels, set()):
             return f"is a cascade whose first stage sees less than it with {subset.channels}"
+    return None
+
+
+def _fewer_problem(bundle: Bundle) -> str | None:
+    if bundle.fewer is None:
+        return None
+    channels = {channel.name for channel in bundle.description.channels}
+    parts = [{*part} for part in (*bundle.fewer.own, *bundle.fewer.both)]
+    for part in parts:
+        title = " + ".join(sorted(part))
+        if not part or not part < channels:
+            return f"says who answers with {title or 'no scans'}, which are no part of its channels"
+        if parts.count(part) > 1:
+            return f"says twice who answers with {title}"
     return None
 
 

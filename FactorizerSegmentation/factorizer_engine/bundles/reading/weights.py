@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from factorizer_engine.bundles.eight_bits import from_eight_bits
 from factorizer_engine.bundles.reading.unpickling import read_pickled_checkpoint, record_name
 from factorizer_engine.protocol.errors import BadModelError
 
@@ -62,7 +63,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not path.is_file() or path.stat().st_size == 0:
         raise BadModelError(f"The weights {path.name} are missing or empty.")
     if path.suffix == ".safetensors":
-        return Checkpoint(path, "safetensors", strip_prefixes(_read_safetensors(path)))
+        state = from_eight_bits(_read_safetensors(path))
+        return Checkpoint(path, "safetensors", strip_prefixes(state))
     content = _read_torch(path)
     kind, state = _find_state(content, path.name)
     for key, tensor in state.items():

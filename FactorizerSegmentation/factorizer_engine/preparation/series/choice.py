@@ -18,7 +18,7 @@ from factorizer_engine.protocol.series import (
     OTHER,
     Facts,
     Kind,
-    is_computed,
+    Rank,
     kinds_of,
     rank_of,
 )
@@ -36,8 +36,7 @@ class Entry:
         title: Its number and description.
         kind: Which sequence it is.
         channel: The channel that it could be; None if none.
-        distance_mm: Largest distance of neighbouring voxels; infinite if it is no volume.
-        derived: Whether it was computed from other images.
+        rank: Where it stands among those of its kind; None if it is no volume.
         plane: Such as "axial".
         reason: Why it is used or not, in words.
     """
@@ -46,8 +45,7 @@ class Entry:
     title: str
     kind: str
     channel: str | None
-    distance_mm: float
-    derived: bool
+    rank: Rank | None
     plane: str
     reason: str
 
@@ -92,10 +90,10 @@ def choose_series(folder: Path, channels: Sequence[Channel]) -> StudyChoice:
     ]
     chosen: dict[str, str] = {}
     for channel in channels:
-        fitting = [e for e in entries if e.channel == channel.name and e.distance_mm < 1e6]
+        fitting = [(e.rank, e) for e in entries if e.channel == channel.name and e.rank is not None]
         if not fitting:
             continue
-        best = min(reversed(fitting), key=lambda e: rank_of(e.derived, e.distance_mm))
+        _, best = min(reversed(fitting), key=lambda ranked: ranked[0])
         chosen[channel.name] = best.key
         entries = [_with_verdict(entry, best, channel.name) for entry in entries]
     if not chosen:
@@ -148,8 +146,7 @@ def _entry(series: Series, facts: Facts, kind: Kind, channels: Sequence[Channel]
         title=f"{series.number} {series.name}".strip() or series.title,
         kind=kind.name,
         channel=channel,
-        distance_mm=float("inf") if grid is None else max(grid.spacing),
-        derived=is_computed(facts, kind.name),
+        rank=None if grid is None else _rank(facts, kind, grid),
         plane="" if grid is None else _plane(grid),
         reason=reason if channel is None or problem else kind.evidence,
     )
@@ -168,6 +165,10 @@ def _grid_of(series: Series) -> tuple[Grid | None, str]:
     return Grid((*slices[0].shape, len(slices)), affine), ""
 
 
+def _rank(facts: Facts, kind: Kind, grid: Grid) -> Rank:
+    return rank_of(facts, kind.name, max(grid.spacing), axial=_plane(grid) == "axial")
+
+
 def _plane(grid: Grid) -> str:
     """The plane of the images; voxels of one size have been acquired as a volume."""
     if max(grid.spacing) < 1.3 * min(grid.spacing):
@@ -177,15 +178,20 @@ def _plane(grid: Grid) -> str:
 
 
 def _with_verdict(entry: Entry, best: Entry, channel: str) -> Entry:
-    if entry.channel != channel or entry.distance_mm >= 1e6:
+    own, other = entry.rank, best.rank
+    if entry.channel != channel or own is None or other is None:
         return entry
-    what = f"{entry.plane}, voxels {entry.distance_mm:.2g} mm apart"
+    what = f"{entry.plane}, voxels {own.distance_mm:.2g} mm apart"
     if entry is best:
         return replace(entry, reason=f"used as {channel}: {entry.reason}; {what}")
-    if entry.derived and not best.derived:
+    if own.computed and not other.computed:
         why = "computed from other images"
-    elif round(entry.distance_mm, 1) > round(best.distance_mm, 1):
+    elif own.not_axial and not other.not_axial:
+        why = f"{what}; {best.title} is {best.plane}"
+    elif own.distance_mm > other.distance_mm:
         why = f"{what}; {best.title} is finer"
+    elif own.uncorrected > other.uncorrected:
+        why = f"{best.title} is the same, corrected by the scanner"
     else:
         why = f"{best.title} was taken later"
     return replace(entry, reason=f"not used: {why}")

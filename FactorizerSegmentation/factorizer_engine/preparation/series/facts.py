@@ -41,6 +41,7 @@ def read_facts(series: Series) -> Facts:
         patient=text_of(data.get("PatientID") or ""),
         study=str(data.get("StudyInstanceUID") or ""),
         date=str(data.get("StudyDate") or ""),
+        number=float(series.number) if series.number.isdigit() else None,
     )
 
 

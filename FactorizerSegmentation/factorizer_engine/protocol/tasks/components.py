@@ -41,7 +41,7 @@ class ComponentsParams(RunParams):
 
 @dataclass(frozen=True)
 class ComponentsResult(Message):
-    """The components, in turn: the next is what speaks most when those before it are gone.
+    """The components without which the evidence falls soonest, stable ones first.
 
     Attributes:
         model: The model.

@@ -49,6 +49,7 @@ class PrepareResult(Message):
             it was not asked for.
         versions: Of the programs that did it, by name.
         timings: Seconds by kind of step.
+        upside_down: What `RunOptions` of a run on these scans is to say.
     """
 
     channels: dict[str, ScanFile]
@@ -57,6 +58,7 @@ class PrepareResult(Message):
     sheet: ContentPath
     versions: dict[str, str]
     timings: dict[str, float]
+    upside_down: bool = False
 
 
 PREPARE = Task("prepare", PrepareParams, PrepareResult)

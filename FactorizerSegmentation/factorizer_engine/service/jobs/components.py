@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
     """Explain the segmentation of the scans, which is computed first if it was not the last."""
     folder = prepare_output_folder(params.output_dir)
-    segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED))
+    segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED), params.study.channels)
     if refusal := needs_clicks(segmenter.bundle.description):
         raise BadInputError(refusal)
     from factorizer_engine.components import explain, lesion_near

@@ -53,7 +53,9 @@ def run(_engine: Engine, params: PrepareParams, monitor: Monitor) -> PrepareResu
     sheet = folder / "preparation.html"
     if params.sheet:
         shown = {name: placed(scan, study.steps, name) for name, scan in named.items()}
-        write_sheet(sheet, shown, reference, study.brain, study.steps, versions())
+        write_sheet(
+            sheet, shown, reference, study.brain, study.steps, versions(), study.upside_down
+        )
     return PrepareResult(
         channels={
             channel: save_scan(scan, folder / f"prepared_{number}.npy")
@@ -64,4 +66,5 @@ def run(_engine: Engine, params: PrepareParams, monitor: Monitor) -> PrepareResu
         sheet=str(sheet) if params.sheet else "",
         versions=versions(),
         timings=study.timings,
+        upside_down=study.upside_down,
     )

@@ -14,13 +14,13 @@ from factorizer_engine.service.jobs.segment import LOADED, SEGMENTED
 
 if TYPE_CHECKING:
     from factorizer_engine.images.scan import Scan
-    from factorizer_engine.inference.segmenter import SegmentationResult
+    from factorizer_engine.inference.result import SegmentationResult
 
 
 def run(engine: Engine, params: RefineParams, monitor: Monitor) -> RefineResult:
     """Answer the clicks; the scans are segmented first if that was not done last."""
     folder = prepare_output_folder(params.output_dir)
-    segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED))
+    segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED), params.study.channels)
     from factorizer_engine.service.exchange import load_scans, save_scan
 
     result = engine.known_result(params)
@@ -51,6 +51,6 @@ def _measured(
     from factorizer_engine.service.exchange import load_scans
 
     channel, file = next(iter(params.study.channels.items()))  # the head is the same in all
-    scan = load_scans({channel: file})[channel]
+    scan = None if params.options.upside_down else load_scans({channel: file})[channel]
     model = result.model
     return tuple(find_lesions(labelmap, model.regions, model.labels, result.probabilities, scan))

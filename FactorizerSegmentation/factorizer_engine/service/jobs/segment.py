@@ -15,7 +15,7 @@ from factorizer_engine.protocol.volumes import ScanFile
 from factorizer_engine.service.engine import Engine
 
 if TYPE_CHECKING:
-    from factorizer_engine.inference.segmenter import SegmentationResult
+    from factorizer_engine.inference.result import SegmentationResult
 
 LOADED, JUDGED, SEGMENTED = 0.05, 0.7, 0.97
 """How far a run has come when the model is loaded, when lesions are to be compared with others, and
@@ -25,7 +25,7 @@ when only writing is left."""
 def run(engine: Engine, params: SegmentParams, monitor: Monitor) -> SegmentResult:
     """Segment the scans; the volumes of the result are written to the output folder."""
     folder = prepare_output_folder(params.output_dir)
-    segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED))
+    segmenter = engine.ready(params.choice, monitor.span(0.0, LOADED), params.study.channels)
     if refusal := needs_clicks(segmenter.bundle.description):
         raise BadInputError(refusal)
     from factorizer_engine.service.exchange import check_space, load_scans, save_scan

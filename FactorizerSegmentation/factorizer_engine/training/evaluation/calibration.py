@@ -24,7 +24,7 @@ from factorizer_engine.training.data.dataset import Dataset
 from factorizer_engine.training.evaluation.predictors import ModelPredictor
 
 if TYPE_CHECKING:
-    from factorizer_engine.inference.segmenter import SegmentationResult
+    from factorizer_engine.inference.result import SegmentationResult
 
 BINS = 10
 DOUBTED_FROM = 0.05

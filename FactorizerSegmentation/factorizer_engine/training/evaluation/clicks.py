@@ -12,7 +12,7 @@ import numpy as np
 
 from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.inference.segmenter import SegmentationResult
+from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.interaction.correction import Correction
 from factorizer_engine.interaction.guides import Guide, NetworkGuide, RegressionGuide
 from factorizer_engine.interaction.users import next_stroke

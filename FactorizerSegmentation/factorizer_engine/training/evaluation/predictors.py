@@ -22,7 +22,8 @@ from factorizer_engine.training.data.cases import read_channels
 from factorizer_engine.training.data.dataset import SUFFIXES, Case
 
 if TYPE_CHECKING:
-    from factorizer_engine.inference.segmenter import SegmentationResult, Segmenter
+    from factorizer_engine.inference.result import SegmentationResult
+    from factorizer_engine.inference.segmenter import Segmenter
 
 
 _MOST_CHANNELS = 6  # whose 63 parts are tried

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment
 
 from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.training.config import FewerSection
 from factorizer_engine.training.data.splits import Split, together
 from factorizer_engine.training.export.tables import (
     calibration_table,
@@ -178,6 +179,10 @@ A sequence that was not taken is zero for the network. Mean Dice on {{ subsets_c
 
 {{ subsets_table }}
 
+{% if fewer %}
+{{ fewer }}
+
+{% endif %}
 {{ subsets_rule }}
 {% endif %}
 {% if robustness %}
@@ -208,7 +213,11 @@ Dice (mean ± standard deviation) on {{ robustness_cases }}, their scans changed
 
 
 def write_card(
-    runs: Sequence[Run], weights: str, measured: Run, coarse: ModelDescription | None = None
+    runs: Sequence[Run],
+    weights: str,
+    measured: Run,
+    coarse: ModelDescription | None = None,
+    fewer: Sequence[Run] = (),
 ) -> str:
     """The Markdown card of a model.
 
@@ -217,12 +226,13 @@ def write_card(
         weights: Which of their weights, "best" or "final".
         measured: The first run, with what was measured of this model.
         coarse: The first stage of a cascade.
+        fewer: Whose networks answer where scans are missing.
     """
     config, record, evaluation = measured.config, measured.record, measured.evaluation
     cleaning = config.bundle.postprocessing
     robustness, calibration = measured.robustness, measured.calibration
     clicks = measured.clicks
-    split = together(run.seen for run in runs)
+    split = together(run.seen for run in (*runs, *fewer))
     own = {case for run in runs for use in asdict(run.split).values() for case in use}
     elsewhere = {*split.train, *split.validation} - own
     values: dict[str, Any] = {
@@ -266,6 +276,7 @@ def write_card(
         "subsets_table": (
             subsets_table(measured.subsets, config.bundle.seen_from) if measured.subsets else ""
         ),
+        "fewer": fewer_networks(config.bundle.fewer, fewer, weights) if fewer else "",
         "subsets_rule": subsets_rule(config.data.needs, config.bundle.seen_from, coarse),
         "calibration": calibration,
         "calibration_cases": _cases(split, calibration["cases"]) if calibration else "",
@@ -308,6 +319,23 @@ def _training_of(run: Run, weights: str) -> dict[str, Any]:
 
 def _below(volumes: Mapping[str, float]) -> str:
     return ", ".join(f"{region} below {volume:g} mL" for region, volume in volumes.items())
+
+
+def fewer_networks(section: FewerSection, runs: Sequence[Run], weights: str) -> str:
+    """Who answers where scans are missing, and how long those networks were trained."""
+    trained = [_training_of(run, weights) for run in runs]
+    text = " and ".join(f"{t['steps']} steps in {t['time']}" for t in trained)
+    sentences = [
+        f"Where sequences are missing, networks answer that learned from such studies ({text}, the "
+        "same cases)."
+    ]
+    for parts, who in (
+        (section.own, "The network for all sequences answers alone with {}."),
+        (section.both, "The logits of both are averaged with {}."),
+    ):
+        if parts:
+            sentences.append(who.format(" or ".join(f"{' + '.join(part)}" for part in parts)))
+    return " ".join(sentences)
 
 
 def subsets_rule(

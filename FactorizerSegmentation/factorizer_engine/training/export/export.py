@@ -12,7 +12,7 @@ from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.reading.checksums import fingerprint
 from factorizer_engine.bundles.registry import resolve_model
 from factorizer_engine.bundles.saving import check_target, save_bundle
-from factorizer_engine.bundles.settings import CascadeSettings
+from factorizer_engine.bundles.settings import CascadeSettings, FewerSettings
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import load_config
 from factorizer_engine.training.evaluation.subsets import told_by
@@ -30,6 +30,7 @@ def export(
     dtype: Literal["float16", "float32"] = "float16",
     config: str | Path | None = None,
     coarse: str | Path | None = None,
+    fewer: Sequence[str | Path] = (),
 ) -> Bundle:
     """Write the model of a run (or of the folds of a cross-validation) as a bundle.
 
@@ -45,6 +46,8 @@ def export(
         config: A YAML whose `bundle` section (texts, licence, inference) replaces the run's own.
         coarse: Name or path of the model whose findings this one refines; a copy of it becomes the
             first stage of a cascade.
+        fewer: Folders of runs whose networks learned from studies that lack scans, and answer where
+            some are missing.
 
     Raises:
         BadInputError: If there is no such run, the runs differ, or nothing can be written.
@@ -58,21 +61,27 @@ def export(
     if config is not None:
         section = load_config(config, data=".").bundle  # the data need not be here
         runs = [replace(r, config=r.config.model_copy(update={"bundle": section})) for r in runs]
-    _check_alike(runs)
-    members = [load_checkpoint(r.weights(weights))["network"] for r in runs]
+    fewer_runs = [open_run(folder) for folder in fewer]
+    _check_alike([*runs, *fewer_runs])
+    members, fewer_members = (
+        [load_checkpoint(r.weights(weights))["network"] for r in some]
+        for some in (runs, fewer_runs)
+    )
     with tempfile.TemporaryDirectory() as folder:
-        draft = _bundle(runs[0], name, first_stage)
-        draft = save_bundle(draft, members, Path(folder) / name, dtype=dtype)
+        draft = _bundle(runs[0], name, first_stage, bool(fewer))
+        draft = save_bundle(draft, members, Path(folder) / name, dtype=dtype, fewer=fewer_members)
         model = fingerprint(draft)
     measured = _measured(runs, model)
-    card = write_card(runs, weights, measured, first_stage.description if first_stage else None)
+    first_description = first_stage.description if first_stage else None
+    card = write_card(runs, weights, measured, first_description, fewer_runs)
     return save_bundle(
-        _bundle(measured, name, first_stage, card),
+        _bundle(measured, name, first_stage, bool(fewer), card),
         members,
         output,
         dtype=dtype,
         metadata=_metadata(measured),
         overwrite=overwrite,
+        fewer=fewer_members,
     )
 
 
@@ -83,13 +92,15 @@ def results_of_others(runs: Sequence[str | Path], bundle: Bundle) -> list[Path]:
     return [run.folder / "evaluation" for run in opened if run.measured_of(model) != run]
 
 
-def _bundle(run: Run, name: str, coarse: Bundle | None, card: str = "") -> Bundle:
+def _bundle(run: Run, name: str, coarse: Bundle | None, fewer: bool, card: str = "") -> Bundle:
     """The bundle of a run, without weights."""
     record = run.record
     bundle = model_of(run.config, name, record["channels"], run.regions, record["labels"])
     seconds = {**run.config.bundle.expected_seconds, **run.measured_seconds}
     subsets = told_by(run.subsets, run.config.bundle.seen_from) if run.subsets else ()
     description = replace(bundle.description, subsets=subsets, expected_seconds=seconds, card=card)
+    if fewer:
+        bundle = replace(bundle, fewer=FewerSettings(**run.config.bundle.fewer.model_dump()))
     if coarse is None:
         return replace(bundle, description=description)
     description = replace(description, expects=coarse.description.expects)  # the same scans

@@ -148,6 +148,12 @@ def test_a_configuration_that_names_something_twice(open_bundle, name):
     assert "ambiguous: 'version' stands there twice" in refusal(open_bundle.description.path)
 
 
+def test_two_configurations_of_which_one_would_be_passed_over(open_bundle):
+    folder = open_bundle.description.path / "configs"
+    shutil.copy(folder / "inference.json", folder / "inference.yaml")
+    assert "both inference.json and inference.yaml" in refusal(open_bundle.description.path)
+
+
 def test_yaml_that_names_something_twice(open_bundle):
     folder = open_bundle.description.path / "configs"
     (folder / "inference.json").rename(folder / "inference.yaml")  # JSON is YAML, too

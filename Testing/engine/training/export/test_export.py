@@ -12,7 +12,7 @@ from engine.training.blobs import changed_copy
 from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.reading.checksums import fingerprint
 from factorizer_engine.bundles.reading.loading import load_bundle
-from factorizer_engine.bundles.settings import CascadeSettings
+from factorizer_engine.bundles.settings import CascadeSettings, FewerSettings
 from factorizer_engine.cli import main
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.export.export import export
@@ -105,6 +105,25 @@ def test_runs_of_an_ensemble_may_have_begun_with_other_weights(run, tmp_path):
         lambda config: config["network"].update(pretrained=str(run / "best.pt")),
     )
     assert len(export([run, other], tmp_path / "models" / "blobs").weights) == 2
+
+
+def test_networks_for_fewer_scans_come_from_runs_of_their_own(run, tmp_path, capsys):
+    def both_with_a(config):
+        config["bundle"]["fewer"] = {"both": [["A"]]}
+
+    own = changed_copy(run, tmp_path / "own", "config.json", both_with_a)
+    path = tmp_path / "models" / "blobs"
+    with pytest.raises(SystemExit) as end:
+        main(["export", str(own), "-o", str(path), "--fewer", str(run)])
+    assert not end.value.code
+    bundle = load_bundle(path)
+    assert bundle.fewer == FewerSettings(both=(("A",),))
+    assert [len(bundle.answering(part).weights) for part in (("A", "B"), ("A",), ("B",))] == [
+        1,
+        2,
+        1,
+    ]
+    assert "for fewer scans" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("part", ["channels", "regions"])

@@ -1,0 +1,46 @@
+"""What a model found, and all that later steps need of how it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from factorizer_engine.images.preprocessing import Prepared
+from factorizer_engine.images.scan import Scan
+from factorizer_engine.inference.sliding_window import Watcher
+from factorizer_engine.inference.windows import WindowPlan
+from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.models import ModelDescription
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationResult:
+    """What a model found, on the grid of the reference scan, and how.
+
+    Attributes:
+        model: The model as it was applied: with the channels that were given, and the regions that
+            can be seen with them.
+        labelmap: uint8, the values of the model's labels, 0 where there is nothing.
+        probabilities: float32, (R, I, J, K), in the order of these regions.
+        lesions: The connected pieces, measured.
+        timings: Seconds by stage.
+        device: Where the network ran.
+        prepared: The scans in model space, for explaining the result without preparing them again.
+        plan: The windows that were run over them.
+        outputs: The numbers of these regions among the outputs of the network.
+        note: What it costs that channels were left out, for people, or "".
+        watcher: What saw the networks at work, if anything did.
+    """
+
+    model: ModelDescription
+    labelmap: Scan
+    probabilities: np.ndarray
+    lesions: tuple[Lesion, ...]
+    timings: dict[str, float]
+    device: str
+    prepared: Prepared
+    plan: WindowPlan
+    outputs: list[int]
+    note: str = ""
+    watcher: Watcher | None = None
