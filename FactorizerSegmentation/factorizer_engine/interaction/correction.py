@@ -116,13 +116,15 @@ class Correction:
             return
         settings = self._guide.settings
         box = box_around(voxels, settings.reach_mm, grid.spacing, grid.shape)
-        question = Question(self._result, self.labelmap, (*self.clicks, click), box)
-        answer = self._guide.probabilities(question, monitor or Monitor())
-        logits = logit(answer) - self._threshold
         part = self.labelmap.array[box]
         places = voxels - [axis.start for axis in box]
         distance = _distance(places, part.shape, grid.spacing)
-        mask = mask_of(part, region, regions)
+        question = Question(
+            *(self._result, self.labelmap, (*self.clicks, click), box),
+            *(self._threshold, places, distance),
+        )
+        answer = self._guide.probabilities(question, monitor or Monitor())
+        logits, mask = logit(answer) - self._threshold, question.mask
         nearest = np.ones(part.shape, dtype=bool)
         for other in self._answered:
             if _oppose(click, other.click, regions):

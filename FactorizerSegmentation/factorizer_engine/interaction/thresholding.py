@@ -82,10 +82,9 @@ def moved_by_click(
     clicked = tuple(places.T)
     towards = logits if add else -logits
     shift = max(-float(towards[clicked].min()), 0.0) + settings.margin
-    sigma = _sigma(distance[mask == add], settings)
-    fading = np.exp(distance**2 / np.float32(-2 * sigma**2))
-    within = distance <= min(_SIGMAS * sigma, settings.reach_mm)
-    changes = (towards + shift * fading > 0) & changeable & within
+    sigma = widened(float(distance[mask == add].min(initial=np.inf)), settings)
+    within = distance <= reach(sigma, settings)
+    changes = (towards + shift * faded(distance, sigma) > 0) & changeable & within
     changes[clicked] = True
     changes &= mask != add
     pieces = cc3d.connected_components(np.ascontiguousarray(changes), connectivity=6)
@@ -93,8 +92,17 @@ def moved_by_click(
     return np.isin(pieces, touched[touched > 0])
 
 
-def _sigma(distances: np.ndarray, settings: LocalThreshold) -> float:
-    """The standard deviation for a click with these distances to what is right already."""
+def widened(depth: float, settings: LocalThreshold) -> float:
+    """The standard deviation (mm) for a click so far (mm) from what is right already."""
     least, largest = settings.sigma_mm
-    nearest = float(distances.min(initial=np.inf))
-    return float(np.clip(settings.widening * nearest, least, largest))
+    return float(np.clip(settings.widening * depth, least, largest))
+
+
+def faded(distance: np.ndarray, sigma: float) -> np.ndarray:
+    """The part of a click's shift that is left so far (mm) from it."""
+    return np.exp(distance**2 / np.float32(-2 * sigma**2))
+
+
+def reach(sigma: float, settings: LocalThreshold) -> float:
+    """Distance (mm) from a click up to which voxels may change."""
+    return min(_SIGMAS * sigma, settings.reach_mm)

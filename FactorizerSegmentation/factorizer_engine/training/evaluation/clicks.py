@@ -14,7 +14,7 @@ from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.interaction.correction import Correction
-from factorizer_engine.interaction.guides import Guide, MapGuide, NetworkGuide
+from factorizer_engine.interaction.guides import Guide, NetworkGuide, RegressionGuide
 from factorizer_engine.interaction.users import next_stroke
 from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.errors import BadInputError
@@ -23,6 +23,7 @@ from factorizer_engine.protocol.models import Region
 from factorizer_engine.protocol.nesting import mask_of
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.training.data.dataset import Dataset
+from factorizer_engine.training.evaluation.local_thresholds import LocalThresholdGuide
 from factorizer_engine.training.evaluation.metrics import region_dice
 from factorizer_engine.training.evaluation.predictors import ModelPredictor
 from factorizer_engine.training.evaluation.random_walker import (
@@ -48,10 +49,10 @@ def measure_clicks(
     """Dice of every region after clicks of one simulated user; writes JSON and CSV.
 
     Each region of a case is corrected alone, from what the model finds: the user always clicks in
-    the middle of the largest error (`interaction.users`). The same user meets the model itself, its
-    maps with thresholds of their own around clicks, a random walker, if scikit-image is installed,
-    and, where there is one scan alone, region growing; these know nothing of clicks, and the last
-    two nothing of the model.
+    the middle of the largest error (`interaction.users`). The same user meets the model itself, if
+    it reads clicks, the regression that answers them otherwise, the model's maps with thresholds of
+    their own around clicks, a random walker, if scikit-image is installed, and, where there is one
+    scan alone, region growing; these know nothing of clicks, and the last two nothing of the model.
 
     Args:
         predictor: The model.
@@ -110,7 +111,8 @@ def guides_for(predictor: ModelPredictor) -> dict[str, Guide]:
     if predictor.segmenter.bundle.prompts is not None:
         guides["network"] = NetworkGuide(predictor.segmenter)
     if not predictor.segmenter.bundle.description.by_clicks:
-        guides["local thresholds"] = MapGuide()
+        guides["regression"] = RegressionGuide()
+        guides["local thresholds"] = LocalThresholdGuide()
     if has_random_walker():
         guides["random walker"] = RandomWalkerGuide()
     if len(predictor.segmenter.bundle.description.channels) == 1:

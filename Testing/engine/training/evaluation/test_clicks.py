@@ -30,7 +30,8 @@ def model(run, tmp_path):
 def test_clicks_are_told_by_method_region_and_count(run, model, tmp_path):
     result = evaluate(run, tmp_path / "out", model=str(model), use="all", interactive=True)
     assert result["counts"] == [0, 1, 2, 3, 5, 10]
-    courses = result["methods"]["local thresholds"]["dice"]
+    assert {"regression", "local thresholds"} <= set(result["methods"])
+    courses = result["methods"]["regression"]["dice"]
     assert set(courses) == set(result["cases"])
     plain = evaluate(run, tmp_path / "plain", model=str(model), use="all")
     for case, regions in courses.items():
