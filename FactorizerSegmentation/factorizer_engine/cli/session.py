@@ -348,8 +348,8 @@ def candidates(inputs: Sequence[str], folder: Path | None) -> list[str]:
 def _only_family(engine: EngineClient) -> str:
     """The family of the models, but for those that are to be chosen because they need clicks."""
     models = engine.request(MODELS, ModelsParams()).models
-    models = [model for model in models if not model.by_clicks] or models
-    families = sorted({model.family for model in models})
+    by_themselves = [model for model in models if not model.by_clicks]
+    families = sorted({model.family for model in by_themselves or models})
     if not families:
         raise BadModelError("No model is installed; see 'factorizer models install --help'.")
     if len(families) > 1:
