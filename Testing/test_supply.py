@@ -108,7 +108,9 @@ def reports(*hashes: str):
     found = [{"download_info": {"archive_info": {"hashes": {"sha256": h}}}} for h in hashes]
 
     def install(title, arguments):
-        Path(arguments[arguments.index("--report") + 1]).write_text(json.dumps({"install": found}))
+        Path(arguments[arguments.index("--report") + 1]).write_text(
+            json.dumps({"install": found}), encoding="utf-8"
+        )
 
     return install
 

@@ -11,6 +11,7 @@ import slicer
 from FactorizerSegmentationLib.scene.place_mode import cursorPlace
 from module.geometry import apply
 from module.panels.test_component_browser import browser, open_section  # noqa: F401
+from module.panels.test_components_panel import sequences
 from module.panels.user import AFFINE
 
 
@@ -91,7 +92,7 @@ def test_it_follows_no_mouse_when_another_module_is_shown(widget, here, point):
 
 
 def test_deleted_maps_are_not_told_any_more(host, scene, widget, here, point):
-    (node,) = slicer.util.getNodesByClass("vtkMRMLSequenceNode")
+    (node,) = sequences()
     for name in ("Component 1 (evidence)", "Component 1 (activity)"):
         node.RemoveDataNodeAtValue(name)
     widget.enter()

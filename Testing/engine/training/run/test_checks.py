@@ -127,7 +127,7 @@ def test_too_little_disk_space_is_noticed_before_training(settings, write_config
     [
         ({"regions": {"lesion": [300]}}, "painted with the value 300, .* renumber the labels"),
         ({"regions": {"lesion": [0, 1]}}, "painted with the value 0"),
-        ({"channels": ["A", "a"]}, "two channels of the same name"),
+        ({"channels": ["A", "a"]}, "Two channels of blobs are called a"),
         ({"regions": {"dice": [1]}}, "cannot be called 'dice'"),
     ],
 )
