@@ -43,6 +43,7 @@ from host import (  # noqa: E402
     ui_loader,
 )
 from host.io_manager import CoreIOManager  # noqa: E402
+from host.picture_view import PictureView  # noqa: E402
 from host.wrapping import wraps_slicer_class  # noqa: E402
 
 for _part in (
@@ -188,6 +189,13 @@ class HostApplication:
             self.app.processEvents(QtCore.QEventLoop.WaitForMoreEvents, 20)
             time.sleep(0.005)
         return True
+
+    def draw_pending(self) -> None:
+        """Draw the views that show something else than a moment ago, and all widgets, now."""
+        self.app.processEvents()  # what waits for its turn may change what is shown
+        for view in self.window.findChildren(PictureView):
+            view.renderPending()
+        self.app.processEvents()
 
     def screenshot(self, path: str | Path) -> Path:
         """Write what the window shows as PNG, after all pending drawing; returns the path."""

@@ -51,6 +51,11 @@ class PictureView(QtWidgets.QWidget):
         if not isPending:
             QtCore.QTimer.singleShot(RENDER_DELAY_MS, self._renderIfPending)
 
+    def renderPending(self) -> None:
+        """Draw now what is to be drawn soon, if anything is."""
+        while self._frames > 0:
+            self._renderFrame()
+
     def forceRender(self) -> None:
         """Draw now."""
         for _ in range(FRAMES):

@@ -18,10 +18,12 @@ AROUND = 0.3
 
 @pytest.fixture
 def adjust(host, widget, panel, volumes, fake_python):
-    """The panel after a run."""
+    """The panel after a run, which has looked at the result."""
     run(host, panel, fake_python("answer"))
+    adjust = widget.adjustPanel
+    assert host.wait_until(lambda: "Now" in adjust.ui.adjustLabel.text)
     host.process_events()
-    return widget.adjustPanel
+    return adjust
 
 
 @pytest.fixture
