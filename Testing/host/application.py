@@ -194,7 +194,7 @@ class HostApplication:
         """Draw the views that show something else than a moment ago, and all widgets, now."""
         self.app.processEvents()  # what waits for its turn may change what is shown
         for view in self.window.findChildren(PictureView):
-            view.renderPending()
+            view._renderPending()
         self.app.processEvents()
 
     def screenshot(self, path: str | Path) -> Path:

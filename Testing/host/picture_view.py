@@ -51,7 +51,7 @@ class PictureView(QtWidgets.QWidget):
         if not isPending:
             QtCore.QTimer.singleShot(RENDER_DELAY_MS, self._renderIfPending)
 
-    def renderPending(self) -> None:
+    def _renderPending(self) -> None:
         """Draw now what is to be drawn soon, if anything is."""
         while self._frames > 0:
             self._renderFrame()
