@@ -60,8 +60,7 @@ class AdjustPanel(Panel):
         self.ui.keepMapsCheckBox.connect("toggled(bool)", self._onKeep)
 
     def forget(self) -> None:
-        for timer in (self._rest, self._soon, self._later):
-            timer.stop()
+        self._stop()
         self._adjustment = self._adjusted = self._move = None
 
     def show(self) -> None:
@@ -98,9 +97,12 @@ class AdjustPanel(Panel):
             self.update()
 
     def release(self) -> None:
+        self._stop()
+        super().release()
+
+    def _stop(self) -> None:
         for timer in (self._rest, self._soon, self._later):
             timer.stop()
-        super().release()
 
     def _showRegions(self) -> None:
         combo, thresholds = self.ui.adjustRegionComboBox, thresholdsOf(self._adjusted)

@@ -17,7 +17,7 @@ from factorizer_engine.components.definition import (
     mixers_of,
     terms_of,
 )
-from factorizer_engine.components.stitching import stitch_components
+from factorizer_engine.components.stitching import SMOOTH, stitch_components
 from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.windows import Box, WindowPlan
@@ -62,8 +62,9 @@ def draw_atlas(
     parts = monitor.parts(len(mixers))
     for block, part in zip(mixers, parts, strict=True):
         terms = terms_of(mixers, [block])
-        maps, _ = stitch_components(
-            network, result.prepared.array, result.plan, terms, segmenter.device, part
+        (maps,) = stitch_components(
+            *(network, result.prepared.array, result.plan, terms, segmenter.device, part),
+            modes=(SMOOTH,),
         )
         rows = []
         for term, active in zip(terms, maps, strict=True):

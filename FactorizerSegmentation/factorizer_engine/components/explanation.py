@@ -18,7 +18,7 @@ from factorizer_engine.components.ranking import in_order_shown
 from factorizer_engine.components.reliance import Joined, LesionVolume, find_reliance
 from factorizer_engine.components.room import room_for
 from factorizer_engine.components.sites import LesionSites
-from factorizer_engine.components.stitching import stitch_components
+from factorizer_engine.components.stitching import OWN_VOXELS, SMOOTH, stitch_components
 from factorizer_engine.components.turns import Turns, turns_of
 from factorizer_engine.components.windows import evidence_windows, legible_windows
 from factorizer_engine.images.geometry import Grid
@@ -151,7 +151,7 @@ def explain(
         drawn_for = [asked.decisive[i] for i in contributions[:, asked.decisive].argmax(axis=1)]
         heatmaps, own_heatmaps = _drawn(asked, ranked, monitor.span(_TRIED, _DRAWN))
         evidence = _evidence(asked, estimate, ranked, drawn_for)
-        own_evidence = _evidence(asked, estimate, ranked, drawn_for, "nearest")
+        own_evidence = _evidence(asked, estimate, ranked, drawn_for, OWN_VOXELS)
         monitor.report("restoring", _DRAWN)
         occupied = _occupied(asked.result)
         components = _described(
@@ -261,7 +261,7 @@ def _evidence(
     estimate: Estimate,
     ranked: Sequence[int],
     regions: Sequence[int],
-    mode: str = "trilinear",
+    mode: str = SMOOTH,
 ) -> np.ndarray:
     """What candidates contribute where to a region each, logits per mL in model space."""
     outputs, plan = asked.result.outputs, asked.result.plan

@@ -17,6 +17,8 @@ from factorizer_engine.networks import FactMixer, Factorizer
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.progress import Monitor
 
+SMOOTH, OWN_VOXELS = "trilinear", "nearest"
+
 
 def stitch_components(
     network: Factorizer,
@@ -26,7 +28,8 @@ def stitch_components(
     device: torch.device | str = "cpu",
     monitor: Monitor | None = None,
     captures: Captures | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+    modes: Sequence[str] = (SMOOTH, OWN_VOXELS),
+) -> list[np.ndarray]:
     """Where the components are active in a whole volume.
 
     Every window's maps (`component_map`) are brought from the block's grid to the window's voxels,
@@ -40,34 +43,35 @@ def stitch_components(
         device: Where the network is.
         monitor: Told after every window, and asked whether to stop.
         captures: What was captured in windows of the plan, which are run again for the rest only.
+        modes: How maps are brought to a window's voxels, as `torch.nn.functional.interpolate` has
+            it: `SMOOTH`, linearly from one voxel of the block to the next, or `OWN_VOXELS`, with
+            all voxels under one of the block the same, as far as one window shows them.
 
     Returns:
-        Nonnegative float32, (len(terms), X, Y, Z); zero where no window was run. First with values
-        that go linearly from one voxel of the block to the next, then with all voxels under one of
-        the block the same, as far as one window shows them.
+        By mode, nonnegative float32, (len(terms), X, Y, Z); zero where no window was run.
     """
     monitor = monitor or Monitor()
     mixers = mixers_of(network)
     blocks = {term.block for term in terms}
-    smooth, own = Blender(plan, len(terms)), Blender(plan, len(terms))
+    blenders = [Blender(plan, len(terms)) for _ in modes]
     padded = plan.pad(torch.from_numpy(volume))
     flips = plan.flips
     with torch.inference_mode():
         for done, window in enumerate(plan.windows, start=1):
             image = padded[in_all_channels(window)][None].to(device)
-            total = torch.zeros(2, len(terms), *plan.roi_size, device=device)
+            total = torch.zeros(len(modes), len(terms), *plan.roi_size, device=device)
             for flip in flips:
                 monitor.check()
                 found = dict(captures.found(network, window, flip) or {}) if captures else {}
                 if missing := blocks - found.keys():
                     found |= Capture(network, missing)(image.flip(flip))
-                for kind, mode in enumerate(("trilinear", "nearest")):
+                for kind, mode in enumerate(modes):
                     maps = [_window_map(found, mixers, term, plan.roi_size, mode) for term in terms]
                     total[kind] += torch.cat(maps).to(device).flip([axis - 1 for axis in flip])
-            for blender, values in zip((smooth, own), total / len(flips), strict=True):
+            for blender, values in zip(blenders, total / len(flips), strict=True):
                 blender.add(window, values)
             monitor.report("drawing components", done / len(plan.windows))
-        return smooth.result(0.0), own.result(0.0)
+        return [blender.result(0.0) for blender in blenders]
 
 
 def _window_map(

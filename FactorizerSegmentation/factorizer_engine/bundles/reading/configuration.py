@@ -9,7 +9,12 @@ from typing import Any
 
 import yaml
 
-from factorizer_engine.bundles.reading.expressions import References, bare_target, class_name
+from factorizer_engine.bundles.reading.expressions import (
+    References,
+    bare_target,
+    class_name,
+    transform_name,
+)
 from factorizer_engine.bundles.reading.painting import with_painted_values
 from factorizer_engine.bundles.reading.postprocessing import left_out, probability_threshold
 from factorizer_engine.bundles.reading.yaml_files import read_yaml
@@ -159,7 +164,7 @@ class InferenceConfig:
 
     def _preprocessing_of(self, step: Mapping[str, Any]) -> dict[str, Any]:
         resolve = self._references.resolve
-        name = bare_target(step).removesuffix("d")
+        name = transform_name(step)
         if name == "Spacing":
             pixdim = resolve(step["pixdim"])
             pixdim = [pixdim] * 3 if isinstance(pixdim, (int, float)) else pixdim

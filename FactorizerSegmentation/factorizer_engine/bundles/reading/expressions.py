@@ -149,6 +149,11 @@ def bare_target(component: Mapping[str, Any]) -> str:
     return str(component.get("_target_", "")).rpartition(".")[2]
 
 
+def transform_name(step: Mapping[str, Any]) -> str:
+    """The name of a MONAI transform, whether it is the one for arrays or that for dictionaries."""
+    return bare_target(step).removesuffix("d")
+
+
 def class_name(dotted: str) -> str:
     """The bare name of a known class, from a name such as "factorizer.SWMatricize".
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from factorizer_engine.bundles.reading.expressions import transform_name
 from factorizer_engine.protocol.models import ModelDescription
 
 _BY_VALUE = ("orig_labels", "target_labels")
@@ -32,7 +33,7 @@ def with_painted_values(
         The description; with a note where the steps paint in a way that is not understood.
     """
     for step in steps:
-        name = str(step.get("_target_", "")).rpartition(".")[2].removesuffix("d")
+        name = transform_name(step)
         if name == "Lambda":
             channels = _painted_channels(step.get("func") or step.get("lambda_func"))
             if channels is None or sorted(channels) != list(range(len(description.regions))):

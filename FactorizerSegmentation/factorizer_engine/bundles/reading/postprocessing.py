@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from factorizer_engine.bundles.reading.expressions import bare_target
+from factorizer_engine.bundles.reading.expressions import transform_name
 from factorizer_engine.protocol.errors import BadModelError
 
 _COVERED = frozenset(
@@ -26,7 +26,7 @@ def probability_threshold(steps: Iterable[Mapping[str, Any]], resolve: Resolve) 
     """
     activated, threshold = False, None
     for step in steps:
-        name = _name(step)
+        name = transform_name(step)
         if name == "Activations":
             if step.get("other") is not None:
                 raise BadModelError(
@@ -45,13 +45,9 @@ def probability_threshold(steps: Iterable[Mapping[str, Any]], resolve: Resolve) 
 
 def left_out(steps: Iterable[Mapping[str, Any]]) -> list[str]:
     """A sentence for each step after the network that the engine does not take."""
-    names = dict.fromkeys(_name(step) for step in steps)
+    names = dict.fromkeys(transform_name(step) for step in steps)
     return [
         f"The step {name} that its makers take after the network is left out."
         for name in names
         if name and name not in _COVERED
     ]
-
-
-def _name(step: Mapping[str, Any]) -> str:
-    return bare_target(step).removesuffix("d")

@@ -336,7 +336,7 @@ def fewer_networks(section: FewerSection, runs: Sequence[Run], weights: str) -> 
         (section.both, "The logits of both are averaged with {}."),
     ):
         if parts:
-            sentences.append(who.format(" or ".join(f"{' + '.join(part)}" for part in parts)))
+            sentences.append(who.format(" or ".join(" + ".join(part) for part in parts)))
     return " ".join(sentences)
 
 

@@ -113,13 +113,13 @@ def clicks_table(clicks: dict[str, Any]) -> str:
 
 def clicked_cases_table(clicks: dict[str, Any], count: int = 5) -> str:
     """Dice of every case after so many clicks, by what answers them, as a Markdown table."""
+    methods = clicks["methods"]
     rows = [
         [case, region, *(f"{m['dice'][case][region][count]:.3f}" for m in methods.values())]
-        for methods in (clicks["methods"],)
         for case in clicks["cases"]
         for region in clicks["regions"]
     ]
-    return _table(["case", "region", *clicks["methods"]], rows)
+    return _table(["case", "region", *methods], rows)
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
