@@ -145,8 +145,7 @@ def _write_files(
     (path / "docs" / "README.md").write_text(bundle.description.card, encoding="utf-8")
     if bundle.coarse is not None:
         copy_bundle(bundle.coarse.description.path, path / COARSE)
-    if bundle.profiles is not None:
-        write_profiles(path, bundle.profiles)
+    write_profiles(path, bundle.profiles, bundle.fewer_profiles)
     write_checksums(path)
 
 

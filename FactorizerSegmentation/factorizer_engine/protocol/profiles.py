@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.messages import Message
@@ -59,3 +59,12 @@ class Profiles(Message):
     def by_term(self) -> Mapping[Term, Profile]:
         """The profiles by the places of their components."""
         return {profile.term: profile for profile in self.components}
+
+    def followed_by(self, others: Profiles, networks: int) -> Profiles:
+        """Those of an ensemble: these of its first `networks` networks, `others` of the next."""
+        moved = (
+            replace(p, term=replace(p.term, network=p.term.network + networks))
+            for p in others.components
+        )
+        cases = dict.fromkeys((*self.cases, *others.cases))
+        return Profiles((*cases,), (*self.components, *moved))
