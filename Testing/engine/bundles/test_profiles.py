@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from factorizer_engine.bundles.profiles import CARD_TITLE, keep_profiles
 from factorizer_engine.bundles.reading.checksums import fingerprint
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.saving import save_bundle
-from factorizer_engine.bundles.settings import FewerSettings
+from factorizer_engine.bundles.settings import CascadeSettings, FewerSettings
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.locations import model_folders
@@ -60,6 +61,16 @@ def test_networks_for_fewer_scans_come_with_what_their_components_mean(tmp_path)
     assert together.components[2] == Profile(Term(1, "encoder.0.0", 0, 0), "Dark on T1")
     again = save_bundle(loaded, networks[0], tmp_path / "again", fewer=networks[1])
     assert again.fewer_profiles == others
+
+
+def test_the_first_stage_of_a_cascade_comes_without_since_it_is_never_explained(tmp_path):
+    keep_profiles(tiny.bundle(tmp_path), PROFILES, "")
+    coarse = load_bundle(tmp_path / "tiny")
+    described = replace(coarse.description, name="cascade")
+    whole = replace(coarse, description=described, cascade=CascadeSettings(), coarse=coarse)
+    saved = save_bundle(whole, [tiny.network()], tmp_path / "cascade")
+    assert saved.profiles == coarse.profiles == PROFILES and saved.coarse.profiles is None
+    assert fingerprint(saved.coarse) == fingerprint(coarse)
 
 
 def test_damaged_profiles_are_refused(tmp_path):
