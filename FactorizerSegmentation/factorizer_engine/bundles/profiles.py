@@ -45,7 +45,8 @@ def profiles_text(profiles: Profiles) -> str:
     """Profiles as JSON, one component a line."""
     lines = [json.dumps(profile.to_dict(), ensure_ascii=False) for profile in profiles.components]
     cases, listed = json.dumps(list(profiles.cases), ensure_ascii=False), ",\n".join(lines)
-    return f'{{"cases": {cases},\n"components": [\n{listed}\n]}}\n'
+    tells = "" if profiles.tells_false_alarms else '\n"tells_false_alarms": false,'
+    return f'{{"cases": {cases},{tells}\n"components": [\n{listed}\n]}}\n'
 
 
 def write_profiles(root: Path, profiles: Profiles | None, fewer: Profiles | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,8 @@ def describe(
         profiles, fewer = _measured(labelled, whole), None
         if part is not None:
             fewer = _measured(labelled.of(segmenter.for_fewer()), part, studies)
+            # Measured, see docs/evidence/components.md#false-alarms.
+            fewer = replace(fewer, tells_false_alarms=False)
     for file, measured in ((OWN, profiles), (OF_FEWER, fewer)):
         if measured is not None:
             write_text(folder / file.name, profiles_text(measured))

@@ -51,10 +51,12 @@ class Profiles(Message):
     Attributes:
         cases: Names of the cases over which they were measured.
         components: One a component.
+        tells_false_alarms: Whether lesions for which other components speak are likely to be false.
     """
 
     cases: tuple[str, ...]
     components: tuple[Profile, ...]
+    tells_false_alarms: bool = True
 
     def by_term(self) -> Mapping[Term, Profile]:
         """The profiles by the places of their components."""
@@ -67,4 +69,8 @@ class Profiles(Message):
             for p in others.components
         )
         cases = dict.fromkeys((*self.cases, *others.cases))
-        return Profiles((*cases,), (*self.components, *moved))
+        return Profiles(
+            tuple(cases),
+            (*self.components, *moved),
+            self.tells_false_alarms and others.tells_false_alarms,
+        )

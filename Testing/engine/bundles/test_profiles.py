@@ -51,13 +51,14 @@ def test_networks_for_fewer_scans_come_with_what_their_components_mean(tmp_path)
     networks = [tiny.network()], (tiny.network(seed=1),)
     settings = FewerSettings(both=(("T1",),))
     bundle = tiny.bundle(tmp_path, *networks, fewer=settings)
-    others = Profiles(("c",), (Profile(Term(0, "encoder.0.0", 0, 0), "Dark on T1"),))
+    others = Profiles(("c",), (Profile(Term(0, "encoder.0.0", 0, 0), "Dark on T1"),), False)
     keep_profiles(bundle, PROFILES, "", others)
     loaded = load_bundle(bundle.description.path)
     assert loaded.answering(("FLAIR", "T1")).profiles == PROFILES
     assert loaded.answering(("FLAIR",)).profiles == others == loaded.for_fewer().profiles
     together = loaded.answering(("T1",)).profiles
-    assert together.cases == ("a", "b", "c") and together.components[:2] == PROFILES.components
+    assert together.cases == ("a", "b", "c") and not together.tells_false_alarms
+    assert together.components[:2] == PROFILES.components
     assert together.components[2] == Profile(Term(1, "encoder.0.0", 0, 0), "Dark on T1")
     again = save_bundle(loaded, networks[0], tmp_path / "again", fewer=networks[1])
     assert again.fewer_profiles == others
