@@ -88,10 +88,8 @@ class Segmenter:
         precision: str = "float32",
         compiled: bool = False,
     ) -> None:
-        self.bundle = bundle
-        self.coarse = (
-            Segmenter(bundle.coarse, device, precision, compiled) if bundle.coarse else None
-        )
+        self.bundle, first = bundle, bundle.coarse
+        self.coarse = Segmenter(first, device, precision, compiled) if first else None
         self.device = resolve_device(device)
         self.dtype = resolve_precision(precision, self.device)
         self.preprocessor = Preprocessor(bundle.preprocessing)
