@@ -74,7 +74,8 @@ class ComponentsRun(Run[ComponentsResult]):
     def _particular(self) -> dict[str, object]:
         # By its place: the run may be one with other settings than that which numbered it.
         near = self._lesion.centroid_ras if self._lesion is not None else None
-        return {"count": self._count, "region": self._region or None, "near": near}
+        region = self._region or None
+        return {"count": self._count, "region": region, "near": near, "compact": True}
 
     def _createNodes(self, result: ComponentsResult) -> Generator[None, None, Explained]:
         if not result.components:
