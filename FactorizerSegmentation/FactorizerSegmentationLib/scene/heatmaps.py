@@ -34,7 +34,7 @@ DEFAULT_SHOWN_PART = 0.05
 
 _PERCENTILE_VOXELS = 200_000
 """Enough for percentiles, and few enough not to hold up the window."""
-_PIECE_VOXELS = 3_500_000
+_PIECE_VOXELS = 5_000_000
 """As many as are rounded before the window has its turn."""
 
 

@@ -95,11 +95,9 @@ class ComponentsRun(Run[ComponentsResult]):
                     scan = voxelsOf(place.volumeNode) if place.volumeNode is not None else None
                     values = file.load(mapped=True)
                     heatmap = measured(component, values, scan, kind, explanation)
-                    yield
                     image = emptyImage(values.shape)
                     yield from compactInto(image, values, scan, heatmap.window)
                     steps.append(addStep(node, heatmap, image, place.affine))
-                    yield
             own = chain(*zip(result.own_evidence, result.own_heatmaps, strict=True))
             fromWorld = place.affine @ np.linalg.inv(first.matrix)
             for step, file in zip(steps, own, strict=False):  # an older engine sends none
@@ -107,7 +105,6 @@ class ComponentsRun(Run[ComponentsResult]):
                 image = emptyImage(values.shape)
                 yield from compactInto(image, values, None, step.heatmap.window)
                 addOwnVoxels(step, image, fromWorld @ file.matrix)
-                yield
             leading = [it for it in steps if it.heatmap.kind == EVIDENCE]
             for step in leading[:1]:  # is shown at once, for which its range is needed and kept
                 if step.exists:
