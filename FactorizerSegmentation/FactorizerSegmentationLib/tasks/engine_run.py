@@ -119,7 +119,10 @@ class EngineRun(Generic[Result]):
         return self._createNodes(result)
 
     def _onCreated(self, outcome: object) -> None:
+        folder, self._folder = self._folder, None
         self._end()
+        if folder is not None:
+            _removeInTurns(folder)
         self._callbacks.finished(outcome)
 
     def _inTurns(
@@ -148,8 +151,8 @@ class EngineRun(Generic[Result]):
         if self._renderingPaused:
             self._renderingPaused = False
             slicer.app.resumeRender()
-        if self._folder is not None:
-            _removeInTurns(self._folder)
+        if self._folder is not None:  # now: after a failure there may be no turn any more
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def temporaryFolder() -> Path:
