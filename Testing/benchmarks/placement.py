@@ -24,7 +24,6 @@ from factorizer_engine.images.store import Store
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.protocol.runs import Quality, RunOptions
 from factorizer_engine.protocol.triples import triple
-from factorizer_engine.protocol.triples import triple
 from factorizer_engine.training.data.dataset import Dataset
 from factorizer_engine.training.evaluation.evaluation import select_cases
 from factorizer_engine.training.evaluation.predictors import ModelPredictor
