@@ -28,7 +28,7 @@ def host():
         import triton._C.libtriton  # noqa: F401
     from host.application import HostApplication
 
-    application = HostApplication()
+    application = HostApplication(size=(640, 940))  # little room for views, which take long to draw
     yield application
     application.close()
 
