@@ -23,6 +23,7 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.images.store import Store
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.protocol.runs import Quality, RunOptions
+from factorizer_engine.protocol.triples import triple
 from factorizer_engine.training.data.dataset import Dataset
 from factorizer_engine.training.evaluation.evaluation import select_cases
 from factorizer_engine.training.evaluation.predictors import ModelPredictor
@@ -55,8 +56,9 @@ def moved(prepared: Prepared, mm: float) -> Prepared:
     """The scans where they are, with so many mm of zeros around them."""
     voxels = [round(mm / size) for size in prepared.grid.spacing]
     array = np.pad(prepared.array, [(0, 0), *((count, count) for count in voxels)])
-    box = [slice(-n, size + n) for n, size in zip(voxels, prepared.grid.shape, strict=True)]
-    return replace(prepared, array=array, grid=prepared.grid.crop(tuple(box)))
+    shape = prepared.grid.shape
+    box = triple(slice(-n, size + n) for n, size in zip(voxels, shape, strict=True))
+    return replace(prepared, array=array, grid=prepared.grid.crop(box))
 
 
 def results(predictor: ModelPredictor, scans: dict[str, Scan], quality: Quality) -> Iterator[Scan]:
