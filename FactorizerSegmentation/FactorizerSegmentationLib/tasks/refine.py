@@ -9,10 +9,14 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.clicks import Click
+from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.tasks.refine import REFINE, RefineResult
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.errors import SceneError
-from FactorizerSegmentationLib.scene.volumes import worldAffine
+from FactorizerSegmentationLib.scene.segments import createSegmentation
+from FactorizerSegmentationLib.scene.subjects import putBeside
+from FactorizerSegmentationLib.scene.tables import createLesionTable
+from FactorizerSegmentationLib.scene.volumes import Place, worldAffine
 from FactorizerSegmentationLib.tasks.run import Run
 
 
@@ -30,6 +34,24 @@ class Refined:
     after: np.ndarray
     seconds: float
     note: str
+
+
+def startOfClicks(scene, scan, model: ModelDescription, labelmap: np.ndarray, title: str):
+    """What clicks correct where no run has made anything.
+
+    The lesions are listed as soon as they are measured, see `panels.remeasuring`.
+
+    Args:
+        labelmap: The model's values, (I, J, K), on the grid of the scan.
+
+    Returns:
+        The vtkMRMLSegmentationNode and the vtkMRMLTableNode of its lesions.
+    """
+    place = Place.of(scan, labelmap.shape, worldAffine(scan))
+    node = createSegmentation(scene, labelmap, model.labels, place, title)
+    tableNode = createLesionTable(scene, (), _("{name}, lesions").format(name=title))
+    putBeside(tableNode, scan)
+    return node, tableNode
 
 
 class RefineRun(Run[RefineResult]):
