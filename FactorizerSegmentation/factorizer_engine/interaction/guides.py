@@ -32,8 +32,9 @@ from factorizer_engine.protocol.progress import Monitor
 _SMOOTH_MM = 1.0
 """Standard deviation by which fine scans are smoothed before they are compared."""
 
-_SMALL_ML = 1.0
-"""Lesions that a network finds to be smaller than this are outlined as it says."""
+_SMALL_ML = 2.0
+"""What a network finds to be smaller than this grows as it says: so far from the click of a small
+lesion, much that is healthy looks like it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,13 +152,16 @@ class NetworkGuide:
     def probabilities(self, question: Question, monitor: Monitor) -> np.ndarray:
         """What the network says in a window around the click, or the regression after it."""
         own, prompts = self._says(question, monitor), self.segmenter.bundle.prompts
-        held = int(np.count_nonzero(logit(own) > question.threshold))
-        small = question.labelmap.grid.volume_ml(held) < _SMALL_ML
-        if prompts is None or not prompts.likeness or small:
+        if prompts is None or not prompts.likeness or self._grows_small(question, own):
             return own
         weights = NETWORK_ADDS if question.click.add else NETWORK_REMOVES
         around = self._around(question, own)
         return _answered(around, question.threshold, weights, self.settings)
+
+    @staticmethod
+    def _grows_small(question: Question, own: np.ndarray) -> bool:
+        held = int(np.count_nonzero(logit(own) > question.threshold))
+        return question.click.add and question.labelmap.grid.volume_ml(held) < _SMALL_ML
 
     def _around(self, question: Question, own: np.ndarray) -> Surroundings:
         return _surroundings(question, own, question.mask, _scans_in(question, 0.0))
