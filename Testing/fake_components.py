@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from factorizer_engine.protocol.components import Component, Term
+from factorizer_engine.protocol.components import Component, Term, step_of
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.tasks.components import ComponentsParams, ComponentsResult
 from factorizer_engine.protocol.volumes import ScanFile
@@ -37,7 +37,10 @@ def components(
             )
         )
         path = Path(params.output_dir) / f"evidence{number}.npy"
-        evidence.append(ScanFile.save(heatmap / 2, reference.matrix, path))
+        steps = np.rint(heatmap / 2 / step_of((-2.0, 2.0))).astype(np.int16)
+        evidence.append(
+            ScanFile.save(steps if params.compact else heatmap / 2, reference.matrix, path)
+        )
         path = Path(params.output_dir) / f"own_heatmap{number}.npy"
         own_heatmaps.append(_halved(heatmap, reference.matrix, path, 1.0))
         path = Path(params.output_dir) / f"own_evidence{number}.npy"

@@ -59,6 +59,9 @@ for _part in (
 ):
     _part.install()
 
+_LOOKS_MS = 5
+"""How often what is waited for is looked at while nothing happens."""
+
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 MODULE_FILE = REPOSITORY / "FactorizerSegmentation" / "FactorizerSegmentation.py"
 WINDOW_SIZE = (1440, 940)
@@ -182,12 +185,12 @@ class HostApplication:
     def wait_until(self, condition: Callable[[], bool], timeout: float = 120.0) -> bool:
         """Let the application work until the condition holds; False if it never did."""
         deadline = time.monotonic() + timeout
+        clock = QtCore.QTimer()  # conditions of time or of other processes are looked at, too
+        clock.start(_LOOKS_MS)
         while not condition():
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
+            if time.monotonic() >= deadline:
                 return False
-            self.app.processEvents(QtCore.QEventLoop.WaitForMoreEvents, 20)
-            time.sleep(0.005)
+            self.app.processEvents(QtCore.QEventLoop.WaitForMoreEvents)
         return True
 
     def draw_pending(self) -> None:

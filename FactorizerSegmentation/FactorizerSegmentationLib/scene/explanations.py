@@ -127,9 +127,9 @@ def addStep(sequenceNode, heatmap: Heatmap, image, affine: np.ndarray) -> Step:
     """
     name = heatmap.title
     _keep(sequenceNode, name, image, affine)
-    known = _contents(sequenceNode) | {name: heatmap}
-    content = {key: value.to_dict() for key, value in known.items()}
-    sequenceNode.SetAttribute(STEPS_ATTRIBUTE, json.dumps(content))
+    described = _described(sequenceNode.GetAttribute(STEPS_ATTRIBUTE) or "")
+    described[name] = heatmap.to_dict()
+    sequenceNode.SetAttribute(STEPS_ATTRIBUTE, json.dumps(described))
     return Step(sequenceNode, name, heatmap)
 
 
@@ -269,9 +269,14 @@ def _contents(sequenceNode) -> dict[str, Heatmap]:
 
 @lru_cache(maxsize=64)  # asked for at every turn, and long
 def _parsedAll(text: str) -> dict[str, Heatmap]:
+    known = {name: parsed(it) for name, it in _described(text).items()}
+    return {name: heatmap for name, heatmap in known.items() if heatmap is not None}
+
+
+def _described(text: str) -> dict[str, Any]:
+    """Decoded JSON of the steps by their names; a scene file can hold anything."""
     try:
         content = json.loads(text)
     except ValueError:
         return {}
-    known = {name: parsed(it) for name, it in content.items()} if isinstance(content, dict) else {}
-    return {name: heatmap for name, heatmap in known.items() if heatmap is not None}
+    return content if isinstance(content, dict) else {}

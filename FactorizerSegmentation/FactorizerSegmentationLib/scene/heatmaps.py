@@ -12,7 +12,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from factorizer_engine.protocol.components import Component
+from factorizer_engine.protocol.components import Component, step_of
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.messages import Message
 from FactorizerSegmentationLib.scene.color_maps import (
@@ -34,7 +34,7 @@ DEFAULT_SHOWN_PART = 0.05
 
 _PERCENTILE_VOXELS = 200_000
 """Enough for percentiles, and few enough not to hold up the window."""
-_PIECE_VOXELS = 3_500_000
+_PIECE_VOXELS = 5_000_000
 """As many as are rounded before the window has its turn."""
 
 
@@ -110,7 +110,7 @@ def measured(
     """The heatmap of a component.
 
     Args:
-        values: The map, (I, J, K).
+        values: The map, (I, J, K): floats, or whole numbers of steps of its display range.
         scan: The scan on the same grid, which is 0 outside the head; None if it is gone.
         kind: `EVIDENCE` or `ACTIVITY`.
         explanation: Of which it is a part.
@@ -119,7 +119,7 @@ def measured(
     every = max(1, round((values.size / _PERCENTILE_VOXELS) ** (1 / 3)))
     few = (slice(None, None, every),) * 3
     some = scan[few] if scan is not None and scan[few].any() else None
-    compact = _compact(np.array(values[few], np.float32), some, bare.window)
+    compact = _compact(np.empty(values[few].shape, np.float32), values[few], some, bare.window)
     percentiles = _percentilesInHead(compact, some, bare.sign)
     return Heatmap(component, tuple(percentiles), kind, explanation or Explanation())
 
@@ -143,8 +143,8 @@ def compactInto(
     thick = max(1, _PIECE_VOXELS // voxels[0].size)
     for start in range(0, len(voxels), thick):
         piece = (slice(None), slice(None), slice(start, start + thick))
-        voxels[piece[2]] = values[piece].T
-        _compact(voxels[piece[2]], head[piece].T if head is not None else None, window)
+        scanned = head[piece].T if head is not None else None
+        _compact(voxels[piece[2]], values[piece].T, scanned, window)
         yield
 
 
@@ -246,14 +246,21 @@ def _percentilesInHead(values: np.ndarray, scan: np.ndarray | None, sign: int) -
 
 
 def _compact(
-    values: np.ndarray, scan: np.ndarray | None, window: tuple[float, float]
+    compact: np.ndarray,
+    values: np.ndarray,
+    scan: np.ndarray | None,
+    window: tuple[float, float],
 ) -> np.ndarray:
-    """Bring values, float32, into compact form where they are; see `compactInto`."""
-    step = np.float32((window[1] - window[0]) / 255)
-    if step > 0:
-        values /= step
-        np.rint(values, out=values)
-        values *= step
+    """Bring values into compact form, float32; see `compactInto`."""
+    step = np.float32(step_of(window))
+    if np.issubdtype(values.dtype, np.integer):
+        np.multiply(values, step, out=compact)
+    else:
+        compact[...] = values
+        if step > 0:
+            compact /= step
+            np.rint(compact, out=compact)
+            compact *= step
     if scan is not None:
-        values *= scan != 0
-    return values
+        compact *= scan != 0
+    return compact

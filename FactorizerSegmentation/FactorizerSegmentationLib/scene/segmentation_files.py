@@ -26,13 +26,20 @@ DRAWN_ATTRIBUTE = "FactorizerSegmentation.Drawn"
 _MOST_LABELS = 255
 
 
-def rememberDrawn(segmentationNode, labelmap: np.ndarray, labels: Sequence[Label]) -> None:
+def rememberDrawn(
+    segmentationNode, labelmap: np.ndarray, labels: Sequence[Label]
+) -> Iterator[None]:
     """Write down what the model has drawn, so that changes can be told later.
+
+    The application may have its turn at every `yield`.
 
     Args:
         labelmap: Label values, shape (I, J, K), on the grid of the scan.
     """
-    sums = {str(label.value): _sum(labelmap == label.value) for label in labels}
+    sums = {}
+    for label in labels:
+        sums[str(label.value)] = _sum(labelmap == label.value)
+        yield
     segmentationNode.SetAttribute(DRAWN_ATTRIBUTE, json.dumps(sums))
 
 

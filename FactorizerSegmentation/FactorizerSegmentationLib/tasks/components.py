@@ -74,7 +74,8 @@ class ComponentsRun(Run[ComponentsResult]):
     def _particular(self) -> dict[str, object]:
         # By its place: the run may be one with other settings than that which numbered it.
         near = self._lesion.centroid_ras if self._lesion is not None else None
-        return {"count": self._count, "region": self._region or None, "near": near}
+        region = self._region or None
+        return {"count": self._count, "region": region, "near": near, "compact": True}
 
     def _createNodes(self, result: ComponentsResult) -> Generator[None, None, Explained]:
         if not result.components:
@@ -94,11 +95,9 @@ class ComponentsRun(Run[ComponentsResult]):
                     scan = voxelsOf(place.volumeNode) if place.volumeNode is not None else None
                     values = file.load(mapped=True)
                     heatmap = measured(component, values, scan, kind, explanation)
-                    yield
                     image = emptyImage(values.shape)
                     yield from compactInto(image, values, scan, heatmap.window)
                     steps.append(addStep(node, heatmap, image, place.affine))
-                    yield
             own = chain(*zip(result.own_evidence, result.own_heatmaps, strict=True))
             fromWorld = place.affine @ np.linalg.inv(first.matrix)
             for step, file in zip(steps, own, strict=False):  # an older engine sends none
@@ -106,7 +105,6 @@ class ComponentsRun(Run[ComponentsResult]):
                 image = emptyImage(values.shape)
                 yield from compactInto(image, values, None, step.heatmap.window)
                 addOwnVoxels(step, image, fromWorld @ file.matrix)
-                yield
             leading = [it for it in steps if it.heatmap.kind == EVIDENCE]
             for step in leading[:1]:  # is shown at once, for which its range is needed and kept
                 if step.exists:

@@ -86,8 +86,7 @@ class SegmentRun(Run[SegmentResult]):
         node = segments.createSegmentation(self._scene, labelmap, result.model.labels, place, name)
         node.SetAttribute(MODEL_ATTRIBUTE, f"{result.model.name} {result.model.version}")
         yield node
-        rememberDrawn(node, labelmap, result.model.labels)
-        yield None
+        yield from rememberDrawn(node, labelmap, result.model.labels)
         # The maps, if the result has them and lies where its scan is.
         if result.probabilities and place.volumeNode is not None:
             regions = result.model.regions

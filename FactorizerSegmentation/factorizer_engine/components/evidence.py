@@ -273,6 +273,29 @@ def block_evidence(
     return torch.stack(found, dim=2).flatten(1, 2), torch.stack(levels, dim=2).flatten(1, 2)
 
 
+def summed_evidence(
+    recorded: RecordedPass, block: str, gradient: Tensor, baseline: Baseline
+) -> Tensor:
+    """The sums over the voxels of what `block_evidence` says of one gradient, without its maps.
+
+    Returns:
+        (2, heads * R): of the components, and of their means over the head.
+    """
+    head = recorded.head_at(block)
+    weight, found = _by_channel(gradient * head).sum(0), []
+    for term in recorded.terms_at(block):
+        levels = weight * masked_mean(term, head)
+        sums = (_by_channel(gradient) * _by_channel(term)).sum(0)
+        found.append(torch.stack([sums - levels if baseline is Baseline.MEAN else sums, levels]))
+    heads = recorded.mixers[block].reshape.num_heads
+    return torch.stack(found, dim=-1).unflatten(1, (heads, -1)).sum(2).flatten(1)
+
+
+def _by_channel(x: Tensor) -> Tensor:
+    """A map (1, C, *S) as (voxels, C)."""
+    return x[0].movedim(0, -1).flatten(0, -2)
+
+
 def _by_voxel(x: Tensor, heads: int) -> Tensor:
     """A map (1, C, *S) as (voxels, heads, C / heads)."""
     return x[0].movedim(0, -1).reshape(-1, heads, x.shape[1] // heads)

@@ -47,6 +47,7 @@ def _changed(figure: str) -> Callable[[Trial], float]:
 
 
 _ORDER, _VOXELS = "component deletion AUC, {}", "voxel deletion AUC, zero, {}"
+_IN_SCANS = "voxel deletion AUC, scans, {}"
 _SHIFTED, _SHUFFLED = (
     f"correlation after shift by {SHIFT} voxels, {{}}",
     ("correlation after random weights, {}"),
@@ -72,6 +73,13 @@ GOALS = (
     Goal(
         "voxels: evidence before integrated gradients",
         _lower(_VOXELS.format("evidence"), _VOXELS.format("integrated gradients")),
+    ),
+    *(
+        Goal(
+            f"voxels of the scans: the first heatmap before {title}",
+            _lower(_IN_SCANS.format("first component's evidence"), _IN_SCANS.format(title)),
+        )
+        for title in ("Grad-CAM", "integrated gradients")
     ),
     Goal(
         f"place: best component's Dice {_DICE}, median case",

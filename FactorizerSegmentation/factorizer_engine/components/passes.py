@@ -70,6 +70,7 @@ class RecordedPass:
         self.factors: dict[str, tuple[Tensor, Tensor]] = {}
         self._inputs: dict[str, Tensor] = {}
         self._skips: dict[int, Tensor] = {}
+        self._heads: dict[tuple[int, ...], Tensor] = {}
         gone = _by_block(left_out)
         channels = {block for block in gone if self._is_of_channels(block, baseline)}
         self._removals = {b: _without_channels(self.mixers[b], gone[b]) for b in channels}
@@ -145,7 +146,10 @@ class RecordedPass:
 
     def head_at(self, block: str) -> Tensor:
         """Where the image shows the patient, boolean (1, 1, *S) at the block's resolution."""
-        return head_mask(self.image, self.mixers[block].reshape.spatial_size)
+        size = tuple(self.mixers[block].reshape.spatial_size)
+        if size not in self._heads:
+            self._heads[size] = head_mask(self.image, size)
+        return self._heads[size]
 
     def _leave_out(self, mixed: Tensor, term: Term, baseline: Baseline) -> None:
         """Take a term out of a mixed map (C, *S), in place."""

@@ -82,7 +82,7 @@ def _window_map(
     mode: str,
 ) -> Tensor:
     """(1, *roi_size) of one component in a window."""
-    own = found[term.block][channel_of(term, mixers)][None]
+    own = found[term.block][channel_of(term, mixers)][None].float()
     if tuple(own.shape[1:]) == tuple(roi_size):
         return own
     return F.interpolate(own[None], size=tuple(roi_size), mode=mode)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,14 @@ from factorizer_engine.components.ablation import (
     place_probes,
     shifted_probe,
 )
+from factorizer_engine.components.capture import Capture
 from factorizer_engine.components.definition import (
     Baseline,
-    activity,
     channel_of,
     component_name,
     factorizers_of,
     head_mask,
     mixers_of,
-    observed,
     terms_of,
 )
 from factorizer_engine.components.evidence import (
@@ -38,7 +38,14 @@ from factorizer_engine.components.evidence import (
 from factorizer_engine.components.orders import COUNTS, OrderTrial
 from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.components.ranking import default_blocks, in_order_shown, leading_pair
-from factorizer_engine.components.saliency import BlockProbe, grad_cam, integrated_gradients
+from factorizer_engine.components.saliency import (
+    PARTS,
+    BlockProbe,
+    LogitProbe,
+    ScanProbe,
+    grad_cam,
+    integrated_gradients,
+)
 from factorizer_engine.components.scores import area, best_dice, correlation, spearman
 from factorizer_engine.components.sites import among_outputs, lesion_sites
 from factorizer_engine.components.stability import SHIFT
@@ -52,9 +59,6 @@ from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.components import Term, is_stable
 from factorizer_engine.protocol.profiles import Profile
 from factorizer_engine.protocol.progress import Monitor
-
-PARTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
-"""Parts of the head's voxels that are deleted or inserted."""
 
 STEPS = 6
 """Of integrated gradients, and of the path along which components grow together."""
@@ -160,6 +164,7 @@ class _Trial:
             self._compare_voxels,
             self._localise,
             self._disturb,
+            self._compare_in_scans,
         )
         for number, step in enumerate(steps):
             self._monitor.report(f"proving {case}", number / len(steps))
@@ -218,7 +223,7 @@ class _Trial:
         blocks = default_blocks(self._mixers)
         recorded = RecordedPass(self._network, self._probe.image, blocks)
         gradients = gradients_of(recorded, self._probe, [self._region], blocks)
-        self._recorded, self._gradients = recorded, gradients
+        self._recorded = recorded
         orders = OrderTrial(
             *(recorded, self._probe, self._region, self._terms), self._monitor.check
         )
@@ -247,81 +252,81 @@ class _Trial:
                 self._figures[f"component {what} AUC, {name}"] = orders.area(curve)
 
     def _compare_voxels(self) -> None:
+        """Voxels of the first component's block, in the order of maps at that block."""
         block = self._first.block
         watched = BlockProbe(self._recorded, block, self._probe, self._region)
-        (gradient,) = self._gradients[block]
         self._maps: dict[str, Tensor] = {}
+        along = [found.windows[0].maps[block].sum(1, keepdim=True) for found in self._joint]
         for kind in Baseline:
-            baseline = watched.baseline(kind)
-            saliency = {
-                "evidence": gradient * (watched.mixed - baseline),
-                "Grad-CAM": grad_cam(gradient, watched.mixed, watched.head),
-                "integrated gradients": integrated_gradients(
-                    watched.gradient, watched.mixed, baseline, STEPS
-                ),
-            }
-            maps = {name: values.sum(1, keepdim=True) for name, values in saliency.items()}
-            maps["Grad-CAM"] = maps["Grad-CAM"].relu()
-            along = [found.windows[0].maps[block].sum(1, keepdim=True) for found in self._joint]
+            maps = self._saliency(watched, watched.baseline(kind))
             maps["evidence along a path"] = torch.stack(along).sum(0)
-            maps["random"] = torch.from_numpy(
-                self._random.random(watched.head.shape, np.float32)
-            ).to(self._device)
             self._maps.update({f"{name}, {kind.value}": m for name, m in maps.items()})
-            for name, values in maps.items():
-                for inserted in (False, True):
-                    curve = self._voxel_curve(watched, values, baseline, inserted)
-                    what = "insertion" if inserted else "deletion"
-                    self._curves.setdefault(f"voxel {what}, {kind.value}", {})[name] = curve
-                    self._figures[f"voxel {what} AUC, {kind.value}, {name}"] = area(PARTS, curve)
+            self._follow(watched, maps, kind.value, watched.baseline(kind))
 
-    def _voxel_curve(
-        self, watched: BlockProbe, values: Tensor, baseline: Tensor, inserted: bool
-    ) -> list[float]:
-        """Mean logits with parts of the head deleted (or inserted), the most salient first."""
-        places = watched.head.flatten().nonzero().squeeze(1)
-        order = places[values.flatten()[places].argsort(descending=True, stable=True)]
-        curve = []
-        for part in PARTS:
-            chosen = torch.zeros_like(watched.head).flatten()
-            chosen[order[: round(part * len(order))]] = True
-            kept = (chosen if inserted else ~chosen).view_as(watched.head) | ~watched.head
-            with torch.no_grad():
-                curve.append(float(watched.read(torch.where(kept, watched.mixed, baseline))))
-            self._monitor.check()
-        return curve
+    def _compare_in_scans(self) -> None:
+        """Voxels of the scans, in the order of what is shown first and of maps at the scans."""
+        watched = ScanProbe(self._network, self._probe, self._region)
+        usual = self._saliency(watched, watched.baseline(Baseline.ZERO))
+        usual["gradient times input"] = usual.pop("evidence")
+        shown = {
+            "first component's evidence": self._of(Baseline.ZERO, self._first),
+            "the block's evidence": self._enlarged(self._maps["evidence, zero"]),
+            "the block's Grad-CAM": self._enlarged(self._maps["Grad-CAM, zero"]),
+        }
+        maps = usual | {name: torch.from_numpy(m)[None, None] for name, m in shown.items()}
+        self._follow(watched, maps, "scans", watched.baseline(Baseline.ZERO))
+
+    def _saliency(self, watched: LogitProbe, baseline: Tensor) -> dict[str, Tensor]:
+        """Maps (1, 1, *S) by their names: evidence, the usual ones, and one of chance."""
+        values, gradient = watched.values, watched.gradient(watched.values)
+        found = {
+            "evidence": gradient * (values - baseline),
+            "Grad-CAM": grad_cam(gradient, values, watched.head),
+            "integrated gradients": integrated_gradients(watched.gradient, values, baseline, STEPS),
+        }
+        maps = {name: each.sum(1, keepdim=True) for name, each in found.items()}
+        maps["Grad-CAM"] = maps["Grad-CAM"].relu()
+        chance = self._random.random(watched.head.shape, np.float32)
+        return maps | {"random": torch.from_numpy(chance)}
+
+    def _follow(
+        self, watched: LogitProbe, maps: Mapping[str, Tensor], what: str, baseline: Tensor
+    ) -> None:
+        """Delete, and insert, voxels in the order of every map."""
+        for direction in ("deletion", "insertion"):
+            curves = {
+                name: watched.curve(
+                    m.to(self._device), baseline, direction == "insertion", self._monitor.check
+                )
+                for name, m in maps.items()
+            }
+            self._curves[f"voxel {direction}, {what}"] = curves
+            for name, curve in curves.items():
+                self._figures[f"voxel {direction} AUC, {what}, {name}"] = area(PARTS, curve)
 
     def _localise(self) -> None:
-        captured: dict[str, Tensor] = {}
+        captured = Capture(self._network, default_blocks(self._mixers))(self._probe.image)
 
-        def observer(block: str):
-            reshape = self._mixers[block].reshape
-            return lambda factors: captured.__setitem__(block, activity(reshape, factors))
+        def active(term: Term) -> np.ndarray:
+            own = captured[term.block][channel_of(term, self._mixers)]
+            return self._enlarged(own[None, None].to(self._device))
 
-        blocks = default_blocks(self._mixers)
-        with torch.inference_mode(), observed({self._mixers[b]: observer(b) for b in blocks}):
-            self._network(self._probe.image)
         drawn = {name: self._enlarged(m) for name, m in self._maps.items() if "random" not in name}
         for kind in Baseline:
             drawn[f"first component's evidence, {kind.value}"] = self._of(kind, self._first)
-        drawn["first component's activity"] = self._enlarged(
-            captured[self._first.block][:, channel_of(self._first, self._mixers)][:, None]
-        )
+        drawn["first component's activity"] = active(self._first)
         truth = self._truth[self._name]
         for name, values in drawn.items():
             self._figures[f"Dice, {name}"] = best_dice(values, truth)
             peak = np.unravel_index(int(values.argmax()), values.shape)
             self._figures[f"peak inside, {name}"] = float(truth[peak])
         for region, mask in self._truth.items():
-            evidence = [best_dice(self._of(Baseline.ZERO, t), mask) for t in self._terms]
-            self._figures[f"Dice with {region}, best component's evidence"] = max(evidence)
-            active = [
-                best_dice(
-                    self._enlarged(captured[t.block][:, channel_of(t, self._mixers)][:, None]), mask
-                )
-                for t in self._terms
-            ]
-            self._figures[f"Dice with {region}, best component's activity"] = max(active)
+            for what, found in (
+                ("evidence", partial(self._of, Baseline.ZERO)),
+                ("activity", active),
+            ):
+                best = max(best_dice(found(term), mask) for term in self._terms)
+                self._figures[f"Dice with {region}, best component's {what}"] = best
 
     def _disturb(self) -> None:
         original = self._top_maps(self._network, self._probe)

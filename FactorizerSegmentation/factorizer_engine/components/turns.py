@@ -2,12 +2,12 @@
 
 Components act together: the second of two that say the same is worth little once the first is gone,
 and what seems to speak against a lesion may be all that is left for it. So the strongest and the
-strongest stable one come first, and then contributions are estimated anew, from gradients, when 2,
-4 and 8 components are gone, and after every 6 more. Each time there are two proposals for the next
-ones, those of the largest contributions and those whose means over the head contribute most
-(gradients misjudge large changes, and a level is one everywhere); both are left out, and the logit
-decides. A greedy search that measures every candidate at every turn is better still, for many times
-the work (docs/evidence/components.md).
+strongest stable one come first, and then contributions are estimated anew, from gradients, for
+every four that follow. Each time there are two proposals for them, those of the largest
+contributions and those whose means over the head contribute most (gradients misjudge large changes,
+and a level is one everywhere); both are left out, and the logit decides. A greedy search that
+measures every candidate at every turn is better still, for many times the work
+(docs/evidence/components.md).
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from factorizer_engine.components.ablation import Probe
 from factorizer_engine.components.definition import Baseline, channel_of, mixers_of
 from factorizer_engine.components.estimates import Estimate, Passes
-from factorizer_engine.components.evidence import block_evidence, gradients_of
+from factorizer_engine.components.evidence import gradients_of, summed_evidence
 from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.components.question import Question
 from factorizer_engine.components.ranking import leading_pair
@@ -29,8 +28,8 @@ from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.progress import Monitor
 
-FEWEST, MOST = 2, 6
-"""Components that are taken by one estimate: as many as are gone, within these bounds."""
+TAKEN = 4
+"""Components that are taken by one estimate."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +129,8 @@ def contributions_without(
         recorded = RecordedPass(network, probe.image, blocks, left_out=left_out, baseline=baseline)
         gradients = gradients_of(recorded, probe, [regions], blocks)
         for block in blocks:
-            maps, levels = block_evidence(recorded, block, gradients[block], baseline)
-            sums = torch.stack([maps[0].flatten(1).sum(1), levels[0]]).double().cpu().numpy()
+            summed = summed_evidence(recorded, block, gradients[block][0], baseline)
+            sums = summed.double().cpu().numpy()
             rows = [i for i, term in enumerate(terms) if term.block == block]
             found[:, rows] += sums[:, [channel_of(terms[i], mixers) for i in rows]]
     return found
@@ -171,17 +170,16 @@ def take_turns(
     left = [i for i in np.argsort(-whole, kind="stable").tolist() if i not in order]
     rest = whole[left].tolist()
     while len(order) < min(count, len(whole)):
-        size = min(max(FEWEST, len(order)), MOST)
         proposed: dict[frozenset[int], tuple[list[int], np.ndarray]] = {}
         for proposal in without(order):
             falling = [i for i in np.argsort(-proposal, kind="stable").tolist() if i in left]
-            proposed.setdefault(frozenset(falling[:size]), (falling, proposal))
+            proposed.setdefault(frozenset(falling[:TAKEN]), (falling, proposal))
         several = list(proposed.values())
         if len(several) > 1:
-            several.sort(key=lambda one: measure([*order, *one[0][:size]]))
+            several.sort(key=lambda one: measure([*order, *one[0][:TAKEN]]))
         falling, proposal = several[0]
-        order += falling[:size]
-        strengths += proposal[falling[:size]].tolist()
-        left = falling[size:]
+        order += falling[:TAKEN]
+        strengths += proposal[falling[:TAKEN]].tolist()
+        left = falling[TAKEN:]
         rest = proposal[left].tolist()
     return Turns((*order, *left), (*strengths, *rest))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -10,7 +11,10 @@ from scipy import ndimage
 from factorizer_engine.bundles.settings import CascadeSettings
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.images.preprocessing import foreground_box
+from factorizer_engine.inference.chosen import Chosen
+from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.sliding_window import logit
+from factorizer_engine.inference.study import Study, only
 from factorizer_engine.inference.windows import Box
 from factorizer_engine.protocol.triples import triple
 
@@ -62,3 +66,27 @@ def joined(
     mean = (1 - settings.share) * coarse_says + settings.share * fine_says
     block[:, near] = 1 / (1 + np.exp(-mean))
     return coarse
+
+
+@dataclass(frozen=True, eq=False)
+class FirstStage:
+    """What the coarser stage of a cascade found, and how the finer one goes on from there."""
+
+    result: SegmentationResult
+    settings: CascadeSettings
+
+    def to_look_again(self, study: Study) -> Chosen:
+        """What the finer stage looks at, of what the user chose."""
+        spacing = study.prepared.reference.spacing
+        part = around_findings(self.result.probabilities, spacing, self.settings)
+        return study.chosen.within(part, study.prepared)
+
+    def join(self, fine: np.ndarray, study: Study, looked_at: Chosen) -> np.ndarray:
+        """`joined` for the regions of the study, of which the coarser stage may have more."""
+        part = looked_at.in_reference
+        assert part is not None  # it is what `to_look_again` said
+        numbers = {region.name: number for number, region in enumerate(self.result.model.regions)}
+        coarse = only(
+            self.result.probabilities, [numbers[region.name] for region in study.model.regions]
+        )
+        return joined(coarse, fine, part, study.prepared.reference.spacing, self.settings)

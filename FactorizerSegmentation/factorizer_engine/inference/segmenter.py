@@ -20,7 +20,7 @@ from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.preprocessing import Prepared, Preprocessor
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.images.store import IN_MEMORY, Store
-from factorizer_engine.inference.cascade import around_findings, joined
+from factorizer_engine.inference.cascade import FirstStage
 from factorizer_engine.inference.chosen import Chosen, check_box
 from factorizer_engine.inference.compiling import COMPILING, CompiledNetwork
 from factorizer_engine.inference.device import (
@@ -41,10 +41,11 @@ from factorizer_engine.inference.sliding_window import (
     predict_windows,
     sigmoid_,
 )
+from factorizer_engine.inference.study import Study, only
 from factorizer_engine.inference.windows import WindowPlan, plan_windows
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.networks import economise
-from factorizer_engine.protocol.models import ModelDescription, Subset
+from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import RunOptions
 from factorizer_engine.protocol.subsets import cost, reduced, subset_of
@@ -87,10 +88,8 @@ class Segmenter:
         precision: str = "float32",
         compiled: bool = False,
     ) -> None:
-        self.bundle = bundle
-        self.coarse = (
-            Segmenter(bundle.coarse, device, precision, compiled) if bundle.coarse else None
-        )
+        self.bundle, first = bundle, bundle.coarse
+        self.coarse = Segmenter(first, device, precision, compiled) if first else None
         self.device = resolve_device(device)
         self.dtype = resolve_precision(precision, self.device)
         self.preprocessor = Preprocessor(bundle.preprocessing)
@@ -104,18 +103,24 @@ class Segmenter:
         self._others: dict[tuple[Path, ...], Segmenter] = {}
 
     def answering(self, given: Collection[str]) -> Segmenter:
-        """The segmenter with the networks that answer where these channels are given.
+        """The segmenter with the networks that answer where these channels are given, often itself.
 
-        Itself, unless the model has networks that learned from studies which lack scans. Channels
-        go by name or alias; `BadInputError` if the model has no such channel.
+        Channels go by name or alias; `BadInputError` if the model has no such channel.
         """
         channels = self.bundle.description.channels
-        bundle = self.bundle.answering({channel_named(name, channels) for name in given})
+        return self._of(self.bundle.answering({channel_named(name, channels) for name in given}))
+
+    def for_fewer(self) -> Segmenter:
+        """The segmenter with the networks alone that learned from studies which lack scans."""
+        return self._of(self.bundle.for_fewer())
+
+    def _of(self, bundle: Bundle) -> Segmenter:
+        """The segmenter of this bundle, or of one with other networks, which is kept ready."""
         if bundle is self.bundle:
             return self
         if bundle.weights not in self._others:
-            other = Segmenter(bundle, str(self.device), self._precision, bool(self._compiled))
-            self._others[bundle.weights] = other
+            device, compiled = str(self.device), bool(self._compiled)
+            self._others[bundle.weights] = Segmenter(bundle, device, self._precision, compiled)
         return self._others[bundle.weights]
 
     def that_gave(self, result: SegmentationResult) -> Segmenter:
@@ -165,73 +170,53 @@ class Segmenter:
         if self.bundle.description.by_clicks:
             return self._nothing_yet(scans, reference, options, monitor)
         first = None
-        if self.coarse is not None:
-            first = self.coarse.segment(scans, reference, options, monitor.span(0.0, _FOUND))
+        if self.coarse is not None and self.bundle.cascade is not None:
+            found = self.coarse.segment(scans, reference, options, monitor.span(0.0, _FOUND))
+            first = FirstStage(found, self.bundle.cascade)
             monitor = monitor.span(_FOUND, 1.0)
-        whole, settings = self.bundle.description, self._settings(options)
-        timings: dict[str, float] = {}
-        economies = Economies(monitor)
+        timings, economies = dict[str, float](), Economies(monitor)
         with memory_errors(self.device):
             monitor.report("preparing", 0.0)
             with _timed(timings, "preparing"):
-                given = check_channels(scans, whole.channels, reference)
-                subset = subset_of(whole, given)
-                store = self._store(given, reference, economies)
-                prepared = self._prepare(given, reference, options, store)
-                chosen = Chosen.of(options, prepared)
-                looked_at = chosen if first is None else self._again(first, prepared, chosen)
-            if not all(network.ready for network in self._compiled):
-                monitor.report(COMPILING, _PREPARED)
-            prepare_kernels(
-                self.networks, self.device, self.dtype, monitor.span(_PREPARED, _PREPARED)
-            )
-            model, outputs = reduced(whole, subset), _outputs(whole, subset)
+                study = self._study(scans, reference, options, economies)
+                looked_at = first.to_look_again(study) if first else study.chosen
+            self._make_ready(monitor.span(_PREPARED, _PREPARED))
             with _timed(timings, "segmenting"):
-                part = monitor.span(_PREPARED, _PREDICTED)
-
-                def attempt(means: Means) -> tuple[WindowPlan, np.ndarray, Watcher | None]:
-                    own = replace(settings, roi_size=means.roi_size)
-                    plan = plan_windows(prepared.array, own, looked_at.in_model, looked_at.quick)
-                    watcher = watch(plan)
-                    logits = self._predict(prepared.array, plan, means, store, part, watcher)
-                    return plan, logits, watcher
-
-                most_means = most(self.networks[0], self.device, settings.roi_size, economies.take)
-                (plan, logits, watcher), means = descend(
-                    most_means, self.networks[0], attempt, economies.take
+                span, settings = monitor.span(_PREPARED, _PREDICTED), self._settings(options)
+                plan, logits, watcher, means = self._look(
+                    study, looked_at, settings, economies, span, watch
                 )
-                check_numbers(logits, whole.name, self.dtype)
             monitor.report("restoring", _PREDICTED)
             with _timed(timings, "restoring"):
                 probabilities = self.preprocessor.restore(
-                    sigmoid_(_only(logits, outputs)), prepared, looked_at.in_reference, store
+                    *(sigmoid_(only(logits, study.outputs)), study.prepared),
+                    *(looked_at.in_reference, study.store),
                 )
                 del logits
                 if first is not None:
-                    probabilities = self._join(first, probabilities, model, looked_at)
-                chosen.clear_around(probabilities)
+                    probabilities = first.join(probabilities, study, looked_at)
+                study.chosen.clear_around(probabilities)
             monitor.report("painting", _RESTORED)
             with _timed(timings, "painting"):
-                labelmap = self._paint(probabilities, model, prepared.reference)
+                labelmap = self._paint(probabilities, study.model, study.prepared.reference)
             monitor.report("measuring", _PAINTED)
             with _timed(timings, "measuring"):
-                # The head is the same in all; in one that is mirrored, sides are unknown.
-                some_scan = None if options.upside_down else next(iter(scans.values()))
                 lesions = find_lesions(
-                    labelmap, model.regions, model.labels, probabilities, some_scan
+                    *(labelmap, study.model.regions, study.model.labels, probabilities),
+                    study.head_with_sides,
                 )
         monitor.report("measuring", 1.0)
         return SegmentationResult(
-            model=model,
+            model=study.model,
             labelmap=labelmap,
             probabilities=probabilities,
             lesions=tuple(lesions),
             timings=timings,
             device=str(means.device),
-            prepared=prepared,
+            prepared=study.prepared,
             plan=plan,
-            outputs=outputs,
-            note=" ".join(filter(None, (cost(whole, subset), economies.note))),
+            outputs=study.outputs,
+            note=" ".join(filter(None, (study.cost, economies.note))),
             watcher=watcher,
         )
 
@@ -262,26 +247,61 @@ class Segmenter:
             outputs=list(range(len(model.regions))),
         )
 
-    def _again(self, first: SegmentationResult, prepared: Prepared, chosen: Chosen) -> Chosen:
-        """What the finer stage of a cascade looks at, of what the user chose."""
-        cascade = self.bundle.cascade
-        assert cascade is not None
-        part = around_findings(first.probabilities, prepared.reference.spacing, cascade)
-        return chosen.within(part, prepared)
-
-    def _join(
+    def _study(
         self,
-        first: SegmentationResult,
-        probabilities: np.ndarray,
-        model: ModelDescription,
-        looked_at: Chosen,
-    ) -> np.ndarray:
-        """The maps of both stages of a cascade as one, of the regions of `model`."""
-        cascade, part = self.bundle.cascade, looked_at.in_reference
-        assert cascade is not None and part is not None
-        numbers = {region.name: number for number, region in enumerate(first.model.regions)}
-        coarse = _only(first.probabilities, [numbers[region.name] for region in model.regions])
-        return joined(coarse, probabilities, part, first.labelmap.grid.spacing, cascade)
+        scans: Mapping[str, Scan],
+        reference: str | None,
+        options: RunOptions,
+        economies: Economies,
+    ) -> Study:
+        """The scans as the networks take them; a store on the disk is said."""
+        model = self.bundle.description
+        given = check_channels(scans, model.channels, reference)
+        subset = subset_of(model, given)
+        store = self._store_for(given[reference_among(given, model.channels, reference)])
+        if store.on_disk:
+            economies.say("keeping volumes on the disk")
+        prepared = self._prepare(given, reference, options, store)
+        return Study(
+            model=reduced(model, subset),
+            outputs=[i for i, r in enumerate(model.regions) if r.name in subset.regions],
+            cost=cost(model, subset),
+            prepared=prepared,
+            store=store,
+            chosen=Chosen.of(options, prepared),
+            # The head is the same in all scans; in one that is mirrored, sides are unknown.
+            head_with_sides=None if options.upside_down else next(iter(given.values())),
+        )
+
+    def _make_ready(self, monitor: Monitor) -> None:
+        """Have kernels compiled before the networks need them, and say so."""
+        if not all(network.ready for network in self._compiled):
+            monitor.report(COMPILING, 0.0)
+        prepare_kernels(self.networks, self.device, self.dtype, monitor)
+
+    def _look(
+        self,
+        study: Study,
+        part: Chosen,
+        settings: InferenceSettings,
+        economies: Economies,
+        monitor: Monitor,
+        watch: Callable[[WindowPlan], Watcher | None],
+    ) -> tuple[WindowPlan, np.ndarray, Watcher | None, Means]:
+        """The plan and logits of a part, what watched, and with how much of the computer."""
+        volume = study.prepared.array
+
+        def attempt(means: Means) -> tuple[WindowPlan, np.ndarray, Watcher | None]:
+            own = replace(settings, roi_size=means.roi_size)
+            plan = plan_windows(volume, own, part.in_model, part.quick)
+            watcher = watch(plan)
+            return plan, self._predict(volume, plan, means, study.store, monitor, watcher), watcher
+
+        network = self.networks[0]
+        means = most(network, self.device, settings.roi_size, economies.take)
+        (plan, logits, watcher), means = descend(means, network, attempt, economies.take)
+        check_numbers(logits, self.bundle.description.name, self.dtype)
+        return plan, logits, watcher, means
 
     def _predict(
         self,
@@ -303,16 +323,6 @@ class Segmenter:
                 *(ensemble, volume, plan, means.windows, monitor, store, means.sums_on_host),
                 watcher=watcher,
             )
-
-    def _store(
-        self, given: Mapping[str, Scan], reference: str | None, economies: Economies
-    ) -> Store:
-        """Where the volumes of a case are kept; says so if not in memory."""
-        scan = given[reference_among(given, self.bundle.description.channels, reference)]
-        store = self._store_for(scan)
-        if store.on_disk:
-            economies.say("keeping volumes on the disk")
-        return store
 
     def _prepare(
         self,
@@ -380,16 +390,6 @@ class Segmenter:
             voxel_ml=reference.voxel_ml,
         )
         return Scan(painted, reference, "segmentation")
-
-
-def _outputs(model: ModelDescription, subset: Subset) -> list[int]:
-    """The numbers of the network's outputs that can be seen with a subset."""
-    return [i for i, region in enumerate(model.regions) if region.name in subset.regions]
-
-
-def _only(logits: np.ndarray, outputs: list[int]) -> np.ndarray:
-    """These of all maps (R, X, Y, Z); without a copy if they are all."""
-    return logits if len(outputs) == len(logits) else logits[outputs]
 
 
 @contextmanager

@@ -13,6 +13,9 @@ LEVEL = 0.5
 STABLE = 0.8
 """Correlation of its maps with those of shifted windows from which a component is called stable."""
 
+STEPS = 255
+"""Steps of a display range, which no colour map resolves: of them compact maps are multiples."""
+
 GONE = 0.1
 """Part of its volume below which a lesion is said to be gone."""
 
@@ -121,3 +124,9 @@ class Reliance(Message):
 def is_stable(stability: float | None) -> bool:
     """Whether maps of that stability are called stable; those of which nothing is known are."""
     return stability is None or stability >= STABLE
+
+
+def step_of(window: tuple[float, float]) -> float:
+    """The step of compact maps that are seen in a display range."""
+    low, high = window
+    return (high - low) / STEPS

@@ -8,8 +8,9 @@ import pytest
 from engine import tiny
 from factorizer_engine.components.definition import Baseline
 from factorizer_engine.components.orders import COUNTS
+from factorizer_engine.components.saliency import PARTS
 from factorizer_engine.components.scores import best_dice
-from factorizer_engine.components.trial import PARTS, try_case
+from factorizer_engine.components.trial import try_case
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import CancelledError
 from factorizer_engine.protocol.progress import Monitor
@@ -45,9 +46,9 @@ def test_curves_begin_and_end_where_they_must(trial):
         assert curve[0] == pytest.approx(whole, abs=1e-4)
         assert curve[0] == pytest.approx(inserted[name][-1], abs=1e-4)
         assert curve[-1] == pytest.approx(inserted[name][0], abs=1e-4)
-    for kind in Baseline:
-        deleted = trial.curves[f"voxel deletion, {kind.value}"]
-        inserted = trial.curves[f"voxel insertion, {kind.value}"]
+    for what in ("zero", "mean", "scans"):
+        deleted = trial.curves[f"voxel deletion, {what}"]
+        inserted = trial.curves[f"voxel insertion, {what}"]
         for name, curve in deleted.items():
             assert len(curve) == len(inserted[name]) == len(PARTS)
             assert curve[0] == pytest.approx(inserted[name][-1], abs=1e-3)
@@ -63,6 +64,16 @@ def test_voxels_of_most_evidence_are_worth_more_than_random_ones(trial):
         figures = trial.figures
         assert figures[name.format(deletion, evidence)] < figures[name.format(deletion, random)]
         assert figures[name.format(insertion, evidence)] > figures[name.format(insertion, random)]
+
+
+def test_what_is_shown_first_is_compared_with_maps_of_the_scans(trial):
+    names = trial.curves["voxel deletion, scans"].keys()
+    assert names == {
+        *("first component's evidence", "the block's evidence", "the block's Grad-CAM"),
+        *("Grad-CAM", "integrated gradients", "gradient times input", "random"),
+    }
+    areas = {name: trial.figures[f"voxel deletion AUC, scans, {name}"] for name in names}
+    assert areas["integrated gradients"] < areas["random"]
 
 
 def test_a_little_noise_leaves_the_maps_and_other_weights_do_not(trial):

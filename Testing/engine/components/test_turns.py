@@ -36,14 +36,14 @@ def test_what_says_the_same_as_one_that_is_gone_waits_for_what_says_something_el
     assert replace(turns, strengths=(5.0, 4.0, 2.0, -1.0, 0.1)).speaking == [0, 1, 3, 2]
 
 
-def test_estimates_are_asked_for_when_as_many_are_taken_as_were_gone_and_after_six():
+def test_estimates_are_asked_for_before_every_four_that_follow_the_first_two():
     asked = []
 
     def without(order):
         asked.append(len(order))
         return np.arange(20.0)[None, ::-1]
 
-    for count, expected in ((2, []), (6, [2, 4]), (14, [2, 4, 8]), (99, [2, 4, 8, 14])):
+    for count, expected in ((2, []), (6, [2]), (14, [2, 6, 10]), (99, [2, 6, 10, 14, 18])):
         asked.clear()
         turns = take_turns(np.arange(20.0)[::-1], [0, 1], without, none, count)
         assert asked == expected
@@ -68,7 +68,7 @@ def test_of_two_proposals_that_is_taken_which_lowers_the_logit_more():
         return -float(sum(order))  # the last ones speak most
 
     turns = take_turns(proposals[0], [0, 1], lambda order: proposals, measure, 6)
-    assert measured[:2] == [(0, 1, 2, 3), (0, 1, 19, 18)]
+    assert measured[:2] == [(0, 1, 2, 3, 4, 5), (0, 1, 19, 18, 17, 16)]
     assert turns.order[:8] == (0, 1, 19, 18, 17, 16, 15, 14)
     measured.clear()
     take_turns(proposals[0], [0, 1], lambda order: proposals[[0, 0]], measure, 6)

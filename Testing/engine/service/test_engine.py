@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from engine import tiny
+from factorizer_engine.protocol.components import step_of
 from factorizer_engine.protocol.errors import (
     BadInputError,
     BadModelError,
@@ -176,6 +177,21 @@ def test_components_are_ranked_nonnegative_and_on_the_grid(engine, params):
         assert heatmap.dtype == np.float32
         assert heatmap.min() >= 0
         assert set(component.contributions) <= {"ET", "TC", "WT"}
+
+
+def test_maps_of_components_can_come_in_steps_of_their_windows(engine, params, tmp_path):
+    whole = engine.request(COMPONENTS, explain(params, 2))
+    other = replace(explain(params, 2), output_dir=str(tmp_path / "compact"), compact=True)
+    compact = engine.request(COMPONENTS, other)
+    assert compact.components == whole.components
+    kinds = {"heatmaps": "window", "own_heatmaps": "window"}
+    for kind, window in {**kinds, "evidence": "evidence_window"}.items():
+        for component, file, full in zip(
+            whole.components, getattr(compact, kind), getattr(whole, kind), strict=True
+        ):
+            steps, step = file.load(), step_of(getattr(component, window))
+            assert steps.dtype == np.int16
+            np.testing.assert_allclose(steps * step, full.load(), rtol=0, atol=0.501 * step)
 
 
 def test_components_of_the_last_run_do_not_segment_again(engine, params):

@@ -26,6 +26,8 @@ class ComponentsParams(RunParams):
         lesion: Number of the lesion, as in `SegmentResult.lesions`, that is explained; None
             explains all of the result.
         near: In place of its number, about where the lesion has its centre: RAS in mm.
+        compact: Write maps as whole numbers of steps (`step_of`) of their windows, with 16 bits;
+            what is beyond 128 windows is cut.
     """
 
     count: int = 6
@@ -33,6 +35,7 @@ class ComponentsParams(RunParams):
     region: str | None = None
     lesion: int | None = None
     near: tuple[float, float, float] | None = None
+    compact: bool = False
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -46,10 +49,11 @@ class ComponentsResult(Message):
     Attributes:
         model: The model.
         components: What they are and what they drive.
-        heatmaps: Of every component, where it is active: float32, nonnegative, on the grid of the
-            reference scan.
-        evidence: Of every component, what it contributes where, for its `region`: float32, signed
-            logits per mL, whose sum over the volume is the contribution to first order.
+        heatmaps: Of every component, where it is active: float32 or compact, nonnegative, on the
+            grid of the reference scan.
+        evidence: Of every component, what it contributes where, for its `region`: float32 or
+            compact, signed logits per mL, whose sum over the volume is the contribution to first
+            order.
         own_heatmaps, own_evidence: The same on the model's grid, where every voxel of a component's
             block is seen as it is.
         note: What to know about the contributions, for people, or "".

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from factorizer_engine.protocol.components import step_of
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import prepare_output_folder
 from factorizer_engine.protocol.progress import Monitor
@@ -17,6 +20,8 @@ from factorizer_engine.service.jobs.segment import LOADED, SEGMENTED
 if TYPE_CHECKING:
     from factorizer_engine.images.scan import Scan
 
+Window = tuple[float, float]
+
 
 def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> ComponentsResult:
     """Explain the segmentation of the scans, which is computed first if it was not the last."""
@@ -25,7 +30,7 @@ def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> Component
     if refusal := needs_clicks(segmenter.bundle.description):
         raise BadInputError(refusal)
     from factorizer_engine.components import explain, lesion_near
-    from factorizer_engine.service.exchange import check_space, load_scans, save_scan
+    from factorizer_engine.service.exchange import check_space, load_scans
 
     scans = load_scans(params.study.channels)
     check_space(folder, scans, 2 * params.count)
@@ -44,21 +49,41 @@ def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> Component
     )
     monitor.report("writing", SEGMENTED)
 
-    def saved(kind: str, scans: Iterable[Scan]) -> tuple[ScanFile, ...]:
+    maps, kept = explanation.maps, _compact if params.compact else _as_they_are
+    windows = [found.component.window for found in maps]
+    ranges = [found.component.evidence_window for found in maps]
+
+    def saved(kind: str, scans: Iterable[Scan], windows: Iterable[Window]) -> tuple[ScanFile, ...]:
         return tuple(
-            save_scan(scan, folder / f"{kind}_{number}.npy")
-            for number, scan in enumerate(scans, start=1)
+            ScanFile.save(
+                kept(scan.array, window), scan.affine, folder / f"{kind}_{number}.npy", scan.name
+            )
+            for number, (scan, window) in enumerate(zip(scans, windows, strict=True), start=1)
         )
 
-    maps = explanation.maps
     return ComponentsResult(
         model=result.model,
         components=tuple(found.component for found in maps),
-        heatmaps=saved("component", (found.heatmap for found in maps)),
-        evidence=saved("evidence", (found.evidence for found in maps)),
-        own_heatmaps=saved("own_component", (found.own_heatmap for found in maps)),
-        own_evidence=saved("own_evidence", (found.own_evidence for found in maps)),
+        heatmaps=saved("component", (found.heatmap for found in maps), windows),
+        evidence=saved("evidence", (found.evidence for found in maps), ranges),
+        own_heatmaps=saved("own_component", (found.own_heatmap for found in maps), windows),
+        own_evidence=saved("own_evidence", (found.own_evidence for found in maps), ranges),
         note=engine.note(explanation.note),
         reliance=explanation.reliance,
         lesions=explanation.lesions,
     )
+
+
+def _as_they_are(values: np.ndarray, window: Window) -> np.ndarray:
+    return values
+
+
+def _compact(values: np.ndarray, window: Window) -> np.ndarray:
+    """Whole numbers, int16, of steps of a display range."""
+    step, steps = np.float32(step_of(window)), np.empty(values.shape, np.int16)
+    most = np.iinfo(steps.dtype).max
+    for slab, own in zip(steps, values, strict=True):  # which stays in a core's cache
+        scaled = own / step
+        np.rint(scaled, out=scaled)
+        slab[...] = scaled.clip(-most, most, out=scaled)
+    return steps

@@ -133,14 +133,43 @@ def open_dataset(section: DataSection) -> Dataset:
         if not folder.is_dir():
             raise BadInputError(f"The dataset folder {folder} does not exist.")
     described = read_description(root / "dataset.json")
-    channels = section.channels or described.get("channels")
+    channels = _channels_of(section, described)
+    ignore = _ignored_value(section, described)
+    labels, regions = _meaning_of_values(section, described, ignore)
+    list_cases = _bids_cases if is_bids else _msd_cases
+    cases = _without_excluded(
+        section, root, list_cases(root, channels, frozenset(section.may_lack))
+    )
+    unlabelled = () if is_bids else _unlabelled(root, cases, frozenset(section.exclude))
+    _check_needs(section.needs, regions, channels)
+    _check_unlabelled(section.unlabelled, regions, cases)
+    return Dataset(
+        *(root, channels, labels, regions, cases, unlabelled, ignore),
+        needs=dict(section.needs),
+        unlabelled_regions=dict(section.unlabelled),
+    )
+
+
+def _channels_of(section: DataSection, described: Mapping[str, Any]) -> tuple[str, ...]:
+    """Their names, from the configuration or dataset.json."""
+    root, channels = Path(section.root), section.channels or described.get("channels")
     if not channels:
         raise BadInputError(
             f"The channels of {root.name} are unknown: "
             "name them under data.channels or in a dataset.json."
         )
     _check_channel_names(root, channels)
-    ignore = _ignored_value(section, described)
+    for channel in section.may_lack:
+        if channel not in channels:
+            raise BadInputError(f"data.may_lack names the channel {channel}, which is unknown.")
+    return tuple(channels)
+
+
+def _meaning_of_values(
+    section: DataSection, described: Mapping[str, Any], ignore: int | None
+) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
+    """Labels and regions by name, from the configuration or dataset.json."""
+    root = Path(section.root)
     labels, regions = (
         _without_ignored(own) or _without_ignored(described.get(key), ignore)
         for own, key in ((section.labels, "labels"), (section.regions, "regions"))
@@ -157,26 +186,17 @@ def open_dataset(section: DataSection) -> Dataset:
                 "take it out of the region, or call the label otherwise."
             )
     labels = labels or {f"label {v}": v for v in sorted({v for r in regions.values() for v in r})}
-    exclude = frozenset(section.exclude)
-    for channel in section.may_lack:
-        if channel not in channels:
-            raise BadInputError(f"data.may_lack names the channel {channel}, which is unknown.")
-    list_cases = _bids_cases if is_bids else _msd_cases
-    found = list_cases(root, channels, frozenset(section.may_lack))
-    unknown = sorted(exclude - {case.name for case in found})
+    return labels, regions
+
+
+def _without_excluded(section: DataSection, root: Path, found: Sequence[Case]) -> tuple[Case, ...]:
+    unknown = sorted({*section.exclude} - {case.name for case in found})
     if unknown:
         raise BadInputError(f"The excluded case '{unknown[0]}' is not in {root.name}.")
-    cases = tuple(case for case in found if case.name not in exclude)
+    cases = tuple(case for case in found if case.name not in section.exclude)
     if not cases:
         raise BadInputError(f"The dataset {root} has no labelled cases.")
-    unlabelled = () if is_bids else _unlabelled(root, cases, exclude)
-    _check_needs(section.needs, regions, channels)
-    _check_unlabelled(section.unlabelled, regions, cases)
-    return Dataset(
-        *(root, tuple(channels), labels, regions, cases, unlabelled, ignore),
-        needs=dict(section.needs),
-        unlabelled_regions=dict(section.unlabelled),
-    )
+    return cases
 
 
 def _check_channel_names(root: Path, channels: Sequence[str]) -> None:
