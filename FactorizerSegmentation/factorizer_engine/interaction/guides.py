@@ -238,10 +238,10 @@ def _scans_in(question: Question, smooth_mm: float) -> np.ndarray:
     prepared, wanted = question.result.prepared, question.labelmap.grid.crop(question.box)
     part = prepared.needed_for(question.box)
     grid = prepared.grid.crop(part)
-    scans = prepared.array[: len(question.result.model.channels)]
+    count = len(question.result.model.channels)
     if 0 in grid.shape:
-        return np.zeros((len(scans), *wanted.shape), dtype=np.float32)
-    scans = [scan for scan in scans[in_all_channels(part)] if scan.any()]
+        return np.zeros((count, *wanted.shape), dtype=np.float32)
+    scans = [scan for scan in prepared.array[:count][in_all_channels(part)] if scan.any()]
     sigma = [smooth_mm / size if size < 2 * smooth_mm - 0.1 else 0.0 for size in grid.spacing]
     if any(sigma):
         scans = [ndimage.gaussian_filter(scan, sigma) for scan in scans]

@@ -131,7 +131,9 @@ class Surroundings:
 def log_odds(around: Surroundings, voxels: np.ndarray, weights: Mapping[str, float]) -> np.ndarray:
     """How surely some voxels (booleans, X, Y, Z) should be as the click wants; float32 (M,)."""
     found = features(around, voxels)
-    return np.stack([found[name] for name in weights], axis=1) @ np.float32([*weights.values()])
+    return np.stack([found[name] for name in weights], axis=1) @ np.array(
+        [*weights.values()], dtype=np.float32
+    )
 
 
 def features(around: Surroundings, voxels: np.ndarray) -> dict[str, np.ndarray]:
