@@ -34,7 +34,11 @@ from FactorizerSegmentationLib.scene.place_mode import (
     stopPlacing,
 )
 from FactorizerSegmentationLib.scene.scribbles import Scribbles, isScribbles, segmentIdOf
-from FactorizerSegmentationLib.scene.segmentation_files import MODEL_ATTRIBUTE, rememberDrawn
+from FactorizerSegmentationLib.scene.segmentation_files import (
+    MODEL_ATTRIBUTE,
+    rememberDrawn,
+    rememberUpsideDown,
+)
 from FactorizerSegmentationLib.scene.updates import belongsTo, holdsOnly
 from FactorizerSegmentationLib.scene.volumes import voxelsOf, worldAffine
 from FactorizerSegmentationLib.tasks.refine import Refined, startOfClicks
@@ -310,6 +314,8 @@ class ClicksPanel(Panel):
             old, new = before[box].copy(), after[box].copy()
             self._logic.history.add(self._step(asked, box, old, new))
             asked.live.write(box, old, new, asked.byHand)
+            if outcome.upsideDown:
+                rememberUpsideDown(node, True)
         self._say(self._sentence(asked, outcome))
         self._logic.notify()
 
