@@ -34,11 +34,7 @@ from FactorizerSegmentationLib.scene.place_mode import (
     stopPlacing,
 )
 from FactorizerSegmentationLib.scene.scribbles import Scribbles, isScribbles, segmentIdOf
-from FactorizerSegmentationLib.scene.segmentation_files import (
-    MODEL_ATTRIBUTE,
-    rememberDrawn,
-    rememberUpsideDown,
-)
+from FactorizerSegmentationLib.scene.segmentation_files import rememberUpsideDown
 from FactorizerSegmentationLib.scene.updates import belongsTo, holdsOnly
 from FactorizerSegmentationLib.scene.volumes import voxelsOf, worldAffine
 from FactorizerSegmentationLib.tasks.refine import Refined, startOfClicks
@@ -377,12 +373,8 @@ class ClicksPanel(Panel):
         """An empty segmentation for the first click; the vtkMRMLSegmentationNode."""
         scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
         nothing = np.zeros(voxelsOf(scan).shape, dtype=np.uint8)
-        model = settings.model
-        title = _("{name}, {model}").format(name=scan.GetName(), model=model.title)
-        node = self._make(settings, scan, nothing, title)
-        node.SetAttribute(MODEL_ATTRIBUTE, f"{model.name} {model.version}")
-        rememberDrawn(node, nothing, model.labels)  # so that DICOM tells of the user's part
-        return node
+        title = _("{name}, {model}").format(name=scan.GetName(), model=settings.model.title)
+        return self._make(settings, scan, nothing, title)
 
     def _make(self, settings: RunSettings, scan, labelmap: np.ndarray, title: str):
         """Put a segmentation of the model's classes into the scene, as what is corrected."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.tasks.refine import REFINE, RefineResult
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.segmentation_files import MODEL_ATTRIBUTE, rememberDrawn
 from FactorizerSegmentationLib.scene.segments import createSegmentation
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.tables import createLesionTable
@@ -41,7 +43,8 @@ class Refined:
 def startOfClicks(scene, scan, model: ModelDescription, labelmap: np.ndarray, title: str):
     """What clicks correct where no run has made anything.
 
-    The lesions are listed as soon as they are measured, see `panels.remeasuring`.
+    The lesions are listed as soon as they are measured, see `panels.remeasuring`. What begins with
+    nothing is said to be of the model, and of the user, who clicks.
 
     Args:
         labelmap: The model's values, (I, J, K), on the grid of the scan.
@@ -51,6 +54,9 @@ def startOfClicks(scene, scan, model: ModelDescription, labelmap: np.ndarray, ti
     """
     place = Place.of(scan, labelmap.shape, worldAffine(scan))
     node = createSegmentation(scene, labelmap, model.labels, place, title)
+    if not labelmap.any():
+        node.SetAttribute(MODEL_ATTRIBUTE, f"{model.name} {model.version}")
+        deque(rememberDrawn(node, labelmap, model.labels), maxlen=0)
     tableNode = createLesionTable(scene, (), _("{name}, lesions").format(name=title))
     putBeside(tableNode, scan)
     return node, tableNode
