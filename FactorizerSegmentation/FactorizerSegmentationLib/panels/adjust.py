@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+from collections.abc import Generator
 from typing import Any
 
 import qt
@@ -21,6 +23,7 @@ from FactorizerSegmentationLib.scene.probabilities import (
     thresholdsOf,
 )
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
+from FactorizerSegmentationLib.scene.turns import Turns
 
 DRAWN_MS = 60
 """After so long a new result is drawn in the views."""
@@ -50,10 +53,8 @@ class AdjustPanel(Panel):
         self._rest.connect("timeout()", self._onRest)
         self._soon = qt.QTimer()
         self._soon.setSingleShot(True)
-        self._soon.connect("timeout()", self._showAmounts)
-        self._later = qt.QTimer()
-        self._later.setSingleShot(True)
-        self._later.connect("timeout()", self._showSize)
+        self._soon.connect("timeout()", self._onDrawn)
+        self._turns = Turns()
         self.ui.adjustRegionComboBox.connect("currentIndexChanged(int)", self._showThresholds)
         self.ui.thresholdSlider.connect("valueChanged(double)", self._onThreshold)
         self.ui.smallestSlider.connect("valueChanged(double)", self._onSmallest)
@@ -101,8 +102,9 @@ class AdjustPanel(Panel):
         super().release()
 
     def _stop(self) -> None:
-        for timer in (self._rest, self._soon, self._later):
-            timer.stop()
+        self._rest.stop()
+        self._soon.stop()
+        self._turns.cancel()
 
     def _showRegions(self) -> None:
         combo, thresholds = self.ui.adjustRegionComboBox, thresholdsOf(self._adjusted)
@@ -124,12 +126,20 @@ class AdjustPanel(Panel):
         if self._adjustment is not None:
             self._showVolumes(self._adjustment)
 
-    def _showAmounts(self) -> None:
-        """The volumes; what takes its time, too, is shown in a turn of its own."""
-        adjustment = self._get() if canAdjust(self._adjusted) else None
+    def _onDrawn(self) -> None:
+        def failed(error: Exception) -> None:
+            logging.error("The volumes of the result could not be shown.", exc_info=error)
+
+        if canAdjust(self._adjusted):
+            self._turns.start(self._showAmounts(), lambda nothing: None, failed)
+
+    def _showAmounts(self) -> Generator[None, None, None]:
+        """The volumes and the size, which take their time."""
+        adjustment = self._get()
+        yield
         if adjustment is not None:
             self._showVolumes(adjustment)
-            self._later.start(0)
+        self._showSize()
 
     def _showVolumes(self, adjustment: Adjustment) -> None:
         segmentation = self._adjusted.GetSegmentation()

@@ -34,6 +34,7 @@ from FactorizerSegmentationLib.scene.place_mode import (
     stopPlacing,
 )
 from FactorizerSegmentationLib.scene.scribbles import Scribbles, isScribbles, segmentIdOf
+from FactorizerSegmentationLib.scene.segmentation_files import rememberUpsideDown
 from FactorizerSegmentationLib.scene.segments import createSegmentation
 from FactorizerSegmentationLib.scene.updates import belongsTo, holdsOnly
 from FactorizerSegmentationLib.scene.volumes import Place, voxelsOf, worldAffine
@@ -305,6 +306,8 @@ class ClicksPanel(Panel):
             old, new = before[box].copy(), after[box].copy()
             self._logic.history.add(self._step(asked, box, old, new))
             asked.live.write(box, old, new, byHand=True)
+            if outcome.upsideDown:
+                rememberUpsideDown(node, True)
         self._say(self._sentence(asked, outcome))
         self._logic.notify()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from FactorizerSegmentationLib.panels.pictures import icon, signedBar
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.tables import currentKey, fillTable, selectKey
 from FactorizerSegmentationLib.scene.thumbnails import EDGE
+from FactorizerSegmentationLib.scene.turns import Turns
 
 LINES = 5
 """Of text in a row at most, so that several components are seen in a narrow panel; the tooltip has
@@ -62,7 +64,8 @@ class ComponentList(qt.QObject):
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE_MS)
-        self._timer.connect("timeout()", self.drawPictures)
+        self._timer.connect("timeout()", self._drawInTurns)
+        self._turns = Turns()
         table.setIconSize(qt.QSize(EDGE, EDGE))
         table.connect("itemSelectionChanged()", onSelected)
         table.verticalScrollBar().connect("valueChanged(int)", self._drawSoon)
@@ -112,20 +115,35 @@ class ComponentList(qt.QObject):
 
     def drawPictures(self) -> None:
         """Draw the pictures of the rows that are seen, as far as they are out of date."""
+        for _picture in self._pictures():
+            pass
+
+    def _drawInTurns(self) -> None:
+        def failed(error: Exception) -> None:
+            logging.error("The pictures of components could not be drawn.", exc_info=error)
+
+        self._turns.start(self._pictures(), lambda nothing: None, failed)
+
+    def _pictures(self) -> Generator[None, None, None]:
+        """Draws one at a time."""
         if not self._table.visible or not self._rows:
             return
         first = max(0, self._table.rowAt(0))
         last = self._table.rowAt(self._table.viewport().height - 1)
         last = len(self._rows) - 1 if last < 0 else last
         for number in sorted(self._outdated.intersection(range(first, last + 1))):
+            if number >= len(self._rows):  # listed anew in the meantime
+                return
             picture = self._pictureOf(self._rows[number].key)
             if picture is not None:
                 self._table.item(number, 0).setIcon(icon(picture))
             self._outdated.discard(number)
+            yield
 
     def release(self) -> None:
         """Stop, as before the table is deleted."""
         self._timer.stop()
+        self._turns.cancel()
         self._table.removeEventFilter(self)
 
     def eventFilter(self, watched, event) -> bool:

@@ -12,6 +12,7 @@ from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.lesions import Lesion
 from FactorizerSegmentationLib.events import Event
+from FactorizerSegmentationLib.panels.checked_start import CheckedStart
 from FactorizerSegmentationLib.panels.component_list import ComponentList
 from FactorizerSegmentationLib.panels.component_rows import barTitle, rowsOf
 from FactorizerSegmentationLib.panels.heatmap_controls import HeatmapControls
@@ -68,10 +69,11 @@ class ComponentsPanel(Panel):
             self.ui.explainProgressBar,
             self.ui.explainStageLabel,
             self.ui.explainStatusLabel,
-            self._onExplain,
-            logic.cancel,
+            lambda: self._checked.begin(),
+            self._onCancel,
             _("Find the components that drove the result; this runs the model again."),
         )
+        self._checked = CheckedStart(inputs.checks, inputs.runProblem, self.controls, self._start)
         self._probability = ProbabilityOffer(
             self.ui.probabilityButton,
             self.overlay,
@@ -111,6 +113,7 @@ class ComponentsPanel(Panel):
         }
 
     def forget(self) -> None:
+        self._checked.cancel()
         self.export.forget()
         self._slices.stop()
         self.look.reset()
@@ -250,7 +253,11 @@ class ComponentsPanel(Panel):
             self._own.region = self.ui.regionComboBox.itemData(index)
             self._showRows()
 
-    def _onExplain(self) -> None:
+    def _onCancel(self) -> None:
+        if not self._checked.cancel():
+            self._logic.cancel()
+
+    def _start(self) -> None:
         settings = self._inputs.settings()
         if settings is None or not self._inputs.confirmed():
             return

@@ -71,9 +71,15 @@ class InputChecks:
         """Whether the scans that are chosen now are about to be looked at."""
         return self._pending
 
+    @property
+    def awaited(self) -> bool:
+        """Whether something is to be done when they have been looked at."""
+        return self._next is not None
+
     def afterwards(self, action: Callable[[], None] | None) -> None:
         """Call `action` once when they have been looked at, in place of any other; None is none."""
         self._next = action
+        self._onChanged()
 
     def problem(self) -> str:
         """Why the scans cannot be run, or the empty string."""

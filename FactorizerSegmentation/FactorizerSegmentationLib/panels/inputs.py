@@ -66,7 +66,13 @@ class InputsPanel(Panel):
         )
         self.box = BoxControls(self.ui, logic.notify, self._boxPlace)
         self.preparation = PrepareControls(
-            *(self.ui, logic, self._chosenVolumes, self.settings, self.confirmed, logic.notify)
+            self.ui,
+            logic,
+            self._chosenVolumes,
+            self.settings,
+            self.checks,
+            self.problem,
+            logic.notify,
         )
         self.ui.modelComboBox.connect("currentIndexChanged(int)", self._onModelChanged)
 
@@ -103,7 +109,7 @@ class InputsPanel(Panel):
         """One sentence on why nothing can be run now, or the empty string."""
         if self.model is None:
             return _("No model is installed; install one under Models, below.")
-        if self._logic.busy:
+        if self._logic.busy or self.checks.awaited:
             return _("Wait until the running computation has ended.")
         return self._choiceProblem() or self.checks.problem()
 
@@ -131,6 +137,7 @@ class InputsPanel(Panel):
         return {**self.box.widgets(), **self.preparation.widgets()}
 
     def forget(self) -> None:
+        self.preparation.cancelStart()
         self.box.setParameters(None)
 
     def show(self) -> None:

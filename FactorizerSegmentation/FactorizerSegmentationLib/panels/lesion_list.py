@@ -41,7 +41,7 @@ class LesionList(qt.QObject):
             _("Lesion"): _("Where it lies; below it, its parts"),
             _("mL"): _("Volume"),
             _("mm"): _("Longest diameter in a slice, and the longest line at a right angle to it"),
-            _("%"): _("Mean probability"),
+            _("%"): _("Mean probability; how much is right at which is told by the model's card"),
         }
         tree.setHeaderLabels(list(titles))
         tree.header().setStretchLastSection(False)

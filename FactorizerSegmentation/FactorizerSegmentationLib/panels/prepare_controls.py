@@ -20,6 +20,8 @@ from factorizer_engine.protocol.kept import clear_kept, kept_bytes
 from factorizer_engine.protocol.locations import preparation_cache_dir
 from factorizer_engine.protocol.preparation import BiasMode, PreparationOptions, doubts_of
 from factorizer_engine.protocol.tasks.prepare import PrepareResult
+from FactorizerSegmentationLib.panels.checked_start import CheckedStart
+from FactorizerSegmentationLib.panels.input_checks import InputChecks
 from FactorizerSegmentationLib.panels.node_selectors import deselect, release
 from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
@@ -37,7 +39,8 @@ class PrepareControls:
         logic: The FactorizerSegmentationLogic.
         volumes: Gives the chosen volume nodes by channel, the reference first.
         settings: Gives what would be run now, or None.
-        confirmed: Asks what the user has to say is meant, and gives whether it is.
+        checks: Looks at the scans.
+        problem: Says why nothing can be run, or nothing.
         onChanged: Called after any of the choices has changed.
     """
 
@@ -47,24 +50,26 @@ class PrepareControls:
         logic,
         volumes: Callable[[], Mapping[str, Any]],
         settings: Callable[[], RunSettings | None],
-        confirmed: Callable[[], bool],
+        checks: InputChecks,
+        problem: Callable[[], str],
         onChanged: Callable[[], None],
     ) -> None:
         self._ui = ui
         self._logic = logic
         self._volumes = volumes
         self._settings = settings
-        self._confirmed = confirmed
+        self._checks = checks
         self._onChanged = onChanged
         self.controls = RunControls(
             ui.prepareButton,
             ui.prepareProgressBar,
             ui.prepareStageLabel,
             ui.prepareStatusLabel,
-            self._onPrepare,
-            logic.cancel,
+            lambda: self._checked.begin(),
+            self._onCancel,
             _("Prepare the scans and stop there, to look at the outcome and correct it."),
         )
+        self._checked = CheckedStart(checks, problem, self.controls, self._start)
         ui.prepareCheckBox.connect("toggled(bool)", self._onToggled)
         ui.brainSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onBrainChosen)
         ui.registeredCheckBox.connect("toggled(bool)", self._onRegisteredToggled)
@@ -116,6 +121,10 @@ class PrepareControls:
             )
             return sentence.format(name=brain.GetName())
         return ""
+
+    def cancelStart(self) -> None:
+        """Do not begin after the check of the scans, as before the scene goes."""
+        self._checked.cancel()
 
     def forgetOutcome(self) -> None:
         """Other scans are chosen: what was said of those before holds no more."""
@@ -173,9 +182,13 @@ class PrepareControls:
         preparation.use(self._registrations().values(), checked)
         self._onChanged()
 
-    def _onPrepare(self) -> None:
+    def _onCancel(self) -> None:
+        if not self._checked.cancel():
+            self._logic.cancel()
+
+    def _start(self) -> None:
         settings = self._settings()
-        if settings is None or settings.preparation is None or not self._confirmed():
+        if settings is None or settings.preparation is None or not self._checks.confirmed():
             return
         if not self._logic.prepareEngine(settings.python, settings.packages):
             return

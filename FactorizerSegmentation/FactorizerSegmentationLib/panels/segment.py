@@ -10,8 +10,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.conversation import Callbacks
-from factorizer_engine.protocol.errors import CancelledError, EngineError
+from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.lesions import volume_by_class
+from FactorizerSegmentationLib.panels.checked_start import CheckedStart
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.run_choices import RunChoices
@@ -43,7 +44,6 @@ class SegmentPanel(Panel):
         super().__init__(logic, uiPath)
         self.inputs = inputs
         self.choices = RunChoices(self.ui, logic, lambda: inputs.model)
-        self._waits = False
         self._background = layers.BackgroundLayer()
         self._log = RunLog(self.ui.logTextEdit, self.ui.copyLogButton)
         self.controls = RunControls(
@@ -51,16 +51,17 @@ class SegmentPanel(Panel):
             self.ui.progressBar,
             self.ui.stageLabel,
             self.ui.statusLabel,
-            self._onApply,
+            lambda: self._checked.begin(),
             self._onCancel,
             "",
         )
+        self._checked = CheckedStart(inputs.checks, inputs.runProblem, self.controls, self._start)
         inputs.changed.connect(self._onInputsChanged)
         logic.logged.connect(self._log.add)
         logic.helloed.connect(self._log.addEngine)
 
     def forget(self) -> None:
-        self._stopWaiting()
+        self._checked.cancel()
         self.choices.setParameters(None)
         self._background.forget()
         self._logic.positions.forget()
@@ -89,37 +90,9 @@ class SegmentPanel(Panel):
         if not self.controls.running:
             self.controls.setStatus("")
 
-    def _onApply(self) -> None:
-        checks = self.inputs.checks
-        if checks.pending:  # what it finds is said before the run
-            self._waits = True
-            self.controls.started(_("Looking at the scans"))
-            checks.afterwards(self._onChecked)
-        else:
-            self._start()
-
-    def _onChecked(self) -> None:
-        if not self._waits:  # cancelled
-            return
-        self._waits = False
-        problem = self.inputs.problem()
-        self.controls.ended()
-        if problem:
-            self.controls.failed(SceneError(problem))
-        else:
-            self._start()
-
     def _onCancel(self) -> None:
-        if not self._stopWaiting():
+        if not self._checked.cancel():
             self._logic.cancel()
-
-    def _stopWaiting(self) -> bool:
-        """Do not begin after the check; returns whether that was waited for."""
-        waited, self._waits = self._waits, False
-        if waited:
-            self.inputs.checks.afterwards(None)
-            self.controls.failed(CancelledError())
-        return waited
 
     def _start(self) -> None:
         settings = self.inputs.settings()

@@ -22,18 +22,37 @@ from FactorizerSegmentationLib.scene.volumes import worldAffine
 
 MODEL_ATTRIBUTE = "FactorizerSegmentation.Model"
 """Says in the scene which model, of which version, made a segmentation."""
+UPSIDE_DOWN_ATTRIBUTE = "FactorizerSegmentation.UpsideDown"
+"""Says that the head stands on its top in the scan, so that its sides are unknown."""
 DRAWN_ATTRIBUTE = "FactorizerSegmentation.Drawn"
 _MOST_LABELS = 255
 
 
-def rememberDrawn(segmentationNode, labelmap: np.ndarray, labels: Sequence[Label]) -> None:
+def rememberDrawn(
+    segmentationNode, labelmap: np.ndarray, labels: Sequence[Label]
+) -> Iterator[None]:
     """Write down what the model has drawn, so that changes can be told later.
+
+    The application may have its turn at every `yield`.
 
     Args:
         labelmap: Label values, shape (I, J, K), on the grid of the scan.
     """
-    sums = {str(label.value): _sum(labelmap == label.value) for label in labels}
+    sums = {}
+    for label in labels:
+        sums[str(label.value)] = _sum(labelmap == label.value)
+        yield
     segmentationNode.SetAttribute(DRAWN_ATTRIBUTE, json.dumps(sums))
+
+
+def rememberUpsideDown(segmentationNode, upsideDown: bool) -> None:
+    """Write down whether the head stands on its top in the scan of a segmentation."""
+    segmentationNode.SetAttribute(UPSIDE_DOWN_ATTRIBUTE, "1" if upsideDown else None)
+
+
+def isUpsideDown(segmentationNode) -> bool:
+    """See `rememberUpsideDown`."""
+    return segmentationNode.GetAttribute(UPSIDE_DOWN_ATTRIBUTE) is not None
 
 
 def saveSegmentation(segmentationNode, path: Path) -> SegmentationFile:
@@ -76,7 +95,8 @@ def saveSegmentation(segmentationNode, path: Path) -> SegmentationFile:
             )
         ) from error
     edited = tuple(_changed(segmentationNode, labelmap, labels))
-    return SegmentationFile(file, tuple(labels), model, version, edited, byHand)
+    upsideDown = isUpsideDown(segmentationNode)
+    return SegmentationFile(file, tuple(labels), model, version, edited, byHand, upsideDown)
 
 
 def _labels(segmentationNode) -> Iterator[tuple[str, Label]]:

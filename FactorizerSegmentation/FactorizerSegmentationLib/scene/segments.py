@@ -14,6 +14,7 @@ from factorizer_engine.protocol.models import Label
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, Place
 
+_SURFACE_NETS = "1"
 _SEGMENT_ID = re.compile(r"Label_([1-9][0-9]{0,2})")
 
 
@@ -46,6 +47,7 @@ def createSegmentation(
     image = orientedImage(labelmap, place.affine)
     for label in labels:
         _addSegment(node, label, image)
+    _useSurfaceNets(node.GetSegmentation())
     _showInSlicesOnly(node)
     putBeside(node, place.volumeNode)
     return node
@@ -118,6 +120,12 @@ def orientedImage(labelmap: np.ndarray, affine: np.ndarray):
     image.GetPointData().SetScalars(scalars)
     image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(affine))
     return image
+
+
+def _useSurfaceNets(segmentation) -> None:
+    """They look like Slicer's usual surfaces in 3D, and take little more than half the time."""
+    rule = slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule()
+    segmentation.SetConversionParameter(rule.GetConversionMethodParameterName(), _SURFACE_NETS)
 
 
 def _showInSlicesOnly(node) -> None:

@@ -94,8 +94,6 @@ class Surfaces:
             return
 
         def done(nothing: None) -> None:
-            if self._node.GetDisplayNode() is not None:
-                self._node.GetDisplayNode().Modified()  # else the last one is not drawn
             looking, self._looking = self._looking, False
             if looking:
                 slicer.util.resetThreeDViews()
@@ -118,6 +116,8 @@ class Surfaces:
                 yield
             if not isShown(self._node):
                 return
+        self._node.GetDisplayNode().Modified()  # else the last one is not drawn
+        yield
 
 
 def _rule(segmentation):

@@ -10,7 +10,6 @@ import qt
 Value = TypeVar("Value")
 
 _PAUSE_MS = 1
-"""Between two pieces: without one, other timers may have to wait for several of them."""
 
 
 class Turns:
@@ -51,12 +50,21 @@ class Turns:
                 self._work = None
                 failed(error)
             else:
-                qt.QTimer.singleShot(_PAUSE_MS, goOn)
+                _inRoundOfItsOwn(goOn)
 
-        qt.QTimer.singleShot(_PAUSE_MS, goOn)
+        _inRoundOfItsOwn(goOn)
 
     def cancel(self) -> None:
         """Do no more; the generator is closed where it is."""
         work, self._work = self._work, None
         if work is not None:
             work.close()
+
+
+def _inRoundOfItsOwn(piece: Callable[[], None]) -> None:
+    """Call soon, but not in a round of the event loop in which views may be drawn.
+
+    All timers that are due are served in one round. Those of the views, which the piece before has
+    changed, are due with our first one: the window would stand still for both.
+    """
+    qt.QTimer.singleShot(_PAUSE_MS, lambda: qt.QTimer.singleShot(_PAUSE_MS, piece))

@@ -6,6 +6,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -118,7 +119,10 @@ class EngineRun(Generic[Result]):
         return self._createNodes(result)
 
     def _onCreated(self, outcome: object) -> None:
+        folder, self._folder = self._folder, None
         self._end()
+        if folder is not None:
+            _removeInTurns(folder)
         self._callbacks.finished(outcome)
 
     def _inTurns(
@@ -147,7 +151,7 @@ class EngineRun(Generic[Result]):
         if self._renderingPaused:
             self._renderingPaused = False
             slicer.app.resumeRender()
-        if self._folder is not None:
+        if self._folder is not None:  # now: after a failure there may be no turn any more
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -168,3 +172,19 @@ def temporaryFolder() -> Path:
                 "application settings."
             ).format(path=base.parent)
         ) from error
+
+
+def _removeInTurns(folder: Path) -> None:
+    """Remove a folder with large files, a file at a time."""
+
+    def removed() -> Generator[None, None, None]:
+        for path in list(folder.iterdir()):
+            with suppress(OSError):  # one that is open, or a folder
+                path.unlink()
+            yield
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def failed(error: Exception) -> None:
+        logging.warning("The files of a run could not be removed.", exc_info=error)
+
+    Turns().start(removed(), lambda nothing: None, failed)

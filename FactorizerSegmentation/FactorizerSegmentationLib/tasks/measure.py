@@ -18,6 +18,7 @@ from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene.hand_edits import HandEdits
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.probabilities import mapsOf, thresholdsOf
+from FactorizerSegmentationLib.scene.segmentation_files import isUpsideDown
 from FactorizerSegmentationLib.scene.segments import labelsOf
 from FactorizerSegmentationLib.scene.volumes import saveScan, worldAffine
 from FactorizerSegmentationLib.tasks.engine_run import temporaryFolder
@@ -83,7 +84,7 @@ class MeasureRun:
             thresholds.regions if maps and thresholds is not None else (),
             tuple(save(array, f"map{number}") for number, array in enumerate(levels)),
             save(mask, "edited") if mask.any() else None,
-            saveScan(scan, folder / "scan.npy"),
+            None if isUpsideDown(node) else saveScan(scan, folder / "scan.npy"),
             self._known,
         )
 

@@ -24,12 +24,14 @@ class Refined:
         before, after: The label map that was sent, and the corrected one, (I, J, K).
         seconds: That the clicks took in the engine.
         note: How they were answered, or "".
+        upsideDown: Whether the heads were found to stand on their top.
     """
 
     before: np.ndarray
     after: np.ndarray
     seconds: float
     note: str
+    upsideDown: bool = False
 
 
 class RefineRun(Run[RefineResult]):
@@ -60,4 +62,4 @@ class RefineRun(Run[RefineResult]):
     def _createNodes(self, result: RefineResult) -> Generator[None, None, Refined]:
         corrected = result.labelmap.load()
         yield
-        return Refined(self._labels, corrected, result.seconds, result.note)
+        return Refined(self._labels, corrected, result.seconds, result.note, self._upsideDown)

@@ -172,14 +172,18 @@ class Run(EngineRun[Result]):
     def _params(self, folder: Path) -> Message:
         settings = self._settings
         quick, quality = settings.quick and self._box is not None, settings.quality
-        upsideDown = self._prepared is not None and self._prepared.upside_down
         return self.task.params(
             ModelChoice(str(settings.model.path), settings.device, members=quality.members),
             self._study,
             str(folder),
-            RunOptions(quality.mirroring, quality.overlap, self._box, quick, upsideDown),
+            RunOptions(quality.mirroring, quality.overlap, self._box, quick, self._upsideDown),
             **self._particular(),
         )
+
+    @property
+    def _upsideDown(self) -> bool:
+        """Whether the heads were found to stand on their top."""
+        return self._prepared is not None and self._prepared.upside_down
 
     def _currentBox(self) -> WorldBox | None:
         """The box as it is now; the user may move it during the run."""

@@ -12,7 +12,11 @@ from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
 from FactorizerSegmentationLib.scene import probabilities, segments, tables
 from FactorizerSegmentationLib.scene.rollback import Additions, takenBackIfItFails
-from FactorizerSegmentationLib.scene.segmentation_files import MODEL_ATTRIBUTE, rememberDrawn
+from FactorizerSegmentationLib.scene.segmentation_files import (
+    MODEL_ATTRIBUTE,
+    rememberDrawn,
+    rememberUpsideDown,
+)
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.updates import Patch, belongsTo, updateInside
 from FactorizerSegmentationLib.scene.volumes import Place
@@ -74,6 +78,7 @@ class SegmentRun(Run[SegmentResult]):
     ) -> Segmented:
         labels, world = result.model.labels, result.labelmap.matrix
         patch = updateInside(target, labelmap, labels, place, box, world)
+        rememberUpsideDown(target, self._upsideDown)
         tableNode = self._createTable(result, place)
         return Segmented(target, tableNode, result.timings, result.device, patch)
 
@@ -85,9 +90,9 @@ class SegmentRun(Run[SegmentResult]):
         name = self._name(_("{name} segmentation"))
         node = segments.createSegmentation(self._scene, labelmap, result.model.labels, place, name)
         node.SetAttribute(MODEL_ATTRIBUTE, f"{result.model.name} {result.model.version}")
+        rememberUpsideDown(node, self._upsideDown)
         yield node
-        rememberDrawn(node, labelmap, result.model.labels)
-        yield None
+        yield from rememberDrawn(node, labelmap, result.model.labels)
         # The maps, if the result has them and lies where its scan is.
         if result.probabilities and place.volumeNode is not None:
             regions = result.model.regions

@@ -38,6 +38,7 @@ class Bundle:
         coarse: The first stage of a cascade, which lies in the bundle's folder of that name.
         fewer: Which networks answer where scans are missing; None if there is only one kind.
         profiles: What its components mean; None if that was not measured.
+        fewer_profiles: Likewise, those of the networks that learned from studies which lack scans.
         weights: One file per ensemble member.
         fewer_weights: Likewise, of the networks that learned from studies which lack scans.
         storage: Keeps the temporary folder of an unpacked .zip alive as long as the bundle.
@@ -53,19 +54,32 @@ class Bundle:
     coarse: Bundle | None = None
     fewer: FewerSettings | None = None
     profiles: Profiles | None = None
+    fewer_profiles: Profiles | None = None
     weights: tuple[Path, ...] = ()
     fewer_weights: tuple[Path, ...] = ()
     storage: TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)
 
     def answering(self, given: Collection[str]) -> Bundle:
-        """The bundle with the networks that answer where these of its channels are given.
-
-        What components mean was measured of its own networks, so others come without.
-        """
+        """The bundle with the networks that answer where these of its channels are given."""
         part = {*given}
         everything = len(part) == len(self.description.channels)
         if self.fewer is None or everything or part in map(set, self.fewer.own):
             return self
-        own = self.weights if part in map(set, self.fewer.both) else ()
-        weights = (*own, *self.fewer_weights)
-        return replace(self, weights=weights, fewer=None, fewer_weights=(), profiles=None)
+        others = self.for_fewer()
+        if part not in map(set, self.fewer.both):
+            return others
+        profiles = None
+        if self.profiles is not None and self.fewer_profiles is not None:
+            profiles = self.profiles.followed_by(self.fewer_profiles, len(self.weights))
+        return replace(others, weights=(*self.weights, *self.fewer_weights), profiles=profiles)
+
+    def for_fewer(self) -> Bundle:
+        """The bundle with the networks alone that learned from studies which lack scans."""
+        return replace(
+            self,
+            weights=self.fewer_weights,
+            profiles=self.fewer_profiles,
+            fewer=None,
+            fewer_weights=(),
+            fewer_profiles=None,
+        )

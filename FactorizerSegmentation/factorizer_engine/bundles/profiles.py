@@ -1,4 +1,4 @@
-"""What a bundle's components mean, as `configs/components.json` keeps it."""
+"""What a bundle's components mean, as two files of its `configs` keep it."""
 
 from __future__ import annotations
 
@@ -17,23 +17,27 @@ from factorizer_engine.protocol.unique_keys import read_json
 CARD_TITLE = "## What its components mean"
 """Title of the last section of a card with profiles."""
 
-_FILE = Path("configs", "components.json")
+OWN = Path("configs", "components.json")
+"""Of the networks that answer for all scans."""
+
+OF_FEWER = Path("configs", "components-fewer.json")
+"""Of those that learned from studies which lack scans."""
 
 
-def read_profiles(root: Path) -> Profiles | None:
-    """The profiles in a bundle's folder; None if there are none.
+def read_profiles(root: Path, file: Path = OWN) -> Profiles | None:
+    """The profiles in a file of a bundle's folder; None if there are none.
 
     Raises:
         BadModelError: If they cannot be read.
     """
-    path = root / _FILE
+    path = root / file
     if not path.is_file():
         return None
     try:
         return parse(Profiles, read_mapping(path, read_json), "")
     except UnfitValueError as error:
         raise BadModelError(
-            f"The model's {_FILE.name} is not valid: {str(error).lstrip('.')}."
+            f"The model's {file.name} is not valid: {str(error).lstrip('.')}."
         ) from error
 
 
@@ -41,15 +45,20 @@ def profiles_text(profiles: Profiles) -> str:
     """Profiles as JSON, one component a line."""
     lines = [json.dumps(profile.to_dict(), ensure_ascii=False) for profile in profiles.components]
     cases, listed = json.dumps(list(profiles.cases), ensure_ascii=False), ",\n".join(lines)
-    return f'{{"cases": {cases},\n"components": [\n{listed}\n]}}\n'
+    tells = "" if profiles.tells_false_alarms else '\n"tells_false_alarms": false,'
+    return f'{{"cases": {cases},{tells}\n"components": [\n{listed}\n]}}\n'
 
 
-def write_profiles(root: Path, profiles: Profiles) -> None:
-    """Put profiles into a bundle's folder; checksums stay as they are."""
-    write_text(root / _FILE, profiles_text(profiles))
+def write_profiles(root: Path, profiles: Profiles | None, fewer: Profiles | None) -> None:
+    """Put profiles into a bundle's folder, where there are any; checksums stay as they are."""
+    for file, written in ((OWN, profiles), (OF_FEWER, fewer)):
+        if written is not None:
+            write_text(root / file, profiles_text(written))
 
 
-def keep_profiles(bundle: Bundle, profiles: Profiles, section: str) -> None:
+def keep_profiles(
+    bundle: Bundle, profiles: Profiles, section: str, fewer: Profiles | None = None
+) -> None:
     """Put profiles into the folder of a bundle, and say in its card what they are.
 
     Checksums are renewed if there are any.
@@ -58,13 +67,14 @@ def keep_profiles(bundle: Bundle, profiles: Profiles, section: str) -> None:
         bundle: A bundle in a folder.
         profiles: What its components mean.
         section: The same in words, Markdown, for the end of the card; an earlier one is replaced.
+        fewer: Likewise of the networks that learned from studies which lack scans.
 
     Raises:
         BadInputError: If the bundle is no folder, or it cannot be written.
     """
     check_can_keep(bundle)
     root = bundle.description.path
-    write_profiles(root, profiles)
+    write_profiles(root, profiles, fewer)
     before, _, _ = bundle.description.card.partition(f"\n{CARD_TITLE}\n")
     write_text(root / "docs" / "README.md", f"{before.rstrip()}\n\n{CARD_TITLE}\n\n{section}\n")
     if (root / CHECKSUM_FILE).is_file():

@@ -21,7 +21,7 @@ from factorizer_engine.bundles.architecture import (
 )
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.eight_bits import to_eight_bits
-from factorizer_engine.bundles.profiles import write_profiles
+from factorizer_engine.bundles.profiles import OF_FEWER, OWN, write_profiles
 from factorizer_engine.bundles.reading.archive import copy_bundle
 from factorizer_engine.bundles.reading.checksums import write_checksums
 from factorizer_engine.bundles.reading.expressions import class_name
@@ -144,10 +144,17 @@ def _write_files(
     _write_json(path / "configs" / "inference.json", _inference(bundle, len(states)))
     (path / "docs" / "README.md").write_text(bundle.description.card, encoding="utf-8")
     if bundle.coarse is not None:
-        copy_bundle(bundle.coarse.description.path, path / COARSE)
-    if bundle.profiles is not None:
-        write_profiles(path, bundle.profiles)
+        _copy_first_stage(bundle.coarse.description.path, path / COARSE)
+    write_profiles(path, bundle.profiles, bundle.fewer_profiles)
     write_checksums(path)
+
+
+def _copy_first_stage(source: Path, target: Path) -> None:
+    """The bundle without what its components mean, since those of the last stage are shown."""
+    copy_bundle(source, target)
+    for file in (OWN, OF_FEWER):
+        (target / file).unlink(missing_ok=True)
+    write_checksums(target)
 
 
 def _write_weights(folder: Path, states: Sequence[dict[str, Tensor]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import ModelChoice
 
 if TYPE_CHECKING:
+    from factorizer_engine.bundles.bundle import Bundle
     from factorizer_engine.inference.segmenter import Segmenter
 
 _SHOWN = 20
@@ -44,9 +46,17 @@ def describe(
         inputs, input_dir: Scans in which an atlas shows the components, as `segment` takes them;
             without any there is none.
         keep: Whether the descriptions are put into the model, too.
+
+    A model with networks of their own for studies that lack scans is described twice: these with
+    another part of the scans in each case.
     """
-    from factorizer_engine.bundles.profiles import check_can_keep, keep_profiles, profiles_text
-    from factorizer_engine.components.profiling import combine, profile_case
+    from factorizer_engine.bundles.profiles import (
+        OF_FEWER,
+        OWN,
+        check_can_keep,
+        keep_profiles,
+        profiles_text,
+    )
 
     labelled = LabelledCases.open(data, cases, "train", choice)
     folder = prepare_output_folder(output)
@@ -56,21 +66,48 @@ def describe(
         check_can_keep(bundle)
     example = _example(inputs, input_dir, bundle.description)
     with TERMINAL.progress() as move:
-        found = [
-            profile_case(segmenter, one.result, one.case, one.truth, one.monitor)
-            for one in labelled.segmented(Monitor(move))
-        ]
-    profiles = combine(found, bundle.description)
-    write_text(folder / "components.json", profiles_text(profiles))
-    write_csv(folder / "components.csv", _rows(profiles, segmenter))
+        studies = _studies_with_fewer(bundle)
+        whole, part = Monitor(move).parts(2) if studies else (Monitor(move), None)
+        profiles, fewer = _measured(labelled, whole), None
+        if part is not None:
+            fewer = _measured(labelled.of(segmenter.for_fewer()), part, studies)
+            # Measured, see docs/evidence/components.md#false-alarms.
+            fewer = replace(fewer, tells_false_alarms=False)
+    for file, measured in ((OWN, profiles), (OF_FEWER, fewer)):
+        if measured is not None:
+            write_text(folder / file.name, profiles_text(measured))
+            write_csv(folder / file.with_suffix(".csv").name, _rows(measured, segmenter))
     if example:
         _draw_atlas(segmenter, profiles, example, folder)
     if keep:
-        keep_profiles(bundle, profiles, _card_section(profiles, segmenter))
+        section = _card_section(profiles, segmenter)
+        if fewer is not None:
+            section += f"\n\n{_card_of_fewer(fewer, segmenter)}"
+        keep_profiles(bundle, profiles, section, fewer)
     TERMINAL.print(_table(profiles, segmenter))
     where = f" and in {bundle.description.path}" if keep else ""
     count = len(profiles.cases)
     TERMINAL.print(f"All of them, over {count} case{'s' * (count > 1)}, are in {folder}{where}")
+
+
+def _measured(
+    labelled: LabelledCases, monitor: Monitor, studies: Sequence[Sequence[str]] = ()
+) -> Profiles:
+    """What the components of the segmenter's networks mean; see `LabelledCases.segmented`."""
+    from factorizer_engine.components.profiling import combine, profile_case
+
+    segmenter = labelled.predictor.segmenter
+    found = [
+        profile_case(segmenter, one.result, one.case, one.truth, one.monitor)
+        for one in labelled.segmented(monitor, studies)
+    ]
+    return combine(found, segmenter.bundle.description)
+
+
+def _studies_with_fewer(bundle: Bundle) -> list[tuple[str, ...]]:
+    """The parts of a model's channels for which it has networks of their own."""
+    parts = [subset.channels for subset in bundle.description.subsets if subset.regions]
+    return [part for part in parts if bundle.answering(part) is not bundle]
 
 
 def _example(
@@ -103,8 +140,7 @@ def _names(segmenter: Segmenter) -> list[str]:
 def _named(profile: Profile, segmenter: Segmenter) -> str:
     from factorizer_engine.components.definition import component_name, mixers_of
 
-    network = segmenter.networks[profile.term.network]
-    name = component_name(profile.term, mixers_of(network))
+    name = component_name(profile.term, mixers_of(segmenter.networks[0]))
     several = len(segmenter.networks) > 1
     return f"Network {profile.term.network + 1}, {name}" if several else name
 
@@ -139,13 +175,33 @@ def _strongest(profiles: Profiles) -> list[Profile]:
 
 
 def _card_section(profiles: Profiles, segmenter: Segmenter) -> str:
-    count, names = len(profiles.cases), _names(segmenter)
+    count = len(profiles.cases)
     lines = [
         f"Measured over {count} case{'s' * (count > 1)} by `factorizer components --describe`; all "
         f"{len(profiles.components)} are in `configs/components.json`. These speak most: the mean",
         "change of each region's logit inside the true region, and how well maps correlate before "
         "and after a shift of the windows.",
         "",
+        *_card_table(profiles, segmenter),
+    ]
+    return "\n".join(lines)
+
+
+def _card_of_fewer(profiles: Profiles, segmenter: Segmenter) -> str:
+    lines = [
+        "Of the networks that answer where scans are missing, measured likewise with such studies, "
+        "another part of the scans in each case; all "
+        f"{len(profiles.components)} are in `configs/components-fewer.json`. In a study nothing is "
+        "said of scans that it lacks.",
+        "",
+        *_card_table(profiles, segmenter),
+    ]
+    return "\n".join(lines)
+
+
+def _card_table(profiles: Profiles, segmenter: Segmenter) -> list[str]:
+    names = _names(segmenter)
+    lines = [
         f"| component | meaning | {' | '.join(names)} | stability |",
         "|---|---|" + "---|" * (len(names) + 1),
     ]
@@ -153,7 +209,7 @@ def _card_section(profiles: Profiles, segmenter: Segmenter) -> str:
         changes = (f"{profile.contributions.get(name, 0.0):+.2f}" for name in names)
         cells = [_named(profile, segmenter), profile.meaning, *changes, f"{profile.stability:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return lines
 
 
 def _table(profiles: Profiles, segmenter: Segmenter) -> Table:

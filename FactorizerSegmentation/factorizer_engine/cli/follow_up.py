@@ -130,6 +130,7 @@ def _studies(
             item.labels,
             *item.model,
             item.edited,
+            upside_down=not item.sides_are_known,
         )
         file = ScanFile.save(scan.array, scan.affine, folder / f"scan{number}.npy", scan.name)
         studies.append(SegmentedStudy(name, file, segmentation))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from factorizer_engine.protocol.runs import ModelChoice
 if TYPE_CHECKING:
     from factorizer_engine.images.scan import Scan
     from factorizer_engine.inference.result import SegmentationResult
+    from factorizer_engine.inference.segmenter import Segmenter
     from factorizer_engine.training.data.dataset import Dataset
     from factorizer_engine.training.evaluation.evaluation import Use
     from factorizer_engine.training.evaluation.predictors import ModelPredictor
@@ -69,13 +71,28 @@ class LabelledCases:
                 )
         return cls(predictor, dataset)
 
-    def segmented(self, monitor: Monitor) -> Iterator[Segmented]:
-        """The cases, one after the other."""
+    def of(self, segmenter: Segmenter) -> LabelledCases:
+        """The same cases put through another segmenter."""
+        return replace(self, predictor=replace(self.predictor, segmenter=segmenter))
+
+    def segmented(
+        self, monitor: Monitor, studies: Sequence[Sequence[str]] = ()
+    ) -> Iterator[Segmented]:
+        """The cases, one after the other.
+
+        Args:
+            monitor: Told of the progress, and asked whether to stop.
+            studies: The channels that are given to the model, those of a case after the other, and
+                from the front again when they end; all without any.
+        """
         from factorizer_engine.images.scan import Scan
 
         parts = monitor.parts(len(self.dataset.cases))
-        for case, part in zip(self.dataset.cases, parts, strict=True):
+        for case, part, given in zip(
+            self.dataset.cases, parts, cycle(studies or [()]), strict=False
+        ):
             scans, label = self.predictor.inputs(case)
+            scans = {name: scan for name, scan in scans.items() if not given or name in given}
             part.report(f"segmenting {case.name}", 0.0)
             result = self.predictor.result(scans, next(iter(scans)))
             truth = {

@@ -21,6 +21,7 @@ from factorizer_engine.components.sites import LesionSites
 from factorizer_engine.components.stitching import OWN_VOXELS, SMOOTH, stitch_components
 from factorizer_engine.components.turns import Turns, turns_of
 from factorizer_engine.components.windows import evidence_windows, legible_windows
+from factorizer_engine.components.wording import meaning_with_fewer
 from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
@@ -306,6 +307,7 @@ def _described(
 ) -> list[Component]:
     """The ranked candidates in words and figures."""
     names = [region.name for region in asked.result.model.regions]
+    whole = asked.segmenter.bundle.description
     terms = [asked.candidates[index] for index in ranked]
     components = []
     for row, (index, term) in enumerate(zip(ranked, terms, strict=True)):
@@ -322,7 +324,7 @@ def _described(
                 region=names[drawn_for[row]],
                 evidence_window=spans[row],
                 level=float(estimate.levels[index, asked.decisive.index(drawn_for[row])]),
-                meaning=profile.meaning,
+                meaning=meaning_with_fewer(profile, whole, asked.result.model),
                 stability=profile.stability,
                 left=volume.alone(term) if volume is not None else None,
             )

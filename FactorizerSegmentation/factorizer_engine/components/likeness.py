@@ -42,7 +42,7 @@ def compared(
     """
     segmenter = segmenter.that_gave(result)
     profiles = segmenter.bundle.profiles
-    if profiles is None:
+    if profiles is None or not profiles.tells_false_alarms:
         return result.lesions
     first = pose(segmenter, result, None, None, None)
     return _one_by_one(first, profiles, monitor or Monitor())[0]
@@ -62,7 +62,9 @@ def judge(
     lesions = asked.result.lesions
     number = lesions[0].id if lesion is None and len(lesions) == 1 else lesion
     profiles = asked.segmenter.bundle.profiles
-    if profiles is None or len(profiles.components) != len(asked.candidates):
+    if profiles is None or not profiles.tells_false_alarms:
+        return lesions, []
+    if len(profiles.components) != len(asked.candidates):
         return lesions, []  # with some of the components it would be another figure
     if number is None:
         return _one_by_one(asked, profiles, monitor)

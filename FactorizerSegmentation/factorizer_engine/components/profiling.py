@@ -72,7 +72,8 @@ def profile_case(
         monitor: Told of the progress, and asked whether to stop.
     """
     monitor = monitor or Monitor()
-    around = surroundings(result.prepared, result.model, truth)
+    channels = [channel.name for channel in segmenter.bundle.description.channels]
+    around = surroundings(result.prepared, result.model, truth, channels)
     result = replace(result, plan=replace(result.plan, mirror_axes=()))
     networks = factorizers_of(segmenter.networks)
     found = [
@@ -87,20 +88,22 @@ def profile_case(
 def combine(cases: Sequence[CaseProfile], model: ModelDescription) -> Profiles:
     """The means over cases, and the sentences made from them.
 
+    Cases may have had different scans; every mean is over those that show what it is of.
+
     Args:
         cases: At least one, of the same model.
         model: Its channels and regions, for the sentences.
     """
     responses = {
         group: {
-            name: _mean([case.responses[group][name] for case in cases])
+            name: _mean(_known([case.responses[group] for case in cases], name))
             for name in _names(case.responses[group] for case in cases)
         }
         for group in cases[0].responses
     }
     by_region = {
-        name: np.stack([case.contributions[name] for case in cases])
-        for name in cases[0].contributions
+        name: np.stack(_known([case.contributions for case in cases], name))
+        for name in _names(case.contributions for case in cases)
     }
     contributions = {name: _mean(values) for name, values in by_region.items()}
     agreement = {
@@ -222,6 +225,11 @@ def _joined(case: str, found: Sequence[CaseProfile]) -> CaseProfile:
 
 def _names(groups: Iterable[Mapping[str, np.ndarray]]) -> list[str]:
     return list(dict.fromkeys(name for group in groups for name in group))
+
+
+def _known(named: Sequence[Mapping[str, np.ndarray]], name: str) -> list[np.ndarray]:
+    """What each case knows of that name."""
+    return [values[name] for values in named if name in values]
 
 
 def _mean(values: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:

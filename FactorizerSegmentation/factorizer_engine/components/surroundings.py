@@ -48,7 +48,10 @@ class Surroundings:
 
 
 def surroundings(
-    prepared: Prepared, model: ModelDescription, truth: Mapping[str, Scan]
+    prepared: Prepared,
+    model: ModelDescription,
+    truth: Mapping[str, Scan],
+    channels: Sequence[str] | None = None,
 ) -> Surroundings:
     """What is known of a labelled case.
 
@@ -56,9 +59,12 @@ def surroundings(
         prepared: The scans in model space.
         model: Whose channels, regions and labels they are.
         truth: By region, its true mask, 0 and 1, on any grid.
+        channels: What the scans are in turn, if those that are missing stand there, too, as zeros;
+            without any the model's.
     """
-    names = [channel.name for channel in model.channels]
-    intensities = dict(zip(names, prepared.array, strict=False))
+    given = [channel.name for channel in model.channels]
+    in_turn = zip(channels or given, prepared.array, strict=False)
+    intensities = {name: values for name, values in in_turn if name in given}
     head = (prepared.array != 0).any(axis=0)
     inner = ndimage.binary_erosion(head, iterations=RIM_VOXELS)
     edges = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from factorizer_engine.components.surroundings import DEPTH, FLUID, FRONT, HEIGHT, SIDE
 from factorizer_engine.protocol.components import LEVEL
@@ -53,6 +54,30 @@ def meaning(profile: Profile, model: ModelDescription) -> str:
         parts.append("a level, not a place")
     sentence = "; ".join(parts)
     return sentence[0].upper() + sentence[1:]
+
+
+def meaning_with_fewer(profile: Profile, whole: ModelDescription, model: ModelDescription) -> str:
+    """The sentence without the scans and regions that a study lacks; "" if nothing was measured.
+
+    Args:
+        profile: The measured figures.
+        whole: The model.
+        model: What the study leaves of it (`protocol.subsets.reduced`).
+    """
+    given = {channel.name for channel in model.channels}
+    if not profile.meaning or given == {channel.name for channel in whole.channels}:
+        return profile.meaning
+    left = replace(
+        profile,
+        intensities=_among(profile.intensities, given),
+        edges=_among(profile.edges, given),
+        contributions=_among(profile.contributions, {region.name for region in model.regions}),
+    )
+    return meaning(left, whole)
+
+
+def _among(values: Mapping[str, float], names: Collection[str]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if name in names}
 
 
 def _response(profile: Profile, channels: Sequence[str]) -> str:

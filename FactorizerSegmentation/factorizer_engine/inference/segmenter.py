@@ -88,10 +88,8 @@ class Segmenter:
         precision: str = "float32",
         compiled: bool = False,
     ) -> None:
-        self.bundle = bundle
-        self.coarse = (
-            Segmenter(bundle.coarse, device, precision, compiled) if bundle.coarse else None
-        )
+        self.bundle, first = bundle, bundle.coarse
+        self.coarse = Segmenter(first, device, precision, compiled) if first else None
         self.device = resolve_device(device)
         self.dtype = resolve_precision(precision, self.device)
         self.preprocessor = Preprocessor(bundle.preprocessing)
@@ -105,18 +103,24 @@ class Segmenter:
         self._others: dict[tuple[Path, ...], Segmenter] = {}
 
     def answering(self, given: Collection[str]) -> Segmenter:
-        """The segmenter with the networks that answer where these channels are given.
+        """The segmenter with the networks that answer where these channels are given, often itself.
 
-        Itself, unless the model has networks that learned from studies which lack scans. Channels
-        go by name or alias; `BadInputError` if the model has no such channel.
+        Channels go by name or alias; `BadInputError` if the model has no such channel.
         """
         channels = self.bundle.description.channels
-        bundle = self.bundle.answering({channel_named(name, channels) for name in given})
+        return self._of(self.bundle.answering({channel_named(name, channels) for name in given}))
+
+    def for_fewer(self) -> Segmenter:
+        """The segmenter with the networks alone that learned from studies which lack scans."""
+        return self._of(self.bundle.for_fewer())
+
+    def _of(self, bundle: Bundle) -> Segmenter:
+        """The segmenter of this bundle, or of one with other networks, which is kept ready."""
         if bundle is self.bundle:
             return self
         if bundle.weights not in self._others:
-            other = Segmenter(bundle, str(self.device), self._precision, bool(self._compiled))
-            self._others[bundle.weights] = other
+            device, compiled = str(self.device), bool(self._compiled)
+            self._others[bundle.weights] = Segmenter(bundle, device, self._precision, compiled)
         return self._others[bundle.weights]
 
     def that_gave(self, result: SegmentationResult) -> Segmenter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.messages import Message
@@ -51,11 +51,26 @@ class Profiles(Message):
     Attributes:
         cases: Names of the cases over which they were measured.
         components: One a component.
+        tells_false_alarms: Whether lesions for which other components speak are likely to be false.
     """
 
     cases: tuple[str, ...]
     components: tuple[Profile, ...]
+    tells_false_alarms: bool = True
 
     def by_term(self) -> Mapping[Term, Profile]:
         """The profiles by the places of their components."""
         return {profile.term: profile for profile in self.components}
+
+    def followed_by(self, others: Profiles, networks: int) -> Profiles:
+        """Those of an ensemble: these of its first `networks` networks, `others` of the next."""
+        moved = (
+            replace(p, term=replace(p.term, network=p.term.network + networks))
+            for p in others.components
+        )
+        cases = dict.fromkeys((*self.cases, *others.cases))
+        return Profiles(
+            tuple(cases),
+            (*self.components, *moved),
+            self.tells_false_alarms and others.tells_false_alarms,
+        )

@@ -21,6 +21,7 @@ class SegmentationFile(Message):
         edited: Names of the labels that people have changed since, as far as that is known: by
             hand, by thresholds, or by rejecting lesions.
         by_hand: Not 0 where a voxel was changed by hand; None where nothing was, or nobody knows.
+        upside_down: The head stands on its top, see `RunOptions`, so its sides are unknown.
     """
 
     labelmap: ScanFile
@@ -29,3 +30,4 @@ class SegmentationFile(Message):
     version: str = ""
     edited: tuple[str, ...] = ()
     by_hand: ScanFile | None = None
+    upside_down: bool = False

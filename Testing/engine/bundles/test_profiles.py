@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from factorizer_engine.bundles.profiles import CARD_TITLE, keep_profiles
 from factorizer_engine.bundles.reading.checksums import fingerprint
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.saving import save_bundle
+from factorizer_engine.bundles.settings import CascadeSettings, FewerSettings
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.locations import model_folders
@@ -43,6 +45,33 @@ def test_profiles_are_saved_with_the_bundle(tmp_path):
     loaded = load_bundle(bundle.description.path)
     again = save_bundle(loaded, [tiny.network()], tmp_path / "again")
     assert again.profiles == PROFILES
+
+
+def test_networks_for_fewer_scans_come_with_what_their_components_mean(tmp_path):
+    networks = [tiny.network()], (tiny.network(seed=1),)
+    settings = FewerSettings(both=(("T1",),))
+    bundle = tiny.bundle(tmp_path, *networks, fewer=settings)
+    others = Profiles(("c",), (Profile(Term(0, "encoder.0.0", 0, 0), "Dark on T1"),), False)
+    keep_profiles(bundle, PROFILES, "", others)
+    loaded = load_bundle(bundle.description.path)
+    assert loaded.answering(("FLAIR", "T1")).profiles == PROFILES
+    assert loaded.answering(("FLAIR",)).profiles == others == loaded.for_fewer().profiles
+    together = loaded.answering(("T1",)).profiles
+    assert together.cases == ("a", "b", "c") and not together.tells_false_alarms
+    assert together.components[:2] == PROFILES.components
+    assert together.components[2] == Profile(Term(1, "encoder.0.0", 0, 0), "Dark on T1")
+    again = save_bundle(loaded, networks[0], tmp_path / "again", fewer=networks[1])
+    assert again.fewer_profiles == others
+
+
+def test_the_first_stage_of_a_cascade_comes_without_since_it_is_never_explained(tmp_path):
+    keep_profiles(tiny.bundle(tmp_path), PROFILES, "")
+    coarse = load_bundle(tmp_path / "tiny")
+    described = replace(coarse.description, name="cascade")
+    whole = replace(coarse, description=described, cascade=CascadeSettings(), coarse=coarse)
+    saved = save_bundle(whole, [tiny.network()], tmp_path / "cascade")
+    assert saved.profiles == coarse.profiles == PROFILES and saved.coarse.profiles is None
+    assert fingerprint(saved.coarse) == fingerprint(coarse)
 
 
 def test_damaged_profiles_are_refused(tmp_path):

@@ -12,9 +12,11 @@ import pytest
 
 from engine import tiny
 from factorizer_engine.bundles.reading.loading import load_bundle
+from factorizer_engine.bundles.settings import FewerSettings
 from factorizer_engine.components.goals import GOALS
 from factorizer_engine.images.files import write_nifti
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.protocol.models import Subset
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,25 @@ def test_components_are_described_and_kept_in_the_model(dataset, model, tmp_path
     marks = [lesion["false_alarm"] for lesion in lesions if lesion["likeness"]]
     assert marks and all(mark in ("no", "perhaps") for mark in marks)
     assert outcome.output.count("false alarm?") == marks.count("perhaps")
+
+
+def test_networks_for_fewer_scans_are_described_with_studies_that_lack_some(dataset, tmp_path, cli):
+    every = ("ET", "TC", "WT")
+    parts = (("FLAIR", "T1"), ("FLAIR",), ("T1",))
+    networks = [tiny.network()], (tiny.network(seed=1),)
+    subsets = tuple(Subset(part, every) for part in parts)
+    bundle = tiny.bundle(tmp_path, *networks, fewer=FewerSettings(), subsets=subsets)
+    model = bundle.description.path
+    out = tmp_path / "out"
+    outcome = cli("components", "--describe", dataset, "-m", model, "-o", out, "--keep")
+    assert outcome.code == 0, outcome.errors
+    described = load_bundle(model)
+    assert "configs/components-fewer.json" in described.description.card
+    usual, others = described.profiles, described.fewer_profiles
+    assert usual.cases == others.cases == ("first", "second")
+    assert usual.components != others.components
+    assert set(others.components[0].intensities) == {"FLAIR", "T1"}  # one of each case
+    assert (out / "components-fewer.csv").is_file()
 
 
 def test_evidence_is_put_to_the_proof(dataset, model, tmp_path, cli):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
 import factorizer_engine
 from engine.conftest import make_array, save_scan
 
@@ -28,23 +26,20 @@ def scans_in(folder: Path) -> list[str]:
     return given
 
 
-@pytest.mark.parametrize("command", ["segment", "components"])
-def test_folders_and_files_may_have_blanks_umlauts_and_chinese_names(tmp_path, run_cli, command):
-    place = tmp_path / "Müller, Jürgen (2026)" / "头部 扫描"
-    outcome = run_cli(command, "-m", "tiny", *scans_in(place), "-o", place / "Ergebnis für 医生")
+def segmented(run_cli, folder: Path, command: str = "segment", **variables: str) -> Path:
+    """Run a command on scans in a folder; returns the folder of its results."""
+    given, output = scans_in(folder / "头部 扫描"), folder / "Ergebnis für 医生"
+    outcome = run_cli(command, "-m", "tiny", *given, "-o", output, **variables)
     assert (outcome.code, outcome.errors) == (0, "")
-    assert (place / "Ergebnis für 医生" / "run.json").is_file()
+    return output
 
 
-def test_neither_the_command_nor_its_engine_needs_a_network(tmp_path, run_cli):
-    (tmp_path / "sitecustomize.py").write_text(NO_NETWORK, encoding="utf-8")
-    call = ["segment", "-m", "tiny", *scans_in(tmp_path / "scans"), "-o", tmp_path / "out"]
-    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
-    outcome = run_cli(*call, PYTHONPATH=os.pathsep.join(filter(None, paths)))
-    assert (outcome.code, outcome.errors) == (0, "")
+def test_folders_and_files_may_have_blanks_umlauts_and_chinese_names(tmp_path, run_cli):
+    output = segmented(run_cli, tmp_path / "Müller, Jürgen (2026)", "components")
+    assert (output / "run.json").is_file()
 
 
-def test_nothing_is_written_into_the_installation(tmp_path, run_cli):
+def test_no_network_is_needed_and_nothing_is_written_into_the_installation(tmp_path, run_cli):
     installed = Path(factorizer_engine.__file__).parents[1]
 
     def state() -> dict[Path, float]:
@@ -52,7 +47,9 @@ def test_nothing_is_written_into_the_installation(tmp_path, run_cli):
         return {path: path.stat().st_mtime for path in files}
 
     before = state()
-    call = ["segment", "-m", "tiny", *scans_in(tmp_path / "scans"), "-o", tmp_path / "out"]
-    outcome = run_cli(*call, PYTHONDONTWRITEBYTECODE="1")
-    assert (outcome.code, outcome.errors) == (0, "")
+    (tmp_path / "sitecustomize.py").write_text(NO_NETWORK, encoding="utf-8")
+    paths = filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")])
+    variables = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
+    output = segmented(run_cli, tmp_path / "a study", **variables)
+    assert (output / "run.json").is_file()
     assert state() == before

@@ -92,3 +92,7 @@ def test_nothing_is_said_where_it_is_not_known(segmenter, two_lesions):
     assert another.lesions == two_lesions.lesions
     silent = described(segmenter, np.zeros(16))
     assert compared(silent, two_lesions) == two_lesions.lesions
+    useless = replace(usual.bundle.profiles, tells_false_alarms=False)
+    usual.bundle = replace(usual.bundle, profiles=useless)
+    assert compared(usual, two_lesions) == two_lesions.lesions
+    assert explain(usual, two_lesions, lesion=1, count=1).lesions == two_lesions.lesions

@@ -13,11 +13,12 @@ from factorizer_engine.components import explain
 from factorizer_engine.components.moments import Moments
 from factorizer_engine.components.profiling import CaseProfile, combine, profile_case
 from factorizer_engine.components.surroundings import DEPTH, FLUID, SIDE, surroundings
-from factorizer_engine.components.wording import meaning
+from factorizer_engine.components.wording import meaning, meaning_with_fewer
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.protocol.components import STABLE, Term
 from factorizer_engine.protocol.errors import CancelledError
+from factorizer_engine.protocol.models import Subset
 from factorizer_engine.protocol.profiles import Profile, Profiles
 from factorizer_engine.protocol.progress import Monitor
 
@@ -25,7 +26,7 @@ from factorizer_engine.protocol.progress import Monitor
 def truth_of(result) -> dict[str, Scan]:
     return {
         region.name: Scan((found > 0.6).astype(np.float32), result.labelmap.grid)
-        for region, found in zip(tiny.REGIONS, result.probabilities, strict=True)
+        for region, found in zip(result.model.regions, result.probabilities, strict=True)
     }
 
 
@@ -137,6 +138,32 @@ def test_regions_that_a_case_lacks_are_left_out_of_the_mean(segmenter, result, c
     assert both.contributions["ET"] == only.contributions["ET"]
     alone = combine([without], segmenter.bundle.description).components[0]
     assert "ET" not in alone.contributions and "ET" not in alone.inside
+
+
+def test_what_is_measured_of_a_scan_is_of_the_cases_that_have_it(tmp_path, cases):
+    every = tuple(region.name for region in tiny.REGIONS)
+    subsets = (Subset(("FLAIR", "T1"), every), Subset(("T1",), ("WT",)))
+    bundle = tiny.bundle(tmp_path, [tiny.network()], subsets=subsets)
+    partial = Segmenter(bundle, "cpu")
+    result = partial.segment({"T1": tiny.scans(seed=1)["T1"]})
+    without = profile_case(partial, result, "without FLAIR", truth_of(result))
+    assert set(without.responses["intensities"]) == {"T1"}
+    assert np.abs(without.responses["intensities"]["T1"]).max() > 0.1
+    both, one = (combine(these, bundle.description) for these in ([without, cases[0]], cases[:1]))
+    for mean, single in zip(both.components, one.components, strict=True):
+        assert mean.intensities["FLAIR"] == single.intensities["FLAIR"]
+        assert mean.contributions["ET"] == single.contributions["ET"]
+    wholes = [case.contributions["WT"][3] for case in (without, cases[0])]
+    assert both.components[3].contributions["WT"] == pytest.approx(np.mean(wholes), abs=1e-3)
+
+
+def test_nothing_is_said_of_scans_and_regions_that_a_study_lacks(segmenter):
+    whole = segmenter.bundle.description
+    part = replace(whole, channels=whole.channels[1:], regions=whole.regions[2:])
+    profile = Profile(TERM, "kept", {"FLAIR": 0.9, "T1": -0.5}, **SPEAKS)
+    assert meaning_with_fewer(profile, whole, whole) == "kept"
+    assert meaning_with_fewer(profile, whole, part) == "Dark on T1; speaks for whole tumour"
+    assert meaning_with_fewer(replace(profile, meaning=""), whole, part) == ""
 
 
 def test_without_a_shift_everything_stays(segmenter, result, monkeypatch):

@@ -46,7 +46,7 @@ def _run(mix, reshape, x: Tensor, gradient: Tensor, v0: Tensor) -> tuple[Tensor,
     [
         *(
             SWMatricize((2 * head, 2 * patch, patch, 3 * patch), head_dim=head, patch_size=patch)
-            for head, patch in ((4, 4), (4, 8), (8, 4), (8, 8), (16, 2))
+            for head, patch in ((4, 4), (8, 4), (8, 8), (16, 2))
         ),
         SWMatricize((16, 8, 12), head_dim=4, patch_size=4, shifts=(None, 1, (-2, 7))),
         Matricize((16, 4, 4, 4), head_dim=8, grid_size=1),

@@ -7,6 +7,7 @@ They run on a GPU, or, in a process with TRITON_INTERPRET=1, in Triton's interpr
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 from types import SimpleNamespace
 
@@ -147,8 +148,10 @@ def _assert_block_is_right(
     assert reference.relative(found, expected) < tolerance
 
 
-@pytest.mark.parametrize("patch", [2, 4, 8])
-@pytest.mark.parametrize("head_dim", [4, 8, 16])
+@pytest.mark.parametrize(
+    ("head_dim", "patch"),
+    [(4, 8), (8, 4), (16, 2)] if INTERPRETED else itertools.product((4, 8, 16), (2, 4, 8)),
+)
 def test_a_block_without_its_mixed_map_equals_the_definition(head_dim, patch):
     size = (patch, patch, 2 * patch)
     reshape = SWMatricize, {"head_dim": head_dim, "patch_size": patch}
@@ -194,7 +197,7 @@ def test_a_block_in_parts_is_the_same(monkeypatch):
     x = torch.randn(2, 8, 4, 8, 4, device=DEVICE)
     with torch.no_grad():
         whole = block(x)
-        monkeypatch.setattr(backend, "DEVICE_PART", 7 * 4 * 8)
+        monkeypatch.setattr(backend, "DEVICE_PART", 25 * 4 * 8)
         assert torch.equal(block(x), whole)
 
 

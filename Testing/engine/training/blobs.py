@@ -51,6 +51,7 @@ def quick_settings(root: Path) -> dict:
             "labels": {"rim": 1, "core": 2},
             "regions": {"core": [2], "whole": [1, 2]},
         },
+        "preprocessing": {"crop_margin": 2},
         "split": {"held_out": ["blob_5"], "validation": ["blob_4"]},
         "network": {
             "arguments": {

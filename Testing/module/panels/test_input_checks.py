@@ -142,9 +142,13 @@ def test_a_model_that_does_not_say_what_it_expects_is_not_checked(host, panel, v
 
 def choose_and_segment_at_once(panel, volume) -> None:
     """Click while the scans are about to be looked at."""
+    choose(panel, volume)
+    panel.ui.applyButton.click()
+
+
+def choose(panel, volume) -> None:
     panel.inputs.channels.selector("T2").setCurrentNode(volume)
     assert panel.inputs.checks.pending
-    panel.ui.applyButton.click()
 
 
 def test_a_run_waits_until_the_scans_have_been_looked_at(host, scene, checked, add_volume):
@@ -177,3 +181,30 @@ def test_a_run_that_waits_can_be_cancelled(host, scene, checked, add_volume, end
     host.wait_until(lambda: not panel.inputs.checks.pending, 10)
     host.process_events(0.1)
     assert not panel.controls.running and segmentations(scene) == []
+
+
+@pytest.mark.parametrize("name", ["explain", "prepare"])
+def test_what_else_runs_on_scans_waits_for_the_look_at_them_too(
+    host, widget, checked, add_volume, name
+):
+    panel = checked()
+    ui = panel.inputs.ui if name == "prepare" else widget.componentsPanel.ui
+    stage, status = getattr(ui, f"{name}StageLabel"), getattr(ui, f"{name}StatusLabel")
+    if name == "prepare":
+        ui.prepareCheckBox.checked = True
+    choose(panel, add_volume("T2 red", SHAPE, AFFINE))
+    getattr(ui, f"{name}Button").click()
+
+    assert stage.text == "Looking at the scans"
+    assert not panel.ui.applyButton.enabled  # one run waits at a time
+    assert host.wait_until(lambda: status.text == "T2 is red.", 10)
+    assert not getattr(ui, f"{name}Button").enabled
+
+
+def test_a_run_that_waits_gives_way_when_it_is_cancelled(host, widget, checked, add_volume):
+    panel = checked()
+    choose(panel, add_volume("T2 good", SHAPE, AFFINE))
+    widget.componentsPanel.ui.explainButton.click()
+    assert not panel.ui.applyButton.enabled
+    widget.componentsPanel.ui.explainButton.click()
+    assert panel.ui.applyButton.enabled and panel.inputs.checks.pending

@@ -325,4 +325,4 @@ def test_runs_leave_no_files_behind(host, panel, volumes, fake_python):
         run(host, panel, fake_python(behaviour))
 
     folder = Path(slicer.app.temporaryPath) / "FactorizerSegmentation"
-    assert list(folder.iterdir()) == []
+    assert host.wait_until(lambda: not list(folder.iterdir()), 5)

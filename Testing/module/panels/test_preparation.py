@@ -293,3 +293,36 @@ def test_a_run_tells_the_model_that_the_heads_are_upside_down(host, scene, panel
     run._end()
     (_, _), (_, params) = asked
     assert params.options.upside_down
+
+
+def test_of_heads_that_are_upside_down_no_sides_are_told_by_whatever_follows(
+    host, widget, panel, volumes, fake_python, monkeypatch, tmp_path
+):
+    from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
+    from FactorizerSegmentationLib.tasks.run import Run
+
+    monkeypatch.setattr(Run, "_upsideDown", True)
+    run(host, panel, fake_python("answer"))
+    node = widget.logic.getParameterNode().segment.segmentation
+    assert saveSegmentation(node, tmp_path / "segments.npy").upside_down
+
+    assert measured_again(widget).scan is None
+
+    monkeypatch.setattr(Run, "_upsideDown", False)
+    run(host, panel, fake_python("answer"))
+    node = widget.logic.getParameterNode().segment.segmentation
+    assert not saveSegmentation(node, tmp_path / "segments.npy").upside_down
+    assert measured_again(widget).scan is not None
+
+
+def measured_again(widget):
+    """What a measurement of the result would ask for."""
+    from FactorizerSegmentationLib.tasks.measure import MeasureRun
+
+    asked = []
+    engine = SimpleNamespace(request=lambda task, params, _: asked.append(params))
+    nothing = Callbacks(lambda _: None, lambda _: None, lambda _: None)
+    run = MeasureRun(engine, widget.reviewPanel._remeasuring._edits, (), nothing)
+    run.start()
+    run._end()
+    return asked[0]

@@ -164,3 +164,11 @@ def test_segments_are_shown_in_slices_but_not_in_3d(add_volume, make):
     assert display.GetVisibility()
     assert display.GetVisibility2DFill()
     assert not display.GetVisibility3D()
+
+
+def test_surfaces_are_made_by_the_quick_method_that_slicer_has(add_volume, make):
+    rule, name = slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule(), "Conversion method"
+    segmentation = make(add_volume("FLAIR", SHAPE)).GetSegmentation()
+    assert segmentation.GetConversionParameter(name) == "1"
+    description = rule.GetConversionParameterDescription(name)
+    assert "1 = vtkSurfaceNets3D" in description

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from factorizer_engine.bundles.bundle import Bundle
-from factorizer_engine.bundles.profiles import read_profiles
+from factorizer_engine.bundles.profiles import OF_FEWER, read_profiles
 from factorizer_engine.bundles.reading.archive import bundle_root, extract_bundle
 from factorizer_engine.bundles.reading.checksums import verify_checksums
 from factorizer_engine.bundles.reading.configuration import InferenceConfig, read_config_file
@@ -107,6 +107,7 @@ def _interpret(
         cascade=settings.cascade,
         fewer=settings.fewer,
         profiles=read_profiles(root),
+        fewer_profiles=read_profiles(root, OF_FEWER) if settings.fewer is not None else None,
         weights=members,
         fewer_weights=fewer_members if settings.fewer is not None else (),
     )

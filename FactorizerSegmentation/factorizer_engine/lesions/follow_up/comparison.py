@@ -36,9 +36,17 @@ class MeasuredStudy:
     lesions: Sequence[Lesion]
 
     @classmethod
-    def of(cls, name: str, scan: Scan, labelmap: Scan, labels: Sequence[Label]) -> MeasuredStudy:
-        """Measure a study."""
-        return cls(name, scan, labelmap, labels, find_lesions(labelmap, (), labels, None, scan))
+    def of(
+        cls,
+        name: str,
+        scan: Scan,
+        labelmap: Scan,
+        labels: Sequence[Label],
+        sides_are_known: bool = True,
+    ) -> MeasuredStudy:
+        """Measure a study, whose scan tells the sides of lesions if they are known."""
+        telling = scan if sides_are_known else None
+        return cls(name, scan, labelmap, labels, find_lesions(labelmap, (), labels, None, telling))
 
     @property
     def numbers(self) -> Scan:

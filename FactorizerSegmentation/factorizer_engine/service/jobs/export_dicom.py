@@ -33,7 +33,7 @@ def run(_engine: Engine, params: ExportDicomParams, monitor: Monitor) -> ExportD
             source,
             Algorithm(given.model, given.version, given.edited),
             folder,
-            scan,
+            None if given.upside_down else scan,
         )
         volumes = [
             ComponentVolume(load_scan(one.scan), one.name, one.kind, one.number, one.window)

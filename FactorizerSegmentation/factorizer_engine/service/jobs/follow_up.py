@@ -56,8 +56,9 @@ def _measure(study: SegmentedStudy) -> MeasuredStudy:
     from factorizer_engine.lesions.follow_up.comparison import MeasuredStudy
     from factorizer_engine.service.exchange import load_scan
 
-    labelmap = load_scan(study.segmentation.labelmap)
-    return MeasuredStudy.of(study.name, load_scan(study.scan), labelmap, study.segmentation.labels)
+    given = study.segmentation
+    labelmap, scan = load_scan(given.labelmap), load_scan(study.scan)
+    return MeasuredStudy.of(study.name, scan, labelmap, given.labels, not given.upside_down)
 
 
 def _bring(

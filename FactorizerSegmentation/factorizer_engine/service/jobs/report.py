@@ -24,7 +24,7 @@ def run(_engine: Engine, params: ReportParams, monitor: Monitor) -> ReportResult
 
     given = params.segmentation
     labelmap, scans = load_scan(given.labelmap), load_scans(params.scans)
-    scan = next(iter(scans.values()), None)
+    scan = None if given.upside_down else next(iter(scans.values()), None)
     by_hand = load_scan(given.by_hand).array != 0 if given.by_hand is not None else None
     measured = measure_again(labelmap, (), given.labels, None, scan, by_hand, params.known)
     lesions = [_as_known(lesion, params.known) for lesion in measured]
