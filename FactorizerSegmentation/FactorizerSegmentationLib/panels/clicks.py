@@ -35,12 +35,11 @@ from FactorizerSegmentationLib.scene.place_mode import (
 )
 from FactorizerSegmentationLib.scene.scribbles import Scribbles, isScribbles, segmentIdOf
 from FactorizerSegmentationLib.scene.segmentation_files import rememberUpsideDown
-from FactorizerSegmentationLib.scene.segments import createSegmentation
 from FactorizerSegmentationLib.scene.updates import belongsTo, holdsOnly
-from FactorizerSegmentationLib.scene.volumes import Place, voxelsOf, worldAffine
+from FactorizerSegmentationLib.scene.volumes import voxelsOf, worldAffine
+from FactorizerSegmentationLib.tasks.refine import Refined, startOfClicks
 
 if TYPE_CHECKING:
-    from FactorizerSegmentationLib.tasks.refine import Refined
     from FactorizerSegmentationLib.tasks.run import RunSettings
 
 
@@ -64,6 +63,11 @@ class _Asked:
     def clicks(self) -> tuple[Click, ...]:
         """The new ones."""
         return tuple(click for _keeper, click in self.placed)
+
+    @property
+    def byHand(self) -> bool:
+        """Whether the answer is an edit; what clicks alone have made is the model's own result."""
+        return not self.settings.model.by_clicks
 
 
 class ClicksPanel(Panel):
@@ -305,7 +309,7 @@ class ClicksPanel(Panel):
         if box is not None and node is not None and node.GetScene() is not None:
             old, new = before[box].copy(), after[box].copy()
             self._logic.history.add(self._step(asked, box, old, new))
-            asked.live.write(box, old, new, byHand=True)
+            asked.live.write(box, old, new, asked.byHand)
             if outcome.upsideDown:
                 rememberUpsideDown(node, True)
         self._say(self._sentence(asked, outcome))
@@ -313,11 +317,11 @@ class ClicksPanel(Panel):
 
     def _step(self, asked: _Asked, box, old: np.ndarray, new: np.ndarray) -> Step:
         def undo() -> None:
-            asked.live.write(box, new, old, byHand=True)
+            asked.live.write(box, new, old, asked.byHand)
             self._forgetClicks(asked.placed)
 
         def redo() -> None:
-            asked.live.write(box, old, new, byHand=True)
+            asked.live.write(box, old, new, asked.byHand)
             for keeper, click in asked.placed:
                 keeper.add(click)
 
@@ -374,10 +378,9 @@ class ClicksPanel(Panel):
 
     def _make(self, settings: RunSettings, scan, labelmap: np.ndarray, title: str):
         """Put a segmentation of the model's classes into the scene, as what is corrected."""
-        place = Place.of(scan, labelmap.shape, worldAffine(scan))
-        node = createSegmentation(slicer.mrmlScene, labelmap, settings.model.labels, place, title)
-        self._own.segmentation, self._own.lesionTable = node, None
-        return node
+        made = startOfClicks(slicer.mrmlScene, scan, settings.model, labelmap, title)
+        self._own.segmentation, self._own.lesionTable = made
+        return made[0]
 
     def _say(self, sentence: str, isError: bool = False) -> None:
         self._color.setKind(WARNING if isError else "")

@@ -57,7 +57,7 @@ class Remeasuring:
         return self._asked is not None
 
     def watch(self, segmentationNode, tableNode) -> None:
-        """Watch this result from now on; it was measured as it is."""
+        """Watch this result from now on; it was measured as it is, if anything is listed."""
         self.forget()
         if tableNode is None or problem(segmentationNode):
             return
@@ -67,6 +67,8 @@ class Remeasuring:
         self._segmentation = segmentationNode.GetSegmentation()
         event = slicer.vtkSegmentation.SourceRepresentationModified
         self._tag = self._segmentation.AddObserver(event, self._onModified)
+        if self._edits.labels.any() and not lesionsOf(tableNode):
+            self._timer.start()
 
     def forget(self) -> None:
         """Watch nothing, as before the scene or the panel goes."""

@@ -99,6 +99,7 @@ def _addSegment(node, label: Label, image) -> None:
         slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(), image
     )
     node.GetSegmentation().AddSegment(segment, segmentIdOf(label.value))
+    segment.Modified()  # only then does the segmentation watch the label map of a lone segment
 
 
 def _segment(label: Label):

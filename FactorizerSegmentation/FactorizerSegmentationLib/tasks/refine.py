@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -9,10 +10,15 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.clicks import Click
+from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.tasks.refine import REFINE, RefineResult
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.errors import SceneError
-from FactorizerSegmentationLib.scene.volumes import worldAffine
+from FactorizerSegmentationLib.scene.segmentation_files import MODEL_ATTRIBUTE, rememberDrawn
+from FactorizerSegmentationLib.scene.segments import createSegmentation
+from FactorizerSegmentationLib.scene.subjects import putBeside
+from FactorizerSegmentationLib.scene.tables import createLesionTable
+from FactorizerSegmentationLib.scene.volumes import Place, worldAffine
 from FactorizerSegmentationLib.tasks.run import Run
 
 
@@ -32,6 +38,28 @@ class Refined:
     seconds: float
     note: str
     upsideDown: bool = False
+
+
+def startOfClicks(scene, scan, model: ModelDescription, labelmap: np.ndarray, title: str):
+    """What clicks correct where no run has made anything.
+
+    The lesions are listed as soon as they are measured, see `panels.remeasuring`. What begins with
+    nothing is said to be of the model, and of the user, who clicks.
+
+    Args:
+        labelmap: The model's values, (I, J, K), on the grid of the scan.
+
+    Returns:
+        The vtkMRMLSegmentationNode and the vtkMRMLTableNode of its lesions.
+    """
+    place = Place.of(scan, labelmap.shape, worldAffine(scan))
+    node = createSegmentation(scene, labelmap, model.labels, place, title)
+    if not labelmap.any():
+        node.SetAttribute(MODEL_ATTRIBUTE, f"{model.name} {model.version}")
+        deque(rememberDrawn(node, labelmap, model.labels), maxlen=0)
+    tableNode = createLesionTable(scene, (), _("{name}, lesions").format(name=title))
+    putBeside(tableNode, scan)
+    return node, tableNode
 
 
 class RefineRun(Run[RefineResult]):

@@ -78,11 +78,14 @@ class PromptSettings:
             balls as much larger; the logits of several are averaged.
         margin: Logits by which the threshold is moved at the click's own place beyond what makes
             the click win, see `interaction.thresholding`.
+        likeness: Whether what looks like the click counts beside the network's answer, see
+            `interaction.regression`; fitted to networks that outline one lesion in one scan.
     """
 
     radius_mm: float = 4.0
     zooms: tuple[float, ...] = (1.0,)
     margin: float = 0.0
+    likeness: bool = False
 
     @staticmethod
     def channels(regions: int) -> int:

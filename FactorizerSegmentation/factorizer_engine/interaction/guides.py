@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +17,13 @@ from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import logit, sigmoid_
 from factorizer_engine.inference.windows import Box
 from factorizer_engine.interaction.prompting import answer_to_prompts
-from factorizer_engine.interaction.regression import Surroundings, log_odds
+from factorizer_engine.interaction.regression import (
+    MAPS,
+    NETWORK_ADDS,
+    NETWORK_REMOVES,
+    Surroundings,
+    log_odds,
+)
 from factorizer_engine.interaction.thresholding import LocalThreshold, reach, widened
 from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.nesting import mask_of
@@ -24,6 +31,10 @@ from factorizer_engine.protocol.progress import Monitor
 
 _SMOOTH_MM = 1.0
 """Standard deviation by which fine scans are smoothed before they are compared."""
+
+_SMALL_ML = 2.0
+"""What a network finds to be smaller than this grows as it says: so far from the click of a small
+lesion, much that is healthy looks like it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,25 +114,16 @@ class RegressionGuide:
     settings: LocalThreshold = LocalThreshold(margin=0.0)
     note: str = ""
 
+    def surroundings(self, question: Question, monitor: Monitor) -> Surroundings:
+        """What the regression is told."""
+        found = question.mask_in(question.result.labelmap)
+        scans = _scans_in(question, _SMOOTH_MM)
+        return _surroundings(question, question.probabilities, found, scans)
+
     def probabilities(self, question: Question, monitor: Monitor) -> np.ndarray:
         """What the regression says where the click may change something; else those of the run."""
-        add, spacing = question.click.add, question.labelmap.grid.spacing
-        sign = 1 if add else -1
-        logits = logit(question.probabilities)
-        around = Surroundings(
-            towards=sign * (logits - question.threshold),
-            settled=question.mask == add,
-            found=question.mask_in(question.result.labelmap),
-            distance=question.distance,
-            places=question.places,
-            scans=_scans_in(question),
-            add=add,
-            spacing=spacing,
-        )
-        asked = ~around.settled & (around.scans != 0).any(axis=0)
-        asked &= around.distance <= reach(widened(around.depth, self.settings), self.settings)
-        logits[asked] = sign * log_odds(around, asked) + question.threshold
-        return sigmoid_(logits)
+        around = self.surroundings(question, monitor)
+        return _answered(around, question.threshold, MAPS, self.settings)
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ class NetworkGuide:
     """A network with prompt channels, which is told of all clicks and of the segmentation.
 
     It moves the threshold itself; what is moved beside makes sure that the click wins, and follows
-    it a little further where the model says so.
+    it a little further where the model says so. If the model says so, a regression weighs its
+    answer against what the scans look like, see `interaction.regression`.
     """
 
     segmenter: Segmenter
@@ -142,8 +145,28 @@ class NetworkGuide:
         assert prompts is not None
         return LocalThreshold(margin=prompts.margin)
 
+    def surroundings(self, question: Question, monitor: Monitor) -> Surroundings:
+        """What the regression is told."""
+        return self._around(question, self._says(question, monitor))
+
     def probabilities(self, question: Question, monitor: Monitor) -> np.ndarray:
-        """What the network says in a window around the click."""
+        """What the network says in a window around the click, or the regression after it."""
+        own, prompts = self._says(question, monitor), self.segmenter.bundle.prompts
+        if prompts is None or not prompts.likeness or self._grows_small(question, own):
+            return own
+        weights = NETWORK_ADDS if question.click.add else NETWORK_REMOVES
+        around = self._around(question, own)
+        return _answered(around, question.threshold, weights, self.settings)
+
+    @staticmethod
+    def _grows_small(question: Question, own: np.ndarray) -> bool:
+        held = int(np.count_nonzero(logit(own) > question.threshold))
+        return question.click.add and question.labelmap.grid.volume_ml(held) < _SMALL_ML
+
+    def _around(self, question: Question, own: np.ndarray) -> Surroundings:
+        return _surroundings(question, own, question.mask, _scans_in(question, 0.0))
+
+    def _says(self, question: Question, monitor: Monitor) -> np.ndarray:
         answered = answer_to_prompts(
             *(self.segmenter, question.result, question.labelmap),
             *(question.clicks, question.box, monitor),
@@ -162,18 +185,64 @@ def guide_of(segmenter: Segmenter) -> Guide:
     )
 
 
-def _scans_in(question: Question) -> np.ndarray:
-    """The scans that were given, as the model saw them, but smooth, (C, *box); 0 outside the head.
+def _surroundings(
+    question: Question, probabilities: np.ndarray, found: np.ndarray, scans: np.ndarray
+) -> Surroundings:
+    add = question.click.add
+    towards = logit(probabilities) - question.threshold
+    return Surroundings(
+        towards=towards if add else -towards,
+        settled=question.mask == add,
+        found=found,
+        distance=question.distance,
+        places=question.places,
+        scans=scans,
+        add=add,
+        spacing=question.labelmap.grid.spacing,
+        opposite=_seen_at_opposite(question, scans),
+    )
 
-    Voxels of 2 mm are smooth enough.
+
+def _answered(
+    around: Surroundings, threshold: float, weights: Mapping[str, float], settings: LocalThreshold
+) -> np.ndarray:
+    """Probabilities, with those of a regression where the click may change something."""
+    towards = around.towards.copy()
+    asked = ~around.settled & (around.scans != 0).any(axis=0)
+    asked &= around.distance <= reach(widened(around.depth, settings), settings)
+    towards[asked] = log_odds(around, asked, weights)
+    return sigmoid_((towards if around.add else -towards) + threshold)
+
+
+def _seen_at_opposite(question: Question, scans: np.ndarray) -> np.ndarray:
+    """What scans (C, *box) show (C, N) at earlier clicks in the box that want the opposite."""
+    places = [
+        question.labelmap.grid.indices_of(np.asarray(click.points))
+        for click in question.clicks[:-1]
+        if click.region == question.click.region and click.add != question.click.add
+    ]
+    if not places:
+        return scans[:, 0, 0, :0]
+    starts = [axis.start for axis in question.box]
+    indices = np.rint(np.concatenate(places)).astype(int) - starts
+    inside = ((indices >= 0) & (indices < scans.shape[1:])).all(axis=1)
+    first, second, third = indices[inside].T
+    return scans[:, first, second, third]
+
+
+def _scans_in(question: Question, smooth_mm: float) -> np.ndarray:
+    """The scans that were given, as the model saw them, (C, *box); 0 outside the head.
+
+    They are smoothed by a Gaussian unless their voxels are as coarse as twice its deviation.
     """
     prepared, wanted = question.result.prepared, question.labelmap.grid.crop(question.box)
     part = prepared.needed_for(question.box)
     grid = prepared.grid.crop(part)
-    scans = prepared.array[: len(question.result.model.channels)]
+    count = len(question.result.model.channels)
     if 0 in grid.shape:
-        return np.zeros((len(scans), *wanted.shape), dtype=np.float32)
-    scans = scans[in_all_channels(part)]
-    sigma = [_SMOOTH_MM / size if size < 2 * _SMOOTH_MM - 0.1 else 0.0 for size in grid.spacing]
-    smooth = [ndimage.gaussian_filter(scan, sigma) for scan in scans if scan.any()]
-    return np.stack([resample(Scan(scan, grid), wanted).array for scan in smooth])
+        return np.zeros((count, *wanted.shape), dtype=np.float32)
+    scans = [scan for scan in prepared.array[:count][in_all_channels(part)] if scan.any()]
+    sigma = [smooth_mm / size if size < 2 * smooth_mm - 0.1 else 0.0 for size in grid.spacing]
+    if any(sigma):
+        scans = [ndimage.gaussian_filter(scan, sigma) for scan in scans]
+    return np.stack([resample(Scan(scan, grid), wanted).array for scan in scans])

@@ -280,6 +280,7 @@ class ClicksSection(_Section):
 
     zooms: tuple[Annotated[float, Field(ge=1, le=8)], ...] = Field((1.0,), min_length=1)
     margin: float = Field(0.0, ge=0, allow_inf_nan=False)
+    likeness: bool = False
 
 
 class BundleSection(_Section):
@@ -339,7 +340,7 @@ class TrainingConfig(_Section):
         section, answer = self.interaction, self.bundle.clicks
         if section.clicks == 0:
             return None
-        return PromptSettings(section.radius_mm, answer.zooms, answer.margin)
+        return PromptSettings(*(section.radius_mm, answer.zooms, answer.margin, answer.likeness))
 
     @property
     def by_clicks(self) -> bool:

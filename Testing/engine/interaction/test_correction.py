@@ -11,6 +11,7 @@ from engine import tiny
 from factorizer_engine.bundles.settings import NetworkSpec, PromptSettings
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import Segmenter
+from factorizer_engine.interaction import guides
 from factorizer_engine.interaction.correction import Correction
 from factorizer_engine.interaction.guides import guide_of
 from factorizer_engine.protocol.clicks import Click
@@ -247,3 +248,30 @@ def test_a_zoom_answers_further_from_the_click(corrected):
 def test_answers_that_make_no_sense_are_refused(tmp_path, settings):
     with pytest.raises(BadModelError, match="answers clicks with zooms of"):
         tiny.bundle_for_clicks(tmp_path, prompts=PromptSettings(3.0, **settings))
+
+
+def test_what_looks_like_the_click_counts_beside_the_network_if_it_is_not_small(
+    corrected, monkeypatch
+):
+    segmenter, _result = corrected
+    bundle = segmenter.bundle
+    if bundle.prompts is None:
+        pytest.skip("maps say nothing of clicks")
+    nothing = Scan.of(np.zeros(SHAPE, np.uint8), begun(corrected).labelmap.affine)
+    voxel = np.array((30, 28, 20))
+    monkeypatch.setattr(guides, "NETWORK_ADDS", {"constant": 5.0})  # all around goes with it
+
+    def answered(likeness: bool, small_ml: float) -> np.ndarray:
+        monkeypatch.setattr(guides, "_SMALL_ML", small_ml)
+        segmenter.bundle = replace(bundle, prompts=replace(bundle.prompts, likeness=likeness))
+        correction = begun(corrected, nothing)
+        correction.answer(click(correction, "WT", voxel, True))
+        found = mask(correction, "WT")
+        correction.undo()
+        assert not correction.labelmap.array.any()
+        return found
+
+    alone, with_scans, small = answered(False, 0), answered(True, 0), answered(True, 1e9)
+    segmenter.bundle = bundle
+    assert alone[tuple(voxel)] and with_scans.sum() > alone.sum()
+    np.testing.assert_array_equal(small, alone)

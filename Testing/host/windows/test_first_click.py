@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 import slicer
 
+from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
+from FactorizerSegmentationLib.scene.tables import lesionsOf
+from FactorizerSegmentationLib.scene.volumes import worldAffine
 from host.windows.test_clicks import click_into_view, place_of
 
 LESION = "Label_1"
@@ -75,6 +78,48 @@ def test_the_first_click_makes_a_segmentation_without_a_run(host, module, scan):
     review.undoButton.click()
     review.undoButton.click()
     assert not mask(module, scan).any()
+
+
+def wait_for_lesions(host, module, count: int) -> None:
+    tree = module.reviewPanel.ui.lesionsTree
+    assert host.wait_until(lambda: tree.topLevelItemCount == count, 30)
+
+
+def test_what_was_clicked_is_listed_and_reviewed_as_after_a_run(host, module, scan, tmp_path):
+    panel, review = module.clicksPanel, module.reviewPanel
+    panel.ui.clickAddButton.click()
+    click_into_view(host, place_of(scan, (10, 9, 11)))
+    settle(host, module)
+    wait_for_lesions(host, module, 1)
+    (lesion,) = lesionsOf(module.logic.getParameterNode().segment.lesionTable)
+    outlined = mask(module, scan)
+    one = abs(np.linalg.det(worldAffine(scan)[:3, :3])) / 1000
+    assert lesion.volume_ml == pytest.approx(outlined.sum() * one)
+    assert lesion.edited_ml == 0, "what a model outlines was not drawn by hand"
+    review.ui.lesionsTree.setCurrentItem(review.ui.lesionsTree.topLevelItem(0))
+    assert "mm across in space" in review.ui.lesionLabel.text
+    review.ui.rejectButton.click()
+    assert not mask(module, scan).any()
+    review.ui.undoButton.click()
+    np.testing.assert_array_equal(mask(module, scan), outlined)
+    order = module.reportPanel._order(Path("page.html"))
+    assert [known.id for known in order.lesions] == [lesion.id]
+    assert not module.reportPanel._problem()
+    saved = saveSegmentation(result(module), tmp_path / "segments.npy")
+    assert saved.model == "tiny-clicks" and saved.edited, "DICOM calls it semi-automatic"
+
+
+def test_a_segment_to_start_from_is_measured_before_any_click(host, module, scan):
+    drawn = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Drawn")
+    drawn.CreateDefaultDisplayNodes()
+    drawn.SetReferenceImageGeometryParameterFromVolumeNode(scan)
+    segment = drawn.GetSegmentation().AddEmptySegment("own", "Own")
+    voxels = np.zeros(slicer.util.arrayFromVolume(scan).shape, np.uint8)
+    voxels[9:12, 8:11, 8:12] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, drawn, segment, scan)
+    module.clicksPanel.update()
+    module.clicksPanel.ui.startButton.click()
+    wait_for_lesions(host, module, 1)
 
 
 def test_a_scribble_begins_as_well(host, module, scan):

@@ -81,7 +81,7 @@ def measure_clicks(
             done = (number + place / len(guides)) / len(dataset.cases)
             monitor.report(f"{case.name}, {name}", done)
             threshold = predictor.segmenter.bundle.inference.threshold
-            users = _Users(result, label, threshold, guide, from_nothing)
+            users = SimulatedUsers(result, label, threshold, guide, from_nothing)
             dice[name][case.name] = {
                 region: users.correct(region, values) for region, values in dataset.regions.items()
             }
@@ -120,7 +120,7 @@ def guides_for(predictor: ModelPredictor) -> dict[str, Guide]:
     return guides
 
 
-class _Users:
+class SimulatedUsers:
     """Simulated users of one case, who correct one region each.
 
     Attributes:
