@@ -132,7 +132,7 @@ def series_of(paths: Iterable[Path]) -> list[Series]:
         members[_membership(header)].append(header)
     patients = Counter((uid, *rest) for uid, _, *rest in members)
     series = [
-        _of_patient(part, patient) if patients[(uid, *rest)] > 1 else part
+        _of_patient(part, patient) if patients.get((uid, *rest), 0) > 1 else part
         for (uid, patient, *rest), found in members.items()
         for part in _parts(uid, found, _problems_for(found, kinds, problems))
     ]
