@@ -12,6 +12,7 @@ import importlib.util
 import os
 import sys
 import types
+from contextlib import suppress
 from pathlib import Path
 
 SHARE_DIRECTORY = Path(__file__).resolve().parent / "share"
@@ -27,7 +28,15 @@ def _choose_offscreen_window() -> None:
             return
 
 
+def _load_triton() -> None:
+    """Triton's LLVM and that of the software renderer bear being loaded in this order only."""
+    if sys.platform.startswith("linux"):
+        with suppress(ImportError):
+            import triton._C.libtriton  # noqa: F401
+
+
 _choose_offscreen_window()
+_load_triton()
 
 import slicer  # noqa: E402  (VTK reads the variable above while it loads)
 import vtk  # noqa: E402

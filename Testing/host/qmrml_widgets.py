@@ -89,16 +89,12 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
         self._removeObservers()
         self._scene = scene
         if scene is not None:
-            for event in (
-                scene.NodeAddedEvent,
-                scene.NodeRemovedEvent,
-                scene.EndBatchProcessEvent,
-                scene.EndCloseEvent,
-            ):
+            for event in (scene.NodeAddedEvent, scene.EndBatchProcessEvent, scene.EndCloseEvent):
                 self._observations.append((scene, scene.AddObserver(event, self._onScene)))
             # Early, so that nobody relies on coming first without having asked for it.
             leaving = scene.AddObserver(scene.NodeAboutToBeRemovedEvent, self._onLeaving, 10.0)
-            self._observations.append((scene, leaving))
+            removed = scene.AddObserver(scene.NodeRemovedEvent, self._onRemoved)
+            self._observations += [(scene, leaving), (scene, removed)]
         self._refresh()
 
     def sortFilterProxyModel(self) -> qMRMLSortFilterProxyModel:
@@ -151,15 +147,21 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
     def _types(self) -> list[str]:
         return [self.nodeTypes] if isinstance(self.nodeTypes, str) else list(self.nodeTypes or ())
 
+    def _nodesOfTypes(self) -> list:
+        kinds, scene = self._types(), self._scene
+        if len(kinds) == 1:
+            found = scene.GetNodesByClass(kinds[0])
+            found.UnRegister(scene)
+            return [found.GetItemAsObject(index) for index in range(found.GetNumberOfItems())]
+        every = (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes()))
+        return [node for node in every if any(node.IsA(kind) for kind in kinds)]
+
     def _accepts(self, node) -> bool:
         if node.GetHideFromEditors() and not self.showHidden:
             return False
         if node.GetID() in (self._leavingId, *self._proxy.hiddenNodeIDs):
             return False
-        kinds = self._types()
-        if not any(node.IsA(kind) for kind in kinds):
-            return False
-        if not self.showChildNodeTypes and node.GetClassName() not in kinds:
+        if not self.showChildNodeTypes and node.GetClassName() not in self._types():
             return False
         if any(node.IsA(kind) for kind in self.hideChildNodeTypes or ()):
             return False
@@ -177,8 +179,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
         row = self._ids.index(self._currentId) if self._currentId else None
         nodes = []
         if self._scene is not None and not self._scene.IsBatchProcessing():
-            every = (self._scene.GetNthNode(i) for i in range(self._scene.GetNumberOfNodes()))
-            nodes = [node for node in every if self._accepts(node)]
+            nodes = [node for node in self._nodesOfTypes() if self._accepts(node)]
         self._observeNames(nodes)
         self._ids = [None] if self.noneEnabled or not nodes else []
         self._ids += [node.GetID() for node in nodes]
@@ -213,12 +214,21 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
 
     def _onScene(self, caller, event) -> None:
         self._leavingId = None
-        self._refresh()
+        if not self._isEmptyInBatch():
+            self._refresh()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onLeaving(self, caller, event, node) -> None:
         self._leavingId = node.GetID()
-        self._refresh()
+        if self._leavingId in self._ids:
+            self._refresh()
+
+    def _onRemoved(self, caller, event) -> None:
+        self._leavingId = None  # it left the list when it was about to leave the scene
+
+    def _isEmptyInBatch(self) -> bool:
+        """Whether the list is empty already, as it is while many nodes change at once."""
+        return bool(self._scene.IsBatchProcessing()) and not any(self._ids)
 
     def _onNode(self, caller, event) -> None:
         if caller.GetID() in self._ids:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -58,6 +61,14 @@ def add_segment(volume, mask: np.ndarray, color: tuple[float, float, float]):
     segment = node.GetSegmentation().AddEmptySegment("found", "found", color)
     slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, segment, volume)
     return node
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or find_spec("triton") is None, reason="has no Triton"
+)
+def test_triton_is_loaded_before_anything_is_drawn():
+    """The other way round, their two copies of LLVM end the process."""
+    assert "triton._C.libtriton" in sys.modules
 
 
 def bright(image: np.ndarray, horizontal: float, vertical: float) -> bool:

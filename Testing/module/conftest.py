@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +22,9 @@ def host():
     pytest.importorskip("PySide6")
     if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    with suppress(ImportError):
-        # Its LLVM and that of the software renderer bear being loaded in this order only.
-        import triton._C.libtriton  # noqa: F401
     from host.application import HostApplication
 
-    application = HostApplication()
+    application = HostApplication(size=(640, 940))  # little room for views, which take long to draw
     yield application
     application.close()
 

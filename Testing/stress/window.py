@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 
 @contextmanager
@@ -14,9 +14,6 @@ def window() -> Iterator:
     """A `HostApplication` with the module loaded; there can be one in a process."""
     if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    with suppress(ImportError):
-        # Its LLVM and that of the software renderer bear being loaded in this order only.
-        import triton._C.libtriton  # noqa: F401
     import vtk
 
     from host.application import HostApplication

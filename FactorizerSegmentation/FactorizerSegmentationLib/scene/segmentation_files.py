@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -55,8 +55,10 @@ def isUpsideDown(segmentationNode) -> bool:
     return segmentationNode.GetAttribute(UPSIDE_DOWN_ATTRIBUTE) is not None
 
 
-def saveSegmentation(segmentationNode, path: Path) -> SegmentationFile:
+def saveSegmentation(segmentationNode, path: Path) -> Generator[None, None, SegmentationFile]:
     """Write the segments for the engine to read, on the grid of their scan.
+
+    The application may have its turn at every `yield`.
 
     Raises:
         SceneError: If the scan is gone, segments overlap, or the file cannot be written.
@@ -79,6 +81,7 @@ def saveSegmentation(segmentationNode, path: Path) -> SegmentationFile:
                 )
         labelmap[mask] = label.value
         labels.append(label)
+        yield
     model, _space, version = (segmentationNode.GetAttribute(MODEL_ATTRIBUTE) or "").rpartition(" ")
     try:
         name = segmentationNode.GetName()
@@ -94,7 +97,7 @@ def saveSegmentation(segmentationNode, path: Path) -> SegmentationFile:
                 reason=error.strerror or error
             )
         ) from error
-    edited = tuple(_changed(segmentationNode, labelmap, labels))
+    edited = yield from _changed(segmentationNode, labelmap, labels)
     upsideDown = isUpsideDown(segmentationNode)
     return SegmentationFile(file, tuple(labels), model, version, edited, byHand, upsideDown)
 
@@ -112,16 +115,21 @@ def _labels(segmentationNode) -> Iterator[tuple[str, Label]]:
         yield segmentId, describe(segmentation.GetSegment(segmentId), value)
 
 
-def _changed(segmentationNode, labelmap: np.ndarray, labels: Sequence[Label]) -> Iterator[str]:
+def _changed(
+    segmentationNode, labelmap: np.ndarray, labels: Sequence[Label]
+) -> Generator[None, None, tuple[str, ...]]:
     """Names of the labels whose voxels are not those that the model drew, as far as is known."""
     try:
         sums = json.loads(segmentationNode.GetAttribute(DRAWN_ATTRIBUTE) or "{}")
     except ValueError:  # a scene file can hold anything
-        return
+        return ()
+    changed = []
     for label in labels:
+        yield
         drawn = sums.get(str(label.value)) if isinstance(sums, dict) else None
         if drawn is not None and drawn != _sum(labelmap == label.value):
-            yield label.name
+            changed.append(label.name)
+    return tuple(changed)
 
 
 def _sum(mask: np.ndarray) -> int:

@@ -76,7 +76,12 @@ class EngineRun(Generic[Result]):
             self._engine.cancel(self._requestId)
 
     def _begin(self, folder: Path) -> None:
-        self._ask(self.task, self._params(folder), self._onResult)
+        sentence = _("The volumes could not be handed to the engine; the log says more.")
+        self._inTurns(self._handOver(folder), lambda nothing: None, sentence)
+
+    def _handOver(self, folder: Path) -> Generator[None, None, None]:
+        params = yield from self._gather(folder)
+        self._ask(self.task, params, self._onResult)
 
     def _ask(
         self,
@@ -96,8 +101,11 @@ class EngineRun(Generic[Result]):
         callbacks = Callbacks(onResult, self._onFailed, progressed)
         self._requestId = self._engine.request(task, params, callbacks)
 
-    def _params(self, folder: Path) -> Message:
-        """What is asked for; files for the engine go into `folder`."""
+    def _gather(self, folder: Path) -> Generator[None, None, Message]:
+        """What is asked for; files for the engine go into `folder`.
+
+        The window is alive at every `yield`.
+        """
         raise NotImplementedError
 
     def _createNodes(self, result: Result) -> Generator[None, None, object]:

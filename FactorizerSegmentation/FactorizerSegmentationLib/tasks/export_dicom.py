@@ -61,19 +61,21 @@ class ExportDicomRun(EngineRun[ExportDicomResult]):
         order = self._order
         return f"{self.task.name}: {order.segmentationNode.GetName()}, {order.outputFolder}"
 
-    def _params(self, folder: Path) -> ExportDicomParams:
+    def _gather(self, folder: Path) -> Generator[None, None, ExportDicomParams]:
         order = self._order
-        segmentation = saveSegmentation(order.segmentationNode, folder / "segments.npy")
+        path = folder / "segments.npy"
+        segmentation = yield from saveSegmentation(order.segmentationNode, path)
+        yield
         volumeNode = referenceVolumeOf(order.segmentationNode)
         scan = saveScan(volumeNode, folder / "scan.npy")
         steps = [step for step in order.leading if step.exists and liesOn(step, volumeNode)]
+        maps: list[MapFile] = []
+        for number, step in enumerate(steps, start=1):
+            yield
+            maps += _mapsOf(step, number, folder)
         return ExportDicomParams(
             *(segmentation, scan, str(order.seriesFolder), str(order.outputFolder)),
-            maps=tuple(
-                file
-                for number, step in enumerate(steps, start=1)
-                for file in _mapsOf(step, number, folder)
-            ),
+            maps=tuple(maps),
         )
 
     def _createNodes(self, result: ExportDicomResult) -> Generator[None, None, ExportDicomResult]:

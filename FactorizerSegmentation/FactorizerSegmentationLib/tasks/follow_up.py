@@ -81,21 +81,21 @@ class FollowUpRun(EngineRun[FollowUpResult]):
         names = [node.GetName() for node in self._order.segmentationNodes]
         return f"{self.task.name}: {', '.join(names)}"
 
-    def _params(self, folder: Path) -> FollowUpParams:
+    def _gather(self, folder: Path) -> Generator[None, None, FollowUpParams]:
         nodes = self._order.segmentationNodes
         for node in nodes[:-1]:
             alignment.takeBack(nodesOfStudy(node))
-        studies = tuple(
-            self._study(node, folder / f"study{number}") for number, node in enumerate(nodes)
-        )
+        studies = []
+        for number, node in enumerate(nodes):
+            part = folder / f"study{number}"
+            part.mkdir()
+            yield
+            segmentation = yield from saveSegmentation(node, part / "segments.npy")
+            yield
+            scan = saveScan(referenceVolumeOf(node), part / "scan.npy")
+            studies.append(SegmentedStudy(node.GetName(), scan, segmentation))
         page = self._order.page
-        return FollowUpParams(studies, str(page) if page is not None else "")
-
-    def _study(self, node, folder: Path) -> SegmentedStudy:
-        folder.mkdir()
-        segmentation = saveSegmentation(node, folder / "segments.npy")
-        scan = saveScan(referenceVolumeOf(node), folder / "scan.npy")
-        return SegmentedStudy(node.GetName(), scan, segmentation)
+        return FollowUpParams(tuple(studies), str(page) if page is not None else "")
 
     def _createNodes(self, result: FollowUpResult) -> Generator[None, None, FollowedUp]:
         nodes = [self._scene.GetNodeByID(nodeId) for nodeId in self._ids]

@@ -87,25 +87,27 @@ class ReportRun(EngineRun[ReportResult]):
     def summary(self) -> str:
         return f"{self.task.name}: {self._name}, {self._order.page}"
 
-    def _params(self, folder: Path) -> ReportParams:
+    def _gather(self, folder: Path) -> Generator[None, None, ReportParams]:
         order = self._order
-        segmentation = saveSegmentation(order.segmentationNode, folder / "segments.npy")
+        path = folder / "segments.npy"
+        segmentation = yield from saveSegmentation(order.segmentationNode, path)
+        scans, evidence = {}, []
+        for number, (channel, node) in enumerate(self._scans().items()):
+            yield
+            scans[channel] = saveScan(node, folder / f"scan{number}.npy")
+        for number, step in enumerate(order.evidence):
+            yield
+            evidence.append(step.save(folder / f"evidence{number}.npy"))
         return ReportParams(
             segmentation=segmentation,
-            scans={
-                channel: saveScan(node, folder / f"scan{number}.npy")
-                for number, (channel, node) in enumerate(self._scans().items())
-            },
+            scans=scans,
             page=str(order.page),
             title=self._name,
             made=_made(segmentation),
             words=order.words,
             warnings=order.warnings,
             components=tuple(step.heatmap.component for step in order.evidence),
-            evidence=tuple(
-                step.save(folder / f"evidence{number}.npy")
-                for number, step in enumerate(order.evidence)
-            ),
+            evidence=tuple(evidence),
             regions=order.regions,
             known=order.lesions,
             sheet=_sheetOf(order.segmentationNode),

@@ -119,8 +119,7 @@ class Run(EngineRun[Result]):
         """Save the scans, and ask for the task, or first for the preparation of its scans."""
         self._box = self._currentBox()
         self._checkVolumes(folder)
-        sentence = _("The scans could not be handed to the engine; the log says more.")
-        self._inTurns(self._handOver(folder), lambda nothing: None, sentence)
+        super()._begin(folder)
 
     def _handOver(self, folder: Path) -> Generator[None, None, None]:
         channels = {}

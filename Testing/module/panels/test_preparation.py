@@ -14,7 +14,14 @@ from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareResult
 from FactorizerSegmentationLib.scene import preparation
 from FactorizerSegmentationLib.scene.masses import maskOf
 from FactorizerSegmentationLib.scene.volumes import worldAffine
-from module.panels.user import AFFINE, SHAPE, run, segmentations, start_and_wait_for_progress
+from module.panels.user import (
+    AFFINE,
+    SHAPE,
+    run,
+    saved,
+    segmentations,
+    start_and_wait_for_progress,
+)
 
 MOVED = np.eye(4)
 MOVED[0, 3] = 3.0
@@ -298,20 +305,19 @@ def test_a_run_tells_the_model_that_the_heads_are_upside_down(host, scene, panel
 def test_of_heads_that_are_upside_down_no_sides_are_told_by_whatever_follows(
     host, widget, panel, volumes, fake_python, monkeypatch, tmp_path
 ):
-    from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
     from FactorizerSegmentationLib.tasks.run import Run
 
     monkeypatch.setattr(Run, "_upsideDown", True)
     run(host, panel, fake_python("answer"))
     node = widget.logic.getParameterNode().segment.segmentation
-    assert saveSegmentation(node, tmp_path / "segments.npy").upside_down
+    assert saved(node, tmp_path / "segments.npy").upside_down
 
     assert measured_again(widget).scan is None
 
     monkeypatch.setattr(Run, "_upsideDown", False)
     run(host, panel, fake_python("answer"))
     node = widget.logic.getParameterNode().segment.segmentation
-    assert not saveSegmentation(node, tmp_path / "segments.npy").upside_down
+    assert not saved(node, tmp_path / "segments.npy").upside_down
     assert measured_again(widget).scan is not None
 
 

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import slicer
 
-from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
 from FactorizerSegmentationLib.scene.tables import lesionsOf
-from module.panels.user import run, segmentations
+from module.panels.user import run, saved, segmentations
 
 
 @pytest.fixture
@@ -295,9 +294,10 @@ def test_segments_that_overlap_are_refused(host, report, result, tmp_path):
     slicer.util.updateSegmentBinaryLabelmapFromArray(mask, result, own, reference)
     report.ui.reportButton.click()
     name = segmentation.GetSegment(first).GetName()
-    assert f"'{name}' and 'Mine' overlap" in report.ui.reportStatusLabel.text
+    sentence = f"'{name}' and 'Mine' overlap"
+    assert host.wait_until(lambda: sentence in report.ui.reportStatusLabel.text, 10)
 
     slicer.util.updateSegmentBinaryLabelmapFromArray(0 * mask, result, own, reference)
-    file = saveSegmentation(result, Path(tmp_path) / "a.npy")
+    file = saved(result, Path(tmp_path) / "a.npy")
     assert [(label.name, label.value) for label in file.labels][-1] == ("Mine", 2)
     assert segmentations(slicer.mrmlScene) == [result]

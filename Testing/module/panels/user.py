@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import slicer
 
+from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
 from module.geometry import orientation_affines
 
 NAMES = ("FLAIR", "T1", "T1ce", "T2")
@@ -32,3 +35,13 @@ def start_and_wait_for_progress(host, panel, python: str) -> None:
 
 def segmentations(scene) -> list:
     return slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene)
+
+
+def saved(segmentationNode, path: Path):
+    """The `SegmentationFile` that the engine gets of a segmentation."""
+    saving = saveSegmentation(segmentationNode, path)
+    while True:
+        try:
+            next(saving)
+        except StopIteration as ended:
+            return ended.value

@@ -8,8 +8,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from factorizer_engine.images.checks import check_affine, check_shape, check_type
-from factorizer_engine.images.files.metaimage import check_compressed_voxels
+from factorizer_engine.images.files.metaimage import check_compressed_voxels, check_meta_header
 from factorizer_engine.images.files.native_output import native_output_discarded
+from factorizer_engine.images.files.nrrd import check_nrrd_header
 from factorizer_engine.images.files.recognition import (
     damaged,
     first_bytes,
@@ -50,6 +51,10 @@ def read_itk(path: Path) -> Scan:
     if reader.GetNumberOfComponents() > 1:
         check_type(path.name, np.dtype("V3"))
     check_shape(path.name, size)
+    if magic:
+        check_nrrd_header(path)
+    else:
+        check_meta_header(path, reader.GetSize())
     affine = itk_affine(reader)
     check_affine(path.name, affine)
     try:

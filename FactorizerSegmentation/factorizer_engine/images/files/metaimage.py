@@ -1,19 +1,64 @@
-"""Whether the compressed voxels of a MetaImage can be unpacked, which ITK does not tell."""
+"""Whether the voxels of a MetaImage are all there and in mm, which ITK does not tell."""
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from factorizer_engine.images.files.recognition import damaged
+from factorizer_engine.images.files.recognition import check_unit, damaged
 from factorizer_engine.protocol.errors import BadInputError
 
 _LAST_FIELD = "ElementDataFile"
 _HERE = "LOCAL"
+_LIST = "LIST"
 _YES = ("T", "t", "1")
 _BLOCK = 1 << 20
 _LONGEST_HEADER = 1 << 16
+
+
+def check_meta_header(path: Path, size: Sequence[int]) -> None:
+    """Make sure that sizes are in mm, and that voxels in several files have all these files.
+
+    ITK takes all sizes for mm. It hands out whatever its memory held before in place of files that
+    are not named, and writes beyond its memory where too many are.
+
+    Args:
+        path: A MetaImage file whose header ITK has read.
+        size: Its voxels along each axis.
+
+    Raises:
+        BadInputError: If it is otherwise.
+    """
+    fields, begin = _header(path)
+    check_unit(path, fields.get("DistanceUnits", ""))
+    words = fields.get(_LAST_FIELD, _HERE).split() or [_HERE]
+    if words[0].startswith(_LIST):
+        own_axes = int(words[1]) if len(words) > 1 and words[1].isdigit() else len(size) - 1
+        needed = math.prod(size[own_axes:]) if 0 < own_axes < len(size) else 0
+        names = path.read_bytes()[begin:].splitlines()
+        found = min(needed, sum(bool(name.strip()) for name in names))
+    elif "%" in words[0]:
+        needed, found = size[-1], _numbered(words[1:], size[-1])
+    else:
+        return
+    if found != needed or not needed or _is_compressed(fields):
+        raise BadInputError(
+            f"{path.name} has its voxels in several files, which are compressed or not as many as "
+            "its slices; export it again as one file."
+        )
+
+
+def _numbered(words: Sequence[str], slices: int) -> int:
+    """How many files a pattern with a first number, a last one and a step names; 0 if unclear."""
+    if len(words) < 2:
+        return slices
+    try:
+        first, last, step = map(int, words)
+        return len(range(first, last + 1, step)) if step > 0 else 0
+    except ValueError:
+        return 0
 
 
 def check_compressed_voxels(path: Path, expected: int) -> None:
@@ -29,13 +74,11 @@ def check_compressed_voxels(path: Path, expected: int) -> None:
         BadInputError: If they cannot be unpacked, or are fewer.
     """
     fields, begin = _header(path)
-    if fields.get("CompressedData", "")[:1] not in _YES:
+    if not _is_compressed(fields):
         return
     holder = fields.get(_LAST_FIELD, _HERE)
     if holder.upper() != _HERE:
         path, begin = path.parent / holder, 0
-    if not path.is_file():  # a list or a pattern of files
-        return
     if _unpacked_size(path, begin, _size(path, fields)) < expected:
         raise damaged(path)
 
@@ -51,6 +94,10 @@ def _header(path: Path) -> tuple[dict[str, str], int]:
             name, _, value = line.decode("latin-1").partition("=")
             fields[name.strip()] = value.strip()
         return fields, file.tell()
+
+
+def _is_compressed(fields: dict[str, str]) -> bool:
+    return fields.get("CompressedData", "")[:1] in _YES
 
 
 def _size(path: Path, fields: dict[str, str]) -> int:

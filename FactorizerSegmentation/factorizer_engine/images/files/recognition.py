@@ -35,6 +35,12 @@ _KINDS = {
     b"../.git/annex/": "a pointer of git-annex to the file, which 'git annex get' fetches",
 }
 
+_OTHER_LENGTHS = (
+    *("m", "dm", "cm", "um", "\u00b5m", "\u03bcm", "nm", "in", "inch"),
+    *("meter", "metre", "centimeter", "centimetre", "micrometer", "micrometre", "micron"),
+    *("meters", "metres", "centimeters", "centimetres", "micrometers", "micrometres", "microns"),
+)
+
 
 def scan_name(path: str | Path) -> str:
     """The name of a file without the endings of image formats."""
@@ -55,13 +61,20 @@ def first_bytes(path: Path) -> bytes:
     """The first bytes of the file, or of what is compressed in it; as many as can be had."""
     with path.open("rb") as file:
         start = file.read(4096)
-    if start.startswith(GZIP):
+    return _unpacked(start) if start.startswith(GZIP) else start
+
+
+def _unpacked(start: bytes) -> bytes:
+    """What the beginning of a compressed file holds, which may be compressed in several parts."""
+    found = b""
+    while start.startswith(GZIP):
         unpacker = zlib.decompressobj(wbits=31)
         try:
-            return unpacker.decompress(start)
+            found += unpacker.decompress(start)
         except zlib.error:
-            return b""
-    return start
+            break
+        start = unpacker.unused_data
+    return found
 
 
 def is_gzip(path: Path) -> bool:
@@ -90,6 +103,19 @@ def damaged(path: Path, error: BaseException | None = None) -> BadInputError:
     if path.suffix.lower() in (".mhd", ".nhdr", ".hdr", ".img"):
         trouble += ", or the second file that belongs to it is missing"
     return BadInputError(f"{path.name} {trouble}; copy or export it again.", repr(error))
+
+
+def check_unit(path: Path, unit: str) -> None:
+    """Make sure that a header does not give lengths in another unit than mm.
+
+    Raises:
+        BadInputError: If it does, which ITK and Slicer pass over.
+    """
+    if unit.strip().lower() in _OTHER_LENGTHS:
+        raise BadInputError(
+            f"{path.name} gives its voxel size in {unit.strip()}, which ITK and Slicer take for "
+            "mm; export it again in mm."
+        )
 
 
 def mislabelled(path: Path, format_name: str) -> BadInputError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,11 +33,14 @@ def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> Component
     from factorizer_engine.components import explain, lesion_near
     from factorizer_engine.service.exchange import check_space, load_scans
 
-    scans = load_scans(params.study.channels)
-    check_space(folder, scans, 2 * params.count)
-    known = engine.known_result(params)
-    half = LOADED if known else (LOADED + SEGMENTED) / 2
-    result = known or engine.segment(segmenter, scans, params, monitor.span(LOADED, half))
+    half, result = LOADED, engine.known_result(params)
+    if result is None:
+        scans = load_scans(params.study.channels)
+        check_space(folder, scans, 2 * params.count)
+        half = (LOADED + SEGMENTED) / 2
+        result = engine.segment(segmenter, scans, params, monitor.span(LOADED, half))
+    else:
+        check_space(folder, {"result": result.labelmap}, 2 * params.count)
     number = lesion_near(result.lesions, params.near) if params.near else params.lesion
     explanation = explain(
         segmenter,
@@ -48,34 +52,42 @@ def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> Component
         monitor=monitor.span(half, SEGMENTED),
     )
     monitor.report("writing", SEGMENTED)
-
-    maps, kept = explanation.maps, _compact if params.compact else _as_they_are
+    maps = explanation.maps
     windows = [found.component.window for found in maps]
     ranges = [found.component.evidence_window for found in maps]
 
-    def saved(kind: str, scans: Iterable[Scan], windows: Iterable[Window]) -> tuple[ScanFile, ...]:
-        return tuple(
-            ScanFile.save(
-                kept(scan.array, window), scan.affine, folder / f"{kind}_{number}.npy", scan.name
-            )
-            for number, (scan, window) in enumerate(zip(scans, windows, strict=True), start=1)
-        )
+    def saved(kind: str, scans: list[Scan], windows: list[Window]) -> tuple[ScanFile, ...]:
+        return _saved(folder, kind, scans, windows if params.compact else [None] * len(scans))
 
     return ComponentsResult(
         model=result.model,
         components=tuple(found.component for found in maps),
-        heatmaps=saved("component", (found.heatmap for found in maps), windows),
-        evidence=saved("evidence", (found.evidence for found in maps), ranges),
-        own_heatmaps=saved("own_component", (found.own_heatmap for found in maps), windows),
-        own_evidence=saved("own_evidence", (found.own_evidence for found in maps), ranges),
+        heatmaps=saved("component", [found.heatmap for found in maps], windows),
+        evidence=saved("evidence", [found.evidence for found in maps], ranges),
+        own_heatmaps=saved("own_component", [found.own_heatmap for found in maps], windows),
+        own_evidence=saved("own_evidence", [found.own_evidence for found in maps], ranges),
         note=engine.note(explanation.note),
         reliance=explanation.reliance,
         lesions=explanation.lesions,
     )
 
 
-def _as_they_are(values: np.ndarray, window: Window) -> np.ndarray:
-    return values
+def _saved(
+    folder: Path, kind: str, scans: Sequence[Scan], windows: Sequence[Window | None]
+) -> tuple[ScanFile, ...]:
+    """Files with maps, compact where there is a window, side by side."""
+    from factorizer_engine.factorization.threads import run_in_threads
+
+    files: dict[int, ScanFile] = {}
+
+    def save(number: int) -> None:
+        scan, window = scans[number], windows[number]
+        values = scan.array if window is None else _compact(scan.array, window)
+        path = folder / f"{kind}_{number + 1}.npy"
+        files[number] = ScanFile.save(values, scan.affine, path, scan.name)
+
+    run_in_threads(save, range(len(scans)))
+    return tuple(files[number] for number in range(len(scans)))
 
 
 def _compact(values: np.ndarray, window: Window) -> np.ndarray:

@@ -224,6 +224,11 @@ def test_repeated_positions_are_refused(tmp_path, oblique_scan, write_dicom, ref
         ),
         (lambda d: setattr(d, "ImageOrientationPatient", [0] * 6), "does not say where"),
         (lambda d: setattr(d, "ImageOrientationPatient", [1, 0, 0] * 2), "does not say where"),
+        (
+            lambda d: d.add_new("ImagePositionPatient", "LO", ["nan", "0", "0"]),
+            "does not say where",
+        ),
+        (lambda d: d.add_new("ImageOrientationPatient", "LO", ["nan"] * 6), "does not say where"),
         (lambda d: setattr(d, "PixelSpacing", [0, 0]), "voxel size of zero"),
         (lambda d: setattr(d, "PixelData", d.PixelData[:20]), "cut short"),
         (lambda d: (setattr(d, "Rows", 20000), setattr(d, "Columns", 20000)), "cut short"),

@@ -109,6 +109,20 @@ def test_values_of_fewer_bits_than_are_stored_keep_their_sign(tmp_path, scan, wr
     np.testing.assert_array_equal(read_scan(tmp_path).array, scan.array - 600.0)
 
 
+def test_values_in_the_upper_bits_are_refused(tmp_path, scan, write_dicom, refused):
+    """ITK would take the lower ones alone."""
+
+    def change(data, shift):
+        data.BitsStored, data.HighBit, data.PixelRepresentation = 12, 15, 0
+        values = np.frombuffer(data.PixelData, "<u2") << np.uint16(shift)
+        data.PixelData = values.astype("<u2").tobytes()
+
+    write_dicom(tmp_path / "upper", scan, change=lambda data: change(data, 4))
+    assert "upper bits" in refused(read_scan, tmp_path / "upper")
+    write_dicom(tmp_path / "said only", scan, change=lambda data: change(data, 0))
+    np.testing.assert_array_equal(read_scan(tmp_path / "said only").array, scan.array)
+
+
 @pytest.mark.parametrize(
     ("signed", "value", "limit"),
     [

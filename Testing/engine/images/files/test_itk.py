@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import os
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,6 +75,93 @@ def test_compressed_voxels_that_itk_makes_up_are_refused(
     with voxels.open("ab" if voxels == path else "wb") as file:
         file.write(body)
     assert refused(read_scan, path)
+
+
+DATA = np.arange(60, dtype=np.uint8)
+NRRD = {
+    "type": "uchar",
+    "dimension": "3",
+    "space": "left-posterior-superior",
+    "sizes": "3 4 5",
+    "space directions": "(2,0,0) (0,3,0) (0,0,4)",
+    "encoding": "raw",
+}
+META = {
+    "ObjectType": "Image",
+    "NDims": "3",
+    "ElementSpacing": "2 3 4",
+    "DimSize": "3 4 5",
+    "ElementType": "MET_UCHAR",
+    "ElementDataFile": "LOCAL",
+}
+
+
+def save_nrrd(path: Path, **fields: str) -> Path:
+    """Write a small file; fields with underscores for blanks."""
+    header = {**NRRD, **{name.replace("_", " "): value for name, value in fields.items()}}
+    lines = [f"{name}: {value}" for name, value in header.items()]
+    path.write_bytes("\n".join(["NRRD0004", *lines, "", ""]).encode() + DATA.tobytes())
+    return path
+
+
+def save_meta(path: Path, **fields: str) -> Path:
+    """Write a small file, and its slices beside it."""
+    last = fields.pop("ElementDataFile", META["ElementDataFile"])
+    header = {**META, **fields}
+    del header["ElementDataFile"]
+    header["ElementDataFile"] = last  # which ends the header
+    lines = "".join(f"{name} = {value}\n" for name, value in header.items())
+    path.write_bytes(lines.encode() + (DATA.tobytes() if last == "LOCAL" else b""))
+    for number, voxels in enumerate(DATA.reshape(5, 12)):
+        (path.parent / f"slice{number}.raw").write_bytes(voxels.tobytes())
+    return path
+
+
+@pytest.mark.parametrize("unit", ["cm", "um", "m"])
+def test_sizes_in_another_unit_than_mm_are_refused(tmp_path, refused, unit):
+    for path in (
+        save_nrrd(tmp_path / "a.nrrd", space_units=f'"mm" "mm" "{unit}"'),
+        save_meta(tmp_path / "a.mha", DistanceUnits=unit),
+    ):
+        assert f"in {unit}, which ITK and Slicer take for mm" in refused(read_scan, path)
+    np.testing.assert_allclose(
+        read_scan(save_nrrd(tmp_path / "b.nrrd", space_units='"mm" "mm" "mm"')).spacing, (2, 3, 4)
+    )
+
+
+@pytest.mark.parametrize("steps", ["(2,0,0) none (0,0,4)", "(2,0,0) (nan,nan,nan) (0,0,4)"])
+def test_an_axis_without_a_size_is_refused(tmp_path, refused, steps):
+    path = save_nrrd(tmp_path / "a.nrrd", space_directions=steps)
+    assert "how far apart its voxels are" in refused(read_scan, path)
+
+
+SLICES = [f"slice{number}.raw" for number in range(5)]
+
+
+@pytest.mark.parametrize("files", ["\n".join(["LIST", *SLICES]), "slice%d.raw 0 4 1"])
+def test_slices_in_files_of_their_own_are_read(tmp_path, files):
+    scan = read_scan(save_meta(tmp_path / "a.mhd", ElementDataFile=files))
+    np.testing.assert_array_equal(scan.array.ravel(order="F"), DATA)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        *("\n".join(["LIST", *SLICES[:3]]), "LIST", "\n".join(["LIST 3", *SLICES])),
+        *("slice%d.raw 0 3 1", "slice%d.raw 0 4 2", "slice%d.raw 0 4", "slice%d.raw 0 9 1"),
+    ],
+)
+def test_other_numbers_of_files_than_of_slices_are_refused(tmp_path, refused, files):
+    """ITK makes up the missing ones, and writes beyond its memory where there are too many."""
+    path = save_meta(tmp_path / "a.mhd", ElementDataFile=files)
+    assert "not as many as its slices" in refused(read_scan, path)
+
+
+def test_compressed_slices_in_files_of_their_own_are_refused(tmp_path, refused):
+    path = save_meta(tmp_path / "a.mhd", ElementDataFile=SLICES[0], CompressedData="True")
+    listed = path.read_text().replace(SLICES[0], "\n".join(["LIST", *SLICES]))
+    path.write_text(listed)
+    assert "several files, which are compressed" in refused(read_scan, path)
 
 
 def test_a_compression_that_itk_does_not_read_is_named(tmp_path, refused):

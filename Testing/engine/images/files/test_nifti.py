@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -25,6 +27,15 @@ def test_an_offset_of_zero_does_not_make_voxels_of_the_header(tmp_path):
     (tmp_path / "a.nii").write_bytes(nifti_bytes(vox_offset=0))
     scan = read_scan(tmp_path / "a.nii")
     np.testing.assert_array_equal(scan.array.ravel(order="F"), np.arange(120))
+
+
+@pytest.mark.parametrize("places", [[400], [200], [0, 380, 420]])
+def test_a_file_that_was_compressed_in_parts_is_read_whole(tmp_path, places):
+    content, ends = nifti_bytes(), [*places, None]
+    parts = [content[begin:end] for begin, end in zip([0, *places], ends, strict=True)]
+    (tmp_path / "a.nii.gz").write_bytes(b"".join(map(gzip.compress, parts)))
+    values = read_scan(tmp_path / "a.nii.gz").array.ravel(order="F")
+    np.testing.assert_array_equal(values, np.arange(120))
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf])

@@ -85,11 +85,12 @@ def _read_frames(title: str, file: Path, frames: Sequence[int]) -> tuple[np.ndar
         with file.open("rb") as opened:
             data = _with_usual_packing(read_elements(opened))
         compression = _compression(data)
+        _check_bits(title, file, data)
         stored = _stored_values(data)[list(frames)]
         shown = _bright_where_high(data, stored)
         values = [_rescaled(data, frame, own) for frame, own in zip(frames, shown, strict=True)]
         return np.stack(values), _padding(data, stored)
-    except (PermissionError, MemoryError):
+    except (PermissionError, MemoryError, BadInputError):
         raise
     except Exception as error:  # decoders fail in many ways on broken data
         raise BadInputError(
@@ -105,6 +106,25 @@ def _with_usual_packing(data: pydicom.Dataset) -> pydicom.Dataset:
         if data.get(keyword) in (None, ""):
             setattr(data, keyword, value)
     return data
+
+
+def _check_bits(title: str, file: Path, data: pydicom.Dataset) -> None:
+    """Make sure that values are in the lowest bits, where ITK and Slicer look for them.
+
+    Old devices put them into the highest; files that only say so are taken as they are.
+    """
+    bits = int(data.BitsStored)
+    said = data.get("HighBit")
+    if said in (None, "", bits - 1) or int(data.BitsAllocated) != 16 or _compression(data):
+        return
+    sign, pixels = 1 << (bits - 1), np.frombuffer(data.PixelData, "<u2").astype(np.int32)
+    low = pixels & ((1 << bits) - 1)
+    extended = ((low ^ sign) - sign) & 0xFFFF
+    if not (np.array_equal(pixels, low) or np.array_equal(pixels, extended)):
+        raise BadInputError(
+            f"The DICOM series {title} has its values in the upper bits of its pixels "
+            f"({file.name}), where ITK and Slicer do not look for them; export it again."
+        )
 
 
 def _compression(data: pydicom.Dataset) -> str:

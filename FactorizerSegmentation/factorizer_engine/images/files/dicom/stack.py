@@ -59,7 +59,9 @@ def _placed(title: str, slices: Sequence[Slice]) -> list[Placed]:
     placed = [
         (item, item.position, item.orientation)
         for item in slices
-        if item.position is not None and item.orientation is not None
+        if item.position is not None
+        and item.orientation is not None
+        and np.isfinite([*item.position, *np.ravel(item.orientation)]).all()
     ]
     if len(placed) < len(slices):
         raise BadInputError(
