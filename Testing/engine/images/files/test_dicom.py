@@ -149,6 +149,30 @@ def test_the_series_that_is_proposed_is_the_largest(tmp_path, oblique_scan, writ
     assert f"such as '{tmp_path.name}::FLAIR'" in refused(read_scan, tmp_path)
 
 
+def without_uid(data, **fields) -> None:
+    data.SeriesInstanceUID = ""
+    for keyword, value in fields.items():
+        setattr(data, keyword, value)
+
+
+@pytest.mark.parametrize("fields", [{"SeriesDescription": "T1"}, {"SeriesNumber": 2}])
+def test_series_without_identifiers_are_told_apart(tmp_path, oblique_scan, write_dicom, fields):
+    write_dicom(tmp_path / "a", oblique_scan, change=without_uid)
+    write_dicom(tmp_path / "b", oblique_scan, change=lambda data: without_uid(data, **fields))
+    assert [series.count for series in list_series(tmp_path)] == [oblique_scan.shape[2]] * 2
+    name = str(next(iter(fields.values())))
+    np.testing.assert_array_equal(read_scan(tmp_path, name).array, oblique_scan.array)
+
+
+def test_slices_of_two_patients_are_no_series(tmp_path, oblique_scan, write_dicom, refused):
+    def change(data):
+        data.PatientID = "A" if data.InstanceNumber < 4 else "B"
+
+    write_dicom(tmp_path, oblique_scan, change=change)
+    assert "(FLAIR (patient A) (3 images), FLAIR (patient B)" in refused(read_scan, tmp_path)
+    assert read_scan(tmp_path, "FLAIR (patient A)").shape[2] == 3
+
+
 def test_a_single_localiser_image_beside_the_series_does_not_matter(
     tmp_path, oblique_scan, write_dicom
 ):

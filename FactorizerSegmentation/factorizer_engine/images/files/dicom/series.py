@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,13 +129,28 @@ def series_of(paths: Iterable[Path]) -> list[Series]:
             problems[path] = _broken_copy(path)
     members = defaultdict(list)
     for header in images:
-        members[str(header.data.get("SeriesInstanceUID", ""))].append(header)
+        members[_membership(header)].append(header)
+    patients = Counter((uid, *rest) for uid, _, *rest in members)
     series = [
-        part
-        for uid, found in members.items()
+        _of_patient(part, patient) if patients.get((uid, *rest), 0) > 1 else part
+        for (uid, patient, *rest), found in members.items()
         for part in _parts(uid, found, _problems_for(found, kinds, problems))
     ]
     return sorted(series, key=lambda s: (int(s.number) if s.number.isdigit() else 10**9, s.title))
+
+
+def _membership(header: Header) -> tuple[str, ...]:
+    """What images of one series share: its UID, or else what describes it; and the patient."""
+    uid, patient, number, description = (
+        text_of(header.data.get(keyword, "")).strip()
+        for keyword in ("SeriesInstanceUID", "PatientID", "SeriesNumber", "SeriesDescription")
+    )
+    return (uid, patient) if uid else (uid, patient, number, description)
+
+
+def _of_patient(series: Series, patient: str) -> Series:
+    """The same, told apart from what other patients have under its name."""
+    return replace(series, part=", ".join(filter(None, (series.part, f"patient {patient}"))))
 
 
 def named_series(folder: str, found: Sequence[Series], wanted: str) -> Series:
