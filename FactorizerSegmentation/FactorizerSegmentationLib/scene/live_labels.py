@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 import numpy as np
-import slicer
 
+from FactorizerSegmentationLib.scene.label_images import changed, imageOf, sharedImageOf
 from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
 from FactorizerSegmentationLib.scene.own_changes import ownChange
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
@@ -62,10 +62,9 @@ class LiveLabels:
         if shared is not None:
             with nullcontext() if byHand else ownChange(self._node, box):
                 part = arrayOf(shared)[box]
-                changed = (before != after) & (part == before)
-                part[changed] = after[changed]
-                shared.GetPointData().GetScalars().Modified()
-                shared.Modified()
+                asked = (before != after) & (part == before)
+                part[asked] = after[asked]
+                changed(shared)
             return
         added, removed = {}, {}
         for label, segmentId in self._segments():
@@ -76,7 +75,7 @@ class LiveLabels:
 
     def modifiedTime(self) -> int:
         """Grows when a segment is changed."""
-        images = [_imageOf(self._node, segmentId) for _, segmentId in self._segments()]
+        images = [imageOf(self._node, segmentId) for _, segmentId in self._segments()]
         return max((image.GetMTime() for image in images if image is not None), default=0)
 
     def _segments(self) -> list[tuple[int, str]]:
@@ -86,26 +85,17 @@ class LiveLabels:
 
     def _shared(self):
         """The label map that all segments of the labels share, or None."""
-        segments = self._segments()
-        images = [_imageOf(self._node, segmentId) for _, segmentId in segments]
-        if len(images) != len(self._labels) or any(image is not images[0] for image in images):
+        segments, segmentation = self._segments(), self._node.GetSegmentation()
+        if len(segments) != len(self._labels):
             return None
-        size = referenceVolumeOf(self._node).GetImageData().GetDimensions()
-        whole = tuple(edge for count in size for edge in (0, count - 1))
-        same = (
-            images[0].GetExtent() == whole and images[0].GetScalarTypeAsString() == "unsigned char"
-        )
-        segmentation = self._node.GetSegmentation()
         values = [segmentation.GetSegment(name).GetLabelValue() for _, name in segments]
-        return images[0] if same and values == [label for label, _ in segments] else None
+        if values != [label for label, _ in segments]:
+            return None
+        names = [name for _, name in segments]
+        return sharedImageOf(self._node, names, referenceVolumeOf(self._node))
 
     def _whole(self, box: tuple[slice, ...], part: np.ndarray) -> np.ndarray:
         """A mask (I, J, K) of the whole scan from that of a box (k, j, i)."""
         mask = np.zeros(voxelsOf(referenceVolumeOf(self._node)).shape[::-1], bool)
         mask[box] = part
         return mask.transpose(2, 1, 0)
-
-
-def _imageOf(segmentationNode, segmentId: str):
-    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    return segmentationNode.GetSegmentation().GetSegment(segmentId).GetRepresentation(name)

@@ -6,14 +6,16 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable
+from functools import reduce
 
 import numpy as np
 import slicer
 
 from factorizer_engine.protocol.lesions import Lesion
-from FactorizerSegmentationLib.scene.pieces import piecesOf
+from FactorizerSegmentationLib.scene.label_images import wholeImageOf
+from FactorizerSegmentationLib.scene.pieces import blockOf, piecesOf
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
-from FactorizerSegmentationLib.scene.volumes import worldAffine
+from FactorizerSegmentationLib.scene.volumes import arrayOf, worldAffine
 
 REMOVED_ATTRIBUTE = "FactorizerSegmentation.Removed"
 _SAMPLES = 33
@@ -28,6 +30,10 @@ def referenceVolumeOf(segmentationNode):
 
 def maskOf(segmentationNode, segmentId: str, volumeNode) -> np.ndarray:
     """Where a segment is, (I, J, K), on the grid of a volume."""
+    image = wholeImageOf(segmentationNode, segmentId, volumeNode)
+    if image is not None:
+        segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
+        return arrayOf(image).T == segment.GetLabelValue()
     mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentationNode, segmentId, volumeNode)
     return mask.transpose(2, 1, 0) != 0
 
@@ -56,8 +62,16 @@ def massOf(segmentationNode, lesion: Lesion, labels: Iterable[int]) -> dict[str,
     if not masks:
         return {}
     seeds = seedsOf(lesion, referenceVolumeOf(segmentationNode))
-    mass = connected(np.any(list(masks.values()), axis=0), seeds)
-    return {segmentId: mask & mass for segmentId, mask in masks.items() if (mask & mass).any()}
+    union = reduce(np.logical_or, masks.values())
+    block = blockOf(union)
+    mass = connected(union[block], seeds - [axis.start for axis in block])
+    found = {}
+    for segmentId, mask in masks.items():
+        part = mask[block] & mass
+        if part.any():
+            found[segmentId] = np.zeros(mask.shape, bool, order="F")
+            found[segmentId][block] = part
+    return found
 
 
 def seedsOf(lesion: Lesion, volumeNode) -> np.ndarray:
@@ -104,13 +118,12 @@ def _removed(tableNode) -> dict:
 
 def packed(mask: np.ndarray) -> str:
     """A mask with any voxel as text: the box around its voxels, one bit each, compressed."""
-    where = np.argwhere(mask)
-    low, high = where.min(axis=0), where.max(axis=0) + 1
-    bits = np.packbits(mask[tuple(map(slice, low, high))]).tobytes()
+    block = blockOf(mask)
+    bits = np.packbits(mask[block]).tobytes()
     content = {
         "shape": list(mask.shape),
-        "low": low.tolist(),
-        "high": high.tolist(),
+        "low": [axis.start for axis in block],
+        "high": [axis.stop for axis in block],
         "bits": base64.b64encode(zlib.compress(bits)).decode(),
     }
     return json.dumps(content)

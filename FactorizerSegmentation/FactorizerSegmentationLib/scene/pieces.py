@@ -1,4 +1,4 @@
-"""Connected pieces of a mask."""
+"""Connected pieces of a mask, and where it is."""
 
 from __future__ import annotations
 
@@ -18,3 +18,13 @@ def piecesOf(mask: np.ndarray) -> np.ndarray:
 
         return ndimage.label(mask, np.ones((3, 3, 3)))[0]
     return cc3d.connected_components(mask, connectivity=26)
+
+
+def blockOf(mask: np.ndarray) -> tuple[slice, ...]:
+    """The smallest block (I, J, K) with all voxels of a mask; an empty one if there are none."""
+    block = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        found = np.flatnonzero(mask.any(axis=others))
+        block.append(slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0, 0))
+    return tuple(block)

@@ -13,7 +13,8 @@ import slicer
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.models import Label, ModelDescription
 from FactorizerSegmentationLib.scene.editor import saveForUndo
-from FactorizerSegmentationLib.scene.masses import maskOf
+from FactorizerSegmentationLib.scene.label_images import relabel
+from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
 from FactorizerSegmentationLib.scene.own_changes import ownChange
 from FactorizerSegmentationLib.scene.segments import addSegment, orientedImage, segmentIdOf
 from FactorizerSegmentationLib.scene.volumes import Place, localAffine
@@ -48,7 +49,9 @@ class Patch:
         node = self.segmentationNode
         with nullcontext() if self.byHand else ownChange(node):
             saveForUndo(node)
-            _modify(node, removed, added, self.affine)
+            volumeNode = referenceVolumeOf(node)
+            if volumeNode is None or not relabel(node, volumeNode, removed, added):
+                _modify(node, removed, added, self.affine)
 
 
 def belongsTo(segmentationNode, volumeNode) -> bool:
