@@ -262,7 +262,14 @@ class ComponentWorkPanel(Panel):
         if not masked or node is None:
             editor.paintEverywhere()
             return
-        low, high = component_masks.activeRange(node, self.ui.workLevelSlider.value / 100)
+        try:
+            low, high = component_masks.activeRange(node, self.ui.workLevelSlider.value / 100)
+        except SceneError as error:
+            with signalsBlocked(self.ui.workMaskCheckBox):
+                self.ui.workMaskCheckBox.checked = False
+            editor.paintEverywhere()
+            self._say(str(error), isError=True)
+            return
         editor.paintOnlyWhere(self._own.segmentation, node, low, high)
         self._say(_("Brushes under 'Edit by hand' in the review keep to the component now."))
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import slicer
 
-from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
 from FactorizerSegmentationLib.scene.tables import lesionsOf
 from FactorizerSegmentationLib.scene.volumes import worldAffine
 from host.windows.test_clicks import click_into_view, place_of
+from module.panels.user import saved
 
 LESION = "Label_1"
 
@@ -105,8 +105,8 @@ def test_what_was_clicked_is_listed_and_reviewed_as_after_a_run(host, module, sc
     order = module.reportPanel._order(Path("page.html"))
     assert [known.id for known in order.lesions] == [lesion.id]
     assert not module.reportPanel._problem()
-    saved = saveSegmentation(result(module), tmp_path / "segments.npy")
-    assert saved.model == "tiny-clicks" and saved.edited, "DICOM calls it semi-automatic"
+    file = saved(result(module), tmp_path / "segments.npy")
+    assert file.model == "tiny-clicks" and file.edited, "DICOM calls it semi-automatic"
 
 
 def test_a_segment_to_start_from_is_measured_before_any_click(host, module, scan):

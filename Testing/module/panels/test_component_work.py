@@ -181,6 +181,14 @@ def test_a_component_of_another_scan_is_refused(host, widget, work, result, add_
     assert "another scan" in work.ui.workLabel.text
 
 
+def test_brushes_are_not_bound_to_a_volume_that_is_no_component(widget, work):
+    widget.componentsPanel.shownNode.RemoveAttribute("FactorizerSegmentation.Component")
+    work.ui.workMaskCheckBox.click()
+
+    assert "shows no component" in work.ui.workLabel.text
+    assert not work.ui.workMaskCheckBox.checked
+
+
 def test_brushes_keep_to_the_component_until_it_is_hidden(host, widget, work, result, volumes):
     work.ui.workLevelSlider.value = 75
     work.ui.workMaskCheckBox.click()
