@@ -19,6 +19,7 @@ from FactorizerSegmentationLib.scene.probabilities import (
     Thresholds,
     keepMaps,
     mapsOf,
+    remainingMaps,
     savedSize,
     thresholdsOf,
 )
@@ -85,7 +86,7 @@ class AdjustPanel(Panel):
     def onNodeAboutToBeRemoved(self, node) -> None:
         """The maps of a segmentation go with it."""
         if node.IsA("vtkMRMLSegmentationNode"):
-            self._orphans += [mapNode.GetID() for mapNode in mapsOf(node)]
+            self._orphans += [mapNode.GetID() for mapNode in remainingMaps(node)]
 
     def onNodesRemoved(self) -> None:
         """The result, its scan or its maps may have been deleted in the scene."""

@@ -71,14 +71,23 @@ def thresholdsOf(segmentationNode) -> Thresholds | None:
 
 def mapsOf(segmentationNode) -> list:
     """The volume nodes of the maps, in the order of the regions; empty unless all are there."""
-    thresholds = thresholdsOf(segmentationNode)
-    regions = thresholds.regions if thresholds is not None else ()
-    nodes = [segmentationNode.GetNodeReference(MAP_ROLE + region.name) for region in regions]
+    nodes = _mapNodes(segmentationNode)
     if any(node is None or node.GetImageData() is None for node in nodes):
         return []
     if len({node.GetImageData().GetDimensions() for node in nodes}) > 1:
         return []
     return nodes
+
+
+def remainingMaps(segmentationNode) -> list:
+    """The volume nodes of the maps that are still there: users can delete some of them."""
+    return [node for node in _mapNodes(segmentationNode) if node is not None]
+
+
+def _mapNodes(segmentationNode) -> list:
+    thresholds = thresholdsOf(segmentationNode)
+    regions = thresholds.regions if thresholds is not None else ()
+    return [segmentationNode.GetNodeReference(MAP_ROLE + region.name) for region in regions]
 
 
 def keepMaps(nodes: Iterable, kept: bool) -> None:

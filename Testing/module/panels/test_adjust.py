@@ -214,6 +214,16 @@ def test_the_maps_go_with_their_segmentation(host, scene, adjust, result):
     assert not adjust.ui.adjustBox.visible
 
 
+def test_maps_of_which_one_was_deleted_go_with_their_segmentation(host, scene, adjust, result):
+    first, *others = mapsOf(result)
+    assert others
+    scene.RemoveNode(first)
+    host.process_events()
+    scene.RemoveNode(result)
+    host.process_events()
+    assert [node.GetID() for node in others if scene.GetNodeByID(node.GetID())] == []
+
+
 def test_the_scene_may_close_while_a_slider_moves(host, scene, adjust):
     adjust.ui.thresholdSlider.value = 60
 
