@@ -13,7 +13,7 @@ import slicer
 import vtk
 
 from FactorizerSegmentationLib.scene.pieces import blockOf
-from FactorizerSegmentationLib.scene.volumes import arrayOf
+from FactorizerSegmentationLib.scene.volumes import arrayOf, localAffine
 
 _BYTES = "unsigned char"
 
@@ -89,7 +89,7 @@ def _coincide(image, segmentationNode, volumeNode) -> bool:
     size = volumeNode.GetImageData().GetDimensions()
     if image.GetExtent() != tuple(edge for count in size for edge in (0, count - 1)):
         return False
-    ours, theirs = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(ours)
-    volumeNode.GetIJKToRASMatrix(theirs)
-    return np.allclose(*map(slicer.util.arrayFromVTKMatrix, (ours, theirs)), rtol=0, atol=1e-4)
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    ours, theirs = slicer.util.arrayFromVTKMatrix(matrix), localAffine(volumeNode)
+    return np.allclose(ours, theirs, rtol=0, atol=1e-4)
