@@ -62,7 +62,7 @@ class InputsPanel(Panel):
         self._shownModel: ModelDescription | None = None
         self.channels = ChannelSelectors(self.ui.channelsWidget.layout(), self._onVolumeChosen)
         self.checks = InputChecks(
-            logic, self.channels, self.ui.checkLabel, self._checkedSettings, logic.notify
+            logic, self.channels, self.ui.checkLabel, self.settings, logic.notify
         )
         self.box = BoxControls(self.ui, logic.notify, self._boxPlace)
         self.preparation = PrepareControls(
@@ -88,9 +88,9 @@ class InputsPanel(Panel):
         return enginePython()
 
     def settings(self) -> RunSettings | None:
-        """What is asked for, or None while something is missing."""
+        """What is asked for, or None while something is missing or the scene is about to go."""
         model = self.model
-        if model is None or self._choiceProblem():
+        if self._parameters is None or model is None or self._choiceProblem():
             return None
         box, target = self.box.box, self.box.target
         return RunSettings(
@@ -210,10 +210,6 @@ class InputsPanel(Panel):
         self.channels.setVolumes({name: channelVolume(self._own, name) for name in names})
         self.fillEmptyChannels()
         self.update()
-
-    def _checkedSettings(self) -> RunSettings | None:
-        """What is looked at, as soon as every row has its scan."""
-        return self.settings() if self._parameters is not None else None
 
     def _choiceProblem(self) -> str:
         reference = next(iter(self.volumes()), None)
