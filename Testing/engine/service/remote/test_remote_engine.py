@@ -238,10 +238,11 @@ def test_a_connection_that_is_cut_while_scans_are_sent_changes_nothing_here(ther
             there.server.cut()
 
     output = tmp_path / "out"
+    scans = scan_files(tmp_path / "in", size=160)  # so that a busy computer is not done before
     with there.engine() as engine:
         load(engine)
         with pytest.raises(MachineError, match="was lost"):
-            params = segment_params(scan_files(tmp_path / "in"), output)
+            params = segment_params(scans, output)
             engine.request(SEGMENT, params, cut)
         assert not list(output.iterdir())
         assert load(engine).model.name == "any"
