@@ -18,6 +18,7 @@ from mkdocs.utils import get_relative_url
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PICTURES = ROOT / "Resources" / "Screenshots"
+MODELS = ROOT / "FactorizerSegmentation" / "Resources" / "models"
 
 COMMANDS = "<!-- commands -->"
 """Stands on a page where the reference of the command line belongs."""
@@ -28,10 +29,16 @@ FORMULA = re.compile(r"\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTAL
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """The pictures of the README are the site's, too."""
-    for path in sorted(PICTURES.iterdir()):
-        files.append(File.generated(config, f"pictures/{path.name}", abs_src_path=str(path)))
+    """The pictures of the README and of models' cards are the site's, too."""
+    for path in [*sorted(PICTURES.iterdir()), *sorted(MODELS.glob("*/docs/atlas/*.svg"))]:
+        files.append(File.generated(config, _place_on_site(path), abs_src_path=str(path)))
     return files
+
+
+def _place_on_site(picture: Path) -> str:
+    if picture.is_relative_to(MODELS):
+        return f"pictures/{picture.relative_to(MODELS).as_posix()}"
+    return f"pictures/{picture.name}"
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -79,7 +86,7 @@ def _from_page(link: str, page: Page, config: MkDocsConfig) -> str:
         return link
     if not target.exists():
         raise PluginError(f"{page.file.src_uri} links to {link}, which is not there.")
-    if target.parent == PICTURES:
-        return get_relative_url(f"pictures/{target.name}", page.file.src_uri)
+    if target.parent == PICTURES or target.suffix == ".svg":
+        return get_relative_url(_place_on_site(target), page.file.src_uri)
     kind = "tree" if target.is_dir() else "blob"
     return f"{config.repo_url.rstrip('/')}/{kind}/main/{target.relative_to(ROOT).as_posix()}"

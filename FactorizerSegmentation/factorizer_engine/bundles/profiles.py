@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from factorizer_engine.bundles.bundle import Bundle
@@ -22,6 +24,8 @@ OWN = Path("configs", "components.json")
 
 OF_FEWER = Path("configs", "components-fewer.json")
 """Of those that learned from studies which lack scans."""
+ATLAS = Path("docs", "atlas")
+"""Pictures of the components in an example."""
 
 
 def read_profiles(root: Path, file: Path = OWN) -> Profiles | None:
@@ -57,7 +61,11 @@ def write_profiles(root: Path, profiles: Profiles | None, fewer: Profiles | None
 
 
 def keep_profiles(
-    bundle: Bundle, profiles: Profiles, section: str, fewer: Profiles | None = None
+    bundle: Bundle,
+    profiles: Profiles,
+    section: str,
+    fewer: Profiles | None = None,
+    atlas: Mapping[str, str] | None = None,
 ) -> None:
     """Put profiles into the folder of a bundle, and say in its card what they are.
 
@@ -68,6 +76,8 @@ def keep_profiles(
         profiles: What its components mean.
         section: The same in words, Markdown, for the end of the card; an earlier one is replaced.
         fewer: Likewise of the networks that learned from studies which lack scans.
+        atlas: Pictures (SVG) of the components by file name, in place of earlier ones; None keeps
+            what is there.
 
     Raises:
         BadInputError: If the bundle is no folder, or it cannot be written.
@@ -75,6 +85,11 @@ def keep_profiles(
     check_can_keep(bundle)
     root = bundle.description.path
     write_profiles(root, profiles, fewer)
+    if atlas is not None:
+        shutil.rmtree(root / ATLAS, ignore_errors=True)
+        (root / ATLAS).mkdir(parents=True)
+        for name, picture in atlas.items():
+            write_text(root / ATLAS / name, picture)
     before, _, _ = bundle.description.card.partition(f"\n{CARD_TITLE}\n")
     write_text(root / "docs" / "README.md", f"{before.rstrip()}\n\n{CARD_TITLE}\n\n{section}\n")
     if (root / CHECKSUM_FILE).is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,7 @@ from factorizer_engine.bundles.architecture import (
 )
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.eight_bits import to_eight_bits
-from factorizer_engine.bundles.profiles import OF_FEWER, OWN, write_profiles
+from factorizer_engine.bundles.profiles import ATLAS, OF_FEWER, OWN, write_profiles
 from factorizer_engine.bundles.reading.archive import copy_bundle
 from factorizer_engine.bundles.reading.checksums import write_checksums
 from factorizer_engine.bundles.reading.expressions import class_name
@@ -154,6 +155,7 @@ def _copy_first_stage(source: Path, target: Path) -> None:
     copy_bundle(source, target)
     for file in (OWN, OF_FEWER):
         (target / file).unlink(missing_ok=True)
+    shutil.rmtree(target / ATLAS, ignore_errors=True)
     write_checksums(target)
 
 

@@ -61,7 +61,11 @@ def components(
     ] = None,
     keep: Annotated[
         bool,
-        typer.Option("--keep", help="With --describe: put the descriptions into the model, too."),
+        typer.Option(
+            "--keep",
+            help="With --describe: put the descriptions into the model, too, and the atlas in the "
+            "scans that are given.",
+        ),
     ] = False,
     case: Annotated[
         list[str],

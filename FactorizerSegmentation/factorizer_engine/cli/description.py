@@ -45,7 +45,7 @@ def describe(
         cases: Names of cases; without any those that the split trains on, or all.
         inputs, input_dir: Scans in which an atlas shows the components, as `segment` takes them;
             without any there is none.
-        keep: Whether the descriptions are put into the model, too.
+        keep: Whether the descriptions and the atlas are put into the model, too.
 
     A model with networks of their own for studies that lack scans is described twice: these with
     another part of the scans in each case.
@@ -77,13 +77,16 @@ def describe(
         if measured is not None:
             write_text(folder / file.name, profiles_text(measured))
             write_csv(folder / file.with_suffix(".csv").name, _rows(measured, segmenter))
-    if example:
-        _draw_atlas(segmenter, profiles, example, folder)
+    atlas = _drawn_atlas(segmenter, profiles, example) if example else {}
+    for name, picture in atlas.items():
+        write_text(folder / name, picture)
     if keep:
-        section = _card_section(profiles, segmenter)
+        parts = [_card_section(profiles, segmenter)]
         if fewer is not None:
-            section += f"\n\n{_card_of_fewer(fewer, segmenter)}"
-        keep_profiles(bundle, profiles, section, fewer)
+            parts.append(_card_of_fewer(fewer, segmenter))
+        if atlas:
+            parts.append(_card_of_atlas(atlas))
+        keep_profiles(bundle, profiles, "\n\n".join(parts), fewer, atlas or None)
     TERMINAL.print(_table(profiles, segmenter))
     where = f" and in {bundle.description.path}" if keep else ""
     count = len(profiles.cases)
@@ -119,18 +122,18 @@ def _example(
     return assign_study(candidates(inputs, input_dir), model)
 
 
-def _draw_atlas(
-    segmenter: Segmenter,
-    profiles: Profiles,
-    example: Mapping[str, Path | str],
-    folder: Path,
-) -> None:
+def _drawn_atlas(
+    segmenter: Segmenter, profiles: Profiles, example: Mapping[str, Path | str]
+) -> dict[str, str]:
+    """Pictures by file name."""
     from factorizer_engine.components.atlas import draw_atlas
     from factorizer_engine.images.files import read_scans
 
     result = segmenter.segment(read_scans(example))
-    for block, picture in draw_atlas(segmenter, result, profiles):
-        write_text(folder / f"atlas-{block.replace('.', '-')}.svg", picture)
+    return {
+        f"atlas-{block.replace('.', '-')}.svg": picture
+        for block, picture in draw_atlas(segmenter, result, profiles)
+    }
 
 
 def _names(segmenter: Segmenter) -> list[str]:
@@ -197,6 +200,14 @@ def _card_of_fewer(profiles: Profiles, segmenter: Segmenter) -> str:
         *_card_table(profiles, segmenter),
     ]
     return "\n".join(lines)
+
+
+def _card_of_atlas(atlas: Mapping[str, str]) -> str:
+    from factorizer_engine.bundles.profiles import ATLAS
+
+    lines = ["Where the components of the first network are active in an example, block by block:"]
+    lines += [f"![Components, {Path(name).stem}]({ATLAS.name}/{name})" for name in atlas]
+    return "\n\n".join(lines)
 
 
 def _card_table(profiles: Profiles, segmenter: Segmenter) -> list[str]:

@@ -69,6 +69,10 @@ def test_components_are_described_and_kept_in_the_model(dataset, model, tmp_path
     pictures = sorted(path.name for path in out.glob("*.svg"))
     assert len(pictures) == 5 and pictures[0] == "atlas-decoder-0-0.svg"
     assert (out / pictures[0]).read_text(encoding="utf-8").count("<image") == 4
+    for name in pictures:
+        kept = model / "docs" / "atlas" / name
+        assert kept.read_bytes() == (out / name).read_bytes()
+        assert f"(atlas/{name})" in load_bundle(model).description.card
 
     segmented = tmp_path / "segmented"
     outcome = cli("segment", "-m", model, "-o", segmented, *example, "--false-alarms")
