@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("lowest", "newest")
-TEST_PACKAGES = ("pytest", "hypothesis", "einops", "py7zr")
+TEST_PACKAGES = ("pytest", "hypothesis", "einops", "py7zr", "dcmqi")
 TESTS = ("images", "bundles", "networks", "inference", "components", "lesions", "service", "cli")
 """Folders of Testing/engine in which most of what is needed is used."""
 

@@ -13,7 +13,7 @@ from factorizer_engine.protocol.volumes import ScanFile
 SEGMENTATION_FILE, REPORT_FILE = "segmentation.dcm", "report.dcm"
 EVIDENCE, ACTIVITY = "evidence", "activity"
 """What a map of a component shows."""
-HIGHDICOM = "highdicom>=0.27"
+HIGHDICOM = "highdicom>=0.28"
 """What the engine needs for it beside what every run needs."""
 
 
