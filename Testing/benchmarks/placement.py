@@ -11,16 +11,16 @@ DATA is a training configuration, the folder of a run or of a dataset.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.registry import resolve_model
-from factorizer_engine.images.preprocessing import Prepared
+from factorizer_engine.bundles.settings import Preprocessing
+from factorizer_engine.images.preprocessing import Prepared, Preprocessor
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.images.store import Store
+from factorizer_engine.images.store import IN_MEMORY, Store
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.protocol.runs import Quality, RunOptions
 from factorizer_engine.protocol.triples import triple
@@ -32,24 +32,21 @@ from factorizer_engine.training.evaluation.scoring import dice_on
 MOVES_MM = (0.0, 8.0)
 
 
-class MovedSegmenter(Segmenter):
-    """A model whose windows lie `mm` away from where they would, in both stages of a cascade."""
+class MovedPreprocessor(Preprocessor):
+    """Brings scans into a model's space, with so many mm of zeros around them."""
 
-    mm = 0.0
+    def __init__(self, preprocessing: Preprocessing, mm: float) -> None:
+        super().__init__(preprocessing)
+        self._mm = mm
 
-    def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
-        super().__init__(bundle, device)
-        if bundle.coarse is not None:
-            self.coarse = MovedSegmenter(bundle.coarse, device)
-
-    def _prepare(
+    def prepare(
         self,
-        given: Mapping[str, Scan],
-        reference: str | None,
-        options: RunOptions,
-        store: Store,
+        scans: Sequence[Scan | None],
+        reference: Scan,
+        store: Store = IN_MEMORY,
+        turned_up: bool = False,
     ) -> Prepared:
-        return moved(super()._prepare(given, reference, options, store), self.mm)
+        return moved(super().prepare(scans, reference, store, turned_up), self._mm)
 
 
 def moved(prepared: Prepared, mm: float) -> Prepared:
@@ -64,12 +61,11 @@ def moved(prepared: Prepared, mm: float) -> Prepared:
 def results(predictor: ModelPredictor, scans: dict[str, Scan], quality: Quality) -> Iterator[Scan]:
     """The label maps of a case, one a place of the windows."""
     segmenter = predictor.segmenter
-    assert isinstance(segmenter, MovedSegmenter)
     options = RunOptions(mirroring=quality.mirroring, overlap=quality.overlap)
     for mm in MOVES_MM:
         for stage in (segmenter, segmenter.coarse):
-            if isinstance(stage, MovedSegmenter):
-                stage.mm = mm
+            if stage is not None:
+                stage.preprocessor = MovedPreprocessor(stage.bundle.preprocessing, mm)
         yield segmenter.segment(scans, next(iter(scans)), options).labelmap
 
 
@@ -90,7 +86,7 @@ def measure(
 def main(data: str, model: str, cases: Sequence[str]) -> int:
     """Print a table with a row a quality."""
     dataset = select_cases(data, cases)
-    predictor = ModelPredictor(MovedSegmenter(resolve_model(model, "cpu")))
+    predictor = ModelPredictor(Segmenter(resolve_model(model, "cpu"), "cpu"))
     rows = []
     for quality in Quality:
         right, same = measure(predictor, dataset, quality)

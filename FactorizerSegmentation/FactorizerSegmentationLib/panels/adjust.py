@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Generator
 from typing import Any
 
@@ -128,11 +127,9 @@ class AdjustPanel(Panel):
             self._showVolumes(self._adjustment)
 
     def _onDrawn(self) -> None:
-        def failed(error: Exception) -> None:
-            logging.error("The volumes of the result could not be shown.", exc_info=error)
-
         if canAdjust(self._adjusted):
-            self._turns.start(self._showAmounts(), lambda nothing: None, failed)
+            problem = "The volumes of the result could not be shown."
+            self._turns.startAlone(self._showAmounts(), problem)
 
     def _showAmounts(self) -> Generator[None, None, None]:
         """The volumes and the size, which take their time."""

@@ -20,6 +20,7 @@ class CheckedStart:
         problem: Says in one sentence why the run cannot begin, or nothing.
         controls: Show that the run waits, and what keeps it from beginning.
         start: Begins the run.
+        cancelRun: Asks a run that has begun to stop.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class CheckedStart:
         problem: Callable[[], str],
         controls: RunControls,
         start: Callable[[], None],
+        cancelRun: Callable[[], None],
     ) -> None:
         self._checks = checks
         self._problem = problem
         self._controls = controls
         self._start = start
+        self._cancelRun = cancelRun
         self._waits = False
 
     def begin(self) -> None:
@@ -44,16 +47,22 @@ class CheckedStart:
         self._controls.started(_("Looking at the scans"))
         self._checks.afterwards(self._onChecked)
 
-    def cancel(self) -> bool:
-        """Do not begin after the check; returns whether that was waited for."""
-        waited, self._waits = self._waits, False
-        if waited:
+    def cancel(self) -> None:
+        """The user does not want the run any more, which waits or has begun."""
+        if self._waits:
+            self.forget()
+        else:
+            self._cancelRun()
+
+    def forget(self) -> None:
+        """Do not begin after the check, as before the scene goes."""
+        if self._waits:
+            self._waits = False
             self._controls.failed(CancelledError())
             self._checks.afterwards(None)
-        return waited
 
     def _onChecked(self) -> None:
-        if not self._waits:
+        if not self._waits:  # cancelled since the check has ended
             return
         self._waits = False
         self._controls.ended()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
@@ -119,10 +118,8 @@ class ComponentList(qt.QObject):
             pass
 
     def _drawInTurns(self) -> None:
-        def failed(error: Exception) -> None:
-            logging.error("The pictures of components could not be drawn.", exc_info=error)
-
-        self._turns.start(self._pictures(), lambda nothing: None, failed)
+        problem = "The pictures of components could not be drawn."
+        self._turns.startAlone(self._pictures(), problem)
 
     def _pictures(self) -> Generator[None, None, None]:
         """Draws one at a time."""

@@ -70,10 +70,12 @@ class ComponentsPanel(Panel):
             self.ui.explainStageLabel,
             self.ui.explainStatusLabel,
             lambda: self._checked.begin(),
-            self._onCancel,
+            lambda: self._checked.cancel(),
             _("Find the components that drove the result; this runs the model again."),
         )
-        self._checked = CheckedStart(inputs.checks, inputs.runProblem, self.controls, self._start)
+        self._checked = CheckedStart(
+            *(inputs.checks, inputs.runProblem, self.controls, self._start, logic.cancel)
+        )
         self._probability = ProbabilityOffer(
             self.ui.probabilityButton,
             self.overlay,
@@ -113,7 +115,7 @@ class ComponentsPanel(Panel):
         }
 
     def forget(self) -> None:
-        self._checked.cancel()
+        self._checked.forget()
         self.export.forget()
         self._slices.stop()
         self.look.reset()
@@ -252,10 +254,6 @@ class ComponentsPanel(Panel):
         if self._parameters is not None and index >= 0:
             self._own.region = self.ui.regionComboBox.itemData(index)
             self._showRows()
-
-    def _onCancel(self) -> None:
-        if not self._checked.cancel():
-            self._logic.cancel()
 
     def _start(self) -> None:
         settings = self._inputs.settings()

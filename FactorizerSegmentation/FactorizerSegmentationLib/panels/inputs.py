@@ -137,7 +137,7 @@ class InputsPanel(Panel):
         return {**self.box.widgets(), **self.preparation.widgets()}
 
     def forget(self) -> None:
-        self.preparation.cancelStart()
+        self.preparation.forgetStart()
         self.box.setParameters(None)
 
     def show(self) -> None:

@@ -66,10 +66,10 @@ class PrepareControls:
             ui.prepareStageLabel,
             ui.prepareStatusLabel,
             lambda: self._checked.begin(),
-            self._onCancel,
+            lambda: self._checked.cancel(),
             _("Prepare the scans and stop there, to look at the outcome and correct it."),
         )
-        self._checked = CheckedStart(checks, problem, self.controls, self._start)
+        self._checked = CheckedStart(checks, problem, self.controls, self._start, logic.cancel)
         ui.prepareCheckBox.connect("toggled(bool)", self._onToggled)
         ui.brainSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onBrainChosen)
         ui.registeredCheckBox.connect("toggled(bool)", self._onRegisteredToggled)
@@ -122,9 +122,9 @@ class PrepareControls:
             return sentence.format(name=brain.GetName())
         return ""
 
-    def cancelStart(self) -> None:
+    def forgetStart(self) -> None:
         """Do not begin after the check of the scans, as before the scene goes."""
-        self._checked.cancel()
+        self._checked.forget()
 
     def forgetOutcome(self) -> None:
         """Other scans are chosen: what was said of those before holds no more."""
@@ -181,10 +181,6 @@ class PrepareControls:
     def _onRegisteredToggled(self, checked: bool) -> None:
         preparation.use(self._registrations().values(), checked)
         self._onChanged()
-
-    def _onCancel(self) -> None:
-        if not self._checked.cancel():
-            self._logic.cancel()
 
     def _start(self) -> None:
         settings = self._settings()

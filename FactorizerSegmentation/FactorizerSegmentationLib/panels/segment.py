@@ -52,16 +52,18 @@ class SegmentPanel(Panel):
             self.ui.stageLabel,
             self.ui.statusLabel,
             lambda: self._checked.begin(),
-            self._onCancel,
+            lambda: self._checked.cancel(),
             "",
         )
-        self._checked = CheckedStart(inputs.checks, inputs.runProblem, self.controls, self._start)
+        self._checked = CheckedStart(
+            *(inputs.checks, inputs.runProblem, self.controls, self._start, logic.cancel)
+        )
         inputs.changed.connect(self._onInputsChanged)
         logic.logged.connect(self._log.add)
         logic.helloed.connect(self._log.addEngine)
 
     def forget(self) -> None:
-        self._checked.cancel()
+        self._checked.forget()
         self.choices.setParameters(None)
         self._background.forget()
         self._logic.positions.forget()
@@ -89,10 +91,6 @@ class SegmentPanel(Panel):
     def _onInputsChanged(self) -> None:
         if not self.controls.running:
             self.controls.setStatus("")
-
-    def _onCancel(self) -> None:
-        if not self._checked.cancel():
-            self._logic.cancel()
 
     def _start(self) -> None:
         settings = self.inputs.settings()

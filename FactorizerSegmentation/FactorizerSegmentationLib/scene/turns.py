@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
@@ -53,6 +54,18 @@ class Turns:
                 _inRoundOfItsOwn(goOn)
 
         _inRoundOfItsOwn(goOn)
+
+    def startAlone(self, work: Generator[None, None, None], problem: str) -> None:
+        """`start` work for whose end nobody waits.
+
+        Args:
+            problem: A sentence for the log if it fails.
+        """
+
+        def failed(error: Exception) -> None:
+            logging.error(problem, exc_info=error)
+
+        self.start(work, lambda nothing: None, failed)
 
     def cancel(self) -> None:
         """Do no more; the generator is closed where it is."""

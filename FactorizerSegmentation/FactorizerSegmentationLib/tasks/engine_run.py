@@ -192,7 +192,4 @@ def _removeInTurns(folder: Path) -> None:
             yield
         shutil.rmtree(folder, ignore_errors=True)
 
-    def failed(error: Exception) -> None:
-        logging.warning("The files of a run could not be removed.", exc_info=error)
-
-    Turns().start(removed(), lambda nothing: None, failed)
+    Turns().startAlone(removed(), "The files of a run could not be removed.")

@@ -61,6 +61,18 @@ def place_of(volume, voxel) -> np.ndarray:
     return (affine @ [*map(float, voxel), 1])[:3]
 
 
+def drawn_by_hand(scan, block):
+    """A segmentation "Drawn" with the segment "mine" in a block (k, j, i); and its voxels."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Drawn")
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(scan)
+    segment = node.GetSegmentation().AddEmptySegment("mine", "Mine")
+    voxels = np.zeros(slicer.util.arrayFromVolume(scan).shape, np.uint8)
+    voxels[block] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, segment, scan)
+    return node, voxels
+
+
 def choose_region(panel, name: str) -> None:
     box = panel.ui.clickRegionComboBox
     box.currentIndex = next(i for i in range(box.count) if box.itemData(i) == name)
@@ -203,13 +215,7 @@ def test_a_refused_click_leaves_no_markup_and_one_sentence(
 def test_a_segment_of_another_segmentation_can_be_the_start(host, module, corrected, click):
     first = module.logic.getParameterNode().segment.segmentation
     scan = first.GetNodeReference(first.GetReferenceImageGeometryReferenceRole())
-    drawn = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Drawn")
-    drawn.CreateDefaultDisplayNodes()
-    drawn.SetReferenceImageGeometryParameterFromVolumeNode(scan)
-    segment = drawn.GetSegmentation().AddEmptySegment("mine", "Mine")
-    mask = np.zeros(slicer.util.arrayFromVolume(scan).shape, np.uint8)
-    mask[8:14, 6:12, 6:12] = 1
-    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, drawn, segment, scan)
+    drawn, mask = drawn_by_hand(scan, np.s_[8:14, 6:12, 6:12])
     host.process_events(0.1)
     ui = corrected.ui
     titles = [ui.startComboBox.itemText(i) for i in range(ui.startComboBox.count)]
@@ -222,7 +228,7 @@ def test_a_segment_of_another_segmentation_can_be_the_start(host, module, correc
     ui.clickRemoveButton.click()
     click((8, 8, 10))
     assert not whole(labels(module))[8, 8, 10], ui.clicksStatusLabel.text
-    kept = slicer.util.arrayFromSegmentBinaryLabelmap(drawn, segment, scan)
+    kept = slicer.util.arrayFromSegmentBinaryLabelmap(drawn, "mine", scan)
     np.testing.assert_array_equal(kept, mask)
 
 

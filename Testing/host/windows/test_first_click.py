@@ -12,7 +12,7 @@ import slicer
 
 from FactorizerSegmentationLib.scene.tables import lesionsOf
 from FactorizerSegmentationLib.scene.volumes import worldAffine
-from host.windows.test_clicks import click_into_view, place_of
+from host.windows.test_clicks import click_into_view, drawn_by_hand, place_of
 from module.panels.user import saved
 
 LESION = "Label_1"
@@ -110,13 +110,7 @@ def test_what_was_clicked_is_listed_and_reviewed_as_after_a_run(host, module, sc
 
 
 def test_a_segment_to_start_from_is_measured_before_any_click(host, module, scan):
-    drawn = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Drawn")
-    drawn.CreateDefaultDisplayNodes()
-    drawn.SetReferenceImageGeometryParameterFromVolumeNode(scan)
-    segment = drawn.GetSegmentation().AddEmptySegment("own", "Own")
-    voxels = np.zeros(slicer.util.arrayFromVolume(scan).shape, np.uint8)
-    voxels[9:12, 8:11, 8:12] = 1
-    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, drawn, segment, scan)
+    drawn_by_hand(scan, np.s_[9:12, 8:11, 8:12])
     module.clicksPanel.update()
     module.clicksPanel.ui.startButton.click()
     wait_for_lesions(host, module, 1)

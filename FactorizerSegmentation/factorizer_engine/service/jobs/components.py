@@ -92,7 +92,9 @@ def _saved(
 
 def _compact(values: np.ndarray, window: Window) -> np.ndarray:
     """Whole numbers, int16, of steps of a display range."""
-    step, steps = np.float32(step_of(window)), np.empty(values.shape, np.int16)
+    step, steps = np.float32(step_of(window)), np.zeros(values.shape, np.int16)
+    if step == 0:  # a map without any activity
+        return steps
     most = np.iinfo(steps.dtype).max
     for slab, own in zip(steps, values, strict=True):  # which stays in a core's cache
         scaled = own / step
