@@ -47,7 +47,14 @@ TEST_PROCESSES = ("--numprocesses", "3", "--dist", "loadfile", "--no-loadscope-r
 """Processes of one thread each, which often wait for others: three keep two cores at work."""
 
 IMPORTS = (
-    *("torch", "monai", "SimpleITK", "slicer", "vtk", "PySide6", "pytest", "mkdocs"),
+    "torch",
+    "monai",
+    "SimpleITK",
+    "slicer",
+    "vtk",
+    "PySide6",
+    "pytest",
+    "mkdocs",
     "factorizer_engine",
 )
 

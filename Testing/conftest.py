@@ -14,10 +14,10 @@ for folder in (MODULE_DIR, REPOSITORY / "Testing"):
         sys.path.insert(0, str(folder))
 
 LONG = (
-    *("host/test_windows.py", "benchmarks/test_benchmark.py", "test_demo.py"),
-    *("engine/factorization/test_compiled.py", "engine/factorization/test_compiled_mixing.py"),
-    *("engine/factorization/test_fused_fallback.py", "engine/service/remote/test_remote_engine.py"),
-)
+    "host/test_windows.py", "benchmarks/test_benchmark.py", "test_demo.py",
+    "engine/factorization/test_compiled.py", "engine/factorization/test_compiled_mixing.py",
+    "engine/factorization/test_fused_fallback.py", "engine/service/remote/test_remote_engine.py",
+)  # fmt: skip
 """Files whose tests take longest; begun first, no process is left alone with one at the end."""
 
 

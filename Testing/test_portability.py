@@ -19,16 +19,16 @@ SOURCES = sorted([*PRODUCT.rglob("*.py"), REPOSITORY / "run.py"])
 POSIX_MODULES = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 POSIX_NAMES = {
     "os": {
-        *("chown", "fork", "forkpty", "getegid", "geteuid", "getgid", "getloadavg", "getpgid"),
-        *("getuid", "killpg", "lchown", "mkfifo", "nice", "openpty", "pipe2", "register_at_fork"),
-        *("sched_getaffinity", "sched_setaffinity", "setgid", "setpgid", "setsid", "setuid"),
-        *("statvfs", "sysconf", "uname", "wait3", "wait4", "waitid"),
+        "chown", "fork", "forkpty", "getegid", "geteuid", "getgid", "getloadavg", "getpgid",
+        "getuid", "killpg", "lchown", "mkfifo", "nice", "openpty", "pipe2", "register_at_fork",
+        "sched_getaffinity", "sched_setaffinity", "setgid", "setpgid", "setsid", "setuid",
+        "statvfs", "sysconf", "uname", "wait3", "wait4", "waitid",
     },
     "signal": {
-        *("SIGALRM", "SIGCHLD", "SIGCONT", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGSTOP"),
-        *("SIGUSR1", "SIGUSR2", "alarm", "pause", "pthread_kill", "setitimer", "sigwait"),
+        "SIGALRM", "SIGCHLD", "SIGCONT", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGSTOP",
+        "SIGUSR1", "SIGUSR2", "alarm", "pause", "pthread_kill", "setitimer", "sigwait",
     },
-}
+}  # fmt: skip
 """What the standard library has on POSIX systems only ("Availability: Unix" in its manual)."""
 
 GUARDS = {"name", "platform", "system", "hasattr", "getattr"}

@@ -57,8 +57,8 @@ def test_what_was_not_to_be_seen_is_not_trained_on(made):
             f"Brats18_CBICA_ALU_1-{part}"
             for part in ("FLAIR-WT", "FLAIR-TC", "T1-WT", "T1ce-TC", "T1ce-ET", "T1ce-necrosis")
         ),
-        *("pat1-FLAIR-WT", "child-FLAIR-WT", "child-T1-WT"),  # without a core, and without T2
-    }
+        "pat1-FLAIR-WT", "child-FLAIR-WT", "child-T1-WT",  # without a core, and without T2
+    }  # fmt: skip
     unseen = names(made / "unseen")
     assert {"Brats18_CBICA_AVG_1-T2-WT", "stroke-DWI", "stroke-ADC", "hippocampus_001"} <= unseen
     assert {"ms-T2-all", "ms-T2-1", "ms-T2-2"} <= unseen and "ms-T2-3" not in unseen

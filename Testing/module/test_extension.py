@@ -107,9 +107,9 @@ def test_all_descriptions_say_the_same():
 def test_the_description_has_only_what_the_schema_knows():
     index = json.loads((REPOSITORY / "FactorizerExtension.json").read_text(encoding="utf-8"))
     known = {
-        *("$schema", "category", "scm_url", "scm_revision", "scm_type", "build_dependencies"),
-        *("dicom_support_rule", "build_subdirectory", "enabled", "tier"),
-    }
+        "$schema", "category", "scm_url", "scm_revision", "scm_type", "build_dependencies",
+        "dicom_support_rule", "build_subdirectory", "enabled", "tier",
+    }  # fmt: skip
 
     assert {"$schema", "category", "scm_url"} <= set(index) <= known
     assert index["$schema"].endswith("schema-v1.0.2.json#")

@@ -14,16 +14,16 @@ LIBRARY = (
 )
 SOURCES = sorted(LIBRARY.rglob("*.py"))
 PROPERTIES = {
-    *("text", "toolTip", "title", "placeholderText", "plainText", "noneDisplay"),
-    *("windowTitle", "accessibleName", "prefix", "suffix"),
-}
+    "text", "toolTip", "title", "placeholderText", "plainText", "noneDisplay",
+    "windowTitle", "accessibleName", "prefix", "suffix",
+}  # fmt: skip
 CALLS = {
-    *("setText", "setToolTip", "setTitle", "setWindowTitle", "addItem", "setItemText", "addRow"),
-    *("addAction", "QLabel", "QPushButton", "Section", "Step", "setStatus", "ended", "started"),
-    *("errorDisplay", "infoDisplay", "confirmOkCancelDisplay", "confirmYesNoDisplay"),
-    *("getOpenFileName", "getSaveFileName", "getExistingDirectory"),
-    *("SceneError", "BadInputError", "InternalError"),
-}
+    "setText", "setToolTip", "setTitle", "setWindowTitle", "addItem", "setItemText", "addRow",
+    "addAction", "QLabel", "QPushButton", "Section", "Step", "setStatus", "ended", "started",
+    "errorDisplay", "infoDisplay", "confirmOkCancelDisplay", "confirmYesNoDisplay",
+    "getOpenFileName", "getSaveFileName", "getExistingDirectory",
+    "SceneError", "BadInputError", "InternalError",
+}  # fmt: skip
 """Functions whose arguments people read."""
 
 

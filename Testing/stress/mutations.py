@@ -28,9 +28,9 @@ _VALUES: tuple[Any, ...] = (
         [[[]]],
         [1, 2],
     ),
-    *("$@x", "@network_def", "$import os", "$__import__('os').system('true')"),
+    "$@x", "@network_def", "$import os", "$__import__('os').system('true')",
     {"_target_": "Factorizer"},
-)
+)  # fmt: skip
 
 
 def damaged_bytes(content: bytes, chance: random.Random) -> bytes:

@@ -30,9 +30,9 @@ LACKING = "the graphics card lacks an operation that the model needs"
 """Why a step is taken."""
 
 _LACKING_PHRASES = (
-    *("not currently implemented for", "not implemented for", "not supported on mps"),
-    *("mps framework doesn't support", "no kernel image is available"),
-)
+    "not currently implemented for", "not implemented for", "not supported on mps",
+    "mps framework doesn't support", "no kernel image is available",
+)  # fmt: skip
 """How torch says that a device, or its build of torch, lacks an operation."""
 
 _SIZE_PHRASES = ("size of tensor", "sizes of tensors", "kernel size can't", "output size is too")

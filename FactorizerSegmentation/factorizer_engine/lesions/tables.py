@@ -11,9 +11,9 @@ from factorizer_engine.protocol.lesions import Lesion, Measures
 from factorizer_engine.protocol.models import Label
 
 LESION_COLUMNS = (
-    *("lesion", "centroid_r_mm", "centroid_a_mm", "centroid_s_mm", "place"),
-    *("likeness", "false_alarm"),
-)
+    "lesion", "centroid_r_mm", "centroid_a_mm", "centroid_s_mm", "place",
+    "likeness", "false_alarm",
+)  # fmt: skip
 MEASURE_COLUMNS = (
     "volume_ml",
     "max_diameter_mm",

@@ -31,26 +31,17 @@ _SPELLINGS = {
 
 #: Words that say of a T1 that contrast agent was given, wherever they stand in the name.
 _CONTRAST = {
-    *("ce", "gd", "gad", "gado", "gadolinium", "gadovist", "km", "post", "postcontrast"),
-    *("contrast", "enhanced", "enh", "cm", "ks", "inj"),
-    *(
-        "dotarem",
-        "magnevist",
-        "prohance",
-        "gadavist",
-        "hance",
-        "multihance",
-        "clariscan",
-        "omniscan",
-    ),
-    *("gadobutrol", "gadoterate", "elucirem", "vueway"),
-}
+    "ce", "gd", "gad", "gado", "gadolinium", "gadovist", "km", "post", "postcontrast",
+    "contrast", "enhanced", "enh", "cm", "ks", "inj",
+    "dotarem", "magnevist", "prohance", "gadavist", "hance", "multihance", "clariscan", "omniscan",
+    "gadobutrol", "gadoterate", "elucirem", "vueway",
+}  # fmt: skip
 
 #: Words that turn one of these around, standing before it or alone.
 _NO_CONTRAST = {
-    *("no", "non", "pre", "before", "without", "wo", "ohne", "precontrast", "noncontrast"),
+    "no", "non", "pre", "before", "without", "wo", "ohne", "precontrast", "noncontrast",
     "native",
-}
+}  # fmt: skip
 
 #: "C-", "Gd-" or "contrast-free" after the name of a sequence.
 _AGENT_FREE = re.compile(
@@ -80,21 +71,21 @@ _BOTH_KINDS = "withandwithout"
 
 #: Sequences and maps, beside the usual ones, whose names hold or accompany those of others.
 _OTHERS = {
-    *("swi", "swan", "t2star", "t2starw", "t2gre", "t1map", "t2map", "t1mapping", "t2mapping"),
-    *("pd", "pdw", "dti", "dsc", "dce", "pwi", "perfusion", "perf", "asl", "cbf", "cbv", "mtt"),
-    *("tmax", "qsm", "mra", "mrv", "tof", "fmri", "bold", "b0", "pet", "ct", "localizer", "scout"),
+    "swi", "swan", "t2star", "t2starw", "t2gre", "t1map", "t2map", "t1mapping", "t2mapping",
+    "pd", "pdw", "dti", "dsc", "dce", "pwi", "perfusion", "perf", "asl", "cbf", "cbv", "mtt",
+    "tmax", "qsm", "mra", "mrv", "tof", "fmri", "bold", "b0", "pet", "ct", "localizer", "scout",
     *("mip", "minip", "loc", "survey", "flairstar", _BOTH_KINDS),
-    *("hemo", "haemo", "medic", "ciss", "fiesta", "myelo", "stir", "relaxometry", "mismatch"),
-}
+    "hemo", "haemo", "medic", "ciss", "fiesta", "myelo", "stir", "relaxometry", "mismatch",
+}  # fmt: skip
 
 #: Words that mark the difference of two scans.
 _DIFFERENCES = {"sub", "subtr", "subtraction", "subtracted", "difference", "minus"}
 
 #: Words that mark results rather than scans.
 _NOT_SCANS = {
-    *("seg", "dseg", "segmentation", "label", "labels", "labelmap", "mask", "msk", "brainmask"),
-    *("lesion", "lesions", "roi", "pred", "prediction", "probabilities", "gt", "truth"),
-}
+    "seg", "dseg", "segmentation", "label", "labels", "labelmap", "mask", "msk", "brainmask",
+    "lesion", "lesions", "roi", "pred", "prediction", "probabilities", "gt", "truth",
+}  # fmt: skip
 
 #: Ends of words that say the same, as in "lesionmask".
 _NOT_SCANS_ENDS = ("mask", "seg", "segmentation", "labelmap")

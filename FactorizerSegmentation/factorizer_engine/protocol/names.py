@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 _DEVICES = {
-    *("con", "prn", "aux", "nul", "conin$", "conout$"),
+    "con", "prn", "aux", "nul", "conin$", "conout$",
     *(f"{port}{number}" for port in ("com", "lpt") for number in "0123456789¹²³"),
-}
+}  # fmt: skip
 """Names that Windows keeps for devices, whatever ending follows them."""
 
 _LONGEST_FILE_NAME = 255

@@ -29,14 +29,14 @@ SEQUENCES = {
     "T1ce": Spellings(
         ("t1c", "t1gd", "t1-gd", "t1+c", "t1post", "t1_post", "t1contrast", "t1km"),
         (
-            *("t1gad", "t1enhanced", "t1cew", "t1wce", "t1wgd", "t1wpost", "t1wc"),
-            *("t1wks", "t1ks", "ct1"),
+            "t1gad", "t1enhanced", "t1cew", "t1wce", "t1wgd", "t1wpost", "t1wc",
+            "t1wks", "t1ks", "ct1",
         ),
     ),
     "T2": Spellings(("t2w", "t2-weighted")),
     "DWI": Spellings(("trace", "b1000", "dwi-b1000")),
     "ADC": Spellings(("adc-map", "adcmap")),
-}
+}  # fmt: skip
 """The common sequences, by their usual name."""
 
 

@@ -33,27 +33,27 @@ _PD_ECHO_MS, _PD_REPETITION_MS = 40.0, 2500.0
 
 _LEFT_OUT = {
     "a localiser": (
-        *("localizer", "localiser", "scout", "survey", "loc", "3plane", "plane", "locator"),
-        *("lokalizer", "lokalisator", "localizzatore", "calibration", "refscan"),
+        "localizer", "localiser", "scout", "survey", "loc", "3plane", "plane", "locator",
+        "lokalizer", "lokalisator", "localizzatore", "calibration", "refscan",
     ),
     "a projection": ("mip", "minip", "projection", "mpr3d"),
     "an image of one inversion": ("inv1", "inv2", "psir", "stir"),
     "a map computed from others": (
-        *("fa", "eadc", "exp", "exponential", "rcbv", "cbv", "cbf", "mtt", "ttp", "tmax"),
-        *("subtraction", "colfa", "tensor", "phase", "pha", "qsm", "mtr", "mtc"),
-        *("t1map", "t2map", "b1map", "fieldmap", "mapping", "relaxometry", "div"),
+        "fa", "eadc", "exp", "exponential", "rcbv", "cbv", "cbf", "mtt", "ttp", "tmax",
+        "subtraction", "colfa", "tensor", "phase", "pha", "qsm", "mtr", "mtc",
+        "t1map", "t2map", "b1map", "fieldmap", "mapping", "relaxometry", "div",
     ),
     "a time series": ("perfusion", "perf", "dsc", "dce", "bold", "fmri", "asl"),
     "a screenshot": ("screenshot", "screen", "report", "secondary capture"),
     "weighted by susceptibility": (
-        *("swi", "swi3d", "swip", "sw", "swan", "hemo", "t2star", "venobold", "fsbb"),
+        "swi", "swi3d", "swip", "sw", "swan", "hemo", "t2star", "venobold", "fsbb",
     ),
     "an angiography": ("tof", "angio", "mra", "mrv", "3di", "s3di"),
     "a scan in a steady state": ("ciss", "ci3d", "fiesta", "trufi", "truefisp"),
     "a measurement of flow": ("venc", "cine"),
     "spectroscopy": ("mrs", "spectroscopy", "csi", "svs"),
     "an image out of phase": ("opp", "outphase"),
-}
+}  # fmt: skip
 """Words in names, for what is no scan that a model takes."""
 
 _BOLUS = {"perfusion", "perf", "pwi", "dsc", "dce"}

@@ -135,10 +135,10 @@ def test_a_zipped_bundle_loads_and_its_files_last_as_long_as_it(bundle, tmp_path
 def test_the_metadata_has_what_monais_schema_requires(bundle):
     metadata = json.loads((bundle.description.path / "configs" / "metadata.json").read_text())
     required = {
-        *("version", "changelog", "monai_version", "pytorch_version", "numpy_version"),
-        *("required_packages_version", "task", "description", "authors", "copyright"),
-        *("network_data_format",),
-    }
+        "version", "changelog", "monai_version", "pytorch_version", "numpy_version",
+        "required_packages_version", "task", "description", "authors", "copyright",
+        "network_data_format",
+    }  # fmt: skip
     assert required <= metadata.keys()
     for side, count in (("inputs", 4), ("outputs", 3)):
         (entry,) = metadata["network_data_format"][side].values()

@@ -124,7 +124,10 @@ def test_a_study_is_matched_whatever_the_order_of_its_files():
     matched = match_channels(files, GLIOMA)
     assert list(matched) == ["FLAIR", "T1", "T1ce", "T2"]
     assert [path.name.split("_")[1] for path in matched.values()] == [
-        *("flair.nii.gz", "t1.nii.gz", "t1ce.nii.gz", "t2.nii.gz")
+        "flair.nii.gz",
+        "t1.nii.gz",
+        "t1ce.nii.gz",
+        "t2.nii.gz",
     ]
 
 

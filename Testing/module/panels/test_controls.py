@@ -12,10 +12,10 @@ from module.panels.user import run
 
 FORMS = Path(__file__).resolve().parents[3] / "FactorizerSegmentation" / "Resources" / "UI"
 CONTROLS = {
-    *("QPushButton", "QToolButton", "QCheckBox", "QComboBox", "QLineEdit", "QSpinBox"),
-    *("QPlainTextEdit", "QListWidget", "QTableWidget", "QTreeWidget"),
-    *("ctkSliderWidget", "ctkCollapsibleButton", "qMRMLNodeComboBox"),
-}
+    "QPushButton", "QToolButton", "QCheckBox", "QComboBox", "QLineEdit", "QSpinBox",
+    "QPlainTextEdit", "QListWidget", "QTableWidget", "QTreeWidget",
+    "ctkSliderWidget", "ctkCollapsibleButton", "qMRMLNodeComboBox",
+}  # fmt: skip
 
 SAME_ROW = 20
 """Controls in a row begin at heights that differ by fewer pixels."""

@@ -157,7 +157,9 @@ def test_any_number_of_studies_is_compared_in_the_order_of_the_list(
     names = [study["name"] for study in asked["studies"]]
     assert names == ["Oldest", "Newer", "FLAIR segmentation"]
     assert [study["scan"]["name"] for study in asked["studies"]] == [
-        *("Oldest scan", "Newer scan", "FLAIR")
+        "Oldest scan",
+        "Newer scan",
+        "FLAIR",
     ]
     assert follow_up.ui.plotButton.enabled
     (chart,) = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")

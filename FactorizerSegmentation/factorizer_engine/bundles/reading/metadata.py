@@ -71,8 +71,8 @@ def bundle_section(bundle: Bundle) -> dict[str, Any]:
 
 
 _ORDER = (
-    *("name", "family", "title", "channels", "regions", "labels", "subsets", "by_clicks"),
-    *("preprocessing", "inference", "postprocessing", "prompts", "cascade", "fewer"),
-    *("expected_seconds", "devices", "expects", "notes", "format"),
-)
+    "name", "family", "title", "channels", "regions", "labels", "subsets", "by_clicks",
+    "preprocessing", "inference", "postprocessing", "prompts", "cascade", "fewer",
+    "expected_seconds", "devices", "expects", "notes", "format",
+)  # fmt: skip
 """From what people look for to what only programs read."""

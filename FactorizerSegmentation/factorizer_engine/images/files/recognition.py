@@ -36,10 +36,10 @@ _KINDS = {
 }
 
 _OTHER_LENGTHS = (
-    *("m", "dm", "cm", "um", "\u00b5m", "\u03bcm", "nm", "in", "inch"),
-    *("meter", "metre", "centimeter", "centimetre", "micrometer", "micrometre", "micron"),
-    *("meters", "metres", "centimeters", "centimetres", "micrometers", "micrometres", "microns"),
-)
+    "m", "dm", "cm", "um", "\u00b5m", "\u03bcm", "nm", "in", "inch",
+    "meter", "metre", "centimeter", "centimetre", "micrometer", "micrometre", "micron",
+    "meters", "metres", "centimeters", "centimetres", "micrometers", "micrometres", "microns",
+)  # fmt: skip
 
 
 def scan_name(path: str | Path) -> str:

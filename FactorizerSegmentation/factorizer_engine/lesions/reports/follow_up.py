@@ -25,9 +25,9 @@ from factorizer_engine.protocol.follow_up import LesionChange, TimePoint, count_
 
 ALL_COLOR = "#808890"
 CHANGE_COLUMNS = (
-    *("change", "earlier_lesions", "later_lesions", "place", "r_mm", "a_mm", "s_mm"),
-    *("earlier_ml", "later_ml", "change_ml", "change_percent"),
-)
+    "change", "earlier_lesions", "later_lesions", "place", "r_mm", "a_mm", "s_mm",
+    "earlier_ml", "later_ml", "change_ml", "change_percent",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from factorizer_engine.protocol.series import Facts
 
 _TAGS: list[str | int] = [
     *ACQUISITION_TAGS,
-    *("PatientID", "StudyInstanceUID", "StudyDate"),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-]
+    "PatientID", "StudyInstanceUID", "StudyDate",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+]  # fmt: skip
 
 
 def read_facts(series: Series) -> Facts:

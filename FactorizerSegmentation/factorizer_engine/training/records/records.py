@@ -150,8 +150,11 @@ def open_run(folder: str | Path) -> Run:
         measured = (
             _read(path) if (path := folder / "evaluation" / name).is_file() else None
             for name in (
-                *("metrics.json", "robustness.json", "subsets.json"),
-                *("calibration.json", "clicks.json"),
+                "metrics.json",
+                "robustness.json",
+                "subsets.json",
+                "calibration.json",
+                "clicks.json",
             )
         )
     except (OSError, ValueError, TypeError) as error:

@@ -17,13 +17,13 @@ B_VALUES = (0x0018_9087, 0x0019_100C, 0x2001_1003, 0x0043_1039, 0x0065_1009)
 """Of diffusion weighting: the standard's element, then those of Siemens, Philips, GE and UIH."""
 
 ACQUISITION_TAGS: list[str | int] = [
-    *("SpecificCharacterSet", "ImageType", "SeriesDescription", "ProtocolName", "SequenceName"),
-    *("ScanningSequence", "EchoPulseSequence", "EchoTime", "RepetitionTime", "InversionTime"),
-    *("ContrastBolusAgent", "ContrastBolusAgentSequence"),
-    *("AcquisitionNumber", "AcquisitionTime", "TemporalPositionIdentifier"),
-    *("PulseSequenceName", "AcquisitionContrast", "AcquisitionDateTime"),
+    "SpecificCharacterSet", "ImageType", "SeriesDescription", "ProtocolName", "SequenceName",
+    "ScanningSequence", "EchoPulseSequence", "EchoTime", "RepetitionTime", "InversionTime",
+    "ContrastBolusAgent", "ContrastBolusAgentSequence",
+    "AcquisitionNumber", "AcquisitionTime", "TemporalPositionIdentifier",
+    "PulseSequenceName", "AcquisitionContrast", "AcquisitionDateTime",
     *B_VALUES,
-]
+]  # fmt: skip
 """Elements at the top of a file that say how its images were acquired."""
 
 _GE_B_OFFSET = 1_000_000_000
