@@ -142,4 +142,4 @@ def _advice(message: str, context: typer.Context | None) -> str:
     takes_scans = any("--input" in parameter.opts for parameter in context.command.params)
     if takes_scans and "extra argument" in message:
         return "scans and folders are given with --input"
-    return f"try 'factorizer {context.info_name} --help'"
+    return f"try '{context.command_path} --help'"

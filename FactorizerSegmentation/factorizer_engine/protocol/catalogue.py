@@ -6,9 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from factorizer_engine.protocol.locations import CATALOGUE
 from factorizer_engine.protocol.messages import Message
-
-CATALOGUE = Path(__file__).resolve().parents[2] / "Resources" / "catalogue.json"
 
 
 @dataclass(frozen=True)

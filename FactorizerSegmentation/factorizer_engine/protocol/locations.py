@@ -15,7 +15,19 @@ CACHE_VARIABLE = "FACTORIZER_CACHE"
 TURNS_VARIABLE = "FACTORIZER_TURNS"
 """Environment variable with another folder for the turns at graphics cards."""
 
-_SHIPPED = Path(__file__).resolve().parents[2] / "Resources" / "models"
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def _resources() -> Path:
+    """What ships with the engine: beside it in Slicer, within the package if pip installed it."""
+    within = _PACKAGE / "resources"
+    return within if within.is_dir() else _PACKAGE.parent / "Resources"
+
+
+CATALOGUE = _resources() / "catalogue.json"
+"""Published models that can be downloaded."""
+
+_SHIPPED = _resources() / "models"
 
 
 def model_folders() -> tuple[Path, ...]:

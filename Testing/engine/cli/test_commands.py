@@ -216,6 +216,7 @@ def test_help_does_not_load_torch(environment):
     [
         (["segment", "FOLDER", "-o", "out"], "scans and folders are given with --input"),
         (["segment", "--unknown", "-o", "out"], "try 'factorizer segment --help'"),
+        (["models", "list", "--unknown"], "try 'factorizer models list --help'"),
         (["unknown"], "try 'factorizer --help'"),
     ],
 )
