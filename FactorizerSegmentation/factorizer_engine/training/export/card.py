@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
+from jinja2 import Environment, FileSystemLoader, Template
 
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.training.config import FewerSection
@@ -24,194 +24,18 @@ from factorizer_engine.training.export.tables import (
 )
 from factorizer_engine.training.records.records import Run
 
+_TABLES = (
+    calibration_table,
+    case_table,
+    clicked_cases_table,
+    clicks_table,
+    lesion_rows_table,
+    robustness_table,
+    subsets_table,
+    summary_table,
+)
+
 _OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon for matrices and AdamW for other weights"}
-
-_TEMPLATE = """\
-# {{ title }}
-
-{{ description }}
-
-Research only; not a medical device. Results must be checked by a physician.
-
-## What it does
-
-| | |
-|---|---|
-| Inputs | {{ channels | join(", ") }} |
-| Outputs | {{ outputs }} |
-| Voxel size | {{ spacing }} |
-| Window | {{ window | join(" x ") }} voxels |
-| Network | {{ network }}, {{ members }} |
-{% if coarse %}
-| First stage | {{ coarse.name }} {{ coarse.version }} |
-| Looked at again | {{ cascade.margin_mm }} mm around a probability of {{ cascade.threshold }} |
-| Share of this stage there | {{ cascade.share }} of the averaged logits |
-{% endif %}
-| A voxel belongs to a region | from a probability of {{ inference.threshold }} |
-{% if inference.mirror_axes %}
-| Mirroring | averaged over copies mirrored along axes {{ inference.mirror_axes | join(", ") }} |
-{% endif %}
-{% if by_clicks %}
-| Begins | with the first click; it finds nothing by itself |
-{% endif %}
-{% if removed %}
-| Removed | pieces of {{ removed }} |
-{% endif %}
-{% if replaced %}
-| Not painted | {{ replaced }} in all |
-{% endif %}
-{% if cleaning.min_fragment_ml %}
-| Joined with a neighbour | pieces of a label below {{ cleaning.min_fragment_ml }} mL |
-{% endif %}
-{% if machine %}
-| Time for a case | {{ "%.1f" | format(case_seconds) }} s, median of \
-{{ evaluation.cases | length }}, reading included, on {{ machine.device }}, \
-{{ machine.threads }} thread(s) |
-{% if machine.peak_memory_gb %}
-| Memory | {{ "%.1f" | format(machine.peak_memory_gb) }} GB at most, in the same run |
-{% endif %}
-{% endif %}
-
-## What it was trained on
-
-{{ data_description }}
-
-{{ cases }} cases of `{{ dataset }}`: {{ split.train | length }} trained on, \
-{{ split.validation | length }} used to choose weights and settings, \
-{{ split.held_out | length }} held out.
-
-| use | cases |
-|---|---|
-| training | {{ split.train | join(", ") }} |
-| choice of weights and settings | {{ split.validation | join(", ") or "none" }} |
-| held out | {{ split.held_out | join(", ") or "none" }} |
-{% if elsewhere %}
-| of other data, seen by the weights that it began with | {{ elsewhere | join(", ") }} |
-{% endif %}
-{% if excluded %}
-| left out entirely | {{ excluded | join(", ") }} |
-{% endif %}
-
-## How
-{% for network in networks %}
-
-{% if networks | length > 1 %}
-### Network {{ loop.index }}
-
-{% endif %}
-| | |
-|---|---|
-| Steps | {{ network.steps }} of {{ network.samples }} windows |
-| Time | {{ network.time }} on {{ network.device }}, {{ network.processes }} process(es) |
-{% if network.pretrained %}
-| Began with | weights of another run, {{ network.pretrained }} |
-{% endif %}
-| Optimiser | {{ network.optimizer }}, learning rate {{ network.optimization.learning_rate }}, \
-weight decay {{ network.optimization.weight_decay }}, \
-cosine over {{ network.optimization.schedule }} |
-| Precision | {{ network.optimization.precision }} |
-| Weights | {{ weights }}, exponential average (decay {{ network.optimization.ema_decay }}) |
-| Engine | version {{ network.engine }}, commit {{ network.commit or "unknown" }}, \
-PyTorch {{ network.torch }} |
-| Started | {{ network.started }} |
-{% for part in network.resumed %}
-| Resumed | {{ part.at }}, commit {{ part.commit or "unknown" }} |
-{% endfor %}
-{% if not network.finished %}
-
-**Intermediate weights: the run had not ended when this was written.**
-{% endif %}
-{% endfor %}
-
-## How well it does
-
-{% for network in networks if network.validation and not by_clicks %}
-{{ "Network %d on" % loop.index if networks | length > 1 else "On" }} the cases used to choose \
-{{ "its" if networks | length > 1 else "the" }} weights (so this is optimistic; in model space), \
-mean Dice {{ "%.3f" | format(network.validation.dice) }} at step {{ network.validation.step }}: \
-{{ network.validation_regions }}.
-
-{% endfor %}
-{% if evaluation %}
-On {{ evaluation_cases }}, at the native resolution ({{ evaluation.note }}):
-
-{{ table }}
-
-{{ per_case }}
-{% elif clicks %}
-It was measured by clicks, as follows.
-{% else %}
-Not evaluated on held-out cases yet.
-{% endif %}
-{% if calibration %}
-
-## What a probability means
-
-Share of the voxels with a probability that do belong to the region, on {{ calibration_cases }} \
-({{ calibration.note }}), and the expected calibration error (Guo et al., 2017):
-
-{{ calibration_table }}
-{% if lesion_rows_table %}
-
-Rows of the lesion list of these cases, by the mean probability that it tells of a class in a \
-lesion, and the share of that class's voxels that are right:
-
-{{ lesion_rows_table }}
-{% endif %}
-{% endif %}
-{% if clicks %}
-
-## Clicks
-
-A simulated user corrects one region at a time, always in the middle of the largest error. Mean \
-Dice after so many clicks on {{ clicks_cases }} ({{ clicks.note }}):
-
-{{ clicks_table }}
-
-After five clicks:
-
-{{ clicked_cases_table }}
-{% endif %}
-{% if subsets %}
-
-## With fewer sequences
-
-A sequence that was not taken is zero for the network. Mean Dice on {{ subsets_cases }} \
-({{ subsets.note }}), and in brackets the paired difference to all sequences with its 95 % interval:
-
-{{ subsets_table }}
-
-{% if fewer %}
-{{ fewer }}
-
-{% endif %}
-{{ subsets_rule }}
-{% endif %}
-{% if robustness %}
-
-## On scans that differ from these
-
-Dice (mean ± standard deviation) on {{ robustness_cases }}, their scans changed by a program \
-({{ robustness.note }}):
-
-{{ robustness_table }}
-
-"Label itself" is what the reference label keeps on the way to the changed scans' grid and back.
-
-{% for entry in robustness.perturbations.values() if entry.title != "unchanged" %}
-- {{ entry.title }}: {{ entry.description }}
-{% endfor %}
-{% endif %}
-{% if licence or citations %}
-
-## Licence and citation
-
-{{ licence }}
-{% for citation in citations %}
-- {{ citation }}
-{% endfor %}
-{% endif %}
-"""
 
 
 def write_card(
@@ -230,69 +54,49 @@ def write_card(
         coarse: The first stage of a cascade.
         fewer: Whose networks answer where scans are missing.
     """
-    config, record, evaluation = measured.config, measured.record, measured.evaluation
-    cleaning = config.bundle.postprocessing
-    robustness, calibration = measured.robustness, measured.calibration
-    clicks = measured.clicks
-    split = together(run.seen for run in (*runs, *fewer))
+    config, split = measured.config, together(run.seen for run in (*runs, *fewer))
     own = {case for run in runs for use in asdict(run.split).values() for case in use}
     elsewhere = {*split.train, *split.validation} - own
-    values: dict[str, Any] = {
-        "title": config.bundle.title or config.name,
-        "description": config.bundle.description,
-        "data_description": config.bundle.data_description,
-        "licence": config.bundle.licence,
-        "citations": config.bundle.citations,
-        "channels": record["channels"],
-        "outputs": ", ".join(
-            f"{name} (labels {' + '.join(map(str, values))})"
-            for name, values in measured.regions.items()
-        ),
-        "spacing": _spacing(config.preprocessing.spacing),
-        "window": config.window,
-        "network": config.network.type,
-        "members": "one network" if len(runs) == 1 else f"ensemble of {len(runs)} networks",
-        "inference": config.bundle.inference,
-        "by_clicks": config.by_clicks,
-        "coarse": coarse,
-        "cascade": config.bundle.cascade,
-        "cleaning": cleaning,
-        "removed": _below(cleaning.min_volume_ml),
-        "replaced": _below(cleaning.replace_small),
-        "dataset": record["dataset"],
-        "cases": record["cases"],
-        "split": {use: [n for n in names if n in own] for use, names in asdict(split).items()},
-        "elsewhere": sorted(elsewhere),
-        "excluded": [name for name in config.data.exclude if name not in elsewhere],
-        "networks": [_training_of(run, weights) for run in runs],
-        "weights": {"best": "best on validation", "final": "last step"}[weights],
-        "evaluation": evaluation,
-        "table": summary_table(evaluation) if evaluation else "",
-        "per_case": case_table(evaluation) if evaluation else "",
-        "evaluation_cases": _cases(split, evaluation["cases"]) if evaluation else "",
-        "robustness_cases": _cases(split, robustness["cases"]) if robustness else "",
-        "machine": (evaluation or {}).get("machine"),
-        "case_seconds": next(iter(measured.measured_seconds.values()), 0.0),
-        "subsets": measured.subsets,
-        "subsets_cases": _cases(split, measured.subsets["cases"]) if measured.subsets else "",
-        "subsets_table": (
-            subsets_table(measured.subsets, config.bundle.seen_from) if measured.subsets else ""
-        ),
-        "fewer": fewer_networks(config.bundle.fewer, fewer, weights) if fewer else "",
-        "subsets_rule": subsets_rule(config.data.needs, config.bundle.seen_from, coarse),
-        "calibration": calibration,
-        "calibration_cases": _cases(split, calibration["cases"]) if calibration else "",
-        "calibration_table": calibration_table(calibration) if calibration else "",
-        "lesion_rows_table": lesion_rows_table((calibration or {}).get("rows", ())),
-        "clicks": clicks,
-        "clicks_cases": _cases(split, clicks["cases"]) if clicks else "",
-        "clicks_table": clicks_table(clicks) if clicks else "",
-        "clicked_cases_table": clicked_cases_table(clicks) if clicks else "",
-        "robustness": robustness,
-        "robustness_table": robustness_table(robustness) if robustness else "",
-    }
-    environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    return environment.from_string(_TEMPLATE).render(values)
+    return _template(split).render(
+        config=config,
+        record=measured.record,
+        regions=measured.regions,
+        coarse=coarse,
+        cleaning=config.bundle.postprocessing,
+        split={use: [n for n in names if n in own] for use, names in asdict(split).items()},
+        elsewhere=sorted(elsewhere),
+        excluded=[name for name in config.data.exclude if name not in elsewhere],
+        networks=[_training_of(run, weights) for run in runs],
+        weights={"best": "best on validation", "final": "last step"}[weights],
+        case_seconds=next(iter(measured.measured_seconds.values()), 0.0),
+        evaluation=measured.evaluation,
+        robustness=measured.robustness,
+        subsets=measured.subsets,
+        fewer=fewer_networks(config.bundle.fewer, fewer, weights) if fewer else "",
+        subsets_rule=subsets_rule(config.data.needs, config.bundle.seen_from, coarse),
+        calibration=measured.calibration,
+        clicks=measured.clicks,
+    )
+
+
+def _template(split: Split) -> Template:
+    """The card, to be filled; its filter `cases` tells what cases of this split were used for."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {table.__name__: table for table in _TABLES}
+    environment.filters |= {"outputs": _outputs, "spacing": _spacing, "below": _below}
+    environment.filters["cases"] = lambda measured: _cases(split, measured["cases"])
+    return environment.get_template("card.md.jinja")
+
+
+def _outputs(regions: Mapping[str, Sequence[int]]) -> str:
+    return ", ".join(
+        f"{name} (labels {' + '.join(map(str, values))})" for name, values in regions.items()
+    )
 
 
 def _training_of(run: Run, weights: str) -> dict[str, Any]:
