@@ -14,6 +14,7 @@ from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.sliding_window import logit
 from factorizer_engine.inference.windows import Box
 from factorizer_engine.interaction.guides import Guide, Question
+from factorizer_engine.interaction.thinning import logits_around
 from factorizer_engine.interaction.thresholding import box_around, moved_by_click
 from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.errors import BadInputError
@@ -123,8 +124,7 @@ class Correction:
             *(self._result, self.labelmap, (*self.clicks, click), box),
             *(self._threshold, places, distance),
         )
-        answer = self._guide.probabilities(question, monitor or Monitor())
-        logits, mask = logit(answer) - self._threshold, question.mask
+        logits, mask = logits_around(self._guide, question, monitor or Monitor()), question.mask
         nearest = np.ones(part.shape, dtype=bool)
         for other in self._answered:
             if _oppose(click, other.click, regions):
