@@ -143,7 +143,8 @@ def fit(samples: Samples) -> np.ndarray:
             step /= 2
         found = found + step
     weights = found / deviation
-    weights[constant] -= (weights * mean)[~constant].sum() / max(constant.sum(), 1)
+    ones = constant & (columns[0] != 0)  # a feature that is always 0 takes no part
+    weights[ones] -= (weights * mean)[~constant].sum() / max(ones.sum(), 1)
     return weights
 
 
