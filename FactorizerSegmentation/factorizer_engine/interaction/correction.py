@@ -24,7 +24,10 @@ from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.triples import triple
 
 _FEW = 16
-"""Up to so many places, or slices, are quicker gone through one by one than by a transform."""
+"""Up to so many places are quicker gone through one by one than by a distance transform."""
+
+_FEW_SLICES = 64
+"""The same of slices; a transform takes as long as a hundred of them."""
 
 
 @dataclass(frozen=True)
@@ -178,11 +181,11 @@ def _distance(
     """
     levels = [np.unique(along) for along in places.T]
     axis = int(np.argmin([len(found) for found in levels]))
-    if len(places) > _FEW and len(levels[axis]) > _FEW:
+    if len(levels[axis]) > _FEW_SLICES:
         return _transformed(places, shape, spacing)
     nearest = np.full(shape, np.inf, dtype=np.float32)
     across = np.moveaxis(nearest, axis, 0)
-    sizes, tick = np.delete(spacing, axis), np.arange(shape[axis])
+    sizes, tick = np.delete(spacing, axis).tolist(), np.arange(shape[axis])
     for level in levels[axis]:
         flat = np.delete(places[places[:, axis] == level], axis, axis=1)
         squares = _squared_in_plane(flat, across.shape[1:], sizes)
