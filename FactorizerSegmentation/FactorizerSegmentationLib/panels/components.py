@@ -75,7 +75,7 @@ class ComponentsPanel(Panel):
             _("Find the components that drove the result; this runs the model again."),
         )
         self._checked = CheckedStart(
-            *(inputs.checks, inputs.runProblem, self.controls, self._start, logic.cancel)
+            inputs.checks, inputs.runProblem, self.controls, self._start, logic.cancel
         )
         self._probability = ProbabilityOffer(
             self.ui.probabilityButton,

@@ -189,8 +189,10 @@ class Segmenter:
             monitor.report("restoring", _PREDICTED)
             with _timed(timings, "restoring"):
                 probabilities = self.preprocessor.restore(
-                    *(sigmoid_(only(logits, study.outputs)), study.prepared),
-                    *(looked_at.in_reference, study.store),
+                    sigmoid_(only(logits, study.outputs)),
+                    study.prepared,
+                    looked_at.in_reference,
+                    study.store,
                 )
                 del logits
                 if first is not None:
@@ -202,7 +204,10 @@ class Segmenter:
             monitor.report("measuring", _PAINTED)
             with _timed(timings, "measuring"):
                 lesions = find_lesions(
-                    *(labelmap, study.model.regions, study.model.labels, probabilities),
+                    labelmap,
+                    study.model.regions,
+                    study.model.labels,
+                    probabilities,
                     study.head_with_sides,
                 )
         monitor.report("measuring", 1.0)
@@ -320,7 +325,13 @@ class Segmenter:
         with moved(self.networks, means.device, self.device):
             prepare_kernels(self.networks, means.device, ensemble.dtype, monitor.span(0.0, 0.0))
             return predict_windows(
-                *(ensemble, volume, plan, means.windows, monitor, store, means.sums_on_host),
+                ensemble,
+                volume,
+                plan,
+                means.windows,
+                monitor,
+                store,
+                means.sums_on_host,
                 watcher=watcher,
             )
 
