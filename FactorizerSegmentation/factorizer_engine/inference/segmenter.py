@@ -202,13 +202,8 @@ class Segmenter:
                 labelmap = self._paint(probabilities, study.model, study.prepared.reference)
             monitor.report("measuring", _PAINTED)
             with timed(timings, "measuring"):
-                lesions = find_lesions(
-                    labelmap,
-                    study.model.regions,
-                    study.model.labels,
-                    probabilities,
-                    study.head_with_sides,
-                )
+                model, head = study.model, study.head_with_sides
+                lesions = find_lesions(labelmap, model.regions, model.labels, probabilities, head)
         monitor.report("measuring", 1.0)
         return SegmentationResult(
             model=study.model,
