@@ -279,16 +279,16 @@ def summed_evidence(
     """The sums over the voxels of what `block_evidence` says of one gradient, without its maps.
 
     Returns:
-        (2, heads * R): of the components, and of their means over the head.
+        (heads * R,).
     """
-    head = recorded.head_at(block)
-    weight, found = _by_channel(gradient * head).sum(0), []
+    heads, head = recorded.mixers[block].reshape.num_heads, recorded.head_at(block)
+    found = []
     for term in recorded.terms_at(block):
-        levels = weight * masked_mean(term, head)
         sums = (_by_channel(gradient) * _by_channel(term)).sum(0)
-        found.append(torch.stack([sums - levels if baseline is Baseline.MEAN else sums, levels]))
-    heads = recorded.mixers[block].reshape.num_heads
-    return torch.stack(found, dim=-1).unflatten(1, (heads, -1)).sum(2).flatten(1)
+        if baseline is Baseline.MEAN:
+            sums = sums - _by_channel(gradient * head).sum(0) * masked_mean(term, head)
+        found.append(sums.view(heads, -1).sum(1))
+    return torch.stack(found, dim=1).flatten()
 
 
 def _by_channel(x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from factorizer_engine.components.definition import Baseline, component_name
 from factorizer_engine.components.estimates import Estimate, Passes, estimate_all
 from factorizer_engine.components.likeness import judge
 from factorizer_engine.components.question import BASELINE, Question, pose
-from factorizer_engine.components.ranking import in_order_shown
+from factorizer_engine.components.ranking import chosen_in_turn, in_order_shown
 from factorizer_engine.components.reliance import Joined, LesionVolume, find_reliance
 from factorizer_engine.components.room import room_for
 from factorizer_engine.components.sites import LesionSites
@@ -133,20 +133,19 @@ def explain(
         passes: Passes = [[] for _ in asked.networks]
         estimate = estimate_all(asked, passes, monitor.span(0.0, _ESTIMATED))
         lesions, doubts = judge(asked, estimate, lesion, monitor.span(_ESTIMATED, _JUDGED))
-        turns = turns_of(asked, passes, estimate, count, monitor.span(_JUDGED, _ORDERED)).first(
-            count
-        )
+        turns = turns_of(asked, estimate, count, monitor.span(_JUDGED, _ORDERED))
+        chosen = _chosen(asked, estimate, turns, count)
         volume = _volume(asked, passes) if lesion is not None else None
         part = monitor.span(_ORDERED, _MEASURED)
-        measured = _measured(asked, passes, turns.order, part, volume)
-        ranked = _ranked(asked, turns, measured)
+        measured = _measured(asked, passes, chosen, part, volume)
+        ranked = _ranked(asked, measured)
         contributions = np.stack([measured[index] for index in ranked])
         reliance = None
         if volume is not None:
             reliance = find_reliance(
                 volume,
                 [asked.candidates[index] for index in ranked],
-                [ranked.index(index) for index in turns.speaking],
+                [ranked.index(index) for index in turns.speaking(chosen)],
                 monitor.span(_MEASURED, _TRIED),
             )
         drawn_for = [asked.decisive[i] for i in contributions[:, asked.decisive].argmax(axis=1)]
@@ -206,11 +205,17 @@ def _measured(
     return dict(zip(chosen, measured, strict=True))
 
 
-def _ranked(asked: Question, turns: Turns, measured: Mapping[int, np.ndarray]) -> list[int]:
+def _chosen(asked: Question, estimate: Estimate, turns: Turns, count: int) -> list[int]:
+    """The candidates that are measured and shown."""
+    stability = [asked.profile(index).stability for index in range(len(asked.candidates))]
+    return chosen_in_turn(turns.order, count, estimate.contributions.sum(axis=1), stability)
+
+
+def _ranked(asked: Question, measured: Mapping[int, np.ndarray]) -> list[int]:
     """The candidates as they are shown."""
     strength = {index: float(found[asked.decisive].sum()) for index, found in measured.items()}
-    stability = {index: asked.profile(index).stability for index in turns.order}
-    return in_order_shown(turns.order, strength, stability)
+    stability = {index: asked.profile(index).stability for index in measured}
+    return in_order_shown(list(measured), strength, stability)
 
 
 def _volume(asked: Question, passes: Passes) -> LesionVolume:

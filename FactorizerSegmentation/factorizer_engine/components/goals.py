@@ -57,8 +57,8 @@ _SEVERAL = f"median of {TOP}"
 GOALS = (
     *(
         Goal(
-            f"components: the order shown before {title}",
-            _lower(_ORDER.format("as shown"), _ORDER.format(other)),
+            f"components: by contribution, in turn, before {title}",
+            _lower(_ORDER.format("in turn"), _ORDER.format(other)),
         )
         for title, other in (
             ("chance", "random"),

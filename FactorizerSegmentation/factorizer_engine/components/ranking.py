@@ -23,18 +23,26 @@ def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
     return [name for name in mixers if sizes[name] in finest]
 
 
-def leading_pair(
-    strength: Sequence[float] | np.ndarray, stability: Sequence[float | None]
+def chosen_in_turn(
+    order: Sequence[int],
+    count: int,
+    strength: Sequence[float] | np.ndarray,
+    stability: Sequence[float | None],
 ) -> list[int]:
-    """The strongest component and the strongest stable one; the two strongest where it is stable.
+    """The first ones of an order, among which the strongest stable one has a place: the last.
 
     Args:
-        strength: What every component contributes.
+        order: Components in turn.
+        count: How many are chosen, at most.
+        strength: What every component contributes in the whole network.
         stability: That of every component.
     """
-    falling = np.argsort(-np.asarray(strength), kind="stable").tolist()
-    stable = [i for i in falling if is_stable(stability[i]) and strength[i] > 0]
-    return list(dict.fromkeys([*falling[:1], *stable[:1], *falling[1:2]]))[:2]
+    chosen = list(order[:count])
+    stable = [i for i in order if is_stable(stability[i]) and strength[i] > 0]
+    strongest = max(stable, key=lambda i: strength[i], default=None)
+    if strongest is not None and strongest not in chosen and count > 1:
+        chosen[-1] = strongest
+    return chosen
 
 
 def in_order_shown(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,6 +27,11 @@ from factorizer_engine.components.definition import (
     mixers_of,
     terms_of,
 )
+from factorizer_engine.components.disturbances import (
+    where_it_finds,
+    with_noise,
+    with_shuffled_weights,
+)
 from factorizer_engine.components.evidence import (
     Evidence,
     enlarged,
@@ -37,7 +41,7 @@ from factorizer_engine.components.evidence import (
 )
 from factorizer_engine.components.orders import COUNTS, OrderTrial
 from factorizer_engine.components.passes import RecordedPass
-from factorizer_engine.components.ranking import default_blocks, in_order_shown, leading_pair
+from factorizer_engine.components.ranking import chosen_in_turn, default_blocks, in_order_shown
 from factorizer_engine.components.saliency import (
     PARTS,
     BlockProbe,
@@ -49,7 +53,7 @@ from factorizer_engine.components.saliency import (
 from factorizer_engine.components.scores import area, best_dice, correlation, spearman
 from factorizer_engine.components.sites import among_outputs, lesion_sites
 from factorizer_engine.components.stability import SHIFT
-from factorizer_engine.components.turns import contributions_without, logit_without, take_turns
+from factorizer_engine.components.turns import contributions_without, take_turns
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
@@ -62,9 +66,6 @@ from factorizer_engine.protocol.progress import Monitor
 
 STEPS = 6
 """Of integrated gradients, and of the path along which components grow together."""
-
-NOISE = 0.05
-"""Standard deviations of a channel that must not change the evidence."""
 
 TOP = 6
 """Components whose maps are disturbed: as many as an explanation shows."""
@@ -195,29 +196,26 @@ class _Trial:
         self._joint = evidence_along_a_path(
             self._network, [self._probe], [self._region], default_blocks(self._mixers), STEPS
         )
-        self._shown = self._as_shown()
-        self._top = self._shown[:TOP]
+        self._in_turn = self._taken_in_turn()
+        self._top = self._as_shown()
         self._first = self._top[0]
 
-    def _as_shown(self) -> list[Term]:
-        """The order of an explanation of `TOP` components, and then of one of more."""
-        terms, exact = self._terms, self._exact[Baseline.ZERO]
-        probes, regions = [self._probe], [self._region]
-        passes = [RecordedPass(self._network, self._probe.image)]
+    def _taken_in_turn(self) -> list[int]:
+        """The components by what each contributes when those before it are gone, by index."""
+        terms = self._terms
 
         def without(order: Sequence[int]) -> np.ndarray:
             gone = [terms[i] for i in order]
-            return contributions_without(self._network, probes, terms, gone, regions)
+            return contributions_without(self._network, [self._probe], terms, gone, [self._region])
 
-        def measure(order: Sequence[int]) -> float:
-            return logit_without(passes, probes, [terms[i] for i in order], regions)
+        return list(take_turns(self._estimates[Baseline.ZERO], without, COUNTS[-1]).order)
 
-        stability = [self._profiles.get(term, Profile(term)).stability for term in terms]
-        whole = self._estimates[Baseline.ZERO]
-        first = leading_pair(whole, stability)
-        order = take_turns(whole, first, without, measure, COUNTS[-1]).order
-        shown = in_order_shown(order[:TOP], exact, stability)
-        return [terms[i] for i in (*shown, *order[TOP:])]
+    def _as_shown(self) -> list[Term]:
+        """Those that an explanation of `TOP` components shows, as it lists them."""
+        stability = [self._profiles.get(term, Profile(term)).stability for term in self._terms]
+        whole, exact = self._estimates[Baseline.ZERO], self._exact[Baseline.ZERO]
+        chosen = chosen_in_turn(self._in_turn, TOP, whole, stability)
+        return [self._terms[i] for i in in_order_shown(chosen, exact, stability)]
 
     def _order_components(self) -> None:
         blocks = default_blocks(self._mixers)
@@ -229,8 +227,10 @@ class _Trial:
         )
         exact, zero = self._exact[Baseline.ZERO], self._estimates[Baseline.ZERO]
         joint = [found.contributions(self._mixers, self._terms) for found in self._joint]
+        in_turn = [self._terms[i] for i in self._in_turn]
         tried = {
-            "as shown": [self._shown],
+            "in turn": [in_turn],
+            "as listed": [[*self._top, *(term for term in in_turn if term not in self._top)]],
             "contribution by itself": [orders.by(exact)],
             "estimate": [orders.by(zero)],
             "contribution, mean": [orders.by(self._exact[Baseline.MEAN])],
@@ -334,25 +334,19 @@ class _Trial:
         shifted = shifted_probe(self._probe, padded, SHIFT)
         moved = [m[SHIFT:] for m in self._top_maps(self._network, shifted)]
         still = [m[: len(m) - SHIFT] for m in original]
-        image = self._probe.image
-        noise = torch.from_numpy(self._random.standard_normal(image.shape, np.float32)).to(
-            image.device
-        )
-        noisy = replace(self._probe, image=image + NOISE * noise * (image != 0))
-        shuffled = copy.deepcopy(self._network)
-        with torch.no_grad():
-            for parameter in shuffled.parameters():
-                order = torch.from_numpy(self._random.permutation(parameter.numel()))
-                parameter.copy_(parameter.flatten()[order].view_as(parameter))
-        others = self._top_maps(shuffled, self._probe)
-        # Where the logit is read is the same for all weights; what is to be learnt lies within.
+        noisy = with_noise(self._probe, self._random)
+        shuffled = with_shuffled_weights(self._network, self._random)
+        own = where_it_finds(shuffled, self._probe, self._region)
+        # Read in the same place, the maps have its outline, whatever the weights are.
+        there = self._top_maps(shuffled, self._probe)
         read = (self._probe.weights[self._region] > 0).cpu().numpy()
-        within = [[values[read] for values in maps] for maps in (original, others)]
+        within = [[values[read] for values in maps] for maps in (original, there)]
         pairs = {
             f"shift by {SHIFT} voxels": zip(still, moved, strict=True),
             "noise": zip(original, self._top_maps(self._network, noisy), strict=True),
-            "random weights": zip(original, others, strict=True),
-            "random weights, within the finding": zip(*within, strict=True),
+            "random weights": zip(original, self._top_maps(shuffled, own), strict=True),
+            "random weights, read in the same place": zip(original, there, strict=True),
+            "random weights, within that place": zip(*within, strict=True),
         }
         for name, both in pairs.items():
             found = [correlation(a, b) for a, b in both]

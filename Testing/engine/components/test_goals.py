@@ -10,7 +10,7 @@ from factorizer_engine.components.goals import GOALS
 from factorizer_engine.components.trial import Trial
 
 FIGURES = {
-    "component deletion AUC, as shown": -2.0,
+    "component deletion AUC, in turn": -2.0,
     "component deletion AUC, Grad-CAM": -1.0,
     "component deletion AUC, integrated gradients": -1.0,
     "component deletion AUC, random": 0.0,

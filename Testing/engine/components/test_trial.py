@@ -31,7 +31,7 @@ def trial(segmenter, result):
 def test_the_order_of_contributions_lowers_the_logit_sooner_than_chance(trial):
     figures = trial.figures
     assert figures["spearman of the estimate, zero"] > 0.8
-    for order in ("as shown", "contribution by itself", "estimate", "step by step"):
+    for order in ("in turn", "as listed", "contribution by itself", "estimate", "step by step"):
         for what, sign in (("deletion", 1), ("insertion", -1)):
             name = f"component {what} AUC, {{}}"
             gain = figures[name.format("random")] - figures[name.format(order)]
@@ -40,7 +40,7 @@ def test_the_order_of_contributions_lowers_the_logit_sooner_than_chance(trial):
 
 def test_curves_begin_and_end_where_they_must(trial):
     deleted, inserted = (trial.curves[f"component {what}"] for what in ("deletion", "insertion"))
-    whole = deleted["as shown"][0]
+    whole = deleted["in turn"][0]
     for name, curve in deleted.items():
         assert len(curve) == len(inserted[name]) == len(COUNTS) + 1
         assert curve[0] == pytest.approx(whole, abs=1e-4)
@@ -80,7 +80,7 @@ def test_a_little_noise_leaves_the_maps_and_other_weights_do_not(trial):
     figures = trial.figures
     assert figures["correlation after noise, median of 6"] > 0.9
     assert figures["correlation after random weights, median of 6"] < 0.7
-    assert figures["correlation after random weights, within the finding, median of 6"] < 0.7
+    assert figures["correlation after random weights, within that place, median of 6"] < 0.7
     assert all(np.isfinite(value) for value in figures.values())
     assert trial.to_dict()["case"] == "one"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -197,3 +199,16 @@ def test_a_gradient_that_differs_is_not_used(monkeypatch, caplog):
     with caplog.at_level(logging.WARNING):
         assert not COMPILED.mixes(x, SMALL, v0)
     assert len(caplog.records) == 1 and "do not compute" in caplog.text
+
+
+def test_looking_whether_kernels_are_right_imports_no_symbolic_mathematics():
+    program = (
+        "import sys, torch\n"
+        "from factorizer_engine.factorization import Matricize\n"
+        "from factorizer_engine.factorization.backends import COMPILED\n"
+        "reshape = Matricize((8, 16, 16, 16), head_dim=4, patch_size=4)\n"
+        "COMPILED.prepare_to_mix(reshape, torch.device('cpu'), torch.float32)\n"
+        "print(bool(COMPILED.trust.verdicts), 'sympy' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "False"], done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -148,21 +148,31 @@ class SimulatedUsers:
 
     def correct(self, name: str, values: Sequence[int]) -> list[float]:
         """Dice of a region after 0, 1, ... clicks; the last value stays if nothing is wrong."""
-        region, truth = self._region(name), np.isin(self._label.array, list(values))
+        truth = np.isin(self._label.array, list(values))
+        dice = [region_dice(mask, truth) for mask in self.masks(name, truth)]
+        return dice + dice[-1:] * (COUNTS[-1] + 1 - len(dice))
+
+    def masks(self, name: str, truth: np.ndarray) -> Iterator[np.ndarray]:
+        """A region after 0, 1, ... clicks, at most as many as counted, until nothing is wrong.
+
+        Args:
+            name: Of the region.
+            truth: Booleans on the grid of the result.
+        """
+        region, regions = self._region(name), self._result.model.regions
         correction = Correction(self._result, self._threshold, self._guide, self._start)
-        dice: list[float] = []
-        while len(dice) <= COUNTS[-1]:
-            mask = mask_of(correction.labelmap.array, region, self._result.model.regions)
-            dice.append(region_dice(mask, truth))
+        for _ in range(COUNTS[-1]):
+            mask = mask_of(correction.labelmap.array, region, regions)
+            yield mask
             stroke = next_stroke(mask, truth, 0, self._label.spacing)
             if stroke is None:
-                return dice + dice[-1:] * (COUNTS[-1] + 1 - len(dice))
+                return
             affine = correction.labelmap.affine
             points = stroke.points @ affine[:3, :3].T + affine[:3, 3]
             began = time.perf_counter()
             correction.answer(Click(name, tuple(map(tuple, points.tolist())), stroke.add))
             self.seconds.append(time.perf_counter() - began)
-        return dice
+        yield mask_of(correction.labelmap.array, region, regions)
 
     def _region(self, name: str) -> Region:
         return next(region for region in self._result.model.regions if region.name == name)
