@@ -7,7 +7,7 @@ to these a weighted logistic regression is fitted, once for all clicks or apart 
 and that remove. Run, in Testing:
 
     PYTHONPATH=../FactorizerSegmentation:. python -m benchmarks.click_weights DATA MODEL \
-        [--apart] [--turned] [--case NAME ...]
+        [--apart] [--turned] [--clicks N] [--case NAME ...]
 
 DATA is in nnU-Net layout; `--turned` adds every scan with its contrast turned around. The features
 are those that have weights already. Cases that judge the model must not be among them.
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from factorizer_engine.interaction.regression import (
 )
 from factorizer_engine.interaction.thresholding import LocalThreshold
 from factorizer_engine.protocol.progress import Monitor
-from factorizer_engine.training.evaluation.clicks import SimulatedUsers
+from factorizer_engine.training.evaluation.clicks import COUNTS, SimulatedUsers
 from factorizer_engine.training.evaluation.evaluation import select_cases
 from factorizer_engine.training.evaluation.predictors import ModelPredictor, open_model
 
@@ -143,7 +144,8 @@ def fit(samples: Samples) -> np.ndarray:
             step /= 2
         found = found + step
     weights = found / deviation
-    weights[constant] -= (weights * mean)[~constant].sum() / max(constant.sum(), 1)
+    ones = constant & (columns[0] != 0)  # a feature that is always 0 takes no part
+    weights[ones] -= (weights * mean)[~constant].sum() / max(ones.sum(), 1)
     return weights
 
 
@@ -153,6 +155,7 @@ def collect(
     names: Sequence[str],
     cases: Sequence[str] = (),
     turned: bool = False,
+    clicks: int = COUNTS[-1],
 ) -> dict[bool, Samples]:
     """Samples of the clicks of simulated users, by whether they add."""
     bundle = predictor.segmenter.bundle
@@ -171,7 +174,8 @@ def collect(
             )
             for region, values in dataset.regions.items():
                 recorder.truth = np.isin(label.array, list(values))
-                users.correct(region, values)
+                for _ in islice(users.masks(region, recorder.truth), clicks + 1):
+                    pass  # the recorder sees every click
     return {add: Samples.together(seen) for add, seen in recorder.seen.items() if seen}
 
 
@@ -191,11 +195,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("model")
     parser.add_argument("--apart", action="store_true")
     parser.add_argument("--turned", action="store_true")
+    parser.add_argument("--clicks", type=int, default=COUNTS[-1])
     parser.add_argument("--case", action="append", default=[])
     given = parser.parse_args(arguments)
     predictor = open_model(given.model, "cpu", "float32", None, (), None)
     names = list(dict.fromkeys([*NETWORK_ADDS, *NETWORK_REMOVES])) if given.apart else list(MAPS)
-    samples = collect(predictor, given.data, names, given.case, given.turned)
+    samples = collect(predictor, given.data, names, given.case, given.turned, given.clicks)
     if not given.apart:
         samples = {True: Samples.together([*samples.values()])}
     for add, some in samples.items():

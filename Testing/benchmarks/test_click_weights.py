@@ -41,6 +41,14 @@ def test_weights_that_made_the_samples_are_found_again():
     np.testing.assert_allclose(found, true, atol=0.15)
 
 
+def test_a_feature_that_is_always_nothing_takes_no_part():
+    generator = np.random.default_rng(0)
+    columns = np.column_stack([np.ones(40000), generator.normal(3, 1, 40000), np.zeros(40000)])
+    agrees = generator.random(40000) < 1 / (1 + np.exp(-(2 * columns[:, 1] - 5)))
+    found = fit(Samples(columns, agrees, np.ones(40000)))
+    np.testing.assert_allclose(found, [-5, 2, 0], atol=0.2)
+
+
 def test_samples_without_an_exception_give_finite_weights():
     columns = np.column_stack([np.ones(100), np.linspace(-5, 5, 100)])
     found = fit(Samples(columns, columns[:, 1] > 0, np.ones(100)))

@@ -14,6 +14,7 @@ from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.sliding_window import logit
 from factorizer_engine.inference.windows import Box
 from factorizer_engine.interaction.guides import Guide, Question
+from factorizer_engine.interaction.thinning import logits_around
 from factorizer_engine.interaction.thresholding import box_around, moved_by_click
 from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.errors import BadInputError
@@ -24,6 +25,9 @@ from factorizer_engine.protocol.triples import triple
 
 _FEW = 16
 """Up to so many places are quicker gone through one by one than by a distance transform."""
+
+_FEW_SLICES = 64
+"""The same of slices; a transform takes as long as a hundred of them."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +127,7 @@ class Correction:
             *(self._result, self.labelmap, (*self.clicks, click), box),
             *(self._threshold, places, distance),
         )
-        answer = self._guide.probabilities(question, monitor or Monitor())
-        logits, mask = logit(answer) - self._threshold, question.mask
+        logits, mask = logits_around(self._guide, question, monitor or Monitor()), question.mask
         nearest = np.ones(part.shape, dtype=bool)
         for other in self._answered:
             if _oppose(click, other.click, regions):
@@ -171,21 +174,47 @@ class Correction:
 def _distance(
     places: np.ndarray, shape: Sequence[int], spacing: tuple[float, float, float]
 ) -> np.ndarray:
-    """Distance (mm) of the voxels of a block to the nearest of places (N, 3), inside it or not."""
-    inside = ((places >= 0) & (places < shape)).all(axis=1)
-    if len(places) > _FEW and inside.all():
-        away = np.ones(shape, dtype=bool)
-        away[tuple(places.T)] = False
-        return ndimage.distance_transform_edt(away, sampling=spacing).astype(np.float32)
-    ticks = [
-        (np.arange(count)[:, None] - place) * size
-        for count, place, size in zip(shape, places.T, spacing, strict=True)
-    ]
-    squares = [(tick**2).astype(np.float32) for tick in ticks]
+    """Distance (mm) of the voxels of a block to the nearest of places (N, 3), inside it or not.
+
+    A scribble lies in one slice or a few, where people draw: to those the distance is told within
+    slices, which are soon transformed, and across them.
+    """
+    levels = [np.unique(along) for along in places.T]
+    axis = int(np.argmin([len(found) for found in levels]))
+    if len(levels[axis]) > _FEW_SLICES:
+        return _transformed(places, shape, spacing)
     nearest = np.full(shape, np.inf, dtype=np.float32)
-    for first, second, third in zip(*(square.T for square in squares), strict=True):
-        np.minimum(nearest, first[:, None, None] + (second[:, None] + third), out=nearest)
+    across = np.moveaxis(nearest, axis, 0)
+    sizes, tick = np.delete(spacing, axis).tolist(), np.arange(shape[axis])
+    for level in levels[axis]:
+        flat = np.delete(places[places[:, axis] == level], axis, axis=1)
+        squares = _squared_in_plane(flat, across.shape[1:], sizes)
+        further = (((tick - level) * spacing[axis]) ** 2).astype(np.float32)
+        np.minimum(across, squares + further[:, None, None], out=across)
     return np.sqrt(nearest)
+
+
+def _squared_in_plane(
+    places: np.ndarray, shape: Sequence[int], spacing: Sequence[float]
+) -> np.ndarray:
+    """Squared distance (mm) of the pixels of a slice to the nearest of places (N, 2)."""
+    if len(places) > _FEW:
+        return _transformed(places, shape, spacing) ** 2
+    first, second = (
+        (((np.arange(count) - along[:, None]) * size) ** 2).astype(np.float32)
+        for count, along, size in zip(shape, places.T, spacing, strict=True)
+    )
+    return (first[:, :, None] + second[:, None]).min(axis=0)
+
+
+def _transformed(places: np.ndarray, shape: Sequence[int], spacing: Sequence[float]) -> np.ndarray:
+    """Distance of a block to places, by a transform of what holds both."""
+    low = np.minimum(places.min(axis=0), 0)
+    away = np.ones(np.maximum(places.max(axis=0) + 1, shape) - low, dtype=bool)
+    away[tuple((places - low).T)] = False
+    found = ndimage.distance_transform_edt(away, sampling=spacing)
+    block = tuple(slice(-start, -start + n) for start, n in zip(low, shape, strict=True))
+    return found[block].astype(np.float32)
 
 
 def _voxels_of(click: Click, grid: Grid) -> np.ndarray:

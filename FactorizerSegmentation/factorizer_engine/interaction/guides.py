@@ -37,6 +37,10 @@ _SMALL_ML = 2.0
 lesion, much that is healthy looks like it."""
 
 
+_MOST_OPPOSITE = 32
+"""Places clicked to the opposite that voxels are compared with: a scribble has hundreds."""
+
+
 @dataclass(frozen=True, eq=False)
 class Question:
     """A click that is to be answered.
@@ -63,6 +67,11 @@ class Question:
     def click(self) -> Click:
         """The one to be answered."""
         return self.clicks[-1]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size in mm."""
+        return self.labelmap.grid.spacing
 
     @property
     def region(self) -> int:
@@ -198,7 +207,7 @@ def _surroundings(
         places=question.places,
         scans=scans,
         add=add,
-        spacing=question.labelmap.grid.spacing,
+        spacing=question.spacing,
         opposite=_seen_at_opposite(question, scans),
     )
 
@@ -226,8 +235,15 @@ def _seen_at_opposite(question: Question, scans: np.ndarray) -> np.ndarray:
     starts = [axis.start for axis in question.box]
     indices = np.rint(np.concatenate(places)).astype(int) - starts
     inside = ((indices >= 0) & (indices < scans.shape[1:])).all(axis=1)
-    first, second, third = indices[inside].T
+    first, second, third = _some(indices[inside], _MOST_OPPOSITE).T
     return scans[:, first, second, third]
+
+
+def _some(places: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of places (N, 3), evenly along them."""
+    if len(places) <= most:
+        return places
+    return places[np.linspace(0, len(places) - 1, most).astype(int)]
 
 
 def _scans_in(question: Question, smooth_mm: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from factorizer_engine.bundles.settings import NetworkSpec, PromptSettings
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.interaction import guides
-from factorizer_engine.interaction.correction import Correction
+from factorizer_engine.interaction.correction import Correction, _distance
 from factorizer_engine.interaction.guides import guide_of
 from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
@@ -196,6 +196,18 @@ def test_bad_clicks_are_refused_in_a_sentence_and_leave_all_as_it_was(correction
         correction.answer(bad)
     np.testing.assert_array_equal(correction.labelmap.array, before)
     assert correction.clicks == tuple(good)
+
+
+@pytest.mark.parametrize("count", [1, 5, 40])
+@pytest.mark.parametrize("slices", [1, 3, 60])
+@pytest.mark.parametrize("beyond", [0, 9])
+def test_distances_to_a_scribble_are_exact_in_and_out_of_the_block(count, slices, beyond):
+    generator, shape, spacing = np.random.default_rng(count), (40, 30, 60), (0.7, 1.0, 2.5)
+    high = [40 + beyond, 30 + beyond, slices]
+    places = generator.integers([-beyond, -beyond, 0], high, (count, 3))
+    offsets = np.indices(shape).reshape(3, -1).T[:, None] - places
+    exact = np.linalg.norm(offsets * spacing, axis=2).min(axis=1).reshape(shape)
+    np.testing.assert_allclose(_distance(places, shape, spacing), exact, atol=1e-4)
 
 
 def test_clicks_that_agree_are_welcome_twice(correction):

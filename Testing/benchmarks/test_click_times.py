@@ -1,0 +1,54 @@
+"""How long clicks take, and lesions to click on."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import click_times, painted_lesions
+from engine import tiny
+from factorizer_engine.images.files import read_labels, read_scan, write_nifti
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A case of one scan whose lesion is a box."""
+    scan = tiny.scans((60, 56, 48))["FLAIR"]
+    label = np.zeros(scan.shape, np.uint8)
+    label[8:14, 6:12, 5:11] = 1
+    for folder, name, written in (
+        ("imagesTr", "case-FLAIR-WT_0000", scan),
+        ("labelsTr", "case-FLAIR-WT", scan.with_array(label)),
+    ):
+        (tmp_path / folder).mkdir()
+        write_nifti(written, tmp_path / folder / f"{name}.nii.gz")
+    described = {"channel_names": {"0": "Scan"}, "labels": {"lesion": 1}}
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    return tmp_path
+
+
+def test_every_click_is_timed_also_with_finer_voxels(data, tmp_path, capsys):
+    model = str(tiny.bundle_for_clicks(tmp_path / "bundle").description.path)
+    click_times.main([str(data), model, "--finer"])
+    told = capsys.readouterr().out
+    assert "case-FLAIR-WT lesion: Dice 0.000" in told
+    assert "case-FLAIR-WT finer lesion: Dice 0.000" in told
+    assert told.count("slowest") == 2
+
+
+def test_painted_lesions_have_their_size_and_spare_the_tumour(data, tmp_path):
+    painted_lesions.main(data, tmp_path / "painted")
+    tumour = read_labels(data / "labelsTr" / "case-FLAIR-WT.nii.gz").array > 0
+    before = read_scan(data / "imagesTr" / "case-FLAIR-WT_0000.nii.gz").array
+    found = sorted((tmp_path / "painted" / "labelsTr").iterdir())
+    assert found
+    for file in found:
+        lesion, name = read_labels(file), file.name.removesuffix(".nii.gz")
+        low, high = painted_lesions.SIZES_ML[name.rsplit("-", 1)[1]]
+        volume = lesion.grid.volume_ml(int(lesion.array.sum()))
+        assert low <= volume <= high and not (tumour & (lesion.array > 0)).any()
+        after = read_scan(tmp_path / "painted" / "imagesTr" / f"{name}_0000.nii.gz").array
+        assert ((after != before) & (lesion.array > 0)).any()
+        assert ((after == 0) == (before == 0)).all()
