@@ -284,10 +284,13 @@ class ComponentsPanel(Panel):
         self._logic.notify()
 
     def _onCompleted(self) -> None:
-        """Show what was not there yet when it was to be shown."""
+        """Show what was not there yet when it was to be shown, and tell who reads activity."""
+        if self._parameters is None:
+            return
         isShown = self.look.kind == ACTIVITY or not self.look.look.smooth
-        if isShown and self._parameters is not None and self._logic.inFront:
+        if isShown and self._logic.inFront:
             self._onLookChanged()
+        self.shown.emit()
 
     def _onFailed(self, error: EngineError) -> None:
         self.controls.failed(error)

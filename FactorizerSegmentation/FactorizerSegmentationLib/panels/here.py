@@ -11,6 +11,8 @@ from slicer.util import VTKObservationMixin
 from FactorizerSegmentationLib.panels.components import ComponentsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.pictures import barText
+from FactorizerSegmentationLib.scene.explanations import stepOf
+from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY
 from FactorizerSegmentationLib.scene.here import PlaceReader, Reading
 from FactorizerSegmentationLib.scene.place_mode import crosshairNode, cursorPlace
 
@@ -53,7 +55,7 @@ class HerePanel(Panel, VTKObservationMixin):
         if self._parameters is None:
             return
         segmentationNode, steps = self._parameters.segment.segmentation, self._components.steps
-        told = (segmentationNode, tuple(step.key for step in steps))
+        told = (segmentationNode, tuple(stepOf(step, ACTIVITY).key for step in steps))
         if told != self._told:
             self._told, self._reader = told, PlaceReader(segmentationNode, steps)
         usable = self._reader is not None and not self._reader.isEmpty
