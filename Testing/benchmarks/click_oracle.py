@@ -55,19 +55,28 @@ def repaired(
 
 
 def at_best_level(
-    probability: np.ndarray, truth: np.ndarray, start: np.ndarray, now: np.ndarray
+    probability: np.ndarray,
+    truth: np.ndarray,
+    start: np.ndarray,
+    now: np.ndarray,
+    threshold: float,
 ) -> tuple[float, float]:
-    """The highest Dice of any level, and that level; what changed since the start stays.
+    """The highest Dice of any level, and that level.
+
+    Only voxels between a level and the threshold change; those that clicks changed stay, and so do
+    small pieces that were removed.
 
     Args:
         probability: Of the region.
         truth, start, now: Booleans on its grid: what is true, found, and found after clicks.
+        threshold: With which the start was found.
     """
-    changed = start != now
-    return max(
-        (region_dice(np.where(changed, now, probability > level), truth), float(level))
-        for level in LEVELS
-    )
+    clicked, above = start != now, probability > threshold
+    found = []
+    for level in (threshold, *LEVELS.tolist()):
+        stays = clicked | (above == (probability > level))
+        found.append((region_dice(np.where(stays, now, ~above), truth), level))
+    return max(found, key=lambda one: one[0])
 
 
 def measure(predictor: ModelPredictor, case: Case, values: Sequence[int], region: str) -> list:
@@ -88,7 +97,7 @@ def measure(predictor: ModelPredictor, case: Case, values: Sequence[int], region
         ]
         for deeper in DEEPER_MM
     ]
-    levels = [at_best_level(probability, truth, after[0], now) for now in after]
+    levels = [at_best_level(probability, truth, after[0], now, threshold) for now in after]
     return [real, oracle, levels]
 
 

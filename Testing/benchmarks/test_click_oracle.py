@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.click_oracle import at_best_level, repaired
+from factorizer_engine.training.evaluation.metrics import region_dice
 
 
 @pytest.fixture
@@ -32,10 +33,17 @@ def test_what_lies_at_the_border_stays_wrong_where_only_deeper_errors_are_repair
     assert np.flatnonzero(better[across] != truth[across]).tolist() == [4, 16]
 
 
-def test_the_best_level_keeps_what_clicks_changed(truth):
+def test_the_best_level_keeps_what_clicks_changed_and_what_was_removed(truth):
     probability = np.where(truth, 0.3, 0.05)
+    probability[19, 19, 19] = 0.9  # a piece that was too small
     start = np.zeros_like(truth)
-    assert at_best_level(probability, truth, start, start)[0] == 1.0
+    assert at_best_level(probability, truth, start, start, 0.5)[0] == 1.0
     clicked = start.copy()
     clicked[0, 0, :5] = True
-    assert at_best_level(probability, truth, start, clicked)[0] < 1.0
+    assert at_best_level(probability, truth, start, clicked, 0.5)[0] < 1.0
+
+
+def test_where_no_level_is_better_the_threshold_stays(truth):
+    probability = np.where(np.roll(truth, 1, axis=0), 0.95, 0.05)
+    found = probability > 0.5
+    assert at_best_level(probability, truth, found, found, 0.5) == (region_dice(found, truth), 0.5)
