@@ -57,10 +57,14 @@ _SEVERAL = f"median of {TOP}"
 GOALS = (
     *(
         Goal(
-            f"components: by contribution, in turn, before {title}",
-            _lower(_ORDER.format("in turn"), _ORDER.format(other)),
+            f"components: {title} before {rival}",
+            _lower(_ORDER.format(order), _ORDER.format(other)),
         )
-        for title, other in (
+        for title, order in (
+            ("by contribution, in turn,", "in turn"),
+            ("as an explanation lists them", "as listed"),
+        )
+        for rival, other in (
             ("chance", "random"),
             ("Grad-CAM", "Grad-CAM"),
             ("integrated gradients", "integrated gradients"),

@@ -119,7 +119,7 @@ def _not_enough(model: ModelDescription, present: Sequence[str], found: Subset |
         measured = f" (mean Dice on {found.cases} unseen cases: {', '.join(parts)})"
     enough = [s for s in model.subsets if s.regions and set(s.channels) > {*present}]
     if not enough:
-        return f"With {with_these} the model sees nothing reliably{measured}; give other scans."
+        return f"With {with_these} the model is not reliable{measured}; give other scans."
     fewest = min(len(subset.channels) for subset in enough)
     choices = [
         enumerated([name for name in subset.channels if name not in present])
@@ -127,8 +127,7 @@ def _not_enough(model: ModelDescription, present: Sequence[str], found: Subset |
         if len(subset.channels) == fewest
     ]
     return (
-        f"With {with_these} the model sees nothing reliably{measured}; "
-        f"add {enumerated(choices, 'or')}."
+        f"With {with_these} the model is not reliable{measured}; add {enumerated(choices, 'or')}."
     )
 
 

@@ -270,8 +270,15 @@ def test_a_cluster_goes_on_when_a_worker_is_killed(tmp_path, cli, studies, monke
         write_summary = command.write_summary
         monkeypatch.setattr(command, "write_summary", kill_one)
         outcome = cli(
-            *("segment", "-m", "tiny", "--studies", studies, "-o", tmp_path / "out"),
-            *("--scheduler", cluster.scheduler_address),
+            "segment",
+            "-m",
+            "tiny",
+            "--studies",
+            studies,
+            "-o",
+            tmp_path / "out",
+            "--scheduler",
+            cluster.scheduler_address,
         )
     assert outcome.code == 0, outcome.errors
     assert killed
@@ -287,7 +294,7 @@ def test_studies_may_lack_scans_if_the_model_says_so(tmp_path, cli, studies, fru
     assert outcome.code == 1
     rows = table(tmp_path / "out")
     assert [row["state"] for row in rows.values()] == ["done", "done", "failed"]
-    assert "With FLAIR alone the model sees nothing reliably" in rows["case 3"]["reason"]
+    assert "With FLAIR alone the model is not reliable" in rows["case 3"]["reason"]
     assert rows["anna"]["note"] == "" and float(rows["anna"]["Core (mL)"]) > 0
     assert rows["björn"]["note"].startswith("Left out: FLAIR.")
     # Without the enhancing part the core is called by its region; oedema was not looked for.

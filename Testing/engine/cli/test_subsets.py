@@ -38,7 +38,7 @@ def test_scans_that_are_not_enough_are_refused_before_they_are_read(cli, frugal,
     outcome = cli("segment", "--model", frugal, *given, "-o", tmp_path / "out")
     assert outcome.code == 2
     assert outcome.sentence == (
-        "With FLAIR alone the model sees nothing reliably (mean Dice on 3 unseen cases: tumour "
+        "With FLAIR alone the model is not reliable (mean Dice on 3 unseen cases: tumour "
         "core 0.10, whole tumour 0.20); add T1."
     )
 

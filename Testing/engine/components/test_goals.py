@@ -11,6 +11,7 @@ from factorizer_engine.components.trial import Trial
 
 FIGURES = {
     "component deletion AUC, in turn": -2.0,
+    "component deletion AUC, as listed": -2.0,
     "component deletion AUC, Grad-CAM": -1.0,
     "component deletion AUC, integrated gradients": -1.0,
     "component deletion AUC, random": 0.0,
@@ -44,9 +45,11 @@ def test_all_goals_can_be_met():
 @pytest.mark.parametrize(
     ("figure", "value", "count"),
     [
-        ("component deletion AUC, random", -2.5, 1),
-        ("component deletion AUC, Grad-CAM", -2.5, 1),
-        ("component deletion AUC, integrated gradients", -2.5, 1),
+        ("component deletion AUC, in turn", 0.5, 3),
+        ("component deletion AUC, as listed", 0.5, 3),
+        ("component deletion AUC, random", -2.5, 2),
+        ("component deletion AUC, Grad-CAM", -2.5, 2),
+        ("component deletion AUC, integrated gradients", -2.5, 2),
         ("voxel deletion AUC, zero, Grad-CAM", 1.0, 1),
         ("voxel deletion AUC, zero, integrated gradients", 0.9, 1),
         ("voxel deletion AUC, scans, Grad-CAM", 0.9, 1),

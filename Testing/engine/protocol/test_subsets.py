@@ -65,7 +65,7 @@ def test_what_is_left_out_costs_what_the_card_says():
 def test_scans_that_show_nothing_are_refused_with_what_to_add():
     with pytest.raises(BadInputError, match=r"With T1ce alone .* 0.20, .* 0.10\); add T2\."):
         subset_of(FRUGAL, ("T1ce",))
-    with pytest.raises(BadInputError, match=r"With T1 alone the model sees .*; add FLAIR and T1ce"):
+    with pytest.raises(BadInputError, match=r"With T1 alone the model is .*; add FLAIR and T1ce"):
         subset_of(FRUGAL, ("T1",))  # of which the card does not speak
     with pytest.raises(BadInputError, match="No scan is given; the model takes one or more of"):
         subset_of(FRUGAL, ())

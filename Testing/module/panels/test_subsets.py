@@ -59,7 +59,7 @@ def test_what_cannot_be_seen_is_said(host, panel, inputs):
 def test_scans_that_are_not_enough_are_refused_with_what_to_add(host, panel, inputs):
     leave_out(host, inputs, "FLAIR", "T1ce", "T2")
     assert not panel.ui.applyButton.enabled
-    assert "With T1 alone the model sees nothing reliably" in panel.ui.applyButton.toolTip
+    assert "With T1 alone the model is not reliable" in panel.ui.applyButton.toolTip
     assert "add FLAIR and T1ce, FLAIR and T2 or T1ce and T2" in inputs.ui.subsetLabel.text
     leave_out(host, inputs, "T1")
     assert "Choose the volume for FLAIR, T1, T1ce, T2" in panel.ui.applyButton.toolTip
