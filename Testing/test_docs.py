@@ -127,6 +127,17 @@ def test_the_tutorial_shows_every_picture_that_its_script_takes_in_order():
     assert all((DOCS / "start" / "tutorial" / f"{name}.jpg").exists() for name in taken)
 
 
+def test_the_guide_names_every_section_of_the_panel_in_order():
+    guide = (DOCS / "guide" / "slicer.md").read_text(encoding="utf-8")
+    library = REPOSITORY / "FactorizerSegmentation" / "FactorizerSegmentationLib"
+    code = (library / "panels" / "workbench.py").read_text(encoding="utf-8")
+    sections = re.findall(r'Section\(\s*_\("([^"]+)"\)', code)
+
+    assert len(sections) == 7
+    (sentence,) = re.findall(r"has seven sections: (.*)", guide)
+    assert re.findall(r"\*\*([^*]+)\*\*", sentence) == sections
+
+
 def test_rooms_that_import_each_other_in_a_circle_are_refused(monkeypatch):
     script = architecture()
 

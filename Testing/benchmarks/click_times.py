@@ -53,7 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             result = predictor.result(seen, next(iter(seen)))
             for region, values in dataset.regions.items():
                 users = SimulatedUsers(
-                    *(result, truth, bundle.inference.threshold, guide),
+                    result,
+                    truth,
+                    bundle.inference.threshold,
+                    guide,
                     from_nothing=bundle.description.by_clicks,
                 )
                 dice = " ".join(f"{one:.3f}" for one in users.correct(region, values))

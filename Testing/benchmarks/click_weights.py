@@ -169,7 +169,10 @@ def collect(
         for given in (scans, {name: _turned(scan) for name, scan in scans.items()})[: 1 + turned]:
             result = predictor.result(given, next(iter(given)))
             users = SimulatedUsers(
-                *(result, label, bundle.inference.threshold, recorder),
+                result,
+                label,
+                bundle.inference.threshold,
+                recorder,
                 from_nothing=bundle.description.by_clicks,
             )
             for region, values in dataset.regions.items():

@@ -31,8 +31,21 @@ HERE = "explaining where the mouse is, a move of it"
 PAUSE = "longest pause of the window in a warm re-run, loading the result included"
 PAUSE_EXPLAINING = "longest pause of the window while explaining, heatmaps included"
 NAMES = (
-    *(OPENING, FIRST, AGAIN, CLICKING, BOXED, QUICK, EXPLAINING, OPACITY, SHOWN_PART, SWITCHING),
-    *(CHECKING, THUMBNAILS, HERE, PAUSE, PAUSE_EXPLAINING),
+    OPENING,
+    FIRST,
+    AGAIN,
+    CLICKING,
+    BOXED,
+    QUICK,
+    EXPLAINING,
+    OPACITY,
+    SHOWN_PART,
+    SWITCHING,
+    CHECKING,
+    THUMBNAILS,
+    HERE,
+    PAUSE,
+    PAUSE_EXPLAINING,
 )
 PAUSE_LIMIT, CHECK_LIMIT = 0.1, 2.0
 """Goals in seconds for the longest pause, and for the check of the scans."""

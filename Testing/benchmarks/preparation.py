@@ -125,7 +125,11 @@ def glioma(folder: Path) -> None:
         tumour = read_scan(case / "seg.nii.gz").array > 0
         stripped = prepare_study(scans, "FLAIR", STRIPPED, True, lambda: networks)
         prepared = prepare_study(
-            *(scans, "FLAIR", PreparationOptions(), True, lambda: networks),
+            scans,
+            "FLAIR",
+            PreparationOptions(),
+            True,
+            lambda: networks,
             decided=Decided(brain=stripped.brain),
         )
         contestants = (PreparedStudy(scans, "FLAIR"), stripped, prepared)

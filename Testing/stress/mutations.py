@@ -11,7 +11,7 @@ _TAILS = (400, 4_000, 1 << 30)
 """Damage is put among the first so many bytes, where headers are."""
 _WORDS = (4 * b"\xff", 4 * b"\0", b"\0\0\xc0\x7f", b"\xff\xff\xff\x7f")
 _VALUES: tuple[Any, ...] = (
-    *(
+    
         None,
         True,
         -1,
@@ -27,7 +27,6 @@ _VALUES: tuple[Any, ...] = (
         {},
         [[[]]],
         [1, 2],
-    ),
     "$@x", "@network_def", "$import os", "$__import__('os').system('true')",
     {"_target_": "Factorizer"},
 )  # fmt: skip

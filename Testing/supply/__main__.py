@@ -83,8 +83,16 @@ def _tools() -> Path:
 def _write_sbom(tools: Path, file: Path) -> None:
     project = ROOT / "pyproject.toml"
     _run(
-        *(tools, "-m", "cyclonedx_py", "environment", "--output-reproducible"),
-        *("--pyproject", project, "--output-file", file, sys.executable),
+        tools,
+        "-m",
+        "cyclonedx_py",
+        "environment",
+        "--output-reproducible",
+        "--pyproject",
+        project,
+        "--output-file",
+        file,
+        sys.executable,
     )
     count = len(json.loads(file.read_text(encoding="utf-8"))["components"])
     print(f"{count} components are in {file}")

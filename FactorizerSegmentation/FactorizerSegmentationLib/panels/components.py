@@ -30,6 +30,7 @@ from FactorizerSegmentationLib.scene.explanations import (
     gatherVolumes,
     stepOf,
 )
+from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY
 from FactorizerSegmentationLib.scene.overlays import HeatmapOverlay
 from FactorizerSegmentationLib.scene.rendering import HeatmapRendering
 from FactorizerSegmentationLib.scene.slice_watch import SliceWatch, watchedScan, watchedSlice
@@ -74,7 +75,7 @@ class ComponentsPanel(Panel):
             _("Find the components that drove the result; this runs the model again."),
         )
         self._checked = CheckedStart(
-            *(inputs.checks, inputs.runProblem, self.controls, self._start, logic.cancel)
+            inputs.checks, inputs.runProblem, self.controls, self._start, logic.cancel
         )
         self._probability = ProbabilityOffer(
             self.ui.probabilityButton,
@@ -271,6 +272,7 @@ class ComponentsPanel(Panel):
             self._onFailed(error)
 
     def _onFinished(self, outcome: Explained) -> None:
+        outcome.completed.connect(self._onCompleted)
         nothing = _("No component stands out: the model found nothing here.")
         self.controls.ended("" if outcome.leading else nothing)
         tableNode = self._parameters.segment.lesionTable if self._parameters else None
@@ -280,6 +282,12 @@ class ComponentsPanel(Panel):
         if outcome.leading and self._logic.inFront:
             self.list.select(outcome.leading[0].key)
         self._logic.notify()
+
+    def _onCompleted(self) -> None:
+        """Show what was not there yet when it was to be shown."""
+        isShown = self.look.kind == ACTIVITY or not self.look.look.smooth
+        if isShown and self._parameters is not None and self._logic.inFront:
+            self._onLookChanged()
 
     def _onFailed(self, error: EngineError) -> None:
         self.controls.failed(error)

@@ -50,8 +50,12 @@ class FollowUpPanel(Panel):
         self._layoutBefore: int | None = None
         self._sideBySide = SideBySide()
         self.controls = RunControls(
-            *(self.ui.compareButton, self.ui.compareProgressBar, self.ui.compareStageLabel),
-            *(self.ui.compareStatusLabel, self._onCompare, logic.cancel),
+            self.ui.compareButton,
+            self.ui.compareProgressBar,
+            self.ui.compareStageLabel,
+            self.ui.compareStatusLabel,
+            self._onCompare,
+            logic.cancel,
             _("Bring the scans together, and say what became of each lesion."),
         )
         self.ui.earlierList.connect("itemChanged(QListWidgetItem*)", self._onTicked)

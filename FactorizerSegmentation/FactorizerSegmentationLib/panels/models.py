@@ -71,8 +71,10 @@ class ModelsPanel(Panel):
             problem = _("Wait until the running computation has ended.")
         self.controls.setProblem(problem)
         for widget in (
-            *(self.ui.sourceComboBox, self.ui.sha256LineEdit),
-            *(self.ui.fileButton, self.ui.folderButton),
+            self.ui.sourceComboBox,
+            self.ui.sha256LineEdit,
+            self.ui.fileButton,
+            self.ui.folderButton,
         ):
             widget.enabled = not busy
         model = self._selected()

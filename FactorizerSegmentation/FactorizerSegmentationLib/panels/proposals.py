@@ -65,11 +65,15 @@ class ProposalPanel(Panel):
         canGrow = reason or ("" if canAdjust(node) else _("Needs the result's probability maps."))
         for button, wanted, why, tip in (
             (
-                *(ui.addLesionButton, self._proposeAdding, canGrow),
+                ui.addLesionButton,
+                self._proposeAdding,
+                canGrow,
                 _("Click into a lesion that was missed; what the model sees there is proposed."),
             ),
             (
-                *(ui.removeLesionButton, self._proposeRemoving, reason),
+                ui.removeLesionButton,
+                self._proposeRemoving,
+                reason,
                 _("Click onto a lesion that is wrong; it is shown before it goes."),
             ),
         ):

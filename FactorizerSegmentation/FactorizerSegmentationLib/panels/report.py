@@ -55,13 +55,21 @@ class ReportPanel(Panel):
         self._inputs = inputs
         self._page: Path | None = None
         self.controls = RunControls(
-            *(self.ui.reportButton, self.ui.reportProgressBar, self.ui.reportStageLabel),
-            *(self.ui.reportStatusLabel, self._onReport, logic.cancel),
+            self.ui.reportButton,
+            self.ui.reportProgressBar,
+            self.ui.reportStageLabel,
+            self.ui.reportStatusLabel,
+            self._onReport,
+            logic.cancel,
             _("Measure the segments as they are now, and write a page with key images."),
         )
         self.exportControls = RunControls(
-            *(self.ui.exportButton, self.ui.exportProgressBar, self.ui.exportStageLabel),
-            *(self.ui.exportStatusLabel, self._onExport, logic.cancel),
+            self.ui.exportButton,
+            self.ui.exportProgressBar,
+            self.ui.exportStageLabel,
+            self.ui.exportStatusLabel,
+            self._onExport,
+            logic.cancel,
             _("Write the segments (SEG) and their measures (SR) beside the series of the scan."),
         )
         self.ui.wordsTextEdit.connect("textChanged()", self._onWords)
@@ -175,7 +183,9 @@ class ReportPanel(Panel):
         name = f"{self._segmentation.GetName()}.html"
         path = qt.QFileDialog.getSaveFileName(
             self.widget,
-            *(_("Write the report"), str(Path(lastFolder()) / name), _("Page (*.html)")),
+            _("Write the report"),
+            str(Path(lastFolder()) / name),
+            _("Page (*.html)"),
         )
         if not path or not self._logic.prepareEngine(self._inputs.python, (JINJA,)):
             return

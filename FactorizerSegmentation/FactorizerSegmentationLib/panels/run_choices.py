@@ -69,8 +69,10 @@ class RunChoices:
     def setEnabled(self, enabled: bool) -> None:
         """Let the user change the choices, or not."""
         for widget in (
-            *(self._ui.qualityComboBox, self._ui.deviceComboBox),
-            *(self._ui.pythonLineEdit, self._ui.idleSpinBox),
+            self._ui.qualityComboBox,
+            self._ui.deviceComboBox,
+            self._ui.pythonLineEdit,
+            self._ui.idleSpinBox,
         ):
             widget.enabled = enabled
 

@@ -56,7 +56,7 @@ class SegmentPanel(Panel):
             "",
         )
         self._checked = CheckedStart(
-            *(inputs.checks, inputs.runProblem, self.controls, self._start, logic.cancel)
+            inputs.checks, inputs.runProblem, self.controls, self._start, logic.cancel
         )
         inputs.changed.connect(self._onInputsChanged)
         logic.logged.connect(self._log.add)

@@ -62,13 +62,16 @@ class Workbench:
             Section(
                 _("Segment lesions"),
                 _("Choose a model and scans, and have the lesions drawn."),
-                *(self.inputsPanel.widget, self.segmentPanel.widget),
+                self.inputsPanel.widget,
+                self.segmentPanel.widget,
             ),
             Section(
                 _("Review"),
                 _("Look at each lesion; accept, reject, add, adjust and edit, and undo any step."),
-                *(self.reviewPanel.widget, self.proposalPanel.widget),
-                *(self.adjustPanel.widget, self.editPanel.widget),
+                self.reviewPanel.widget,
+                self.proposalPanel.widget,
+                self.adjustPanel.widget,
+                self.editPanel.widget,
             ),
             Section(
                 _("Correct by clicks"),
@@ -78,7 +81,8 @@ class Workbench:
             Section(
                 _("Look inside the network"),
                 _("Which components of the network drove the result, as heatmaps."),
-                *(self.componentsPanel.widget, self.herePanel.widget),
+                self.componentsPanel.widget,
+                self.herePanel.widget,
                 self.componentWorkPanel.widget,
             ),
             Section(

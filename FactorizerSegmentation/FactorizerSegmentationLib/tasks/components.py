@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 
 import numpy as np
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsResult
+from factorizer_engine.protocol.volumes import ScanFile
+from FactorizerSegmentationLib.events import Event
 from FactorizerSegmentationLib.scene.explanations import (
     Step,
     addOwnVoxels,
@@ -26,7 +27,7 @@ from FactorizerSegmentationLib.scene.heatmaps import (
     compactInto,
     measured,
 )
-from FactorizerSegmentationLib.scene.volumes import emptyImage, voxelsOf
+from FactorizerSegmentationLib.scene.volumes import Place, emptyImage, voxelsOf
 from FactorizerSegmentationLib.tasks.run import Run
 
 
@@ -38,11 +39,15 @@ class Explained:
         leading: One heatmap per component, most influential first: its evidence.
         note: What to know about the heatmaps, or "".
         lesions: Those of the result, with their likeness where it was measured.
+        completed: Emitted when the other maps of the components are there, too: where they are
+            active, and both kinds with the voxels of the components' blocks. These are most of the
+            work, and seldom what is looked at first.
     """
 
     leading: list[Step] = field(default_factory=list)
     note: str = ""
     lesions: tuple[Lesion, ...] = ()
+    completed: Event = field(default_factory=Event)
 
 
 class ComponentsRun(Run[ComponentsResult]):
@@ -70,6 +75,8 @@ class ComponentsRun(Run[ComponentsResult]):
         self._count = count
         self._region = region
         self._lesion = lesion
+        self._arriving: _Arriving | None = None
+        self._explained: Explained | None = None
 
     def _particular(self) -> dict[str, object]:
         # By its place: the run may be one with other settings than that which numbered it.
@@ -81,36 +88,82 @@ class ComponentsRun(Run[ComponentsResult]):
         if not result.components:
             return Explained([], result.note, result.lesions)
         number = self._lesion.id if self._lesion is not None else None
-        explanation = Explanation(nextNumber(self._scene), number, result.note, self._region)
-        first = result.heatmaps[0]
+        about = Explanation(nextNumber(self._scene), number, result.note, self._region)
+        first = result.evidence[0]
         place = self._place(first, first.load(mapped=True).shape)
         node = createExplanation(self._scene, self._name(_("{name} components")), place)
-        steps: list[Step] = []
+        arriving = _Arriving(node, place, about, result)
         try:
             yield
-            for component, activity, evidence in zip(
-                result.components, result.heatmaps, result.evidence, strict=True
-            ):
-                for file, kind in ((evidence, EVIDENCE), (activity, ACTIVITY)):
-                    scan = voxelsOf(place.volumeNode) if place.volumeNode is not None else None
-                    values = file.load(mapped=True)
-                    heatmap = measured(component, values, scan, kind, explanation)
-                    image = emptyImage(values.shape)
-                    yield from compactInto(image, values, scan, heatmap.window)
-                    steps.append(addStep(node, heatmap, image, place.affine))
-            own = chain(*zip(result.own_evidence, result.own_heatmaps, strict=True))
-            fromWorld = place.affine @ np.linalg.inv(first.matrix)
-            for step, file in zip(steps, own, strict=False):  # an older engine sends none
-                values = file.load(mapped=True)
-                image = emptyImage(values.shape)
-                yield from compactInto(image, values, None, step.heatmap.window)
-                addOwnVoxels(step, image, fromWorld @ file.matrix)
-            leading = [it for it in steps if it.heatmap.kind == EVIDENCE]
-            for step in leading[:1]:  # is shown at once, for which its range is needed and kept
+            yield from arriving.addSteps(EVIDENCE)
+            for step in arriving.steps[EVIDENCE][:1]:  # is shown at once, and needs its range
                 if step.exists:
                     step.volumeNode.GetImageData().GetScalarRange()
             yield
         except BaseException:  # cancelled perhaps
             removeExplanation(node)
             raise
-        return Explained(leading, result.note, result.lesions)
+        leading = list(arriving.steps[EVIDENCE])
+        self._explained = Explained(leading, result.note, result.lesions)
+        self._arriving = arriving
+        return self._explained
+
+    def _afterwards(self) -> Generator[None, None, None]:
+        if self._arriving is not None and self._explained is not None:
+            yield from self._arriving.addOthers()
+            self._explained.completed.emit()
+
+
+class _Arriving:
+    """The maps of a result, which become steps of an explanation one by one.
+
+    Args:
+        node: The sequence node.
+        place: Where they lie.
+        about: What they explain.
+        result: Says where their files are.
+
+    Attributes:
+        steps: Those that are there, by their kind.
+    """
+
+    def __init__(self, node, place: Place, about: Explanation, result: ComponentsResult) -> None:
+        self._node, self._place, self._about, self._result = node, place, about, result
+        self.steps: dict[str, list[Step]] = {}
+
+    def addSteps(self, kind: str) -> Generator[None, None, None]:
+        """Add the maps of a kind to the explanation, until it is deleted."""
+        result, place, steps = self._result, self._place, self.steps.setdefault(kind, [])
+        files = result.evidence if kind == EVIDENCE else result.heatmaps
+        for component, file in zip(result.components, files, strict=True):
+            scan = voxelsOf(place.volumeNode) if place.volumeNode is not None else None
+            values = file.load(mapped=True)
+            heatmap = measured(component, values, scan, kind, self._about)
+            image = emptyImage(values.shape)
+            yield from compactInto(image, values, scan, heatmap.window)
+            if self._isGone:
+                return
+            steps.append(addStep(self._node, heatmap, image, place.affine))
+
+    def addOthers(self) -> Generator[None, None, None]:
+        """Add what is not evidence on the scan's grid, until the explanation is deleted."""
+        yield from self.addSteps(ACTIVITY)
+        result = self._result
+        yield from self._addOwnVoxels(self.steps[EVIDENCE], result.own_evidence)
+        yield from self._addOwnVoxels(self.steps[ACTIVITY], result.own_heatmaps)
+
+    def _addOwnVoxels(
+        self, steps: Sequence[Step], files: Sequence[ScanFile]
+    ) -> Generator[None, None, None]:
+        fromWorld = self._place.affine @ np.linalg.inv(self._result.evidence[0].matrix)
+        for step, file in zip(steps, files, strict=False):  # an older engine sends none
+            values = file.load(mapped=True)
+            image = emptyImage(values.shape)
+            yield from compactInto(image, values, None, step.heatmap.window)
+            if self._isGone:
+                return
+            addOwnVoxels(step, image, fromWorld @ file.matrix)
+
+    @property
+    def _isGone(self) -> bool:
+        return self._node.GetScene() is None

@@ -116,6 +116,14 @@ class EngineRun(Generic[Result]):
         """
         raise NotImplementedError
 
+    def _afterwards(self) -> Generator[None, None, None]:
+        """Add to the scene what nobody waits for, when the run has ended and its nodes are shown.
+
+        The files of the run are there as long as it goes on. It is never cancelled, and has to look
+        whether the nodes still exist.
+        """
+        yield from ()
+
     def _onResult(self, result: Result) -> None:
         self._renderingPaused = True
         slicer.app.pauseRender()  # so that views are drawn once, when all is there
@@ -129,9 +137,19 @@ class EngineRun(Generic[Result]):
     def _onCreated(self, outcome: object) -> None:
         folder, self._folder = self._folder, None
         self._end()
-        if folder is not None:
-            _removeInTurns(folder)
+        problem = "What was to follow a run, or to be removed after it, was not."
+        Turns().startAlone(self._closing(folder), problem)
         self._callbacks.finished(outcome)
+
+    def _closing(self, folder: Path | None) -> Generator[None, None, None]:
+        try:
+            yield from self._afterwards()
+        except BaseException:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        if folder is not None:
+            yield from _removed(folder)
 
     def _inTurns(
         self, work: Generator[None, None, Value], then: Callable[[Value], None], sentence: str
@@ -182,14 +200,10 @@ def temporaryFolder() -> Path:
         ) from error
 
 
-def _removeInTurns(folder: Path) -> None:
+def _removed(folder: Path) -> Generator[None, None, None]:
     """Remove a folder with large files, a file at a time."""
-
-    def removed() -> Generator[None, None, None]:
-        for path in list(folder.iterdir()):
-            with suppress(OSError):  # one that is open, or a folder
-                path.unlink()
-            yield
-        shutil.rmtree(folder, ignore_errors=True)
-
-    Turns().startAlone(removed(), "The files of a run could not be removed.")
+    for path in list(folder.iterdir()):
+        with suppress(OSError):  # one that is open, or a folder
+            path.unlink()
+        yield
+    shutil.rmtree(folder, ignore_errors=True)

@@ -74,7 +74,10 @@ class ExportDicomRun(EngineRun[ExportDicomResult]):
             yield
             maps += _mapsOf(step, number, folder)
         return ExportDicomParams(
-            *(segmentation, scan, str(order.seriesFolder), str(order.outputFolder)),
+            segmentation,
+            scan,
+            str(order.seriesFolder),
+            str(order.outputFolder),
             maps=tuple(maps),
         )
 

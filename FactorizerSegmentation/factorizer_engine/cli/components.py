@@ -94,7 +94,9 @@ def components(
     active) and so on, components.json, and run.json.
     """
     choice = ModelChoice(
-        *(model, device, precision.value),
+        model,
+        device,
+        precision.value,
         members=quality.members,
         sweeps=sweeps,
         short_circuits=tuple(short_circuit),

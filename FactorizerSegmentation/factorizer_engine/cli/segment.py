@@ -78,8 +78,13 @@ def segment(
     With --studies every study gets a folder with these, and studies.csv tells of all.
     """
     choice = ModelChoice(
-        *(model, device, precision.value, compile, quality.members),
-        *(sweeps, tuple(short_circuit)),
+        model,
+        device,
+        precision.value,
+        compile,
+        quality.members,
+        sweeps,
+        tuple(short_circuit),
     )
     applied = run_options(mirroring, overlap, box, quick, quality)
     if n4 is not None and not prepare:
@@ -96,16 +101,16 @@ def segment(
             raise BadInputError("Studies go to another machine or to a scheduler, not to both.")
         with output_folder(output) as folder:
             return segment_studies(
-                *(
-                    studies,
-                    choice,
-                    applied,
-                    reference,
-                    probabilities,
-                    Caution(strict, mixed),
-                    folder,
-                ),
-                *(workers, scheduler, on),
+                studies,
+                choice,
+                applied,
+                reference,
+                probabilities,
+                Caution(strict, mixed),
+                folder,
+                workers,
+                scheduler,
+                on,
             )
     if workers is not None or scheduler is not None:
         raise BadInputError("--workers and --scheduler are for many studies; give --studies.")

@@ -150,7 +150,7 @@ class Session:
     def record(self, command: str, reference: str, options: RunOptions) -> RunRecord:
         """What a run in this session is of."""
         return RunRecord(
-            *(command, self.model, self.choice, options, reference, self.sources, self.scans)
+            command, self.model, self.choice, options, reference, self.sources, self.scans
         )
 
 
@@ -172,7 +172,8 @@ def run_options(
     return RunOptions(
         quality.mirroring if mirroring is None else mirroring,
         quality.overlap if overlap is None else overlap,
-        *(box, quick),
+        box,
+        quick,
     )
 
 

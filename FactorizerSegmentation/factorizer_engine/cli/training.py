@@ -142,7 +142,9 @@ def export(
     from factorizer_engine.training.export import export as exporting
 
     bundle = exporting.export(
-        *(runs, output, weights.value),
+        runs,
+        output,
+        weights.value,
         overwrite=replace,
         config=config,
         coarse=coarse,

@@ -63,7 +63,12 @@ def draw_atlas(
     for block, part in zip(mixers, parts, strict=True):
         terms = terms_of(mixers, [block])
         (maps,) = stitch_components(
-            *(network, result.prepared.array, result.plan, terms, segmenter.device, part),
+            network,
+            result.prepared.array,
+            result.plan,
+            terms,
+            segmenter.device,
+            part,
             modes=(SMOOTH,),
         )
         rows = []
@@ -125,9 +130,19 @@ def _page(rows: list[tuple[str, Profile, np.ndarray]]) -> str:
                 '<image y="{:.0f}" width="{:.0f}" height="{:.0f}" '
                 'href="data:image/jpeg;base64,{}"/>'
             ).format(
-                *(y + 16, title, _WIDTH - 4, y + 16, stability),
-                *(y + 34, responds, y + 52, speaks),
-                *(y + _TEXT, right, height, _jpeg(strip)),
+                y + 16,
+                title,
+                _WIDTH - 4,
+                y + 16,
+                stability,
+                y + 34,
+                responds,
+                y + 52,
+                speaks,
+                y + _TEXT,
+                right,
+                height,
+                _jpeg(strip),
             )
         )
         y += _TEXT + height + 8

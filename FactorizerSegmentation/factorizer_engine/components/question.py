@@ -100,7 +100,7 @@ def pose(
     masks = among_outputs(segmenter, result, sites.masks)
     probes = place_probes(result.plan, result.prepared.array, masks, segmenter.device)
     return Question(
-        *(segmenter, result, networks, mixers, candidates, sites, decisive, probes, baseline)
+        segmenter, result, networks, mixers, candidates, sites, decisive, probes, baseline
     )
 
 

@@ -79,6 +79,8 @@ class LesionVolume:
 
     def without(self, terms: Sequence[Term]) -> float:
         """The part that is left without all these components at once."""
+        if len(terms) == 1 and terms[0] in self._changes:
+            return self.alone(terms[0])  # which needs no further run
         return self._part(self._blended(terms))
 
     @property

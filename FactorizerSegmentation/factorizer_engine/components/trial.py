@@ -222,9 +222,7 @@ class _Trial:
         recorded = RecordedPass(self._network, self._probe.image, blocks)
         gradients = gradients_of(recorded, self._probe, [self._region], blocks)
         self._recorded = recorded
-        orders = OrderTrial(
-            *(recorded, self._probe, self._region, self._terms), self._monitor.check
-        )
+        orders = OrderTrial(recorded, self._probe, self._region, self._terms, self._monitor.check)
         exact, zero = self._exact[Baseline.ZERO], self._estimates[Baseline.ZERO]
         joint = [found.contributions(self._mixers, self._terms) for found in self._joint]
         in_turn = [self._terms[i] for i in self._in_turn]

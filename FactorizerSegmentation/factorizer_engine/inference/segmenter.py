@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +40,7 @@ from factorizer_engine.inference.sliding_window import (
     sigmoid_,
 )
 from factorizer_engine.inference.study import Study, only
+from factorizer_engine.inference.timings import timed
 from factorizer_engine.inference.windows import WindowPlan, plan_windows
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.networks import economise
@@ -177,34 +176,34 @@ class Segmenter:
         timings, economies = dict[str, float](), Economies(monitor)
         with memory_errors(self.device):
             monitor.report("preparing", 0.0)
-            with _timed(timings, "preparing"):
+            with timed(timings, "preparing"):
                 study = self._study(scans, reference, options, economies)
                 looked_at = first.to_look_again(study) if first else study.chosen
             self._make_ready(monitor.span(_PREPARED, _PREPARED))
-            with _timed(timings, "segmenting"):
+            with timed(timings, "segmenting"):
                 span, settings = monitor.span(_PREPARED, _PREDICTED), self._settings(options)
                 plan, logits, watcher, means = self._look(
                     study, looked_at, settings, economies, span, watch
                 )
             monitor.report("restoring", _PREDICTED)
-            with _timed(timings, "restoring"):
+            with timed(timings, "restoring"):
                 probabilities = self.preprocessor.restore(
-                    *(sigmoid_(only(logits, study.outputs)), study.prepared),
-                    *(looked_at.in_reference, study.store),
+                    sigmoid_(only(logits, study.outputs)),
+                    study.prepared,
+                    looked_at.in_reference,
+                    study.store,
                 )
                 del logits
                 if first is not None:
                     probabilities = first.join(probabilities, study, looked_at)
                 study.chosen.clear_around(probabilities)
             monitor.report("painting", _RESTORED)
-            with _timed(timings, "painting"):
+            with timed(timings, "painting"):
                 labelmap = self._paint(probabilities, study.model, study.prepared.reference)
             monitor.report("measuring", _PAINTED)
-            with _timed(timings, "measuring"):
-                lesions = find_lesions(
-                    *(labelmap, study.model.regions, study.model.labels, probabilities),
-                    study.head_with_sides,
-                )
+            with timed(timings, "measuring"):
+                model, head = study.model, study.head_with_sides
+                lesions = find_lesions(labelmap, model.regions, model.labels, probabilities, head)
         monitor.report("measuring", 1.0)
         return SegmentationResult(
             model=study.model,
@@ -230,7 +229,7 @@ class Segmenter:
         """An empty result, with the scans prepared for clicks."""
         model, timings = self.bundle.description, dict[str, float]()
         with memory_errors(self.device):
-            with _timed(timings, "preparing"):
+            with timed(timings, "preparing"):
                 given = check_channels(scans, model.channels, reference)
                 prepared = self._prepare(given, reference, replace(options, box=None), IN_MEMORY)
             prepare_kernels(self.networks, self.device, self.dtype, monitor.span(_PREPARED, 1.0))
@@ -320,7 +319,13 @@ class Segmenter:
         with moved(self.networks, means.device, self.device):
             prepare_kernels(self.networks, means.device, ensemble.dtype, monitor.span(0.0, 0.0))
             return predict_windows(
-                *(ensemble, volume, plan, means.windows, monitor, store, means.sums_on_host),
+                ensemble,
+                volume,
+                plan,
+                means.windows,
+                monitor,
+                store,
+                means.sums_on_host,
                 watcher=watcher,
             )
 
@@ -390,10 +395,3 @@ class Segmenter:
             voxel_ml=reference.voxel_ml,
         )
         return Scan(painted, reference, "segmentation")
-
-
-@contextmanager
-def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    timings[stage] = time.perf_counter() - start

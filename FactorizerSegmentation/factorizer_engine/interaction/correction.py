@@ -124,8 +124,13 @@ class Correction:
         places = voxels - [axis.start for axis in box]
         distance = _distance(places, part.shape, grid.spacing)
         question = Question(
-            *(self._result, self.labelmap, (*self.clicks, click), box),
-            *(self._threshold, places, distance),
+            self._result,
+            self.labelmap,
+            (*self.clicks, click),
+            box,
+            self._threshold,
+            places,
+            distance,
         )
         logits, mask = logits_around(self._guide, question, monitor or Monitor()), question.mask
         nearest = np.ones(part.shape, dtype=bool)

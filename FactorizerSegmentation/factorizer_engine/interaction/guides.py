@@ -177,8 +177,12 @@ class NetworkGuide:
 
     def _says(self, question: Question, monitor: Monitor) -> np.ndarray:
         answered = answer_to_prompts(
-            *(self.segmenter, question.result, question.labelmap),
-            *(question.clicks, question.box, monitor),
+            self.segmenter,
+            question.result,
+            question.labelmap,
+            question.clicks,
+            question.box,
+            monitor,
         )
         return answered[question.region]
 

@@ -74,7 +74,7 @@ _OTHERS = {
     "swi", "swan", "t2star", "t2starw", "t2gre", "t1map", "t2map", "t1mapping", "t2mapping",
     "pd", "pdw", "dti", "dsc", "dce", "pwi", "perfusion", "perf", "asl", "cbf", "cbv", "mtt",
     "tmax", "qsm", "mra", "mrv", "tof", "fmri", "bold", "b0", "pet", "ct", "localizer", "scout",
-    *("mip", "minip", "loc", "survey", "flairstar", _BOTH_KINDS),
+    "mip", "minip", "loc", "survey", "flairstar", _BOTH_KINDS,
     "hemo", "haemo", "medic", "ciss", "fiesta", "myelo", "stir", "relaxometry", "mismatch",
 }  # fmt: skip
 

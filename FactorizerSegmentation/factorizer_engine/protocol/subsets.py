@@ -127,8 +127,7 @@ def _not_enough(model: ModelDescription, present: Sequence[str], found: Subset |
         if len(subset.channels) == fewest
     ]
     return (
-        f"With {with_these} the model is not reliable{measured}; "
-        f"add {enumerated(choices, 'or')}."
+        f"With {with_these} the model is not reliable{measured}; add {enumerated(choices, 'or')}."
     )
 
 

@@ -41,8 +41,12 @@ PROTOCOL_VERSION = 3
 ERROR_TYPES: dict[str, type[EngineError]] = {
     error.kind: error
     for error in (
-        *(BadInputError, BadModelError, EngineMemoryError, CancelledError),
-        *(MachineError, InternalError),
+        BadInputError,
+        BadModelError,
+        EngineMemoryError,
+        CancelledError,
+        MachineError,
+        InternalError,
     )
 }
 

@@ -97,8 +97,12 @@ class Engine:
         bundle = replace(bundle, weights=bundle.weights[: choice.members])
         bundle = replace(bundle, inference=_as_chosen(bundle.inference, choice))
         key = (
-            *(_fingerprint(bundle), str(device), choice.precision, choice.compiled),
-            *(bundle.inference.sweeps, bundle.inference.short_circuits),
+            _fingerprint(bundle),
+            str(device),
+            choice.precision,
+            choice.compiled,
+            bundle.inference.sweeps,
+            bundle.inference.short_circuits,
         )
         if key != self._segmenter_key or self._segmenter is None:
             self._forget()
@@ -150,7 +154,10 @@ class Engine:
         with ThreadPoolExecutor(1, "digest") as beside:
             key = beside.submit(self._run_key, params)
             result = segmenter.segment(
-                *(scans, params.study.reference, params.options, monitor),
+                scans,
+                params.study.reference,
+                params.options,
+                monitor,
                 watch=lambda plan: Captures.of(segmenter.networks, plan),
             )
         self._last_run = _LastRun(key.result(), result)

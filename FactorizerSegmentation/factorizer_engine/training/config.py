@@ -340,7 +340,7 @@ class TrainingConfig(_Section):
         section, answer = self.interaction, self.bundle.clicks
         if section.clicks == 0:
             return None
-        return PromptSettings(*(section.radius_mm, answer.zooms, answer.margin, answer.likeness))
+        return PromptSettings(section.radius_mm, answer.zooms, answer.margin, answer.likeness)
 
     @property
     def by_clicks(self) -> bool:

@@ -55,7 +55,14 @@ def write_deepisles_checkpoint(path: Path, network: nn.Module) -> None:
     """The layout of the challenge checkpoints: Lightning, keys of 0.0.1, pickled classes."""
     with vanishing_package(
         "absent_factorizer_package",
-        *("Segmenter", "Subblock", "SWMatricize", "NMF", "MLP", "Inferer", "Loss", "Metric"),
+        "Segmenter",
+        "Subblock",
+        "SWMatricize",
+        "NMF",
+        "MLP",
+        "Inferer",
+        "Loss",
+        "Metric",
     ) as absent:
         inferer = absent.Inferer()
         inferer.__dict__.update(spacing=[2.0, 2.0, 2.0], overlap=0.5, post="class")

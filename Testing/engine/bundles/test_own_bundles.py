@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -200,6 +201,26 @@ def test_settings_that_contradict_the_network_are_not_written(settings, network,
     with pytest.raises(BadModelError, match="names 3 input channels but its network has 4"):
         save_bundle(replace(settings, description=three), [network], tmp_path / "m")
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("name", ["any-lesion", "glioma-fast", "glioma-fine"])
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "neither trained on nor selected on",
+        "95 % interval",
+        "DynUNet",
+        "fewer sequences",
+        "scans that differ from these",
+        "calibration",
+        "brains? without",
+        r"time for a (case|click) \|",
+        r"memory \|",
+    ],
+)
+def test_the_cards_of_bundled_models_tell_every_measurement_or_why_there_is_none(name, topic):
+    card = (MODULE_DIR / "Resources" / "models" / name / "docs" / "README.md").read_text("utf-8")
+    assert re.search(topic, card, re.IGNORECASE)
 
 
 def test_listing_models_does_not_import_torch():

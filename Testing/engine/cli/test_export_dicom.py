@@ -143,7 +143,10 @@ def test_the_engine_finds_the_series_of_a_scan_by_its_voxels(engine, study, tmp_
     segmentation = SegmentationFile(labelmap, (Label(1, "Lesion", (255, 0, 0)),), "m", "2")
     evidence = ScanFile.save(mask * np.float32(-0.1), scan.affine, tmp_path / "map.npy", "Map")
     params = ExportDicomParams(
-        *(segmentation, given, str(study), str(tmp_path / "dicom")),
+        segmentation,
+        given,
+        str(study),
+        str(tmp_path / "dicom"),
         maps=(MapFile(evidence, "Decoder 1, component 2", EVIDENCE, 1, (-1.0, 1.0)),),
     )
     written = engine.request(EXPORT_DICOM, params)

@@ -53,9 +53,7 @@ def test_components_are_described_and_kept_in_the_model(dataset, model, tmp_path
         f"--input={name}={images}/first_{n:04d}.nii.gz" for n, name in enumerate(("FLAIR", "T1"))
     ]
     out = tmp_path / "out"
-    outcome = cli(
-        *("components", "--describe", dataset, "-m", model, "-o", out, "--keep"), *example
-    )
+    outcome = cli("components", "--describe", dataset, "-m", model, "-o", out, "--keep", *example)
     assert outcome.code == 0, outcome.errors
     assert "over 2 cases" in outcome.output
     profiles = load_bundle(model).profiles
@@ -106,8 +104,17 @@ def test_networks_for_fewer_scans_are_described_with_studies_that_lack_some(data
 def test_evidence_is_put_to_the_proof(dataset, model, tmp_path, cli):
     out = tmp_path / "out"
     outcome = cli(
-        *("components", "--prove", dataset, "-m", model, "-o", out, "--case", "first"),
-        *("--region", "WT"),
+        "components",
+        "--prove",
+        dataset,
+        "-m",
+        model,
+        "-o",
+        out,
+        "--case",
+        "first",
+        "--region",
+        "WT",
     )
     missed = sum("MISSED" in line for line in outcome.output.splitlines())
     assert outcome.code == (1 if missed else 0), outcome.errors

@@ -37,7 +37,14 @@ def test_a_study_is_segmented_there_as_it_is_here(tmp_path, run_cli, cli, scans,
 def test_a_machine_that_is_not_there_is_one_sentence(tmp_path, run_cli, scans):
     failing = shlex.join(["sh", "-c", "echo 'ssh: connect: Connection refused' >&2; exit 255"])
     outcome = run_cli(
-        *("segment", "-m", "glioma", *inputs(scans), "-o", tmp_path / "out", "--on", "me@gpu"),
+        "segment",
+        "-m",
+        "glioma",
+        *inputs(scans),
+        "-o",
+        tmp_path / "out",
+        "--on",
+        "me@gpu",
         FACTORIZER_SSH=failing,
     )
 

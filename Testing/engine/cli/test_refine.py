@@ -28,8 +28,16 @@ def test_clicks_correct_what_the_model_finds(tmp_path, cli, scans):
     found = labels(tmp_path / "found")
     outside, inside = np.argwhere(found == 0)[1000], np.argwhere(found == 4)[0]
     outcome = cli(
-        *("refine", "-m", "tiny", *inputs(scans), "-o", tmp_path / "corrected"),
-        *("--add", f"wt={place(scans, outside)}", "--remove", f"ET={place(scans, inside)}"),
+        "refine",
+        "-m",
+        "tiny",
+        *inputs(scans),
+        "-o",
+        tmp_path / "corrected",
+        "--add",
+        f"wt={place(scans, outside)}",
+        "--remove",
+        f"ET={place(scans, inside)}",
     )
     assert outcome.code == 0, outcome.errors
     assert "2 clicks in" in outcome.output
@@ -47,8 +55,16 @@ def test_any_segmentation_can_be_the_start(tmp_path, cli, scans, suffix):
     start = tmp_path / "found" / f"segmentation{suffix}"
     voxel = np.argwhere(found > 0)[5]
     outcome = cli(
-        *("refine", "-m", "tiny", *inputs(scans), "-o", tmp_path / "out", "--start", start),
-        *("--remove", f"WT={place(scans, voxel)}"),
+        "refine",
+        "-m",
+        "tiny",
+        *inputs(scans),
+        "-o",
+        tmp_path / "out",
+        "--start",
+        start,
+        "--remove",
+        f"WT={place(scans, voxel)}",
     )
     assert outcome.code == 0, outcome.errors
     assert labels(tmp_path / "out")[tuple(voxel)] == 0

@@ -270,8 +270,15 @@ def test_a_cluster_goes_on_when_a_worker_is_killed(tmp_path, cli, studies, monke
         write_summary = command.write_summary
         monkeypatch.setattr(command, "write_summary", kill_one)
         outcome = cli(
-            *("segment", "-m", "tiny", "--studies", studies, "-o", tmp_path / "out"),
-            *("--scheduler", cluster.scheduler_address),
+            "segment",
+            "-m",
+            "tiny",
+            "--studies",
+            studies,
+            "-o",
+            tmp_path / "out",
+            "--scheduler",
+            cluster.scheduler_address,
         )
     assert outcome.code == 0, outcome.errors
     assert killed

@@ -65,7 +65,11 @@ def study(**scans: Scan) -> dict[str, Scan]:
 def prepare(scans, stripped_wanted=True, decided=Decided(), cache=None, **options):  # noqa: B008
     options = {"bias_field": "off", **options}
     return prepare_study(
-        *(scans, "FLAIR", PreparationOptions(**options), stripped_wanted, lambda: None),
+        scans,
+        "FLAIR",
+        PreparationOptions(**options),
+        stripped_wanted,
+        lambda: None,
         decided=decided,
         cache=cache,
     )

@@ -7,7 +7,14 @@ import pytest
 import slicer
 
 from module.geometry import apply
-from module.panels.test_components_panel import composites, heatmap, sequences, shown, start
+from module.panels.test_components_panel import (
+    composites,
+    heatmap,
+    is_complete,
+    sequences,
+    shown,
+    start,
+)
 from module.panels.user import AFFINE, SHAPE, run
 
 ADDITIONAL = 3
@@ -18,7 +25,7 @@ def browser(host, widget, panel, volumes, fake_python):
     """The panel after a result was explained by three components."""
     run(host, panel, fake_python("answer"))
     components = start(widget, "")
-    assert host.wait_until(lambda: not components.controls.running)
+    assert host.wait_until(lambda: is_complete(components))
     open_section(host, widget)
     return components
 
@@ -156,7 +163,7 @@ def test_the_voxels_of_deleted_explanations_do_not_stay(host, widget, browser):
     assert len(sequences(own=True)) == 1
     slicer.mrmlScene.RemoveNode(explanation)
     start(widget, "")
-    assert host.wait_until(lambda: not browser.controls.running)
+    assert host.wait_until(lambda: is_complete(browser))
 
     assert len(sequences()) == len(sequences(own=True)) == 1
 

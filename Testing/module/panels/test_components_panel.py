@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import slicer
 
@@ -12,8 +14,14 @@ LEGEND_OF = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode
 def explained(host, widget, volumes, fake_python):
     """The components panel after a run with three components."""
     components = start(widget, fake_python("answer"))
-    assert host.wait_until(lambda: not components.controls.running)
+    assert host.wait_until(lambda: is_complete(components))
     return components
+
+
+def is_complete(components) -> bool:
+    """Whether a run has ended and all maps of three components are in the scene."""
+    arrived = [node.GetNumberOfDataNodes() for node in sequences(own=True)]
+    return not components.controls.running and 2 * 3 in arrived
 
 
 def composites() -> list:
@@ -221,18 +229,40 @@ def test_heatmaps_are_steps_of_one_sequence_beside_the_scan(
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Patient")
     put_under(volumes["FLAIR"], patient)
     components = start(widget, fake_python("answer"))
-    assert host.wait_until(lambda: not components.controls.running)
+    assert host.wait_until(lambda: is_complete(components))
     (node,) = sequences()
 
     assert node.GetName() == "FLAIR components"
     assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == patient
     names = [node.GetNthIndexValue(n) for n in range(node.GetNumberOfDataNodes())]
-    assert names[:3] == [
-        "Component 1 (evidence)",
-        "Component 1 (activity)",
-        "Component 2 (evidence)",
-    ]
-    assert len(names) == 6
+    kinds = ("evidence", "activity")
+    assert names == [f"Component {number} ({kind})" for kind in kinds for number in (1, 2, 3)]
+
+
+def test_a_map_that_is_chosen_before_it_has_arrived_is_shown_when_it_has(
+    host, widget, volumes, fake_python
+):
+    components = start(widget, fake_python("answer"))
+    assert host.wait_until(lambda: not components.controls.running)
+    assert not is_complete(components)
+    components.ui.mapComboBox.currentIndex = 1
+    assert shown() == "Component 1 (evidence)"
+
+    assert host.wait_until(lambda: is_complete(components))
+    assert host.wait_until(lambda: shown() == "Component 1 (activity)")
+
+
+def test_an_explanation_that_is_deleted_before_all_maps_have_arrived_gets_no_more(
+    host, widget, volumes, fake_python
+):
+    components = start(widget, fake_python("answer"))
+    assert host.wait_until(lambda: not components.controls.running)
+    runs = Path(slicer.app.temporaryPath) / "FactorizerSegmentation"
+    assert list(runs.iterdir())
+    slicer.mrmlScene.RemoveNode(sequences()[0])
+
+    assert host.wait_until(lambda: not list(runs.iterdir()))
+    assert sequences() == sequences(own=True) == []
 
 
 def test_the_window_has_its_turn_between_two_heatmaps(host, scene, widget, volumes, fake_python):

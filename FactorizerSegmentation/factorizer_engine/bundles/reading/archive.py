@@ -15,8 +15,13 @@ from factorizer_engine.protocol.errors import BadModelError
 from factorizer_engine.protocol.names import is_portable
 
 DAMAGED = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
-    *(NotImplementedError, RuntimeError, ValueError),
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
 )
 """What zipfile and its decompressors raise of a damaged archive, or one of an unknown kind."""
 

@@ -59,8 +59,12 @@ def bundle_settings(metadata: Mapping[str, Any]) -> BundleSettings | None:
 def bundle_section(bundle: Bundle) -> dict[str, Any]:
     """The section of a bundle's metadata.json: its description, its settings and the format."""
     settings = BundleSettings(
-        *(bundle.preprocessing, bundle.inference, bundle.postprocessing),
-        *(bundle.prompts, bundle.cascade, bundle.fewer),
+        bundle.preprocessing,
+        bundle.inference,
+        bundle.postprocessing,
+        bundle.prompts,
+        bundle.cascade,
+        bundle.fewer,
     )
     content = {
         **section_of(bundle.description),

@@ -130,7 +130,10 @@ class StudyWorker:
             findings = session.request(CHECK, request.reference, batch.options, self._watch)
             doubts = doubts_about(findings.findings, batch.caution)
             result = session.request(
-                *(SEGMENT, request.reference, batch.options, self._watch),
+                SEGMENT,
+                request.reference,
+                batch.options,
+                self._watch,
                 probabilities=batch.probabilities,
             )
             self.device = result.device

@@ -193,7 +193,8 @@ def _rectangular(scan: Scan, name: str) -> np.ndarray:
     _log.warning(
         "%s has sheared axes, which ITK and Slicer do not read from NIfTI; they show it up to "
         "%.2g mm away, whereas NRRD keeps its place.",
-        *(name, away),
+        name,
+        away,
     )
     return affine
 

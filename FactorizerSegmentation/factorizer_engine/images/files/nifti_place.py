@@ -105,7 +105,9 @@ def _one_of_both(
     away = np.linalg.norm(first.corners() - second.corners(), axis=1).max()
     _log.warning(
         "The sform and the qform of %s lie up to %.2g mm apart; the %s counts, as in Slicer.",
-        *(name, away, "sform" if use_sform else "qform"),
+        name,
+        away,
+        "sform" if use_sform else "qform",
     )
     return sform if use_sform else qform
 
@@ -124,7 +126,9 @@ def _with_sizes(name: str, affine: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         return affine
     _log.warning(
         "%s has voxels of %s mm by its sform, but the %s mm of its pixdim count, as in Slicer.",
-        *(name, _by(own), _by(sizes)),
+        name,
+        _by(own),
+        _by(sizes),
     )
     changed = affine.copy()
     changed[:3, :3] *= sizes / own

@@ -144,7 +144,13 @@ def open_dataset(section: DataSection) -> Dataset:
     _check_needs(section.needs, regions, channels)
     _check_unlabelled(section.unlabelled, regions, cases)
     return Dataset(
-        *(root, channels, labels, regions, cases, unlabelled, ignore),
+        root,
+        channels,
+        labels,
+        regions,
+        cases,
+        unlabelled,
+        ignore,
         needs=dict(section.needs),
         unlabelled_regions=dict(section.unlabelled),
     )

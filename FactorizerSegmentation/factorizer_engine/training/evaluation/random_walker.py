@@ -95,7 +95,8 @@ def _walked(scans: np.ndarray, seeds: np.ndarray, grid: Grid) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of solvers that are not installed, of lonely voxels
         found = random_walker(
-            *(np.moveaxis(used, 0, -1), seeds.copy()),
+            np.moveaxis(used, 0, -1),
+            seeds.copy(),
             **{"mode": "cg_j", "tol": 1e-2, "channel_axis": -1, "return_full_prob": True},
             spacing=grid.spacing,
         )

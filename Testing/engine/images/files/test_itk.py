@@ -147,8 +147,13 @@ def test_slices_in_files_of_their_own_are_read(tmp_path, files):
 @pytest.mark.parametrize(
     "files",
     [
-        *("\n".join(["LIST", *SLICES[:3]]), "LIST", "\n".join(["LIST 3", *SLICES])),
-        *("slice%d.raw 0 3 1", "slice%d.raw 0 4 2", "slice%d.raw 0 4", "slice%d.raw 0 9 1"),
+        "\n".join(["LIST", *SLICES[:3]]),
+        "LIST",
+        "\n".join(["LIST 3", *SLICES]),
+        "slice%d.raw 0 3 1",
+        "slice%d.raw 0 4 2",
+        "slice%d.raw 0 4",
+        "slice%d.raw 0 9 1",
     ],
 )
 def test_other_numbers_of_files_than_of_slices_are_refused(tmp_path, refused, files):

@@ -29,8 +29,13 @@ def page(tmp_path) -> str:
 
 def test_the_page_tells_what_became_of_each_lesion(page):
     for text in (
-        *("2025-02-01 to 2026-01-01", "3 studies in all", "The &lt;scans&gt; do not fit."),
-        *("Progressive disease", "<b>grown</b>", "<b>gone</b>", "-100 %"),
+        "2025-02-01 to 2026-01-01",
+        "3 studies in all",
+        "The &lt;scans&gt; do not fit.",
+        "Progressive disease",
+        "<b>grown</b>",
+        "<b>gone</b>",
+        "-100 %",
         "1 of less than 0.05 mL are in the table",
     ):
         assert text in page, text

@@ -76,7 +76,8 @@ def test_only_a_model_can_be_clicked(run, tmp_path):
 
 def test_users_may_begin_with_nothing(run, model, tmp_path):
     result = evaluate(
-        *(run, tmp_path / "out"),
+        run,
+        tmp_path / "out",
         model=str(model),
         cases=["blob_4"],
         interactive=True,
