@@ -6,7 +6,6 @@ import copy
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from factorizer_engine.components.capture import Captures
 from factorizer_engine.images.files import read_scans, write_nifti, write_seg_nrrd
 from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.segmenter import Segmenter
+from factorizer_engine.inference.timings import timed
 from factorizer_engine.lesions.tables import write_lesions_csv
 from factorizer_engine.networks import Factorizer, finest
 from factorizer_engine.protocol.matching import match_channels
@@ -143,11 +143,11 @@ def _run_engine(
 ) -> Stages:
     clock.reset()
     stages: Stages = {}
-    with _timed(stages, TOTAL):
-        with _timed(stages, "reading"):
+    with timed(stages, TOTAL):
+        with timed(stages, "reading"):
             scans = read_scans(paths)
         result = segmenter.segment(scans)
-        with _timed(stages, "writing"):
+        with timed(stages, "writing"):
             _write(result)
     last["result"] = result
     spent = result.timings
@@ -180,7 +180,7 @@ def _run_monai(
     stages: Stages = {}
     half = segmenter.dtype != torch.float32
     with (
-        _timed(stages, WINDOWS),
+        timed(stages, WINDOWS),
         torch.inference_mode(),
         torch.autocast(segmenter.device.type, segmenter.dtype, enabled=half),
     ):
@@ -206,10 +206,3 @@ def _write(result: SegmentationResult) -> None:
         labels = result.model.labels
         write_seg_nrrd(result.labelmap, labels, Path(folder) / "segmentation.seg.nrrd", "case")
         write_lesions_csv(result.lesions, result.model.labels, Path(folder) / "lesions.csv")
-
-
-@contextmanager
-def _timed(stages: Stages, stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    stages[stage] = time.perf_counter() - start

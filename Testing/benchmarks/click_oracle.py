@@ -18,19 +18,14 @@ from collections.abc import Sequence
 
 import cc3d
 import numpy as np
-from scipy import ndimage
 
-from benchmarks.remaining_errors import lost_by_depth
+from benchmarks.remaining_errors import CLICKS, Corrected, corrected, depth_in
 from factorizer_engine.bundles.registry import resolve_model
 from factorizer_engine.inference.segmenter import Segmenter
-from factorizer_engine.interaction.guides import guide_of
-from factorizer_engine.training.data.dataset import Case, Dataset
-from factorizer_engine.training.evaluation.clicks import SimulatedUsers
 from factorizer_engine.training.evaluation.evaluation import select_cases
 from factorizer_engine.training.evaluation.metrics import region_dice
 from factorizer_engine.training.evaluation.predictors import ModelPredictor
 
-CLICKS = (0, 3, 5)
 LEVELS = np.arange(0.1, 0.91, 0.05)
 DEEPER_MM = (0.0, 1.0, 2.0)
 
@@ -46,8 +41,7 @@ def repaired(
         deeper: Only what lies farther than this from the true border is wrong, in mm.
         pieces: So many of them (6 neighbours); None repairs all.
     """
-    within, beyond = (ndimage.distance_transform_edt(m, sampling=spacing) for m in (truth, ~truth))
-    wrong = (mask != truth) & (np.where(truth, within, beyond) > deeper)
+    wrong = (mask != truth) & (depth_in(truth, spacing) > deeper)
     labels = cc3d.connected_components(wrong, connectivity=6)
     sizes = np.bincount(labels.ravel())[1:]
     largest = 1 + np.argsort(-sizes, kind="stable")[:pieces]
@@ -79,26 +73,18 @@ def at_best_level(
     return max(found, key=lambda one: one[0])
 
 
-def measure(predictor: ModelPredictor, case: Case, values: Sequence[int], region: str) -> list:
-    """Of one case: by number of clicks Dice and what errors take; oracles from none and from 5."""
-    scans, label = predictor.inputs(case)
-    result = predictor.result(scans, next(iter(scans)))
-    truth = np.isin(label.array, list(values))
-    threshold = predictor.segmenter.bundle.inference.threshold
-    users = SimulatedUsers(result, label, threshold, guide_of(predictor.segmenter), False)
-    masks = list(users.masks(region, truth))
-    after = [masks[min(count, len(masks) - 1)] for count in CLICKS]
-    probability = result.probabilities[[r.name for r in result.model.regions].index(region)]
-    real = [[region_dice(m, truth), *lost_by_depth(m, truth, label.spacing)] for m in after]
+def measure(case: Corrected, threshold: float) -> list:
+    """By number of clicks Dice and what errors take; oracles from none; best levels by clicks."""
+    truth, start = case.truth, case.masks[0]
     oracle = [
         [
-            region_dice(repaired(after[0], truth, label.spacing, deeper, pieces), truth)
+            region_dice(repaired(start, truth, case.spacing, deeper, pieces), truth)
             for pieces in (3, 5, None)
         ]
         for deeper in DEEPER_MM
     ]
-    levels = [at_best_level(probability, truth, after[0], now, threshold) for now in after]
-    return [real, oracle, levels]
+    levels = [at_best_level(case.probability, truth, start, now, threshold) for now in case.masks]
+    return [case.figures, oracle, levels]
 
 
 def _table(head: str, rows: Sequence[tuple[str, Sequence[float]]]) -> None:
@@ -110,10 +96,11 @@ def _table(head: str, rows: Sequence[tuple[str, Sequence[float]]]) -> None:
 def main(data: str, model: str, region: str, cases: Sequence[str]) -> int:
     """Print the tables: means over the cases."""
     predictor = ModelPredictor(Segmenter(resolve_model(model, "cpu"), "cpu"))
-    dataset: Dataset = select_cases(data, cases)
-    found = []
+    threshold = predictor.segmenter.bundle.inference.threshold
+    dataset, found = select_cases(data, cases), []
     for case in dataset.cases:
-        found.append(measure(predictor, case, dataset.regions[region], region))
+        after = corrected(predictor, case, region, dataset.regions[region])
+        found.append(measure(after, threshold))
         print(case.name, *(np.round(part, 3).tolist() for part in found[-1]), flush=True)
     real, oracle, levels = (np.mean(parts, axis=0) for parts in zip(*found, strict=True))
     names = [str(count) for count in CLICKS]

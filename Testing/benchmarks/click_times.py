@@ -20,10 +20,15 @@ import torch
 
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.interaction.guides import guide_of
 from factorizer_engine.protocol.triples import triple
-from factorizer_engine.training.evaluation.clicks import SimulatedUsers, guides_for
+from factorizer_engine.training.data.dataset import Dataset
+from factorizer_engine.training.evaluation.clicks import users_of
 from factorizer_engine.training.evaluation.evaluation import select_cases
-from factorizer_engine.training.evaluation.predictors import open_model
+from factorizer_engine.training.evaluation.predictors import ModelPredictor, open_model
+
+Inputs = tuple[dict[str, Scan], Scan]
+"""The scans of a case by channel, and its label."""
 
 
 def halved(scan: Scan, order: str = "linear") -> Scan:
@@ -31,8 +36,21 @@ def halved(scan: Scan, order: str = "linear") -> Scan:
     return resample(scan, scan.grid.respaced(triple(s / 2 for s in scan.spacing)), order)
 
 
+def tell(predictor: ModelPredictor, dataset: Dataset, name: str, case: Inputs) -> None:
+    """Print of the user of every region Dice after each click, the seconds of each, the slowest."""
+    scans, label = case
+    result = predictor.result(scans, next(iter(scans)))
+    for region, values in dataset.regions.items():
+        users = users_of(predictor, result, label, guide_of(predictor.segmenter))
+        dice = " ".join(f"{one:.3f}" for one in users.correct(region, values))
+        worked = users.processor_seconds or [0.0]
+        print(f"{name} {region}: Dice {dice}")
+        print("   s " + " ".join(f"{one:.3f}" for one in worked))
+        print(f"   median {np.median(worked):.3f} s, slowest {max(worked):.3f} s", flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a line for every user: Dice after each click, the seconds of each, the slowest."""
+    """Print all of them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("model")
@@ -41,31 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     predictor = open_model(given.model, "cpu", "float32", None, (), None)
-    bundle, guide = predictor.segmenter.bundle, next(iter(guides_for(predictor).values()))
     dataset = select_cases(given.data, given.case, "all")
     for case in dataset.cases:
         scans, label = predictor.inputs(case)
-        sizes = {"": (scans, label)}
+        tell(predictor, dataset, case.name, (scans, label))
         if given.finer:
             fine = {name: halved(scan) for name, scan in scans.items()}
-            sizes[" finer"] = fine, halved(label, "nearest")
-        for size, (seen, truth) in sizes.items():
-            result = predictor.result(seen, next(iter(seen)))
-            for region, values in dataset.regions.items():
-                users = SimulatedUsers(
-                    result,
-                    truth,
-                    bundle.inference.threshold,
-                    guide,
-                    from_nothing=bundle.description.by_clicks,
-                )
-                dice = " ".join(f"{one:.3f}" for one in users.correct(region, values))
-                worked = users.processor_seconds or [0.0]
-                print(f"{case.name}{size} {region}: Dice {dice}")
-                print("   s " + " ".join(f"{one:.3f}" for one in worked))
-                print(
-                    f"   median {np.median(worked):.3f} s, slowest {max(worked):.3f} s", flush=True
-                )
+            tell(predictor, dataset, f"{case.name} finer", (fine, halved(label, "nearest")))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from factorizer_engine.interaction.regression import (
 )
 from factorizer_engine.interaction.thresholding import LocalThreshold
 from factorizer_engine.protocol.progress import Monitor
-from factorizer_engine.training.evaluation.clicks import COUNTS, SimulatedUsers
+from factorizer_engine.training.evaluation.clicks import COUNTS, users_of
 from factorizer_engine.training.evaluation.evaluation import select_cases
 from factorizer_engine.training.evaluation.predictors import ModelPredictor, open_model
 
@@ -158,8 +158,7 @@ def collect(
     clicks: int = COUNTS[-1],
 ) -> dict[bool, Samples]:
     """Samples of the clicks of simulated users, by whether they add."""
-    bundle = predictor.segmenter.bundle
-    by_network = bundle.prompts is not None
+    by_network = predictor.segmenter.bundle.prompts is not None
     guide = NetworkGuide(predictor.segmenter) if by_network else RegressionGuide()
     settings = guide.settings if by_network else LocalThreshold()
     recorder = Recorder(guide, settings, names, np.random.default_rng(0))
@@ -168,13 +167,7 @@ def collect(
         scans, label = predictor.inputs(case)
         for given in (scans, {name: _turned(scan) for name, scan in scans.items()})[: 1 + turned]:
             result = predictor.result(given, next(iter(given)))
-            users = SimulatedUsers(
-                result,
-                label,
-                bundle.inference.threshold,
-                recorder,
-                from_nothing=bundle.description.by_clicks,
-            )
+            users = users_of(predictor, result, label, recorder)
             for region, values in dataset.regions.items():
                 recorder.truth = np.isin(label.array, list(values))
                 for _ in islice(users.masks(region, recorder.truth), clicks + 1):

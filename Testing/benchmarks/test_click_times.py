@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import json
-
-import numpy as np
 import pytest
 
 from benchmarks import click_times, painted_lesions
 from engine import tiny
-from factorizer_engine.images.files import read_labels, read_scan, write_nifti
+from factorizer_engine.images.files import read_labels, read_scan
 
 
 @pytest.fixture
 def data(tmp_path):
     """A case of one scan whose lesion is a box."""
-    scan = tiny.scans((60, 56, 48))["FLAIR"]
-    label = np.zeros(scan.shape, np.uint8)
-    label[8:14, 6:12, 5:11] = 1
-    for folder, name, written in (
-        ("imagesTr", "case-FLAIR-WT_0000", scan),
-        ("labelsTr", "case-FLAIR-WT", scan.with_array(label)),
-    ):
-        (tmp_path / folder).mkdir()
-        write_nifti(written, tmp_path / folder / f"{name}.nii.gz")
-    described = {"channel_names": {"0": "Scan"}, "labels": {"lesion": 1}}
-    (tmp_path / "dataset.json").write_text(json.dumps(described))
-    return tmp_path
+    return tiny.dataset_of_one_scan(tmp_path, "case-FLAIR-WT", tiny.scans((60, 56, 48))["FLAIR"])
 
 
 def test_every_click_is_timed_also_with_finer_voxels(data, tmp_path, capsys):

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 from benchmarks import click_weights
 from benchmarks.click_weights import Samples, fit
 from engine import tiny
-from factorizer_engine.images.files import write_nifti
 from factorizer_engine.interaction.regression import NETWORK_ADDS
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A case of one scan whose lesion is a box."""
-    root = tmp_path_factory.mktemp("data")
-    scan = tiny.scans()["FLAIR"]
-    label = np.zeros(scan.shape, np.uint8)
-    label[8:14, 6:12, 5:11] = 1
-    for folder, name, written in (
-        ("imagesTr", "case_0000", scan),
-        ("labelsTr", "case", scan.with_array(label)),
-    ):
-        (root / folder).mkdir()
-        write_nifti(written, root / folder / f"{name}.nii.gz")
-    described = {"channel_names": {"0": "Scan"}, "labels": {"lesion": 1}}
-    (root / "dataset.json").write_text(json.dumps(described))
-    return root
+    return tiny.dataset_of_one_scan(tmp_path_factory.mktemp("data"), "case", tiny.scans()["FLAIR"])
 
 
 def test_weights_that_made_the_samples_are_found_again():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ from factorizer_engine.bundles.settings import (
     Preprocessing,
     PromptSettings,
 )
+from factorizer_engine.images.files import write_nifti
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.models import Channel, Label, ModelDescription, Region
@@ -116,6 +118,21 @@ def bundle_for_clicks(folder: Path, prompts: PromptSettings | None = None) -> Bu
         prompts=prompts or PromptSettings(3.0),
         network=NetworkSpec("Factorizer", arguments(**inputs)),
     )
+
+
+def dataset_of_one_scan(root: Path, name: str, scan: Scan) -> Path:
+    """Write a data set of one case with one scan, whose lesion is a box; returns its folder."""
+    label = np.zeros(scan.shape, np.uint8)
+    label[8:14, 6:12, 5:11] = 1
+    for folder, file, written in (
+        ("imagesTr", f"{name}_0000", scan),
+        ("labelsTr", name, scan.with_array(label)),
+    ):
+        (root / folder).mkdir()
+        write_nifti(written, root / folder / f"{file}.nii.gz")
+    described = {"channel_names": {"0": "Scan"}, "labels": {"lesion": 1}}
+    (root / "dataset.json").write_text(json.dumps(described))
+    return root
 
 
 def scans(shape=(21, 19, 23), seed: int = 0) -> dict[str, Scan]:

@@ -76,7 +76,6 @@ class ComponentsRun(Run[ComponentsResult]):
         self._region = region
         self._lesion = lesion
         self._arriving: _Arriving | None = None
-        self._explained: Explained | None = None
 
     def _particular(self) -> dict[str, object]:
         # By its place: the run may be one with other settings than that which numbered it.
@@ -103,15 +102,14 @@ class ComponentsRun(Run[ComponentsResult]):
         except BaseException:  # cancelled perhaps
             removeExplanation(node)
             raise
-        leading = list(arriving.steps[EVIDENCE])
-        self._explained = Explained(leading, result.note, result.lesions)
         self._arriving = arriving
-        return self._explained
+        leading = list(arriving.steps[EVIDENCE])
+        return Explained(leading, result.note, result.lesions, arriving.completed)
 
     def _afterwards(self) -> Generator[None, None, None]:
-        if self._arriving is not None and self._explained is not None:
+        if self._arriving is not None:
             yield from self._arriving.addOthers()
-            self._explained.completed.emit()
+            self._arriving.completed.emit()
 
 
 class _Arriving:
@@ -125,11 +123,13 @@ class _Arriving:
 
     Attributes:
         steps: Those that are there, by their kind.
+        completed: See `Explained`.
     """
 
     def __init__(self, node, place: Place, about: Explanation, result: ComponentsResult) -> None:
         self._node, self._place, self._about, self._result = node, place, about, result
         self.steps: dict[str, list[Step]] = {}
+        self.completed = Event()
 
     def addSteps(self, kind: str) -> Generator[None, None, None]:
         """Add the maps of a kind to the explanation, until it is deleted."""

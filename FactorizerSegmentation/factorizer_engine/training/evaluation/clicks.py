@@ -182,6 +182,15 @@ class SimulatedUsers:
         return next(region for region in self._result.model.regions if region.name == name)
 
 
+def users_of(
+    predictor: ModelPredictor, result: SegmentationResult, label: Scan, guide: Guide
+) -> SimulatedUsers:
+    """Users of a result who begin as people do: with nothing where it answers clicks alone."""
+    bundle = predictor.segmenter.bundle
+    threshold, by_clicks = bundle.inference.threshold, bundle.description.by_clicks
+    return SimulatedUsers(result, label, threshold, guide, from_nothing=by_clicks)
+
+
 def _summary(
     cases: Mapping[str, Mapping[str, Sequence[float]]], regions: Sequence[str]
 ) -> dict[str, Any]:

@@ -12,28 +12,8 @@ from jinja2 import Environment, FileSystemLoader, Template
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.training.config import FewerSection
 from factorizer_engine.training.data.splits import Split, together
-from factorizer_engine.training.export.tables import (
-    calibration_table,
-    case_table,
-    clicked_cases_table,
-    clicks_table,
-    lesion_rows_table,
-    robustness_table,
-    subsets_table,
-    summary_table,
-)
+from factorizer_engine.training.export import tables
 from factorizer_engine.training.records.records import Run
-
-_TABLES = (
-    calibration_table,
-    case_table,
-    clicked_cases_table,
-    clicks_table,
-    lesion_rows_table,
-    robustness_table,
-    subsets_table,
-    summary_table,
-)
 
 _OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon for matrices and AdamW for other weights"}
 
@@ -58,6 +38,7 @@ def write_card(
     own = {case for run in runs for use in asdict(run.split).values() for case in use}
     elsewhere = {*split.train, *split.validation} - own
     return _template(split).render(
+        tables=tables,
         config=config,
         record=measured.record,
         regions=measured.regions,
@@ -87,7 +68,6 @@ def _template(split: Split) -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {table.__name__: table for table in _TABLES}
     environment.filters |= {"outputs": _outputs, "spacing": _spacing, "below": _below}
     environment.filters["cases"] = lambda measured: _cases(split, measured["cases"])
     return environment.get_template("card.md.jinja")
