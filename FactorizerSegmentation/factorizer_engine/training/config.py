@@ -103,7 +103,8 @@ class AugmentationSection(_Section):
     so many mm and degrees. `head` puts a random head around stripped brains and normalises anew, as
     scans with a skull would be; windows then also lie further out. `lesions_of_others` puts the
     lesions of another training case into the window; `lesion_contrast` multiplies how much lesions
-    differ from healthy tissue. `sequence_dropout` leaves a random part of the channels, see
+    differ from healthy tissue; `healed` replaces them by the other side of the brain, see
+    `lesions.heal_lesions`. `sequence_dropout` leaves a random part of the channels, see
     `sequences.random_absence`. `inversion` turns bright and dark around. For one channel and one
     region: `painted_lesions` puts a random lesion in place of the case's own as what is to be
     found, and `structures`, in that part of the other windows, any part that looks alike.
@@ -138,6 +139,7 @@ class AugmentationSection(_Section):
     lesions_of_others: float = Field(0.0, ge=0, le=1)
     lesion_contrast: float = Field(0.0, ge=0, le=1)
     lesion_contrast_range: tuple[float, float] = (0.4, 1.2)
+    healed: float = Field(0.0, ge=0, le=1)
     sequence_dropout: float = Field(0.0, ge=0, le=1)
     inversion: float = Field(0.0, ge=0, le=1)
     painted_lesions: float = Field(0.0, ge=0, le=1)
@@ -332,6 +334,14 @@ class TrainingConfig(_Section):
     def _clicks_need_a_voxel_size(self) -> TrainingConfig:
         if self.interaction.clicks and self.preprocessing.spacing is None:
             raise ValueError("interaction.clicks needs preprocessing.spacing")
+        return self
+
+    @model_validator(mode="after")
+    def _healing_mirrors_sides(self) -> TrainingConfig:
+        if self.augmentation.healed and self.preprocessing.orientation[:1] not in ("L", "R"):
+            raise ValueError(
+                "augmentation.healed needs an orientation that begins with L or R, such as RAS"
+            )
         return self
 
     @property

@@ -9,6 +9,8 @@ from torch import Tensor
 
 #: Tissue around the lesion that comes along, and the width of the seam where both cases blend.
 _MARGIN_MM, _SEAM_MM = (3.0, 15.0), 6.0
+#: Tissue around a healed lesion that is replaced, too: outlines end where infiltration fades.
+_HEALED_MM = 6.0
 
 
 def put_lesions(
@@ -71,6 +73,45 @@ def change_lesion_contrast(
     factors = torch.from_numpy(generator.uniform(*limits, size=(len(image), 1, 1, 1))).float()
     changed = level + (1 + share * (factors - 1)) * (image - level)
     return torch.where(image != 0, changed, image)
+
+
+def heal_lesions(
+    image: Tensor, target: Tensor, spacing: tuple[float, float, float]
+) -> tuple[Tensor, Tensor]:
+    """The other side of the brain, mirrored, in place of every lesion that it does not have itself.
+
+    All training cases have a lesion, and most windows show it; a network that has never seen a
+    brain without one finds one in every brain. What the lesion has pushed away stays where it is,
+    so that a healed brain is not told by its symmetry.
+
+    Args:
+        image: A whole stripped brain (C, X, Y, Z), its first axis from side to side; zero outside.
+        target: Region masks (R, X, Y, Z): 1, 0, or negative where unknown.
+        spacing: Voxel size in mm.
+
+    Returns:
+        Image and masks; lesions that have no healthy counterpart stay, with their masks.
+    """
+    lesion = (target > 0).any(dim=0)
+    brain = (image != 0).any(dim=0)
+    if not lesion.any():
+        return image, target
+    share = _soft_mask(lesion, _HEALED_MM, spacing)
+    other_side = _mirrored(image, brain)
+    share[(_mirrored(share[None], brain)[0] > 0) | ~(brain & (other_side != 0).any(dim=0))] = 0.0
+    healed = torch.lerp(image, other_side, share.to(image.dtype))
+    return healed, torch.where(share >= 0.5, target.clamp_max(0), target)
+
+
+def _mirrored(volumes: Tensor, brain: Tensor) -> Tensor:
+    """Volumes (N, X, Y, Z) mirrored at the middle of the brain's extent along X."""
+    filled = brain.any(dim=(1, 2)).nonzero()
+    first_and_last = int(filled[0] + filled[-1])
+    sources = first_and_last - torch.arange(brain.shape[0])
+    inside = (sources >= 0) & (sources < brain.shape[0])
+    mirrored = torch.zeros_like(volumes)
+    mirrored[:, inside] = volumes[:, sources[inside]]
+    return mirrored
 
 
 def _soft_mask(lesion: Tensor, margin_mm: float, spacing: tuple[float, float, float]) -> Tensor:

@@ -7,6 +7,7 @@ after whatever interruption. Resuming and distributing follow from that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,7 +24,11 @@ from factorizer_engine.training.data.augmentation import (
 from factorizer_engine.training.data.cases import UNKNOWN, CaseCache, PreparedCase
 from factorizer_engine.training.data.dataset import unseen_without
 from factorizer_engine.training.data.heads import HEAD_MM, add_head
-from factorizer_engine.training.data.lesions import change_lesion_contrast, put_lesions
+from factorizer_engine.training.data.lesions import (
+    change_lesion_contrast,
+    heal_lesions,
+    put_lesions,
+)
 from factorizer_engine.training.data.sequences import (
     random_absence,
     without_sequences,
@@ -70,6 +75,9 @@ class WindowDataset(Dataset):
         case = self._cache.get(self._name(number))
         generator = np.random.default_rng([self._seed, 1, number])
         settings = self._augmentation
+        if happens(settings.healed, generator):
+            image, target = heal_lesions(case.image, case.target, case.spacing)
+            case = replace(case, image=image, target=target)
         with_head = happens(settings.head, generator)
         margin = HEAD_MM / np.asarray(case.spacing) if with_head else 0.0
         image, target = self._cut(case, generator, self._foreground, margin)
