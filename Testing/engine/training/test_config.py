@@ -53,6 +53,13 @@ def test_a_wrong_value_is_named(settings, write_config):
         load_config(write_config(settings))
 
 
+def test_healing_needs_an_axis_from_side_to_side(settings, write_config):
+    settings["augmentation"] = {"healed": 0.25}
+    settings["preprocessing"] = {"orientation": "ASR"}
+    with pytest.raises(BadInputError, match="begins with L or R, such as RAS"):
+        load_config(write_config(settings))
+
+
 def test_a_schedule_over_time_needs_a_budget(settings, write_config):
     settings["optimization"]["schedule"] = "time"
     with pytest.raises(BadInputError, match="schedule 'time' needs 'max_seconds'"):

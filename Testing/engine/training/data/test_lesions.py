@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from engine.training.windows import NOTHING, SPACING, brain_with_lesion
-from factorizer_engine.training.data.lesions import change_lesion_contrast, put_lesions
+from factorizer_engine.training.data.cases import PreparedCase
+from factorizer_engine.training.data.lesions import (
+    change_lesion_contrast,
+    heal_lesions,
+    put_lesions,
+)
 from factorizer_engine.training.data.sampling import WindowDataset
 
 
@@ -89,3 +94,62 @@ def test_windows_with_fainter_lesions_differ_in_lesions_only(prepared):
     assert torch.equal(plain[1], fainter[1])
     lesion = plain[1].any(dim=0)
     assert (plain[0] != fainter[0]).any(dim=0)[lesion].all()
+
+
+def brain_with_sides(lesion: slice) -> tuple[torch.Tensor, torch.Tensor]:
+    """A brain that is a little off the middle, alike on both sides but for a bright lesion."""
+    image, target = brain_with_lesion(1.0, (lesion, slice(14, 18), slice(14, 18)))
+    image[:, 4:7], image[:, 36:39] = 0.0, 1.0  # from 7 to 38, so that 22.5 is its middle
+    image[:, 7:39, 4:36, 4:36] += (torch.arange(32) - 15.5).abs()[:, None, None]
+    image[:, target[0] > 0] = 50.0
+    return image, target
+
+
+def test_a_lesion_is_healed_by_the_other_side():
+    image, target = brain_with_sides(slice(9, 13))
+    healthy, _ = brain_with_sides(slice(0, 0))
+    healed, masks = heal_lesions(image, target, SPACING)
+    torch.testing.assert_close(healed, healthy)
+    assert not masks.any()
+
+
+def test_a_lesion_of_both_sides_stays_a_lesion():
+    image, target = brain_with_sides(slice(9, 37))
+    healed, masks = heal_lesions(image, target, SPACING)
+    assert torch.equal(masks[:, 9:37], target[:, 9:37])
+    assert (healed[:, target[0] > 0] == 50.0).all()
+
+
+def test_tissue_around_a_lesion_is_replaced_and_the_rest_stays():
+    image, target = brain_with_sides(slice(9, 13))
+    image[:, 9:13, 19:21, 14:18] = 20.0  # infiltration that is not outlined
+    image[:, 9:13, 30:32, 14:18] = 20.0  # something else
+    healed, _ = heal_lesions(image, target, SPACING)
+    assert (healed[:, 9:13, 19, 14:18] < 15.0).all()
+    assert torch.equal(healed[:, :, 28:], image[:, :, 28:])
+
+
+def test_what_is_unknown_stays_unknown():
+    image, target = brain_with_sides(slice(9, 13))
+    unknown = torch.full_like(target, -1.0)
+    assert torch.equal(heal_lesions(image, unknown, SPACING)[1], unknown)
+    _, masks = heal_lesions(image, torch.cat([target, unknown]), SPACING)
+    assert not masks[0].any() and torch.equal(masks[1:], unknown)
+
+
+class OneCase:
+    """In place of a cache: a brain with a lesion on one side."""
+
+    def get(self, name: str) -> PreparedCase:
+        image, target = brain_with_sides(slice(9, 13))
+        points = (np.argwhere(target[0].numpy()),)
+        return PreparedCase(name, image.half(), target.byte(), points, SPACING)
+
+
+@pytest.mark.parametrize("healed", [0.0, 1.0])
+def test_windows_of_healed_brains_lie_where_lesions_were(healed):
+    settings = NOTHING.model_copy(update={"healed": healed})
+    windows = WindowDataset(OneCase(), ["one"], (24, 24, 24), settings, foreground=1.0, seed=3)
+    image, target = windows[0]
+    assert target.any() == (healed == 0) and (image == 50.0).any() == (healed == 0)
+    assert image.any()
