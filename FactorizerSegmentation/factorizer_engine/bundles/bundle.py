@@ -41,6 +41,7 @@ class Bundle:
         fewer_profiles: Likewise, those of the networks that learned from studies which lack scans.
         weights: One file per ensemble member.
         fewer_weights: Likewise, of the networks that learned from studies which lack scans.
+        hidden: By ensemble member the channels that it is not shown; empty where all see all.
         storage: Keeps the temporary folder of an unpacked .zip alive as long as the bundle.
     """
 
@@ -57,6 +58,7 @@ class Bundle:
     fewer_profiles: Profiles | None = None
     weights: tuple[Path, ...] = ()
     fewer_weights: tuple[Path, ...] = ()
+    hidden: tuple[tuple[str, ...], ...] = ()
     storage: TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)
 
     def answering(self, given: Collection[str]) -> Bundle:
@@ -66,6 +68,9 @@ class Bundle:
         if self.fewer is None or everything or part in map(set, self.fewer.own):
             return self
         others = self.for_fewer()
+        for look in self.fewer.again:
+            if part == {*look.given}:
+                return others._looking_again(look.seen)
         if part not in map(set, self.fewer.both):
             return others
         profiles = None
@@ -82,4 +87,15 @@ class Bundle:
             fewer=None,
             fewer_weights=(),
             fewer_profiles=None,
+        )
+
+    def _looking_again(self, seen: Collection[str]) -> Bundle:
+        """The bundle with every network twice, the second one seeing these channels only."""
+        hidden = tuple(c.name for c in self.description.channels if c.name not in seen)
+        count, profiles = len(self.weights), self.profiles
+        return replace(
+            self,
+            weights=2 * self.weights,
+            hidden=count * ((),) + count * (hidden,),
+            profiles=profiles and profiles.followed_by(profiles, count),
         )

@@ -113,19 +113,34 @@ class CascadeSettings:
 
 
 @dataclass(frozen=True)
+class SecondLook:
+    """A part of the channels with which networks look twice, the second time at fewer of them.
+
+    Attributes:
+        given: The part.
+        seen: What they see of it in the second look; the logits of both looks are averaged.
+    """
+
+    given: tuple[str, ...]
+    seen: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class FewerSettings:
     """Which networks answer where scans are missing, of a model with networks that learned that.
 
-    Those answer alone for every part of the channels but the ones named here. Whoever answers sees
+    Those answer alone for every part of the channels but the ones named first. Whoever answers sees
     zeros in place of what is missing.
 
     Attributes:
         own: Parts for which the networks that answer for all channels are better by themselves.
         both: Parts for which the logits of all networks are averaged.
+        again: Parts for which those that learned it look twice.
     """
 
     own: tuple[tuple[str, ...], ...] = ()
     both: tuple[tuple[str, ...], ...] = ()
+    again: tuple[SecondLook, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -99,7 +98,7 @@ class Segmenter:
             economise(network, bundle.inference.sweeps, bundle.inference.short_circuits)
         self._compiled = [CompiledNetwork(n) for n in self.networks] if compiled else []
         self._precision = precision
-        self._others: dict[tuple[Path, ...], Segmenter] = {}
+        self._others: dict[tuple, Segmenter] = {}
 
     def answering(self, given: Collection[str]) -> Segmenter:
         """The segmenter with the networks that answer where these channels are given, often itself.
@@ -117,10 +116,11 @@ class Segmenter:
         """The segmenter of this bundle, or of one with other networks, which is kept ready."""
         if bundle is self.bundle:
             return self
-        if bundle.weights not in self._others:
+        networks = bundle.weights, bundle.hidden
+        if networks not in self._others:
             device, compiled = str(self.device), bool(self._compiled)
-            self._others[bundle.weights] = Segmenter(bundle, device, self._precision, compiled)
-        return self._others[bundle.weights]
+            self._others[networks] = Segmenter(bundle, device, self._precision, compiled)
+        return self._others[networks]
 
     def that_gave(self, result: SegmentationResult) -> Segmenter:
         """The segmenter with the networks that answered for a result of this model."""

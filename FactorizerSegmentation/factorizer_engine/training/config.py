@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from factorizer_engine.bundles.settings import Blending, Normalization, PromptSettings
+from factorizer_engine.bundles.settings import Blending, Normalization, PromptSettings, SecondLook
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config_files import fill_in_variables, override, read_values
 from factorizer_engine.training.sentences import sentence_about
@@ -103,11 +103,11 @@ class AugmentationSection(_Section):
     so many mm and degrees. `head` puts a random head around stripped brains and normalises anew, as
     scans with a skull would be; windows then also lie further out. `lesions_of_others` puts the
     lesions of another training case into the window; `lesion_contrast` multiplies how much lesions
-    differ from healthy tissue; `healed` replaces them by the other side of the brain, see
-    `lesions.heal_lesions`. `sequence_dropout` leaves a random part of the channels, see
-    `sequences.random_absence`. `inversion` turns bright and dark around. For one channel and one
-    region: `painted_lesions` puts a random lesion in place of the case's own as what is to be
-    found, and `structures`, in that part of the other windows, any part that looks alike.
+    differ from healthy tissue, and `healed` takes them away (`lesions.heal_lesions`).
+    `sequence_dropout` leaves a random part of the channels (`sequences.random_absence`).
+    `inversion` turns bright and dark around. For one channel and one region: `painted_lesions` puts
+    a random lesion in place of the case's own as what is to be found, and `structures`, in that
+    part of the other windows, any part that looks alike.
     """
 
     flip: float = Field(0.5, ge=0, le=1)
@@ -261,6 +261,7 @@ class FewerSection(_Section):
 
     own: tuple[tuple[str, ...], ...] = ()
     both: tuple[tuple[str, ...], ...] = ()
+    again: tuple[SecondLook, ...] = ()
 
 
 class RegionSection(_Section):
@@ -289,9 +290,8 @@ class BundleSection(_Section):
     """What `export` writes about the model besides what the run itself knows.
 
     `changelog` says for this and earlier versions what was new; unset, this is the first version.
-    `cascade` counts only when the model is exported with a first stage, `fewer` only with networks
-    that learned from studies which lack scans.
-    A region counts as seen with a part of the channels from a mean Dice of `seen_from` on.
+    `cascade` counts only if exported with a first stage, `fewer` only with networks that learned
+    from studies which lack scans. A region counts as seen from a mean Dice of `seen_from` on.
     """
 
     family: str = "custom"

@@ -12,12 +12,18 @@ from engine import tiny
 from factorizer_engine.bundles.reading.checksums import fingerprint, write_checksums
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.saving import save_bundle
-from factorizer_engine.bundles.settings import CascadeSettings, FewerSettings, Preprocessing
+from factorizer_engine.bundles.settings import (
+    CascadeSettings,
+    FewerSettings,
+    NetworkSpec,
+    Preprocessing,
+    SecondLook,
+)
 from factorizer_engine.components import explain
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import logit
 from factorizer_engine.protocol.errors import BadModelError
-from factorizer_engine.protocol.models import Subset
+from factorizer_engine.protocol.models import Channel, Subset
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.service.engine import Engine
@@ -25,6 +31,8 @@ from factorizer_engine.service.engine import Engine
 EVERY = ("ET", "TC", "WT")
 SUBSETS = (Subset(("FLAIR", "T1"), EVERY), Subset(("FLAIR",), EVERY), Subset(("T1",), EVERY))
 ALWAYS = FewerSettings()
+THREE = ("FLAIR", "T1", "T2")
+TWICE = FewerSettings(again=(SecondLook(("FLAIR", "T1"), ("FLAIR",)),))
 USUAL, OTHER = tiny.network(seed=0), tiny.network(seed=1)
 
 
@@ -78,9 +86,53 @@ def test_the_model_may_say_that_its_own_networks_answer_or_all_together(tmp_path
     together = segmenter.answering(["t1w"])  # an alias
     assert len(together.networks) == 2 and together is segmenter.answering(["T1"])
     one, two, both = (_maps(s, "T1") for s in (usual, other, segmenter))
+    _assert_mean(both, one, two)
+
+
+def _assert_mean(both, one, two):
     seen = one[0] > 0
     mean = (logit(one[:, seen]) + logit(two[:, seen])) / 2
     np.testing.assert_allclose(both[:, seen], 1 / (1 + np.exp(-mean)), atol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def looking_twice(tmp_path_factory):
+    """Of a model of three scans, whose networks for fewer look at FLAIR with T1 and at FLAIR."""
+    networks = [tiny.network(seed=seed, in_channels=3) for seed in (0, 1)]
+    bundle = tiny.bundle(
+        tmp_path_factory.mktemp("twice"),
+        networks[:1],
+        (networks[1],),
+        channels=tuple(map(Channel, THREE)),
+        subsets=tuple(Subset(part, EVERY) for part in (THREE, THREE[:2], THREE[:1])),
+        fewer=TWICE,
+        network=NetworkSpec("Factorizer", tiny.arguments(in_channels=3)),
+    )
+    return Segmenter(load_bundle(bundle.description.path))
+
+
+def test_networks_may_look_twice_the_second_time_at_fewer_scans(looking_twice):
+    assert looking_twice.bundle.fewer == TWICE
+    once = looking_twice.for_fewer()
+    both, one, two = (
+        _maps(segmenter, *names)
+        for segmenter, names in ((looking_twice, THREE[:2]), (once, THREE[:2]), (once, THREE[:1]))
+    )
+    assert np.abs(one - two).max() > 0.1
+    _assert_mean(both, one, two)
+    np.testing.assert_array_equal(_maps(looking_twice, "FLAIR"), two)
+
+
+def test_components_of_both_looks_are_told_apart(looking_twice):
+    scans = tiny.scans()
+    found = explain(looking_twice, looking_twice.segment(scans), count=4)
+    names = [one.component.name for one in found.maps]
+    assert all(name.startswith(("Network 1, ", "Network 2, ")) for name in names)
+    once = looking_twice.for_fewer()
+    alone = explain(once, once.segment(scans), count=4)
+    assert [one.component.contributions for one in found.maps] != [
+        one.component.contributions for one in alone.maps
+    ]
 
 
 def test_components_are_those_of_the_networks_that_answered(segmenter, other):
@@ -116,8 +168,9 @@ def test_the_first_stage_of_a_cascade_answers_with_its_networks_for_fewer_scans(
 
 def test_the_fingerprint_tells_of_them(bundle, usual):
     alone = fingerprint(usual.bundle)
-    otherwise = replace(bundle, fewer=FewerSettings(own=(("T1",),)))
-    assert len({alone, fingerprint(bundle), fingerprint(otherwise)}) == 3
+    own, again = FewerSettings(own=(("T1",),)), TWICE
+    others = [fingerprint(replace(bundle, fewer=fewer)) for fewer in (ALWAYS, own, again)]
+    assert len({alone, *others}) == 4
 
 
 def test_a_model_without_the_networks_that_it_speaks_of_is_refused(bundle, tmp_path):
@@ -135,6 +188,9 @@ def test_a_model_without_the_networks_that_it_speaks_of_is_refused(bundle, tmp_p
         (FewerSettings(both=(("FLAIR", "T1"),)), "which are no part of its channels"),
         (FewerSettings(both=((),)), "with no scans"),
         (FewerSettings(own=(("T1",),), both=(("T1",),)), "says twice who answers with T1"),
+        (FewerSettings(again=(SecondLook(("FLAIR", "T1"), ("T1",)),)), "no part of its channels"),
+        (FewerSettings(again=(SecondLook(("T1",), ("T1",)),)), "looks again at T1, no part of"),
+        (FewerSettings(again=(SecondLook(("T1",), ()),)), "looks again at no scans"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(tmp_path, fewer, problem):

@@ -14,7 +14,7 @@ from factorizer_engine.protocol.files import file_digest
 
 if TYPE_CHECKING:
     from factorizer_engine.bundles.bundle import Bundle
-    from factorizer_engine.bundles.settings import InferenceSettings
+    from factorizer_engine.bundles.settings import FewerSettings, InferenceSettings
 
 _MOST_LETTERS = 4_000_000
 _COVERED = ("configs", "models", "coarse/configs", "coarse/models")
@@ -74,7 +74,7 @@ def fingerprint(bundle: Bundle) -> str:
         "postprocessing": asdict(bundle.postprocessing),
     }
     if bundle.fewer is not None:
-        deciding["fewer"] = asdict(bundle.fewer)
+        deciding["fewer"] = _chosen(bundle.fewer)
         deciding["fewer_weights"] = [_sha256(path) for path in bundle.fewer_weights]
     if bundle.cascade is not None and bundle.coarse is not None:
         deciding["cascade"] = asdict(bundle.cascade)
@@ -82,9 +82,9 @@ def fingerprint(bundle: Bundle) -> str:
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
-def _chosen(settings: InferenceSettings) -> dict[str, object]:
+def _chosen(settings: InferenceSettings | FewerSettings) -> dict[str, object]:
     """Without what is not set and was unknown to older versions, whose sums stay the same."""
-    newer = ("sweeps", "short_circuits")
+    newer = ("sweeps", "short_circuits", "again")
     return {name: value for name, value in asdict(settings).items() if value or name not in newer}
 
 

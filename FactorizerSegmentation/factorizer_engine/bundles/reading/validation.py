@@ -146,13 +146,19 @@ def _fewer_problem(bundle: Bundle) -> str | None:
     if bundle.fewer is None:
         return None
     channels = {channel.name for channel in bundle.description.channels}
-    parts = [{*part} for part in (*bundle.fewer.own, *bundle.fewer.both)]
+    given = [look.given for look in bundle.fewer.again]
+    parts = [{*part} for part in (*bundle.fewer.own, *bundle.fewer.both, *given)]
     for part in parts:
         title = " + ".join(sorted(part))
         if not part or not part < channels:
             return f"says who answers with {title or 'no scans'}, which are no part of its channels"
         if parts.count(part) > 1:
             return f"says twice who answers with {title}"
+    for look in bundle.fewer.again:
+        if not look.seen or not {*look.seen} < {*look.given}:
+            return f"looks again at {' + '.join(look.seen) or 'no scans'}, no part of what is given"
+    if bundle.fewer.again and bundle.network.target != "Factorizer":
+        return f"looks twice with a {bundle.network.target}, which only a Factorizer can"
     return None
 
 

@@ -121,6 +121,11 @@ def fewer_networks(section: FewerSection, runs: Sequence[Run], weights: str) -> 
     ):
         if parts:
             sentences.append(who.format(" or ".join(" + ".join(part) for part in parts)))
+    for look in section.again:
+        given, seen = (" + ".join(part) for part in (look.given, look.seen))
+        sentences.append(
+            f"With {given} they look twice, then at {seen} alone, and the logits are averaged."
+        )
     return " ".join(sentences)
 
 

@@ -100,7 +100,7 @@ def _bundle(run: Run, name: str, coarse: Bundle | None, fewer: bool, card: str =
     subsets = told_by(run.subsets, run.config.bundle.seen_from) if run.subsets else ()
     description = replace(bundle.description, subsets=subsets, expected_seconds=seconds, card=card)
     if fewer:
-        bundle = replace(bundle, fewer=FewerSettings(**run.config.bundle.fewer.model_dump()))
+        bundle = replace(bundle, fewer=FewerSettings(**dict(run.config.bundle.fewer)))
     if coarse is None:
         return replace(bundle, description=description)
     description = replace(description, expects=coarse.description.expects)  # the same scans
