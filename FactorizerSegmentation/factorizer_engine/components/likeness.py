@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from factorizer_engine.components.definition import component_name
 from factorizer_engine.components.estimates import Estimate, estimate_all
 from factorizer_engine.components.question import Question, pose
 from factorizer_engine.components.wording import AGREES, SPEAKS, titles_in_sentences
@@ -126,7 +125,7 @@ def _doubt(asked: Question, lesion: Lesion, region: str, unusual: np.ndarray) ->
     )
     most = int(unusual.argmax())
     if unusual[most] >= SPEAKS:
-        name = component_name(asked.candidates[most], asked.mixers)
+        name = asked.name_of(asked.candidates[most])
         sentence += f"; {name} speaks for it, but not for them"
     return f"{sentence}."
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from factorizer_engine.components.ablation import Probe, place_probes
 from factorizer_engine.components.definition import (
     Baseline,
+    component_name,
     factorizers_of,
     mixers_of,
     terms_of,
@@ -60,6 +61,11 @@ class Question:
     def outputs(self) -> list[int]:
         """The outputs of the network that are the decisive regions."""
         return [int(self.result.outputs[region]) for region in self.decisive]
+
+    def name_of(self, term: Term) -> str:
+        """What people call a component, with its network if there are several."""
+        name = component_name(term, self.mixers)
+        return name if len(self.networks) == 1 else f"Network {term.network + 1}, {name}"
 
     def within(self, blocks: Collection[str]) -> Question:
         """The same question about the components of some blocks only."""
