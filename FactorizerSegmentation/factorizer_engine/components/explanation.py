@@ -14,7 +14,6 @@ from factorizer_engine.components.likeness import judge
 from factorizer_engine.components.measuring import Measured, measure
 from factorizer_engine.components.question import BASELINE, Question, pose
 from factorizer_engine.components.room import room_for
-from factorizer_engine.components.sites import LesionSites
 from factorizer_engine.components.wording import meaning_with_fewer
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.device import memory_errors
@@ -23,8 +22,8 @@ from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.protocol.components import Component, Reliance
 from factorizer_engine.protocol.lesions import Lesion
-from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.subsets import enumerated
 
 _ESTIMATED, _JUDGED, _MEASURED = 0.25, 0.3, 0.75
 """How far an explanation has come at the end of its stages."""
@@ -132,7 +131,7 @@ def explain(
     maps = (ComponentMap(*one) for one in zip(components, *shown, strict=True))
     reliance = measured.reliance
     rests = reliance.sentence(lesion, components) if reliance and lesion is not None else ""
-    about = (room.note, result.note, _stage(segmenter), _note(result.model, asked.sites))
+    about = (room.note, result.note, _stage(segmenter), _looks(asked), _note(asked))
     notes = filter(None, (rests, *doubts, *about))
     return Explanation(tuple(maps), " ".join(notes), reliance, lesions)
 
@@ -174,8 +173,21 @@ def _stage(segmenter: Segmenter) -> str:
     )
 
 
-def _note(model: ModelDescription, sites: LesionSites) -> str:
-    regions = zip(model.regions, sites.found, strict=True)
+def _looks(asked: Question) -> str:
+    """Of networks that looked twice: which is which."""
+    given, hidden = asked.result.model.channels, asked.segmenter.bundle.hidden
+    sentences = []
+    for number, names in enumerate(hidden, start=1):
+        left_out = [channel.name for channel in given if channel.name in names]
+        if left_out:
+            first = number - len(hidden) // 2
+            without = enumerated(left_out)
+            sentences.append(f"Network {number} is network {first}, looking without {without}.")
+    return " ".join(sentences)
+
+
+def _note(asked: Question) -> str:
+    regions = zip(asked.result.model.regions, asked.sites.found, strict=True)
     missing = [region.title for region, is_found in regions if not is_found]
     if not missing:
         return ""

@@ -128,6 +128,7 @@ def test_components_of_both_looks_are_told_apart(looking_twice):
     found = explain(looking_twice, looking_twice.segment(scans), count=4)
     names = [one.component.name for one in found.maps]
     assert all(name.startswith(("Network 1, ", "Network 2, ")) for name in names)
+    assert "Network 2 is network 1, looking without T1." in found.note
     once = looking_twice.for_fewer()
     alone = explain(once, once.segment(scans), count=4)
     assert [one.component.contributions for one in found.maps] != [
