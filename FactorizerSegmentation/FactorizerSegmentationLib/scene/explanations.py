@@ -23,7 +23,8 @@ from FactorizerSegmentationLib.scene.heatmaps import (
     heatmapOf,
     parsed,
 )
-from FactorizerSegmentationLib.scene.shown_map import isShownMap, removeWithDisplays
+from FactorizerSegmentationLib.scene.removing import removeWithDisplays
+from FactorizerSegmentationLib.scene.shown_map import isShownMap
 from FactorizerSegmentationLib.scene.subjects import dissolveFolder, putBeside
 from FactorizerSegmentationLib.scene.volumes import (
     ROLE_ATTRIBUTE,

@@ -25,7 +25,8 @@ from FactorizerSegmentationLib.scene.layers import (
     dropFromViews,
 )
 from FactorizerSegmentationLib.scene.probabilities import LOWEST
-from FactorizerSegmentationLib.scene.shown_map import ShownMap, isShownMap, removeWithDisplays
+from FactorizerSegmentationLib.scene.removing import removeWithDisplays
+from FactorizerSegmentationLib.scene.shown_map import ShownMap, isShownMap
 
 LEGEND_SIZE, LEGEND_POSITION = (0.09, 0.4), (0.97, 0.5)
 """In parts of the view."""

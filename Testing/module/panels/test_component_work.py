@@ -132,6 +132,8 @@ def test_the_preview_follows_the_slider_and_changes_nothing(host, scene, work, r
     work.ui.workPreviewButton.click()
     host.process_events()
     assert segmentations(scene) == [result]
+    displays = slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode", scene)
+    assert displays == [result.GetDisplayNode()]
 
 
 def test_it_works_at_the_selected_lesion_only(host, widget, work, result):
