@@ -63,7 +63,7 @@ def activeRange(heatmapNode, part: float) -> tuple[float, float]:
     if heatmap is None:
         raise SceneError(_("This volume shows no component; choose one in the list."))
     lowest, highest = heatmapNode.GetImageData().GetScalarRange()
-    level = max(part * heatmap.window[1], float(np.finfo(np.float32).tiny))
+    level = heatmap.sizeAt(part)
     if heatmap.sign < 0:
         return min(lowest, -level), -level
     return level, max(highest, level)

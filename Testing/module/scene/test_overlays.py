@@ -13,6 +13,7 @@ from FactorizerSegmentationLib.scene.color_maps import (
     evidenceMaps,
     pairMap,
 )
+from FactorizerSegmentationLib.scene.component_masks import activeRange
 from FactorizerSegmentationLib.scene.explanations import (
     Step,
     addStep,
@@ -234,6 +235,18 @@ def test_a_silent_component_and_a_scan_that_is_gone_give_a_heatmap(explain, seen
 
     assert isHeatmap(node)
     assert not voxelsOf(node).any()
+
+
+def test_a_component_is_strong_from_a_part_of_the_colours_on_that_are_shown(explain, seen):
+    values = np.linspace(6, 14, np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+    own = replace(info("A"), window=(6.0, 14.0), evidence_window=(-2.0, 2.0))
+    step = explain(own, values)
+    half, _highest = activeRange(seen(step), 0.5)
+
+    assert half == pytest.approx(10.0)
+    assert [step.heatmap.partAt(value) for value in (3, 6, 10, 14, 20)] == [0, 0, 0.5, 1, 1]
+    evidence = explain(replace(own, name="B"), values - 8, "evidence")
+    assert activeRange(seen(evidence), 0.5)[0] == pytest.approx(1.0)
 
 
 def test_evidence_is_drawn_on_the_side_for_which_the_component_speaks(scene, explain, seen):
