@@ -17,15 +17,24 @@ def rowsOf(steps: Sequence[Step], region: str) -> list[Row]:
     Args:
         region: For which they are ranked; "" for all, with their contributions to the regions for
             which they were drawn. What was explained for that keeps its order. Anything else is
-            ranked by what each contributes by itself, what speaks against the region last.
+            ranked by what each contributes by itself: what speaks against the region comes last,
+            and of what speaks for it what is stable comes first.
     """
+    isInOrder = all(step.heatmap.explanation.region == region for step in steps)
+    if not isInOrder and region:
+        steps = sorted(steps, key=lambda step: _rank(step.heatmap.component, region))
     rows = []
     for step in steps:
         component = step.heatmap.component
         value = component.contributions.get(region or component.region, 0.0)
         rows.append(Row(step.key, _title(component), value, _tip(component)))
-    isInOrder = all(step.heatmap.explanation.region == region for step in steps)
-    return rows if isInOrder or not region else sorted(rows, key=lambda row: -row.value)
+    return rows
+
+
+def _rank(component: Component, region: str) -> tuple[bool, bool, float]:
+    """The lower the earlier."""
+    value = component.contributions.get(region, 0.0)
+    return value <= 0, value > 0 and not component.is_stable, -value
 
 
 def barTitle(steps: Sequence[Step], region: str) -> str:
@@ -35,11 +44,12 @@ def barTitle(steps: Sequence[Step], region: str) -> str:
 
 
 def _title(component: Component) -> str:
-    lines = [component.name, component.meaning]
+    lines = [component.name]
+    if not component.is_stable:  # before what may be long, and is then cut off
+        lines.append(_("Unstable"))
+    lines.append(component.meaning)
     if component.is_level and not component.meaning:  # which says so itself
         lines.append(_("Acts as a level"))
-    if not component.is_stable:
-        lines.append(_("Unstable"))
     return "\n".join(filter(None, lines))
 
 

@@ -185,9 +185,12 @@ def _draw(node, heatmap: Heatmap, look: Look, place: int | None) -> None:
     drawPeaks(node, look.shownPart)
 
 
-def unitOf(kind: str) -> str:
-    """The unit of the values of a map, for people."""
-    return _("Logits per mL") if kind == EVIDENCE else _("Activation")
+def unitOf(heatmap: Heatmap) -> str:
+    """The unit of the values of a map, and in a second line for which region they speak."""
+    if heatmap.kind != EVIDENCE:
+        return _("Activation")
+    unit, region = _("Logits per mL"), heatmap.component.region
+    return "\n".join((unit, _("for {region}").format(region=region))) if region else unit
 
 
 def _shared(opacity: float) -> float:
@@ -201,7 +204,7 @@ def _showLegend(node, heatmap: Heatmap) -> None:
         return
     isEvidence = heatmap.kind == EVIDENCE
     with slicer.util.NodeModify(legend):
-        legend.SetTitleText(unitOf(heatmap.kind))
+        legend.SetTitleText(unitOf(heatmap))
         legend.SetLabelFormat("%.2g" if isEvidence else "%.2f")
         legend.SetNumberOfLabels(5)
         legend.SetSize(*LEGEND_SIZE)

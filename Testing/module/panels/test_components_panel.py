@@ -61,6 +61,7 @@ def test_the_components_are_listed_with_what_they_contribute(explained):
 def test_the_first_is_shown_over_the_scan_with_a_legend(explained):
     assert shown() == "Component 1 (evidence)"
     assert LEGEND_OF(heatmap(1)).GetVisibility()
+    assert LEGEND_OF(heatmap(1)).GetTitleText() == "Logits per mL\nfor ET"
     assert explained.ui.hideHeatmapButton.enabled
 
 
