@@ -112,17 +112,20 @@ class HeatmapOverlay:
     def adopt(self, scene) -> None:
         """Take heatmaps for shown that a scene file has brought into the slice views.
 
-        One whose voxels the file did not bring leaves them.
+        One whose voxels the file did not bring leaves them, and a second one without the first.
         """
         first, second = self._maps
-        for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene):
-            if not isShownMap(node) or node.GetID() in (first.nodeId, second.nodeId):
-                continue
-            if hasVoxels(node) and first.nodeId is None and self._layer.adopt(scene, node):
-                first.adopt(node)
-            elif hasVoxels(node) and second.nodeId is None and self._second.adopt(scene, node):
-                second.adopt(node)
-            else:
+        strange = [
+            node
+            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
+            if isShownMap(node) and node.GetID() not in (first.nodeId, second.nodeId)
+        ]
+        for shown, layer in ((first, self._layer), (second, self._second)):
+            for node in strange if shown is first or first.nodeId is not None else ():
+                if shown.nodeId is None and hasVoxels(node) and layer.adopt(scene, node):
+                    shown.adopt(node)
+        for node in strange:
+            if node.GetID() not in (first.nodeId, second.nodeId):
                 dropFromViews(scene, node)
                 removeWithDisplays(node)
         if self.nodeId is None:

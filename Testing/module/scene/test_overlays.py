@@ -341,3 +341,26 @@ def test_what_is_shown_has_a_legend_that_goes_with_it(scene, heatmaps, views):
 
     overlay.hide(scene)
     assert not slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode", scene)
+
+
+@pytest.mark.parametrize("lost", [None, 0, 1])
+def test_a_second_heatmap_is_not_taken_over_from_a_file_without_the_first(
+    scene, heatmaps, views, lost
+):
+    HeatmapOverlay().show(scene, heatmaps[0], Look(), heatmaps[1])
+    nodes = [
+        scene.GetNodeByID(views[0].GetForegroundVolumeID()),
+        scene.GetNodeByID(views[0].GetNthLayerVolumeID(3)),
+    ]
+    if lost is not None:
+        nodes[lost].SetAndObserveImageData(None)
+    overlay = HeatmapOverlay()
+    overlay.adopt(scene)
+    left = [node.GetScene() is not None for node in nodes]
+
+    assert left == {None: [True, True], 0: [False, False], 1: [True, False]}[lost]
+    for view in views:
+        assert (view.GetForegroundVolumeID() is not None) == left[0]
+        assert (view.GetNthLayerVolumeID(3) is not None) == left[1]
+    overlay.hide(scene)
+    assert all(node.GetScene() is None for node in nodes)
