@@ -247,6 +247,9 @@ class ComponentWorkPanel(Panel):
         except SceneError as error:
             self._say(str(error), isError=True)
             return
+        if not component_masks.changedVoxels(patch, self._segmentId).any():
+            self._say(_("Nothing would change; move 'Strong from' or choose another place."))
+            return
         node, name = self._own.segmentation, self._components.shownNode.GetName()
         step = patch if self._segmentId else NewSegment(node, name, patch)
         with signalsBlocked(self.ui.workPreviewButton):

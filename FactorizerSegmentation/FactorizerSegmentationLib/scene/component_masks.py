@@ -25,6 +25,8 @@ AROUND_MM = 5.0
 
 NEW_SEGMENT = "Component"
 """Begins the id of a segment that was made of a component."""
+_NEW_COLORS = (0.35, 0.8, 1.0), (1.0, 0.5, 0.9), (0.65, 0.55, 1.0)
+"""Of such segments in turn, unlike those of classes; one by chance may look like a class."""
 
 
 class Operation(Enum):
@@ -224,7 +226,9 @@ class NewSegment:
 
     def apply(self) -> None:
         """Make it."""
-        self._node.GetSegmentation().AddEmptySegment(self._id, self._name)
+        made = sum(name.startswith(NEW_SEGMENT) for name, _title in segmentsOf(self._node))
+        color = _NEW_COLORS[made % len(_NEW_COLORS)]
+        self._node.GetSegmentation().AddEmptySegment(self._id, self._name, color)
         self._patch.apply()
 
     def undo(self) -> None:

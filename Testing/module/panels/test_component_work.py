@@ -107,6 +107,8 @@ def test_a_new_segment_comes_and_goes(host, widget, work, result):
     made = segmentation.GetNthSegmentID(before)
     assert voxels(result, made) == 12 and voxels(result, CORE) == 12
     assert segmentation.GetSegment(made).GetName().startswith("Component 1")
+    colors = [np.array(segmentation.GetNthSegment(n).GetColor()) for n in range(before + 1)]
+    assert min(np.abs(colors[-1] - other).max() for other in colors[:-1]) > 0.3
     assert work.ui.workSegmentComboBox.currentText == "A new segment"
 
     undo(host, widget)
@@ -114,6 +116,14 @@ def test_a_new_segment_comes_and_goes(host, widget, work, result):
     widget.reviewPanel.ui.redoButton.click()
     host.process_events()
     assert voxels(result, made) == 12
+
+
+def test_what_changes_nothing_is_no_step(host, widget, work, result):
+    choose(host, work, CORE, "add")
+    apply(host, work, 40)
+
+    assert "Nothing would change" in work.ui.workLabel.text
+    assert not widget.reviewPanel.ui.undoButton.enabled
 
 
 def test_the_preview_follows_the_slider_and_changes_nothing(host, scene, work, result):
