@@ -26,8 +26,10 @@ from FactorizerSegmentationLib.scene import tables
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.explanations import (
     Step,
+    bindToResult,
     explanationsIn,
     gatherVolumes,
+    isOfResult,
     stepOf,
 )
 from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY
@@ -148,7 +150,9 @@ class ComponentsPanel(Panel):
         self.controls.setProblem(self._inputs.runProblem())
         if self._parameters is not None:
             self._showRegions()
-            self._showLesions()
+            if self._showLesions():
+                self.overlay.renewOutlines(slicer.mrmlScene)
+                self._showExplanation()
         ui = self.ui
         for widget in (ui.componentCountSpinBox, ui.regionComboBox, ui.lesionComboBox):
             widget.enabled = not self.controls.running
@@ -180,13 +184,17 @@ class ComponentsPanel(Panel):
         if self._parameters is None or self.controls.running:
             return
         found, lesion = explanationsIn(self._logic.heatmaps()), self._lesion()
-        number = lesion.id if lesion is not None else None
-        fitting = [item for item in found if item.lesion == number]
-        others = [item for item in found if item.lesion is None] or list(found)
+        number, tableNode = lesion.id if lesion is not None else None, self._tableNode
+        current = [item for item in found if isOfResult(found[item][0], tableNode)]
+        fitting = [item for item in current if item.lesion == number]
+        candidates = current or list(found)
+        others = [item for item in candidates if item.lesion is None] or candidates
         shown = next(iter(fitting or others), None)
         self._steps = found[shown] if shown is not None else []
         note = shown.note if shown is not None else ""
-        if shown is not None and not fitting:
+        if shown is not None and not current:
+            note = _("These components explain an earlier result. Press Explain.")
+        elif shown is not None and not fitting:
             note = _("Not of this choice: these components explain {what}. Press Explain.").format(
                 what=_("all lesions") if shown.lesion is None else _lesionTitle(shown.lesion)
             )
@@ -226,11 +234,20 @@ class ComponentsPanel(Panel):
         with signalsBlocked(combo):
             combo.currentIndex = max(0, combo.findData(self._own.region))
 
-    def _showLesions(self) -> None:
-        """Offer the lesions of the last result, and go along with the choice in the review."""
-        combo = self.ui.lesionComboBox
-        tableNode = self._parameters.segment.lesionTable if self._parameters else None
-        if combo.count == 0 or tableNode is not self._lesionsOf:
+    @property
+    def _tableNode(self):
+        """The lesions of the last result, or None."""
+        return self._parameters.segment.lesionTable if self._parameters is not None else None
+
+    def _showLesions(self) -> bool:
+        """Offer the lesions of the last result, and go along with the choice in the review.
+
+        Returns:
+            Whether it is another result than before.
+        """
+        combo, tableNode = self.ui.lesionComboBox, self._tableNode
+        isNew = combo.count == 0 or tableNode is not self._lesionsOf
+        if isNew:
             self._lesionsOf, self._followed = tableNode, None
             self._lesions = tables.lesionsOf(tableNode) if tableNode is not None else []
             with signalsBlocked(combo):
@@ -245,6 +262,7 @@ class ComponentsPanel(Panel):
             ids = [lesion.id for lesion in self._lesions]
             known = selected is not None and selected.id in ids
             combo.currentIndex = 1 + ids.index(selected.id) if known else 0
+        return isNew
 
     def _lesion(self) -> Lesion | None:
         """The chosen lesion; None for all."""
@@ -275,9 +293,10 @@ class ComponentsPanel(Panel):
         outcome.completed.connect(self._onCompleted)
         nothing = _("No component stands out: the model found nothing here.")
         self.controls.ended("" if outcome.leading else nothing)
-        tableNode = self._parameters.segment.lesionTable if self._parameters else None
-        if tableNode is not None:
-            tables.noteLikeness(tableNode, outcome.lesions)
+        if self._tableNode is not None:
+            tables.noteLikeness(self._tableNode, outcome.lesions)
+            for step in outcome.leading[:1]:
+                bindToResult(step, self._tableNode)
         self._showExplanation()
         if outcome.leading and self._logic.inFront:
             self.list.select(outcome.leading[0].key)

@@ -46,6 +46,11 @@ OWN_VOXELS_REFERENCE = "FactorizerSegmentation.OwnVoxels"
 have one grid, or it could not be saved as one file; older Slicers do not save hidden nodes."""
 
 
+RESULT_REFERENCE = "FactorizerSegmentation.ExplainedResult"
+"""Node reference to the table of lesions that an explanation explains; those of old scenes have
+none."""
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """One map of one component.
@@ -149,6 +154,17 @@ def addOwnVoxels(step: Step, image, affine: np.ndarray) -> None:
         putBeside(ownNode, step.sequenceNode)
         step.sequenceNode.SetNodeReferenceID(OWN_VOXELS_REFERENCE, ownNode.GetID())
     _keep(ownNode, step.name, image, affine)
+
+
+def bindToResult(step: Step, tableNode) -> None:
+    """Remember of which result, known by its table of lesions, the explanation of a step is."""
+    step.sequenceNode.SetNodeReferenceID(RESULT_REFERENCE, tableNode.GetID())
+
+
+def isOfResult(step: Step, tableNode) -> bool:
+    """Whether a step explains the result of a table of lesions, as far as that is known."""
+    known = step.sequenceNode.GetNodeReferenceID(RESULT_REFERENCE)
+    return known is None or (tableNode is not None and known == tableNode.GetID())
 
 
 def removeExplanation(sequenceNode) -> None:

@@ -146,6 +146,11 @@ class HeatmapOverlay:
         isGone = nodeId is not None and scene.GetNodeByID(nodeId) is None
         return isGone or not all(step.exists for step in self._steps)
 
+    def renewOutlines(self, scene) -> None:
+        """Take the fill from segments that have come since, too."""
+        if self.nodeId is not None:
+            self._outlines.show(scene)
+
     def setOpacity(self, scene, opacity: float) -> None:
         """Change the opacity, 0 to 1, of what is shown."""
         self._layer.setOpacity(scene, opacity)

@@ -143,6 +143,27 @@ def test_the_sliders_change_what_is_drawn(explained):
     assert 0 < heatmap(1).GetDisplayNode().GetLowerThreshold() < before
 
 
+def test_components_of_an_earlier_result_are_told_from_those_of_the_last(
+    host, widget, panel, volumes, fake_python
+):
+    python = fake_python("answer")
+    run(host, panel, python)
+    widget.reviewPanel.lesions.select(1)
+    components = start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    own = components.ui.explanationLabel.text
+
+    run(host, panel, python)
+    assert components.ui.lesionComboBox.currentIndex == 0
+    assert "an earlier result" in components.ui.explanationLabel.text != own
+    displays = slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode")
+    assert len(displays) == 2 and not any(it.GetVisibility2DFill() for it in displays)
+
+    start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    assert "an earlier result" not in components.ui.explanationLabel.text
+
+
 def test_hiding_puts_the_views_back(host, explained):
     explained.ui.hideHeatmapButton.click()
     host.process_events()

@@ -300,6 +300,24 @@ def test_hiding_puts_back_what_each_view_showed(scene, add_volume, heatmaps, vie
     assert overlay.nodeId is None
 
 
+def test_what_the_user_lays_over_the_scan_meanwhile_stays(scene, add_volume, heatmaps, views):
+    overlay, own = HeatmapOverlay(), add_volume("own")
+    overlay.show(scene, heatmaps[0], Look())
+    views[0].SetForegroundVolumeID(own.GetID())
+    views[0].SetForegroundOpacity(0.4)
+    overlay.setOpacity(scene, 0.8)
+    assert views[0].GetForegroundOpacity() == 0.4
+    overlay.hide(scene)
+    assert [view.GetForegroundVolumeID() for view in views] == [own.GetID(), None, None]
+
+    overlay.show(scene, heatmaps[0], Look())
+    views[1].SetForegroundVolumeID(own.GetID())
+    overlay.show(scene, heatmaps[1], Look())
+    overlay.hide(scene)
+    assert [view.GetForegroundVolumeID() for view in views] == [own.GetID()] * 2 + [None]
+    assert views[0].GetForegroundOpacity() == 0.4
+
+
 def test_hiding_survives_that_the_volumes_were_deleted(scene, add_volume, heatmaps, views):
     other = add_volume("PET")
     views[0].SetForegroundVolumeID(other.GetID())
