@@ -237,6 +237,19 @@ def test_a_silent_component_and_a_scan_that_is_gone_give_a_heatmap(explain, seen
     assert not voxelsOf(node).any()
 
 
+def test_evidence_that_is_nearly_white_is_not_drawn_over_the_scan(explain):
+    values = np.linspace(-1, 1, np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+    own = replace(info("A", {"ET": 2.0}), region="ET", evidence_window=(-1.0, 1.0))
+    strong = explain(own, values, "evidence").heatmap
+    weak = explain(replace(own, name="B"), values / 50, "evidence").heatmap
+    activity = explain(replace(own, name="C", window=(0.0, 1.0)), values).heatmap
+
+    assert strong.levelOf(0.05) == pytest.approx(0.9, abs=0.02)
+    assert strong.levelOf(1.0) == pytest.approx(0.1)
+    assert 0 < weak.levelOf(1.0) < 0.03
+    assert activity.levelOf(1.0) < 1e-30
+
+
 def test_a_component_is_strong_from_a_part_of_the_colours_on_that_are_shown(explain, seen):
     values = np.linspace(6, 14, np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
     own = replace(info("A"), window=(6.0, 14.0), evidence_window=(-2.0, 2.0))
