@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.heatmaps import (
     ACTIVITY,
@@ -165,6 +166,31 @@ def isOfResult(step: Step, tableNode) -> bool:
     """Whether a step explains the result of a table of lesions, as far as that is known."""
     known = step.sequenceNode.GetNodeReferenceID(RESULT_REFERENCE)
     return known is None or (tableNode is not None and known == tableNode.GetID())
+
+
+def lastOfResult(leading: Iterable[Step], tableNode) -> list[Step]:
+    """What is told of a result elsewhere: of each lesion, and of all, what was explained last.
+
+    Args:
+        leading: The leading heatmaps of a scene.
+        tableNode: The lesions of the result, or None.
+    """
+    own = [step for step in leading if isOfResult(step, tableNode)]
+    sure = [step for step in own if step.sequenceNode.GetNodeReferenceID(RESULT_REFERENCE)]
+    found = explanationsIn(sure or own)
+    last: dict[int, list[Step]] = {}
+    for explanation, steps in found.items():
+        last.setdefault(explanation.lesion or 0, steps)
+    return [step for lesion in sorted(last) for step in last[lesion]]
+
+
+def componentTold(step: Step) -> Component:
+    """The component of a step, by a name that says which lesion was explained."""
+    component, lesion = step.heatmap.component, step.heatmap.explanation.lesion
+    if lesion is None:
+        return component
+    name = _("{name} (for lesion {number})").format(name=component.name, number=lesion)
+    return replace(component, name=name)
 
 
 def removeExplanation(sequenceNode) -> None:
