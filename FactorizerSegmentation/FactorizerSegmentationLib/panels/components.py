@@ -314,6 +314,7 @@ class ComponentsPanel(Panel):
     def _onFailed(self, error: EngineError) -> None:
         self.controls.failed(error)
         self._probability.after(error)
+        self._showExplanation()  # the scene may have been closed meanwhile
         self._logic.notify()
 
     def _onProbabilityShown(self) -> None:

@@ -219,6 +219,18 @@ def test_closing_the_scene_empties_the_list(host, scene, explained):
     assert not explained.ui.hideHeatmapButton.enabled
 
 
+def test_closing_the_scene_during_another_explanation_empties_the_list(
+    host, widget, scene, explained, fake_python
+):
+    start(widget, fake_python("hang"))
+    assert host.wait_until(lambda: explained.ui.explainProgressBar.value > 0)
+    scene.Clear(False)
+    assert host.wait_until(lambda: not explained.controls.running)
+    host.process_events()
+
+    assert explained.steps == [] and not explained.ui.heatmapsBox.visible
+
+
 def test_a_heatmap_is_not_taken_for_a_scan(host, widget, explained):
     heatmap(1).SetName("T2 again")
     widget.segmentPanel.inputs.channels.selector("T2").setCurrentNode(None)
