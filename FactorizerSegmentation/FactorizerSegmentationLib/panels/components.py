@@ -35,6 +35,7 @@ from FactorizerSegmentationLib.scene.explanations import (
 from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY
 from FactorizerSegmentationLib.scene.overlays import HeatmapOverlay
 from FactorizerSegmentationLib.scene.rendering import HeatmapRendering
+from FactorizerSegmentationLib.scene.segmentation_files import MODEL_ATTRIBUTE
 from FactorizerSegmentationLib.scene.slice_watch import SliceWatch, watchedScan, watchedSlice
 from FactorizerSegmentationLib.scene.thumbnails import SlicePlane, thumbnail
 
@@ -198,11 +199,23 @@ class ComponentsPanel(Panel):
             note = _("Not of this choice: these components explain {what}. Press Explain.").format(
                 what=_("all lesions") if shown.lesion is None else _lesionTitle(shown.lesion)
             )
+        else:
+            note = " ".join(filter(None, (self._otherModel(), note)))
         self.ui.explanationLabel.text = note
         self.ui.explanationLabel.visible = bool(note)
         self.ui.heatmapsBox.visible = bool(self._steps)
         self._showRows()
         self.shown.emit()
+
+    def _otherModel(self) -> str:
+        """Says so if the listed components are of another model than the result."""
+        result = self._parameters.segment.segmentation
+        nodes = [result, *(step.sequenceNode for step in self._steps[:1])]
+        made = [node.GetAttribute(MODEL_ATTRIBUTE) for node in nodes if node is not None]
+        if len(made) < 2 or None in made or made[0] == made[1]:
+            return ""
+        text = _("The result is one of {other}; these components are those of {model}.")
+        return text.format(other=made[0], model=made[1])
 
     def _selectAdopted(self) -> None:
         """Choose in the list what a scene file has brought into the views."""

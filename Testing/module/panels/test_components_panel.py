@@ -163,6 +163,13 @@ def test_components_of_an_earlier_result_are_told_from_those_of_the_last(
     assert host.wait_until(lambda: not components.controls.running)
     assert "an earlier result" not in components.ui.explanationLabel.text
 
+    result = widget.logic.getParameterNode().segment.segmentation
+    result.SetAttribute("FactorizerSegmentation.Model", "other 1.0")
+    components.ui.lesionComboBox.currentIndex = 0
+    components.show()
+    told = components.ui.explanationLabel.text
+    assert told.startswith("The result is one of other 1.0; these components are those of fake")
+
 
 def test_hiding_puts_the_views_back(host, explained):
     explained.ui.hideHeatmapButton.click()
