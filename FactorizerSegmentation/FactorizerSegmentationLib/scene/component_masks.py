@@ -209,6 +209,11 @@ def segmentsOf(segmentationNode) -> list[tuple[str, str]]:
     return [(name, segmentation.GetSegment(name).GetName()) for name in ids]
 
 
+def isMadeOfComponent(segmentId: str) -> bool:
+    """Whether a segment was made by a `NewSegment`."""
+    return segmentId.startswith(NEW_SEGMENT)
+
+
 class NewSegment:
     """A segment that is no class of the model, made by a step that can be taken back.
 
@@ -226,10 +231,15 @@ class NewSegment:
 
     def apply(self) -> None:
         """Make it."""
-        made = sum(name.startswith(NEW_SEGMENT) for name, _title in segmentsOf(self._node))
+        made = sum(isMadeOfComponent(name) for name, _title in segmentsOf(self._node))
         color = _NEW_COLORS[made % len(_NEW_COLORS)]
         self._node.GetSegmentation().AddEmptySegment(self._id, self._name, color)
         self._patch.apply()
+
+    def overlaps(self, segments: SegmentMasks) -> bool:
+        """Whether other segments are there, too."""
+        masks, own = segments.read(), self._patch.added[self._id]
+        return any((mask & own).any() for name, mask in masks.items() if name != self._id)
 
     def undo(self) -> None:
         """Take it away, with all that is in it."""

@@ -118,6 +118,32 @@ def test_a_new_segment_comes_and_goes(host, widget, work, result):
     assert voxels(result, made) == 12
 
 
+def test_a_segment_of_a_component_that_overlaps_others_is_left_out_of_files(
+    host, widget, work, result, tmp_path
+):
+    choose(host, work, "", "add")
+    apply(host, work, 40)
+    assert "Reports leave it out" in work.ui.workLabel.text
+    assert names_in_file(result, tmp_path) == ["Core", "Enhancing"]
+
+    segmentation = result.GetSegmentation()
+    segmentation.RemoveSegment(CORE)
+    (made,) = (name for name in segmentation.GetSegmentIDs() if name.startswith("Component"))
+    segmentation.SetSegmentIndex(made, 0)
+    assert names_in_file(result, tmp_path) == ["Enhancing", "Component 1 (activity)"]
+
+
+def names_in_file(result, folder) -> list[str]:
+    from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
+
+    writing = saveSegmentation(result, folder / "segments.npy")
+    while True:
+        try:
+            next(writing)
+        except StopIteration as end:
+            return [label.name for label in end.value.labels]
+
+
 def test_what_changes_nothing_is_no_step(host, widget, work, result):
     choose(host, work, CORE, "add")
     apply(host, work, 40)
