@@ -61,8 +61,8 @@ class ComponentsPanel(Panel):
         super().__init__(logic, uiPath)
         self._inputs = inputs
         self._regionsOf: str | None = None
-        self._lesionsOf: object = None
-        self._followed: Lesion | None = None
+        self._lesionsOf: tuple = (None, None)
+        self._followed: int | None = None
         self._lesions: list[Lesion] = []
         self._steps: list[Step] = []
         self.shown = Event()
@@ -151,9 +151,11 @@ class ComponentsPanel(Panel):
         self.controls.setProblem(self._inputs.runProblem())
         if self._parameters is not None:
             self._showRegions()
+            isOther = self._tableNode is not self._lesionsOf[0]
             if self._showLesions():
-                self.overlay.renewOutlines(slicer.mrmlScene)
                 self._showExplanation()
+            if isOther:
+                self.overlay.renewOutlines(slicer.mrmlScene)
         ui = self.ui
         for widget in (ui.componentCountSpinBox, ui.regionComboBox, ui.lesionComboBox):
             widget.enabled = not self.controls.running
@@ -253,15 +255,18 @@ class ComponentsPanel(Panel):
         return self._parameters.segment.lesionTable if self._parameters is not None else None
 
     def _showLesions(self) -> bool:
-        """Offer the lesions of the last result, and go along with the choice in the review.
+        """Offer the lesions as they are now, and go along with the choice in the review.
 
         Returns:
-            Whether it is another result than before.
+            Whether they are others than before.
         """
         combo, tableNode = self.ui.lesionComboBox, self._tableNode
-        isNew = combo.count == 0 or tableNode is not self._lesionsOf
+        told = tables.lesionsText(tableNode) if tableNode is not None else None
+        isNew = combo.count == 0 or (tableNode, told) != self._lesionsOf
         if isNew:
-            self._lesionsOf, self._followed = tableNode, None
+            isSame = tableNode is self._lesionsOf[0]
+            chosen, self._followed = (self._lesion(), self._followed) if isSame else (None, None)
+            self._lesionsOf = (tableNode, told)
             self._lesions = tables.lesionsOf(tableNode) if tableNode is not None else []
             with signalsBlocked(combo):
                 combo.clear()
@@ -269,13 +274,18 @@ class ComponentsPanel(Panel):
                 for lesion in self._lesions:
                     title, place = _lesionTitle(lesion.id), tables.placeText(lesion)
                     combo.addItem(f"{title}: {place}" if place else title)
+                combo.currentIndex = self._indexOf(chosen)
         selected = self._logic.selectedLesion
-        if selected is not self._followed:
-            self._followed = selected
-            ids = [lesion.id for lesion in self._lesions]
-            known = selected is not None and selected.id in ids
-            combo.currentIndex = 1 + ids.index(selected.id) if known else 0
+        number = selected.id if selected is not None else None
+        if number != self._followed:
+            self._followed = number
+            combo.currentIndex = self._indexOf(selected)
         return isNew
+
+    def _indexOf(self, lesion: Lesion | None) -> int:
+        """In the choice of lesions; 0, all of them, without one or for one that is gone."""
+        ids = [known.id for known in self._lesions]
+        return 1 + ids.index(lesion.id) if lesion is not None and lesion.id in ids else 0
 
     def _lesion(self) -> Lesion | None:
         """The chosen lesion; None for all."""

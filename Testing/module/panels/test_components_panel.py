@@ -143,6 +143,31 @@ def test_the_sliders_change_what_is_drawn(explained):
     assert 0 < heatmap(1).GetDisplayNode().GetLowerThreshold() < before
 
 
+def test_the_choice_of_lesions_follows_what_becomes_of_them(
+    host, widget, panel, volumes, fake_python
+):
+    from dataclasses import replace
+
+    from FactorizerSegmentationLib.scene import tables
+
+    run(host, panel, fake_python("answer"))
+    combo = widget.componentsPanel.ui.lesionComboBox
+    tableNode = widget.logic.getParameterNode().segment.lesionTable
+    lesions = tables.lesionsOf(tableNode)
+    combo.currentIndex = 2
+    smaller = replace(lesions[0], id=7, volume_ml=0.01)
+    tables.updateLesions(tableNode, [*lesions, smaller])
+    widget.logic.notify()
+    assert combo.count == 4 and combo.currentIndex == 2
+
+    widget.logic.selectedLesion = smaller
+    widget.logic.notify()
+    assert combo.currentText.startswith("Lesion 7") and combo.currentIndex == 3
+    tables.updateLesions(tableNode, lesions[:1])
+    widget.logic.notify()
+    assert combo.count == 2 and combo.currentIndex == 0
+
+
 def test_components_of_an_earlier_result_are_told_from_those_of_the_last(
     host, widget, panel, volumes, fake_python
 ):
