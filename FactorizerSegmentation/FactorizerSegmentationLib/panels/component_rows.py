@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.components import Component
 from FactorizerSegmentationLib.panels.component_list import Row
 from FactorizerSegmentationLib.scene.explanations import Step
+from FactorizerSegmentationLib.scene.segmentation_files import MODEL_ATTRIBUTE
 
 
 def rowsOf(steps: Sequence[Step], region: str) -> list[Row]:
@@ -29,6 +30,16 @@ def rowsOf(steps: Sequence[Step], region: str) -> list[Row]:
         value = component.contributions.get(region or component.region, 0.0)
         rows.append(Row(step.key, _title(component), value, _tip(component)))
     return rows
+
+
+def otherModel(segmentationNode, steps: Sequence[Step]) -> str:
+    """Says so if listed components are of another model than a result; otherwise ""."""
+    nodes = [segmentationNode, *(step.sequenceNode for step in steps[:1])]
+    made = [node.GetAttribute(MODEL_ATTRIBUTE) for node in nodes if node is not None]
+    if len(made) < 2 or None in made or made[0] == made[1]:
+        return ""
+    text = _("The result is one of {other}; these components are those of {model}.")
+    return text.format(other=made[0], model=made[1])
 
 
 def _rank(component: Component, region: str) -> tuple[bool, bool, float]:

@@ -14,7 +14,7 @@ from factorizer_engine.protocol.lesions import Lesion
 from FactorizerSegmentationLib.events import Event
 from FactorizerSegmentationLib.panels.checked_start import CheckedStart
 from FactorizerSegmentationLib.panels.component_list import ComponentList
-from FactorizerSegmentationLib.panels.component_rows import barTitle, rowsOf
+from FactorizerSegmentationLib.panels.component_rows import barTitle, otherModel, rowsOf
 from FactorizerSegmentationLib.panels.heatmap_controls import HeatmapControls
 from FactorizerSegmentationLib.panels.heatmap_export import HeatmapExport
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
@@ -35,7 +35,6 @@ from FactorizerSegmentationLib.scene.explanations import (
 from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY
 from FactorizerSegmentationLib.scene.overlays import HeatmapOverlay
 from FactorizerSegmentationLib.scene.rendering import HeatmapRendering
-from FactorizerSegmentationLib.scene.segmentation_files import MODEL_ATTRIBUTE
 from FactorizerSegmentationLib.scene.slice_watch import SliceWatch, watchedScan, watchedSlice
 from FactorizerSegmentationLib.scene.thumbnails import SlicePlane, thumbnail
 
@@ -202,22 +201,13 @@ class ComponentsPanel(Panel):
                 what=_("all lesions") if shown.lesion is None else _lesionTitle(shown.lesion)
             )
         else:
-            note = " ".join(filter(None, (self._otherModel(), note)))
+            other = otherModel(self._parameters.segment.segmentation, self._steps)
+            note = " ".join(filter(None, (other, note)))
         self.ui.explanationLabel.text = note
         self.ui.explanationLabel.visible = bool(note)
         self.ui.heatmapsBox.visible = bool(self._steps)
         self._showRows()
         self.shown.emit()
-
-    def _otherModel(self) -> str:
-        """Says so if the listed components are of another model than the result."""
-        result = self._parameters.segment.segmentation
-        nodes = [result, *(step.sequenceNode for step in self._steps[:1])]
-        made = [node.GetAttribute(MODEL_ATTRIBUTE) for node in nodes if node is not None]
-        if len(made) < 2 or None in made or made[0] == made[1]:
-            return ""
-        text = _("The result is one of {other}; these components are those of {model}.")
-        return text.format(other=made[0], model=made[1])
 
     def _selectAdopted(self) -> None:
         """Choose in the list what a scene file has brought into the views."""
@@ -234,6 +224,14 @@ class ComponentsPanel(Panel):
         rows = rowsOf(self._steps, self._own.region)
         self.list.fill(rows, barTitle(self._steps, self._own.region))
         self.look.offer([(row.key, row.title.partition("\n")[0]) for row in rows])
+        shown = self.overlay.step
+        if shown is not None and self.list.current is None:  # of another explanation
+            known = {step.heatmap.component.name: step.key for step in self._steps}
+            key = known.get(shown.heatmap.component.name)
+            if key is not None:
+                self.list.select(key)
+            else:
+                self.hideHeatmap()
 
     def _showRegions(self) -> None:
         """Offer the regions of the chosen model."""

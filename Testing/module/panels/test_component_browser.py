@@ -243,9 +243,11 @@ def test_each_lesion_keeps_its_components(host, widget, browser):
     assert host.wait_until(lambda: not browser.controls.running)
     ofLesion = [step.key for step in browser.steps]
     assert label.text.startswith("Explained near")
+    browser.list.select(ofLesion[1])
 
     lesions.currentIndex = 0
     host.process_events()
+    assert browser.list.current == browser.steps[1].key == browser.overlay.step.key
     assert not {step.key for step in browser.steps} & set(ofLesion)
     assert not label.visible
 
