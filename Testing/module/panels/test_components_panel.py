@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import slicer
 
-from module.panels.user import current_widget, run
+from module.panels.user import current_widget
 
 LEGEND_OF = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode
 
@@ -65,21 +65,6 @@ def test_the_first_is_shown_over_the_scan_with_a_legend(explained):
     assert explained.ui.hideHeatmapButton.enabled
 
 
-def test_lesions_for_which_other_components_speak_are_marked_in_the_review(
-    host, widget, panel, volumes, fake_python
-):
-    run(host, panel, fake_python("answer"))
-    tree = widget.reviewPanel.ui.lesionsTree
-    widget.reviewPanel.lesions.select(2)
-    titles = [tree.topLevelItem(row).text(0) for row in range(2)]
-    components = start(widget, "")
-    assert host.wait_until(lambda: not components.controls.running)
-    marked = [tree.topLevelItem(row).text(0) for row in range(2)]
-    assert marked == [titles[0], f"{titles[1]} (false alarm?)"]
-    assert "other components speak for it" in tree.topLevelItem(1).toolTip(0)
-    assert widget.reviewPanel.lesions.current.id == 2
-
-
 def test_clicking_another_shows_it_instead(host, explained):
     table = explained.ui.componentsTable
     table.setCurrentItem(table.item(2, 0))
@@ -112,27 +97,6 @@ def test_components_can_be_ranked_for_one_region(host, widget, explained):
     assert explained.ui.explanationLabel.text == "Ranked for ET."
 
 
-def test_the_lesion_that_is_selected_in_the_review_is_explained(host, widget, volumes, fake_python):
-    run(host, widget.segmentPanel, fake_python("answer"))
-    lesions = widget.componentsPanel.ui.lesionComboBox
-    assert lesions.count == 3 and lesions.currentIndex == 0
-    tree = widget.reviewPanel.ui.lesionsTree
-    tree.setCurrentItem(tree.topLevelItem(1))
-    host.process_events()
-    assert lesions.currentIndex == 2 and lesions.currentText.startswith("Lesion 2: right")
-
-    components = start(widget, "")
-    assert host.wait_until(lambda: not components.controls.running)
-    chosen = widget.logic.selectedLesion.centroid_ras
-    assert components.ui.explanationLabel.text == f"Explained near {chosen}."
-
-    lesions.currentIndex = 0
-    host.process_events()
-    components = start(widget, "")
-    assert host.wait_until(lambda: not components.controls.running)
-    assert "near" not in components.ui.explanationLabel.text
-
-
 def test_the_sliders_change_what_is_drawn(explained):
     explained.ui.opacitySlider.value = 30
     explained.ui.shownPartSlider.value = 1
@@ -141,59 +105,6 @@ def test_the_sliders_change_what_is_drawn(explained):
 
     assert {node.GetForegroundOpacity() for node in composites()} == {0.3}
     assert 0 < heatmap(1).GetDisplayNode().GetLowerThreshold() < before
-
-
-def test_the_choice_of_lesions_follows_what_becomes_of_them(
-    host, widget, panel, volumes, fake_python
-):
-    from dataclasses import replace
-
-    from FactorizerSegmentationLib.scene import tables
-
-    run(host, panel, fake_python("answer"))
-    combo = widget.componentsPanel.ui.lesionComboBox
-    tableNode = widget.logic.getParameterNode().segment.lesionTable
-    lesions = tables.lesionsOf(tableNode)
-    combo.currentIndex = 2
-    smaller = replace(lesions[0], id=7, volume_ml=0.01)
-    tables.updateLesions(tableNode, [*lesions, smaller])
-    widget.logic.notify()
-    assert combo.count == 4 and combo.currentIndex == 2
-
-    widget.logic.selectedLesion = smaller
-    widget.logic.notify()
-    assert combo.currentText.startswith("Lesion 7") and combo.currentIndex == 3
-    tables.updateLesions(tableNode, lesions[:1])
-    widget.logic.notify()
-    assert combo.count == 2 and combo.currentIndex == 0
-
-
-def test_components_of_an_earlier_result_are_told_from_those_of_the_last(
-    host, widget, panel, volumes, fake_python
-):
-    python = fake_python("answer")
-    run(host, panel, python)
-    widget.reviewPanel.lesions.select(1)
-    components = start(widget, "")
-    assert host.wait_until(lambda: not components.controls.running)
-    own = components.ui.explanationLabel.text
-
-    run(host, panel, python)
-    assert components.ui.lesionComboBox.currentIndex == 0
-    assert "an earlier result" in components.ui.explanationLabel.text != own
-    displays = slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode")
-    assert len(displays) == 2 and not any(it.GetVisibility2DFill() for it in displays)
-
-    start(widget, "")
-    assert host.wait_until(lambda: not components.controls.running)
-    assert "an earlier result" not in components.ui.explanationLabel.text
-
-    result = widget.logic.getParameterNode().segment.segmentation
-    result.SetAttribute("FactorizerSegmentation.Model", "other 1.0")
-    components.ui.lesionComboBox.currentIndex = 0
-    components.show()
-    told = components.ui.explanationLabel.text
-    assert told.startswith("The result is one of other 1.0; these components are those of fake")
 
 
 def test_hiding_puts_the_views_back(host, explained):
