@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.components import Component
 from FactorizerSegmentationLib.panels.component_list import Row
 from FactorizerSegmentationLib.scene.explanations import Step
+from FactorizerSegmentationLib.scene.segmentation_files import MODEL_ATTRIBUTE
 
 
 def rowsOf(steps: Sequence[Step], region: str) -> list[Row]:
@@ -17,15 +18,34 @@ def rowsOf(steps: Sequence[Step], region: str) -> list[Row]:
     Args:
         region: For which they are ranked; "" for all, with their contributions to the regions for
             which they were drawn. What was explained for that keeps its order. Anything else is
-            ranked by what each contributes by itself, what speaks against the region last.
+            ranked by what each contributes by itself: what speaks against the region comes last,
+            and of what speaks for it what is stable comes first.
     """
+    isInOrder = all(step.heatmap.explanation.region == region for step in steps)
+    if not isInOrder and region:
+        steps = sorted(steps, key=lambda step: _rank(step.heatmap.component, region))
     rows = []
     for step in steps:
         component = step.heatmap.component
         value = component.contributions.get(region or component.region, 0.0)
         rows.append(Row(step.key, _title(component), value, _tip(component)))
-    isInOrder = all(step.heatmap.explanation.region == region for step in steps)
-    return rows if isInOrder or not region else sorted(rows, key=lambda row: -row.value)
+    return rows
+
+
+def otherModel(segmentationNode, steps: Sequence[Step]) -> str:
+    """Says so if listed components are of another model than a result; otherwise ""."""
+    nodes = [segmentationNode, *(step.sequenceNode for step in steps[:1])]
+    made = [node.GetAttribute(MODEL_ATTRIBUTE) for node in nodes if node is not None]
+    if len(made) < 2 or None in made or made[0] == made[1]:
+        return ""
+    text = _("The result is one of {other}; these components are those of {model}.")
+    return text.format(other=made[0], model=made[1])
+
+
+def _rank(component: Component, region: str) -> tuple[bool, bool, float]:
+    """The lower the earlier."""
+    value = component.contributions.get(region, 0.0)
+    return value <= 0, value > 0 and not component.is_stable, -value
 
 
 def barTitle(steps: Sequence[Step], region: str) -> str:
@@ -35,11 +55,12 @@ def barTitle(steps: Sequence[Step], region: str) -> str:
 
 
 def _title(component: Component) -> str:
-    lines = [component.name, component.meaning]
+    lines = [component.name]
+    if not component.is_stable:  # before what may be long, and is then cut off
+        lines.append(_("Unstable"))
+    lines.append(component.meaning)
     if component.is_level and not component.meaning:  # which says so itself
         lines.append(_("Acts as a level"))
-    if not component.is_stable:
-        lines.append(_("Unstable"))
     return "\n".join(filter(None, lines))
 
 

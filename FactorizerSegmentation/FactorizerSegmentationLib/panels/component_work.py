@@ -247,14 +247,22 @@ class ComponentWorkPanel(Panel):
         except SceneError as error:
             self._say(str(error), isError=True)
             return
+        if not component_masks.changedVoxels(patch, self._segmentId).any():
+            self._say(_("Nothing would change; move 'Strong from' or choose another place."))
+            return
         node, name = self._own.segmentation, self._components.shownNode.GetName()
         step = patch if self._segmentId else NewSegment(node, name, patch)
         with signalsBlocked(self.ui.workPreviewButton):
             self.ui.workPreviewButton.checked = False
         self._propose()
+        done = _("Done; Undo in the review takes it back.")
+        if isinstance(step, NewSegment) and self._segments and step.overlaps(self._segments):
+            done = _("{done} Reports leave it out, since it overlaps other segments.").format(
+                done=done
+            )
         step.apply()
         self._logic.history.add(Step(_("component made a segment"), step.undo, step.apply, (node,)))
-        self._say(_("Done; Undo in the review takes it back."))
+        self._say(done)
         self._logic.notify()
 
     def _onMask(self, masked: bool) -> None:

@@ -14,7 +14,7 @@ from factorizer_engine.protocol.lesions import Lesion
 from FactorizerSegmentationLib.events import Event
 from FactorizerSegmentationLib.panels.checked_start import CheckedStart
 from FactorizerSegmentationLib.panels.component_list import ComponentList
-from FactorizerSegmentationLib.panels.component_rows import barTitle, rowsOf
+from FactorizerSegmentationLib.panels.component_rows import barTitle, otherModel, rowsOf
 from FactorizerSegmentationLib.panels.heatmap_controls import HeatmapControls
 from FactorizerSegmentationLib.panels.heatmap_export import HeatmapExport
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
@@ -26,8 +26,10 @@ from FactorizerSegmentationLib.scene import tables
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.explanations import (
     Step,
+    bindToResult,
     explanationsIn,
     gatherVolumes,
+    isOfResult,
     stepOf,
 )
 from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY
@@ -58,8 +60,8 @@ class ComponentsPanel(Panel):
         super().__init__(logic, uiPath)
         self._inputs = inputs
         self._regionsOf: str | None = None
-        self._lesionsOf: object = None
-        self._followed: Lesion | None = None
+        self._lesionsOf: tuple = (None, None)
+        self._followed: int | None = None
         self._lesions: list[Lesion] = []
         self._steps: list[Step] = []
         self.shown = Event()
@@ -148,7 +150,11 @@ class ComponentsPanel(Panel):
         self.controls.setProblem(self._inputs.runProblem())
         if self._parameters is not None:
             self._showRegions()
-            self._showLesions()
+            isOther = self._tableNode is not self._lesionsOf[0]
+            if self._showLesions():
+                self._showExplanation()
+            if isOther:
+                self.overlay.renewOutlines(slicer.mrmlScene)
         ui = self.ui
         for widget in (ui.componentCountSpinBox, ui.regionComboBox, ui.lesionComboBox):
             widget.enabled = not self.controls.running
@@ -180,16 +186,23 @@ class ComponentsPanel(Panel):
         if self._parameters is None or self.controls.running:
             return
         found, lesion = explanationsIn(self._logic.heatmaps()), self._lesion()
-        number = lesion.id if lesion is not None else None
-        fitting = [item for item in found if item.lesion == number]
-        others = [item for item in found if item.lesion is None] or list(found)
+        number, tableNode = lesion.id if lesion is not None else None, self._tableNode
+        current = [item for item in found if isOfResult(found[item][0], tableNode)]
+        fitting = [item for item in current if item.lesion == number]
+        candidates = current or list(found)
+        others = [item for item in candidates if item.lesion is None] or candidates
         shown = next(iter(fitting or others), None)
         self._steps = found[shown] if shown is not None else []
         note = shown.note if shown is not None else ""
-        if shown is not None and not fitting:
+        if shown is not None and not current:
+            note = _("These components explain an earlier result. Press Explain.")
+        elif shown is not None and not fitting:
             note = _("Not of this choice: these components explain {what}. Press Explain.").format(
                 what=_("all lesions") if shown.lesion is None else _lesionTitle(shown.lesion)
             )
+        else:
+            other = otherModel(self._parameters.segment.segmentation, self._steps)
+            note = " ".join(filter(None, (other, note)))
         self.ui.explanationLabel.text = note
         self.ui.explanationLabel.visible = bool(note)
         self.ui.heatmapsBox.visible = bool(self._steps)
@@ -211,6 +224,14 @@ class ComponentsPanel(Panel):
         rows = rowsOf(self._steps, self._own.region)
         self.list.fill(rows, barTitle(self._steps, self._own.region))
         self.look.offer([(row.key, row.title.partition("\n")[0]) for row in rows])
+        shown = self.overlay.step
+        if shown is not None and self.list.current is None:  # of another explanation
+            known = {step.heatmap.component.name: step.key for step in self._steps}
+            key = known.get(shown.heatmap.component.name)
+            if key is not None:
+                self.list.select(key)
+            else:
+                self.hideHeatmap()
 
     def _showRegions(self) -> None:
         """Offer the regions of the chosen model."""
@@ -226,12 +247,24 @@ class ComponentsPanel(Panel):
         with signalsBlocked(combo):
             combo.currentIndex = max(0, combo.findData(self._own.region))
 
-    def _showLesions(self) -> None:
-        """Offer the lesions of the last result, and go along with the choice in the review."""
-        combo = self.ui.lesionComboBox
-        tableNode = self._parameters.segment.lesionTable if self._parameters else None
-        if combo.count == 0 or tableNode is not self._lesionsOf:
-            self._lesionsOf, self._followed = tableNode, None
+    @property
+    def _tableNode(self):
+        """The lesions of the last result, or None."""
+        return self._parameters.segment.lesionTable if self._parameters is not None else None
+
+    def _showLesions(self) -> bool:
+        """Offer the lesions as they are now, and go along with the choice in the review.
+
+        Returns:
+            Whether they are others than before.
+        """
+        combo, tableNode = self.ui.lesionComboBox, self._tableNode
+        told = tables.lesionsText(tableNode) if tableNode is not None else None
+        isNew = combo.count == 0 or (tableNode, told) != self._lesionsOf
+        if isNew:
+            isSame = tableNode is self._lesionsOf[0]
+            chosen, self._followed = (self._lesion(), self._followed) if isSame else (None, None)
+            self._lesionsOf = (tableNode, told)
             self._lesions = tables.lesionsOf(tableNode) if tableNode is not None else []
             with signalsBlocked(combo):
                 combo.clear()
@@ -239,12 +272,18 @@ class ComponentsPanel(Panel):
                 for lesion in self._lesions:
                     title, place = _lesionTitle(lesion.id), tables.placeText(lesion)
                     combo.addItem(f"{title}: {place}" if place else title)
+                combo.currentIndex = self._indexOf(chosen)
         selected = self._logic.selectedLesion
-        if selected is not self._followed:
-            self._followed = selected
-            ids = [lesion.id for lesion in self._lesions]
-            known = selected is not None and selected.id in ids
-            combo.currentIndex = 1 + ids.index(selected.id) if known else 0
+        number = selected.id if selected is not None else None
+        if number != self._followed:
+            self._followed = number
+            combo.currentIndex = self._indexOf(selected)
+        return isNew
+
+    def _indexOf(self, lesion: Lesion | None) -> int:
+        """In the choice of lesions; 0, all of them, without one or for one that is gone."""
+        ids = [known.id for known in self._lesions]
+        return 1 + ids.index(lesion.id) if lesion is not None and lesion.id in ids else 0
 
     def _lesion(self) -> Lesion | None:
         """The chosen lesion; None for all."""
@@ -275,9 +314,10 @@ class ComponentsPanel(Panel):
         outcome.completed.connect(self._onCompleted)
         nothing = _("No component stands out: the model found nothing here.")
         self.controls.ended("" if outcome.leading else nothing)
-        tableNode = self._parameters.segment.lesionTable if self._parameters else None
-        if tableNode is not None:
-            tables.noteLikeness(tableNode, outcome.lesions)
+        if self._tableNode is not None:
+            tables.noteLikeness(self._tableNode, outcome.lesions)
+            for step in outcome.leading[:1]:
+                bindToResult(step, self._tableNode)
         self._showExplanation()
         if outcome.leading and self._logic.inFront:
             self.list.select(outcome.leading[0].key)
@@ -295,6 +335,7 @@ class ComponentsPanel(Panel):
     def _onFailed(self, error: EngineError) -> None:
         self.controls.failed(error)
         self._probability.after(error)
+        self._showExplanation()  # the scene may have been closed meanwhile
         self._logic.notify()
 
     def _onProbabilityShown(self) -> None:

@@ -100,8 +100,9 @@ class HeatmapControls:
             low, high = heatmap.window
             end = low if heatmap.sign < 0 else high
             text = _("Orange: the chosen one. Blue: {name}, to {value} ({unit}).")
+            unit = " ".join(unitOf(heatmap).splitlines())
             self._ui.secondLabel.text = text.format(
-                name=heatmap.component.name, value=f"{end:.2g}", unit=unitOf(heatmap.kind)
+                name=heatmap.component.name, value=f"{end:.2g}", unit=unit
             )
 
     def reset(self) -> None:

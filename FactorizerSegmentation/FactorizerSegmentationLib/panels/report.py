@@ -22,7 +22,7 @@ from FactorizerSegmentationLib.scene.dicom_database import (
     seriesFolderOf,
 )
 from FactorizerSegmentationLib.scene.errors import SceneError
-from FactorizerSegmentationLib.scene.explanations import Step
+from FactorizerSegmentationLib.scene.explanations import Step, lastOfResult
 from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.tables import (
@@ -123,12 +123,12 @@ class ReportPanel(Panel):
         self.ui.parametricMapsCheckBox.toolTip = (
             _("Evidence and activity of the components of this scan, as parametric maps.")
             if explained
-            else _("There are no components in the scene; Explain the result first.")
+            else _("No components explain this result yet; press Explain first.")
         )
         self.ui.explainedCheckBox.toolTip = (
             _("Tell which components drove the result, with their heatmaps.")
             if explained
-            else _("There are no components in the scene; Explain the result first.")
+            else _("No components explain this result yet; press Explain first.")
         )
 
     def onNodesRemoved(self) -> None:
@@ -159,9 +159,14 @@ class ReportPanel(Panel):
         scan = referenceVolumeOf(node) if node is not None else None
         return seriesFolderOf(scan) if scan is not None else ""
 
+    def _explained(self) -> list[Step]:
+        """The components by which the result was explained."""
+        tableNode = self._parameters.segment.lesionTable if self._parameters is not None else None
+        return lastOfResult(self._logic.heatmaps(), tableNode)
+
     def _evidence(self) -> list[Step]:
-        """The maps in the scene that show what components contribute where."""
-        return [step for step in self._logic.heatmaps() if step.heatmap.kind == EVIDENCE]
+        """The maps that show what components contribute where."""
+        return [step for step in self._explained() if step.heatmap.kind == EVIDENCE]
 
     def _onWords(self) -> None:
         if self._parameters is not None:
@@ -248,7 +253,7 @@ class ReportPanel(Panel):
         rememberFolder(Path(folder))
         series = Path(self._own.seriesFolder or self._folderInDatabase())
         wanted = self._own.parametricMaps and self.ui.parametricMapsCheckBox.enabled
-        leading = tuple(self._logic.heatmaps()) if wanted else ()
+        leading = tuple(self._explained()) if wanted else ()
         order = ExportOrder(self._segmentation, series, Path(folder), leading)
         callbacks = Callbacks(
             self._onExported, self._onExportFailed, self.exportControls.progressed

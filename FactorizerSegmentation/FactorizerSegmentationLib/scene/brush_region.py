@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.masses import addUnsaved, maskOf, referenceVolumeOf
+from FactorizerSegmentationLib.scene.removing import removeWithDisplays
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE
 
 REGION_ROLE = "BrushRegion"
@@ -62,7 +63,7 @@ class BrushRegion:
         """Take it out of the scene."""
         node, self._node = self._node, None
         if node is not None and node.GetScene():
-            node.GetScene().RemoveNode(node)
+            removeWithDisplays(node)
 
 
 def isBrushRegion(node) -> bool:

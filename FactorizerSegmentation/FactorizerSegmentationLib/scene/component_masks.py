@@ -25,6 +25,8 @@ AROUND_MM = 5.0
 
 NEW_SEGMENT = "Component"
 """Begins the id of a segment that was made of a component."""
+_NEW_COLORS = (0.35, 0.8, 1.0), (1.0, 0.5, 0.9), (0.65, 0.55, 1.0)
+"""Of such segments in turn, unlike those of classes; one by chance may look like a class."""
 
 
 class Operation(Enum):
@@ -63,7 +65,7 @@ def activeRange(heatmapNode, part: float) -> tuple[float, float]:
     if heatmap is None:
         raise SceneError(_("This volume shows no component; choose one in the list."))
     lowest, highest = heatmapNode.GetImageData().GetScalarRange()
-    level = max(part * heatmap.window[1], float(np.finfo(np.float32).tiny))
+    level = heatmap.sizeAt(part)
     if heatmap.sign < 0:
         return min(lowest, -level), -level
     return level, max(highest, level)
@@ -207,6 +209,11 @@ def segmentsOf(segmentationNode) -> list[tuple[str, str]]:
     return [(name, segmentation.GetSegment(name).GetName()) for name in ids]
 
 
+def isMadeOfComponent(segmentId: str) -> bool:
+    """Whether a segment was made by a `NewSegment`."""
+    return segmentId.startswith(NEW_SEGMENT)
+
+
 class NewSegment:
     """A segment that is no class of the model, made by a step that can be taken back.
 
@@ -224,8 +231,15 @@ class NewSegment:
 
     def apply(self) -> None:
         """Make it."""
-        self._node.GetSegmentation().AddEmptySegment(self._id, self._name)
+        made = sum(isMadeOfComponent(name) for name, _title in segmentsOf(self._node))
+        color = _NEW_COLORS[made % len(_NEW_COLORS)]
+        self._node.GetSegmentation().AddEmptySegment(self._id, self._name, color)
         self._patch.apply()
+
+    def overlaps(self, segments: SegmentMasks) -> bool:
+        """Whether other segments are there, too."""
+        masks, own = segments.read(), self._patch.added[self._id]
+        return any((mask & own).any() for name, mask in masks.items() if name != self._id)
 
     def undo(self) -> None:
         """Take it away, with all that is in it."""

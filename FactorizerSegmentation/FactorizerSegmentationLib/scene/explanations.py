@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.heatmaps import (
     ACTIVITY,
@@ -23,7 +24,8 @@ from FactorizerSegmentationLib.scene.heatmaps import (
     heatmapOf,
     parsed,
 )
-from FactorizerSegmentationLib.scene.shown_map import isShownMap, removeWithDisplays
+from FactorizerSegmentationLib.scene.removing import removeWithDisplays
+from FactorizerSegmentationLib.scene.shown_map import isShownMap
 from FactorizerSegmentationLib.scene.subjects import dissolveFolder, putBeside
 from FactorizerSegmentationLib.scene.volumes import (
     ROLE_ATTRIBUTE,
@@ -43,6 +45,11 @@ TRANSFORM_REFERENCE = "FactorizerSegmentation.Transform"
 OWN_VOXELS_REFERENCE = "FactorizerSegmentation.OwnVoxels"
 """Node reference to a sequence with the same steps on the model's grid. All volumes of a sequence
 have one grid, or it could not be saved as one file; older Slicers do not save hidden nodes."""
+
+
+RESULT_REFERENCE = "FactorizerSegmentation.ExplainedResult"
+"""Node reference to the table of lesions that an explanation explains; those of old scenes have
+none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +155,42 @@ def addOwnVoxels(step: Step, image, affine: np.ndarray) -> None:
         putBeside(ownNode, step.sequenceNode)
         step.sequenceNode.SetNodeReferenceID(OWN_VOXELS_REFERENCE, ownNode.GetID())
     _keep(ownNode, step.name, image, affine)
+
+
+def bindToResult(step: Step, tableNode) -> None:
+    """Remember of which result, known by its table of lesions, the explanation of a step is."""
+    step.sequenceNode.SetNodeReferenceID(RESULT_REFERENCE, tableNode.GetID())
+
+
+def isOfResult(step: Step, tableNode) -> bool:
+    """Whether a step explains the result of a table of lesions, as far as that is known."""
+    known = step.sequenceNode.GetNodeReferenceID(RESULT_REFERENCE)
+    return known is None or (tableNode is not None and known == tableNode.GetID())
+
+
+def lastOfResult(leading: Iterable[Step], tableNode) -> list[Step]:
+    """What is told of a result elsewhere: of each lesion, and of all, what was explained last.
+
+    Args:
+        leading: The leading heatmaps of a scene.
+        tableNode: The lesions of the result, or None.
+    """
+    own = [step for step in leading if isOfResult(step, tableNode)]
+    sure = [step for step in own if step.sequenceNode.GetNodeReferenceID(RESULT_REFERENCE)]
+    found = explanationsIn(sure or own)
+    last: dict[int, list[Step]] = {}
+    for explanation, steps in found.items():
+        last.setdefault(explanation.lesion or 0, steps)
+    return [step for lesion in sorted(last) for step in last[lesion]]
+
+
+def componentTold(step: Step) -> Component:
+    """The component of a step, by a name that says which lesion was explained."""
+    component, lesion = step.heatmap.component, step.heatmap.explanation.lesion
+    if lesion is None:
+        return component
+    name = _("{name} (for lesion {number})").format(name=component.name, number=lesion)
+    return replace(component, name=name)
 
 
 def removeExplanation(sequenceNode) -> None:

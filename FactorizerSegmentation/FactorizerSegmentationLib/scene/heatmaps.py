@@ -32,8 +32,12 @@ EVIDENCE, ACTIVITY = "evidence", "activity"
 DEFAULT_SHOWN_PART = 0.05
 """Part of the head that a heatmap colours at first: where it is most active."""
 
+_PALE = 0.1
+"""Part of the colours of evidence that is nearly white: over a scan it would look like a signal."""
 _PERCENTILE_VOXELS = 200_000
 """Enough for percentiles, and few enough not to hold up the window."""
+_LEAST = float(np.finfo(np.float32).tiny)
+"""Of a level, so that what is not active at all is below it."""
 _PIECE_VOXELS = 5_000_000
 """As many as are rounded before the window has its turn."""
 
@@ -95,9 +99,32 @@ class Heatmap(Message):
         return name.format(name=self.component.name)
 
     def levelOf(self, shownPart: float) -> float:
-        """The size of value above which lies this part (0 to 1) of the head; above 0."""
-        level = np.interp(100 * (1 - shownPart), range(101), self.percentiles)
-        return max(float(level), float(np.finfo(np.float32).tiny))
+        """The size of value above which lies this part (0 to 1) of the head; above 0.
+
+        Evidence has to reach `_PALE` of its colours, too, if some of it does.
+        """
+        level = float(np.interp(100 * (1 - shownPart), range(101), self.percentiles))
+        if self.kind == EVIDENCE:
+            level = max(level, min(self.sizeAt(_PALE), self.percentiles[99]))
+        return max(level, _LEAST)
+
+    def sizeAt(self, part: float) -> float:
+        """The size of value at this part (0 to 1) of the display range; above 0.
+
+        It begins with the first colour of activity, which need not be 0, and with no evidence.
+        """
+        low, high = self._ends
+        return max(low + part * (high - low), _LEAST)
+
+    def partAt(self, value: float) -> float:
+        """How much of the display range (0 to 1) an activity, or evidence for, reaches."""
+        low, high = self._ends
+        return float(np.clip((value - low) / max(high - low, _LEAST), 0, 1))
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        low, high = self.window
+        return (0.0 if self.kind == EVIDENCE else low), high
 
 
 def measured(

@@ -79,11 +79,11 @@ def _regionAt(mapNode, place: Sequence[float] | None) -> float:
 
 
 def _readStep(step: Step, place: Sequence[float] | None) -> Reading:
-    high = step.heatmap.window[1]
-    value = 0.0
-    if step.exists and high > 0:
-        value = _valueAt(step.volumeNode.GetImageData(), step.worldAffine, place) / high
-    return Reading(step.heatmap.component.name, min(1.0, value))
+    heatmap, part = step.heatmap, 0.0
+    if step.exists:
+        value = _valueAt(step.volumeNode.GetImageData(), step.worldAffine, place)
+        part = heatmap.partAt(value)
+    return Reading(heatmap.component.name, part)
 
 
 def _valueAt(

@@ -53,9 +53,13 @@ class BackgroundLayer:
 
 
 class ForegroundLayer:
-    """Shows one volume over the others and puts back what was there before."""
+    """Shows one volume over the others and puts back what was there before.
+
+    What the user has put there meanwhile stays, and is what comes back later.
+    """
 
     def __init__(self) -> None:
+        self._shownId: str | None = None
         self._before: dict[str, tuple[str | None, float]] = {}
 
     @property
@@ -67,36 +71,41 @@ class ForegroundLayer:
         """Show `volumeNode` as foreground of all slice views."""
         for composite in compositeNodes(volumeNode.GetScene()):
             state = composite.GetForegroundVolumeID(), composite.GetForegroundOpacity()
-            self._before.setdefault(composite.GetID(), state)
+            if composite.GetID() not in self._before or state[0] not in (None, self._shownId):
+                self._before[composite.GetID()] = state
             composite.SetForegroundVolumeID(volumeNode.GetID())
             composite.SetForegroundOpacity(opacity)
+        self._shownId = volumeNode.GetID()
 
     def adopt(self, scene, volumeNode) -> bool:
         """Take a volume that is in the foreground already for the layer's own, if it is there."""
         nodes = compositeNodes(scene)
         showing = [node for node in nodes if node.GetForegroundVolumeID() == volumeNode.GetID()]
         for composite in showing:
+            self._shownId = volumeNode.GetID()
             self._before.setdefault(composite.GetID(), (None, 0.0))
         return bool(showing)
 
     def setOpacity(self, scene, opacity: float) -> None:
         """Change how strongly the volume covers what is below it, 0 to 1."""
         for composite in compositeNodes(scene):
-            if composite.GetID() in self._before:
+            if composite.GetForegroundVolumeID() == self._shownId and self._before:
                 composite.SetForegroundOpacity(opacity)
 
     def restore(self, scene) -> None:
         """Put back the foreground that each view had; a volume deleted since is left out."""
         for composite in compositeNodes(scene):
-            if composite.GetID() in self._before:
+            shownId = composite.GetForegroundVolumeID()
+            if composite.GetID() in self._before and shownId in (None, self._shownId):
                 volumeId, opacity = self._before[composite.GetID()]
                 known = volumeId is not None and scene.GetNodeByID(volumeId) is not None
                 composite.SetForegroundVolumeID(volumeId if known else None)
                 composite.SetForegroundOpacity(opacity)
-        self._before.clear()
+        self.forget()
 
     def forget(self) -> None:
         """Drop what was remembered, as when the scene was closed."""
+        self._shownId = None
         self._before.clear()
 
 

@@ -25,7 +25,8 @@ from FactorizerSegmentationLib.scene.layers import (
     dropFromViews,
 )
 from FactorizerSegmentationLib.scene.probabilities import LOWEST
-from FactorizerSegmentationLib.scene.shown_map import ShownMap, isShownMap, removeWithDisplays
+from FactorizerSegmentationLib.scene.removing import removeWithDisplays
+from FactorizerSegmentationLib.scene.shown_map import ShownMap, isShownMap
 
 LEGEND_SIZE, LEGEND_POSITION = (0.09, 0.4), (0.97, 0.5)
 """In parts of the view."""
@@ -111,17 +112,20 @@ class HeatmapOverlay:
     def adopt(self, scene) -> None:
         """Take heatmaps for shown that a scene file has brought into the slice views.
 
-        One whose voxels the file did not bring leaves them.
+        One whose voxels the file did not bring leaves them, and a second one without the first.
         """
         first, second = self._maps
-        for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene):
-            if not isShownMap(node) or node.GetID() in (first.nodeId, second.nodeId):
-                continue
-            if hasVoxels(node) and first.nodeId is None and self._layer.adopt(scene, node):
-                first.adopt(node)
-            elif hasVoxels(node) and second.nodeId is None and self._second.adopt(scene, node):
-                second.adopt(node)
-            else:
+        strange = [
+            node
+            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
+            if isShownMap(node) and node.GetID() not in (first.nodeId, second.nodeId)
+        ]
+        for shown, layer in ((first, self._layer), (second, self._second)):
+            for node in strange if shown is first or first.nodeId is not None else ():
+                if shown.nodeId is None and hasVoxels(node) and layer.adopt(scene, node):
+                    shown.adopt(node)
+        for node in strange:
+            if node.GetID() not in (first.nodeId, second.nodeId):
                 dropFromViews(scene, node)
                 removeWithDisplays(node)
         if self.nodeId is None:
@@ -141,6 +145,11 @@ class HeatmapOverlay:
         nodeId = self.nodeId
         isGone = nodeId is not None and scene.GetNodeByID(nodeId) is None
         return isGone or not all(step.exists for step in self._steps)
+
+    def renewOutlines(self, scene) -> None:
+        """Take the fill from segments that have come since, too."""
+        if self.nodeId is not None:
+            self._outlines.show(scene)
 
     def setOpacity(self, scene, opacity: float) -> None:
         """Change the opacity, 0 to 1, of what is shown."""
@@ -184,9 +193,12 @@ def _draw(node, heatmap: Heatmap, look: Look, place: int | None) -> None:
     drawPeaks(node, look.shownPart)
 
 
-def unitOf(kind: str) -> str:
-    """The unit of the values of a map, for people."""
-    return _("Logits per mL") if kind == EVIDENCE else _("Activation")
+def unitOf(heatmap: Heatmap) -> str:
+    """The unit of the values of a map, and in a second line for which region they speak."""
+    if heatmap.kind != EVIDENCE:
+        return _("Activation")
+    unit, region = _("Logits per mL"), heatmap.component.region
+    return "\n".join((unit, _("for {region}").format(region=region))) if region else unit
 
 
 def _shared(opacity: float) -> float:
@@ -200,7 +212,7 @@ def _showLegend(node, heatmap: Heatmap) -> None:
         return
     isEvidence = heatmap.kind == EVIDENCE
     with slicer.util.NodeModify(legend):
-        legend.SetTitleText(unitOf(heatmap.kind))
+        legend.SetTitleText(unitOf(heatmap))
         legend.SetLabelFormat("%.2g" if isEvidence else "%.2f")
         legend.SetNumberOfLabels(5)
         legend.SetSize(*LEGEND_SIZE)

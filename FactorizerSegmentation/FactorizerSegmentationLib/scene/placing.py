@@ -10,6 +10,7 @@ import slicer
 
 from factorizer_engine.protocol.triples import triple
 from FactorizerSegmentationLib.scene.place_mode import placeInto, placingInto, stopPlacing
+from FactorizerSegmentationLib.scene.removing import removeWithDisplays
 
 Point = tuple[float, float, float]
 
@@ -59,8 +60,7 @@ class PointPlacement:
         if placingInto(node):
             stopPlacing()
         if node.GetScene() is not None:
-            node.GetDisplayNode().SetVisibility(False)  # a view may keep what it drew last
-            node.GetScene().RemoveNode(node)
+            removeWithDisplays(node)
         self._onEnded()
 
     def _observe(self, item, event, function: Callable) -> None:

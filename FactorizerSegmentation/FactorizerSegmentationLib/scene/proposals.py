@@ -21,6 +21,7 @@ from FactorizerSegmentationLib.scene.probabilities import (
     mapsOf,
     thresholdsOf,
 )
+from FactorizerSegmentationLib.scene.removing import removeWithDisplays
 from FactorizerSegmentationLib.scene.segments import addSegment, labelsOf, segmentIdOf
 from FactorizerSegmentationLib.scene.volumes import localAffine, worldAffine
 
@@ -161,7 +162,7 @@ class ProposalPreview:
         """Take it away."""
         node, self._node = self._node, None
         if node is not None and node.GetScene() is not None:
-            node.GetScene().RemoveNode(node)
+            removeWithDisplays(node)
 
 
 def _around(voxel: np.ndarray) -> tuple[slice, ...]:

@@ -7,6 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.lesions import Lesion, Ruler
+from FactorizerSegmentationLib.scene.removing import removeWithDisplays
 
 LONG_COLOR, SHORT_COLOR = (1.0, 0.85, 0.2), (0.3, 0.9, 1.0)
 
@@ -33,7 +34,7 @@ class LesionRulers:
         for nodeId in self._nodeIds:
             node = scene.GetNodeByID(nodeId)
             if node is not None:
-                scene.RemoveNode(node)
+                removeWithDisplays(node)
         self._nodeIds.clear()
 
     def forget(self) -> None:

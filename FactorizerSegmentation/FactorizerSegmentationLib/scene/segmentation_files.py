@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.models import Label
 from factorizer_engine.protocol.segmentations import SegmentationFile
 from factorizer_engine.protocol.volumes import ScanFile
+from FactorizerSegmentationLib.scene.component_masks import isMadeOfComponent
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.hand_edits import editedVoxels
 from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
@@ -58,7 +59,8 @@ def isUpsideDown(segmentationNode) -> bool:
 def saveSegmentation(segmentationNode, path: Path) -> Generator[None, None, SegmentationFile]:
     """Write the segments for the engine to read, on the grid of their scan.
 
-    The application may have its turn at every `yield`.
+    What was made of a component and overlaps other segments is left out. The application may have
+    its turn at every `yield`.
 
     Raises:
         SceneError: If the scan is gone, segments overlap, or the file cannot be written.
@@ -71,14 +73,16 @@ def saveSegmentation(segmentationNode, path: Path) -> Generator[None, None, Segm
     for segmentId, label in _labels(segmentationNode):
         mask = maskOf(segmentationNode, segmentId, volumeNode)
         below = set(np.unique(labelmap[mask]).tolist())
-        for other in labels:
-            if other.value in below:
-                raise SceneError(
-                    _(
-                        "The segments '{first}' and '{second}' overlap; take the common part from "
-                        "one of them in the Segment Editor."
-                    ).format(first=other.name, second=label.name)
-                )
+        other = next((other for other in labels if other.value in below), None)
+        if other is not None and isMadeOfComponent(segmentId):
+            continue
+        if other is not None:
+            raise SceneError(
+                _(
+                    "The segments '{first}' and '{second}' overlap; take the common part from "
+                    "one of them in the Segment Editor."
+                ).format(first=other.name, second=label.name)
+            )
         labelmap[mask] = label.value
         labels.append(label)
         yield
@@ -103,9 +107,12 @@ def saveSegmentation(segmentationNode, path: Path) -> Generator[None, None, Segm
 
 
 def _labels(segmentationNode) -> Iterator[tuple[str, Label]]:
-    """Id and label of every segment; those of the user get values that are free."""
+    """Id and label of every segment, those made of components last.
+
+    Those of the user get values that are free.
+    """
     segmentation = segmentationNode.GetSegmentation()
-    ids = list(segmentation.GetSegmentIDs())
+    ids = sorted(segmentation.GetSegmentIDs(), key=isMadeOfComponent)
     own = {segmentId: value for segmentId in ids if (value := labelOf(segmentId)) is not None}
     free = (value for value in count(1) if value not in own.values())
     for segmentId in ids:

@@ -7,6 +7,7 @@ from typing import Any
 import slicer
 
 from FactorizerSegmentationLib.scene.heatmaps import addDisplay, describe, heatmapOf
+from FactorizerSegmentationLib.scene.removing import removeWithDisplays
 
 SHOWN_ATTRIBUTE = "FactorizerSegmentation.Shown"
 
@@ -72,17 +73,3 @@ def _fill(node, step: Any, kept) -> None:
 def isShownMap(node) -> bool:
     """Whether a volume node is one of a `ShownMap`."""
     return node.GetAttribute(SHOWN_ATTRIBUTE) is not None and heatmapOf(node) is not None
-
-
-def removeWithDisplays(node) -> None:
-    """Take a volume out of its scene, with its displays, its legend and its file node."""
-    scene, count = node.GetScene(), node.GetNumberOfDisplayNodes()
-    displays = [*map(node.GetNthDisplayNode, range(count))]
-    for display in displays:
-        if display is not None:
-            display.SetVisibility(False)  # a view keeps what it drew of a node that only vanishes
-    storage = node.GetStorageNode()
-    scene.RemoveNode(node)
-    for part in (*displays, storage):
-        if part is not None:
-            scene.RemoveNode(part)

@@ -103,6 +103,11 @@ def lesionsOf(tableNode) -> list[Lesion]:
     return sorted(lesions, key=lambda lesion: -lesion.volume_ml)
 
 
+def lesionsText(tableNode) -> str:
+    """What a table tells of its lesions, as a text by which a change is known."""
+    return tableNode.GetAttribute(LESIONS_ATTRIBUTE) or ""
+
+
 def verdictsOf(tableNode) -> dict[int, str]:
     """What the user has said about each lesion, by its id."""
     table = tableNode.GetTable()

@@ -15,7 +15,7 @@ from factorizer_engine.protocol.tasks.export_dicom import (
     MapFile,
 )
 from FactorizerSegmentationLib.engine.process import EngineProcess
-from FactorizerSegmentationLib.scene.explanations import Step, liesOn, stepOf
+from FactorizerSegmentationLib.scene.explanations import Step, componentTold, liesOn, stepOf
 from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
@@ -93,6 +93,6 @@ def _mapsOf(leading: Step, number: int, folder: Path) -> list[MapFile]:
     for step in (leading,) if other is leading else (leading, other):
         heatmap = step.heatmap
         scan = step.save(folder / f"{heatmap.kind}{number}.npy")
-        name = heatmap.component.name
+        name = componentTold(step).name
         files.append(MapFile(scan, name, heatmap.kind, number, heatmap.window))
     return files

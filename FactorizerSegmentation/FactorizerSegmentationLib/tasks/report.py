@@ -17,7 +17,7 @@ from factorizer_engine.protocol.segmentations import SegmentationFile
 from factorizer_engine.protocol.tasks.report import REPORT, ReportParams, ReportResult
 from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene import preparation, tables
-from FactorizerSegmentationLib.scene.explanations import Step
+from FactorizerSegmentationLib.scene.explanations import Step, componentTold
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.rollback import takenBackIfItFails
 from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
@@ -106,7 +106,7 @@ class ReportRun(EngineRun[ReportResult]):
             made=_made(segmentation),
             words=order.words,
             warnings=order.warnings,
-            components=tuple(step.heatmap.component for step in order.evidence),
+            components=tuple(map(componentTold, order.evidence)),
             evidence=tuple(evidence),
             regions=order.regions,
             known=order.lesions,

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from engine import tiny
+from factorizer_engine.bundles.architecture import build_network
+from factorizer_engine.bundles.settings import NetworkSpec
 from factorizer_engine.protocol.components import step_of
 from factorizer_engine.protocol.errors import (
     BadInputError,
@@ -201,6 +203,22 @@ def test_components_of_the_last_run_do_not_segment_again(engine, params):
     other = with_scan(params, "T1", params.study.channels["T1"].load() + 1)
     engine.request(COMPONENTS, explain(other, 1), lambda p: alone.append(p.stage))
     assert set(after_run) < set(alone)
+
+
+def test_a_model_without_components_is_refused_before_anything_is_segmented(
+    engine, params, tmp_path
+):
+    sizes = {"in_channels": 2, "out_channels": 3, "spatial_dims": 3, "init_filters": 8}
+    spec = NetworkSpec("SegResNet", {**sizes, "norm": ["GROUP", {"num_groups": 4}]})
+    plain = tiny.bundle(tmp_path / "plain", [build_network(spec)], network=spec)
+    choice, stages = ModelChoice(str(plain.description.path), "cpu"), []
+    with pytest.raises(BadModelError, match="no factorisation components"):
+        engine.request(
+            COMPONENTS,
+            explain(replace(params, choice=choice), 1),
+            lambda progress: stages.append(progress.stage),
+        )
+    assert "segmenting" not in stages
 
 
 def test_the_same_scans_in_other_files_are_known(engine, params, tmp_path):

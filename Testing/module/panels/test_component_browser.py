@@ -63,7 +63,7 @@ def texts(components, column: int) -> list[str]:
 
 def test_rows_say_what_a_component_means(browser):
     assert texts(browser, 0)[0] == "Component 1\nMeaning 1"
-    assert texts(browser, 0)[1].endswith("Unstable")
+    assert texts(browser, 0)[1] == "Component 2\nUnstable\nMeaning 2"
     assert "by 0.90" in browser.ui.componentsTable.item(0, 0).toolTip()
     assert "WT -0.75" in browser.ui.componentsTable.item(0, 1).toolTip()
 
@@ -111,6 +111,15 @@ def test_choosing_a_region_ranks_the_components_for_it(host, browser):
         "Component 1",
     ]
     assert texts(browser, 1) == ["+0.25", "-0.25", "-0.75"]
+
+
+def test_what_is_stable_leads_the_ranking_for_a_region(host, browser):
+    combo = browser.ui.regionComboBox
+    combo.currentIndex = combo.findData("ET")
+    host.process_events()
+
+    assert texts(browser, 1) == ["+2.00", "+0.67", "+1.00"]
+    assert "Unstable" in texts(browser, 0)[2]
 
 
 def test_bars_point_to_their_sign(host, browser):
@@ -184,6 +193,7 @@ def test_two_components_are_shown_in_two_colours_and_put_away_together(host, bro
     names = [heatmap(n).GetDisplayNode().GetColorNode().GetName() for n in (1, 3)]
     assert names == ["Factorizer orange shades", "Factorizer blue shades"]
     assert "Component 3" in browser.ui.secondLabel.text
+    assert "Logits per mL for ET" in browser.ui.secondLabel.text
 
     browser.ui.hideHeatmapButton.click()
     host.process_events()
@@ -233,9 +243,11 @@ def test_each_lesion_keeps_its_components(host, widget, browser):
     assert host.wait_until(lambda: not browser.controls.running)
     ofLesion = [step.key for step in browser.steps]
     assert label.text.startswith("Explained near")
+    browser.list.select(ofLesion[1])
 
     lesions.currentIndex = 0
     host.process_events()
+    assert browser.list.current == browser.steps[1].key == browser.overlay.step.key
     assert not {step.key for step in browser.steps} & set(ofLesion)
     assert not label.visible
 

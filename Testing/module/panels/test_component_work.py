@@ -107,6 +107,8 @@ def test_a_new_segment_comes_and_goes(host, widget, work, result):
     made = segmentation.GetNthSegmentID(before)
     assert voxels(result, made) == 12 and voxels(result, CORE) == 12
     assert segmentation.GetSegment(made).GetName().startswith("Component 1")
+    colors = [np.array(segmentation.GetNthSegment(n).GetColor()) for n in range(before + 1)]
+    assert min(np.abs(colors[-1] - other).max() for other in colors[:-1]) > 0.3
     assert work.ui.workSegmentComboBox.currentText == "A new segment"
 
     undo(host, widget)
@@ -114,6 +116,40 @@ def test_a_new_segment_comes_and_goes(host, widget, work, result):
     widget.reviewPanel.ui.redoButton.click()
     host.process_events()
     assert voxels(result, made) == 12
+
+
+def test_a_segment_of_a_component_that_overlaps_others_is_left_out_of_files(
+    host, widget, work, result, tmp_path
+):
+    choose(host, work, "", "add")
+    apply(host, work, 40)
+    assert "Reports leave it out" in work.ui.workLabel.text
+    assert names_in_file(result, tmp_path) == ["Core", "Enhancing"]
+
+    segmentation = result.GetSegmentation()
+    segmentation.RemoveSegment(CORE)
+    (made,) = (name for name in segmentation.GetSegmentIDs() if name.startswith("Component"))
+    segmentation.SetSegmentIndex(made, 0)
+    assert names_in_file(result, tmp_path) == ["Enhancing", "Component 1 (activity)"]
+
+
+def names_in_file(result, folder) -> list[str]:
+    from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
+
+    writing = saveSegmentation(result, folder / "segments.npy")
+    while True:
+        try:
+            next(writing)
+        except StopIteration as end:
+            return [label.name for label in end.value.labels]
+
+
+def test_what_changes_nothing_is_no_step(host, widget, work, result):
+    choose(host, work, CORE, "add")
+    apply(host, work, 40)
+
+    assert "Nothing would change" in work.ui.workLabel.text
+    assert not widget.reviewPanel.ui.undoButton.enabled
 
 
 def test_the_preview_follows_the_slider_and_changes_nothing(host, scene, work, result):
@@ -132,6 +168,8 @@ def test_the_preview_follows_the_slider_and_changes_nothing(host, scene, work, r
     work.ui.workPreviewButton.click()
     host.process_events()
     assert segmentations(scene) == [result]
+    displays = slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode", scene)
+    assert displays == [result.GetDisplayNode()]
 
 
 def test_it_works_at_the_selected_lesion_only(host, widget, work, result):

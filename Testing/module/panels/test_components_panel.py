@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import slicer
 
-from module.panels.user import current_widget, run
+from module.panels.user import current_widget
 
 LEGEND_OF = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode
 
@@ -61,22 +61,8 @@ def test_the_components_are_listed_with_what_they_contribute(explained):
 def test_the_first_is_shown_over_the_scan_with_a_legend(explained):
     assert shown() == "Component 1 (evidence)"
     assert LEGEND_OF(heatmap(1)).GetVisibility()
+    assert LEGEND_OF(heatmap(1)).GetTitleText() == "Logits per mL\nfor ET"
     assert explained.ui.hideHeatmapButton.enabled
-
-
-def test_lesions_for_which_other_components_speak_are_marked_in_the_review(
-    host, widget, panel, volumes, fake_python
-):
-    run(host, panel, fake_python("answer"))
-    tree = widget.reviewPanel.ui.lesionsTree
-    widget.reviewPanel.lesions.select(2)
-    titles = [tree.topLevelItem(row).text(0) for row in range(2)]
-    components = start(widget, "")
-    assert host.wait_until(lambda: not components.controls.running)
-    marked = [tree.topLevelItem(row).text(0) for row in range(2)]
-    assert marked == [titles[0], f"{titles[1]} (false alarm?)"]
-    assert "other components speak for it" in tree.topLevelItem(1).toolTip(0)
-    assert widget.reviewPanel.lesions.current.id == 2
 
 
 def test_clicking_another_shows_it_instead(host, explained):
@@ -109,27 +95,6 @@ def test_components_can_be_ranked_for_one_region(host, widget, explained):
     explained.ui.explainButton.click()
     assert host.wait_until(lambda: not explained.controls.running)
     assert explained.ui.explanationLabel.text == "Ranked for ET."
-
-
-def test_the_lesion_that_is_selected_in_the_review_is_explained(host, widget, volumes, fake_python):
-    run(host, widget.segmentPanel, fake_python("answer"))
-    lesions = widget.componentsPanel.ui.lesionComboBox
-    assert lesions.count == 3 and lesions.currentIndex == 0
-    tree = widget.reviewPanel.ui.lesionsTree
-    tree.setCurrentItem(tree.topLevelItem(1))
-    host.process_events()
-    assert lesions.currentIndex == 2 and lesions.currentText.startswith("Lesion 2: right")
-
-    components = start(widget, "")
-    assert host.wait_until(lambda: not components.controls.running)
-    chosen = widget.logic.selectedLesion.centroid_ras
-    assert components.ui.explanationLabel.text == f"Explained near {chosen}."
-
-    lesions.currentIndex = 0
-    host.process_events()
-    components = start(widget, "")
-    assert host.wait_until(lambda: not components.controls.running)
-    assert "near" not in components.ui.explanationLabel.text
 
 
 def test_the_sliders_change_what_is_drawn(explained):
@@ -195,6 +160,18 @@ def test_closing_the_scene_empties_the_list(host, scene, explained):
 
     assert not explained.ui.heatmapsBox.visible
     assert not explained.ui.hideHeatmapButton.enabled
+
+
+def test_closing_the_scene_during_another_explanation_empties_the_list(
+    host, widget, scene, explained, fake_python
+):
+    start(widget, fake_python("hang"))
+    assert host.wait_until(lambda: explained.ui.explainProgressBar.value > 0)
+    scene.Clear(False)
+    assert host.wait_until(lambda: not explained.controls.running)
+    host.process_events()
+
+    assert explained.steps == [] and not explained.ui.heatmapsBox.visible
 
 
 def test_a_heatmap_is_not_taken_for_a_scan(host, widget, explained):

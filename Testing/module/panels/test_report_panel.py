@@ -195,6 +195,29 @@ def test_the_database_knows_the_series_and_takes_what_is_exported(
     assert "has not taken them" in export(host, report)
 
 
+def test_components_of_each_lesion_are_told_once_and_those_of_earlier_results_not(
+    host, widget, panel, report, result
+):
+    def explain() -> None:
+        widget.componentsPanel.ui.explainButton.click()
+        assert host.wait_until(lambda: not widget.componentsPanel.controls.running)
+
+    widget.componentsPanel.ui.componentCountSpinBox.value = 2
+    explain()
+    explain()
+    widget.reviewPanel.lesions.select(2)
+    host.process_events()
+    explain()
+
+    names = [it["name"] for it in write(host, report)["components"]]
+    assert names == [f"Component {n}{end}" for end in ("", " (for lesion 2)") for n in (1, 2)]
+
+    panel.ui.applyButton.click()
+    assert host.wait_until(lambda: not panel.controls.running)
+    assert not report.ui.explainedCheckBox.enabled
+    assert write(host, report)["components"] == []
+
+
 def test_components_become_parametric_maps_where_it_is_wanted(
     host, widget, report, result, database, tmp_path, add_volume
 ):

@@ -50,6 +50,15 @@ def ticked(review) -> list[bool]:
     return [tree.topLevelItem(row).checkState(0).value == 2 for row in rows]
 
 
+def blue_pixels(host) -> int:
+    """In the axial view, as the short diameter has them."""
+    host.process_events(0.2)
+    view = slicer.app.layoutManager().sliceWidget("Red").sliceView()
+    image = view.grab().toImage()
+    colors = [image.pixelColor(x, y) for x in range(image.width()) for y in range(image.height())]
+    return sum(c.blue() > 150 and c.red() < c.blue() - 80 for c in colors)
+
+
 def rulers(scene) -> list:
     return slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode", scene)
 
@@ -96,6 +105,17 @@ def test_there_are_two_rulers_whatever_was_clicked_and_none_while_away(scene, re
 
     current_widget().enter()
     assert len(rulers(scene)) == 2
+
+
+def test_rulers_that_are_gone_are_not_drawn_any_more(host, scene, review):
+    before = blue_pixels(host)
+    choose(review, 0)
+    drawn = blue_pixels(host)
+    choose(review, 1)
+    review.ui.lesionsTree.clearSelection()
+
+    assert drawn > before == blue_pixels(host)
+    assert slicer.util.getNodesByClass("vtkMRMLMarkupsDisplayNode", scene) == []
 
 
 def test_a_lesion_without_its_tick_leaves_the_segments_and_comes_back_with_it(review, result):

@@ -13,6 +13,7 @@ from FactorizerSegmentationLib.scene.color_maps import (
     evidenceMaps,
     pairMap,
 )
+from FactorizerSegmentationLib.scene.component_masks import activeRange
 from FactorizerSegmentationLib.scene.explanations import (
     Step,
     addStep,
@@ -236,6 +237,31 @@ def test_a_silent_component_and_a_scan_that_is_gone_give_a_heatmap(explain, seen
     assert not voxelsOf(node).any()
 
 
+def test_evidence_that_is_nearly_white_is_not_drawn_over_the_scan(explain):
+    values = np.linspace(-1, 1, np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+    own = replace(info("A", {"ET": 2.0}), region="ET", evidence_window=(-1.0, 1.0))
+    strong = explain(own, values, "evidence").heatmap
+    weak = explain(replace(own, name="B"), values / 50, "evidence").heatmap
+    activity = explain(replace(own, name="C", window=(0.0, 1.0)), values).heatmap
+
+    assert strong.levelOf(0.05) == pytest.approx(0.9, abs=0.02)
+    assert strong.levelOf(1.0) == pytest.approx(0.1)
+    assert 0 < weak.levelOf(1.0) < 0.03
+    assert activity.levelOf(1.0) < 1e-30
+
+
+def test_a_component_is_strong_from_a_part_of_the_colours_on_that_are_shown(explain, seen):
+    values = np.linspace(6, 14, np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+    own = replace(info("A"), window=(6.0, 14.0), evidence_window=(-2.0, 2.0))
+    step = explain(own, values)
+    half, _highest = activeRange(seen(step), 0.5)
+
+    assert half == pytest.approx(10.0)
+    assert [step.heatmap.partAt(value) for value in (3, 6, 10, 14, 20)] == [0, 0, 0.5, 1, 1]
+    evidence = explain(replace(own, name="B"), values - 8, "evidence")
+    assert activeRange(seen(evidence), 0.5)[0] == pytest.approx(1.0)
+
+
 def test_evidence_is_drawn_on_the_side_for_which_the_component_speaks(scene, explain, seen):
     values = np.linspace(-1, 1, np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
     for contribution in (2.0, -2.0):
@@ -287,6 +313,24 @@ def test_hiding_puts_back_what_each_view_showed(scene, add_volume, heatmaps, vie
     assert overlay.nodeId is None
 
 
+def test_what_the_user_lays_over_the_scan_meanwhile_stays(scene, add_volume, heatmaps, views):
+    overlay, own = HeatmapOverlay(), add_volume("own")
+    overlay.show(scene, heatmaps[0], Look())
+    views[0].SetForegroundVolumeID(own.GetID())
+    views[0].SetForegroundOpacity(0.4)
+    overlay.setOpacity(scene, 0.8)
+    assert views[0].GetForegroundOpacity() == 0.4
+    overlay.hide(scene)
+    assert [view.GetForegroundVolumeID() for view in views] == [own.GetID(), None, None]
+
+    overlay.show(scene, heatmaps[0], Look())
+    views[1].SetForegroundVolumeID(own.GetID())
+    overlay.show(scene, heatmaps[1], Look())
+    overlay.hide(scene)
+    assert [view.GetForegroundVolumeID() for view in views] == [own.GetID()] * 2 + [None]
+    assert views[0].GetForegroundOpacity() == 0.4
+
+
 def test_hiding_survives_that_the_volumes_were_deleted(scene, add_volume, heatmaps, views):
     other = add_volume("PET")
     views[0].SetForegroundVolumeID(other.GetID())
@@ -328,3 +372,26 @@ def test_what_is_shown_has_a_legend_that_goes_with_it(scene, heatmaps, views):
 
     overlay.hide(scene)
     assert not slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode", scene)
+
+
+@pytest.mark.parametrize("lost", [None, 0, 1])
+def test_a_second_heatmap_is_not_taken_over_from_a_file_without_the_first(
+    scene, heatmaps, views, lost
+):
+    HeatmapOverlay().show(scene, heatmaps[0], Look(), heatmaps[1])
+    nodes = [
+        scene.GetNodeByID(views[0].GetForegroundVolumeID()),
+        scene.GetNodeByID(views[0].GetNthLayerVolumeID(3)),
+    ]
+    if lost is not None:
+        nodes[lost].SetAndObserveImageData(None)
+    overlay = HeatmapOverlay()
+    overlay.adopt(scene)
+    left = [node.GetScene() is not None for node in nodes]
+
+    assert left == {None: [True, True], 0: [False, False], 1: [True, False]}[lost]
+    for view in views:
+        assert (view.GetForegroundVolumeID() is not None) == left[0]
+        assert (view.GetNthLayerVolumeID(3) is not None) == left[1]
+    overlay.hide(scene)
+    assert all(node.GetScene() is None for node in nodes)

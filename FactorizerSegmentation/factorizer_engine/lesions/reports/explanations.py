@@ -26,10 +26,11 @@ class Bar:
 
 @dataclass(frozen=True)
 class ComponentRow:
-    """A component as the page shows it."""
+    """A component as the page shows it; a picture is of its evidence for one region."""
 
     component: Component
     picture: Picture | None
+    region: str
     sentence: str
     meaning: str
     bars: tuple[Bar, ...]
@@ -52,7 +53,9 @@ def component_rows(
         )
         picture = pictures[number] if pictures else None
         sentence = explain_component(component, explanation.regions)
-        rows.append(ComponentRow(component, picture, sentence, describe_component(component), bars))
+        titles = {region.name: region.title for region in explanation.regions}
+        region, meaning = titles.get(component.region, ""), describe_component(component)
+        rows.append(ComponentRow(component, picture, region, sentence, meaning, bars))
     return rows
 
 

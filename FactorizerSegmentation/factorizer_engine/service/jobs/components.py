@@ -31,8 +31,10 @@ def run(engine: Engine, params: ComponentsParams, monitor: Monitor) -> Component
     if refusal := needs_clicks(segmenter.bundle.description):
         raise BadInputError(refusal)
     from factorizer_engine.components import explain, lesion_near
+    from factorizer_engine.components.definition import factorizers_of
     from factorizer_engine.service.exchange import check_space, load_scans
 
+    factorizers_of(segmenter.networks)  # before anything is computed for a model without components
     half, result = LOADED, engine.known_result(params)
     if result is None:
         scans = load_scans(params.study.channels)

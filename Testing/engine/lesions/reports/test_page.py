@@ -204,6 +204,7 @@ def test_evidence_against_a_region_is_blue_and_a_level_is_called_one(report):
     tinted = [np.ptp(pixels, axis=-1) > 20 for pixels in (warm, cold)]
     assert (warm[tinted[0]][:, 0] > warm[tinted[0]][:, 2]).mean() > 0.8
     assert (cold[tinted[1]][:, 2] > cold[tinted[1]][:, 0]).all()
+    assert "; picture: evidence for enhancing tumour</p>" in page
 
 
 def test_only_the_peaks_inside_the_head_are_coloured():

@@ -1,0 +1,96 @@
+"""Explanations of lesions and results: which are offered, marked and told from others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import slicer
+
+from FactorizerSegmentationLib.scene import tables
+from module.panels.test_components_panel import start
+from module.panels.user import run
+
+
+def test_lesions_for_which_other_components_speak_are_marked_in_the_review(
+    host, widget, panel, volumes, fake_python
+):
+    run(host, panel, fake_python("answer"))
+    tree = widget.reviewPanel.ui.lesionsTree
+    widget.reviewPanel.lesions.select(2)
+    titles = [tree.topLevelItem(row).text(0) for row in range(2)]
+    components = start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    marked = [tree.topLevelItem(row).text(0) for row in range(2)]
+    assert marked == [titles[0], f"{titles[1]} (false alarm?)"]
+    assert "other components speak for it" in tree.topLevelItem(1).toolTip(0)
+    assert widget.reviewPanel.lesions.current.id == 2
+
+
+def test_the_lesion_that_is_selected_in_the_review_is_explained(host, widget, volumes, fake_python):
+    run(host, widget.segmentPanel, fake_python("answer"))
+    lesions = widget.componentsPanel.ui.lesionComboBox
+    assert lesions.count == 3 and lesions.currentIndex == 0
+    tree = widget.reviewPanel.ui.lesionsTree
+    tree.setCurrentItem(tree.topLevelItem(1))
+    host.process_events()
+    assert lesions.currentIndex == 2 and lesions.currentText.startswith("Lesion 2: right")
+
+    components = start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    chosen = widget.logic.selectedLesion.centroid_ras
+    assert components.ui.explanationLabel.text == f"Explained near {chosen}."
+
+    lesions.currentIndex = 0
+    host.process_events()
+    components = start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    assert "near" not in components.ui.explanationLabel.text
+
+
+def test_the_choice_of_lesions_follows_what_becomes_of_them(
+    host, widget, panel, volumes, fake_python
+):
+    run(host, panel, fake_python("answer"))
+    combo = widget.componentsPanel.ui.lesionComboBox
+    tableNode = widget.logic.getParameterNode().segment.lesionTable
+    lesions = tables.lesionsOf(tableNode)
+    combo.currentIndex = 2
+    smaller = replace(lesions[0], id=7, volume_ml=0.01)
+    tables.updateLesions(tableNode, [*lesions, smaller])
+    widget.logic.notify()
+    assert combo.count == 4 and combo.currentIndex == 2
+
+    widget.logic.selectedLesion = smaller
+    widget.logic.notify()
+    assert combo.currentText.startswith("Lesion 7") and combo.currentIndex == 3
+    tables.updateLesions(tableNode, lesions[:1])
+    widget.logic.notify()
+    assert combo.count == 2 and combo.currentIndex == 0
+
+
+def test_components_of_an_earlier_result_are_told_from_those_of_the_last(
+    host, widget, panel, volumes, fake_python
+):
+    python = fake_python("answer")
+    run(host, panel, python)
+    widget.reviewPanel.lesions.select(1)
+    components = start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    own = components.ui.explanationLabel.text
+
+    run(host, panel, python)
+    assert components.ui.lesionComboBox.currentIndex == 0
+    assert "an earlier result" in components.ui.explanationLabel.text != own
+    displays = slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode")
+    assert len(displays) == 2 and not any(it.GetVisibility2DFill() for it in displays)
+
+    start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    assert "an earlier result" not in components.ui.explanationLabel.text
+
+    result = widget.logic.getParameterNode().segment.segmentation
+    result.SetAttribute("FactorizerSegmentation.Model", "other 1.0")
+    components.ui.lesionComboBox.currentIndex = 0
+    components.show()
+    told = components.ui.explanationLabel.text
+    assert told.startswith("The result is one of other 1.0; these components are those of fake")
