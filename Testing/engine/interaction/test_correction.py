@@ -183,9 +183,9 @@ def test_only_a_model_without_prompts_says_how_it_answers(corrected, correction)
     [
         ([("WT", (70, 4, 4), True)], r"adds to WT at .* lies outside the scan, which covers R"),
         ([("WT", (4, 4, -3), False)], r"removes from WT at .* lies outside the scan"),
-        ([("NCR", (4, 4, 4), True)], "does not look for in these scans; choose one of ET, TC, WT"),
+        ([("NCR", (4, 4, 4), True)], "does not look for in these scans; choose ET, TC or WT"),
         ([("WT", (9, 9, 9), True), ("WT", (9, 9, 9), False)], "contradicts an earlier one"),
-        ([("WT", (9, 9, 9), False), ("ET", (9, 9, 9), True)], "which removes from WT; take one"),
+        ([("WT", (9, 9, 9), False), ("ET", (9, 9, 9), True)], "which removes from WT; take that"),
     ],
 )
 def test_bad_clicks_are_refused_in_a_sentence_and_leave_all_as_it_was(correction, clicks, sentence):
@@ -222,7 +222,7 @@ def test_clicks_that_agree_are_welcome_twice(correction):
     [
         (lambda s: Scan.of(s.array[1:], s.affine, "Old"), "Old to start from lies on another grid"),
         (lambda s: Scan.of(s.array, s.affine + np.eye(4)[:, [3, 3, 3, 0]], "Old"), "another grid"),
-        (lambda s: Scan.of(s.array + 3, s.affine), "value 3, which .* its values are 1, 2, 4"),
+        (lambda s: Scan.of(s.array + 3, s.affine), "value 3, which .* it gives 1, 2, 4"),
     ],
 )
 def test_a_start_that_does_not_fit_is_refused(corrected, change, sentence):
