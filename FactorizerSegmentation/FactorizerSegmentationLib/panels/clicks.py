@@ -322,7 +322,8 @@ class ClicksPanel(Panel):
         text = _("{volume} mL changed, {seconds} s.").format(
             volume=f"{volume:.2f}", seconds=f"{outcome.seconds:.1f}"
         )
-        return f"{text} {outcome.note}".strip()
+        note = outcome.note.removeprefix(self._inputs.subsetSentence)  # it stands above
+        return f"{text} {note.strip()}".strip()
 
     def _onFailed(self, asked: _Asked, error: EngineError | SceneError) -> None:
         self._forgetClicks(asked.placed)

@@ -113,6 +113,11 @@ class InputsPanel(Panel):
         except BadInputError:
             return self.model
 
+    @property
+    def subsetSentence(self) -> str:
+        """What is said of scans that are left out, or the empty string."""
+        return self.ui.subsetLabel.text
+
     def problem(self) -> str:
         """One sentence on why nothing can be run now, or the empty string."""
         if self.model is None:

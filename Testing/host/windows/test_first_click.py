@@ -111,7 +111,8 @@ def test_what_was_clicked_is_listed_and_reviewed_as_after_a_run(host, module, sc
 
 def test_a_segment_to_start_from_is_measured_before_any_click(host, module, scan):
     drawn_by_hand(scan, np.s_[9:12, 8:11, 8:12])
-    module.clicksPanel.update()
+    host.process_events(0.1)
+    assert module.clicksPanel.ui.startComboBox.count == 1, "it is offered when it comes"
     module.clicksPanel.ui.startButton.click()
     wait_for_lesions(host, module, 1)
 
