@@ -146,9 +146,13 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAdded(self, caller, event, node) -> None:
-        """A new volume may be a missing channel; its name is set a little later."""
-        if self.workbench is not None and self.workbench.mayTake(node):
-            self._volumesAdded = True
+        """A new volume may be a missing channel; its name is set a little later.
+
+        A new segmentation may be one to start from.
+        """
+        taken = self.workbench is not None and self.workbench.mayTake(node)
+        self._volumesAdded = self._volumesAdded or taken
+        if taken or node.IsA("vtkMRMLSegmentationNode"):
             self._refreshSoon()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)

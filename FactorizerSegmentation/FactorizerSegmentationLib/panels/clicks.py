@@ -15,17 +15,17 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
+from FactorizerSegmentationLib.panels.click_target import ClickTarget
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.tab_order import putInPlace
 from FactorizerSegmentationLib.panels.text_colors import WARNING, TextColor
-from FactorizerSegmentationLib.scene.brush_region import isBrushRegion
 from FactorizerSegmentationLib.scene.clicks import ClickMarks, holding
 from FactorizerSegmentationLib.scene.editor import BRUSH_TAG, EmbeddedEditor
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.history import Step
-from FactorizerSegmentationLib.scene.live_labels import LiveLabels
+from FactorizerSegmentationLib.scene.live_labels import LiveLabels, boxOf
 from FactorizerSegmentationLib.scene.masses import maskOf
 from FactorizerSegmentationLib.scene.place_mode import (
     cursorPlace,
@@ -33,11 +33,10 @@ from FactorizerSegmentationLib.scene.place_mode import (
     placingInto,
     stopPlacing,
 )
-from FactorizerSegmentationLib.scene.scribbles import Scribbles, isScribbles, segmentIdOf
+from FactorizerSegmentationLib.scene.scribbles import Scribbles, segmentIdOf
 from FactorizerSegmentationLib.scene.segmentation_files import rememberUpsideDown
-from FactorizerSegmentationLib.scene.updates import belongsTo, holdsOnly
-from FactorizerSegmentationLib.scene.volumes import voxelsOf, worldAffine
-from FactorizerSegmentationLib.tasks.refine import Refined, startOfClicks
+from FactorizerSegmentationLib.scene.volumes import worldAffine
+from FactorizerSegmentationLib.tasks.refine import Refined, possibleStarts
 
 if TYPE_CHECKING:
     from FactorizerSegmentationLib.tasks.run import RunSettings
@@ -52,12 +51,14 @@ class _Asked:
         segmentationNode: What is corrected.
         live: Its labels.
         placed: The new clicks, each with what keeps it in the scene.
+        instead: What was corrected before, and its lesions, if this began a new segmentation.
     """
 
     settings: RunSettings
     segmentationNode: Any
     live: LiveLabels
     placed: tuple[tuple[ClickMarks | Scribbles, Click], ...]
+    instead: tuple[Any, Any] | None = None
 
     @property
     def clicks(self) -> tuple[Click, ...]:
@@ -84,6 +85,7 @@ class ClicksPanel(Panel):
     def __init__(self, logic, uiPath: str, inputs: InputsPanel) -> None:
         super().__init__(logic, uiPath)
         self._inputs = inputs
+        self._target = ClickTarget(inputs, lambda: self._own)
         self._marks: dict[bool, ClickMarks] = {}
         self._scribbles: Scribbles | None = None
         self._brush = EmbeddedEditor(
@@ -130,6 +132,8 @@ class ClicksPanel(Panel):
 
     def onNodesRemoved(self) -> None:
         """What is corrected, or could be a start, may be gone."""
+        for keeper in self._keepers() if self._parameters is not None else ():
+            keeper.forgetRemoved()
         self.update()
 
     def update(self) -> None:
@@ -137,7 +141,7 @@ class ClicksPanel(Panel):
             return
         self._showRegions()
         self._showStarts()
-        problem = self._problem()
+        problem, empty = self._target.problem(), self._target.emptyProblem()
         for button, tip in (
             (
                 self.ui.clickAddButton,
@@ -152,8 +156,9 @@ class ClicksPanel(Panel):
                 _("Paint what belongs to the region, or does not, with a brush below."),
             ),
         ):
-            button.enabled = not problem
-            button.toolTip = problem or tip
+            missing = problem or (empty if button is self.ui.clickRemoveButton else "")
+            button.enabled = not missing
+            button.toolTip = missing or tip
         if problem and not self._logic.busy:
             self.leave()
         self._showPlacing()
@@ -163,52 +168,21 @@ class ClicksPanel(Panel):
         """What keeps clicks and scribbles in the scene."""
         return (*self._marks.values(), *filter(None, (self._scribbles,)))
 
-    def _problem(self) -> str:
-        """One sentence on why nothing can be corrected now, or the empty string."""
-        node, settings, model = self._corrected(), self._inputs.settings(), self._inputs.model
-        begins = model is not None and model.by_clicks
-        if node is None and not begins:
-            return _("There is no segmentation yet; segment, or start from a segment below.")
-        if settings is None:
-            return self._inputs.problem() or _("Choose the scans above.")
-        scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
-        if scan is None or (node is not None and not belongsTo(node, scan)):
-            return _("The segmentation does not lie on the scans that are chosen above.")
-        return ""
-
-    def _corrected(self):
-        """The segmentation that clicks change; None before the first click on a new one.
-
-        A model that works by clicks alone leaves other models' results as they are, and those on
-        other scans.
-        """
-        node, settings = self._own.segmentation, self._inputs.settings()
-        if node is None or settings is None or not settings.model.by_clicks:
-            return node
-        scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
-        fits = scan is not None and belongsTo(node, scan) and holdsOnly(node, settings.model)
-        return node if fits else None
-
     def _showRegions(self) -> None:
-        model, box = self._inputs.model, self.ui.clickRegionComboBox
+        model, box = self._inputs.applied, self.ui.clickRegionComboBox
         names = [region.name for region in model.regions] if model is not None else []
         if names == self._regions:
             return
-        self._regions = names
+        self._regions, wanted = names, box.currentData
         with signalsBlocked(box):
             box.clear()
             for region in model.regions if model is not None else ():
                 box.addItem(region.title, region.name)
+            if wanted in names:
+                box.currentIndex = names.index(wanted)
 
     def _showStarts(self) -> None:
-        found = [
-            (f"{node.GetName()}: {segment.GetName()}", node.GetID(), segmentId)
-            for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-            if node is not self._own.segmentation
-            and not (node.GetHideFromEditors() or isBrushRegion(node) or isScribbles(node))
-            for segmentId in node.GetSegmentation().GetSegmentIDs()
-            for segment in (node.GetSegmentation().GetSegment(segmentId),)
-        ]
+        found = possibleStarts(slicer.mrmlScene, self._own.segmentation)
         self.ui.startWidget.visible = bool(found) and self._inputs.settings() is not None
         self.ui.startButton.enabled = not self._logic.busy
         if found != self._listed:
@@ -234,7 +208,8 @@ class ClicksPanel(Panel):
             return
         name = str(self.ui.clickRegionComboBox.currentData)
         region = next(r for r in model.regions if r.name == name)
-        node = self._scribbles.ready(slicer.mrmlScene, self._inputs.volumes()[0], region)
+        scan, corrected = self._inputs.volumes()[0], self._target.node
+        node = self._scribbles.ready(slicer.mrmlScene, scan, region, corrected)
         if self._brushed != (node, name):
             self._brushed = node, name
             self._brush.paint(node, segmentIdOf(name, add=True))
@@ -249,11 +224,12 @@ class ClicksPanel(Panel):
         self._brushed = None
 
     def _onButton(self, add: bool) -> None:
-        marks = self._marks[add]
-        node, place = marks.ready(slicer.mrmlScene), cursorPlace()
+        marks, place = self._marks[add], cursorPlace()
+        placing = placingInto(marks.node)  # Slicer places into a new node by itself
+        node = marks.ready(slicer.mrmlScene)
         if place is not None:  # the key was pressed with the mouse over a view
             node.AddControlPointWorld(list(place))
-        elif placingInto(node):
+        elif placing:
             stopPlacing()
         else:
             placeInto(node)
@@ -271,13 +247,15 @@ class ClicksPanel(Panel):
         if self._logic.busy:
             qt.QTimer.singleShot(50, self._ask)
             return
-        problem, settings = self._problem(), self._inputs.settings()
+        problem, settings = self._target.problem(), self._inputs.settings()
         region = str(self.ui.clickRegionComboBox.currentData)
-        keepers = self._keepers()
-        earlier = [click for keeper in keepers for click in keeper.clicks()]
+        keepers, node = self._keepers(), self._target.node
+        earlier = [click for keeper in keepers for click in keeper.clicks(node)] if node else []
         placed = tuple((keeper, click) for keeper in keepers for click in keeper.takeNew(region))
         if not placed:
             return
+        if not any(click.add for _keeper, click in placed):
+            problem = problem or self._target.emptyProblem()
         if (
             problem
             or settings is None
@@ -286,9 +264,12 @@ class ClicksPanel(Panel):
             self._forgetClicks(placed)
             self._say(problem, isError=True)
             return
-        node = self._corrected() or self._begin(settings)
+        instead = self._target.nodes() if node is None else None
+        node = self._target.begin(settings) if node is None else self._target.goOn(node, settings)
+        for keeper, click in placed:
+            keeper.keep(click, node)
         live = LiveLabels(node, [label.value for label in settings.model.labels])
-        asked = _Asked(settings, node, live, placed)
+        asked = _Asked(settings, node, live, placed, instead)
         self._say(_("Answering\u2026"))
         try:
             labels = np.asfortranarray(live.read().transpose(2, 1, 0))
@@ -304,26 +285,30 @@ class ClicksPanel(Panel):
 
     def _onAnswered(self, asked: _Asked, outcome: Refined) -> None:
         before, after = (a.transpose(2, 1, 0) for a in (outcome.before, outcome.after))
-        box = _boxOf(before != after)
-        node = asked.segmentationNode
-        if box is not None and node is not None and node.GetScene() is not None:
-            old, new = before[box].copy(), after[box].copy()
-            self._logic.history.add(self._step(asked, box, old, new))
-            asked.live.write(box, old, new, asked.byHand)
+        box, node = boxOf(before != after), asked.segmentationNode
+        if node is not None and node.GetScene() is not None:
+            self._logic.history.add(self._step(asked, box, before, after))
+            if box is not None:
+                asked.live.write(box, before[box], after[box], asked.byHand)
             if outcome.upsideDown:
                 rememberUpsideDown(node, True)
         self._say(self._sentence(asked, outcome))
         self._logic.notify()
 
-    def _step(self, asked: _Asked, box, old: np.ndarray, new: np.ndarray) -> Step:
+    def _step(self, asked: _Asked, box, before: np.ndarray, after: np.ndarray) -> Step:
+        part = box or (slice(0, 0),) * 3  # it was right already, and only the mark goes
+        old, new = before[part].copy(), after[part].copy()
+
         def undo() -> None:
-            asked.live.write(box, new, old, asked.byHand)
+            if box is not None:
+                asked.live.write(box, new, old, asked.byHand)
             self._forgetClicks(asked.placed)
 
         def redo() -> None:
-            asked.live.write(box, old, new, asked.byHand)
+            if box is not None:
+                asked.live.write(box, old, new, asked.byHand)
             for keeper, click in asked.placed:
-                keeper.add(click)
+                keeper.add(click, asked.segmentationNode)
 
         title = asked.clicks[-1].title[0].lower() + asked.clicks[-1].title[1:]
         return Step(title, undo, redo, (asked.segmentationNode,))
@@ -331,14 +316,20 @@ class ClicksPanel(Panel):
     def _sentence(self, asked: _Asked, outcome: Refined) -> str:
         scan = slicer.mrmlScene.GetNodeByID(asked.settings.referenceId)
         changed = int((outcome.before != outcome.after).sum())
+        if not changed:
+            return _("Nothing had to change there.")
         volume = changed * abs(float(np.linalg.det(worldAffine(scan)[:3, :3]))) / 1000
         text = _("{volume} mL changed, {seconds} s.").format(
             volume=f"{volume:.2f}", seconds=f"{outcome.seconds:.1f}"
         )
-        return f"{text} {outcome.note}".strip()
+        note = outcome.note.removeprefix(self._inputs.subsetSentence)  # it stands above
+        return f"{text} {note.strip()}".strip()
 
     def _onFailed(self, asked: _Asked, error: EngineError | SceneError) -> None:
         self._forgetClicks(asked.placed)
+        there = self._parameters is not None and asked.segmentationNode.GetScene() is not None
+        if asked.instead is not None and there and not asked.live.read().any():
+            self._target.drop(asked.segmentationNode, asked.instead)
         self._say(str(error), isError=True)
         self._logic.notify()
 
@@ -350,7 +341,8 @@ class ClicksPanel(Panel):
     def _onStart(self) -> None:
         """Make a segmentation of the model's classes, with a segment of another in it."""
         index, settings = self.ui.startComboBox.currentIndex, self._inputs.settings()
-        if settings is None or not 0 <= index < len(self._listed):
+        model = self._inputs.applied
+        if settings is None or model is None or not 0 <= index < len(self._listed):
             return
         _title, nodeId, segmentId = self._listed[index]
         node = slicer.mrmlScene.GetNodeByID(nodeId)
@@ -358,40 +350,18 @@ class ClicksPanel(Panel):
         if node is None or scan is None:
             return
         name = self.ui.clickRegionComboBox.currentData
-        region = next(r for r in settings.model.regions if r.name == name)
+        region = next(r for r in model.regions if r.name == name)
         mask = maskOf(node, segmentId, scan)
         if not mask.any():
             self._say(_("The segment is empty where the scans lie."), isError=True)
             return
         labelmap = np.where(mask, region.label, 0).astype(np.uint8)
         title = _("{name}, to be corrected").format(name=node.GetName())
-        self._make(settings, scan, labelmap, title)
+        self._target.make(scan, model, labelmap, title)
         self._say(_("A copy is corrected; {name} stays as it is.").format(name=node.GetName()))
         self._logic.notify()
-
-    def _begin(self, settings: RunSettings):
-        """An empty segmentation for the first click; the vtkMRMLSegmentationNode."""
-        scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
-        nothing = np.zeros(voxelsOf(scan).shape, dtype=np.uint8)
-        title = _("{name}, {model}").format(name=scan.GetName(), model=settings.model.title)
-        return self._make(settings, scan, nothing, title)
-
-    def _make(self, settings: RunSettings, scan, labelmap: np.ndarray, title: str):
-        """Put a segmentation of the model's classes into the scene, as what is corrected."""
-        made = startOfClicks(slicer.mrmlScene, scan, settings.model, labelmap, title)
-        self._own.segmentation, self._own.lesionTable = made
-        return made[0]
 
     def _say(self, sentence: str, isError: bool = False) -> None:
         self._color.setKind(WARNING if isError else "")
         self.ui.clicksStatusLabel.text = sentence
         self.ui.clicksStatusLabel.visible = bool(sentence)
-
-
-def _boxOf(changed: np.ndarray) -> tuple[slice, slice, slice] | None:
-    """The box around true voxels, or None without any."""
-    sides = [np.flatnonzero(changed.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
-    if not sides[0].size:
-        return None
-    first, second, third = (slice(int(side[0]), int(side[-1]) + 1) for side in sides)
-    return first, second, third

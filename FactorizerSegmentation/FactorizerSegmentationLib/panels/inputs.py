@@ -105,6 +105,19 @@ class InputsPanel(Panel):
             preparation=self.preparation.settings(),
         )
 
+    @property
+    def applied(self) -> ModelDescription | None:
+        """The model as it is applied to the scans that are chosen, or as it is without enough."""
+        try:
+            return self.model and reduced(self.model, subset_of(self.model, self._chosenVolumes()))
+        except BadInputError:
+            return self.model
+
+    @property
+    def subsetSentence(self) -> str:
+        """What is said of scans that are left out, or the empty string."""
+        return self.ui.subsetLabel.text
+
     def problem(self) -> str:
         """One sentence on why nothing can be run now, or the empty string."""
         if self.model is None:

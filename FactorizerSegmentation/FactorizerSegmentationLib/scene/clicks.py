@@ -18,9 +18,14 @@ from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, worldAffine
 
 MARK_COLORS = {True: (0.25, 0.85, 0.35), False: (0.95, 0.3, 0.25)}
 
+CORRECTED = "Corrected"
+"""Role, or its beginning, of references to the segmentations that clicks and scribbles correct."""
+
 
 class ClickMarks:
     """The points of one node, each with the name of its region as its label.
+
+    A point's description is the role by which the node refers to the segmentation it corrects.
 
     Args:
         parameters: The pack of the parameter node that keeps the nodes.
@@ -66,14 +71,22 @@ class ClickMarks:
             node.RemoveObserver(tag)
             self._observed = None
 
-    def add(self, click: Click) -> None:
-        """Put a click into the scene, as when a step is done again."""
+    def add(self, click: Click, segmentationNode) -> None:
+        """Put a click on a segmentation into the scene, as when a step is done again."""
         node = self.node
         if node is not None:
             self.release()
             index = node.AddControlPointWorld(list(click.points[0]), click.region)
             node.SetNthControlPointLocked(index, True)
+            self.keep(click, segmentationNode)
             self.ready(node.GetScene())
+
+    def keep(self, click: Click, segmentationNode) -> None:
+        """Remember which segmentation a click corrects."""
+        index = self._indexOf(click)
+        if index is not None:
+            role = _roleOf(self.node, segmentationNode)
+            self.node.SetNthControlPointDescription(index, role)
 
     def takeNew(self, region: str) -> list[Click]:
         """Give points that were just placed the name of a region, and tell of them."""
@@ -87,23 +100,40 @@ class ClickMarks:
 
     def remove(self, click: Click) -> None:
         """Take a click away, the last one if there are several in the same place."""
-        node = self.node
-        if node is None:
-            return
-        for index in reversed(range(node.GetNumberOfControlPoints())):
-            same = np.allclose(_pointOf(node, index), click.points[0], atol=1e-3)
-            if same and node.GetNthControlPointLabel(index) == click.region:
-                node.RemoveNthControlPoint(index)
-                return
+        index = self._indexOf(click)
+        if index is not None:
+            self.node.RemoveNthControlPoint(index)
 
-    def clicks(self) -> list[Click]:
-        """All of them but those that `takeNew` has not told of."""
+    def clicks(self, segmentationNode) -> list[Click]:
+        """Those on a segmentation, but what `takeNew` has not told of."""
         node = self.node
         if node is None:
             return []
         told = filter(node.GetNthControlPointLocked, range(node.GetNumberOfDefinedControlPoints()))
-        points = [(node.GetNthControlPointLabel(i), _pointOf(node, i)) for i in told]
+        points = [
+            (node.GetNthControlPointLabel(index), _pointOf(node, index))
+            for index in told
+            for role in (node.GetNthControlPointDescription(index),)
+            if not role or node.GetNodeReference(role) is segmentationNode  # older scenes: no role
+        ]
         return [Click(region, (point,), self._add) for region, point in points]
+
+    def forgetRemoved(self) -> None:
+        """Take away what corrected segmentations that have left the scene."""
+        node = self.node
+        for index in reversed(range(node.GetNumberOfControlPoints() if node is not None else 0)):
+            role = node.GetNthControlPointDescription(index)
+            if role.startswith(CORRECTED) and node.GetNodeReference(role) is None:
+                node.RemoveNthControlPoint(index)
+
+    def _indexOf(self, click: Click) -> int | None:
+        """The last point in the place of a click, on its region."""
+        node = self.node
+        for index in reversed(range(node.GetNumberOfControlPoints() if node is not None else 0)):
+            same = np.allclose(_pointOf(node, index), click.points[0], atol=1e-3)
+            if same and node.GetNthControlPointLabel(index) == click.region:
+                return index
+        return None
 
 
 def holding(
@@ -130,6 +160,15 @@ def holding(
             kept = points[inside][true].tolist()
             found.append(replace(click, points=tuple(map(tuple, kept))))
     return found
+
+
+def _roleOf(node, segmentationNode) -> str:
+    """The role by which a node refers to a segmentation, made if it is missing."""
+    role = f"{CORRECTED}.{segmentationNode.GetID()}"
+    while node.GetNodeReference(role) not in (None, segmentationNode):  # merged scenes
+        role += "_"
+    node.SetNodeReferenceID(role, segmentationNode.GetID())
+    return role
 
 
 def _pointOf(node, index: int) -> tuple[float, float, float]:

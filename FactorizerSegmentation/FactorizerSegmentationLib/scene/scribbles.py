@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.models import Region
-from FactorizerSegmentationLib.scene.clicks import MARK_COLORS
+from FactorizerSegmentationLib.scene.clicks import CORRECTED, MARK_COLORS
 from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
 from FactorizerSegmentationLib.scene.updates import belongsTo
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, worldAffine
@@ -38,17 +38,24 @@ class Scribbles:
         self._parameters, self._painted = parameters, painted
         self._observed: tuple[Any, int] | None = None
         self._seen: dict[str, np.ndarray] = {}
+        self._places: list[tuple[Click, Any]] = []
 
     @property
     def node(self):
         """The vtkMRMLSegmentationNode, or None before the first scribble."""
         return self._parameters.scribbles
 
-    def ready(self, scene, volumeNode, region: Region) -> Any:
-        """The node on the grid of a volume, with the segments of a region, observed."""
+    def ready(self, scene, volumeNode, region: Region, segmentationNode) -> Any:
+        """The node of a segmentation (None: a new one) on the grid of a volume, observed.
+
+        It has the segments of a region; the scribbles of other segmentations are hidden meanwhile.
+        """
         node = self.node
-        if node is None or not belongsTo(node, volumeNode):
-            node = _created(scene, volumeNode)
+        if node is None or not _serves(node, volumeNode, segmentationNode):
+            if node is not None:
+                node.GetDisplayNode().SetVisibility(False)
+            node = _found(scene, volumeNode, segmentationNode) or _created(scene, volumeNode)
+            node.GetDisplayNode().SetVisibility(True)
             self._parameters.scribbles = node
         segmentation = node.GetSegmentation()
         for add, name in ((True, _("{region}: add")), (False, _("{region}: remove"))):
@@ -79,34 +86,57 @@ class Scribbles:
     def takeNew(self, region: str) -> list[Click]:
         """What was painted since this was asked last; its segments know the region themselves."""
         before, self._seen = self._seen, dict(self._masks())
-        return self._clicksOf({n: m & ~before.get(n, _NOWHERE) for n, m in self._seen.items()})
+        new = self._clicksOf({n: m & ~before.get(n, _NOWHERE) for n, m in self._seen.items()})
+        self._places += [(click, self.node) for click in new]
+        return new
 
-    def clicks(self) -> list[Click]:
-        """All that is painted but what `takeNew` has not told of, a click for each segment."""
+    def clicks(self, segmentationNode) -> list[Click]:
+        """All that is painted but what `takeNew` has not told of, a click for each segment.
+
+        Args:
+            segmentationNode: What is corrected; of others nothing is told.
+        """
+        if self.node is None or not _isOf(self.node, segmentationNode):
+            return []
         masks = dict(self._masks())
         return self._clicksOf({n: m & self._seen.get(n, _NOWHERE) for n, m in masks.items()})
 
-    def add(self, click: Click) -> None:
+    def keep(self, click: Click, segmentationNode) -> None:
+        """Remember which segmentation a scribble corrects."""
+        node = self._nodeOf(click)
+        if node is not None:
+            node.SetNodeReferenceID(CORRECTED, segmentationNode.GetID())
+
+    def add(self, click: Click, segmentationNode) -> None:
         """Paint a scribble, as when a step is done again."""
         self._change(click, painted=True)
+
+    def forgetRemoved(self) -> None:
+        """Segmentations have left the scene; what was painted stays for the user to delete."""
 
     def remove(self, click: Click) -> None:
         """Take a scribble away."""
         self._change(click, painted=False)
 
     def _change(self, click: Click, painted: bool) -> None:
-        node, name = self.node, segmentIdOf(click.region, click.add)
-        volumeNode = referenceVolumeOf(node) if node is not None else None
+        node, name = self._nodeOf(click), segmentIdOf(click.region, click.add)
+        alive = node is not None and node.GetScene() is not None
+        volumeNode = referenceVolumeOf(node) if alive else None
         if volumeNode is None or node.GetSegmentation().GetSegment(name) is None:
             return
         mask = maskOf(node, name, volumeNode)
         inverse = np.linalg.inv(worldAffine(volumeNode))
         voxels = np.array(click.points) @ inverse[:3, :3].T + inverse[:3, 3]
         mask[tuple(np.rint(voxels).astype(int).T)] = painted
-        self._seen[name] = mask
+        if node is self.node:
+            self._seen[name] = mask
         slicer.util.updateSegmentBinaryLabelmapFromArray(
             mask.transpose(2, 1, 0).astype(np.uint8), node, name, volumeNode
         )
+
+    def _nodeOf(self, click: Click):
+        """Where a scribble was painted; the same places can be painted for two segmentations."""
+        return next((node for known, node in self._places if known is click), self.node)
 
     def _masks(self):
         """Name and voxels, (I, J, K), of every segment."""
@@ -132,6 +162,21 @@ class Scribbles:
 def segmentIdOf(region: str, add: bool) -> str:
     """The id of the segment with what belongs to a region, or does not."""
     return _PREFIXES[add] + region
+
+
+def _isOf(node, segmentationNode) -> bool:
+    """Whether scribbles correct a segmentation, or none yet."""
+    return node.GetNodeReference(CORRECTED) in (None, segmentationNode)
+
+
+def _serves(node, volumeNode, segmentationNode) -> bool:
+    return belongsTo(node, volumeNode) and _isOf(node, segmentationNode)
+
+
+def _found(scene, volumeNode, segmentationNode):
+    """Scribbles that were begun before, or None."""
+    nodes = filter(isScribbles, slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene))
+    return next((node for node in nodes if _serves(node, volumeNode, segmentationNode)), None)
 
 
 def _created(scene, volumeNode):

@@ -88,6 +88,13 @@ def holdsOther(segmentationNode, model: ModelDescription, applied: ModelDescript
     return False
 
 
+def holdsSurplus(segmentationNode, model: ModelDescription, applied: ModelDescription) -> bool:
+    """Whether a segment is of a label that the model does not give as it would be applied."""
+    surplus = {label.value for label in model.labels} - {label.value for label in applied.labels}
+    segmentation = segmentationNode.GetSegmentation()
+    return any(segmentation.GetSegment(segmentIdOf(value)) is not None for value in surplus)
+
+
 def updateInside(
     segmentationNode,
     labelmap: np.ndarray,

@@ -7,19 +7,28 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
+import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.tasks.refine import REFINE, RefineResult
 from factorizer_engine.protocol.volumes import ScanFile
+from FactorizerSegmentationLib.scene.brush_region import isBrushRegion
 from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.scribbles import isScribbles
 from FactorizerSegmentationLib.scene.segmentation_files import MODEL_ATTRIBUTE, rememberDrawn
 from FactorizerSegmentationLib.scene.segments import createSegmentation
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.tables import createLesionTable
+from FactorizerSegmentationLib.scene.updates import belongsTo, holdsOnly
 from FactorizerSegmentationLib.scene.volumes import Place, worldAffine
 from FactorizerSegmentationLib.tasks.run import Run
+
+_BEGUN_ATTRIBUTE = "FactorizerSegmentation.ToBeCorrected"
+"""Of a segmentation that no run has made: the model whose clicks make it."""
+
+_LESIONS_ROLE = "Lesions"
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,48 @@ def startOfClicks(scene, scan, model: ModelDescription, labelmap: np.ndarray, ti
         deque(rememberDrawn(node, labelmap, model.labels), maxlen=0)
     tableNode = createLesionTable(scene, (), _("{name}, lesions").format(name=title))
     putBeside(tableNode, scan)
+    node.SetAttribute(_BEGUN_ATTRIBUTE, model.name)
+    node.SetNodeReferenceID(_LESIONS_ROLE, tableNode.GetID())
     return node, tableNode
+
+
+def begunBefore(scene, scan, model: ModelDescription):
+    """The last segmentation of a scan that clicks on a model have made, to go on with it.
+
+    Returns:
+        The vtkMRMLSegmentationNode and the vtkMRMLTableNode of its lesions, or twice None.
+    """
+    for node in reversed(_segmentationsIn(scene)):
+        tableNode = lesionsTableOf(node)
+        begun = node.GetAttribute(_BEGUN_ATTRIBUTE) == model.name and tableNode is not None
+        if begun and belongsTo(node, scan) and holdsOnly(node, model):
+            return node, tableNode
+    return None, None
+
+
+def lesionsTableOf(node):
+    """The vtkMRMLTableNode of a segmentation that `startOfClicks` has made; None if it is gone."""
+    return node.GetNodeReference(_LESIONS_ROLE)
+
+
+def possibleStarts(scene, besides) -> list[tuple[str, str, str]]:
+    """Title, id of the node and id of the segment of all that clicks could begin with.
+
+    Args:
+        besides: The segmentation that is corrected already.
+    """
+    return [
+        (f"{node.GetName()}: {segment.GetName()}", node.GetID(), segmentId)
+        for node in _segmentationsIn(scene)
+        if node is not besides
+        and not (node.GetHideFromEditors() or isBrushRegion(node) or isScribbles(node))
+        for segmentId in node.GetSegmentation().GetSegmentIDs()
+        for segment in (node.GetSegmentation().GetSegment(segmentId),)
+    ]
+
+
+def _segmentationsIn(scene) -> list:
+    return slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene)
 
 
 class RefineRun(Run[RefineResult]):

@@ -21,6 +21,7 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Region
 from factorizer_engine.protocol.nesting import mask_of, value_around, values_of
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.subsets import enumerated
 from factorizer_engine.protocol.triples import triple
 
 _FEW = 16
@@ -169,10 +170,10 @@ class Correction:
         for region in self._result.model.regions:
             if region.name == click.region:
                 return region
-        known = ", ".join(region.name for region in self._result.model.regions)
+        known = enumerated([region.name for region in self._result.model.regions], "or")
         raise BadInputError(
             f"{click.title} is on a region that {self._result.model.title} does not look for in "
-            f"these scans; choose one of {known}."
+            f"these scans; choose {known}."
         )
 
 
@@ -255,8 +256,8 @@ def _check_contradiction(
     if shared and _oppose(click, other.click, regions):
         raise BadInputError(
             f"{click.title} contradicts an earlier one in the same voxel, which "
-            f"{other.click.verb} {other.click.region}; take one "
-            "of them back."
+            f"{other.click.verb} {other.click.region}; take that one "
+            "back, or click beside it."
         )
 
 
@@ -272,7 +273,7 @@ def _check_start(start: Scan, result: SegmentationResult) -> None:
         values = ", ".join(map(str, sorted(known)))
         raise BadInputError(
             f"{start.name or 'The segmentation'} to start from holds the value {unknown[0]:g}, "
-            f"which {result.model.title} does not know; its values are {values}."
+            f"which {result.model.title} does not give with these scans; it gives {values}."
         )
 
 

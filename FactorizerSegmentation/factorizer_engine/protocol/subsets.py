@@ -76,7 +76,7 @@ def cost(model: ModelDescription, subset: Subset) -> str:
     if not missing:
         return ""
     sentence = f"Left out: {', '.join(missing)}."
-    everything = next((s for s in model.subsets if len(s.channels) == len(names)), None)
+    everything = _with_all(model)
     known = [r for r in model.regions if r.name in subset.regions and r.name in subset.dice]
     if known:
         parts = [
@@ -112,11 +112,7 @@ def _missing(model: ModelDescription, missing: Sequence[str]) -> str:
 
 def _not_enough(model: ModelDescription, present: Sequence[str], found: Subset | None) -> str:
     with_these = enumerated(present) + (" alone" if len(present) == 1 else "")
-    known = [r for r in model.regions if found is not None and r.name in found.dice]
-    measured = ""
-    if found is not None and known:
-        parts = [f"{_lower(region.title)} {found.dice[region.name]:.2f}" for region in known]
-        measured = f" (mean Dice on {found.cases} unseen cases: {', '.join(parts)})"
+    measured = "" if found is None else _losses(model, found)
     enough = [s for s in model.subsets if s.regions and set(s.channels) > {*present}]
     if not enough:
         return f"With {with_these} the model is not reliable{measured}; give other scans."
@@ -129,6 +125,24 @@ def _not_enough(model: ModelDescription, present: Sequence[str], found: Subset |
     return (
         f"With {with_these} the model is not reliable{measured}; add {enumerated(choices, 'or')}."
     )
+
+
+def _losses(model: ModelDescription, subset: Subset) -> str:
+    """In brackets, what regions lose with a subset; "" if it was not measured that any does.
+
+    Others say nothing about why it is refused, and read like praise.
+    """
+    everything = _with_all(model)
+    known = [r for r in model.regions if r.name in subset.dice]
+    if everything is not None:
+        known = [r for r in known if subset.dice[r.name] < everything.dice.get(r.name, 1.0)]
+    parts = [f"{_lower(region.title)} {subset.dice[region.name]:.2f}" for region in known]
+    return f" (mean Dice on {subset.cases} unseen cases: {', '.join(parts)})" if parts else ""
+
+
+def _with_all(model: ModelDescription) -> Subset | None:
+    """What was measured with all channels."""
+    return next((s for s in model.subsets if len(s.channels) == len(model.channels)), None)
 
 
 def _compared(region: Region, subset: Subset, everything: Subset | None) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from engine import tiny
 from factorizer_engine.bundles.settings import NetworkSpec, PromptSettings
+from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.interaction import guides
@@ -183,9 +185,9 @@ def test_only_a_model_without_prompts_says_how_it_answers(corrected, correction)
     [
         ([("WT", (70, 4, 4), True)], r"adds to WT at .* lies outside the scan, which covers R"),
         ([("WT", (4, 4, -3), False)], r"removes from WT at .* lies outside the scan"),
-        ([("NCR", (4, 4, 4), True)], "does not look for in these scans; choose one of ET, TC, WT"),
+        ([("NCR", (4, 4, 4), True)], "does not look for in these scans; choose ET, TC or WT"),
         ([("WT", (9, 9, 9), True), ("WT", (9, 9, 9), False)], "contradicts an earlier one"),
-        ([("WT", (9, 9, 9), False), ("ET", (9, 9, 9), True)], "which removes from WT; take one"),
+        ([("WT", (9, 9, 9), False), ("ET", (9, 9, 9), True)], "which removes from WT; take that"),
     ],
 )
 def test_bad_clicks_are_refused_in_a_sentence_and_leave_all_as_it_was(correction, clicks, sentence):
@@ -196,6 +198,23 @@ def test_bad_clicks_are_refused_in_a_sentence_and_leave_all_as_it_was(correction
         correction.answer(bad)
     np.testing.assert_array_equal(correction.labelmap.array, before)
     assert correction.clicks == tuple(good)
+
+
+@pytest.mark.parametrize("add", [True, False])
+def test_a_lesion_is_small_whatever_else_lies_in_the_window(add):
+    """Other lesions nearby made it large, and all that looks like healthy tissue was added."""
+    own = np.zeros((30, 30, 30), np.float32)
+    own[2:6, 2:6, 2:6] = own[10:28, 10:28, 10:28] = 0.9
+    grid = Grid((30, 30, 30), np.eye(4))
+    question = SimpleNamespace(
+        click=Click("WT", ((0.0, 0.0, 0.0),), add),
+        places=np.full((1, 3), 4),
+        labelmap=Scan(own, grid),
+        threshold=0.0,
+    )
+    assert guides.NetworkGuide._grows_small(question, own) == add
+    question.places[:] = 15
+    assert not guides.NetworkGuide._grows_small(question, own)
 
 
 @pytest.mark.parametrize("count", [1, 5, 40])
@@ -222,7 +241,7 @@ def test_clicks_that_agree_are_welcome_twice(correction):
     [
         (lambda s: Scan.of(s.array[1:], s.affine, "Old"), "Old to start from lies on another grid"),
         (lambda s: Scan.of(s.array, s.affine + np.eye(4)[:, [3, 3, 3, 0]], "Old"), "another grid"),
-        (lambda s: Scan.of(s.array + 3, s.affine), "value 3, which .* its values are 1, 2, 4"),
+        (lambda s: Scan.of(s.array + 3, s.affine), "value 3, which .* it gives 1, 2, 4"),
     ],
 )
 def test_a_start_that_does_not_fit_is_refused(corrected, change, sentence):

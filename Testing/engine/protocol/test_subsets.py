@@ -62,6 +62,13 @@ def test_what_is_left_out_costs_what_the_card_says():
     )
 
 
+def test_a_refusal_names_what_is_lost_and_not_what_is_as_good_as_with_all_scans():
+    refused = Subset(("T1ce",), (), {"ET": 0.84, "TC": 0.88, "WT": 0.71}, 5)
+    model = replace(FRUGAL, subsets=(*(s for s in SUBSETS if s.channels != ("T1ce",)), refused))
+    with pytest.raises(BadInputError, match=r"not reliable \(mean .* cases: whole tumour 0.71\);"):
+        subset_of(model, ("T1ce",))
+
+
 def test_scans_that_show_nothing_are_refused_with_what_to_add():
     with pytest.raises(BadInputError, match=r"With T1ce alone .* 0.20, .* 0.10\); add T2\."):
         subset_of(FRUGAL, ("T1ce",))

@@ -176,6 +176,43 @@ def test_clicks_go_on_until_the_button_ends_them(host, module, corrected, click)
     assert points() == 2
 
 
+def test_from_adding_to_removing_is_one_step(module, corrected, click):
+    ui, voxel = corrected.ui, some_voxel(module, inside=True)
+    ui.clickAddButton.click()
+    ui.clickRemoveButton.click()  # for the first time, which makes its markup
+    assert ui.clickRemoveButton.checked and not ui.clickAddButton.checked
+    click(voxel)
+    assert not whole(labels(module))[voxel]
+
+
+def test_a_click_on_what_is_right_is_said_and_taken_back(module, corrected, click):
+    review = module.reviewPanel.ui
+    corrected.ui.clickAddButton.click()
+    click(some_voxel(module, inside=True))
+    assert "Nothing had to change" in corrected.ui.clicksStatusLabel.text
+    assert points() == 1
+    review.undoButton.click()
+    assert points() == 0
+    review.redoButton.click()
+    assert points() == 1
+
+
+def test_clicks_on_an_earlier_result_do_not_hold_for_the_next(host, module, corrected, click):
+    ui, voxel = corrected.ui, some_voxel(module, inside=False)
+    ui.clickAddButton.click()
+    click(voxel)
+    first = module.logic.getParameterNode().segment.segmentation
+    module.segmentPanel.ui.applyButton.click()
+    assert host.wait_until(lambda: not module.logic.busy, 120)
+    ui.clickRemoveButton.click()
+    click(voxel)
+    assert "contradicts" not in ui.clicksStatusLabel.text
+    assert points() == 2
+    slicer.mrmlScene.RemoveNode(first)
+    host.process_events(0.1)
+    assert points() == 1, "what corrected a segmentation goes with it"
+
+
 def test_what_was_edited_by_hand_since_is_not_undone_by_the_next_click(module, corrected, click):
     ui = corrected.ui
     voxel = some_voxel(module, inside=False)
@@ -250,6 +287,9 @@ def test_clicks_are_saved_with_the_scene(host, module, corrected, click, tmp_pat
     node.GetNthControlPointPositionWorld(0, found)
     np.testing.assert_allclose(found, place, atol=1.5)
     assert node.GetNthControlPointLabel(0) == "WT"
+    corrected.ui.clickRemoveButton.click()
+    click_into_view(host, place)
+    assert host.wait_until(lambda: "contradicts" in corrected.ui.clicksStatusLabel.text, 60)
 
 
 def paint(host, module, scribbles, region: str, add: bool, voxels) -> None:

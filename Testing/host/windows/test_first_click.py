@@ -111,7 +111,8 @@ def test_what_was_clicked_is_listed_and_reviewed_as_after_a_run(host, module, sc
 
 def test_a_segment_to_start_from_is_measured_before_any_click(host, module, scan):
     drawn_by_hand(scan, np.s_[9:12, 8:11, 8:12])
-    module.clicksPanel.update()
+    host.process_events(0.1)
+    assert module.clicksPanel.ui.startComboBox.count == 1, "it is offered when it comes"
     module.clicksPanel.ui.startButton.click()
     wait_for_lesions(host, module, 1)
 
@@ -144,3 +145,64 @@ def test_the_result_of_another_model_stays_as_it_is(
     assert result(module) is not other and mask(module, scan)[10, 9, 11]
     after = slicer.util.arrayFromSegmentBinaryLabelmap(other, LESION, scan)
     np.testing.assert_array_equal(after, before)
+
+
+def add_click(host, module, scan, voxel, add: bool = True) -> None:
+    ui = module.clicksPanel.ui
+    button = ui.clickAddButton if add else ui.clickRemoveButton
+    if not button.checked:
+        button.click()
+    click_into_view(host, place_of(scan, voxel))
+    settle(host, module)
+
+
+def outlines() -> int:
+    return slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+
+
+def test_a_first_click_that_is_refused_leaves_nothing(host, module, scan):
+    ui = module.clicksPanel.ui
+    assert not ui.clickRemoveButton.enabled
+    assert "nothing to remove yet" in ui.clickRemoveButton.toolTip
+    add_click(host, module, scan, (10, 400, 11))
+    assert "outside the scan" in ui.clicksStatusLabel.text
+    assert outlines() == 0 and result(module) is None
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 0
+
+
+def test_back_on_a_scan_what_was_begun_there_goes_on(host, module, scan, tiny, add_scan):
+    add_click(host, module, scan, (10, 9, 11))
+    first = result(module)
+    other = add_scan(tiny.scans()["FLAIR"], "Another scan")
+    choose_scan(module, other)
+    add_click(host, module, other, (10, 9, 11))
+    assert result(module) is not first
+    choose_scan(module, scan)
+    add_click(host, module, scan, (10, 9, 11), add=False)
+    assert "contradicts" in module.clicksPanel.ui.clicksStatusLabel.text, "an own click"
+    assert result(module) is first and outlines() == 2
+    add_click(host, module, scan, (10, 9, 16))
+    assert mask(module, scan)[10, 9, 16]
+
+
+def test_a_scribble_is_taken_back_where_it_was_painted(host, module, scan, tiny, add_scan):
+    panel, parameters = module.clicksPanel, module.logic.getParameterNode().segment
+    painted = []
+    for volume in (scan, add_scan(tiny.scans()["FLAIR"], "Another scan")):
+        choose_scan(module, volume)
+        if not panel.ui.scribbleButton.checked:
+            panel.ui.scribbleButton.click()
+        host.process_events()
+        brush = parameters.scribbles
+        line = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
+        line[11, 9, 8:12] = 1
+        slicer.util.updateSegmentBinaryLabelmapFromArray(line, brush, "Add_lesion", volume)
+        host.process_events(0.1)
+        settle(host, module)
+        painted.append((brush, volume))
+    assert painted[0][0] is not painted[1][0]
+    module.reviewPanel.ui.undoButton.click()
+    module.reviewPanel.ui.undoButton.click()
+    for brush, volume in painted:
+        left = slicer.util.arrayFromSegmentBinaryLabelmap(brush, "Add_lesion", volume)
+        assert not left.any()

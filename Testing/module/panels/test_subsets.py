@@ -110,3 +110,17 @@ def test_a_segmentation_of_other_scans_is_not_updated(host, scene, inputs, volum
     target.GetSegmentation().GetSegment("Label_2").SetName("What I found")
     host.process_events()
     assert "made of other scans" not in inputs.problem()
+
+
+def test_clicks_correct_only_what_is_looked_for_in_the_scans(
+    host, scene, widget, panel, inputs, fake_python
+):
+    clicks = widget.clicksPanel.ui
+    run(host, panel, fake_python("answer"))
+    (found,) = segmentations(scene)
+    found.GetSegmentation().AddEmptySegment("Label_2", "Oedema")
+    assert clicks.clickAddButton.enabled, clicks.clickAddButton.toolTip
+    leave_out(host, inputs, "T1ce")
+    box = clicks.clickRegionComboBox
+    assert [box.itemData(index) for index in range(box.count)] == ["WT"]
+    assert "was made of other scans" in clicks.clickAddButton.toolTip
