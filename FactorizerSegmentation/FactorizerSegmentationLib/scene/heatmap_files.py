@@ -17,6 +17,7 @@ from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY
 from FactorizerSegmentationLib.scene.shown_map import ShownMap
 
 TABLE = "components.csv"
+_TRAITS = ("evidence for", "level", "stability", "left without it", "meaning")
 
 
 def writeHeatmaps(scene, leading: Sequence[Step], folder: Path) -> Iterator[Path]:
@@ -45,6 +46,9 @@ def writeHeatmaps(scene, leading: Sequence[Step], folder: Path) -> Iterator[Path
 def writeTable(components: Sequence[Component], path: Path) -> None:
     """A row per component: its place in the model, what it contributes to each region, its traits.
 
+    Among these the region for which its evidence was drawn, and the part of an explained lesion
+    that is left without it.
+
     Raises:
         OSError: If the file cannot be written.
     """
@@ -52,11 +56,17 @@ def writeTable(components: Sequence[Component], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         titles = ("component", "network", "block", "head", "rank")
-        rows.writerow((*titles, *regions, "level", "stability", "meaning"))
+        rows.writerow((*titles, *regions, *_TRAITS))
         for component in components:
             term = component.term
             contributions = [component.contributions.get(name, "") for name in regions]
-            traits = (component.level, component.stability, component.meaning)
+            traits = (
+                component.region,
+                component.level,
+                component.stability,
+                component.left,
+                component.meaning,
+            )
             place = (component.name, term.network, term.block, term.head, term.rank)
             rows.writerow((*place, *contributions, *traits))
 

@@ -22,7 +22,7 @@ from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
 from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.messages import plain
-from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.models import ModelDescription, Region
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions
 from factorizer_engine.protocol.tasks.refine import REFINE, RefineResult
 from factorizer_engine.protocol.tasks.segment import SegmentResult
@@ -50,13 +50,15 @@ def refine(
     input_dir: options.InputFolder = None,
     reference: options.Reference = None,
     start: Annotated[
-        Path | None,
+        str,
         typer.Option(
             "--start",
-            help="Segmentation to correct: a label map of the model's values on the grid of the "
-            "reference scan, or a .seg.nrrd; unset, what the model finds.",
+            metavar="[REGION=]FILE",
+            help="Segmentation to correct, on the grid of the reference scan: a label map of the "
+            "model's values, a .seg.nrrd, or REGION=FILE for a mask that outlines one region; "
+            "unset, what the model finds.",
         ),
-    ] = None,
+    ] = "",
     add: Annotated[list[str], _clicks_option("--add", "A place that belongs to a region.")] = [],  # noqa: B006 (typer copies it)
     remove: Annotated[
         list[str], _clicks_option("--remove", "A place that does not; after those of --add.")
@@ -76,7 +78,8 @@ def refine(
         raise BadInputError(f"Say by --add or --remove {_PLACE} what is to be corrected.")
     choice = ModelChoice(model, device, precision.value)
     applied = RunOptions()
-    drawn = _read_start(start) if start is not None else None
+    outlined, path = _start(start)
+    drawn = _read_start(path) if path is not None else None
     with (
         folder_of_one_run(output, overwrite) as folder,
         open_session(choice, inputs, input_dir, reference, machine=on) as session,
@@ -85,11 +88,11 @@ def refine(
         named = tuple(_with_region(click, session.model) for click in clicks)
         channel, _ = session.reference(reference)
         session.check(channel, applied, Caution(strict, mixed))
-        file = _handed_over(drawn, session) if drawn is not None else None
+        file = _handed_over(drawn, outlined, session) if drawn is not None else None
         result = session.run(REFINE, channel, applied, clicks=named, start=file, measure=True)
         record = session.record("refine", channel, applied)
         with results_written_at_once(folder, overwrite) as unfinished:
-            began = str(start.resolve()) if start is not None else None
+            began = str(path.resolve()) if path is not None else None
             write_results(
                 _as_segmented(result), record, unfinished, start=began, clicks=plain(named)
             )
@@ -125,15 +128,36 @@ def _with_region(click: Click, model: ModelDescription) -> Click:
     Raises:
         BadInputError: If there is no such region, or none is named among several.
     """
-    names = [region.name for region in model.regions]
-    if not click.region and len(names) == 1:
-        return Click(names[0], click.points, click.add)
-    for name in names:
-        if name.lower() == click.region.lower():
-            return Click(name, click.points, click.add)
-    known = ", ".join(names)
-    what = f"has no region '{click.region}'" if click.region else "has several regions"
-    raise BadInputError(f"{model.title} {what}; name one of {known}, as in {_PLACE}.")
+    if not click.region and len(model.regions) == 1:
+        return Click(model.regions[0].name, click.points, click.add)
+    return Click(_region(click.region, model, _PLACE).name, click.points, click.add)
+
+
+def _region(name: str, model: ModelDescription, form: str) -> Region:
+    """The region of a name in any spelling.
+
+    Args:
+        name: Of the region, or "".
+        model: Whose it is.
+        form: How it is to be given.
+
+    Raises:
+        BadInputError: If there is no such region.
+    """
+    for region in model.regions:
+        if region.name.lower() == name.lower():
+            return region
+    known = ", ".join(region.name for region in model.regions)
+    what = f"has no region '{name}'" if name else "has several regions"
+    raise BadInputError(f"{model.title} {what}; name one of {known}, as in {form}.")
+
+
+def _start(text: str) -> tuple[str, Path | None]:
+    """Region and file of a start such as "WT=mask.nii.gz"; a file alone is of no region."""
+    region, separator, file = text.partition("=")
+    if not separator or Path(text).exists():
+        return "", Path(text) if text else None
+    return region.strip(), Path(file)
 
 
 def _read_start(path: Path) -> Scan:
@@ -145,9 +169,26 @@ def _read_start(path: Path) -> Scan:
     return read_scan(path)
 
 
-def _handed_over(drawn: Scan, session: Session) -> ScanFile:
+def _handed_over(drawn: Scan, outlined: str, session: Session) -> ScanFile:
+    """A start as the model's labels; of a mask that outlines a region, where it is not zero."""
     labels = np.asarray(drawn.array)
+    if outlined:
+        region = _region(outlined, session.model, "REGION=FILE")
+        labels = np.where(labels != 0, region.label, 0).astype(np.uint8)
+    elif len(session.model.labels) > 1:
+        _tell_of_single_label(labels, session.model)
     return ScanFile.save(labels, drawn.affine, session.folder / "start.npy", drawn.name)
+
+
+def _tell_of_single_label(labels: np.ndarray, model: ModelDescription) -> None:
+    """Masks of other programs hold the value 1, which may be a part of a lesion here."""
+    values = np.unique(labels[labels != 0])
+    for label in model.labels:
+        if values.tolist() == [label.value]:
+            TERMINAL.print(
+                f"The start holds {label.value} alone, which is {label.name}; if it outlines a "
+                "region, give it as --start REGION=FILE."
+            )
 
 
 def _as_segmented(result: RefineResult) -> SegmentResult:

@@ -70,6 +70,25 @@ def test_any_segmentation_can_be_the_start(tmp_path, cli, scans, suffix):
     assert labels(tmp_path / "out")[tuple(voxel)] == 0
 
 
+def test_a_mask_of_another_program_is_the_region_that_it_is_given_for(tmp_path, cli, scans):
+    cli("segment", "-m", "tiny", *inputs(scans), "-o", tmp_path / "found")
+    path = tmp_path / "mask=1.nii.gz"
+    found, image = labels(tmp_path / "found"), nib.load(scans["FLAIR"])
+    nib.save(nib.Nifti1Image((found > 0).astype(np.uint8), image.affine), path)
+    voxel = np.argwhere(found > 0)[5]
+    told = {}
+    for name, start in (("region", f"wt={path}"), ("labels", path)):
+        remove = ("--remove", f"WT={place(scans, voxel)}")
+        arguments = (*inputs(scans), "-o", tmp_path / name, "--start", start, *remove)
+        outcome = cli("refine", "-m", "tiny", *arguments)
+        assert outcome.code == 0, outcome.errors
+        told[name] = " ".join(outcome.output.split())
+    assert set(np.unique(labels(tmp_path / "region"))) == {0, 2}
+    assert set(np.unique(labels(tmp_path / "labels"))) == {0, 1}
+    assert "holds 1 alone, which is Core; if it outlines a region" in told["labels"]
+    assert "alone" not in told["region"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -81,6 +100,7 @@ def test_any_segmentation_can_be_the_start(tmp_path, cli, scans, suffix):
         (("--add", "WT=900,2,3"), "lies outside the scan"),
         (("--add", "WT=1,2,3", "--remove", "WT=1,2,3"), "contradicts an earlier one"),
         (("--add", "WT=1,2,3", "--start", "nowhere.nii"), "nowhere.nii"),
+        (("--add", "WT=1,2,3", "--start", "WT=nowhere.nii"), "nowhere.nii"),
     ],
 )
 def test_bad_clicks_are_refused_in_a_sentence(tmp_path, cli, scans, arguments, sentence):

@@ -321,8 +321,9 @@ def test_maps_and_contributions_are_written_as_files(host, browser, folder, volu
     assert image.shape == volumes["FLAIR"].GetImageData().GetDimensions()
     assert np.asanyarray(image.dataobj).max() == pytest.approx(2, abs=0.01)
     lines = (folder / "components.csv").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "component,network,block,head,rank,ET,WT,level,stability,meaning"
-    assert lines[1] == "Component 1,0,decoder.3.0,0,0,2.0,-0.75,0.0,0.9,Meaning 1"
+    traits = "evidence for,level,stability,left without it,meaning"
+    assert lines[0] == f"component,network,block,head,rank,ET,WT,{traits}"
+    assert lines[1] == "Component 1,0,decoder.3.0,0,0,2.0,-0.75,ET,0.0,0.9,,Meaning 1"
     assert shown() == "Component 1 (evidence)"  # nothing else has changed
     assert [node.GetName() for node in slicer.util.getNodes("Component*)").values()] == [shown()]
 
