@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,25 +75,15 @@ def build_networks(bundle: Bundle, device: str = "cpu") -> list[nn.Module]:
     # Shapes are compared before memory is allocated, so absurd sizes cannot exhaust it.
     shapes = outline(bundle.network)
     ensemble = []
-    names = [channel.name for channel in bundle.description.channels]
-    none_hidden = ((),) * len(bundle.weights)
-    for path, hidden in zip(bundle.weights, bundle.hidden or none_hidden, strict=True):
+    for path in bundle.weights:
         state = part_of_network(read_checkpoint(path).state, shapes.state_dict(), path.name)
         state = fit_state(state, shapes)
         check_fit(state, shapes, path.name)
         check_numbers(state, path.name)
         network = build_network(bundle.network)
         network.load_state_dict(state)
-        _hide([names.index(name) for name in hidden], network)
         ensemble.append(network.to(device).eval())
     return ensemble
-
-
-def _hide(channels: Collection[int], network: nn.Module) -> None:
-    """Let a Factorizer compute what it would if these channels were zero."""
-    if channels:
-        with torch.no_grad():
-            cast(networks.Factorizer, network).stem.weight[:, [*channels]] = 0.0
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor], source: str = "weights") -> None:

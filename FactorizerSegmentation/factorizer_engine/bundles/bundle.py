@@ -41,7 +41,8 @@ class Bundle:
         fewer_profiles: Likewise, those of the networks that learned from studies which lack scans.
         weights: One file per ensemble member.
         fewer_weights: Likewise, of the networks that learned from studies which lack scans.
-        hidden: By ensemble member the channels that it is not shown; empty where all see all.
+        looks: For every look at a case the numbers of the channels that are hidden in it; the
+            logits of all looks are averaged.
         storage: Keeps the temporary folder of an unpacked .zip alive as long as the bundle.
     """
 
@@ -58,7 +59,7 @@ class Bundle:
     fewer_profiles: Profiles | None = None
     weights: tuple[Path, ...] = ()
     fewer_weights: tuple[Path, ...] = ()
-    hidden: tuple[tuple[str, ...], ...] = ()
+    looks: tuple[tuple[int, ...], ...] = ((),)
     storage: TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)
 
     def answering(self, given: Collection[str]) -> Bundle:
@@ -90,12 +91,7 @@ class Bundle:
         )
 
     def _looking_again(self, seen: Collection[str]) -> Bundle:
-        """The bundle with every network twice, the second one seeing these channels only."""
-        hidden = tuple(c.name for c in self.description.channels if c.name not in seen)
-        count, profiles = len(self.weights), self.profiles
-        return replace(
-            self,
-            weights=2 * self.weights,
-            hidden=count * ((),) + count * (hidden,),
-            profiles=profiles and profiles.followed_by(profiles, count),
-        )
+        """The bundle whose networks look twice, the second time at these channels only."""
+        channels = enumerate(self.description.channels)
+        hidden = tuple(number for number, channel in channels if channel.name not in seen)
+        return replace(self, looks=((), hidden))

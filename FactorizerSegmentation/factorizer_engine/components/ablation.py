@@ -32,7 +32,7 @@ Watch = Callable[[Term, "Probe", Tensor], None]
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """One window, or a mirrored copy of one, in which logits are read.
+    """A copy of a window, as a network is shown it, in which logits are read.
 
     Attributes:
         image: (1, C, *roi_size).
@@ -63,7 +63,7 @@ def place_probes(
     """Choose the windows of the prediction that cover the lesion best.
 
     One after the other, the window is taken that adds most to the covered fractions of all regions
-    together, until less than `least` of them is left to add or `limit` is reached. Every mirrored
+    together, until less than `least` of them is left to add or `limit` is reached. Every
     copy of a window is a probe of its own. Within them, voxels and copies are weighted as in the
     prediction, so with all windows the mean is that of the blended logits.
 
@@ -85,12 +85,14 @@ def place_probes(
     sizes = seen.sum(dim=(1, 2, 3)).clamp(min=1.0)
     share = seen / (total.clamp(min=1e-12) * sizes[:, None, None, None])
     padded = plan.pad(torch.from_numpy(volume))
-    flips = plan.flips
+    copies = plan.copies
     probes = []
     for window in chosen:
         image = padded[in_all_channels(window)][None].to(device)
-        weights = (share[in_all_channels(window)] * window_weights / len(flips))[None].to(device)
-        probes += [Probe(image.flip(flip), weights.flip(flip)[0], window, flip) for flip in flips]
+        weights = (share[in_all_channels(window)] * window_weights / len(copies))[None].to(device)
+        probes += [
+            Probe(copy.of(image), weights.flip(copy.flip)[0], window, copy.flip) for copy in copies
+        ]
     return probes
 
 

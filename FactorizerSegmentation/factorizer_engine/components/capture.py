@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from factorizer_engine.components.definition import activity, mixers_of, observed
 from factorizer_engine.factorization import Factors
-from factorizer_engine.inference.windows import Box, WindowPlan
+from factorizer_engine.inference.windows import Box, Copy, WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer
 
 MOST_BYTES = 256 * 2**20
@@ -70,7 +70,7 @@ class Captures:
         if len(factorizers) < len(networks):
             return None
         mixers = [mixers_of(network) for network in factorizers]
-        left, kept = MOST_BYTES // (len(plan.windows) * len(plan.flips) or 1), []
+        left, kept = MOST_BYTES // (len(plan.windows) * len(plan.copies) or 1), []
         for block in from_finest({name: one for own in mixers for name, one in own.items()}):
             left -= sum(capture_bytes(own[block]) for own in mixers if block in own)
             if left < 0:
@@ -79,9 +79,7 @@ class Captures:
         return cls(factorizers, kept) if kept else None
 
     @contextmanager
-    def watching(
-        self, network: nn.Module, windows: Sequence[Box], flip: tuple[int, ...]
-    ) -> Iterator[None]:
+    def watching(self, network: nn.Module, windows: Sequence[Box], copy: Copy) -> Iterator[None]:
         """Around one call of a network, see `inference.sliding_window.Watcher`."""
         if network not in self._mixers:
             yield
@@ -92,16 +90,14 @@ class Captures:
             yield
         for number, window in enumerate(windows):
             own = {block: _halved(values[number]) for block, values in found.items()}
-            self._found[_key(network, window, flip)] = own
+            self._found[_key(network, window, copy)] = own
 
-    def found(
-        self, network: nn.Module, window: Box, flip: tuple[int, ...]
-    ) -> dict[str, Tensor] | None:
+    def found(self, network: nn.Module, window: Box, copy: Copy) -> dict[str, Tensor] | None:
         """By block that is kept, (heads * R, *S) on the host; None of a window not watched.
 
         With 16 bits, where that suffices.
         """
-        return self._found.get(_key(network, window, flip))
+        return self._found.get(_key(network, window, copy))
 
 
 @contextmanager
@@ -149,6 +145,6 @@ def _halved(values: Tensor) -> Tensor:
     return half if half.isfinite().all() else values.float().cpu()
 
 
-def _key(network: nn.Module, window: Box, flip: tuple[int, ...]) -> tuple:
+def _key(network: nn.Module, window: Box, copy: Copy) -> tuple:
     place = tuple((axis.start, axis.stop) for axis in window)
-    return (id(network), place, flip)
+    return (id(network), place, copy)

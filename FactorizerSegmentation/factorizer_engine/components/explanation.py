@@ -23,7 +23,6 @@ from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.protocol.components import Component, Reliance
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.progress import Monitor
-from factorizer_engine.protocol.subsets import enumerated
 
 _ESTIMATED, _JUDGED, _MEASURED = 0.25, 0.3, 0.75
 """How far an explanation has come at the end of its stages."""
@@ -89,9 +88,9 @@ def explain(
     each, which measures what they contribute by themselves; they are ranked by that and drawn. Of
     those that speak for the lesion, those come first whose maps were stable on the cases over which
     the model was described, if it was (`protocol.profiles`). All contributions are to the logits of
-    the result, in float32: where that is the mean over mirrored copies, a component is left out of
-    all copies at once, and its maps are their means; where it is the mean over an ensemble, the
-    components of all networks are compared.
+    the result, in float32: where that is the mean over copies, mirrored or without some scans, a
+    component is left out of all copies at once, and its maps are their means; where it is the mean
+    over an ensemble, the components of all networks are compared.
 
     Args:
         segmenter: The model.
@@ -131,7 +130,7 @@ def explain(
     maps = (ComponentMap(*one) for one in zip(components, *shown, strict=True))
     reliance = measured.reliance
     rests = reliance.sentence(lesion, components) if reliance and lesion is not None else ""
-    about = (room.note, result.note, _stage(segmenter), _looks(asked), _note(asked))
+    about = (room.note, result.note, _stage(segmenter), _note(asked))
     notes = filter(None, (rests, *doubts, *about))
     return Explanation(tuple(maps), " ".join(notes), reliance, lesions)
 
@@ -171,19 +170,6 @@ def _stage(segmenter: Segmenter) -> str:
         "The components are those of the finer stage and contribute to its logits, which count "
         f"{100 * cascade.share:.0f} % in the result."
     )
-
-
-def _looks(asked: Question) -> str:
-    """Of networks that looked twice: which is which."""
-    given, hidden = asked.result.model.channels, asked.segmenter.bundle.hidden
-    sentences = []
-    for number, names in enumerate(hidden, start=1):
-        left_out = [channel.name for channel in given if channel.name in names]
-        if left_out:
-            first = number - len(hidden) // 2
-            without = enumerated(left_out)
-            sentences.append(f"Network {number} is network {first}, looking without {without}.")
-    return " ".join(sentences)
 
 
 def _note(asked: Question) -> str:

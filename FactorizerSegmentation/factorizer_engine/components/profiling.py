@@ -74,7 +74,7 @@ def profile_case(
     monitor = monitor or Monitor()
     channels = [channel.name for channel in segmenter.bundle.description.channels]
     around = surroundings(result.prepared, result.model, truth, channels)
-    result = replace(result, plan=replace(result.plan, mirror_axes=()))
+    result = replace(result, plan=result.plan.without_copies())
     networks = factorizers_of(segmenter.networks)
     found = [
         _profile_network(segmenter, result, network, member, around, part)

@@ -33,7 +33,7 @@ def stitch_components(
     """Where the components are active in a whole volume.
 
     Every window's maps (`component_map`) are brought from the block's grid to the window's voxels,
-    averaged over its mirrored copies, and blended with the weights of the prediction.
+    averaged over its copies, and blended with the weights of the prediction.
 
     Args:
         network: In evaluation mode, on `device`.
@@ -55,20 +55,20 @@ def stitch_components(
     blocks = {term.block for term in terms}
     blenders = [Blender(plan, len(terms)) for _ in modes]
     padded = plan.pad(torch.from_numpy(volume))
-    flips = plan.flips
+    copies = plan.copies
     with torch.inference_mode():
         for done, window in enumerate(plan.windows, start=1):
             image = padded[in_all_channels(window)][None].to(device)
             total = torch.zeros(len(modes), len(terms), *plan.roi_size, device=device)
-            for flip in flips:
+            for copy in copies:
                 monitor.check()
-                found = dict(captures.found(network, window, flip) or {}) if captures else {}
+                found = dict(captures.found(network, window, copy) or {}) if captures else {}
                 if missing := blocks - found.keys():
-                    found |= Capture(network, missing)(image.flip(flip))
+                    found |= Capture(network, missing)(copy.of(image))
                 for kind, mode in enumerate(modes):
                     maps = [_window_map(found, mixers, term, plan.roi_size, mode) for term in terms]
-                    total[kind] += torch.cat(maps).to(device).flip([axis - 1 for axis in flip])
-            for blender, values in zip(blenders, total / len(flips), strict=True):
+                    total[kind] += torch.cat(maps).to(device).flip([axis - 1 for axis in copy.flip])
+            for blender, values in zip(blenders, total / len(copies), strict=True):
                 blender.add(window, values)
             monitor.report("drawing components", done / len(plan.windows))
         return [blender.result(0.0) for blender in blenders]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -146,7 +146,7 @@ class _Trial:
         masks[np.arange(len(masks)) != self._region] = False
         self._masks, self._device = masks, segmenter.device
         (self._probe, *_) = place_probes(
-            replace(result.plan, mirror_axes=()),
+            result.plan.without_copies(),
             result.prepared.array,
             masks,
             segmenter.device,

@@ -116,7 +116,7 @@ class Segmenter:
         """The segmenter of this bundle, or of one with other networks, which is kept ready."""
         if bundle is self.bundle:
             return self
-        networks = bundle.weights, bundle.hidden
+        networks = bundle.weights, bundle.looks
         if networks not in self._others:
             device, compiled = str(self.device), bool(self._compiled)
             self._others[networks] = Segmenter(bundle, device, self._precision, compiled)
@@ -242,7 +242,7 @@ class Segmenter:
             timings=timings,
             device=str(self.device),
             prepared=prepared,
-            plan=plan_windows(prepared.array, self.bundle.inference),
+            plan=plan_windows(prepared.array, self.bundle.inference, looks=self.bundle.looks),
             outputs=list(range(len(model.regions))),
         )
 
@@ -292,7 +292,7 @@ class Segmenter:
 
         def attempt(means: Means) -> tuple[WindowPlan, np.ndarray, Watcher | None]:
             own = replace(settings, roi_size=means.roi_size)
-            plan = plan_windows(volume, own, part.in_model, part.quick)
+            plan = plan_windows(volume, own, part.in_model, part.quick, self.bundle.looks)
             watcher = watch(plan)
             return plan, self._predict(volume, plan, means, study.store, monitor, watcher), watcher
 

@@ -17,7 +17,7 @@ from factorizer_engine.images.store import IN_MEMORY, Store
 from factorizer_engine.inference.compiling import CompiledNetwork
 from factorizer_engine.inference.device import free_memory
 from factorizer_engine.inference.transfers import Arrival, transfers_for
-from factorizer_engine.inference.windows import Blender, Box, WindowPlan
+from factorizer_engine.inference.windows import Blender, Box, Copy, WindowPlan
 from factorizer_engine.networks import finest
 from factorizer_engine.protocol.errors import InternalError
 from factorizer_engine.protocol.progress import Monitor
@@ -33,14 +33,14 @@ class Watcher(Protocol):
     """Sees networks at work on windows, and leaves what they compute as it is."""
 
     def watching(
-        self, network: nn.Module, windows: Sequence[Box], flip: tuple[int, ...]
+        self, network: nn.Module, windows: Sequence[Box], copy: Copy
     ) -> AbstractContextManager[object]:
         """Around one call of a network.
 
         Args:
             network: Of the ensemble.
             windows: Their places in the padded volume, one a sample of the batch.
-            flip: Axes of the batch along which these copies are mirrored.
+            copy: How they are shown.
         """
         ...
 
@@ -64,34 +64,34 @@ class Ensemble:
     def mean_logits(
         self,
         batch: Tensor,
-        flips: Sequence[tuple[int, ...]],
+        copies: Sequence[Copy],
         monitor: Monitor,
         windows: Sequence[Box] = (),
         watcher: Watcher | None = None,
     ) -> Tensor:
-        """Mean over networks and mirrored copies, float32, (B, out_channels, *S) of (B, C, *S).
+        """Mean over networks and copies, float32, (B, out_channels, *S) of (B, C, *S).
 
         Args:
             batch: On `device`.
-            flips: Axes along which each copy is mirrored, see `WindowPlan.flips`.
+            copies: How it is shown to each network, see `WindowPlan.copies`.
             monitor: Asked before every call of a network whether to stop.
             windows: Where the samples of the batch lie.
             watcher: Sees networks that are not compiled at work.
         """
 
-        def logits_of(network: nn.Module | CompiledNetwork, flip: tuple[int, ...]) -> Tensor:
+        def logits_of(network: nn.Module | CompiledNetwork, copy: Copy) -> Tensor:
             monitor.check()
             watched: AbstractContextManager[object] = nullcontext()
             if watcher is not None and isinstance(network, nn.Module):
-                watched = watcher.watching(network, windows, flip)
+                watched = watcher.watching(network, windows, copy)
             with watched:
-                logits = finest(network(batch.flip(flip) if flip else batch)).float()
-            return logits.flip(flip) if flip else logits
+                logits = finest(network(copy.of(batch))).float()
+            return logits.flip(copy.flip) if copy.flip else logits
 
-        first, *others = product(self.networks, flips)
+        first, *others = product(self.networks, copies)
         total = logits_of(*first)
-        for network, flip in others:
-            total.add_(logits_of(network, flip))
+        for network, copy in others:
+            total.add_(logits_of(network, copy))
         return total.div_(1 + len(others)) if others else total
 
 
@@ -105,7 +105,7 @@ def predict_windows(
     sums_on_host: bool = False,
     watcher: Watcher | None = None,
 ) -> np.ndarray:
-    """Logits of a whole volume: mean over networks and mirrored copies, blended over windows.
+    """Logits of a whole volume: mean over networks and copies, blended over windows.
 
     While the networks compute, the next batch is brought to the device and the one before is
     blended: on the device if the sums fit there, else on the host.
@@ -128,7 +128,7 @@ def predict_windows(
         float32, (out_channels, X, Y, Z).
     """
     monitor = monitor or Monitor()
-    device, dtype, flips = ensemble.device, ensemble.dtype, plan.flips
+    device, dtype, copies = ensemble.device, ensemble.dtype, plan.copies
     place = torch.device("cpu") if sums_on_host else _place_of_sums(plan, ensemble)
     blender = Blender(plan, ensemble.out_channels, place, store)
     padded = plan.pad(torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32)))
@@ -151,7 +151,7 @@ def predict_windows(
         for number, windows in enumerate(batches):
             batch = coming.pop().wait()
             coming += [send(following) for following in batches[number + 1 : number + 2]]
-            logits = ensemble.mean_logits(batch, flips, monitor, windows, watcher)
+            logits = ensemble.mean_logits(batch, copies, monitor, windows, watcher)
             computed.append((windows, transfers.fetch(logits, blender.device)))
             if number > 0:
                 blend(*computed.pop(0))

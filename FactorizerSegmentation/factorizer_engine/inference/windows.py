@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 import numpy as np
@@ -21,6 +21,26 @@ Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
+class Copy:
+    """How a window is shown to a network once; the logits of all its copies are averaged.
+
+    Attributes:
+        flip: Axes of (B, C, X, Y, Z) along which it is mirrored.
+        hidden: Numbers of the channels that are zero in it.
+    """
+
+    flip: tuple[int, ...] = ()
+    hidden: tuple[int, ...] = ()
+
+    def of(self, batch: Tensor) -> Tensor:
+        """What a network sees of a batch (B, C, X, Y, Z); the batch itself if that is all."""
+        if self.hidden:
+            batch = batch.clone()
+            batch[:, list(self.hidden)] = 0.0
+        return batch.flip(self.flip) if self.flip else batch
+
+
+@dataclass(frozen=True)
 class WindowPlan:
     """The windows that are run over a volume, and how what they say becomes one.
 
@@ -33,6 +53,7 @@ class WindowPlan:
         windows: Places of the windows in the padded volume.
         blending: Weight of a window's voxels where windows overlap, see `blending_weights`.
         mirror_axes: Spatial axes (0 to 2) along which windows are mirrored too, in every way.
+        looks: For every look at a window the numbers of the channels that are hidden in it.
         part: The part of the volume that is asked for; all of it if None.
     """
 
@@ -43,6 +64,7 @@ class WindowPlan:
     windows: tuple[Box, ...]
     blending: Blending
     mirror_axes: tuple[int, ...] = ()
+    looks: tuple[tuple[int, ...], ...] = ((),)
     part: Box | None = None
 
     @property
@@ -56,10 +78,15 @@ class WindowPlan:
         )
 
     @property
-    def flips(self) -> list[tuple[int, ...]]:
-        """The mirrored axes of every copy of a batch (B, C, X, Y, Z), beginning with none."""
+    def copies(self) -> list[Copy]:
+        """How every window is shown: in every look as it is, and mirrored in every way."""
         dims = [axis + 2 for axis in sorted(set(self.mirror_axes))]
-        return [flip for count in range(len(dims) + 1) for flip in combinations(dims, count)]
+        flips = [flip for count in range(len(dims) + 1) for flip in combinations(dims, count)]
+        return [Copy(flip, hidden) for hidden in self.looks for flip in flips]
+
+    def without_copies(self) -> WindowPlan:
+        """The same windows, each shown once and as it is."""
+        return replace(self, mirror_axes=(), looks=((),))
 
     def pad(self, volume: Tensor) -> Tensor:
         """(C, X, Y, Z) with zeros around it; the volume itself where none are needed."""
@@ -77,6 +104,7 @@ def plan_windows(
     settings: InferenceSettings,
     part: Box | None = None,
     quick: bool = False,
+    looks: Sequence[tuple[int, ...]] = ((),),
 ) -> WindowPlan:
     """Lay windows over a volume as MONAI's sliding window does, leaving out the needless ones.
 
@@ -90,6 +118,7 @@ def plan_windows(
         part: Part of the volume that is asked for.
         quick: Lay windows over the part and a quarter of a window around it, not over the volume.
             Those are fewer: one, if the part is at most half a window long.
+        looks: Channels that are hidden in every look at a window.
     """
     roi_size = triple(int(n) for n in settings.roi_size)
     shape = triple(int(n) for n in volume.shape[1:])
@@ -119,6 +148,7 @@ def plan_windows(
         windows=tuple(windows),
         blending=settings.blending,
         mirror_axes=tuple(settings.mirror_axes),
+        looks=tuple(looks),
         part=part,
     )
 

@@ -23,7 +23,7 @@ from factorizer_engine.components.windows import evidence_windows, legible_windo
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import Ensemble, predict_windows
-from factorizer_engine.inference.windows import plan_windows
+from factorizer_engine.inference.windows import Copy, plan_windows
 from factorizer_engine.lesions.measuring import find_lesions, lesion_mask
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
@@ -167,9 +167,9 @@ def test_captures_too_large_for_sixteen_bits_are_kept_as_they_are(result):
         for mixer in mixers_of(network).values():
             mixer.in_proj.linear.weight *= 1e6
     captures = Captures([network])
-    with captures.watching(network, plan.windows[:1], ()), torch.inference_mode():
+    with captures.watching(network, plan.windows[:1], Copy()), torch.inference_mode():
         network(torch.randn(1, 2, *plan.roi_size))
-    found = captures.found(network, plan.windows[0], ())
+    found = captures.found(network, plan.windows[0], Copy())
     assert all(values.isfinite().all() for values in found.values())
     assert max(float(values.max()) for values in found.values()) > torch.finfo(torch.float16).max
 

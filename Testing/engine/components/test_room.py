@@ -12,6 +12,7 @@ from factorizer_engine.components.capture import Captures, capture_bytes, from_f
 from factorizer_engine.components.definition import mixers_of
 from factorizer_engine.components.question import pose
 from factorizer_engine.components.room import explanation_bytes, room_for
+from factorizer_engine.inference.windows import Copy
 from factorizer_engine.protocol.errors import EngineMemoryError
 from factorizer_engine.protocol.progress import Monitor
 
@@ -75,7 +76,7 @@ def test_captures_that_do_not_fit_are_made_again_from_the_deepest_block_on(
         tiny.scans(), watch=lambda plan: Captures.of(segmenter.networks, plan)
     )
     for window in watched.plan.windows:
-        kept = watched.watcher.found(segmenter.networks[0], window, ())
+        kept = watched.watcher.found(segmenter.networks[0], window, Copy())
         assert set(kept) == set(order[:3])
     found, expected = (explain(segmenter, one, count=16).maps for one in (watched, result))
     for ours, theirs in zip(found, expected, strict=True):
@@ -90,6 +91,6 @@ def test_networks_of_an_ensemble_may_have_other_blocks(result):
     )
     captures = Captures.of([tiny.network(), shallow], result.plan)
     window = result.plan.windows[0]
-    with torch.no_grad(), captures.watching(shallow, [window], ()):
+    with torch.no_grad(), captures.watching(shallow, [window], Copy()):
         shallow(torch.zeros(1, 2, *tiny.WINDOW))
-    assert set(captures.found(shallow, window, ())) == set(mixers_of(shallow))
+    assert set(captures.found(shallow, window, Copy())) == set(mixers_of(shallow))

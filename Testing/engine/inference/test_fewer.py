@@ -20,6 +20,8 @@ from factorizer_engine.bundles.settings import (
     SecondLook,
 )
 from factorizer_engine.components import explain
+from factorizer_engine.components.ablation import measure_contributions, place_probes
+from factorizer_engine.components.sites import lesion_sites
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import logit
 from factorizer_engine.protocol.errors import BadModelError
@@ -123,17 +125,26 @@ def test_networks_may_look_twice_the_second_time_at_fewer_scans(looking_twice):
     np.testing.assert_array_equal(_maps(looking_twice, "FLAIR"), two)
 
 
-def test_components_of_both_looks_are_told_apart(looking_twice):
-    scans = tiny.scans()
-    found = explain(looking_twice, looking_twice.segment(scans), count=4)
-    names = [one.component.name for one in found.maps]
-    assert all(name.startswith(("Network 1, ", "Network 2, ")) for name in names)
-    assert "Network 2 is network 1, looking without T1." in found.note
-    once = looking_twice.for_fewer()
-    alone = explain(once, once.segment(scans), count=4)
-    assert [one.component.contributions for one in found.maps] != [
-        one.component.contributions for one in alone.maps
+def test_a_component_is_left_out_of_both_looks_at_once(looking_twice):
+    result = looking_twice.segment(tiny.scans())
+    found = explain(looking_twice, result, count=3).maps
+    names = [one.component.name for one in found]
+    assert len({*names}) == 3 and not any("Network" in name for name in names)
+    network, looks = looking_twice.answering(THREE[:2]).networks[0], ((), (1, 2))
+    assert result.plan.looks == looks
+    one = found[0].component
+    region = [r.name for r in result.model.regions].index(one.region)
+    masks = lesion_sites(result, looking_twice.bundle.inference.threshold).masks
+    changes = [
+        measure_contributions(
+            network,
+            place_probes(replace(result.plan, looks=(hidden,)), result.prepared.array, masks),
+            [one.term],
+        )[0, region]
+        for hidden in looks
     ]
+    assert one.contributions[one.region] == pytest.approx(np.mean(changes), abs=1e-4)
+    assert abs(changes[0] - changes[1]) > 1e-3
 
 
 def test_components_are_those_of_the_networks_that_answered(segmenter, other):

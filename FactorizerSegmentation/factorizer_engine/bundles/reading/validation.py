@@ -157,8 +157,6 @@ def _fewer_problem(bundle: Bundle) -> str | None:
     for look in bundle.fewer.again:
         if not look.seen or not {*look.seen} < {*look.given}:
             return f"looks again at {' + '.join(look.seen) or 'no scans'}, no part of what is given"
-    if bundle.fewer.again and bundle.network.target != "Factorizer":
-        return f"looks twice with a {bundle.network.target}, which only a Factorizer can"
     return None
 
 
