@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import cc3d
 import numpy as np
 from scipy import ndimage
 
@@ -170,14 +169,8 @@ class NetworkGuide:
 
     @staticmethod
     def _grows_small(question: Question, own: np.ndarray) -> bool:
-        """Whether what the network adds around the click is small, whatever it sees elsewhere."""
-        if not question.click.add:
-            return False
-        places, held = tuple(question.places.T), logit(own) > question.threshold
-        held[places] = True
-        pieces = cc3d.connected_components(np.ascontiguousarray(held), connectivity=6)
-        piece = int(np.isin(pieces, np.unique(pieces[places])).sum())
-        return question.labelmap.grid.volume_ml(piece) < _SMALL_ML
+        held = int(np.count_nonzero(logit(own) > question.threshold))
+        return question.click.add and question.labelmap.grid.volume_ml(held) < _SMALL_ML
 
     def _around(self, question: Question, own: np.ndarray) -> Surroundings:
         return _surroundings(question, own, question.mask, _scans_in(question, 0.0))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from engine import tiny
 from factorizer_engine.bundles.settings import NetworkSpec, PromptSettings
-from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.interaction import guides
@@ -198,23 +196,6 @@ def test_bad_clicks_are_refused_in_a_sentence_and_leave_all_as_it_was(correction
         correction.answer(bad)
     np.testing.assert_array_equal(correction.labelmap.array, before)
     assert correction.clicks == tuple(good)
-
-
-@pytest.mark.parametrize("add", [True, False])
-def test_a_lesion_is_small_whatever_else_lies_in_the_window(add):
-    """Other lesions nearby made it large, and all that looks like healthy tissue was added."""
-    own = np.zeros((30, 30, 30), np.float32)
-    own[2:6, 2:6, 2:6] = own[10:28, 10:28, 10:28] = 0.9
-    grid = Grid((30, 30, 30), np.eye(4))
-    question = SimpleNamespace(
-        click=Click("WT", ((0.0, 0.0, 0.0),), add),
-        places=np.full((1, 3), 4),
-        labelmap=Scan(own, grid),
-        threshold=0.0,
-    )
-    assert guides.NetworkGuide._grows_small(question, own) == add
-    question.places[:] = 15
-    assert not guides.NetworkGuide._grows_small(question, own)
 
 
 @pytest.mark.parametrize("count", [1, 5, 40])
