@@ -36,6 +36,9 @@ _SMALL_ML = 2.0
 """What a network finds to be smaller than this grows as it says: so far from the click of a small
 lesion, much that is healthy looks like it."""
 
+_FLOOD = 20
+"""So many times what the network adds, and more than is small, is healthy tissue that looks alike:
+beside three lesions of 0.1 to 0.5 mL a fourth would have become one of 201 mL for one of 0.4."""
 
 _MOST_OPPOSITE = 32
 """Places clicked to the opposite that voxels are compared with: a scribble has hundreds."""
@@ -165,7 +168,20 @@ class NetworkGuide:
             return own
         weights = NETWORK_ADDS if question.click.add else NETWORK_REMOVES
         around = self._around(question, own)
-        return _answered(around, question.threshold, weights, self.settings)
+        answered = _answered(around, question.threshold, weights, self.settings)
+        return own if self._floods(question, own, answered) else answered
+
+    @staticmethod
+    def _floods(question: Question, own: np.ndarray, answered: np.ndarray) -> bool:
+        """Whether the regression adds far more than the network, whose probabilities are `own`."""
+        if not question.click.add:
+            return False
+        grid, before = question.labelmap.grid, question.mask
+        network, regression = (
+            grid.volume_ml(int(np.count_nonzero((logit(found) > question.threshold) & ~before)))
+            for found in (own, answered)
+        )
+        return regression > max(_SMALL_ML, _FLOOD * network)
 
     @staticmethod
     def _grows_small(question: Question, own: np.ndarray) -> bool:

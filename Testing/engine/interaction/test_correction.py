@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from engine import tiny
 from factorizer_engine.bundles.settings import NetworkSpec, PromptSettings
+from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.interaction import guides
@@ -198,6 +200,29 @@ def test_bad_clicks_are_refused_in_a_sentence_and_leave_all_as_it_was(correction
     assert correction.clicks == tuple(good)
 
 
+@pytest.mark.parametrize(
+    ("add", "network", "regression", "floods"),
+    [
+        (True, 4, 20, True),
+        (True, 8, 20, False),
+        (True, 2, 12, False),
+        (False, 4, 20, False),
+    ],
+)
+def test_a_click_that_would_add_far_more_than_the_network_does_is_a_flood(
+    add, network, regression, floods
+):
+    own, answered = np.full((2, 24, 24, 24), 0.1, np.float32)
+    own[:network, :network, :network] = answered[:regression, :regression, :regression] = 0.9
+    question = SimpleNamespace(
+        click=Click("WT", ((0.0, 0.0, 0.0),), add),
+        mask=np.zeros(own.shape, bool),
+        labelmap=Scan(own, Grid(own.shape, np.eye(4))),
+        threshold=0.0,
+    )
+    assert guides.NetworkGuide._floods(question, own, answered) == floods
+
+
 @pytest.mark.parametrize("count", [1, 5, 40])
 @pytest.mark.parametrize("slices", [1, 3, 60])
 @pytest.mark.parametrize("beyond", [0, 9])
@@ -272,6 +297,7 @@ def test_what_looks_like_the_click_counts_beside_the_network_if_it_is_not_small(
     nothing = Scan.of(np.zeros(SHAPE, np.uint8), begun(corrected).labelmap.affine)
     voxel = np.array((30, 28, 20))
     monkeypatch.setattr(guides, "NETWORK_ADDS", {"constant": 5.0})  # all around goes with it
+    monkeypatch.setattr(guides, "_FLOOD", 1e9)
 
     def answered(likeness: bool, small_ml: float) -> np.ndarray:
         monkeypatch.setattr(guides, "_SMALL_ML", small_ml)
