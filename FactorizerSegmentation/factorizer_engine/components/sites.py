@@ -19,6 +19,9 @@ from factorizer_engine.protocol.lesions import Lesion
 PROBABLE_ML = 1.0
 """Where no lesion was found, contributions are measured in this many mL of highest probability."""
 
+_NEAR_MM = 2.0
+"""So far away a centre may always lie from where it is looked for."""
+
 
 @dataclass(frozen=True, eq=False)
 class LesionSites:
@@ -74,16 +77,19 @@ def among_outputs(
 
 
 def lesion_near(lesions: Sequence[Lesion], point: Sequence[float]) -> int:
-    """The number of the lesion whose centre is nearest to `point` (RAS, mm).
+    """The number of the lesion that has its centre at about `point` (RAS, mm).
+
+    Other thresholds move a centre a little, and join or part lesions.
 
     Raises:
-        BadInputError: If the centre of none is within its radius from there.
+        BadInputError: If the nearest centre is further away than 2 mm and half a radius.
     """
     nearest = min(lesions, key=lambda lesion: math.dist(lesion.centroid_ras, point), default=None)
-    radius = nearest.max_diameter_mm / 2 if nearest is not None else 0.0
-    if nearest is None or math.dist(nearest.centroid_ras, point) > radius:
+    reach = max(nearest.max_diameter_mm / 4, _NEAR_MM) if nearest is not None else 0.0
+    if nearest is None or math.dist(nearest.centroid_ras, point) > reach:
         raise BadInputError(
-            "With these settings the result has no such lesion; segment again, and choose one then."
+            "The model itself finds no such lesion, with its own threshold; explain all lesions, "
+            "or one that it finds."
         )
     return nearest.id
 

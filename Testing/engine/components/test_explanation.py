@@ -324,10 +324,19 @@ def near(result, number: int) -> int:
 
 
 def test_no_lesion_is_near_a_point_far_away(result):
-    with pytest.raises(BadInputError, match="no such lesion"):
+    with pytest.raises(BadInputError, match="finds no such lesion"):
         lesion_near(result.lesions, (500.0, 0.0, 0.0))
-    with pytest.raises(BadInputError, match="no such lesion"):
+    with pytest.raises(BadInputError, match="finds no such lesion"):
         lesion_near([], (0.0, 0.0, 0.0))
+
+
+def test_a_lesion_within_a_larger_one_is_not_taken_for_it(result):
+    large = replace(result.lesions[0], centroid_ras=(0.0, 0.0, 0.0), max_diameter_mm=40.0)
+    assert lesion_near([large], (9.0, 0.0, 0.0)) == large.id
+    with pytest.raises(BadInputError, match="explain all lesions"):
+        lesion_near([large], (15.0, 0.0, 0.0))
+    small = replace(large, max_diameter_mm=1.0)
+    assert lesion_near([small], (1.5, 0.0, 0.0)) == small.id
 
 
 @pytest.mark.parametrize("region", [None, "WT"])
