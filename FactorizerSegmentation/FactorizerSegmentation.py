@@ -146,13 +146,9 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAdded(self, caller, event, node) -> None:
-        """A new volume may be a missing channel; its name is set a little later.
-
-        A new segmentation may be one to start from.
-        """
-        taken = self.workbench is not None and self.workbench.mayTake(node)
-        self._volumesAdded = self._volumesAdded or taken
-        if taken or node.IsA("vtkMRMLSegmentationNode"):
+        """A new volume may be a missing channel, a segmentation a start; names are set later."""
+        self._volumesAdded |= self.workbench is not None and self.workbench.mayTake(node)
+        if self._volumesAdded or node.IsA("vtkMRMLSegmentationNode"):
             self._refreshSoon()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)

@@ -177,7 +177,8 @@ def _click(host: HostApplication, widget, node, place: list[float]) -> None:
     said = widget.clicksPanel.ui.clicksStatusLabel
     said.text = ""
     node.AddControlPointWorld(place)
-    if not host.wait_until(lambda: "mL changed" in said.text, RUN_SECONDS):
+    answers = ("mL changed", "Nothing had to change")
+    if not host.wait_until(lambda: any(text in said.text for text in answers), RUN_SECONDS):
         raise RuntimeError(f"The click was not answered: {said.text}")
 
 
