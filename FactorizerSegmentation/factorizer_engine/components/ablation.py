@@ -63,9 +63,9 @@ def place_probes(
     """Choose the windows of the prediction that cover the lesion best.
 
     One after the other, the window is taken that adds most to the covered fractions of all regions
-    together, until less than `least` of them is left to add or `limit` is reached. Every
-    copy of a window is a probe of its own. Within them, voxels and copies are weighted as in the
-    prediction, so with all windows the mean is that of the blended logits.
+    together, until less than `least` of them is left to add or `limit` is reached. Every copy of a
+    window is a probe of its own. Within them, voxels and copies are weighted as in the prediction,
+    so with all windows the mean is that of the blended logits.
 
     Args:
         plan: The windows of the prediction.

@@ -80,9 +80,9 @@ def heal_lesions(
 ) -> tuple[Tensor, Tensor]:
     """The other side of the brain, mirrored, in place of every lesion that it does not have itself.
 
-    All training cases have a lesion, and most windows show it; a network that has never seen a
-    brain without one finds one in every brain. What the lesion has pushed away stays where it is,
-    so that a healed brain is not told by its symmetry.
+    All training cases have a lesion, and most windows show it, so that a network may learn that
+    there always is one. What the lesion has pushed away stays where it is, so that a healed brain
+    is not told by its symmetry.
 
     Args:
         image: A whole stripped brain (C, X, Y, Z), its first axis from side to side; zero outside.
