@@ -92,6 +92,7 @@ class ClicksPanel(Panel):
             self.ui.scribbleWidget.layout(), putInPlace, BRUSH_TAG, ("Paint", "Erase")
         )
         self._brushed: tuple[Any, str] | None = None
+        self._clickedOn: Any = None  # the segmentation that there was at the last click
         self._listed: list[tuple[str, str, str]] = []
         self._regions: list[str] = []
         self._color = TextColor(self.ui.clicksStatusLabel)
@@ -237,6 +238,7 @@ class ClicksPanel(Panel):
         self._showPlacing()
 
     def _onPlaced(self) -> None:
+        self._clickedOn = self._target.node if self._parameters is not None else None
         # Not in the view's own event: the markup is still being handled there.
         qt.QTimer.singleShot(0, self._ask)
 
@@ -250,12 +252,15 @@ class ClicksPanel(Panel):
         problem, settings = self._target.problem(), self._inputs.settings()
         region = str(self.ui.clickRegionComboBox.currentData)
         keepers, node = self._keepers(), self._target.node
-        earlier = [click for keeper in keepers for click in keeper.clicks(node)] if node else []
+        told = [] if node is None else [keeper.clicks(node) for keeper in keepers]
+        earlier = [click for clicks in told for click in clicks]
         placed = tuple((keeper, click) for keeper in keepers for click in keeper.takeNew(region))
         if not placed:
             return
         if not any(click.add for _keeper, click in placed):
             problem = problem or self._target.emptyProblem()
+        if self._clickedOn is not None and self._clickedOn is not node:
+            problem = problem or _("The result is another one since the click; click again.")
         if (
             problem
             or settings is None

@@ -10,6 +10,7 @@ import qt
 import slicer
 
 from factorizer_engine.images.scan import Scan
+from host.windows.test_clicks import place_of
 
 
 def nodes(className: str) -> list:
@@ -203,3 +204,17 @@ def test_a_flat_scan_gives_one_plain_sentence(host, module, tiny, tiny_model, ad
     said = run(host, module)
 
     assert "T1" in said and said.endswith(".")
+
+
+def test_a_click_during_a_run_is_not_answered_on_what_the_run_finds(host, module, tiny_case):
+    run(host, module)
+    panel, place = module.clicksPanel, place_of(tiny_case["FLAIR"], (10, 9, 11))
+    panel.ui.clickAddButton.click()
+    (marks,) = slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
+    module.segmentPanel.ui.applyButton.click()
+    assert module.logic.busy
+    marks.AddControlPointWorld(list(place))
+    assert host.wait_until(lambda: not module.logic.busy, 120)
+    assert host.wait_until(lambda: "click again" in panel.ui.clicksStatusLabel.text, 20)
+    assert marks.GetNumberOfControlPoints() == 0
+    assert module.reviewPanel.ui.undoButton.enabled is False
