@@ -81,11 +81,10 @@ class ClickTarget:
         title = _("{name}, {model}").format(name=scan.GetName(), model=settings.model.title)
         return self.make(scan, settings.model, nothing, title)
 
-    def goOn(self, node, settings: RunSettings):
+    def goOn(self, node):
         """Let a segmentation that clicks have begun be the one that is listed and corrected."""
         if node is not self._own().segmentation:
-            scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
-            self.put(begunBefore(slicer.mrmlScene, scan, settings.model))
+            self.put((node, lesionsTableOf(node)))
         return node
 
     def make(self, scan, model: ModelDescription, labelmap: np.ndarray, title: str):

@@ -25,8 +25,9 @@ from FactorizerSegmentationLib.scene.clicks import ClickMarks, holding
 from FactorizerSegmentationLib.scene.editor import BRUSH_TAG, EmbeddedEditor
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.history import Step
-from FactorizerSegmentationLib.scene.live_labels import LiveLabels, boxOf
+from FactorizerSegmentationLib.scene.live_labels import LiveLabels
 from FactorizerSegmentationLib.scene.masses import maskOf
+from FactorizerSegmentationLib.scene.pieces import blockOf
 from FactorizerSegmentationLib.scene.place_mode import (
     cursorPlace,
     placeInto,
@@ -270,7 +271,7 @@ class ClicksPanel(Panel):
             self._say(problem, isError=True)
             return
         instead = self._target.nodes() if node is None else None
-        node = self._target.begin(settings) if node is None else self._target.goOn(node, settings)
+        node = self._target.begin(settings) if node is None else self._target.goOn(node)
         for keeper, click in placed:
             keeper.keep(click, node)
         live = LiveLabels(node, [label.value for label in settings.model.labels])
@@ -290,37 +291,33 @@ class ClicksPanel(Panel):
 
     def _onAnswered(self, asked: _Asked, outcome: Refined) -> None:
         before, after = (a.transpose(2, 1, 0) for a in (outcome.before, outcome.after))
-        box, node = boxOf(before != after), asked.segmentationNode
+        changed, node = before != after, asked.segmentationNode
         if node is not None and node.GetScene() is not None:
-            self._logic.history.add(self._step(asked, box, before, after))
-            if box is not None:
-                asked.live.write(box, before[box], after[box], asked.byHand)
+            box = blockOf(changed)  # empty where it was right already, and only the mark comes
+            old, new = before[box].copy(), after[box].copy()
+            self._logic.history.add(self._step(asked, box, old, new))
+            asked.live.write(box, old, new, asked.byHand)
             if outcome.upsideDown:
                 rememberUpsideDown(node, True)
-        self._say(self._sentence(asked, outcome))
+        self._say(self._sentence(asked, outcome, int(changed.sum())))
         self._logic.notify()
 
-    def _step(self, asked: _Asked, box, before: np.ndarray, after: np.ndarray) -> Step:
-        part = box or (slice(0, 0),) * 3  # it was right already, and only the mark goes
-        old, new = before[part].copy(), after[part].copy()
-
+    def _step(self, asked: _Asked, box, old: np.ndarray, new: np.ndarray) -> Step:
         def undo() -> None:
-            if box is not None:
-                asked.live.write(box, new, old, asked.byHand)
+            asked.live.write(box, new, old, asked.byHand)
             self._forgetClicks(asked.placed)
 
         def redo() -> None:
-            if box is not None:
-                asked.live.write(box, old, new, asked.byHand)
+            asked.live.write(box, old, new, asked.byHand)
             for keeper, click in asked.placed:
                 keeper.add(click, asked.segmentationNode)
 
         title = asked.clicks[-1].title[0].lower() + asked.clicks[-1].title[1:]
         return Step(title, undo, redo, (asked.segmentationNode,))
 
-    def _sentence(self, asked: _Asked, outcome: Refined) -> str:
+    def _sentence(self, asked: _Asked, outcome: Refined, changed: int) -> str:
+        """What is said of an answer that has changed so many voxels."""
         scan = slicer.mrmlScene.GetNodeByID(asked.settings.referenceId)
-        changed = int((outcome.before != outcome.after).sum())
         if not changed:
             return _("Nothing had to change there.")
         volume = changed * abs(float(np.linalg.det(worldAffine(scan)[:3, :3]))) / 1000

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from slicer.i18n import tr as _
 
-from factorizer_engine.protocol.components import Component
+from factorizer_engine.protocol.components import Component, rank_shown
 from FactorizerSegmentationLib.panels.component_list import Row
 from FactorizerSegmentationLib.scene.explanations import Step
 from FactorizerSegmentationLib.scene.segmentation_files import MODEL_ATTRIBUTE
@@ -43,9 +43,7 @@ def otherModel(segmentationNode, steps: Sequence[Step]) -> str:
 
 
 def _rank(component: Component, region: str) -> tuple[bool, bool, float]:
-    """The lower the earlier."""
-    value = component.contributions.get(region, 0.0)
-    return value <= 0, value > 0 and not component.is_stable, -value
+    return rank_shown(component.contributions.get(region, 0.0), component.stability)
 
 
 def barTitle(steps: Sequence[Step], region: str) -> str:

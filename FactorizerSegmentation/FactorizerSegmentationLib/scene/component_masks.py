@@ -15,6 +15,7 @@ from FactorizerSegmentationLib.scene.boxes import worldBoxOf
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.heatmaps import heatmapOf
 from FactorizerSegmentationLib.scene.masses import masksOf, massOf, referenceVolumeOf
+from FactorizerSegmentationLib.scene.pieces import blockOf
 from FactorizerSegmentationLib.scene.segments import labelsOf, segmentIdOf
 from FactorizerSegmentationLib.scene.updates import Patch
 from FactorizerSegmentationLib.scene.volumes import localAffine, voxelsOf, worldAffine
@@ -85,13 +86,11 @@ def atLesion(segmentationNode, lesion: Lesion) -> np.ndarray:
         raise SceneError(_("Nothing of the lesion is left in the segments; choose another one."))
     mass = np.any(masks, axis=0)
     spacing = referenceVolumeOf(segmentationNode).GetSpacing()
-    part = []
-    for axis, step in enumerate(spacing):
-        others = tuple(other for other in range(3) if other != axis)
-        used = np.flatnonzero(mass.any(axis=others))
-        margin = int(np.ceil(AROUND_MM / step))
-        part.append(slice(max(int(used[0]) - margin, 0), int(used[-1]) + margin + 1))
-    box = tuple(part)
+    margins = [int(np.ceil(AROUND_MM / step)) for step in spacing]
+    box = tuple(
+        slice(max(axis.start - margin, 0), axis.stop + margin)
+        for axis, margin in zip(blockOf(mass), margins, strict=True)
+    )
     around = np.zeros(mass.shape, bool)
     away = ndimage.distance_transform_edt(~mass[box], sampling=spacing)
     around[box] = away <= AROUND_MM

@@ -7,22 +7,12 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from FactorizerSegmentationLib.scene.label_images import changed as wasChanged
-from FactorizerSegmentationLib.scene.label_images import imageOf, sharedImageOf
+from FactorizerSegmentationLib.scene.label_images import changed, imageOf, sharedImageOf
 from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
 from FactorizerSegmentationLib.scene.own_changes import ownChange
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
 from FactorizerSegmentationLib.scene.updates import Patch
 from FactorizerSegmentationLib.scene.volumes import arrayOf, localAffine, voxelsOf
-
-
-def boxOf(changed: np.ndarray) -> tuple[slice, slice, slice] | None:
-    """The box around true voxels, or None without any."""
-    sides = [np.flatnonzero(changed.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
-    if not sides[0].size:
-        return None
-    first, second, third = (slice(int(side[0]), int(side[-1]) + 1) for side in sides)
-    return first, second, third
 
 
 class LiveLabels:
@@ -63,18 +53,22 @@ class LiveLabels:
     ) -> None:
         """Change the labels inside a box; voxels that segments of others have stay theirs.
 
+        Nothing is touched where the box is empty.
+
         Args:
             before: What `read` gave there.
             after: The values wanted.
             byHand: Whether it counts as edited by hand, as when the user has clicked.
         """
+        if before.size == 0:
+            return
         shared = self._shared()
         if shared is not None:
             with nullcontext() if byHand else ownChange(self._node, box):
                 part = arrayOf(shared)[box]
                 asked = (before != after) & (part == before)
                 part[asked] = after[asked]
-                wasChanged(shared)
+                changed(shared)
             return
         added, removed = {}, {}
         for label, segmentId in self._segments():

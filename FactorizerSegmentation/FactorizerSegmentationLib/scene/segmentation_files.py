@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from slicer.i18n import tr as _
 
-from factorizer_engine.protocol.models import Label
+from factorizer_engine.protocol.models import Label, ModelDescription
 from factorizer_engine.protocol.segmentations import SegmentationFile
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.component_masks import isMadeOfComponent
@@ -49,6 +49,11 @@ def rememberDrawn(
 def rememberUpsideDown(segmentationNode, upsideDown: bool) -> None:
     """Write down whether the head stands on its top in the scan of a segmentation."""
     segmentationNode.SetAttribute(UPSIDE_DOWN_ATTRIBUTE, "1" if upsideDown else None)
+
+
+def rememberModel(node, model: ModelDescription) -> None:
+    """Note of which model a segmentation or an explanation is, and of which version."""
+    node.SetAttribute(MODEL_ATTRIBUTE, f"{model.name} {model.version}")
 
 
 def isUpsideDown(segmentationNode) -> bool:

@@ -27,7 +27,7 @@ from FactorizerSegmentationLib.scene.heatmaps import (
     compactInto,
     measured,
 )
-from FactorizerSegmentationLib.scene.segmentation_files import MODEL_ATTRIBUTE
+from FactorizerSegmentationLib.scene.segmentation_files import rememberModel
 from FactorizerSegmentationLib.scene.volumes import Place, emptyImage, voxelsOf
 from FactorizerSegmentationLib.tasks.run import Run
 
@@ -92,7 +92,7 @@ class ComponentsRun(Run[ComponentsResult]):
         first = result.evidence[0]
         place = self._place(first, first.load(mapped=True).shape)
         node = createExplanation(self._scene, self._name(_("{name} components")), place)
-        node.SetAttribute(MODEL_ATTRIBUTE, f"{result.model.name} {result.model.version}")
+        rememberModel(node, result.model)
         arriving = _Arriving(node, place, about, result)
         try:
             yield

@@ -17,7 +17,7 @@ from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.brush_region import isBrushRegion
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.scribbles import isScribbles
-from FactorizerSegmentationLib.scene.segmentation_files import MODEL_ATTRIBUTE, rememberDrawn
+from FactorizerSegmentationLib.scene.segmentation_files import rememberDrawn, rememberModel
 from FactorizerSegmentationLib.scene.segments import createSegmentation
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.tables import createLesionTable
@@ -64,7 +64,7 @@ def startOfClicks(scene, scan, model: ModelDescription, labelmap: np.ndarray, ti
     place = Place.of(scan, labelmap.shape, worldAffine(scan))
     node = createSegmentation(scene, labelmap, model.labels, place, title)
     if not labelmap.any():
-        node.SetAttribute(MODEL_ATTRIBUTE, f"{model.name} {model.version}")
+        rememberModel(node, model)
         deque(rememberDrawn(node, labelmap, model.labels), maxlen=0)
     tableNode = createLesionTable(scene, (), _("{name}, lesions").format(name=title))
     putBeside(tableNode, scan)

@@ -13,8 +13,8 @@ from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
 from FactorizerSegmentationLib.scene import probabilities, segments, tables
 from FactorizerSegmentationLib.scene.rollback import Additions, takenBackIfItFails
 from FactorizerSegmentationLib.scene.segmentation_files import (
-    MODEL_ATTRIBUTE,
     rememberDrawn,
+    rememberModel,
     rememberUpsideDown,
 )
 from FactorizerSegmentationLib.scene.subjects import putBeside
@@ -89,7 +89,7 @@ class SegmentRun(Run[SegmentResult]):
         """
         name = self._name(_("{name} segmentation"))
         node = segments.createSegmentation(self._scene, labelmap, result.model.labels, place, name)
-        node.SetAttribute(MODEL_ATTRIBUTE, f"{result.model.name} {result.model.version}")
+        rememberModel(node, result.model)
         rememberUpsideDown(node, self._upsideDown)
         yield node
         yield from rememberDrawn(node, labelmap, result.model.labels)

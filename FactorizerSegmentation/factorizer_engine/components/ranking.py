@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from factorizer_engine.networks import FactMixer
-from factorizer_engine.protocol.components import is_stable
+from factorizer_engine.protocol.components import is_stable, rank_shown
 
 
 def default_blocks(mixers: Mapping[str, FactMixer]) -> list[str]:
@@ -58,11 +58,4 @@ def in_order_shown(
             ones come before the others.
         stability: That of each.
     """
-    return sorted(
-        chosen,
-        key=lambda i: (
-            strength[i] <= 0,
-            strength[i] > 0 and not is_stable(stability[i]),
-            -strength[i],
-        ),
-    )
+    return sorted(chosen, key=lambda i: rank_shown(float(strength[i]), stability[i]))

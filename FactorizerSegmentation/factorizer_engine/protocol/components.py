@@ -126,6 +126,16 @@ def is_stable(stability: float | None) -> bool:
     return stability is None or stability >= STABLE
 
 
+def rank_shown(contribution: float, stability: float | None) -> tuple[bool, bool, float]:
+    """By which components are listed, the lowest first.
+
+    Of those that speak for a lesion, the stable ones come before the others, each by what they
+    contribute; those that speak against it come last.
+    """
+    is_unstable = contribution > 0 and not is_stable(stability)
+    return contribution <= 0, is_unstable, -contribution
+
+
 def step_of(window: tuple[float, float]) -> float:
     """The step of compact maps that are seen in a display range."""
     low, high = window

@@ -44,6 +44,7 @@ def component_rows(
         return []
     every = [abs(v) for c in explanation.components for v in c.contributions.values()]
     largest = max(every, default=0.0) or 1.0
+    titles = {region.name: region.title for region in explanation.regions}
     rows = []
     for number, component in enumerate(explanation.components):
         values = [component.contributions.get(r.name, 0.0) for r in explanation.regions]
@@ -53,7 +54,6 @@ def component_rows(
         )
         picture = pictures[number] if pictures else None
         sentence = explain_component(component, explanation.regions)
-        titles = {region.name: region.title for region in explanation.regions}
         region, meaning = titles.get(component.region, ""), describe_component(component)
         rows.append(ComponentRow(component, picture, region, sentence, meaning, bars))
     return rows
