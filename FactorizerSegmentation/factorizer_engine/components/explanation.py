@@ -98,7 +98,7 @@ def explain(
         count: How many components to return at most.
         blocks: Names of the blocks to look into; all by default.
         region: Region for which components are ranked; by default all that were found together, or
-            those that painted the lesion.
+            of a lesion the one that is most probable in it (`sites.main_region`).
         monitor: Told of the progress, and asked whether to stop.
         lesion: Number of the lesion of `result` that is explained; all of the result by default.
         baseline: What takes the place of a component that is left out.

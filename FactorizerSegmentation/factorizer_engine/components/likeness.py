@@ -13,10 +13,10 @@ import numpy as np
 
 from factorizer_engine.components.estimates import Estimate, estimate_all
 from factorizer_engine.components.question import Question, pose
+from factorizer_engine.components.sites import main_region
 from factorizer_engine.components.wording import AGREES, SPEAKS, titles_in_sentences
 from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.segmenter import Segmenter
-from factorizer_engine.lesions.measuring import lesion_mask
 from factorizer_engine.protocol.lesions import LIKE, Lesion
 from factorizer_engine.protocol.profiles import Profile, Profiles
 from factorizer_engine.protocol.progress import Monitor
@@ -78,7 +78,6 @@ def _one_by_one(
     looked_at = lesions[:MOST_LESIONS]
     for lesion, part in zip(looked_at, monitor.parts(len(looked_at)), strict=True):
         own = pose(asked.segmenter, asked.result, None, None, lesion.id)
-        own = replace(own, decisive=[_main_region(own, lesion)])
         estimate = estimate_all(own, [[] for _ in own.networks], part)
         found, sentence = _compared(own, estimate, lesion, profiles)
         lesions = _replaced(lesions, found)
@@ -90,7 +89,7 @@ def _compared(
     asked: Question, estimate: Estimate, lesion: Lesion, profiles: Profiles
 ) -> tuple[Lesion, str]:
     """The lesion with its likeness, and what to say of it."""
-    region = _main_region(asked, lesion)
+    region = main_region(asked.result, lesion)
     if region not in asked.decisive:
         return lesion, ""
     found = estimate.contributions[:, list(asked.decisive).index(region)]
@@ -128,16 +127,6 @@ def _doubt(asked: Question, lesion: Lesion, region: str, unusual: np.ndarray) ->
         name = asked.name_of(asked.candidates[most])
         sentence += f"; {name} speaks for it, but not for them"
     return f"{sentence}."
-
-
-def _main_region(asked: Question, lesion: Lesion) -> int:
-    """The region of the result that is most probable in a lesion, of those that painted it."""
-    result = asked.result
-    mask = lesion_mask(result.labelmap, result.model.labels, lesion.id)
-    labels = {part.label for part in lesion.parts}
-    painters = [i for i, region in enumerate(result.model.regions) if region.label in labels]
-    among = painters or range(len(result.model.regions))
-    return max(among, key=lambda index: float(result.probabilities[index][mask].mean()))
 
 
 def _replaced(lesions: tuple[Lesion, ...], new: Lesion) -> tuple[Lesion, ...]:

@@ -111,7 +111,7 @@ def _volume(asked: Question, passes: Passes) -> LesionVolume:
         passes,
         asked.probes,
         asked.result.plan,
-        asked.outputs,
+        asked.outputs_of(asked.held),
         asked.segmenter.bundle.inference.threshold,
         asked.baseline,
         _joined(asked),
@@ -126,6 +126,6 @@ def _joined(asked: Question) -> Joined | None:
     logits = [
         resample(Scan(logit(result.probabilities[region]), result.labelmap.grid), grid).array
         for grid in [result.prepared.grid]
-        for region in asked.decisive
+        for region in asked.held
     ]
     return Joined(result.plan.pad(torch.from_numpy(np.stack(logits))), cascade.share)

@@ -19,6 +19,7 @@ from factorizer_engine.components.sites import (
     decisive_regions,
     lesion_sites,
     one_lesion_site,
+    painters_of,
 )
 from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.segmenter import Segmenter
@@ -43,6 +44,7 @@ class Question:
         candidates: All components that are looked into.
         sites: Where logits are averaged.
         decisive: The regions of the result by which components are ranked.
+        held: Those of which one has to hold where the lesion is still said to be found.
         probes: The windows in which logits are read.
         baseline: What takes the place of a component.
     """
@@ -54,13 +56,18 @@ class Question:
     candidates: Sequence[Term]
     sites: LesionSites
     decisive: Sequence[int]
+    held: Sequence[int]
     probes: Sequence[Probe]
     baseline: Baseline
 
     @property
     def outputs(self) -> list[int]:
         """The outputs of the network that are the decisive regions."""
-        return [int(self.result.outputs[region]) for region in self.decisive]
+        return self.outputs_of(self.decisive)
+
+    def outputs_of(self, regions: Sequence[int]) -> list[int]:
+        """The outputs of the network that are these regions of the result."""
+        return [int(self.result.outputs[region]) for region in regions]
 
     def name_of(self, term: Term) -> str:
         """What people call a component, with its network if there are several."""
@@ -103,10 +110,12 @@ def pose(
         raise BadInputError(_not_among(segmenter.bundle.description, region, names))
     sites = _sites(segmenter, result, lesion)
     decisive = decisive_regions(result, region, sites, lesion)
+    of_whole_lesion = lesion is not None and region is None
+    held = painters_of(result, result.lesions[lesion - 1]) if of_whole_lesion else decisive
     masks = among_outputs(segmenter, result, sites.masks)
     probes = place_probes(result.plan, result.prepared.array, masks, segmenter.device)
     return Question(
-        segmenter, result, networks, mixers, candidates, sites, decisive, probes, baseline
+        segmenter, result, networks, mixers, candidates, sites, decisive, held, probes, baseline
     )
 
 

@@ -102,8 +102,24 @@ def decisive_regions(
     if region is not None:
         return [[r.name for r in regions].index(region)]
     if lesion is not None:
-        labels = {part.label for part in result.lesions[lesion - 1].parts}
-        painters = [index for index, r in enumerate(regions) if r.label in labels]
-        return painters or list(range(len(regions)))
+        return [main_region(result, result.lesions[lesion - 1])]
     found = [index for index, is_found in enumerate(sites.found) if is_found]
     return found or list(range(len(regions)))
+
+
+def painters_of(result: SegmentationResult, lesion: Lesion) -> list[int]:
+    """The regions of the result that painted a lesion; all where its labels are of none."""
+    labels = {part.label for part in lesion.parts}
+    regions = result.model.regions
+    painters = [index for index, region in enumerate(regions) if region.label in labels]
+    return painters or list(range(len(regions)))
+
+
+def main_region(result: SegmentationResult, lesion: Lesion) -> int:
+    """The region of the result that is most probable in a lesion, of those that painted it.
+
+    Where regions nest it is the widest one: that which makes the lesion a lesion.
+    """
+    mask = lesion_mask(result.labelmap, result.model.labels, lesion.id)
+    painters = painters_of(result, lesion)
+    return max(painters, key=lambda index: float(result.probabilities[index][mask].mean()))

@@ -22,7 +22,7 @@ class ComponentsParams(RunParams):
         count: How many components at most.
         blocks: Names of the blocks to look into, such as "decoder.3.0"; None chooses.
         region: Region for which components are ranked; None ranks for all that were found
-            together, or those of the lesion.
+            together, or the one that is most probable in the lesion.
         lesion: Number of the lesion, as in `SegmentResult.lesions`, that is explained; None
             explains all of the result.
         near: In place of its number, about where the lesion has its centre: RAS in mm.
