@@ -79,6 +79,14 @@ class Bundle:
             profiles = self.profiles.followed_by(self.fewer_profiles, len(self.weights))
         return replace(others, weights=(*self.weights, *self.fewer_weights), profiles=profiles)
 
+    def cascade_given(self, given: Collection[str]) -> CascadeSettings | None:
+        """How a cascade refines what it finds where these of its channels are given."""
+        if self.cascade is None or self.coarse is None or self.cascade.share_with_fewer is None:
+            return self.cascade
+        if self.coarse.answering(given) is self.coarse:
+            return self.cascade
+        return replace(self.cascade, share=self.cascade.share_with_fewer)
+
     def for_fewer(self) -> Bundle:
         """The bundle with the networks alone that learned from studies which lack scans."""
         return replace(

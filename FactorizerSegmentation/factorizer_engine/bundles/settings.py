@@ -105,11 +105,15 @@ class CascadeSettings:
             again.
         margin_mm: How far around them.
         share: Of the finer model in the averaged logits, above 0 to 1.
+        share_with_fewer: The same where scans are missing and other networks of the coarser model
+            answer, which learned from such studies as the finer one may not have; None if it is
+            the same.
     """
 
     threshold: float = 0.2
     margin_mm: float = 12.0
     share: float = 0.5
+    share_with_fewer: float | None = None
 
 
 @dataclass(frozen=True)

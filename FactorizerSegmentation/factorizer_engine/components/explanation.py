@@ -130,7 +130,7 @@ def explain(
     maps = (ComponentMap(*one) for one in zip(components, *shown, strict=True))
     reliance = measured.reliance
     rests = reliance.sentence(lesion, components) if reliance and lesion is not None else ""
-    about = (room.note, result.note, _stage(segmenter), _note(asked))
+    about = (room.note, result.note, _stage(asked), _note(asked))
     notes = filter(None, (rests, *doubts, *about))
     return Explanation(tuple(maps), " ".join(notes), reliance, lesions)
 
@@ -161,9 +161,9 @@ def _described(
     return components
 
 
-def _stage(segmenter: Segmenter) -> str:
+def _stage(asked: Question) -> str:
     """Of a cascade: whose components these are."""
-    cascade = segmenter.bundle.cascade
+    cascade = asked.cascade
     if cascade is None:
         return ""
     return (

@@ -120,7 +120,7 @@ def _volume(asked: Question, passes: Passes) -> LesionVolume:
 
 def _joined(asked: Question) -> Joined | None:
     """Of a cascade, what both stages say together."""
-    cascade, result = asked.segmenter.bundle.cascade, asked.result
+    cascade, result = asked.cascade, asked.result
     if cascade is None:
         return None
     logits = [

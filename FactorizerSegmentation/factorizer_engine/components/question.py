@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from factorizer_engine.bundles.settings import CascadeSettings
 from factorizer_engine.components.ablation import Probe, place_probes
 from factorizer_engine.components.definition import (
     Baseline,
@@ -73,6 +74,12 @@ class Question:
         """What people call a component, with its network if there are several."""
         name = component_name(term, self.mixers)
         return name if len(self.networks) == 1 else f"Network {term.network + 1}, {name}"
+
+    @property
+    def cascade(self) -> CascadeSettings | None:
+        """How the networks refined what the first stage of a cascade had found, if they did."""
+        given = [channel.name for channel in self.result.model.channels]
+        return self.segmenter.bundle.cascade_given(given)
 
     def within(self, blocks: Collection[str]) -> Question:
         """The same question about the components of some blocks only."""

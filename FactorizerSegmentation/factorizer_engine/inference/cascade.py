@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.settings import CascadeSettings
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.images.preprocessing import foreground_box
@@ -74,6 +75,13 @@ class FirstStage:
 
     result: SegmentationResult
     settings: CascadeSettings
+
+    @classmethod
+    def of(cls, bundle: Bundle, result: SegmentationResult) -> FirstStage:
+        """What the first stage of a cascade found."""
+        settings = bundle.cascade_given([channel.name for channel in result.model.channels])
+        assert settings is not None  # there is a first stage
+        return cls(result, settings)
 
     def to_look_again(self, study: Study) -> Chosen:
         """What the finer stage looks at, of what the user chose."""

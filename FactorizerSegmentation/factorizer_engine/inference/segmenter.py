@@ -169,9 +169,9 @@ class Segmenter:
         if self.bundle.description.by_clicks:
             return self._nothing_yet(scans, reference, options, monitor)
         first = None
-        if self.coarse is not None and self.bundle.cascade is not None:
+        if self.coarse is not None:
             found = self.coarse.segment(scans, reference, options, monitor.span(0.0, _FOUND))
-            first = FirstStage(found, self.bundle.cascade)
+            first = FirstStage.of(self.bundle, found)
             monitor = monitor.span(_FOUND, 1.0)
         timings, economies = dict[str, float](), Economies(monitor)
         with memory_errors(self.device):

@@ -14,7 +14,12 @@ from pydantic import (
     model_validator,
 )
 
-from factorizer_engine.bundles.settings import Blending, Normalization, PromptSettings, SecondLook
+from factorizer_engine.bundles.settings import (
+    Blending,
+    FewerSettings,
+    Normalization,
+    PromptSettings,
+)
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config_files import fill_in_variables, override, read_values
 from factorizer_engine.training.sentences import sentence_about
@@ -254,14 +259,7 @@ class CascadeSection(_Section):
     threshold: float = Field(0.2, gt=0, lt=1)
     margin_mm: float = Field(12.0, ge=0)
     share: float = Field(0.5, gt=0, le=1)
-
-
-class FewerSection(_Section):
-    """Which networks answer where scans are missing, see `bundles.settings.FewerSettings`."""
-
-    own: tuple[tuple[str, ...], ...] = ()
-    both: tuple[tuple[str, ...], ...] = ()
-    again: tuple[SecondLook, ...] = ()
+    share_with_fewer: float | None = Field(None, gt=0, le=1)
 
 
 class RegionSection(_Section):
@@ -310,7 +308,7 @@ class BundleSection(_Section):
     inference: InferenceSection = InferenceSection()
     postprocessing: PostprocessingSection = PostprocessingSection()
     cascade: CascadeSection = CascadeSection()
-    fewer: FewerSection = FewerSection()
+    fewer: FewerSettings = FewerSettings()
     clicks: ClicksSection = ClicksSection()
     seen_from: float = Field(0.6, ge=0, le=1)
 

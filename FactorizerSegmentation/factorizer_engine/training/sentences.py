@@ -9,7 +9,7 @@ def sentence_about(name: str, error: ValidationError) -> str:
     """What is wrong with the configuration `name`, about the first error of several."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         reason = f"does not know the key '{key}'"
     elif first["type"] == "missing":
         reason = f"lacks the key '{key}'"

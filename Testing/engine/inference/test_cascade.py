@@ -13,11 +13,12 @@ from engine import tiny
 from factorizer_engine.bundles.reading.checksums import fingerprint, write_checksums
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.saving import save_bundle
-from factorizer_engine.bundles.settings import CascadeSettings, Preprocessing
+from factorizer_engine.bundles.settings import CascadeSettings, FewerSettings, Preprocessing
 from factorizer_engine.components import explain
 from factorizer_engine.components.definition import filtered, mixers_of, without_all
 from factorizer_engine.inference.cascade import around_findings, joined
 from factorizer_engine.inference.segmenter import Segmenter
+from factorizer_engine.inference.sliding_window import logit
 from factorizer_engine.interaction.correction import Correction
 from factorizer_engine.interaction.guides import guide_of
 from factorizer_engine.protocol.boxes import WorldBox
@@ -195,7 +196,7 @@ def test_stages_must_take_and_give_the_same(fine, coarse, cascade, tmp_path):
         cascade_of(other, fine, tmp_path / "cascade")
     with pytest.raises(BadModelError, match="more than two stages"):
         cascade_of(cascade, fine, tmp_path / "cascade")
-    with pytest.raises(BadModelError, match="share"):
+    with pytest.raises(BadModelError, match="share of 0.0"):
         cascade_of(coarse, fine, tmp_path / "cascade", replace(SETTINGS, share=0.0))
 
 
@@ -220,6 +221,35 @@ def test_with_fewer_scans_it_looks_for_what_both_stages_see(first, fine, scans, 
 
     with pytest.raises(BadModelError, match="first stage sees less"):
         cascade_of(first, seeing(fine, "TC"), tmp_path / "more")
+
+
+def test_the_finer_stage_may_have_another_share_where_other_networks_answer(fine, scans, tmp_path):
+    seen = (Subset(("FLAIR",), ("ET", "TC", "WT")), Subset(("T1",), ("ET", "TC", "WT")))
+    first = tiny.bundle(
+        tmp_path / "first",
+        fewer_networks=(tiny.network(seed=2),),
+        preprocessing=Preprocessing((3.0, 3.0, 3.0)),
+        subsets=seen,
+        fewer=FewerSettings(own=(("T1",),)),
+    )
+    fine = replace(fine, description=replace(fine.description, subsets=seen))
+    settings = replace(SETTINGS, share=0.6, share_with_fewer=0.1)
+    segmenter = Segmenter(cascade_of(first, fine, tmp_path / "cascade", settings), "cpu")
+
+    finer = Segmenter(replace(segmenter.bundle, cascade=None, coarse=None), "cpu")
+    for names, share in ((("FLAIR",), 0.1), (("T1",), 0.6), (("FLAIR", "T1"), 0.6)):
+        given = {name: scans[name] for name in names}
+        found = segmenter.segment(given)
+        stages = (one.segment(given) for one in (segmenter.coarse, finer))
+        coarse, again = (logit(stage.probabilities) for stage in stages)
+        moved = logit(found.probabilities) - coarse
+        apart = (moved != 0) & (np.abs(again - coarse) > 0.5)
+        assert np.median(moved[apart] / (again - coarse)[apart]) == pytest.approx(share, abs=0.02)
+        assert f"count {100 * share:.0f} % in the result" in explain(segmenter, found, 1).note
+    again = load_bundle(segmenter.bundle.description.path)
+    assert again.cascade == settings
+    with pytest.raises(BadModelError, match="share of 1.5"):
+        cascade_of(first, fine, tmp_path / "odd", replace(settings, share_with_fewer=1.5))
 
 
 def test_a_cascade_is_measured_with_the_parts_that_its_first_stage_takes(first, fine, tmp_path):

@@ -41,6 +41,12 @@ def test_an_unknown_key_is_named(settings, write_config):
         load_config(write_config(settings))
 
 
+def test_an_unknown_key_of_what_answers_where_scans_are_missing_is_named(settings, write_config):
+    settings["bundle"] = {"fewer": {"agian": []}}
+    with pytest.raises(BadInputError, match="does not know the key 'bundle.fewer.agian'"):
+        load_config(write_config(settings))
+
+
 def test_a_missing_key_is_named(settings, write_config):
     del settings["window"]
     with pytest.raises(BadInputError, match="lacks the key 'window'"):

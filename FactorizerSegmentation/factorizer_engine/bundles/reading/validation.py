@@ -127,8 +127,11 @@ def _cascade_problem(bundle: Bundle) -> str | None:
     if settings is None or coarse is None:
         whole = settings is None and coarse is None
         return None if whole else "is a cascade that lacks its first stage or its settings"
-    if not (0.0 < settings.share <= 1.0 and 0.0 < settings.threshold < 1.0):
-        return f"has a cascade of share {settings.share} and threshold {settings.threshold}"
+    if not 0.0 < settings.threshold < 1.0:
+        return f"has a cascade of threshold {settings.threshold}"
+    for share in (settings.share, settings.share_with_fewer):
+        if share is not None and not 0.0 < share <= 1.0:
+            return f"has a cascade in which the finer stage has a share of {share}"
     if not 0.0 <= settings.margin_mm < math.inf:
         return f"looks again {settings.margin_mm} mm around what was found"
     if coarse.cascade is not None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, Template
 
+from factorizer_engine.bundles.settings import FewerSettings
 from factorizer_engine.protocol.models import ModelDescription
-from factorizer_engine.training.config import FewerSection
 from factorizer_engine.training.data.splits import Split, together
 from factorizer_engine.training.export import tables
 from factorizer_engine.training.records.records import Run
@@ -107,7 +107,7 @@ def _below(volumes: Mapping[str, float]) -> str:
     return ", ".join(f"{region} below {volume:g} mL" for region, volume in volumes.items())
 
 
-def fewer_networks(section: FewerSection, runs: Sequence[Run], weights: str) -> str:
+def fewer_networks(settings: FewerSettings, runs: Sequence[Run], weights: str) -> str:
     """Who answers where scans are missing, and how long those networks were trained."""
     trained = [_training_of(run, weights) for run in runs]
     text = " and ".join(f"{t['steps']} steps in {t['time']}" for t in trained)
@@ -116,12 +116,12 @@ def fewer_networks(section: FewerSection, runs: Sequence[Run], weights: str) -> 
         "same cases)."
     ]
     for parts, who in (
-        (section.own, "The network for all sequences answers alone with {}."),
-        (section.both, "The logits of both are averaged with {}."),
+        (settings.own, "The network for all sequences answers alone with {}."),
+        (settings.both, "The logits of both are averaged with {}."),
     ):
         if parts:
             sentences.append(who.format(" or ".join(" + ".join(part) for part in parts)))
-    for look in section.again:
+    for look in settings.again:
         given, seen = (" + ".join(part) for part in (look.given, look.seen))
         sentences.append(
             f"With {given} they look twice, then at {seen} alone, and the logits are averaged."

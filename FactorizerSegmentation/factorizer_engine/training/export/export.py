@@ -12,7 +12,7 @@ from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.reading.checksums import fingerprint
 from factorizer_engine.bundles.registry import resolve_model
 from factorizer_engine.bundles.saving import check_target, save_bundle
-from factorizer_engine.bundles.settings import CascadeSettings, FewerSettings
+from factorizer_engine.bundles.settings import CascadeSettings
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import load_config
 from factorizer_engine.training.evaluation.subsets import told_by
@@ -100,7 +100,7 @@ def _bundle(run: Run, name: str, coarse: Bundle | None, fewer: bool, card: str =
     subsets = told_by(run.subsets, run.config.bundle.seen_from) if run.subsets else ()
     description = replace(bundle.description, subsets=subsets, expected_seconds=seconds, card=card)
     if fewer:
-        bundle = replace(bundle, fewer=FewerSettings(**dict(run.config.bundle.fewer)))
+        bundle = replace(bundle, fewer=run.config.bundle.fewer)
     if coarse is None:
         return replace(bundle, description=description)
     description = replace(description, expects=coarse.description.expects)  # the same scans

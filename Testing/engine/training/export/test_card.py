@@ -9,8 +9,9 @@ import torch
 import yaml
 
 from engine.training.blobs import changed_copy
+from factorizer_engine.bundles.settings import FewerSettings, SecondLook
 from factorizer_engine.cli import main
-from factorizer_engine.training.config import FewerSection, load_config
+from factorizer_engine.training.config import load_config
 from factorizer_engine.training.evaluation.evaluation import evaluate
 from factorizer_engine.training.export.card import fewer_networks
 from factorizer_engine.training.export.export import export
@@ -175,9 +176,9 @@ def test_the_card_tells_how_probabilities_become_a_segmentation(
 
 
 def test_the_card_tells_who_answers_where_sequences_are_missing(run):
-    second_look = {"given": ["FLAIR", "T1ce", "T2"], "seen": ["FLAIR", "T1ce"]}
-    section = FewerSection.model_validate({"own": [["FLAIR"], ["T2"]], "again": [second_look]})
-    text = fewer_networks(section, [open_run(run)], "best")
+    second_look = SecondLook(given=("FLAIR", "T1ce", "T2"), seen=("FLAIR", "T1ce"))
+    settings = FewerSettings(own=(("FLAIR",), ("T2",)), again=(second_look,))
+    text = fewer_networks(settings, [open_run(run)], "best")
     assert "The network for all sequences answers alone with FLAIR or T2." in text
     assert "With FLAIR + T1ce + T2 they look twice, then at FLAIR + T1ce alone" in text
     assert "averaged with" not in text
