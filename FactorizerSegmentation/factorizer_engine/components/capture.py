@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
+import shutil
+import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from factorizer_engine.components.definition import activity, mixers_of, observed
 from factorizer_engine.factorization import Factors
+from factorizer_engine.images.store import IN_MEMORY, Store
 from factorizer_engine.inference.windows import Box, Copy, WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer
 
-MOST_BYTES = 256 * 2**20
+Place = tuple[int, int]
+"""Which copy, and which window, of a plan."""
+
+MOST_IN_MEMORY = 256 * 2**20
 """Memory that the captures of a result may take; 22 MB for glioma-fast and the sample case."""
+
+MOST_ON_DISK = 4 * 2**30
+"""What captures may take that need more than that; 0.8 GB for glioma-fine, mirrored."""
 
 
 class Capture:
@@ -47,21 +57,38 @@ class Captures:
 
     Args:
         networks: The Factorizers of an ensemble.
+        plan: The windows on which they are run.
         blocks: Whose components are kept; by default those of all.
+        store: Where.
     """
 
     def __init__(
-        self, networks: Sequence[Factorizer], blocks: Collection[str] | None = None
+        self,
+        networks: Sequence[Factorizer],
+        plan: WindowPlan,
+        blocks: Collection[str] | None = None,
+        store: Store = IN_MEMORY,
     ) -> None:
-        self._mixers = {network: mixers_of(network) for network in networks}
-        self._blocks = blocks
-        self._found: dict[tuple, dict[str, Tensor]] = {}
+        self._mixers = {
+            network: {
+                block: mixer
+                for block, mixer in mixers_of(network).items()
+                if blocks is None or block in blocks
+            }
+            for network in networks
+        }
+        self._windows = {_corners(window): place for place, window in enumerate(plan.windows)}
+        self._copies, self._store = plan.copies, store
+        self._shelves: dict[tuple[Factorizer, str], np.ndarray] = {}
+        self._too_large: dict[tuple, Tensor] = {}
+        self._watched: set[tuple] = set()
 
     @classmethod
     def of(cls, networks: Sequence[nn.Module], plan: WindowPlan) -> Captures | None:
-        """What keeps the captures of a plan, as far as they fit into `MOST_BYTES`.
+        """What keeps the captures of a plan, in memory or, if they are too many, on the disk.
 
-        Blocks are dropped from the deepest; their windows are run again when they are asked for.
+        What the disk does not take either is dropped, from the deepest block on; its windows are
+        run again when it is asked for.
 
         Returns:
             None if there is nothing to keep.
@@ -70,13 +97,19 @@ class Captures:
         if len(factorizers) < len(networks):
             return None
         mixers = [mixers_of(network) for network in factorizers]
-        left, kept = MOST_BYTES // (len(plan.windows) * len(plan.copies) or 1), []
-        for block in from_finest({name: one for own in mixers for name, one in own.items()}):
-            left -= sum(capture_bytes(own[block]) for own in mixers if block in own)
+        runs = len(plan.windows) * len(plan.copies)
+        needed = {
+            block: runs * sum(capture_bytes(own[block]) for own in mixers if block in own)
+            for block in from_finest({name: one for own in mixers for name, one in own.items()})
+        }
+        on_disk = sum(needed.values()) > MOST_IN_MEMORY
+        left, kept = _room_on_disk() if on_disk else MOST_IN_MEMORY, []
+        for block, size in needed.items():
+            left -= size
             if left < 0:
                 break
             kept.append(block)
-        return cls(factorizers, kept) if kept else None
+        return cls(factorizers, plan, kept, Store(on_disk)) if kept else None
 
     @contextmanager
     def watching(self, network: nn.Module, windows: Sequence[Box], copy: Copy) -> Iterator[None]:
@@ -84,20 +117,52 @@ class Captures:
         if network not in self._mixers:
             yield
             return
+        assert isinstance(network, Factorizer)
         mixers = self._mixers[network]
-        kept = [block for block in mixers if self._blocks is None or block in self._blocks]
-        with capturing(mixers, kept) as found:
+        with capturing(mixers, mixers) as found:
             yield
         for number, window in enumerate(windows):
-            own = {block: _halved(values[number]) for block, values in found.items()}
-            self._found[_key(network, window, copy)] = own
+            place = self._place(window, copy)
+            for block, values in found.items():
+                self._keep(network, block, place, values[number].cpu())
+            self._watched.add((network, place))
 
     def found(self, network: nn.Module, window: Box, copy: Copy) -> dict[str, Tensor] | None:
         """By block that is kept, (heads * R, *S) on the host; None of a window not watched.
 
         With 16 bits, where that suffices.
         """
-        return self._found.get(_key(network, window, copy))
+        place = self._place(window, copy)
+        if (network, place) not in self._watched:
+            return None
+        assert isinstance(network, Factorizer)
+        found = {}
+        for block in self._mixers[network]:
+            large = self._too_large.get((network, block, place))
+            kept = torch.from_numpy(self._shelf(network, block)[place])
+            found[block] = kept if large is None else large
+        return found
+
+    def _keep(self, network: Factorizer, block: str, place: Place, values: Tensor) -> None:
+        """With 16 bits, rounded by a 2000th at most, unless they are too large for that."""
+        half = values.half()
+        if half.isfinite().all():
+            self._shelf(network, block)[place] = half.numpy()
+        else:
+            self._too_large[network, block, place] = values.float()
+
+    def _shelf(self, network: Factorizer, block: str) -> np.ndarray:
+        """Where the captures of a block are kept, (copies, windows, heads * R, *S)."""
+        key = network, block
+        if key not in self._shelves:
+            mixer = self._mixers[network][block]
+            one = count_of(mixer), *mixer.reshape.spatial_size
+            shape = len(self._copies), len(self._windows), *one
+            self._shelves[key] = self._store.zeros(shape, np.float16)
+        return self._shelves[key]
+
+    def _place(self, window: Box, copy: Copy) -> Place:
+        return self._copies.index(copy), self._windows[_corners(window)]
 
 
 @contextmanager
@@ -139,12 +204,10 @@ def pooled_to(values: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(values[None], size=tuple(like.shape[1:]), mode="area")[0]
 
 
-def _halved(values: Tensor) -> Tensor:
-    """On the host with 16 bits, rounded by a 2000th at most, unless they are too large for that."""
-    half = values.cpu().half()
-    return half if half.isfinite().all() else values.float().cpu()
+def _room_on_disk() -> int:
+    """Bytes that captures may take there: never more than a quarter of what is free."""
+    return min(MOST_ON_DISK, shutil.disk_usage(tempfile.gettempdir()).free // 4)
 
 
-def _key(network: nn.Module, window: Box, copy: Copy) -> tuple:
-    place = tuple((axis.start, axis.stop) for axis in window)
-    return (id(network), place, copy)
+def _corners(window: Box) -> tuple:
+    return tuple((axis.start, axis.stop) for axis in window)

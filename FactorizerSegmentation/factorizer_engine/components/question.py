@@ -117,8 +117,9 @@ def pose(
         raise BadInputError(_not_among(segmenter.bundle.description, region, names))
     sites = _sites(segmenter, result, lesion)
     decisive = decisive_regions(result, region, sites, lesion)
-    of_whole_lesion = lesion is not None and region is None
-    held = painters_of(result, result.lesions[lesion - 1]) if of_whole_lesion else decisive
+    held = decisive
+    if lesion is not None and region is None:
+        held = painters_of(result, result.lesions[lesion - 1])
     masks = among_outputs(segmenter, result, sites.masks)
     probes = place_probes(result.plan, result.prepared.array, masks, segmenter.device)
     return Question(

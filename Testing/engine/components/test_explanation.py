@@ -141,8 +141,13 @@ def test_a_mirrored_result_is_explained_as_it_was_made(segmenter, maps):
         assert not np.allclose(drawn.heatmap.array, plain.heatmap.array, atol=1e-3)
 
 
+@pytest.mark.parametrize("on_disk", [False, True])
 @pytest.mark.parametrize("mirroring", [False, True])
-def test_what_was_captured_while_segmenting_is_drawn_without_another_run(segmenter, mirroring):
+def test_what_was_captured_while_segmenting_is_drawn_without_another_run(
+    segmenter, mirroring, on_disk, monkeypatch
+):
+    if on_disk:
+        monkeypatch.setattr("factorizer_engine.components.capture.MOST_IN_MEMORY", 0)
     options = RunOptions(mirroring=mirroring)
     plain = segmenter.segment(tiny.scans(), options=options)
     watched = segmenter.segment(
@@ -166,7 +171,7 @@ def test_captures_too_large_for_sixteen_bits_are_kept_as_they_are(result):
     with torch.no_grad():
         for mixer in mixers_of(network).values():
             mixer.in_proj.linear.weight *= 1e6
-    captures = Captures([network])
+    captures = Captures([network], plan)
     with captures.watching(network, plan.windows[:1], Copy()), torch.inference_mode():
         network(torch.randn(1, 2, *plan.roi_size))
     found = captures.found(network, plan.windows[0], Copy())
@@ -181,11 +186,13 @@ def _counted(network, calls: list):
     hook.remove()
 
 
-def test_nothing_is_captured_that_would_take_too_much_memory(segmenter, result, monkeypatch):
+def test_nothing_is_captured_that_would_take_too_much_room(segmenter, result, monkeypatch):
     networks = segmenter.networks
     assert Captures.of(networks, result.plan) is not None
     assert Captures.of([*networks, torch.nn.Identity()], result.plan) is None
-    monkeypatch.setattr("factorizer_engine.components.capture.MOST_BYTES", 10_000)
+    monkeypatch.setattr("factorizer_engine.components.capture.MOST_IN_MEMORY", 10_000)
+    assert Captures.of(networks, result.plan) is not None  # on the disk
+    monkeypatch.setattr("factorizer_engine.components.capture.MOST_ON_DISK", 10_000)
     assert Captures.of(networks, result.plan) is None
 
 

@@ -71,7 +71,8 @@ def test_captures_that_do_not_fit_are_made_again_from_the_deepest_block_on(
     assert order[:2] == ["encoder.0.0", "decoder.1.0"]
     windows = len(result.plan.windows)
     room = windows * sum(capture_bytes(mixers[block]) for block in order[:3])
-    monkeypatch.setattr("factorizer_engine.components.capture.MOST_BYTES", room)
+    monkeypatch.setattr("factorizer_engine.components.capture.MOST_IN_MEMORY", 0)
+    monkeypatch.setattr("factorizer_engine.components.capture.MOST_ON_DISK", room)
     watched = segmenter.segment(
         tiny.scans(), watch=lambda plan: Captures.of(segmenter.networks, plan)
     )
