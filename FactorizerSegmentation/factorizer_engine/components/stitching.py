@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ from torch import Tensor
 from factorizer_engine.components.capture import Capture, Captures
 from factorizer_engine.components.definition import channel_of, mixers_of
 from factorizer_engine.images.geometry import in_all_channels
-from factorizer_engine.inference.windows import Blender, WindowPlan
-from factorizer_engine.networks import FactMixer, Factorizer
+from factorizer_engine.inference.windows import Blender, Box, WindowPlan
+from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.progress import Monitor
 
@@ -32,8 +32,8 @@ def stitch_components(
 ) -> list[np.ndarray]:
     """Where the components are active in a whole volume.
 
-    Every window's maps (`component_map`) are brought from the block's grid to the window's voxels,
-    averaged over its copies, and blended with the weights of the prediction.
+    Every window's maps (`component_map`) are averaged over its copies, brought from the block's
+    grid to the window's voxels, and blended with the weights of the prediction.
 
     Args:
         network: In evaluation mode, on `device`.
@@ -51,38 +51,45 @@ def stitch_components(
         By mode, nonnegative float32, (len(terms), X, Y, Z); zero where no window was run.
     """
     monitor = monitor or Monitor()
-    mixers = mixers_of(network)
-    blocks = {term.block for term in terms}
     blenders = [Blender(plan, len(terms)) for _ in modes]
     padded = plan.pad(torch.from_numpy(volume))
-    copies = plan.copies
     with torch.inference_mode():
         for done, window in enumerate(plan.windows, start=1):
             image = padded[in_all_channels(window)][None].to(device)
-            total = torch.zeros(len(modes), len(terms), *plan.roi_size, device=device)
-            for copy in copies:
-                monitor.check()
-                found = dict(captures.found(network, window, copy) or {}) if captures else {}
-                if missing := blocks - found.keys():
-                    found |= Capture(network, missing)(copy.of(image))
-                for kind, mode in enumerate(modes):
-                    maps = [_window_map(found, mixers, term, plan.roi_size, mode) for term in terms]
-                    total[kind] += torch.cat(maps).to(device).flip([axis - 1 for axis in copy.flip])
-            for blender, values in zip(blenders, total / len(copies), strict=True):
-                blender.add(window, values)
+            means = _means_over_copies(network, image, window, plan, terms, monitor, captures)
+            for blender, mode in zip(blenders, modes, strict=True):
+                maps = [_enlarged(mean, plan.roi_size, mode) for mean in means]
+                blender.add(window, torch.stack(maps).to(device))
             monitor.report("drawing components", done / len(plan.windows))
         return [blender.result(0.0) for blender in blenders]
 
 
-def _window_map(
-    found: Mapping[str, Tensor],
-    mixers: Mapping[str, FactMixer],
-    term: Term,
-    roi_size: Sequence[int],
-    mode: str,
-) -> Tensor:
-    """(1, *roi_size) of one component in a window."""
-    own = found[term.block][channel_of(term, mixers)][None].float()
-    if tuple(own.shape[1:]) == tuple(roi_size):
+def _means_over_copies(
+    network: Factorizer,
+    image: Tensor,
+    window: Box,
+    plan: WindowPlan,
+    terms: Sequence[Term],
+    monitor: Monitor,
+    captures: Captures | None,
+) -> list[Tensor]:
+    """By term, where it is active in a window (1, C, *roi_size), on the grid of its block."""
+    mixers, blocks = mixers_of(network), {term.block for term in terms}
+    grids = [mixers[term.block].reshape.spatial_size for term in terms]
+    means = [torch.zeros(tuple(grid)) for grid in grids]
+    for copy in plan.copies:
+        monitor.check()
+        found = dict(captures.found(network, window, copy) or {}) if captures else {}
+        if missing := blocks - found.keys():
+            found |= Capture(network, missing)(copy.of(image))
+        for mean, term in zip(means, terms, strict=True):
+            own = found[term.block][channel_of(term, mixers)].float()
+            mean += own.flip([axis - 2 for axis in copy.flip]) / len(plan.copies)
+    return means
+
+
+def _enlarged(own: Tensor, size: Sequence[int], mode: str) -> Tensor:
+    """A map on the grid of a block on that of its window."""
+    if tuple(own.shape) == tuple(size):
         return own
-    return F.interpolate(own[None], size=tuple(roi_size), mode=mode)[0]
+    return F.interpolate(own[None, None], size=tuple(size), mode=mode)[0, 0]
