@@ -188,6 +188,7 @@ def _bound(name: str, instance: QtCore.QObject):
 def _install_names() -> None:
     """Names that PythonQt has and PySide has not, or has with another result."""
     QtCore.QObject.className = lambda self: self.metaObject().className()
+    QtCore.QObject.deleteLater = _delete_later
     QtCore.QObject.name = QtProperty(
         "name", QtCore.QObject.objectName._getter, QtCore.QObject.setObjectName
     )
@@ -198,6 +199,21 @@ def _install_names() -> None:
         setattr(QtWidgets.QFileDialog, dialog, _first_of(getattr(QtWidgets.QFileDialog, dialog)))
     for dialog in ("getText", "getItem"):
         setattr(QtWidgets.QInputDialog, dialog, _first_of(getattr(QtWidgets.QInputDialog, dialog)))
+
+
+_native_delete_later = QtCore.QObject.deleteLater
+
+
+def _delete_later(instance) -> None:
+    """Without keeping alive until then what nobody refers to any more, as PySide's own would do.
+
+    With a widget that goes at once, PySide would take others for deleted that it has led to.
+    """
+    if instance.isWidgetType():
+        _native_delete_later(instance)
+    else:
+        direct = QtCore.Qt.DirectConnection
+        QtCore.QMetaObject.invokeMethod(instance, "deleteLater", direct)
 
 
 def _install_truth(classes: list[type]) -> None:

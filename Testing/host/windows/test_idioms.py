@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated
@@ -117,6 +118,35 @@ def test_connections_keep_bound_methods_alive(host):
     button.click()
 
     assert Listener.heard == 1
+
+
+def test_a_slot_that_is_no_function_gets_all_arguments(host, uncaught):
+    """As a partial, which would have to take them."""
+    button, got = qt.QPushButton(), []
+    button.connect("clicked(bool)", partial(lambda word, *given: got.append((word, given)), "it"))
+    button.connect("clicked(bool)", partial(lambda word: got.append(word), "never"))
+
+    button.click()
+
+    assert got == [("it", (False,))]
+    assert uncaught and uncaught.pop().__class__ is TypeError
+
+
+@pytest.mark.parametrize("isKept", [False, True], ids=["dropped", "kept"])
+def test_what_is_dropped_while_it_sends_a_signal_is_told(host, uncaught, isKept):
+    """`deleteLater` alone does not keep it alive."""
+    processes = [qt.QProcess()]
+    kept = processes[0] if isKept else None
+
+    def drop(code: int) -> None:
+        processes.pop().deleteLater()
+
+    processes[0].finished.connect(drop)
+    processes[0].start(sys.executable, ["-c", ""])
+    assert host.wait_until(lambda: not processes)
+
+    assert [type(error) for error in uncaught] == ([] if isKept else [RuntimeError])
+    assert "deleted while" in str(uncaught.pop()) if uncaught else kept
 
 
 def test_a_form_loads_with_real_classes_properties_and_scene(form):
