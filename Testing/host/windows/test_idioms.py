@@ -149,6 +149,35 @@ def test_what_is_dropped_while_it_sends_a_signal_is_told(host, uncaught, isKept)
     assert "deleted while" in str(uncaught.pop()) if uncaught else kept
 
 
+class Filter(qt.QObject):
+    """Asks every event of one kind for its key."""
+
+    def __init__(self, kind) -> None:
+        super().__init__()
+        self._kind = kind
+        self.keys: list[int] = []
+
+    def eventFilter(self, watched, event) -> bool:
+        if event.type() == self._kind:
+            self.keys.append(event.key())
+        return False
+
+
+@pytest.mark.parametrize("isTold", [True, False], ids=["press", "shortcut override"])
+def test_an_event_filter_knows_the_key_of_a_press_only_and_its_exceptions_are_told(
+    host, uncaught, isTold
+):
+    kind = qt.QEvent.KeyPress if isTold else qt.QEvent.ShortcutOverride
+    filtered, line = Filter(kind), qt.QLineEdit()
+    line.installEventFilter(filtered)
+
+    qt.QCoreApplication.sendEvent(line, qt.QKeyEvent(kind, qt.Qt.Key_A, qt.Qt.NoModifier, "a"))
+
+    assert filtered.keys == ([qt.Qt.Key_A] if isTold else [])
+    assert [type(error) for error in uncaught] == ([] if isTold else [AttributeError])
+    uncaught.clear()
+
+
 def test_a_form_loads_with_real_classes_properties_and_scene(form):
     assert type(form.section) is ctk.ctkCollapsibleButton
     assert form.section.collapsed and form.section.text == "More"
