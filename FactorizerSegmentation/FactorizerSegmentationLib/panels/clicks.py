@@ -93,6 +93,7 @@ class ClicksPanel(Panel):
             self.ui.scribbleWidget.layout(), putInPlace, BRUSH_TAG, ("Paint", "Erase")
         )
         self._brushed: tuple[Any, str] | None = None
+        self._askingSoon = False
         self._clickedOn: Any = None  # the segmentation that there was at the last click
         self._listed: list[tuple[str, str, str]] = []
         self._regions: list[str] = []
@@ -240,15 +241,21 @@ class ClicksPanel(Panel):
 
     def _onPlaced(self) -> None:
         self._clickedOn = self._target.node if self._parameters is not None else None
-        # Not in the view's own event: the markup is still being handled there.
-        qt.QTimer.singleShot(0, self._ask)
+        self._askIn(0)  # not in the view's own event: the markup is still being handled there
+
+    def _askIn(self, milliseconds: int) -> None:
+        """Ask then, once for all the events that a stroke of the brush gives."""
+        if not self._askingSoon:
+            self._askingSoon = True
+            qt.QTimer.singleShot(milliseconds, self._ask)
 
     def _ask(self) -> None:
         """Have the clicks answered that were just made; those during a run wait for its end."""
+        self._askingSoon = False
         if self._parameters is None:
             return
         if self._logic.busy:
-            qt.QTimer.singleShot(50, self._ask)
+            self._askIn(50)
             return
         problem, settings = self._target.problem(), self._inputs.settings()
         region = str(self.ui.clickRegionComboBox.currentData)
