@@ -94,10 +94,13 @@ class ClicksPanel(Panel):
         )
         self._brushed: tuple[Any, str] | None = None
         self._askingSoon = False
+        self._pressedAt: tuple[float, float, float] | None = None
         self._clickedOn: Any = None  # the segmentation that there was at the last click
         self._listed: list[tuple[str, str, str]] = []
         self._regions: list[str] = []
         self._color = TextColor(self.ui.clicksStatusLabel)
+        for button in (self.ui.clickAddButton, self.ui.clickRemoveButton):
+            button.connect("pressed()", self._onPressed)
         self.ui.clickAddButton.connect("clicked()", lambda: self._onButton(True))
         self.ui.clickRemoveButton.connect("clicked()", lambda: self._onButton(False))
         self.ui.scribbleButton.connect("toggled(bool)", lambda _checked: self.update())
@@ -226,8 +229,12 @@ class ClicksPanel(Panel):
         self._brush.hide()
         self._brushed = None
 
+    def _onPressed(self) -> None:
+        """By its key a button is clicked a tenth of a second later: the mouse may have gone on."""
+        self._pressedAt = cursorPlace()
+
     def _onButton(self, add: bool) -> None:
-        marks, place = self._marks[add], cursorPlace()
+        marks, place = self._marks[add], self._pressedAt
         placing = placingInto(marks.node)  # Slicer places into a new node by itself
         node = marks.ready(slicer.mrmlScene)
         if place is not None:  # the key was pressed with the mouse over a view
