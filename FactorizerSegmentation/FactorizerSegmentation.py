@@ -36,7 +36,6 @@ WATCHED_CLASSES = (
     "vtkMRMLTextNode",
 )
 """Nodes that are inputs or results; when one is deleted, the panels have to know."""
-
 FIRST = 100.0
 """Priority of an observer that acts before the selectors do."""
 
@@ -142,6 +141,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
 
     def onSceneEndImport(self, caller, event) -> None:
         """The scene file may have brought choices and results."""
+        if self.logic is not None:
+            self.logic.getParameterNode().readAgain()
         self._useParameterNode()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
@@ -169,9 +170,8 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.addObserver(scene, events.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, events.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, events.NodeAddedEvent, self.onNodeAdded)
-        self.addObserver(
-            scene, events.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved, priority=FIRST
-        )
+        leaving = events.NodeAboutToBeRemovedEvent
+        self.addObserver(scene, leaving, self.onNodeAboutToBeRemoved, priority=FIRST)
         self.addObserver(scene, events.NodeRemovedEvent, self.onNodeRemoved)
 
     def _useParameterNode(self) -> None:

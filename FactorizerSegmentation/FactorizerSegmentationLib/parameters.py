@@ -146,6 +146,14 @@ class Parameters:
         self.report = ReportParameters(node)
         self.followUp = FollowUpParameters(node)
 
+    def readAgain(self) -> None:
+        """Find the nodes that a scene file has brought after the parameter node.
+
+        The packs remember what they have read, and read again only when that node says that it has
+        changed, which it does not when a node comes to which it refers already.
+        """
+        self.node.Modified()
+
 
 def chosenQuality(parameters: InputParameters) -> Quality:
     """How much work goes into a result; a scene file can hold anything."""

@@ -1,7 +1,8 @@
 """`slicer.parameterNodeWrapper`: typed parameters kept in a MRML node, bound to widgets.
 
 Follows what was recorded: which types and widgets go together, what raises, and that every write
-fires the node's ModifiedEvent.
+fires the node's ModifiedEvent. As in Slicer values are remembered, and read from the node again
+only when it has fired that event.
 """
 
 from __future__ import annotations
@@ -133,6 +134,8 @@ def parameterNodeWrapper(cls: type) -> type:
         for parameter in parameters.values():
             if not parameter.isNode and parameter.name not in parameterNode.GetParameterNames():
                 parameter.write(parameterNode, parameter.default)
+        _remember(self)
+        parameterNode.AddObserver("ModifiedEvent", lambda caller, event: _remember(self))
 
     cls.__init__ = construct
     for parameter in parameters.values():
@@ -144,11 +147,18 @@ def parameterNodeWrapper(cls: type) -> type:
     return cls
 
 
+def _remember(wrapper) -> None:
+    """Read all values from the node."""
+    known = wrapper.allParameters.values()
+    wrapper._values = {it.name: it.read(wrapper.parameterNode) for it in known}
+
+
 def _attribute(parameter: Parameter) -> property:
-    return property(
-        lambda self: parameter.read(self.parameterNode),
-        lambda self, value: parameter.write(self.parameterNode, value),
-    )
+    def write(wrapper, value) -> None:
+        parameter.write(wrapper.parameterNode, value)
+        wrapper._values[parameter.name] = parameter.read(wrapper.parameterNode)
+
+    return property(lambda wrapper: wrapper._values[parameter.name], write)
 
 
 def _connectGui(self, gui) -> int:

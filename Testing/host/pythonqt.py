@@ -65,6 +65,7 @@ def install() -> types.ModuleType:
     _install_connect(classes)
     _install_names()
     _install_truth(classes)
+    _install_events()
     qt.Signal, qt.Slot, qt.SIGNAL, qt.SLOT = (
         QtCore.Signal,
         QtCore.Slot,
@@ -188,6 +189,7 @@ def _bound(name: str, instance: QtCore.QObject):
 def _install_names() -> None:
     """Names that PythonQt has and PySide has not, or has with another result."""
     QtCore.QObject.className = lambda self: self.metaObject().className()
+    QtCore.QObject.deleteLater = _delete_later
     QtCore.QObject.name = QtProperty(
         "name", QtCore.QObject.objectName._getter, QtCore.QObject.setObjectName
     )
@@ -198,6 +200,21 @@ def _install_names() -> None:
         setattr(QtWidgets.QFileDialog, dialog, _first_of(getattr(QtWidgets.QFileDialog, dialog)))
     for dialog in ("getText", "getItem"):
         setattr(QtWidgets.QInputDialog, dialog, _first_of(getattr(QtWidgets.QInputDialog, dialog)))
+
+
+_native_delete_later = QtCore.QObject.deleteLater
+
+
+def _delete_later(instance) -> None:
+    """Without keeping alive until then what nobody refers to any more, as PySide's own would do.
+
+    With a widget that goes at once, PySide would take others for deleted that it has led to.
+    """
+    if instance.isWidgetType():
+        _native_delete_later(instance)
+    else:
+        direct = QtCore.Qt.DirectConnection
+        QtCore.QMetaObject.invokeMethod(instance, "deleteLater", direct)
 
 
 def _install_truth(classes: list[type]) -> None:
@@ -211,6 +228,41 @@ def _install_truth(classes: list[type]) -> None:
 
 def _is_there_and_filled(instance) -> bool:
     return shiboken6.isValid(instance) and not instance.isEmpty()
+
+
+def _install_events() -> None:
+    """Event filters see no more than in Slicer, and what goes wrong in them is told.
+
+    Only pressed and released keys come as key events: others are mere QEvents. And PySide forgets
+    an exception in a filter if Python itself lets the events be worked on.
+    """
+    native = QtGui.QKeyEvent.__getattribute__
+    told = (QtCore.QEvent.KeyPress, QtCore.QEvent.KeyRelease)
+
+    def get_attribute(event, name):
+        if name in vars(QtGui.QKeyEvent) and native(event, "type")() not in told:
+            raise AttributeError(f"QEvent has no attribute named '{name}'")
+        return native(event, name)
+
+    def init_subclass(cls) -> None:
+        if "eventFilter" in vars(cls):
+            cls.eventFilter = _telling(cls.eventFilter)
+
+    QtGui.QKeyEvent.__getattribute__ = get_attribute
+    QtCore.QObject.__init_subclass__ = classmethod(init_subclass)
+
+
+def _telling(override):
+    """An event filter whose exceptions are told, after which the event goes its way."""
+
+    def filtered(instance, watched, event) -> bool:
+        try:
+            return override(instance, watched, event)
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+            return False
+
+    return filtered
 
 
 def _first_of(function):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Callable
 
 import shiboken6
@@ -39,7 +40,8 @@ def connect(sender: QtCore.QObject, signal: str, receiver, method: str | None = 
     if signature is None:
         return False
     target = getattr(receiver, method.partition("(")[0]) if method else receiver
-    adaptor = _adaptor(target, _argument_count(signature))
+    count = _argument_count(signature)
+    adaptor = _adaptor(_survived(sender, signature, target), count, _accepted_count(target))
     known = _connections.setdefault(_address(sender), [])
     if not known:
         _forget_when_destroyed(sender)
@@ -113,22 +115,37 @@ def _slot(target):
     return target.emit if isinstance(target, BoundSignal) else target
 
 
-def _adaptor(target: Callable, count: int) -> Callable:
-    """A function of exactly `count` arguments that passes on as many as `target` takes."""
-    accepted = min(count, _accepted_count(target))
+def _survived(sender: QtCore.QObject, signature: str, target: Callable) -> Callable:
+    """Calls a slot after which the sender still has to be there: Qt goes on with it.
+
+    Where it is not Slicer may crash. The last reference takes a sender without parent along.
+    """
+    address, mayGo = _address(sender), signature.startswith("destroyed(")
+
+    def call(*arguments) -> None:
+        target(*arguments)
+        if address not in _connections and not mayGo:
+            raise RuntimeError(f"What sends {signature} was deleted while it was sending it.")
+
+    return call
+
+
+def _adaptor(target: Callable, count: int, accepted: int) -> Callable:
+    """A function of exactly `count` arguments that passes on as many as are accepted."""
     names = ", ".join(f"a{index}" for index in range(count))
-    passed = ", ".join(f"a{index}" for index in range(accepted))
+    passed = ", ".join(f"a{index}" for index in range(min(count, accepted)))
     return eval(f"lambda {names}: target({passed})", {"target": target})  # noqa: S307
 
 
 def _accepted_count(target: Callable) -> int:
-    try:
-        parameters = inspect.signature(target).parameters.values()
-    except (TypeError, ValueError):
-        return 1  # built-in functions and Qt slots
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+    """How many arguments a slot gets: those of a Python function are counted, others get all."""
+    function = getattr(target, "__func__", target)
+    if not isinstance(function, types.FunctionType):
+        return 99  # as a partial
+    code = function.__code__
+    if code.co_flags & inspect.CO_VARARGS:
         return 99
-    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    return code.co_argcount - (function is not target)
 
 
 def _argument_count(signature: str) -> int:

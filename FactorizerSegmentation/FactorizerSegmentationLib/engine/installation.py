@@ -98,6 +98,7 @@ class Installation:
         if process is not None:
             process.kill()
             process.waitForFinished(1000)
+            process.deleteLater()
         self._end(_("The installation was cancelled; press the button again to go on."))
 
     def _next(self) -> None:
@@ -144,17 +145,18 @@ class Installation:
         offline = ("--no-index", "--find-links", self._wheels) if self._wheels else ()
         process = qt.QProcess()
         process.setProcessChannelMode(qt.QProcess.MergedChannels)
-        process.connect("readyReadStandardOutput()", self._onOutput)
-        process.finished.connect(self._onFinished)
-        process.errorOccurred.connect(self._onError)
+        # Its own connections refer to it: it must not go while it sends a signal.
+        process.connect("readyReadStandardOutput()", partial(self._onOutput, process))
+        process.finished.connect(partial(self._onFinished, process))
+        process.errorOccurred.connect(partial(self._onError, process))
         self._process, self._mayFail, self._lines = process, mayFail, []
         arguments = [*_PIP, *offline, "-c", str(constraints), *requirements]
         process.start(sys.executable, arguments)
 
-    def _onOutput(self) -> None:
-        if self._process is None:
+    def _onOutput(self, process) -> None:
+        if process is not self._process:  # cancelled
             return
-        text = self._process.readAllStandardOutput().data().decode("utf-8", "replace")
+        text = process.readAllStandardOutput().data().decode("utf-8", "replace")
         for line in filter(None, map(str.strip, text.splitlines())):
             self._lines = [*self._lines, line][-_LINES_KEPT:]
             found = _SEEN.match(line)
@@ -163,15 +165,15 @@ class Installation:
             part = len(self._wanted & self._seen) / (len(self._wanted) + 1)
             self._onProgress(line, part)
 
-    def _onError(self, error) -> None:
-        if self._process is not None and error == qt.QProcess.FailedToStart:
-            self._onFinished(1)
+    def _onError(self, process, error) -> None:
+        if error == qt.QProcess.FailedToStart:
+            self._onFinished(process, 1)
 
-    def _onFinished(self, code: int, *ignored) -> None:
-        if self._process is None:
+    def _onFinished(self, process, code: int, *ignored) -> None:
+        if process is not self._process:  # cancelled
             return
-        self._onOutput()
-        self._process.deleteLater()
+        self._onOutput(process)
+        process.deleteLater()
         self._process = None
         if code == 0:
             self._next()

@@ -213,6 +213,7 @@ class EngineProcess:
         if process is self._process:
             self._retire(process)
             self._conversation.end(self._startError())
+        self._letGo(process)
 
     def _onProcessFinished(self, process, folder: str, *ignored) -> None:
         if process is self._process:
@@ -225,9 +226,7 @@ class EngineProcess:
                 logging.error("The Factorizer engine stopped unexpectedly.\n%s", error.details)
             self._conversation.end(error)
         _removeFolder(folder)
-        if process in self._retired:
-            self._retired.remove(process)
-            process.deleteLater()
+        self._letGo(process)
 
     def _startError(self) -> EngineStartError:
         sentence = _("The engine could not be started with {python}; choose another Python.")
@@ -279,6 +278,12 @@ class EngineProcess:
         """Forget the process; it is kept alive until Qt says that it has ended."""
         self._process = None
         self._retired.append(process)
+
+    def _letGo(self, process) -> None:
+        """It has ended, or could not begin."""
+        if process in self._retired:
+            self._retired.remove(process)
+            process.deleteLater()
 
 
 def _temporaryFolder() -> str:

@@ -93,10 +93,14 @@ class ClicksPanel(Panel):
             self.ui.scribbleWidget.layout(), putInPlace, BRUSH_TAG, ("Paint", "Erase")
         )
         self._brushed: tuple[Any, str] | None = None
+        self._askingSoon = False
+        self._pressedAt: tuple[float, float, float] | None = None
         self._clickedOn: Any = None  # the segmentation that there was at the last click
         self._listed: list[tuple[str, str, str]] = []
         self._regions: list[str] = []
         self._color = TextColor(self.ui.clicksStatusLabel)
+        for button in (self.ui.clickAddButton, self.ui.clickRemoveButton):
+            button.connect("pressed()", self._onPressed)
         self.ui.clickAddButton.connect("clicked()", lambda: self._onButton(True))
         self.ui.clickRemoveButton.connect("clicked()", lambda: self._onButton(False))
         self.ui.scribbleButton.connect("toggled(bool)", lambda _checked: self.update())
@@ -225,8 +229,12 @@ class ClicksPanel(Panel):
         self._brush.hide()
         self._brushed = None
 
+    def _onPressed(self) -> None:
+        """By its key a button is clicked a tenth of a second later: the mouse may have gone on."""
+        self._pressedAt = cursorPlace()
+
     def _onButton(self, add: bool) -> None:
-        marks, place = self._marks[add], cursorPlace()
+        marks, place = self._marks[add], self._pressedAt
         placing = placingInto(marks.node)  # Slicer places into a new node by itself
         node = marks.ready(slicer.mrmlScene)
         if place is not None:  # the key was pressed with the mouse over a view
@@ -240,15 +248,21 @@ class ClicksPanel(Panel):
 
     def _onPlaced(self) -> None:
         self._clickedOn = self._target.node if self._parameters is not None else None
-        # Not in the view's own event: the markup is still being handled there.
-        qt.QTimer.singleShot(0, self._ask)
+        self._askIn(0)  # not in the view's own event: the markup is still being handled there
+
+    def _askIn(self, milliseconds: int) -> None:
+        """Ask then, once for all the events that a stroke of the brush gives."""
+        if not self._askingSoon:
+            self._askingSoon = True
+            qt.QTimer.singleShot(milliseconds, self._ask)
 
     def _ask(self) -> None:
         """Have the clicks answered that were just made; those during a run wait for its end."""
+        self._askingSoon = False
         if self._parameters is None:
             return
         if self._logic.busy:
-            qt.QTimer.singleShot(50, self._ask)
+            self._askIn(50)
             return
         problem, settings = self._target.problem(), self._inputs.settings()
         region = str(self.ui.clickRegionComboBox.currentData)

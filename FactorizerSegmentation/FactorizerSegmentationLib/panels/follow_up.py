@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -15,7 +13,7 @@ from factorizer_engine.protocol.tasks.follow_up import FollowUpResult
 from factorizer_engine.protocol.tasks.report import JINJA
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
-from FactorizerSegmentationLib.panels.report import lastFolder, rememberFolder
+from FactorizerSegmentationLib.panels.report import askForPage, rememberFolder
 from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.tables import currentKey, fillTable
@@ -168,14 +166,10 @@ class FollowUpPanel(Panel):
     def _onCompare(self) -> None:
         page = None
         if self.ui.pageCheckBox.checked:
-            name = f"{self._last.GetName()} follow-up.html"
-            start = str(Path(lastFolder()) / name)
-            path = qt.QFileDialog.getSaveFileName(
-                self.widget, _("Write the comparison"), start, _("Page (*.html)")
-            )
-            if not path:
+            name = f"{self._last.GetName()} follow-up"
+            page = askForPage(self.widget, _("Write the comparison"), name)
+            if page is None:
                 return
-            page = Path(path).with_suffix(".html")
             rememberFolder(page.parent)
         needed = (JINJA,) if page is not None else ()
         if not self._logic.prepareEngine(self._inputs.python, needed):

@@ -62,6 +62,8 @@ class InstallDialog:
 
     def __init__(self, requirements: Sequence[str]) -> None:
         self.widget = slicer.util.loadUI(str(UI_PATH))
+        # Else the main window could cover it, which seems frozen as long as nobody answers.
+        self.widget.setParent(slicer.util.mainWindow(), qt.Qt.Dialog)
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self.outcome = notInstalled()
         self._requirements = list(requirements)
@@ -88,8 +90,9 @@ class InstallDialog:
         self._show()
 
     def run(self) -> None:
-        """Show it until it has been answered."""
+        """Show it until it has been answered; then it is gone."""
         self.widget.exec_()
+        self.widget.deleteLater()
 
     @property
     def wheels(self) -> str:

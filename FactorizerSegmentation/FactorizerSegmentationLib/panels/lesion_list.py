@@ -117,16 +117,17 @@ class LesionList(qt.QObject):
         self._tree.removeEventFilter(self)
 
     def eventFilter(self, watched, event) -> bool:
-        """The keys of the verdicts go neither to the application nor to the search in the list."""
-        if event.type() not in (qt.QEvent.ShortcutOverride, qt.QEvent.KeyPress):
+        """The keys of the verdicts do not go to the search in the list.
+
+        Nor to the application, which has no shortcut of a letter alone. A QEvent.ShortcutOverride
+        could make sure of it, but does not tell its key in Slicer.
+        """
+        if event.type() != qt.QEvent.KeyPress:
             return False
         verdict = self._keys.get(event.key())
         if verdict is None or event.modifiers() & _COMMAND_KEYS:
             return False
-        if event.type() == qt.QEvent.KeyPress:
-            self._onKey(verdict)
-        else:
-            event.accept()
+        self._onKey(verdict)
         return True
 
     def _currentRow(self) -> int | None:

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
+from factorizer_engine.protocol.names import plain_name
 from factorizer_engine.protocol.tasks.export_dicom import HIGHDICOM, ExportDicomResult
 from factorizer_engine.protocol.tasks.report import JINJA
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
@@ -185,16 +186,9 @@ class ReportPanel(Panel):
             self.ui.seriesFolderLineEdit.text = folder
 
     def _onReport(self) -> None:
-        name = f"{self._segmentation.GetName()}.html"
-        path = qt.QFileDialog.getSaveFileName(
-            self.widget,
-            _("Write the report"),
-            str(Path(lastFolder()) / name),
-            _("Page (*.html)"),
-        )
-        if not path or not self._logic.prepareEngine(self._inputs.python, (JINJA,)):
+        page = askForPage(self.widget, _("Write the report"), self._segmentation.GetName())
+        if page is None or not self._logic.prepareEngine(self._inputs.python, (JINJA,)):
             return
-        page = Path(path).with_suffix(".html")
         rememberFolder(page.parent)
         callbacks = Callbacks(self._onReported, self._onFailed, self.controls.progressed)
         self.controls.started()
@@ -298,6 +292,28 @@ def _verdictFacts(tableNode) -> dict[str, str]:
             (_("Lesions not looked at"), UNDECIDED),
         )
     }
+
+
+def askForPage(parent, title: str, name: str) -> Path | None:
+    """Where the user wants an HTML page; None if it is not to be written.
+
+    Args:
+        parent: The widget that asks.
+        title: Of the dialog.
+        name: What the page is called at first.
+    """
+    proposed = Path(lastFolder()) / f"{plain_name(name)}.html"
+    chosen = qt.QFileDialog.getSaveFileName(parent, title, str(proposed), _("Page (*.html)"))
+    if not chosen:
+        return None
+    if chosen.lower().endswith(".html"):
+        return Path(chosen)
+    page = Path(f"{chosen}.html")
+    if not page.exists():
+        return page
+    # The dialog has not asked, since the user has left out the ending.
+    text = _("{name} is there already. Replace it?").format(name=page.name)
+    return page if slicer.util.confirmOkCancelDisplay(text, title) else None
 
 
 def lastFolder() -> str:

@@ -31,9 +31,13 @@ class FactorizerSegmentationPanelTest(unittest.TestCase):
         self.assertTrue(self.panel.ui.applyButton.enabled)
 
     def test_aCancelledRunLeavesTheSceneAlone(self) -> None:
+        from FactorizerSegmentationLib import selftest
+        from FactorizerSegmentationLib.panels.run_controls import DOUBLE_CLICK_S
+
         self.loadSample()
         self.panel.ui.applyButton.click()
         self.assertTrue(self.panel.controls.running)
+        selftest.waitUntil(lambda: False, DOUBLE_CLICK_S)
         self.panel.ui.applyButton.click()
         self.waitForEnd()
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"), 0)

@@ -141,8 +141,9 @@ def test_a_key_places_a_point_where_the_mouse_is(host, module, tiny_case, correc
     voxel = some_voxel(module, inside=False)
     over_the_voxel(monkeypatch, place_of(tiny_case["FLAIR"], voxel))
     assert str(corrected.ui.clickAddButton.shortcut.toString()) == "+"
-    corrected.ui.clickAddButton.click()
-    host.process_events(0.1)
+    corrected.ui.clickAddButton.animateClick()  # as a key does
+    over_the_voxel(monkeypatch, place_of(tiny_case["FLAIR"], (0, 0, 0)))
+    host.process_events(0.3)
     assert host.wait_until(lambda: not module.logic.busy, 60)
     host.process_events(0.05)
     assert whole(labels(module))[voxel]

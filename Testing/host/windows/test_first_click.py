@@ -206,3 +206,14 @@ def test_a_scribble_is_taken_back_where_it_was_painted(host, module, scan, tiny,
     for brush, volume in painted:
         left = slicer.util.arrayFromSegmentBinaryLabelmap(brush, "Add_lesion", volume)
         assert not left.any()
+
+
+def test_the_many_events_of_one_stroke_are_looked_at_once(host, module, scan, monkeypatch):
+    panel, looked = module.clicksPanel, []
+    monkeypatch.setattr(panel._target, "problem", lambda: looked.append(1) or "")
+
+    for strokes in (1, 2):
+        for _event in range(4):
+            panel._onPlaced()
+        host.process_events()
+        assert len(looked) == strokes

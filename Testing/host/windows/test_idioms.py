@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated
@@ -117,6 +118,64 @@ def test_connections_keep_bound_methods_alive(host):
     button.click()
 
     assert Listener.heard == 1
+
+
+def test_a_slot_that_is_no_function_gets_all_arguments(host, uncaught):
+    """As a partial, which would have to take them."""
+    button, got = qt.QPushButton(), []
+    button.connect("clicked(bool)", partial(lambda word, *given: got.append((word, given)), "it"))
+    button.connect("clicked(bool)", partial(lambda word: got.append(word), "never"))
+
+    button.click()
+
+    assert got == [("it", (False,))]
+    assert uncaught and uncaught.pop().__class__ is TypeError
+
+
+@pytest.mark.parametrize("isKept", [False, True], ids=["dropped", "kept"])
+def test_what_is_dropped_while_it_sends_a_signal_is_told(host, uncaught, isKept):
+    """`deleteLater` alone does not keep it alive."""
+    processes = [qt.QProcess()]
+    kept = processes[0] if isKept else None
+
+    def drop(code: int) -> None:
+        processes.pop().deleteLater()
+
+    processes[0].finished.connect(drop)
+    processes[0].start(sys.executable, ["-c", ""])
+    assert host.wait_until(lambda: not processes)
+
+    assert [type(error) for error in uncaught] == ([] if isKept else [RuntimeError])
+    assert "deleted while" in str(uncaught.pop()) if uncaught else kept
+
+
+class Filter(qt.QObject):
+    """Asks every event of one kind for its key."""
+
+    def __init__(self, kind) -> None:
+        super().__init__()
+        self._kind = kind
+        self.keys: list[int] = []
+
+    def eventFilter(self, watched, event) -> bool:
+        if event.type() == self._kind:
+            self.keys.append(event.key())
+        return False
+
+
+@pytest.mark.parametrize("isTold", [True, False], ids=["press", "shortcut override"])
+def test_an_event_filter_knows_the_key_of_a_press_only_and_its_exceptions_are_told(
+    host, uncaught, isTold
+):
+    kind = qt.QEvent.KeyPress if isTold else qt.QEvent.ShortcutOverride
+    filtered, line = Filter(kind), qt.QLineEdit()
+    line.installEventFilter(filtered)
+
+    qt.QCoreApplication.sendEvent(line, qt.QKeyEvent(kind, qt.Qt.Key_A, qt.Qt.NoModifier, "a"))
+
+    assert filtered.keys == ([qt.Qt.Key_A] if isTold else [])
+    assert [type(error) for error in uncaught] == ([] if isTold else [AttributeError])
+    uncaught.clear()
 
 
 def test_a_form_loads_with_real_classes_properties_and_scene(form):

@@ -154,6 +154,7 @@ def test_a_python_that_is_not_there_is_told(host, start, tmp_path):
 
     assert [kind for kind, _sentence in answers.failures] == ["not_started"]
     assert "no-python" in answers.failures[0][1]
+    assert engine._retired == []  # as nobody tells of its end
 
 
 def test_cancelling_spares_an_engine_that_obeys(host, start):

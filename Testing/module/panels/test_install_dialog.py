@@ -29,7 +29,7 @@ def dialog(host, request):
         return made[-1]
 
     yield make
-    for item in made:
+    for item in filter(lambda item: item.widget, made):  # else it was answered
         item.widget.close()
         item.ui.wheelsLineEdit.text = ""
 
@@ -91,6 +91,19 @@ def test_it_lists_what_where_and_how_large(dialog):
     assert "about 1.0 GB" in shown.ui.placeLabel.text
     assert "site-packages" in shown.ui.placeLabel.text
     assert shown.ui.torchLabel.visible
+
+
+def test_it_stays_above_the_main_window_until_it_is_answered_and_then_goes(host, dialog):
+    import qt
+
+    shown = dialog(["monai>=1.4"])
+    assert shown.widget.parent() is slicer.util.mainWindow() and shown.widget.isWindow()
+
+    qt.QTimer.singleShot(100, shown.ui.cancelInstallButton.click)
+    shown.run()
+    qt.QCoreApplication.sendPostedEvents(shown.widget, qt.QEvent.DeferredDelete)
+
+    assert not shown.widget
 
 
 def test_nothing_is_installed_without_consent(dialog, fake_pip):

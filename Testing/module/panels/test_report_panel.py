@@ -278,6 +278,32 @@ def test_a_dialog_that_is_cancelled_changes_nothing(qt, host, report, result, mo
     assert not report.exportControls.running
 
 
+def test_a_page_gets_its_ending_and_replaces_nothing_unasked(
+    qt, scene, widget, monkeypatch, tmp_path
+):
+    from FactorizerSegmentationLib.panels.report import askForPage
+
+    proposed, asked = [], []
+
+    def choose(parent, title, start, pattern) -> str:
+        proposed.append(start)
+        return str(tmp_path / "1.5 T")
+
+    def confirm(text, *ignored) -> bool:
+        asked.append(text)
+        return len(asked) > 1
+
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", choose)
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", confirm)
+
+    assert askForPage(widget.parent, "", "T1/FLAIR") == tmp_path / "1.5 T.html" and not asked
+    assert proposed[0].endswith("T1_FLAIR.html")
+    (tmp_path / "1.5 T.html").touch()
+    assert askForPage(widget.parent, "", "T1") is None
+    assert askForPage(widget.parent, "", "T1") == tmp_path / "1.5 T.html"
+    assert asked == 2 * ["1.5 T.html is there already. Replace it?"]
+
+
 def test_a_failure_is_one_sentence_and_a_run_can_be_cancelled(
     host, widget, report, result, fake_python
 ):
