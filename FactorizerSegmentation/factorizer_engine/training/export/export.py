@@ -68,7 +68,8 @@ def export(
         for some in (runs, fewer_runs)
     )
     with tempfile.TemporaryDirectory() as folder:
-        draft = _bundle(runs[0], name, first_stage, bool(fewer))
+        unmeasured = runs[0].measured_of("")  # results may be of a model of another kind
+        draft = _bundle(unmeasured, name, first_stage, bool(fewer))
         draft = save_bundle(draft, members, Path(folder) / name, dtype=dtype, fewer=fewer_members)
         model = fingerprint(draft)
     measured = _measured(runs, model)

@@ -15,6 +15,7 @@ from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.settings import CascadeSettings, FewerSettings
 from factorizer_engine.cli import main
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.training.evaluation.evaluation import evaluate
 from factorizer_engine.training.export.export import export
 from factorizer_engine.training.run.state import load_checkpoint
 
@@ -153,6 +154,16 @@ def test_a_run_may_refine_another_model(run, tmp_path, settings, write_config, c
     assert "| First stage | coarse 1.2.0 |" in fine.description.card
     assert "| Share of this stage there | 0.3 of the averaged logits |" in fine.description.card
     assert fingerprint(fine.coarse) == fingerprint(coarse) != fingerprint(fine)
+
+
+def test_a_run_refines_another_model_whatever_was_measured_before(run, tmp_path):
+    """What its own model does with fewer channels does not bind the cascade."""
+    coarse = export(run, tmp_path / "coarse").description.path
+    fine = tmp_path / "fine"
+    for model, told in ((coarse, 0), (fine, 1)):
+        evaluate(run, run / "evaluation", str(model), use="validation", subsets=True)
+        bundle = export(run, fine, coarse=coarse, overwrite=True)
+        assert len(bundle.description.subsets) == told  # with all channels
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
