@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from factorizer_engine.protocol import conventions
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Channel, Label, ModelDescription, Region
-from factorizer_engine.training.config import BundleSection
+from factorizer_engine.training.bundle_section import BundleSection
 
 _LARGEST_VALUE = 255  # of the label maps that are written, in 8 bits
 

@@ -169,7 +169,7 @@ def open_cases(data: str | Path) -> tuple[Dataset, Split | None]:
         return _with_all_cases(run.config.data), run.split
     if path.is_dir():
         return open_dataset(DataSection(root=str(path))), None
-    config = load_config(path)
+    config = load_config(path, trains=False)
     split = read_split(config.split) if Path(config.split.file).is_file() else None
     return _with_all_cases(config.data), split
 

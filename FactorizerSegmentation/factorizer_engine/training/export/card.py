@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, Template
 
 from factorizer_engine.protocol.models import ModelDescription
-from factorizer_engine.training.config import FewerSection
+from factorizer_engine.training.bundle_section import FewerSection
 from factorizer_engine.training.data.splits import Split, together
 from factorizer_engine.training.export import tables
 from factorizer_engine.training.records.records import Run

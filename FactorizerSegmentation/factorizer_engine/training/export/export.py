@@ -59,7 +59,7 @@ def export(
     folders = [run] if isinstance(run, str | Path) else list(run)
     runs = [open_run(folder) for folder in folders]
     if config is not None:
-        section = load_config(config, data=".").bundle  # the data need not be here
+        section = load_config(config, data=".", trains=False).bundle  # the data need not be here
         runs = [replace(r, config=r.config.model_copy(update={"bundle": section})) for r in runs]
     fewer_runs = [open_run(folder) for folder in fewer]
     _check_alike([*runs, *fewer_runs])

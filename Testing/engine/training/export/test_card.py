@@ -10,7 +10,8 @@ import yaml
 
 from engine.training.blobs import changed_copy
 from factorizer_engine.cli import main
-from factorizer_engine.training.config import FewerSection, load_config
+from factorizer_engine.training.bundle_section import FewerSection
+from factorizer_engine.training.config import load_config
 from factorizer_engine.training.evaluation.evaluation import evaluate
 from factorizer_engine.training.export.card import fewer_networks
 from factorizer_engine.training.export.export import export
