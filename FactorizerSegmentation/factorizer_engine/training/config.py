@@ -272,6 +272,33 @@ class TrainingConfig(Section):
         """Channels that the network reads beside those of the scans."""
         return self.prompts.channels(regions) if self.prompts is not None else 0
 
+    def differences(self, other: TrainingConfig) -> list[str]:
+        """Keys that decide the course of a run and differ, such as "optimization.steps".
+
+        Where data, split and results lie, what is logged and what is told of the model do not.
+        """
+        own, others = self._deciding(), other._deciding()
+        return sorted(key for key in own | others if own.get(key) != others.get(key))
+
+    def _deciding(self) -> dict[str, str]:
+        """As text, since the order of regions counts."""
+        kept = self.model_dump(
+            mode="json",
+            include={
+                "data": True,
+                "split": True,
+                "preprocessing": True,
+                "network": True,
+                "augmentation": True,
+                "interaction": True,
+                "optimization": True,
+                "run": {"seed"},
+            },
+            exclude={"data": {"root"}, "split": {"file"}},
+        )
+        found = {f"{name}.{key}": str(value) for name in kept for key, value in kept[name].items()}
+        return {"window": str(self.window), **found}
+
     @property
     def output(self) -> Path:
         """Folder of the run's results."""

@@ -153,3 +153,19 @@ def test_values_that_would_end_a_run_later_are_refused(
     settings.setdefault(section, {})[key] = value
     with pytest.raises(BadInputError, match=f"{section}.{key}.*{message}"):
         load_config(write_config(settings))
+
+
+def test_the_order_of_regions_and_nothing_about_folders_decides_a_run(settings, write_config):
+    config = load_config(write_config(settings))
+    moved = config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"root": "elsewhere"}),
+            "run": config.run.model_copy(update={"output": "elsewhere"}),
+        }
+    )
+    assert config.differences(moved) == []
+    swapped = dict(reversed(config.data.regions.items()))
+    swapped = config.model_copy(
+        update={"data": config.data.model_copy(update={"regions": swapped})}
+    )
+    assert config.differences(swapped) == ["data.regions"]
