@@ -124,7 +124,10 @@ def check_target(path: Path, name: str, overwrite: bool) -> None:
     if not path.exists() or not any(path.iterdir()):
         return
     if not overwrite:
-        raise BadInputError(f"The folder {path} is not empty; choose another or allow overwriting.")
+        raise BadInputError(
+            f"The folder {path} is not empty; choose another, or replace the model there "
+            "(--replace)."
+        )
     if not (path / "configs" / "metadata.json").is_file():
         raise BadInputError(f"The folder {path} holds something other than a model and is kept.")
 

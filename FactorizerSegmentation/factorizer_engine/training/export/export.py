@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -76,7 +77,7 @@ def export(
     first_description = first_stage.description if first_stage else None
     card = write_card(runs, weights, measured, first_description, fewer_runs)
     return save_bundle(
-        _bundle(measured, name, first_stage, bool(fewer), card),
+        _bundle(measured, name, first_stage, bool(fewer), card, _known([*runs, *fewer_runs])),
         members,
         output,
         dtype=dtype,
@@ -93,12 +94,19 @@ def results_of_others(runs: Sequence[str | Path], bundle: Bundle) -> list[Path]:
     return [run.folder / "evaluation" for run in opened if run.measured_of(model) != run]
 
 
-def _bundle(run: Run, name: str, coarse: Bundle | None, fewer: bool, card: str = "") -> Bundle:
-    """The bundle of a run, without weights."""
+def _bundle(
+    run: Run,
+    name: str,
+    coarse: Bundle | None,
+    fewer: bool,
+    card: str = "",
+    known: AbstractSet[str] = frozenset(),
+) -> Bundle:
+    """The bundle of a run, without weights; `known` are the cases that training has used."""
     record = run.record
     bundle = model_of(run.config, name, record["channels"], run.regions, record["labels"])
     seconds = {**run.config.bundle.expected_seconds, **run.measured_seconds}
-    subsets = told_by(run.subsets, run.config.bundle.seen_from) if run.subsets else ()
+    subsets = told_by(run.subsets, run.config.bundle.seen_from, known) if run.subsets else ()
     description = replace(bundle.description, subsets=subsets, expected_seconds=seconds, card=card)
     if fewer:
         bundle = replace(bundle, fewer=FewerSettings(**dict(run.config.bundle.fewer)))
@@ -120,6 +128,11 @@ def _measured(runs: Sequence[Run], model: str) -> Run:
         calibration=next((r.calibration for r in found if r.calibration), None),
         clicks=next((r.clicks for r in found if r.clicks), None),
     )
+
+
+def _known(runs: Sequence[Run]) -> frozenset[str]:
+    """The cases that training, or the choice of weights, has used."""
+    return frozenset(case for run in runs for case in (*run.seen.train, *run.seen.validation))
 
 
 def _metadata(run: Run) -> dict[str, Any]:

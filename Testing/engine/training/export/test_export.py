@@ -169,3 +169,17 @@ def test_a_run_refines_another_model_whatever_was_measured_before(run, tmp_path)
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(BadInputError, match="holds no training run"):
         export(tmp_path, tmp_path / "models" / "blobs")
+
+
+def test_a_model_there_is_kept_unless_it_may_be_replaced(run, tmp_path):
+    export(run, tmp_path / "blobs")
+    with pytest.raises(BadInputError, match=r"or replace the model there \(--replace\)"):
+        export(run, tmp_path / "blobs")
+
+
+@pytest.mark.parametrize("command", [["inspect"], ["models", "install"], ["models", "import"]])
+def test_a_run_is_told_from_a_model(run, capsys, command):
+    with pytest.raises(SystemExit) as end:
+        main([*command, str(run)])
+    assert end.value.code == 2
+    assert "make a model of it by 'factorizer export" in " ".join(capsys.readouterr().err.split())
