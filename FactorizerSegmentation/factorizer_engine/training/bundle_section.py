@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -66,6 +66,14 @@ class ClicksSection(Section):
     likeness: bool = False
 
 
+class ExpectationsSection(Section):
+    """What scans the model was made for, see `protocol.models.Expectations`; "" leaves it open."""
+
+    modality: str = ""
+    anatomy: str = ""
+    skull: Literal["", "stripped", "present"] = ""
+
+
 class BundleSection(Section):
     """What `export` writes about the model besides what the run itself knows.
 
@@ -87,6 +95,7 @@ class BundleSection(Section):
     data_description: str = ""
     expected_seconds: dict[str, float] = Field(default_factory=dict)
     devices: tuple[str, ...] = ()
+    expects: ExpectationsSection = ExpectationsSection()
     inference: InferenceSection = InferenceSection()
     postprocessing: PostprocessingSection = PostprocessingSection()
     cascade: CascadeSection = CascadeSection()

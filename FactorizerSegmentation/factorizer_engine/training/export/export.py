@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.profiles import Kept, keep_profiles, kept_profiles
 from factorizer_engine.bundles.reading.checksums import fingerprint
+from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.registry import resolve_model
 from factorizer_engine.bundles.saving import check_target, save_bundle
 from factorizer_engine.bundles.settings import CascadeSettings, FewerSettings
-from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.training.config import load_config
 from factorizer_engine.training.evaluation.subsets import told_by
 from factorizer_engine.training.export.card import write_card
@@ -36,7 +38,8 @@ def export(
     """Write the model of a run (or of the folds of a cross-validation) as a bundle.
 
     Its card tells what `factorizer evaluate` has measured of this very model, if the results lie in
-    the folder of one of the runs; those of other weights or settings are left out.
+    the folder of one of the runs; those of other weights or settings are left out. What was said of
+    its components stays if a bundle is replaced by the same model, as with a new card.
 
     Args:
         run: The run's folder, or several whose networks become an ensemble.
@@ -76,7 +79,8 @@ def export(
     measured = _measured(runs, model)
     first_description = first_stage.description if first_stage else None
     card = write_card(runs, weights, measured, first_description, fewer_runs)
-    return save_bundle(
+    kept = _kept_there(Path(output), model) if overwrite else None
+    bundle = save_bundle(
         _bundle(measured, name, first_stage, bool(fewer), card, _known([*runs, *fewer_runs])),
         members,
         output,
@@ -85,6 +89,19 @@ def export(
         overwrite=overwrite,
         fewer=fewer_members,
     )
+    if kept is None:
+        return bundle
+    keep_profiles(bundle, kept.profiles, kept.section, kept.fewer, kept.atlas)
+    return load_bundle(output)
+
+
+def _kept_there(path: Path, model: str) -> Kept | None:
+    """What is said of the components of a model at `path`, if it has this fingerprint."""
+    try:
+        earlier = load_bundle(path)
+    except BadModelError:  # nothing is there, or it is damaged and better replaced
+        return None
+    return kept_profiles(earlier) if fingerprint(earlier) == model else None
 
 
 def results_of_others(runs: Sequence[str | Path], bundle: Bundle) -> list[Path]:

@@ -10,11 +10,15 @@ from monai.bundle import ConfigWorkflow
 
 from engine.training.blobs import changed_copy
 from factorizer_engine.bundles.architecture import build_networks
+from factorizer_engine.bundles.profiles import keep_profiles
 from factorizer_engine.bundles.reading.checksums import fingerprint
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.settings import CascadeSettings, FewerSettings
 from factorizer_engine.cli import main
+from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.models import Expectations
+from factorizer_engine.protocol.profiles import Profile, Profiles
 from factorizer_engine.training.evaluation.evaluation import evaluate
 from factorizer_engine.training.export.export import export
 from factorizer_engine.training.run.state import load_checkpoint
@@ -43,6 +47,17 @@ def test_texts_may_come_from_another_configuration(run, tmp_path, settings, writ
     assert bundle.description.card.startswith("# Better title")
     metadata = json.loads((bundle.description.path / "configs" / "metadata.json").read_text())
     assert metadata["changelog"] == changes
+
+
+def test_a_model_says_what_scans_it_was_made_for(run, tmp_path, settings, write_config):
+    settings["bundle"] = {"expects": {"modality": "MR", "anatomy": "brain", "skull": "stripped"}}
+    bundle = export(run, tmp_path / "models" / "blobs", config=write_config(settings, "new.yaml"))
+    assert load_bundle(bundle.description.path).description.expects == Expectations(
+        "MR", "brain", "stripped"
+    )
+    settings["bundle"]["expects"]["skull"] = "off"
+    with pytest.raises(BadInputError, match=r"bundle.expects.skull.*'stripped' or 'present'"):
+        export(run, tmp_path / "other", config=write_config(settings, "new.yaml"))
 
 
 def test_texts_of_another_model_are_refused(run, tmp_path, settings, write_config):
@@ -183,3 +198,18 @@ def test_a_run_is_told_from_a_model(run, capsys, command):
         main([*command, str(run)])
     assert end.value.code == 2
     assert "make a model of it by 'factorizer export" in " ".join(capsys.readouterr().err.split())
+
+
+def test_what_is_said_of_components_stays_with_the_same_model(
+    run, tmp_path, settings, write_config
+):
+    profiles = Profiles(("a",), (Profile(Term(0, "encoder.0.0", 0, 0), "Bright on A"),))
+    path = tmp_path / "models" / "blobs"
+    keep_profiles(export(run, path), profiles, "A table.", atlas={"atlas.svg": "<svg/>"})
+    again = export(run, path, overwrite=True)
+    assert again.profiles == profiles and again.description.card.endswith("\n\nA table.\n")
+    assert (path / "docs" / "atlas" / "atlas.svg").read_text() == "<svg/>"
+    assert load_bundle(path).description.card.count("A table.") == 1
+    settings["bundle"] = {"inference": {"threshold": 0.4}}
+    other = export(run, path, config=write_config(settings, "new.yaml"), overwrite=True)
+    assert other.profiles is None
