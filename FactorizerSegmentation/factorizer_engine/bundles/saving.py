@@ -103,7 +103,8 @@ def save_bundle(
             _write_files(written, bundle, states, fewer_states, metadata or {})
     except OSError as error:
         raise BadInputError(
-            f"The model cannot be written to {path}: {error.strerror or error}."
+            f"The model cannot be written to {path} ({error.strerror or error}); choose another "
+            "folder."
         ) from error
     return load_bundle(path)
 

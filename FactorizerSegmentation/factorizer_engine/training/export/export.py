@@ -54,7 +54,8 @@ def export(
             some are missing.
 
     Raises:
-        BadInputError: If there is no such run, the runs differ, or nothing can be written.
+        BadInputError: If there is no such run, the runs differ, which weights are best is unknown,
+            or nothing can be written.
         BadModelError: If there is no model `coarse`, or it takes or gives something else.
     """
     name = Path(output).name
@@ -67,6 +68,8 @@ def export(
         runs = [replace(r, config=r.config.model_copy(update={"bundle": section})) for r in runs]
     fewer_runs = [open_run(folder) for folder in fewer]
     _check_alike([*runs, *fewer_runs])
+    for one in runs:
+        _check_weights(one, weights)
     members, fewer_members = (
         [load_checkpoint(r.weights(weights))["network"] for r in some]
         for some in (runs, fewer_runs)
@@ -167,6 +170,15 @@ def _metadata(run: Run) -> dict[str, Any]:
             if value["mean"] is not None
         }
     return content
+
+
+def _check_weights(run: Run, weights: str) -> None:
+    """Refuse the best weights of a network that finds nothing before the first click."""
+    if weights == "best" and run.config.by_clicks:
+        raise BadInputError(
+            f"The run {run.folder} works by clicks alone, and validation makes none, so nobody "
+            "knows which of its weights are best; take the last ones (--weights final)."
+        )
 
 
 def _check_alike(runs: Sequence[Run]) -> None:

@@ -126,7 +126,9 @@ def _open_folder(config: TrainingConfig, resume: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInputError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+        raise BadInputError(
+            f"The folder {folder} cannot be made ({error.strerror}); name another one (--output)."
+        ) from error
     remove_unfinished(folder)
 
 

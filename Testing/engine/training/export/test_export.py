@@ -213,3 +213,13 @@ def test_what_is_said_of_components_stays_with_the_same_model(
     settings["bundle"] = {"inference": {"threshold": 0.4}}
     other = export(run, path, config=write_config(settings, "new.yaml"), overwrite=True)
     assert other.profiles is None
+
+
+def test_the_best_weights_of_a_network_that_works_by_clicks_alone_are_unknown(run, tmp_path):
+    def change(config):
+        config["interaction"] |= {"clicks": 1, "plain": 0.0}
+        config["preprocessing"]["spacing"] = [2.0, 2.0, 2.0]
+
+    clicked = changed_copy(run, tmp_path / "clicked", "config.json", change)
+    with pytest.raises(BadInputError, match=r"take the last ones \(--weights final\)"):
+        export(clicked, tmp_path / "models" / "blobs")
