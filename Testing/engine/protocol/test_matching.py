@@ -272,6 +272,14 @@ def test_scans_of_one_study_are_matched_whatever_else_their_names_say(files):
     assert list(match_channels(files, GLIOMA).values()) == files
 
 
+def test_descriptions_beside_scans_are_passed_over():
+    scans = ["FLAIR.nii.gz", "T1.nii.gz", "T1ce.nii.gz", "T2.nii.gz"]
+    beside = ["FLAIR.json", "T1.json", "T1.bval", "T2_to_FLAIR.txt", "notes.pdf"]
+    assert list(match_channels([*beside, *scans], GLIOMA).values()) == scans
+    only = match_channels(["scan_7.json", "scan_7.nii.gz"], (Channel("MR"),))
+    assert only == {"MR": "scan_7.nii.gz"}
+
+
 def test_two_scans_of_two_patients_are_told_by_their_numbers():
     channels = (Channel("DWI"), Channel("ADC"))
     with pytest.raises(BadInputError, match="different patients"):
