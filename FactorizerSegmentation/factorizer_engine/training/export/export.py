@@ -62,6 +62,8 @@ def export(
     check_target(Path(output), name, overwrite)
     first_stage = resolve_model(coarse) if coarse is not None else None
     folders = [run] if isinstance(run, str | Path) else list(run)
+    for group in (folders, fewer):
+        _check_distinct([Path(folder) for folder in group])
     runs = [open_run(folder) for folder in folders]
     if config is not None:
         section = load_config(config, data=".", trains=False).bundle  # the data need not be here
@@ -170,6 +172,13 @@ def _metadata(run: Run) -> dict[str, Any]:
             if value["mean"] is not None
         }
     return content
+
+
+def _check_distinct(folders: Sequence[Path]) -> None:
+    """Refuse a run that is named twice, whose network would count twice in the average."""
+    for number, folder in enumerate(folders):
+        if any(folder.resolve() == other.resolve() for other in folders[:number]):
+            raise BadInputError(f"The run {folder} is named twice; name every run once.")
 
 
 def _check_weights(run: Run, weights: str) -> None:

@@ -108,9 +108,15 @@ def test_monai_opens_the_exported_model_and_predicts_the_same(run, tmp_path):
 
 
 def test_several_runs_become_an_ensemble(run, tmp_path):
-    bundle = export([run, run], tmp_path / "models" / "blobs")
+    other = changed_copy(run, tmp_path / "other", "config.json", lambda config: None)
+    bundle = export([run, other], tmp_path / "models" / "blobs")
     assert len(build_networks(bundle)) == 2
     assert "ensemble of 2 networks" in bundle.description.card
+
+
+def test_a_run_counts_once_in_an_ensemble(run, tmp_path):
+    with pytest.raises(BadInputError, match="run is named twice; name every run once"):
+        export([run, run.parent / "run"], tmp_path / "models" / "blobs")
 
 
 def test_runs_of_an_ensemble_may_have_begun_with_other_weights(run, tmp_path):
