@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from factorizer_engine.bundles.bundle import Bundle
@@ -94,6 +95,26 @@ def keep_profiles(
     write_text(root / "docs" / "README.md", f"{before.rstrip()}\n\n{CARD_TITLE}\n\n{section}\n")
     if (root / CHECKSUM_FILE).is_file():
         write_checksums(root)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What `keep_profiles` was given for a bundle; see there."""
+
+    profiles: Profiles
+    section: str
+    fewer: Profiles | None
+    atlas: dict[str, str] | None
+
+
+def kept_profiles(bundle: Bundle) -> Kept | None:
+    """What `keep_profiles` has put into a bundle's folder; None if nothing."""
+    if bundle.profiles is None:
+        return None
+    section = bundle.description.card.partition(f"\n{CARD_TITLE}\n")[2].strip()
+    pictures = sorted((bundle.description.path / ATLAS).glob("*"))
+    atlas = {picture.name: picture.read_text(encoding="utf-8") for picture in pictures}
+    return Kept(bundle.profiles, section, bundle.fewer_profiles, atlas or None)
 
 
 def check_can_keep(bundle: Bundle) -> None:

@@ -103,7 +103,8 @@ def save_bundle(
             _write_files(written, bundle, states, fewer_states, metadata or {})
     except OSError as error:
         raise BadInputError(
-            f"The model cannot be written to {path}: {error.strerror or error}."
+            f"The model cannot be written to {path} ({error.strerror or error}); choose another "
+            "folder."
         ) from error
     return load_bundle(path)
 
@@ -124,7 +125,10 @@ def check_target(path: Path, name: str, overwrite: bool) -> None:
     if not path.exists() or not any(path.iterdir()):
         return
     if not overwrite:
-        raise BadInputError(f"The folder {path} is not empty; choose another or allow overwriting.")
+        raise BadInputError(
+            f"The folder {path} is not empty; choose another, or replace the model there "
+            "(--replace)."
+        )
     if not (path / "configs" / "metadata.json").is_file():
         raise BadInputError(f"The folder {path} holds something other than a model and is kept.")
 

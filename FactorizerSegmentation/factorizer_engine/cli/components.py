@@ -21,7 +21,7 @@ from factorizer_engine.cli.session import open_session, run_options
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_table
 from factorizer_engine.protocol.components import Component
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import prepare_output_folder
+from factorizer_engine.protocol.files import output_folder, prepare_output_folder
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsResult
@@ -104,14 +104,16 @@ def components(
     if proof is not None and described is not None:
         raise BadInputError("Give one of --prove and --describe at a time.")
     if described is not None:
-        describe(described, output, choice, case, [*inputs], input_dir, keep)
+        with folder_of_one_run(output, overwrite) as folder:
+            describe(described, folder, choice, case, [*inputs], input_dir, keep)
         return
     if keep:
         raise BadInputError("--keep is for --describe only.")
     if proof is not None:
         if on is not None:
             raise BadInputError("--prove is computed here; leave out --on.")
-        prove(proof, output, choice, case, region)
+        with output_folder(output) as folder:
+            prove(proof, folder, choice, case, region)
         return
     if case:
         raise BadInputError(

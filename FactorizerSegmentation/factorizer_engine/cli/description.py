@@ -13,7 +13,7 @@ from factorizer_engine.cli.labelled import LabelledCases
 from factorizer_engine.cli.session import assign_study, candidates
 from factorizer_engine.cli.terminal import TERMINAL, make_table
 from factorizer_engine.protocol.components import is_stable
-from factorizer_engine.protocol.files import prepare_output_folder, write_csv, write_text
+from factorizer_engine.protocol.files import write_csv, write_text
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.profiles import Profile, Profiles
 from factorizer_engine.protocol.progress import Monitor
@@ -29,7 +29,7 @@ _SHOWN = 20
 
 def describe(
     data: Path,
-    output: Path,
+    folder: Path,
     choice: ModelChoice,
     cases: Sequence[str],
     inputs: Sequence[str],
@@ -40,7 +40,7 @@ def describe(
 
     Args:
         data: Training configuration, folder of a run, or folder of a dataset.
-        output: Folder for the files.
+        folder: For the files.
         choice: The model, on which device.
         cases: Names of cases; without any those that the split trains on, or all.
         inputs, input_dir: Scans in which an atlas shows the components, as `segment` takes them;
@@ -59,7 +59,6 @@ def describe(
     )
 
     labelled = LabelledCases.open(data, cases, "train", choice)
-    folder = prepare_output_folder(output)
     segmenter = labelled.predictor.segmenter
     bundle = segmenter.bundle
     if keep:

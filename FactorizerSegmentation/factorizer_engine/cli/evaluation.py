@@ -178,7 +178,7 @@ def robustness_table(result: dict[str, Any]) -> Table:
     """Mean Dice under every perturbation; also of labels that lose."""
     from factorizer_engine.training.evaluation.robustness import LOSSLESS_DICE, mean_of_label
 
-    table = Table(title=f"Dice over {len(result['cases'])} cases ({result['note']})")
+    table = Table(title=f"Dice over {_cases(result)}")
     table.add_column("scans", no_wrap=True)
     for region in result["regions"]:
         table.add_column(region, justify="right")
@@ -194,13 +194,19 @@ def robustness_table(result: dict[str, Any]) -> Table:
 
 def subsets_table(result: dict[str, Any]) -> Table:
     """Mean Dice with every part of the channels, and what that is less than with all."""
-    table = Table(title=f"Dice over {len(result['cases'])} cases ({result['note']})")
+    table = Table(title=f"Dice over {_cases(result)}")
     table.add_column("channels")
     for region in result["regions"]:
         table.add_column(region, justify="right")
     for entry in result["subsets"]:
         table.add_row(" + ".join(entry["channels"]), *map(partial(_cell, entry), result["regions"]))
     return table
+
+
+def _cases(result: dict[str, Any]) -> str:
+    """How many cases were measured, and of what."""
+    count = len(result["cases"])
+    return f"{count} {'case' if count == 1 else 'cases'} ({result['note']})"
 
 
 def _cell(entry: dict[str, Any], region: str) -> str:
@@ -212,8 +218,7 @@ def _cell(entry: dict[str, Any], region: str) -> str:
 def calibration_table(result: dict[str, Any]) -> Table:
     """The share of voxels that belong to each region, by their probability."""
     regions = result["regions"]
-    note = f"{len(result['cases'])} cases ({result['note']})"
-    table = Table(title=f"Share of voxels that belong to a region, of {note}")
+    table = Table(title=f"Share of voxels that belong to a region, of {_cases(result)}")
     table.add_column("probability")
     for region in regions:
         table.add_column(region, justify="right")
@@ -254,7 +259,7 @@ def differences_table(differences: Sequence[Difference]) -> Table:
 
 def clicks_table(result: dict[str, Any]) -> Table:
     """Mean Dice after so many clicks, and how many a Dice takes."""
-    table = Table(title=f"Dice after clicks, {len(result['cases'])} cases ({result['note']})")
+    table = Table(title=f"Dice after clicks, {_cases(result)}")
     methods = result["methods"]
     goals = list(next(iter(next(iter(methods.values()))["needed"].values())))
     table.add_column("region")

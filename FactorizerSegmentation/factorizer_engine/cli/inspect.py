@@ -29,6 +29,7 @@ def inspect(
     verbose: Verbose = False,
 ) -> None:
     """Say what a scan, a model or a checkpoint is."""
+    from factorizer_engine.bundles.published.importing import refuse_run
     from factorizer_engine.images.files import SERIES_MARK
 
     path = Path(given).expanduser()
@@ -41,6 +42,7 @@ def inspect(
     elif path.suffix.lower() == ".zip" or (path / "configs").is_dir():
         _inspect_model(path)
     else:
+        refuse_run(path)
         _inspect_scan(path)
 
 

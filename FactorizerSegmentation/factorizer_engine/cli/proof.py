@@ -13,7 +13,7 @@ from rich.table import Table
 from factorizer_engine.cli.labelled import LabelledCases
 from factorizer_engine.cli.terminal import TERMINAL, make_table
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import prepare_output_folder, write_csv, write_json
+from factorizer_engine.protocol.files import write_csv, write_json
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.runs import ModelChoice
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def prove(
-    data: Path, output: Path, choice: ModelChoice, cases: Sequence[str], region: str | None
+    data: Path, folder: Path, choice: ModelChoice, cases: Sequence[str], region: str | None
 ) -> None:
     """Write proof.json and proof.csv, after every case anew, and print tables.
 
     Args:
         data: Training configuration, folder of a run, or folder of a dataset.
-        output: Folder for the files.
+        folder: For the files.
         choice: The model, on which device.
         cases: Names of cases; without any those that the split holds out, or all.
         region: Region whose logit is watched; by default a case's largest.
@@ -41,7 +41,6 @@ def prove(
     from factorizer_engine.components.trial import try_case
 
     cases_of = LabelledCases.open(data, cases, "held_out", choice)
-    folder = prepare_output_folder(output)
     segmenter = cases_of.predictor.segmenter
     names = [r.name for r in segmenter.bundle.description.regions]
     if region is not None and region not in names:

@@ -54,9 +54,9 @@ def refine(
         typer.Option(
             "--start",
             metavar="[REGION=]FILE",
-            help="Segmentation to correct, on the grid of the reference scan: a label map of the "
-            "model's values, a .seg.nrrd, or REGION=FILE for a mask that outlines one region; "
-            "unset, what the model finds.",
+            help="Segmentation to correct: a label map of the model's values, a .seg.nrrd, or "
+            "REGION=FILE for a mask that outlines one region; on another grid than the reference "
+            "scan's it is brought onto that. Unset, what the model finds.",
         ),
     ] = "",
     add: Annotated[list[str], _clicks_option("--add", "A place that belongs to a region.")] = [],  # noqa: B006 (typer copies it)
@@ -86,9 +86,11 @@ def refine(
     ):
         check_scans_stay(folder, session.sources.values())
         named = tuple(_with_region(click, session.model) for click in clicks)
-        channel, _ = session.reference(reference)
+        channel, scan = session.reference(reference)
         session.check(channel, applied, Caution(strict, mixed))
-        file = _handed_over(drawn, outlined, session) if drawn is not None else None
+        file = None
+        if drawn is not None:
+            file = _handed_over(_on_grid_of(scan, drawn), outlined, session)
         result = session.run(REFINE, channel, applied, clicks=named, start=file, measure=True)
         record = session.record("refine", channel, applied)
         with results_written_at_once(folder, overwrite) as unfinished:
@@ -167,6 +169,18 @@ def _read_start(path: Path) -> Scan:
     if path.name.lower().endswith(".seg.nrrd"):
         return read_seg_nrrd(path)[0]
     return read_scan(path)
+
+
+def _on_grid_of(scan: Scan, drawn: Scan) -> Scan:
+    """A start on the grid of the reference scan; says so if it lay on another one."""
+    from factorizer_engine.images.geometry import same_grid
+    from factorizer_engine.images.labelmaps import on_other_grid
+
+    if same_grid(drawn.grid, scan.grid):
+        return drawn
+    moved = on_other_grid(drawn, scan.grid)
+    TERMINAL.print(f"{drawn.name} was brought onto the grid of the scan (nearest voxel).")
+    return moved
 
 
 def _handed_over(drawn: Scan, outlined: str, session: Session) -> ScanFile:

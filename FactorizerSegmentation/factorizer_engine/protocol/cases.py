@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 
 _PATIENT = re.compile(r"(sub|subject|subj|patient|pat|pid)(\d*)")
@@ -30,13 +31,16 @@ def mixed_cases(
     """Two of the names that speak of different patients or dates, and of which of these.
 
     Patients and sessions are told by words such as "sub-01" and "ses-2", dates by their digits, and
-    both by what stands before the sequence: either several scans share it, or all hold a number.
+    both by what stands before the sequence: either several scans share it, or all hold a number. A
+    folder "patient" tells of nobody: what stands behind the word is how or what was scanned.
 
     Args:
         names: Name to its words, in lower case.
         is_sequence: Whether a word names a sequence.
     """
-    for what, read in (("patients", _patients), ("dates", _sessions), ("dates", _days)):
+    patients = partial(_entities, _PATIENT, is_sequence)
+    sessions = partial(_entities, _SESSION, is_sequence)
+    for what, read in (("patients", patients), ("dates", sessions), ("dates", _days)):
         told = {name: found for name, words in names.items() if (found := read(words))}
         for first, second in combinations(told, 2):
             if not told[first] & told[second]:
@@ -52,22 +56,20 @@ def mixed_cases(
     return None
 
 
-def _patients(words: Sequence[str]) -> set[str]:
-    return _entities(words, _PATIENT)
-
-
-def _sessions(words: Sequence[str]) -> set[str]:
-    return _entities(words, _SESSION)
-
-
-def _entities(words: Sequence[str], pattern: re.Pattern) -> set[str]:
+def _entities(
+    pattern: re.Pattern, is_sequence: Callable[[str], bool], words: Sequence[str]
+) -> set[str]:
     """What stands behind words such as "sub", in "sub-01" as well as in "sub01"."""
     found = set()
     for index, word in enumerate(words):
         match = pattern.fullmatch(word)
+        if match is None:
+            continue
         following = words[index + 1] if index + 1 < len(words) else ""
-        if match and (match.group(2) or following):
-            found.add(match.group(2) or following)
+        if match.group(2):
+            found.add(match.group(2))
+        elif following and not (following in _OF_ANY_SCAN or is_sequence(following)):
+            found.add(following)
     return found
 
 

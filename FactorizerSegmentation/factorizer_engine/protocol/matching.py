@@ -92,6 +92,12 @@ _NOT_SCANS_ENDS = ("mask", "seg", "segmentation", "labelmap")
 
 _ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", ".dcm")
 
+#: Of descriptions, tables, transforms and pictures, which converters write beside scans.
+_BESIDE_SCANS = (
+    ".json", ".txt", ".csv", ".tsv", ".bval", ".bvec", ".xml", ".html", ".pdf", ".md", ".log",
+    ".mat", ".tfm", ".png", ".jpg",
+)  # fmt: skip
+
 #: How many names a message lists.
 _SHOWN = 6
 
@@ -154,8 +160,12 @@ def channel_candidates(
 ) -> dict[str, tuple[Item, ...]]:
     """All items that fit each channel, by channel name in network order.
 
-    An interface can fill in the channels with exactly one candidate and leave the rest open.
+    An interface can fill in the channels with exactly one candidate and leave the rest open. Where
+    there are others, files that are no scans by their endings fit none.
     """
+    items = [
+        item for item in items if not _path(item).name.lower().endswith(_BESIDE_SCANS)
+    ] or items
     numbered = _by_suffix(items, channels)
     if numbered is not None:
         return {name: (item,) for name, item in numbered.items()}

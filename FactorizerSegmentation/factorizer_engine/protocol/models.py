@@ -64,14 +64,16 @@ class Subset(Message):
     Attributes:
         channels: Names of the channels, in network order.
         regions: Names of the regions that can be seen; without any, the part is not enough.
-        dice: Mean Dice of regions on unseen cases, where it was measured.
-        cases: How many these were.
+        dice: Mean Dice of regions, where it was measured.
+        cases: On how many cases.
+        unseen: Whether neither training nor the choice of weights knew any of these.
     """
 
     channels: tuple[str, ...]
     regions: tuple[str, ...]
     dice: dict[str, float] = field(default_factory=dict)
     cases: int = 0
+    unseen: bool = True
 
 
 @dataclass(frozen=True)

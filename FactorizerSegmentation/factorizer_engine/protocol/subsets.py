@@ -1,7 +1,7 @@
 """Studies that lack some of a model's scans: which it takes, and what that costs.
 
-What a model can do with which of its channels was measured on cases that it has never seen; its
-card has the table, and its description repeats it (`ModelDescription.subsets`).
+What a model can do with which of its channels was measured on labelled cases; its card has the
+table, and its description repeats it (`ModelDescription.subsets`).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def cost(model: ModelDescription, subset: Subset) -> str:
         parts = [
             f"{_lower(region.title)} {_compared(region, subset, everything)}" for region in known
         ]
-        sentence += f" Mean Dice on {subset.cases} unseen cases: {', '.join(parts)}."
+        sentence += f" Mean Dice on {_cases(subset)}: {', '.join(parts)}."
     unseen = [region.title for region in model.regions if region.name not in subset.regions]
     if unseen:
         verb = "is" if len(unseen) == 1 else "are"
@@ -137,7 +137,14 @@ def _losses(model: ModelDescription, subset: Subset) -> str:
     if everything is not None:
         known = [r for r in known if subset.dice[r.name] < everything.dice.get(r.name, 1.0)]
     parts = [f"{_lower(region.title)} {subset.dice[region.name]:.2f}" for region in known]
-    return f" (mean Dice on {subset.cases} unseen cases: {', '.join(parts)})" if parts else ""
+    return f" (mean Dice on {_cases(subset)}: {', '.join(parts)})" if parts else ""
+
+
+def _cases(subset: Subset) -> str:
+    noun = "case" if subset.cases == 1 else "cases"
+    if subset.unseen:
+        return f"{subset.cases} unseen {noun}"
+    return f"{subset.cases} {noun} that training knew"
 
 
 def _with_all(model: ModelDescription) -> Subset | None:

@@ -5,40 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
 
-from factorizer_engine.bundles.settings import (
-    Blending,
-    FewerSettings,
-    Normalization,
-    PromptSettings,
-)
+from factorizer_engine.bundles.settings import Normalization, PromptSettings
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.training.config_files import fill_in_variables, override, read_values
+from factorizer_engine.training.bundle_section import BundleSection
+from factorizer_engine.training.config_files import (
+    fill_in_variables,
+    leave_out,
+    override,
+    read_values,
+)
+from factorizer_engine.training.section import Axis, Millimetres, NonNegativeRange, Range, Section
 from factorizer_engine.training.sentences import sentence_about
 
-Axis = Annotated[int, Field(ge=0, le=2)]
-Millimetres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Shade = Annotated[int, Field(ge=0, le=255)]
 
-
-class _Section(BaseModel):
-    """Refuses unknown keys, so that a misspelt option cannot be ignored silently.
-
-    Names may be numbers, which YAML does not read as text.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
-
-
-class DataSection(_Section):
+class DataSection(Section):
     """Where the cases are and what they mean.
 
     `channels`, `labels` and `regions` may be left out when the folder has a `dataset.json`.
@@ -62,7 +44,7 @@ class DataSection(_Section):
     unlabelled: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
-class SplitSection(_Section):
+class SplitSection(Section):
     """Which cases are trained on, selected on and never touched.
 
     `file` keeps the split; without a name it is `<name>-split.json` beside the configuration.
@@ -82,7 +64,7 @@ class SplitSection(_Section):
         return self
 
 
-class PreprocessingSection(_Section):
+class PreprocessingSection(Section):
     """What happens to a scan before the network sees it, in training and in use."""
 
     spacing: tuple[Millimetres, Millimetres, Millimetres] | None = None
@@ -91,7 +73,7 @@ class PreprocessingSection(_Section):
     normalization: Normalization = "zscore_nonzero"
 
 
-class NetworkSection(_Section):
+class NetworkSection(Section):
     """The network; `arguments` go to its constructor (see `networks.py` of this package)."""
 
     type: Literal["factorizer", "dynunet", "segresnet"] = "factorizer"
@@ -99,7 +81,7 @@ class NetworkSection(_Section):
     pretrained: str | None = None
 
 
-class AugmentationSection(_Section):
+class AugmentationSection(Section):
     """Probabilities and ranges of the random changes made to every training window.
 
     `flip` mirrors along each of `flip_axes`, one independently of the other. Rotation in degrees
@@ -125,17 +107,17 @@ class AugmentationSection(_Section):
     noise: float = Field(0.15, ge=0, le=1)
     noise_std: float = Field(0.1, ge=0)
     smoothing: float = Field(0.15, ge=0, le=1)
-    smoothing_sigma: tuple[float, float] = (0.5, 1.5)
+    smoothing_sigma: NonNegativeRange = (0.5, 1.5)
     intensity_scale: float = Field(0.15, ge=0, le=1)
     intensity_scale_range: float = Field(0.3, ge=0)
     shift: float = Field(0.15, ge=0, le=1)
     shift_range: float = Field(0.1, ge=0)
     gamma: float = Field(0.15, ge=0, le=1)
-    gamma_range: tuple[float, float] = (0.7, 1.5)
+    gamma_range: NonNegativeRange = (0.7, 1.5)
     bias_field: float = Field(0.0, ge=0, le=1)
     bias_field_std: float = Field(0.2, ge=0)
     low_resolution: float = Field(0.0, ge=0, le=1)
-    low_resolution_factor: tuple[float, float] = (1.0, 3.0)
+    low_resolution_factor: NonNegativeRange = (1.0, 3.0)
     channel_dropout: float = Field(0.0, ge=0, le=1)
     misregistration: float = Field(0.0, ge=0, le=1)
     misregistration_mm: float = Field(2.0, ge=0)
@@ -143,7 +125,7 @@ class AugmentationSection(_Section):
     head: float = Field(0.0, ge=0, le=1)
     lesions_of_others: float = Field(0.0, ge=0, le=1)
     lesion_contrast: float = Field(0.0, ge=0, le=1)
-    lesion_contrast_range: tuple[float, float] = (0.4, 1.2)
+    lesion_contrast_range: Range = (0.4, 1.2)
     healed: float = Field(0.0, ge=0, le=1)
     sequence_dropout: float = Field(0.0, ge=0, le=1)
     inversion: float = Field(0.0, ge=0, le=1)
@@ -151,7 +133,7 @@ class AugmentationSection(_Section):
     structures: float = Field(0.0, ge=0, le=1)
 
 
-class InteractionSection(_Section):
+class InteractionSection(Section):
     """Clicks in training, by a simulated user; with `clicks` 0 the network learns none.
 
     Otherwise the network reads three more channels a region (`interaction.strokes`). A part `plain`
@@ -173,7 +155,7 @@ class InteractionSection(_Section):
     near_mm: float = Field(12.0, gt=0)
 
 
-class OptimizationSection(_Section):
+class OptimizationSection(Section):
     """How the weights are found.
 
     `schedule: steps` anneals over `steps`; `schedule: time` anneals over `max_seconds` of training
@@ -195,7 +177,7 @@ class OptimizationSection(_Section):
     weight_decay: float = Field(1e-2, ge=0)
     warmup: float = Field(0.02, ge=0, lt=1)
     foreground: float = Field(0.67, ge=0, le=1)
-    deep_supervision: tuple[float, ...] = (1.0, 0.5, 0.25)
+    deep_supervision: tuple[Annotated[float, Field(ge=0)], ...] = (1.0, 0.5, 0.25)
     ema_decay: float = Field(0.999, ge=0, lt=1)
     clip_gradient: float = Field(12.0, gt=0)
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -214,7 +196,7 @@ class OptimizationSection(_Section):
         return self
 
 
-class RunSection(_Section):
+class RunSection(Section):
     """What surrounds the loop.
 
     With `validation_subsets` of the channels, weights are chosen by the mean of the Dice with all
@@ -234,86 +216,17 @@ class RunSection(_Section):
     checkpoint_every: int = Field(100, ge=1)
     log_every: int = Field(20, ge=1)
 
-
-class InferenceSection(_Section):
-    """How a model is applied, see `bundles.settings.InferenceSettings`; windows as in training."""
-
-    roi_size: tuple[int, int, int] | None = None
-    overlap: float = Field(0.5, ge=0, lt=1)
-    blending: Blending = "gaussian"
-    mirror_axes: tuple[Axis, ...] = ()
-    threshold: float = Field(0.5, gt=0, lt=1)
-
-
-class PostprocessingSection(_Section):
-    """What is cleaned, in mL, see `bundles.settings.PostprocessingSettings`."""
-
-    min_volume_ml: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
-    replace_small: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
-    min_fragment_ml: float = Field(0.0, ge=0)
+    @field_validator("output")
+    @classmethod
+    def _only_the_name_stands_in_braces(cls, output: str) -> str:
+        try:
+            output.format(name="")
+        except (AttributeError, LookupError, ValueError) as error:
+            raise ValueError("nothing but {name} may stand in braces") from error
+        return output
 
 
-class CascadeSection(_Section):
-    """How the model refines a coarser one, see `bundles.settings.CascadeSettings`."""
-
-    threshold: float = Field(0.2, gt=0, lt=1)
-    margin_mm: float = Field(12.0, ge=0)
-    share: float = Field(0.5, gt=0, le=1)
-    share_with_fewer: float | None = Field(None, gt=0, le=1)
-
-
-class RegionSection(_Section):
-    """What users read about a region."""
-
-    title: str
-
-
-class LabelSection(_Section):
-    """What users see of a label: name, colour (0 to 255) and Slicer's terminology entry."""
-
-    name: str | None = None
-    color: tuple[Shade, Shade, Shade] | None = None
-    terminology: str | None = None
-
-
-class ClicksSection(_Section):
-    """How the model answers clicks, see `bundles.settings.PromptSettings`."""
-
-    zooms: tuple[Annotated[float, Field(ge=1, le=8)], ...] = Field((1.0,), min_length=1)
-    margin: float = Field(0.0, ge=0, allow_inf_nan=False)
-    likeness: bool = False
-
-
-class BundleSection(_Section):
-    """What `export` writes about the model besides what the run itself knows.
-
-    `changelog` says for this and earlier versions what was new; unset, this is the first version.
-    `cascade` counts only if exported with a first stage, `fewer` only with networks that learned
-    from studies which lack scans. A region counts as seen from a mean Dice of `seen_from` on.
-    """
-
-    family: str = "custom"
-    version: str = "0.1.0"
-    changelog: dict[str, str] = Field(default_factory=dict)
-    title: str = ""
-    description: str = ""
-    licence: str = ""
-    citations: tuple[str, ...] = ()
-    channel_aliases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    regions: dict[str, RegionSection] = Field(default_factory=dict)
-    labels: dict[int, LabelSection] = Field(default_factory=dict)
-    data_description: str = ""
-    expected_seconds: dict[str, float] = Field(default_factory=dict)
-    devices: tuple[str, ...] = ()
-    inference: InferenceSection = InferenceSection()
-    postprocessing: PostprocessingSection = PostprocessingSection()
-    cascade: CascadeSection = CascadeSection()
-    fewer: FewerSettings = FewerSettings()
-    clicks: ClicksSection = ClicksSection()
-    seen_from: float = Field(0.6, ge=0, le=1)
-
-
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """Everything that defines a run; a copy is kept beside its results."""
 
     name: str
@@ -359,6 +272,33 @@ class TrainingConfig(_Section):
         """Channels that the network reads beside those of the scans."""
         return self.prompts.channels(regions) if self.prompts is not None else 0
 
+    def differences(self, other: TrainingConfig) -> list[str]:
+        """Keys that decide the course of a run and differ, such as "optimization.steps".
+
+        Where data, split and results lie, what is logged and what is told of the model do not.
+        """
+        own, others = self._deciding(), other._deciding()
+        return sorted(key for key in own | others if own.get(key) != others.get(key))
+
+    def _deciding(self) -> dict[str, str]:
+        """As text, since the order of regions counts."""
+        kept = self.model_dump(
+            mode="json",
+            include={
+                "data": True,
+                "split": True,
+                "preprocessing": True,
+                "network": True,
+                "augmentation": True,
+                "interaction": True,
+                "optimization": True,
+                "run": {"seed"},
+            },
+            exclude={"data": {"root"}, "split": {"file"}},
+        )
+        found = {f"{name}.{key}": str(value) for name in kept for key, value in kept[name].items()}
+        return {"window": str(self.window), **found}
+
     @property
     def output(self) -> Path:
         """Folder of the run's results."""
@@ -371,7 +311,10 @@ class TrainingConfig(_Section):
 
 
 def load_config(
-    path: str | Path, data: str | Path | None = None, output: str | Path | None = None
+    path: str | Path,
+    data: str | Path | None = None,
+    output: str | Path | None = None,
+    trains: bool = True,
 ) -> TrainingConfig:
     """Read and check a configuration.
 
@@ -383,6 +326,8 @@ def load_config(
         path: YAML file (or the `config.json` of a run).
         data: Takes the place of `data.root`.
         output: Takes the place of `run.output`.
+        trains: Whether a run shall begin; `network.pretrained` is left out otherwise, so that
+            nobody need have these weights to look at data or texts.
 
     Raises:
         BadInputError: If the file cannot be read or says something impossible.
@@ -391,6 +336,8 @@ def load_config(
     values = read_values(path)
     override(values, "data", "root", data)
     override(values, "run", "output", output)
+    if not trains:
+        leave_out(values, "network", "pretrained")
     fill_in_variables(values)
     try:
         return TrainingConfig.model_validate(values)

@@ -73,6 +73,12 @@ def override(values: dict, section: str, key: str, value: str | Path | None) -> 
         values[section][key] = str(value)
 
 
+def leave_out(values: dict, section: str, key: str) -> None:
+    """Take a key away, if it is there."""
+    if isinstance(values.get(section), dict):
+        values[section].pop(key, None)
+
+
 def _name_split(values: dict) -> None:
     section = values.setdefault("split", {})
     if isinstance(section, dict) and not section.get("file"):

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from factorizer_engine.protocol import conventions
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.models import Channel, Label, ModelDescription, Region
-from factorizer_engine.training.config import BundleSection
+from factorizer_engine.protocol.models import Channel, Expectations, Label, ModelDescription, Region
+from factorizer_engine.training.bundle_section import BundleSection
 
 _LARGEST_VALUE = 255  # of the label maps that are written, in 8 bits
 
@@ -58,6 +58,7 @@ def describe(
         labels=found_labels,
         expected_seconds=texts.expected_seconds,
         devices=texts.devices,
+        expects=Expectations(**texts.expects.model_dump()),
     )
 
 

@@ -101,6 +101,18 @@ def test_networks_for_fewer_scans_are_described_with_studies_that_lack_some(data
     assert (out / "components-fewer.csv").is_file()
 
 
+def test_descriptions_do_not_replace_an_explained_result(dataset, model, tmp_path, cli):
+    explained = tmp_path / "out" / "components.json"
+    explained.parent.mkdir()
+    explained.write_text("{}")
+    command = ("components", "--describe", dataset, "-m", model, "-o", explained.parent)
+    outcome = cli(*command)
+    assert outcome.code == 2 and "replace them with --overwrite" in outcome.errors
+    assert explained.read_text() == "{}"
+    assert cli(*command, "--overwrite").code == 0
+    assert json.loads(explained.read_text())["cases"] == ["first", "second"]
+
+
 def test_evidence_is_put_to_the_proof(dataset, model, tmp_path, cli):
     out = tmp_path / "out"
     outcome = cli(

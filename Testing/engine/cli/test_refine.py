@@ -70,6 +70,27 @@ def test_any_segmentation_can_be_the_start(tmp_path, cli, scans, suffix):
     assert labels(tmp_path / "out")[tuple(voxel)] == 0
 
 
+def test_a_start_on_another_grid_is_brought_onto_that_of_the_scan(tmp_path, cli, scans):
+    image = nib.load(scans["FLAIR"])
+    drawn = np.zeros(image.shape, np.uint8)
+    drawn[2:8, 3:9, 2:7] = 2
+    start = nib.Nifti1Image(drawn, image.affine)
+    turned = np.flip(drawn, 0), image.affine @ np.diag([-1, 1, 1, 1])
+    turned[1][:3, 3] = nib.affines.apply_affine(image.affine, (image.shape[0] - 1, 0, 0))
+    click = f"ET={place(scans, (5, 5, 4))}"
+    corrected = {}
+    for name, file in (("same", start), ("other", nib.Nifti1Image(*turned).slicer[:, 1:])):
+        nib.save(file, tmp_path / f"{name}.nii.gz")
+        options = ("--start", tmp_path / f"{name}.nii.gz", "--add", click)
+        told = cli("refine", "-m", "tiny", *inputs(scans), "-o", tmp_path / name, *options)
+        assert told.code == 0, told.errors
+        moved = "was brought onto the grid of the scan" in " ".join(told.output.split())
+        assert moved == (name == "other")
+        corrected[name] = labels(tmp_path / name)
+    assert corrected["same"][2, 3, 2] == 2
+    np.testing.assert_array_equal(corrected["same"], corrected["other"])
+
+
 def test_a_mask_of_another_program_is_the_region_that_it_is_given_for(tmp_path, cli, scans):
     cli("segment", "-m", "tiny", *inputs(scans), "-o", tmp_path / "found")
     path = tmp_path / "mask=1.nii.gz"

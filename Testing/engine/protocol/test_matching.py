@@ -259,6 +259,8 @@ def test_scans_of_two_patients_or_dates_are_not_mixed(files):
         ["sag_3d_flair", "ax_t1", "ax_t1ce", "brain_t2"],
         ["x_FLAIR_20200105101112_3", "x_T1_20200105111213_4", "x_T1ce_20200105_9", "x_T2"],
         ["FLAIR/im.nii", "T1/im.nii", "T1ce/im.nii", "T2/im.nii"],
+        ["patient/FLAIR.nii", "patient/T1.nii", "patient/T1ce.nii", "patient/T2.nii"],
+        ["visit/ax_flair.nii", "visit/sag_t1.nii", "visit/t1ce.nii", "visit/t2.nii"],
         ["sub-01_FLAIR", "sub-01_T1w", "sub-01_ce-gd_T1w", "sub-01_T2w"],
         ["BraTS-GLI-00001-000-t2f", "BraTS-GLI-00001-000-t1n"]
         + ["BraTS-GLI-00001-000-t1c", "BraTS-GLI-00001-000-t2w"],
@@ -268,6 +270,14 @@ def test_scans_of_two_patients_or_dates_are_not_mixed(files):
 )
 def test_scans_of_one_study_are_matched_whatever_else_their_names_say(files):
     assert list(match_channels(files, GLIOMA).values()) == files
+
+
+def test_descriptions_beside_scans_are_passed_over():
+    scans = ["FLAIR.nii.gz", "T1.nii.gz", "T1ce.nii.gz", "T2.nii.gz"]
+    beside = ["FLAIR.json", "T1.json", "T1.bval", "T2_to_FLAIR.txt", "notes.pdf"]
+    assert list(match_channels([*beside, *scans], GLIOMA).values()) == scans
+    only = match_channels(["scan_7.json", "scan_7.nii.gz"], (Channel("MR"),))
+    assert only == {"MR": "scan_7.nii.gz"}
 
 
 def test_two_scans_of_two_patients_are_told_by_their_numbers():

@@ -134,3 +134,44 @@ def test_configurations_that_extend_each_other_are_refused(write_config):
 def test_data_given_at_the_command_needs_no_variable(settings, write_config, tmp_path):
     settings["data"]["root"] = "${NOT_SET_ANYWHERE}"
     assert load_config(write_config(settings), data=tmp_path).data.root == str(tmp_path)
+
+
+def test_weights_to_start_from_need_not_be_known_where_nothing_is_trained(settings, write_config):
+    settings["network"]["pretrained"] = "${NOT_SET_ANYWHERE}"
+    path = write_config(settings)
+    assert load_config(path, trains=False).network.pretrained is None
+    with pytest.raises(BadInputError, match="NOT_SET_ANYWHERE"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("run", "output", "runs/{fold}", "nothing but {name} may stand in braces"),
+        ("augmentation", "gamma_range", [2.0, 0.5], "no smaller than the first"),
+        ("augmentation", "smoothing_sigma", [-1.0, 0.5], "greater than or equal to 0"),
+        ("optimization", "deep_supervision", [1.0, -0.5], "greater than or equal to 0"),
+    ],
+)
+def test_values_that_would_end_a_run_later_are_refused(
+    settings, write_config, section, key, value, message
+):
+    settings.setdefault(section, {})[key] = value
+    with pytest.raises(BadInputError, match=f"{section}.{key}.*{message}"):
+        load_config(write_config(settings))
+
+
+def test_the_order_of_regions_and_nothing_about_folders_decides_a_run(settings, write_config):
+    config = load_config(write_config(settings))
+    moved = config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"root": "elsewhere"}),
+            "run": config.run.model_copy(update={"output": "elsewhere"}),
+        }
+    )
+    assert config.differences(moved) == []
+    swapped = dict(reversed(config.data.regions.items()))
+    swapped = config.model_copy(
+        update={"data": config.data.model_copy(update={"regions": swapped})}
+    )
+    assert config.differences(swapped) == ["data.regions"]

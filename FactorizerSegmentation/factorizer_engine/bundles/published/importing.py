@@ -88,8 +88,8 @@ def import_checkpoint(
     Raises:
         BadModelError: If a checkpoint is damaged, hostile or not a Factorizer's, or if the members
             differ in architecture.
-        BadInputError: If there is no such preset, the name is that of an installed model, or
-            `output` cannot be written.
+        BadInputError: If there is no such preset, a folder is that of a training run, the name is
+            that of an installed model, or `output` cannot be written.
     """
     if isinstance(paths, (str, Path)):
         paths = [paths]
@@ -132,6 +132,19 @@ def _recognised(found: Inspection) -> Preset | None:
     return next(matches, None)
 
 
+def refuse_run(folder: Path) -> None:
+    """Refuse the folder of a training run, whose weights alone do not tell all of the model.
+
+    Raises:
+        BadInputError: If it is one.
+    """
+    if (folder / "run.json").is_file() and (folder / "history.jsonl").is_file():
+        raise BadInputError(
+            f"{folder} is the folder of a training run; make a model of it by 'factorizer export "
+            f"{folder} -o NAME'."
+        )
+
+
 def _read_members(
     paths: Iterable[str | Path], preset: str | None
 ) -> tuple[list[InspectedCheckpoint], list[str]]:
@@ -142,6 +155,7 @@ def _read_members(
         if not path.is_dir():
             members.append(inspect_checkpoint(path, preset))
             continue
+        refuse_run(path)
         for file in sorted(f for f in path.rglob("*") if f.suffix.lower() in WEIGHTS_SUFFIXES):
             try:
                 members.append(inspect_checkpoint(file, preset))

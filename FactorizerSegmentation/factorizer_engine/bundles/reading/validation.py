@@ -138,10 +138,13 @@ def _cascade_problem(bundle: Bundle) -> str | None:
         return "is a cascade of more than two stages"
     if _interface(coarse) != _interface(bundle):
         return "is a cascade whose stages have different channels or regions"
-    seen = {subset.channels: {*subset.regions} for subset in coarse.description.subsets}
+    every_channel = tuple(channel.name for channel in coarse.description.channels)
+    seen = {every_channel: {region.name for region in coarse.description.regions}}
+    seen |= {subset.channels: {*subset.regions} for subset in coarse.description.subsets}
     for subset in bundle.description.subsets:
         if subset.regions and not {*subset.regions} <= seen.get(subset.channels, set()):
-            return f"is a cascade whose first stage sees less than it with {subset.channels}"
+            title = " + ".join(subset.channels)
+            return f"is a cascade whose first stage sees less than it with {title}"
     return None
 
 

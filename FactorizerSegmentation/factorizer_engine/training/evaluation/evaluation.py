@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.progress import Monitor
-from factorizer_engine.protocol.subsets import needs_clicks, subset_of
+from factorizer_engine.protocol.subsets import enumerated, needs_clicks, subset_of
 from factorizer_engine.training.config import DataSection, load_config
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import Split, read_split
@@ -105,6 +105,8 @@ def evaluate(
     if refusal and not interactive:
         raise BadInputError(f"{refusal} Measure it with --interactive.")
     dataset = _only_seen(dataset, predictor)
+    if subsets or interactive:
+        _check_regions(dataset, predictor)
     if subsets:
         return measure_subsets(predictor, dataset, output, monitor=monitor)
     if robustness:
@@ -143,6 +145,18 @@ def _only_seen(dataset: Dataset, predictor: ModelPredictor) -> Dataset:
     return _without(dataset, {region.name for region in model.regions} - {*seen})
 
 
+def _check_regions(dataset: Dataset, predictor: ModelPredictor) -> None:
+    """Refuse regions that the model does not give, and of which it can tell nothing by name."""
+    model = predictor.segmenter.bundle.description
+    known = [region.name for region in model.regions]
+    for region in dataset.regions:
+        if region not in known:
+            raise BadInputError(
+                f"The model {model.name} has no region {region}; name the regions of the data "
+                f"(data.regions) as it does, {enumerated(known)}, or leave others out."
+            )
+
+
 def _only_known(dataset: Dataset) -> Dataset:
     """The dataset without the regions of which any of its cases knows nothing.
 
@@ -169,7 +183,7 @@ def open_cases(data: str | Path) -> tuple[Dataset, Split | None]:
         return _with_all_cases(run.config.data), run.split
     if path.is_dir():
         return open_dataset(DataSection(root=str(path))), None
-    config = load_config(path)
+    config = load_config(path, trains=False)
     split = read_split(config.split) if Path(config.split.file).is_file() else None
     return _with_all_cases(config.data), split
 

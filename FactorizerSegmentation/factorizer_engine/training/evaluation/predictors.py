@@ -45,6 +45,8 @@ class FolderPredictor:
         return f"label maps in {self.folder.name}"
 
     def __call__(self, case: Case) -> Scan:
+        if not self.folder.is_dir():
+            raise BadInputError(f"There is no folder {self.folder} of label maps; check the path.")
         for suffix in SUFFIXES:
             path = self.folder / f"{case.name}{suffix}"
             if path.is_file():
@@ -106,8 +108,9 @@ class ModelPredictor:
         found = read_channels(case)
         if len(found) != len(names):
             raise BadInputError(
-                f"The case {case.name} has {len(found)} channels, but the model "
-                f"{model.name} takes {len(names)}."
+                f"The model {model.name} takes {enumerated(names)}, but the case {case.name} has "
+                f"{len(found)} {'channel' if len(found) == 1 else 'channels'}; choose a model or "
+                "cases that fit."
             )
         given = self.channels or tuple(names)
         scans = {

@@ -97,7 +97,7 @@ def score_case(
     if not same_grid(prediction.grid, reference.grid):
         raise BadInputError(
             f"The label maps {prediction.name or 'predicted'} and {reference.name} "
-            "lie on different grids."
+            "lie on different grids; bring the first one onto that of the second."
         )
     prediction = without_unknown(prediction, reference, ignore)
     return {

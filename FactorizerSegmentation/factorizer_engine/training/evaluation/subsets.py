@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +80,23 @@ def measure_subsets(
     return result
 
 
-def told_by(result: Mapping[str, Any], seen_from: float) -> tuple[Subset, ...]:
+def told_by(
+    result: Mapping[str, Any], seen_from: float, known: AbstractSet[str] = frozenset()
+) -> tuple[Subset, ...]:
     """What a model's description tells of its subsets, from `measure_subsets`.
 
     Args:
         seen_from: Mean Dice from which a region counts as seen; with all channels all are.
+        known: Cases that training, or the choice of weights, has used.
     """
+    cases = result["cases"]
     subsets = []
     for entry in result["subsets"]:
         everything = len(entry["channels"]) == len(result["channels"])
         seen = [r for r, dice in entry["mean"].items() if everything or dice >= seen_from]
         rounded = {region: round(dice, 3) for region, dice in entry["mean"].items()}
-        subsets.append(Subset(tuple(entry["channels"]), tuple(seen), rounded, len(result["cases"])))
+        channels, unseen = tuple(entry["channels"]), known.isdisjoint(cases)
+        subsets.append(Subset(channels, tuple(seen), rounded, len(cases), unseen))
     return tuple(subsets)
 
 

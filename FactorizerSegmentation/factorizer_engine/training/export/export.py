@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from factorizer_engine.bundles.bundle import Bundle
+from factorizer_engine.bundles.profiles import Kept, keep_profiles, kept_profiles
 from factorizer_engine.bundles.reading.checksums import fingerprint
+from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.registry import resolve_model
 from factorizer_engine.bundles.saving import check_target, save_bundle
 from factorizer_engine.bundles.settings import CascadeSettings
-from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.training.config import load_config
 from factorizer_engine.training.evaluation.subsets import told_by
 from factorizer_engine.training.export.card import write_card
@@ -35,7 +38,8 @@ def export(
     """Write the model of a run (or of the folds of a cross-validation) as a bundle.
 
     Its card tells what `factorizer evaluate` has measured of this very model, if the results lie in
-    the folder of one of the runs; those of other weights or settings are left out.
+    the folder of one of the runs; those of other weights or settings are left out. What was said of
+    its components stays if a bundle is replaced by the same model, as with a new card.
 
     Args:
         run: The run's folder, or several whose networks become an ensemble.
@@ -50,32 +54,39 @@ def export(
             some are missing.
 
     Raises:
-        BadInputError: If there is no such run, the runs differ, or nothing can be written.
+        BadInputError: If there is no such run, the runs differ, which weights are best is unknown,
+            or nothing can be written.
         BadModelError: If there is no model `coarse`, or it takes or gives something else.
     """
     name = Path(output).name
     check_target(Path(output), name, overwrite)
     first_stage = resolve_model(coarse) if coarse is not None else None
     folders = [run] if isinstance(run, str | Path) else list(run)
+    for group in (folders, fewer):
+        _check_distinct([Path(folder) for folder in group])
     runs = [open_run(folder) for folder in folders]
     if config is not None:
-        section = load_config(config, data=".").bundle  # the data need not be here
+        section = load_config(config, data=".", trains=False).bundle  # the data need not be here
         runs = [replace(r, config=r.config.model_copy(update={"bundle": section})) for r in runs]
     fewer_runs = [open_run(folder) for folder in fewer]
     _check_alike([*runs, *fewer_runs])
+    for one in runs:
+        _check_weights(one, weights)
     members, fewer_members = (
         [load_checkpoint(r.weights(weights))["network"] for r in some]
         for some in (runs, fewer_runs)
     )
     with tempfile.TemporaryDirectory() as folder:
-        draft = _bundle(runs[0], name, first_stage, bool(fewer))
+        unmeasured = runs[0].measured_of("")  # results may be of a model of another kind
+        draft = _bundle(unmeasured, name, first_stage, bool(fewer))
         draft = save_bundle(draft, members, Path(folder) / name, dtype=dtype, fewer=fewer_members)
         model = fingerprint(draft)
     measured = _measured(runs, model)
     first_description = first_stage.description if first_stage else None
     card = write_card(runs, weights, measured, first_description, fewer_runs)
-    return save_bundle(
-        _bundle(measured, name, first_stage, bool(fewer), card),
+    kept = _kept_there(Path(output), model) if overwrite else None
+    bundle = save_bundle(
+        _bundle(measured, name, first_stage, bool(fewer), card, _known([*runs, *fewer_runs])),
         members,
         output,
         dtype=dtype,
@@ -83,6 +94,19 @@ def export(
         overwrite=overwrite,
         fewer=fewer_members,
     )
+    if kept is None:
+        return bundle
+    keep_profiles(bundle, kept.profiles, kept.section, kept.fewer, kept.atlas)
+    return load_bundle(output)
+
+
+def _kept_there(path: Path, model: str) -> Kept | None:
+    """What is said of the components of a model at `path`, if it has this fingerprint."""
+    try:
+        earlier = load_bundle(path)
+    except BadModelError:  # nothing is there, or it is damaged and better replaced
+        return None
+    return kept_profiles(earlier) if fingerprint(earlier) == model else None
 
 
 def results_of_others(runs: Sequence[str | Path], bundle: Bundle) -> list[Path]:
@@ -92,12 +116,19 @@ def results_of_others(runs: Sequence[str | Path], bundle: Bundle) -> list[Path]:
     return [run.folder / "evaluation" for run in opened if run.measured_of(model) != run]
 
 
-def _bundle(run: Run, name: str, coarse: Bundle | None, fewer: bool, card: str = "") -> Bundle:
-    """The bundle of a run, without weights."""
+def _bundle(
+    run: Run,
+    name: str,
+    coarse: Bundle | None,
+    fewer: bool,
+    card: str = "",
+    known: AbstractSet[str] = frozenset(),
+) -> Bundle:
+    """The bundle of a run, without weights; `known` are the cases that training has used."""
     record = run.record
     bundle = model_of(run.config, name, record["channels"], run.regions, record["labels"])
     seconds = {**run.config.bundle.expected_seconds, **run.measured_seconds}
-    subsets = told_by(run.subsets, run.config.bundle.seen_from) if run.subsets else ()
+    subsets = told_by(run.subsets, run.config.bundle.seen_from, known) if run.subsets else ()
     description = replace(bundle.description, subsets=subsets, expected_seconds=seconds, card=card)
     if fewer:
         bundle = replace(bundle, fewer=run.config.bundle.fewer)
@@ -121,6 +152,11 @@ def _measured(runs: Sequence[Run], model: str) -> Run:
     )
 
 
+def _known(runs: Sequence[Run]) -> frozenset[str]:
+    """The cases that training, or the choice of weights, has used."""
+    return frozenset(case for run in runs for case in (*run.seen.train, *run.seen.validation))
+
+
 def _metadata(run: Run) -> dict[str, Any]:
     extra = run.config.bundle
     content: dict[str, Any] = {"data_type": "nibabel", "references": list(extra.citations)}
@@ -136,6 +172,22 @@ def _metadata(run: Run) -> dict[str, Any]:
             if value["mean"] is not None
         }
     return content
+
+
+def _check_distinct(folders: Sequence[Path]) -> None:
+    """Refuse a run that is named twice, whose network would count twice in the average."""
+    for number, folder in enumerate(folders):
+        if any(folder.resolve() == other.resolve() for other in folders[:number]):
+            raise BadInputError(f"The run {folder} is named twice; name every run once.")
+
+
+def _check_weights(run: Run, weights: str) -> None:
+    """Refuse the best weights of a network that finds nothing before the first click."""
+    if weights == "best" and run.config.by_clicks:
+        raise BadInputError(
+            f"The run {run.folder} works by clicks alone, and validation makes none, so nobody "
+            "knows which of its weights are best; take the last ones (--weights final)."
+        )
 
 
 def _check_alike(runs: Sequence[Run]) -> None:

@@ -151,14 +151,9 @@ class Trainer:
         """Continue from the folder's last checkpoint.
 
         Raises:
-            BadInputError: If there is none or it belongs to another configuration.
+            BadInputError: If there is none, or it is of another number of processes.
         """
         state = load_checkpoint(self.folder / "last.pt")
-        if state["config"] != _essence(self.config):
-            raise BadInputError(
-                f"The run in {self.folder} was made with another configuration; "
-                "start a new run or restore the configuration kept there."
-            )
         if state["processes"] != self.team.size:
             raise BadInputError(
                 f"The run was made with {state['processes']} processes; "
@@ -347,7 +342,6 @@ class Trainer:
         if not self.team.leads:
             return
         content = {
-            "config": _essence(self.config),
             "processes": self.team.size,
             "network": self._network.state_dict(),
             "average": self._average.state_dict(),
@@ -360,14 +354,3 @@ class Trainer:
         }
         save_checkpoint(content, self.folder / "last.pt")
         self._save_weights("final.pt", None)
-
-
-def _essence(config: TrainingConfig) -> str:
-    """All that decides the course of a run, as text; where and how it is logged does not."""
-    return (
-        config.model_copy(update={"run": None, "bundle": None}).model_dump_json(
-            include={"window", "split", "preprocessing", "network", "augmentation", "optimization"},
-            exclude={"split": {"file"}},
-        )
-        + f" seed {config.run.seed}"
-    )

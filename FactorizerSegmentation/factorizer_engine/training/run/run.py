@@ -70,7 +70,7 @@ def _train(config: TrainingConfig, resume: bool) -> Path:
         folder = config.output
         split = Split()
         if team.leads:
-            _open_folder(folder, resume)
+            _open_folder(config, resume)
             split = make_split(config.split, _volumes(config, dataset, resume))
         split = team.agree(split)
         with RunDisplay(team.leads, config.run.log_every) as display:
@@ -111,7 +111,8 @@ def _own_device(name: str) -> torch.device:
     return device
 
 
-def _open_folder(folder: Path, resume: bool) -> None:
+def _open_folder(config: TrainingConfig, resume: bool) -> None:
+    folder = config.output
     started = (folder / "history.jsonl").is_file()
     if started and not resume:
         raise BadInputError(
@@ -120,11 +121,25 @@ def _open_folder(folder: Path, resume: bool) -> None:
         )
     if resume and not (folder / "last.pt").is_file():
         raise BadInputError(f"The folder {folder} holds no checkpoint to resume from.")
+    if resume:
+        _check_unchanged(config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInputError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+        raise BadInputError(
+            f"The folder {folder} cannot be made ({error.strerror}); name another one (--output)."
+        ) from error
     remove_unfinished(folder)
+
+
+def _check_unchanged(config: TrainingConfig) -> None:
+    """Refuse to go on with a run in another way than it was begun."""
+    changed = open_run(config.output).config.differences(config)
+    if changed:
+        raise BadInputError(
+            f"The run in {config.output} was made with another configuration (it differs in "
+            f"{', '.join(changed)}); start a new run, or restore what config.json there says."
+        )
 
 
 def _volumes(config: TrainingConfig, dataset: Dataset, resume: bool) -> dict[str, float]:

@@ -74,6 +74,16 @@ def test_only_a_model_can_be_clicked(run, tmp_path):
         evaluate(run, tmp_path / "out", predictions=tmp_path, interactive=True)
 
 
+@pytest.mark.parametrize("kind", ["interactive", "subsets"])
+def test_regions_that_the_model_does_not_give_are_refused(
+    model, settings, write_config, tmp_path, kind
+):
+    settings["data"]["regions"] = {"all": [1, 2], "whole": [1, 2]}
+    path = write_config(settings)
+    with pytest.raises(BadInputError, match="blobs has no region all; .* core and whole, or leave"):
+        evaluate(path, tmp_path / "out", model=str(model), use="all", **{kind: True})
+
+
 def test_users_may_begin_with_nothing(run, model, tmp_path):
     result = evaluate(
         run,

@@ -47,6 +47,11 @@ def test_a_missing_prediction_is_named(dataset_dir, predictions, tmp_path):
         evaluate(dataset_dir, tmp_path / "out", predictions=predictions)
 
 
+def test_a_folder_of_predictions_that_is_not_there_is_named(dataset_dir, tmp_path):
+    with pytest.raises(BadInputError, match="no folder .*nowhere of label maps"):
+        evaluate(dataset_dir, tmp_path / "out", predictions=tmp_path / "nowhere")
+
+
 def test_a_prediction_on_another_grid_is_refused(dataset_dir, predictions, tmp_path):
     scan = read_scan(predictions / "blob_0.nii.gz")
     write_image(predictions / "blob_0.nii.gz", scan.array, spacing=3.0)

@@ -13,6 +13,7 @@ from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.cli.evaluation import subsets_table
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.subsets import cost
 from factorizer_engine.training.evaluation.evaluation import evaluate, open_cases
 from factorizer_engine.training.evaluation.predictors import every_subset, open_model
 from factorizer_engine.training.evaluation.subsets import told_by
@@ -55,6 +56,16 @@ def test_every_part_of_the_channels_is_measured_and_paired(needy, model, tmp_pat
     with (tmp_path / "out" / "subsets.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 2 * (2 + 1 + 2)
     assert subsets_table(result).row_count == 3
+
+
+def test_a_model_does_not_call_cases_unseen_that_training_knew(needy, model, tmp_path):
+    told = []
+    for number, case in enumerate(("blob_4", "blob_5")):  # of validation, and held out
+        evaluate(needy, needy / "evaluation", model=model, cases=[case], subsets=True)
+        bundle = export(needy, tmp_path / str(number) / "blobs")
+        told.append(cost(bundle.description, bundle.description.subsets[2]))
+    assert "Mean Dice on 1 case that training knew: " in told[0]
+    assert "Mean Dice on 1 unseen case: " in told[1]
 
 
 def test_a_model_says_what_was_measured_of_it(needy, model):

@@ -10,11 +10,16 @@ from monai.bundle import ConfigWorkflow
 
 from engine.training.blobs import changed_copy
 from factorizer_engine.bundles.architecture import build_networks
+from factorizer_engine.bundles.profiles import keep_profiles
 from factorizer_engine.bundles.reading.checksums import fingerprint
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.settings import CascadeSettings, FewerSettings
 from factorizer_engine.cli import main
+from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.models import Expectations
+from factorizer_engine.protocol.profiles import Profile, Profiles
+from factorizer_engine.training.evaluation.evaluation import evaluate
 from factorizer_engine.training.export.export import export
 from factorizer_engine.training.run.state import load_checkpoint
 
@@ -42,6 +47,17 @@ def test_texts_may_come_from_another_configuration(run, tmp_path, settings, writ
     assert bundle.description.card.startswith("# Better title")
     metadata = json.loads((bundle.description.path / "configs" / "metadata.json").read_text())
     assert metadata["changelog"] == changes
+
+
+def test_a_model_says_what_scans_it_was_made_for(run, tmp_path, settings, write_config):
+    settings["bundle"] = {"expects": {"modality": "MR", "anatomy": "brain", "skull": "stripped"}}
+    bundle = export(run, tmp_path / "models" / "blobs", config=write_config(settings, "new.yaml"))
+    assert load_bundle(bundle.description.path).description.expects == Expectations(
+        "MR", "brain", "stripped"
+    )
+    settings["bundle"]["expects"]["skull"] = "off"
+    with pytest.raises(BadInputError, match=r"bundle.expects.skull.*'stripped' or 'present'"):
+        export(run, tmp_path / "other", config=write_config(settings, "new.yaml"))
 
 
 def test_texts_of_another_model_are_refused(run, tmp_path, settings, write_config):
@@ -92,9 +108,15 @@ def test_monai_opens_the_exported_model_and_predicts_the_same(run, tmp_path):
 
 
 def test_several_runs_become_an_ensemble(run, tmp_path):
-    bundle = export([run, run], tmp_path / "models" / "blobs")
+    other = changed_copy(run, tmp_path / "other", "config.json", lambda config: None)
+    bundle = export([run, other], tmp_path / "models" / "blobs")
     assert len(build_networks(bundle)) == 2
     assert "ensemble of 2 networks" in bundle.description.card
+
+
+def test_a_run_counts_once_in_an_ensemble(run, tmp_path):
+    with pytest.raises(BadInputError, match="run is named twice; name every run once"):
+        export([run, run.parent / "run"], tmp_path / "models" / "blobs")
 
 
 def test_runs_of_an_ensemble_may_have_begun_with_other_weights(run, tmp_path):
@@ -155,6 +177,55 @@ def test_a_run_may_refine_another_model(run, tmp_path, settings, write_config, c
     assert fingerprint(fine.coarse) == fingerprint(coarse) != fingerprint(fine)
 
 
+def test_a_run_refines_another_model_whatever_was_measured_before(run, tmp_path):
+    """What its own model does with fewer channels does not bind the cascade."""
+    coarse = export(run, tmp_path / "coarse").description.path
+    fine = tmp_path / "fine"
+    for model, told in ((coarse, 0), (fine, 1)):
+        evaluate(run, run / "evaluation", str(model), use="validation", subsets=True)
+        bundle = export(run, fine, coarse=coarse, overwrite=True)
+        assert len(bundle.description.subsets) == told  # with all channels
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(BadInputError, match="holds no training run"):
         export(tmp_path, tmp_path / "models" / "blobs")
+
+
+def test_a_model_there_is_kept_unless_it_may_be_replaced(run, tmp_path):
+    export(run, tmp_path / "blobs")
+    with pytest.raises(BadInputError, match=r"or replace the model there \(--replace\)"):
+        export(run, tmp_path / "blobs")
+
+
+@pytest.mark.parametrize("command", [["inspect"], ["models", "install"], ["models", "import"]])
+def test_a_run_is_told_from_a_model(run, capsys, command):
+    with pytest.raises(SystemExit) as end:
+        main([*command, str(run)])
+    assert end.value.code == 2
+    assert "make a model of it by 'factorizer export" in " ".join(capsys.readouterr().err.split())
+
+
+def test_what_is_said_of_components_stays_with_the_same_model(
+    run, tmp_path, settings, write_config
+):
+    profiles = Profiles(("a",), (Profile(Term(0, "encoder.0.0", 0, 0), "Bright on A"),))
+    path = tmp_path / "models" / "blobs"
+    keep_profiles(export(run, path), profiles, "A table.", atlas={"atlas.svg": "<svg/>"})
+    again = export(run, path, overwrite=True)
+    assert again.profiles == profiles and again.description.card.endswith("\n\nA table.\n")
+    assert (path / "docs" / "atlas" / "atlas.svg").read_text() == "<svg/>"
+    assert load_bundle(path).description.card.count("A table.") == 1
+    settings["bundle"] = {"inference": {"threshold": 0.4}}
+    other = export(run, path, config=write_config(settings, "new.yaml"), overwrite=True)
+    assert other.profiles is None
+
+
+def test_the_best_weights_of_a_network_that_works_by_clicks_alone_are_unknown(run, tmp_path):
+    def change(config):
+        config["interaction"] |= {"clicks": 1, "plain": 0.0}
+        config["preprocessing"]["spacing"] = [2.0, 2.0, 2.0]
+
+    clicked = changed_copy(run, tmp_path / "clicked", "config.json", change)
+    with pytest.raises(BadInputError, match=r"take the last ones \(--weights final\)"):
+        export(clicked, tmp_path / "models" / "blobs")

@@ -98,9 +98,23 @@ def test_a_request_to_stop_ends_with_a_checkpoint(settings, write_config, monkey
     assert not json.loads((folder / "run.json").read_text())["finished"]
 
 
-def test_a_run_cannot_be_resumed_with_another_configuration(settings, write_config):
+@pytest.mark.parametrize(
+    ("section", "changes"),
+    [
+        ("optimization", {"learning_rate": 1e-4}),
+        ("data", {"regions": {"core": [1], "whole": [1, 2]}}),
+        ("interaction", {"clicks": 2}),
+    ],
+)
+def test_a_run_cannot_be_resumed_with_another_configuration(
+    settings, write_config, section, changes
+):
     settings["optimization"]["steps"] = 2
+    settings["preprocessing"]["spacing"] = [2, 2, 2]
     train(configured(settings, write_config))
-    settings["optimization"]["learning_rate"] = 1e-4
-    with pytest.raises(BadInputError, match="another configuration"):
+    settings[section] = settings.get(section, {}) | changes
+    (key,) = changes
+    with pytest.raises(
+        BadInputError, match=rf"another configuration \(it differs in {section}.{key}\)"
+    ):
         train(configured(settings, write_config), resume=True)
