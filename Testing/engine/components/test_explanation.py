@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,6 @@ from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.settings import InferenceSettings
 from factorizer_engine.components import ComponentMap, explain, lesion_near
-from factorizer_engine.components.capture import Captures
 from factorizer_engine.components.definition import filtered, mixers_of, without_all
 from factorizer_engine.components.ranking import default_blocks
 from factorizer_engine.components.sites import lesion_sites
@@ -23,7 +21,7 @@ from factorizer_engine.components.windows import evidence_windows, legible_windo
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import Ensemble, predict_windows
-from factorizer_engine.inference.windows import Copy, plan_windows
+from factorizer_engine.inference.windows import plan_windows
 from factorizer_engine.lesions.measuring import find_lesions, lesion_mask
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
@@ -139,61 +137,6 @@ def test_a_mirrored_result_is_explained_as_it_was_made(segmenter, maps):
         contributions = plain.component.contributions
         assert drawn.component.contributions != pytest.approx(contributions, abs=1e-3)
         assert not np.allclose(drawn.heatmap.array, plain.heatmap.array, atol=1e-3)
-
-
-@pytest.mark.parametrize("on_disk", [False, True])
-@pytest.mark.parametrize("mirroring", [False, True])
-def test_what_was_captured_while_segmenting_is_drawn_without_another_run(
-    segmenter, mirroring, on_disk, monkeypatch
-):
-    if on_disk:
-        monkeypatch.setattr("factorizer_engine.components.capture.MOST_IN_MEMORY", 0)
-    options = RunOptions(mirroring=mirroring)
-    plain = segmenter.segment(tiny.scans(), options=options)
-    watched = segmenter.segment(
-        tiny.scans(), options=options, watch=lambda plan: Captures.of(segmenter.networks, plan)
-    )
-    np.testing.assert_array_equal(watched.probabilities, plain.probabilities)
-    expected, calls = explain(segmenter, plain, count=2).maps, []
-    with _counted(segmenter.networks[0], calls):
-        found = explain(segmenter, watched, count=2).maps
-    assert not calls
-    for ours, theirs in zip(found, expected, strict=True):
-        assert ours.component.window == pytest.approx(theirs.component.window, rel=1e-3)
-        same = replace(ours.component, window=theirs.component.window)
-        assert same == theirs.component
-        rounded = 2.0**-11 * float(theirs.heatmap.array.max())  # captures are kept with 16 bits
-        np.testing.assert_allclose(ours.heatmap.array, theirs.heatmap.array, rtol=0, atol=rounded)
-
-
-def test_captures_too_large_for_sixteen_bits_are_kept_as_they_are(result):
-    network, plan = tiny.network(), result.plan
-    with torch.no_grad():
-        for mixer in mixers_of(network).values():
-            mixer.in_proj.linear.weight *= 1e6
-    captures = Captures([network], plan)
-    with captures.watching(network, plan.windows[:1], Copy()), torch.inference_mode():
-        network(torch.randn(1, 2, *plan.roi_size))
-    found = captures.found(network, plan.windows[0], Copy())
-    assert all(values.isfinite().all() for values in found.values())
-    assert max(float(values.max()) for values in found.values()) > torch.finfo(torch.float16).max
-
-
-@contextmanager
-def _counted(network, calls: list):
-    hook = network.register_forward_pre_hook(lambda *_: calls.append(1))
-    yield
-    hook.remove()
-
-
-def test_nothing_is_captured_that_would_take_too_much_room(segmenter, result, monkeypatch):
-    networks = segmenter.networks
-    assert Captures.of(networks, result.plan) is not None
-    assert Captures.of([*networks, torch.nn.Identity()], result.plan) is None
-    monkeypatch.setattr("factorizer_engine.components.capture.MOST_IN_MEMORY", 10_000)
-    assert Captures.of(networks, result.plan) is not None  # on the disk
-    monkeypatch.setattr("factorizer_engine.components.capture.MOST_ON_DISK", 10_000)
-    assert Captures.of(networks, result.plan) is None
 
 
 def test_where_nothing_was_found_contributions_are_measured_where_it_is_most_probable(tmp_path):

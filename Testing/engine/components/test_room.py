@@ -1,18 +1,14 @@
-"""Where memory is short, fewer blocks are looked into, and less is kept."""
+"""Where memory is short, fewer blocks are looked into."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
-from engine import tiny
 from factorizer_engine.components import explain
-from factorizer_engine.components.capture import Captures, capture_bytes, from_finest
 from factorizer_engine.components.definition import mixers_of
 from factorizer_engine.components.question import pose
 from factorizer_engine.components.room import explanation_bytes, room_for
-from factorizer_engine.inference.windows import Copy
 from factorizer_engine.protocol.errors import EngineMemoryError
 from factorizer_engine.protocol.progress import Monitor
 
@@ -61,37 +57,3 @@ def test_the_explanation_says_what_it_takes_and_what_was_left_out(segmenter, res
     for ours, theirs in zip(found.maps, whole.maps, strict=True):
         assert ours.component == theirs.component
         np.testing.assert_array_equal(ours.evidence.array, theirs.evidence.array)
-
-
-def test_captures_that_do_not_fit_are_made_again_from_the_deepest_block_on(
-    segmenter, result, monkeypatch
-):
-    mixers = mixers_of(segmenter.networks[0])
-    order = from_finest(mixers)
-    assert order[:2] == ["encoder.0.0", "decoder.1.0"]
-    windows = len(result.plan.windows)
-    room = windows * sum(capture_bytes(mixers[block]) for block in order[:3])
-    monkeypatch.setattr("factorizer_engine.components.capture.MOST_IN_MEMORY", 0)
-    monkeypatch.setattr("factorizer_engine.components.capture.MOST_ON_DISK", room)
-    watched = segmenter.segment(
-        tiny.scans(), watch=lambda plan: Captures.of(segmenter.networks, plan)
-    )
-    for window in watched.plan.windows:
-        kept = watched.watcher.found(segmenter.networks[0], window, Copy())
-        assert set(kept) == set(order[:3])
-    found, expected = (explain(segmenter, one, count=16).maps for one in (watched, result))
-    for ours, theirs in zip(found, expected, strict=True):
-        assert ours.component.term == theirs.component.term
-        rounded = 2.0**-11 * float(theirs.heatmap.array.max())  # captures are kept with 16 bits
-        np.testing.assert_allclose(ours.heatmap.array, theirs.heatmap.array, rtol=0, atol=rounded)
-
-
-def test_networks_of_an_ensemble_may_have_other_blocks(result):
-    shallow = tiny.network(
-        encoder_depth=[1, 1], encoder_width=[8, 16], strides=[1, 2], decoder_depth=[1]
-    )
-    captures = Captures.of([tiny.network(), shallow], result.plan)
-    window = result.plan.windows[0]
-    with torch.no_grad(), captures.watching(shallow, [window], Copy()):
-        shallow(torch.zeros(1, 2, *tiny.WINDOW))
-    assert set(captures.found(shallow, window, Copy())) == set(mixers_of(shallow))
