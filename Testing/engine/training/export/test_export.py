@@ -162,7 +162,7 @@ def test_runs_with_inputs_or_outputs_in_another_order_form_no_ensemble(run, tmp_
 
 def test_a_run_may_refine_another_model(run, tmp_path, settings, write_config, capsys):
     coarse = export(run, tmp_path / "coarse")
-    settings["bundle"] = {"cascade": {"share": 0.3}}
+    settings["bundle"] = {"cascade": {"share": 0.3, "share_with_fewer": 0.2}}
     config = write_config(settings, "new.yaml")
     path = tmp_path / "fine"
     command = ["export", str(run), "-o", str(path), "--config", str(config)]
@@ -171,9 +171,10 @@ def test_a_run_may_refine_another_model(run, tmp_path, settings, write_config, c
     assert end.value.code == 0
     assert "First stage" in capsys.readouterr().out
     fine = load_bundle(path)
-    assert fine.cascade == CascadeSettings(share=0.3)
+    assert fine.cascade == CascadeSettings(share=0.3, share_with_fewer=0.2)
     assert "| First stage | coarse 1.2.0 |" in fine.description.card
     assert "| Share of this stage there | 0.3 of the averaged logits |" in fine.description.card
+    assert "other networks for fewer sequences | 0.2 |" in fine.description.card
     assert fingerprint(fine.coarse) == fingerprint(coarse) != fingerprint(fine)
 
 
