@@ -204,7 +204,9 @@ FalseAlarms = Annotated[
         help="Mark lesions that may be false alarms, by the components that speak for them.",
     ),
 ]
-Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many components to write.")]
+Count = Annotated[
+    int, typer.Option("--count", "-n", min=1, max=200, help="How many components to write.")
+]
 Region = Annotated[
     str | None,
     typer.Option("--region", help="Region whose drivers to show first; unset, any that was found."),

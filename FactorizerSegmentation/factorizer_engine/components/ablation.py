@@ -186,11 +186,11 @@ def _batches(terms: Sequence[Term], size: int) -> list[list[int]]:
 
 
 def _side_by_side(batches: list[list[int]], device: torch.device) -> Iterator[list[list[int]]]:
-    """Batches that run at the same time, each in a thread of its own on a processor.
+    """Batches that run together, each in a thread of its own on a processor.
 
     Two runs with one thread each take half the time of two one after the other with two threads.
     """
-    at_once = min(torch.get_num_threads(), SIDE_BY_SIDE) if device.type == "cpu" else 1
+    at_once = SIDE_BY_SIDE if device.type == "cpu" else 1
     return (batches[start : start + at_once] for start in range(0, len(batches), at_once))
 
 

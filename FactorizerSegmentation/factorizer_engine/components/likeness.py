@@ -25,6 +25,15 @@ MOST_LESIONS = 8
 """Lesions of a result that are compared, the largest; each costs two passes over its windows."""
 
 
+NOT_TOLD = "Whether lesions may be false alarms cannot be told of this model with these scans."
+
+
+def tells_false_alarms(segmenter: Segmenter, result: SegmentationResult) -> bool:
+    """Whether it is known what spoke for true lesions in scans like those of a result."""
+    profiles = segmenter.that_gave(result).bundle.profiles
+    return profiles is not None and profiles.tells_false_alarms
+
+
 def compared(
     segmenter: Segmenter, result: SegmentationResult, monitor: Monitor | None = None
 ) -> tuple[Lesion, ...]:
@@ -39,9 +48,8 @@ def compared(
         BadModelError: If the model is not a Factorizer.
         CancelledError: If the monitor was cancelled.
     """
-    segmenter = segmenter.that_gave(result)
-    profiles = segmenter.bundle.profiles
-    if profiles is None or not profiles.tells_false_alarms:
+    profiles = segmenter.that_gave(result).bundle.profiles
+    if profiles is None or not tells_false_alarms(segmenter, result):
         return result.lesions
     first = pose(segmenter, result, None, None, None)
     return _one_by_one(first, profiles, monitor or Monitor())[0]

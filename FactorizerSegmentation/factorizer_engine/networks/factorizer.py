@@ -141,8 +141,14 @@ class Factorizer(nn.Module):
             "mlp_ratio": mlp_ratio,
             "dropout": dropout,
         }
+        stages = len(encoder_width)
+        if {len(encoder_depth), len(strides), len(decoder_depth) + 1} != {stages}:
+            raise ValueError(
+                "encoder_depth, encoder_width and strides need a number for every stage, and "
+                "decoder_depth one less"
+            )
         sizes = _stage_sizes(spatial_size, strides)
-        bottleneck = len(encoder_width) - 1
+        bottleneck = stages - 1
         embedding = PositionalEmbedding if pos_embed is True else (pos_embed or None)
 
         self.stem = NeighborhoodConvolution(dims, in_channels, encoder_width[0], kernel_size=3)

@@ -241,6 +241,13 @@ class TrainingConfig(Section):
     run: RunSection = RunSection()
     bundle: BundleSection = BundleSection()
 
+    @field_validator("name")
+    @classmethod
+    def _the_name_is_that_of_a_folder(cls, name: str) -> str:
+        if name in ("", ".", "..") or {*name} & {*"/\\"}:
+            raise ValueError("it becomes the name of a folder, so it may not be a path")
+        return name
+
     @model_validator(mode="after")
     def _clicks_need_a_voxel_size(self) -> TrainingConfig:
         if self.interaction.clicks and self.preprocessing.spacing is None:

@@ -80,6 +80,12 @@ def test_components_are_described_and_kept_in_the_model(dataset, model, tmp_path
     marks = [lesion["false_alarm"] for lesion in lesions if lesion["likeness"]]
     assert marks and all(mark in ("no", "perhaps") for mark in marks)
     assert outcome.output.count("false alarm?") == marks.count("perhaps")
+    assert "cannot be told" not in outcome.output
+
+    undescribed = tiny.bundle(tmp_path / "undescribed").description.path
+    plain = tmp_path / "plain"
+    outcome = cli("segment", "-m", undescribed, "-o", plain, *example, "--false-alarms")
+    assert "Whether lesions may be false alarms cannot be told" in " ".join(outcome.output.split())
 
 
 def test_networks_for_fewer_scans_are_described_with_studies_that_lack_some(dataset, tmp_path, cli):

@@ -106,6 +106,15 @@ def test_another_spatial_size_is_refused_with_both_sizes_named():
         network(torch.zeros(1, 1, 8, 12))
 
 
+@pytest.mark.parametrize(
+    "changes", [{"strides": (1,)}, {"encoder_depth": (1,)}, {"decoder_depth": (1, 1)}]
+)
+def test_every_stage_needs_its_numbers(changes):
+    stages = {"encoder_depth": (1, 1), "encoder_width": (8, 16), "strides": (1, 2)}
+    with pytest.raises(ValueError, match="need a number for every stage"):
+        Factorizer(1, 1, (8, 8), **{**stages, "decoder_depth": (1,), **changes})
+
+
 def test_mixers_are_named_by_stage_and_block():
     network = Factorizer(
         1,

@@ -47,6 +47,13 @@ def test_an_unknown_key_of_what_answers_where_scans_are_missing_is_named(setting
         load_config(write_config(settings))
 
 
+@pytest.mark.parametrize("name", ["../elsewhere", "a\\b", "..", ""])
+def test_a_name_is_no_path(settings, write_config, name):
+    settings["name"] = name
+    with pytest.raises(BadInputError, match="wrong value for 'name': it becomes the name of a f"):
+        load_config(write_config(settings))
+
+
 def test_a_missing_key_is_named(settings, write_config):
     del settings["window"]
     with pytest.raises(BadInputError, match="lacks the key 'window'"):

@@ -34,11 +34,12 @@ def run(engine: Engine, params: SegmentParams, monitor: Monitor) -> SegmentResul
     check_space(folder, scans, len(segmenter.bundle.description.regions) * params.probabilities)
     found = JUDGED if params.likeness else SEGMENTED
     result = engine.segment(segmenter, scans, params, monitor.span(LOADED, found))
-    lesions = result.lesions
+    lesions, doubt = result.lesions, ""
     if params.likeness:
-        from factorizer_engine.components import compared
+        from factorizer_engine.components.likeness import NOT_TOLD, compared, tells_false_alarms
 
         lesions = compared(segmenter, result, monitor.span(JUDGED, SEGMENTED))
+        doubt = "" if tells_false_alarms(segmenter, result) else NOT_TOLD
     monitor.report("writing", SEGMENTED)
     return SegmentResult(
         model=result.model,
@@ -47,7 +48,7 @@ def run(engine: Engine, params: SegmentParams, monitor: Monitor) -> SegmentResul
         lesions=lesions,
         timings=dict(result.timings),
         device=str(result.device),
-        note=engine.note(result.note),
+        note=engine.note(result.note, doubt),
         threshold=segmenter.bundle.inference.threshold,
     )
 
