@@ -28,6 +28,9 @@ from FactorizerSegmentationLib.scene.tables import placeWords
 from FactorizerSegmentationLib.scene.verdicts import problem
 from FactorizerSegmentationLib.tasks.follow_up import FollowedUp, FollowUpOrder, nodesOfStudy
 
+TABLES = (".csv", "-volumes.csv")
+"""How the names of the files end that are written beside a comparison."""
+
 
 class FollowUpPanel(Panel):
     """The earlier studies; Compare/Cancel; what became of each lesion.
@@ -167,7 +170,7 @@ class FollowUpPanel(Panel):
         page = None
         if self.ui.pageCheckBox.checked:
             name = f"{self._last.GetName()} follow-up"
-            page = askForPage(self.widget, _("Write the comparison"), name)
+            page = askForPage(self.widget, _("Write the comparison"), name, TABLES)
             if page is None:
                 return
             rememberFolder(page.parent)

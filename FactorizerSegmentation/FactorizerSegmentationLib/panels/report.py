@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import qt
@@ -294,26 +295,27 @@ def _verdictFacts(tableNode) -> dict[str, str]:
     }
 
 
-def askForPage(parent, title: str, name: str) -> Path | None:
+def askForPage(parent, title: str, name: str, tables: Sequence[str] = (".csv",)) -> Path | None:
     """Where the user wants an HTML page; None if it is not to be written.
 
     Args:
         parent: The widget that asks.
         title: Of the dialog.
         name: What the page is called at first.
+        tables: How the names of the files end that are written beside it.
     """
     proposed = Path(lastFolder()) / f"{plain_name(name)}.html"
     chosen = qt.QFileDialog.getSaveFileName(parent, title, str(proposed), _("Page (*.html)"))
     if not chosen:
         return None
-    if chosen.lower().endswith(".html"):
-        return Path(chosen)
-    page = Path(f"{chosen}.html")
-    if not page.exists():
-        return page
-    # The dialog has not asked, since the user has left out the ending.
-    text = _("{name} is there already. Replace it?").format(name=page.name)
-    return page if slicer.util.confirmOkCancelDisplay(text, title) else None
+    isWhole = chosen.lower().endswith(".html")
+    page = Path(chosen if isWhole else f"{chosen}.html")
+    if isWhole and page.exists():
+        return page  # the dialog has asked
+    files = (page, *(page.with_name(page.stem + ending) for ending in tables))
+    existing = ", ".join(file.name for file in files if file.exists())
+    text = _("Already there: {names}. Replace?").format(names=existing)
+    return page if not existing or slicer.util.confirmOkCancelDisplay(text, title) else None
 
 
 def lastFolder() -> str:

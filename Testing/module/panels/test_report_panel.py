@@ -301,7 +301,10 @@ def test_a_page_gets_its_ending_and_replaces_nothing_unasked(
     (tmp_path / "1.5 T.html").touch()
     assert askForPage(widget.parent, "", "T1") is None
     assert askForPage(widget.parent, "", "T1") == tmp_path / "1.5 T.html"
-    assert asked == 2 * ["1.5 T.html is there already. Replace it?"]
+    assert asked == 2 * ["Already there: 1.5 T.html. Replace?"]
+    (tmp_path / "1.5 T.html").rename(tmp_path / "1.5 T.csv")
+    assert askForPage(widget.parent, "", "T1") == tmp_path / "1.5 T.html"
+    assert asked[2:] == ["Already there: 1.5 T.csv. Replace?"]
 
 
 def test_a_failure_is_one_sentence_and_a_run_can_be_cancelled(
