@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from factorizer_engine.bundles.bundle import Bundle
@@ -38,11 +39,18 @@ def read_profiles(root: Path, file: Path = OWN) -> Profiles | None:
     path = root / file
     if not path.is_file():
         return None
+    status = path.stat()
+    return _profiles_of(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=32)
+def _profiles_of(path: Path, changed: int, size: int) -> Profiles:
+    """Those of a file that was changed then: every request reads all installed models."""
     try:
         return parse(Profiles, read_mapping(path, read_json), "")
     except UnfitValueError as error:
         raise BadModelError(
-            f"The model's {file.name} is not valid: {str(error).lstrip('.')}."
+            f"The model's {path.name} is not valid: {str(error).lstrip('.')}."
         ) from error
 
 

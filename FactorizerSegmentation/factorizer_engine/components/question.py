@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from factorizer_engine.bundles.settings import CascadeSettings
 from factorizer_engine.components.ablation import Probe, place_probes
@@ -87,8 +88,13 @@ class Question:
 
     def profile(self, candidate: int) -> Profile:
         """What is known of a candidate from labelled cases, nothing if it was not measured."""
-        term, profiles = self.candidates[candidate], self.segmenter.bundle.profiles
-        return (profiles.by_term() if profiles else {}).get(term, Profile(term))
+        term = self.candidates[candidate]
+        return self._profiles.get(term, Profile(term))
+
+    @cached_property
+    def _profiles(self) -> Mapping[Term, Profile]:
+        profiles = self.segmenter.bundle.profiles
+        return profiles.by_term() if profiles else {}
 
 
 def pose(

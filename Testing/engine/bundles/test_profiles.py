@@ -39,6 +39,16 @@ def test_profiles_are_kept_with_checksums_and_change_no_result(tmp_path):
     assert card.endswith(f"{CARD_TITLE}\n\nAnother table.\n")
 
 
+def test_profiles_that_were_changed_are_read_again(tmp_path):
+    bundle = tiny.bundle(tmp_path)
+    keep_profiles(bundle, PROFILES, "")
+    first, second = (load_bundle(bundle.description.path).profiles for _ in range(2))
+    assert second is first  # what has not changed is not parsed twice
+    others = replace(PROFILES, cases=("b", "a"))  # of the same length
+    keep_profiles(bundle, others, "")
+    assert load_bundle(bundle.description.path).profiles == others
+
+
 def test_profiles_are_saved_with_the_bundle(tmp_path):
     bundle = tiny.bundle(tmp_path)
     keep_profiles(bundle, PROFILES, "")
