@@ -30,7 +30,7 @@ from FactorizerSegmentationLib.scene.tables import (
     ACCEPTED,
     REJECTED,
     UNDECIDED,
-    lesionsOf,
+    presentIn,
     verdictsOf,
 )
 from FactorizerSegmentationLib.scene.verdicts import problem
@@ -211,7 +211,7 @@ class ReportPanel(Panel):
             words=self._own.words,
             warnings=self._inputs.checks.doubts(),
             evidence=tuple(self._evidence()) if explained else (),
-            lesions=tuple(lesionsOf(tableNode)) if tableNode is not None else (),
+            lesions=tuple(presentIn(tableNode)) if tableNode is not None else (),
             regions=model.regions if model is not None else (),
             facts={
                 _("Review"): _verdictFacts(tableNode),
