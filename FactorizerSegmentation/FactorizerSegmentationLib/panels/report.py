@@ -86,6 +86,8 @@ class ReportPanel(Panel):
         }
 
     def forget(self) -> None:
+        self.controls.setStatus("")
+        self.exportControls.setStatus("")
         self._page = None
 
     def show(self) -> None:

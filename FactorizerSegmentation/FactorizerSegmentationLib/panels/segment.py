@@ -64,6 +64,7 @@ class SegmentPanel(Panel):
         logic.helloed.connect(self._log.addEngine)
 
     def forget(self) -> None:
+        self.controls.setStatus("")
         self._checked.forget()
         self.choices.setParameters(None)
         self._background.forget()
