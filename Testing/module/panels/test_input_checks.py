@@ -142,6 +142,8 @@ def test_every_row_says_how_much_speaks_for_its_volume(checked, add_volume):
     panel.inputs.channels.selector("T2").setCurrentNode(add_volume("Ax FLAIR", SHAPE, AFFINE))
     assert trust["T2"].text == "?"
     assert trust["T2"].toolTip == "Its name speaks of FLAIR, not of T2."
+    assert below(panel, "T2").text == "Its name speaks of FLAIR, not of T2."
+    assert below(panel, "T2").visible and not below(panel, "T1").visible
 
 
 def test_a_model_that_does_not_say_what_it_expects_is_not_checked(host, panel, volumes, widget):
