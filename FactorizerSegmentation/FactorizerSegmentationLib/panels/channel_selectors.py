@@ -55,6 +55,8 @@ class ChannelSelectors:
         self._trustLabels: dict[str, Any] = {}
         self._sentenceLabels: dict[str, Any] = {}
         self._trusted: dict[str, tuple[str, str] | None] = {}
+        self._found: dict[str, Sequence[str]] = {}
+        self._against: dict[str, str] = {}
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -86,7 +88,7 @@ class ChannelSelectors:
         layout = qt.QFormLayout(self._form)
         layout.setContentsMargins(0, 0, 0, 0)
         self._labels, self._trustLabels, self._sentenceLabels = {}, {}, {}
-        self._trusted = {}
+        self._trusted, self._found, self._against = {}, {}, {}
         self._selectors = {channel.name: self._addRow(layout, channel) for channel in channels}
         self._layout.addWidget(self._form)
         putInPlace(self._form)
@@ -129,9 +131,8 @@ class ChannelSelectors:
         whole = "<br>".join(escape(sentence) for sentence in (*sentences, tip))
         for widget in (label, self._selectors[channel]):
             widget.toolTip = whole if sentences else tip
-        below = self._sentenceLabels[channel]
-        below.text = " ".join(shown)
-        below.visible = bool(shown)
+        self._found[channel] = shown
+        self._showBelow(channel)
 
     def forget(self, node) -> None:
         """Leave the rows empty in which a volume is chosen that is about to go."""
@@ -219,9 +220,18 @@ class ChannelSelectors:
         self._trusted[name] = shown
         channel = next(known for known in self._channels if known.name == name)
         evidence = None if node is None else evidenceFor(node, channel, self._channels)
-        label.text = TRUST[evidence.level] if evidence is not None else ""
-        label.toolTip = escape(evidence.reason) if evidence is not None else ""
-        label.accessibleName = evidence.reason if evidence is not None else ""
+        level, reason = (evidence.level, evidence.reason) if evidence is not None else ("", "")
+        label.text = TRUST.get(level, "")
+        label.toolTip = escape(reason)
+        label.accessibleName = reason
+        self._against[name] = reason if level == AGAINST else ""
+        self._showBelow(name)
+
+    def _showBelow(self, name: str) -> None:
+        """Write below a row what speaks against its volume, and what was found in its voxels."""
+        below = self._sentenceLabels[name]
+        below.text = " ".join(filter(None, (self._against.get(name), *self._found.get(name, ()))))
+        below.visible = bool(below.text)
 
 
 def _tip(channel: Channel) -> str:

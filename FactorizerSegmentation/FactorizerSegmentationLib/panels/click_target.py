@@ -85,6 +85,7 @@ class ClickTarget:
         """Let a segmentation that clicks have begun be the one that is listed and corrected."""
         if node is not self._own().segmentation:
             self.put((node, lesionsTableOf(node)))
+            node.SetDisplayVisibility(True)  # a run may have hidden it behind its result
         return node
 
     def make(self, scan, model: ModelDescription, labelmap: np.ndarray, title: str):

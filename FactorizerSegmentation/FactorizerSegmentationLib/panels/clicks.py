@@ -235,11 +235,10 @@ class ClicksPanel(Panel):
 
     def _onButton(self, add: bool) -> None:
         marks, place = self._marks[add], self._pressedAt
-        placing = placingInto(marks.node)  # Slicer places into a new node by itself
         node = marks.ready(slicer.mrmlScene)
         if place is not None:  # the key was pressed with the mouse over a view
             node.AddControlPointWorld(list(place))
-        elif placing:
+        elif placingInto(node):
             stopPlacing()
         else:
             placeInto(node)

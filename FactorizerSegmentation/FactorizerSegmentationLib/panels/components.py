@@ -90,7 +90,7 @@ class ComponentsPanel(Panel):
         self._slices = SliceWatch(self.list.outdate)
         self.look = HeatmapControls(self.ui, self._onLookChanged)
         self.ui.regionComboBox.connect("currentIndexChanged(int)", self._onRegionChanged)
-        self.ui.lesionComboBox.connect("currentIndexChanged(int)", self._showExplanation)
+        self.ui.lesionComboBox.connect("currentIndexChanged(int)", self._onLesionChanged)
         self.ui.opacitySlider.connect("valueChanged(double)", self._onOpacityChanged)
         self.ui.shownPartSlider.connect("valueChanged(double)", self._onShownPartChanged)
         self.ui.hideHeatmapButton.connect("clicked()", self.hideHeatmap)
@@ -118,6 +118,7 @@ class ComponentsPanel(Panel):
         }
 
     def forget(self) -> None:
+        self.controls.setStatus("")
         self._checked.forget()
         self.export.forget()
         self._slices.stop()
@@ -294,6 +295,10 @@ class ComponentsPanel(Panel):
         if self._parameters is not None and index >= 0:
             self._own.region = self.ui.regionComboBox.itemData(index)
             self._showRows()
+
+    def _onLesionChanged(self, *ignored) -> None:
+        self.controls.setStatus("")  # it is about the lesion before
+        self._showExplanation()
 
     def _start(self) -> None:
         settings = self._inputs.settings()

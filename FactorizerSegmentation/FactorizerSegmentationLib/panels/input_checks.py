@@ -168,10 +168,11 @@ class InputChecks:
         if findings is not None and settings is not None and settings.preparation is not None:
             findings = tuple(finding for finding in findings if not finding.by_preparation)
         self._findings = findings
-        known = findings or ()
+        known, looked = findings or (), settings.volumeIds if settings is not None else {}
         for channel in self._channels.channels:
             own = [finding for finding in known if finding.concerns(channel.name)]
-            severity = "" if findings is None else gravest(own)
+            isLooked = findings is not None and channel.name in looked  # not so if it is left out
+            severity = gravest(own) if isLooked else ""
             below = [f.sentence for f in own if f.severity != GREEN and len(f.channels) == 1]
             self._channels.mark(channel.name, severity, [f.sentence for f in own], below)
         shared = [f.sentence for f in known if f.severity != GREEN and len(f.channels) != 1]

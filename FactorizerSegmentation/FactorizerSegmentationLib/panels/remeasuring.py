@@ -100,8 +100,7 @@ class Remeasuring:
             lambda error: self._onFailed(asked, error),
         )
         try:
-            known = lesionsOf(self._tableNode)
-            MeasureRun(self._logic.engine, edits, known, callbacks).start()
+            MeasureRun(self._logic.engine, edits, self._tableNode, callbacks).start()
         except SceneError as error:
             self._onFailed(asked, error)
         self._onChanged()

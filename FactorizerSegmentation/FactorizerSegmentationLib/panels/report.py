@@ -31,7 +31,7 @@ from FactorizerSegmentationLib.scene.tables import (
     ACCEPTED,
     REJECTED,
     UNDECIDED,
-    lesionsOf,
+    presentIn,
     verdictsOf,
 )
 from FactorizerSegmentationLib.scene.verdicts import problem
@@ -87,6 +87,8 @@ class ReportPanel(Panel):
         }
 
     def forget(self) -> None:
+        self.controls.setStatus("")
+        self.exportControls.setStatus("")
         self._page = None
 
     def show(self) -> None:
@@ -212,7 +214,7 @@ class ReportPanel(Panel):
             words=self._own.words,
             warnings=self._inputs.checks.doubts(),
             evidence=tuple(self._evidence()) if explained else (),
-            lesions=tuple(lesionsOf(tableNode)) if tableNode is not None else (),
+            lesions=tuple(presentIn(tableNode)) if tableNode is not None else (),
             regions=model.regions if model is not None else (),
             facts={
                 _("Review"): _verdictFacts(tableNode),

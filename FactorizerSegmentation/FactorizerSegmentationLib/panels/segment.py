@@ -21,6 +21,7 @@ from FactorizerSegmentationLib.panels.run_log import RunLog
 from FactorizerSegmentationLib.scene import layers, surfaces
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.history import Step
+from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.tables import isBoxed, lesionsOf
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class SegmentPanel(Panel):
         logic.helloed.connect(self._log.addEngine)
 
     def forget(self) -> None:
+        self.controls.setStatus("")
         self._checked.forget()
         self.choices.setParameters(None)
         self._background.forget()
@@ -118,14 +120,21 @@ class SegmentPanel(Panel):
         if self._parameters is not None:
             if outcome.patch is not None:
                 self._logic.history.add(self._updateStep(outcome.patch, outcome))
-            elif surfaces.areWanted():
-                surfaces.setShown(self._own.segmentation, False)  # in place of the result before
-                surfaces.setShown(outcome.segmentationNode, True)
+            else:
+                self._showInPlaceOf(self._own.segmentation, outcome.segmentationNode)
             self._own.segmentation = outcome.segmentationNode
             self._own.lesionTable = outcome.lesionTableNode
             if self._logic.inFront:
                 self._lookAtResult()
         self._logic.notify()
+
+    def _showInPlaceOf(self, earlier, node) -> None:
+        """Show a new result in 3D, if that is wanted, and hide the one before: both would blend."""
+        if surfaces.areWanted():
+            surfaces.setShown(earlier, False)
+            surfaces.setShown(node, True)
+        if earlier is not None and referenceVolumeOf(earlier) is referenceVolumeOf(node):
+            earlier.SetDisplayVisibility(False)
 
     def _onFailed(self, error: EngineError) -> None:
         self.controls.failed(error)

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.errors import BadInputError
 from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.place_mode import addUnplaced
 
 LESION_MARGIN_MM = 10.0
 """What a box around a lesion leaves on each side of it."""
@@ -26,7 +27,9 @@ def createBox(scene, center: Sequence[float], size: Sequence[float]):
     Returns:
         The vtkMRMLMarkupsROINode.
     """
-    node = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", scene.GenerateUniqueName(_("Box")))
+    node = slicer.vtkMRMLMarkupsROINode()
+    node.SetName(scene.GenerateUniqueName(_("Box")))
+    addUnplaced(scene, node)
     node.CreateDefaultDisplayNodes()
     node.SetCenter(*map(float, center))
     node.SetSize(*map(float, size))

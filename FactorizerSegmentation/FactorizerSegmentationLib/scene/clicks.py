@@ -14,6 +14,7 @@ from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.models import Region
 from factorizer_engine.protocol.nesting import mask_of
 from factorizer_engine.protocol.triples import triple
+from FactorizerSegmentationLib.scene.place_mode import addUnplaced
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, worldAffine
 
 MARK_COLORS = {True: (0.25, 0.85, 0.35), False: (0.95, 0.3, 0.25)}
@@ -47,9 +48,9 @@ class ClickMarks:
         node = self.node
         if node is None:
             name = _("Clicks that add") if self._add else _("Clicks that remove")
-            node = scene.AddNewNodeByClass(
-                "vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(name)
-            )
+            node = slicer.vtkMRMLMarkupsFiducialNode()
+            node.SetName(scene.GenerateUniqueName(name))
+            addUnplaced(scene, node)
             node.SetAttribute(ROLE_ATTRIBUTE, "Clicks")
             node.CreateDefaultDisplayNodes()
             node.GetDisplayNode().SetSelectedColor(*MARK_COLORS[self._add])

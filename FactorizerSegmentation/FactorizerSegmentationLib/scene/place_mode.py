@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import slicer
 
+SELECTION = "vtkMRMLSelectionNodeSingleton"
+"""The node that knows which markups are placed."""
+
 
 def placeInto(node) -> None:
     """Let every click into a view become a point of a markups node, until `stopPlacing`."""
@@ -13,6 +16,21 @@ def placeInto(node) -> None:
     selection.SetActivePlaceNodeID(node.GetID())
     interaction.SetPlaceModePersistence(1)
     interaction.SetCurrentInteractionMode(interaction.Place)
+
+
+def addUnplaced(scene, node) -> None:
+    """Add markups to a scene without placing into them: Slicer makes any new ones what is placed.
+
+    A click of the user that is waited for would otherwise go into a ruler, say.
+    """
+    selection = scene.GetNodeByID(SELECTION)
+    if selection is None:
+        scene.AddNode(node)
+        return
+    className, nodeId = selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID()
+    scene.AddNode(node)
+    selection.SetReferenceActivePlaceNodeClassName(className)
+    selection.SetActivePlaceNodeID(nodeId)
 
 
 def placingInto(node) -> bool:

@@ -7,6 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.lesions import Lesion, Ruler
+from FactorizerSegmentationLib.scene.place_mode import addUnplaced
 from FactorizerSegmentationLib.scene.removing import removeWithDisplays
 
 LONG_COLOR, SHORT_COLOR = (1.0, 0.85, 0.2), (0.3, 0.9, 1.0)
@@ -47,7 +48,7 @@ def _createLine(scene, ruler: Ruler, name: str, color: tuple[float, float, float
     node.SetName(name)
     node.SetHideFromEditors(True)
     node.SetSaveWithScene(False)
-    scene.AddNode(node)
+    addUnplaced(scene, node)
     node.CreateDefaultDisplayNodes()
     slicer.util.updateMarkupsControlPointsFromArray(node, np.array([ruler.start, ruler.end]))
     node.SetLocked(True)

@@ -32,11 +32,11 @@ class ShownStudy:
 
 @dataclass
 class _Before:
-    """How things were: layout, layers and links of views, and where segments were drawn."""
+    """How things were: layout, layers and links of views; where segments were drawn, and if."""
 
     layout: int
     layers: dict[str, tuple[str | None, int, int]] = field(default_factory=dict)
-    drawnIn: dict[str, list[str]] = field(default_factory=dict)
+    drawnIn: dict[str, tuple[list[str], int]] = field(default_factory=dict)
 
 
 class SideBySide:
@@ -77,10 +77,11 @@ class SideBySide:
                 composite.SetLinkedControl(linked)
                 composite.SetHotLinkedControl(hot)
                 composite.SetBackgroundVolumeID(volumeId)
-        for nodeId, viewIds in before.drawnIn.items():
+        for nodeId, (viewIds, visible) in before.drawnIn.items():
             display = scene.GetNodeByID(nodeId)
             if display is not None:
                 _drawOnlyIn(display, viewIds)
+                display.SetVisibility(visible)
         slicer.app.layoutManager().setLayout(before.layout)
 
     def forget(self) -> None:
@@ -107,8 +108,9 @@ class SideBySide:
         assert self._before is not None
         count = displayNode.GetNumberOfViewNodeIDs()
         before = [displayNode.GetNthViewNodeID(number) for number in range(count)]
-        self._before.drawnIn[displayNode.GetID()] = before
+        self._before.drawnIn[displayNode.GetID()] = (before, displayNode.GetVisibility())
         _drawOnlyIn(displayNode, viewIds)
+        displayNode.SetVisibility(True)
 
 
 def _drawOnlyIn(displayNode, viewIds: Sequence[str]) -> None:

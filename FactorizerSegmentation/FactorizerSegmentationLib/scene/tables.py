@@ -52,11 +52,7 @@ def updateLesions(tableNode, measured: Iterable[Lesion]) -> None:
     """
     verdicts, lesions = verdictsOf(tableNode), list(measured)
     numbers = {lesion.id for lesion in lesions}
-    lesions += [
-        lesion
-        for lesion in lesionsOf(tableNode)
-        if verdicts.get(lesion.id) == REJECTED and lesion.id not in numbers
-    ]
+    lesions += [lesion for lesion in rejectedIn(tableNode) if lesion.id not in numbers]
     with slicer.util.NodeModify(tableNode):
         tableNode.RemoveAllColumns()
         _fill(tableNode, lesions, verdicts)
@@ -101,6 +97,18 @@ def lesionsOf(tableNode) -> list[Lesion]:
     except (TypeError, ValueError, ProtocolError):  # a scene file can hold anything
         return []
     return sorted(lesions, key=lambda lesion: -lesion.volume_ml)
+
+
+def rejectedIn(tableNode) -> list[Lesion]:
+    """The lesions of a table that were rejected, and so have left the segments."""
+    verdicts = verdictsOf(tableNode)
+    return [lesion for lesion in lesionsOf(tableNode) if verdicts.get(lesion.id) == REJECTED]
+
+
+def presentIn(tableNode) -> list[Lesion]:
+    """The lesions of a table that are in the segments; where a rejected one was, there is none."""
+    rejected = {lesion.id for lesion in rejectedIn(tableNode)}
+    return [lesion for lesion in lesionsOf(tableNode) if lesion.id not in rejected]
 
 
 def lesionsText(tableNode) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.probabilities import mapsOf, thresholdsOf
 from FactorizerSegmentationLib.scene.segmentation_files import isUpsideDown
 from FactorizerSegmentationLib.scene.segments import labelsOf
+from FactorizerSegmentationLib.scene.tables import presentIn, rejectedIn
 from FactorizerSegmentationLib.scene.volumes import saveScan, worldAffine
 from FactorizerSegmentationLib.tasks.engine_run import temporaryFolder
 
@@ -35,7 +35,7 @@ class MeasureRun:
     Args:
         engine: Does the work.
         edits: The segmentation's labels, and which of them were edited by hand.
-        known: The lesions as they were before.
+        tableNode: The lesions as they were before.
         callbacks: Who is told.
     """
 
@@ -43,12 +43,12 @@ class MeasureRun:
         self,
         engine: EngineProcess,
         edits: HandEdits,
-        known: Sequence[Lesion],
+        tableNode,
         callbacks: Callbacks[tuple[Lesion, ...]],
     ) -> None:
         self._engine = engine
         self._edits = edits
-        self._known = tuple(known)
+        self._tableNode = tableNode
         self._callbacks = callbacks
         self._folder: Path | None = None
 
@@ -85,7 +85,8 @@ class MeasureRun:
             tuple(save(array, f"map{number}") for number, array in enumerate(levels)),
             save(mask, "edited") if mask.any() else None,
             None if isUpsideDown(node) else saveScan(scan, folder / "scan.npy"),
-            self._known,
+            tuple(presentIn(self._tableNode)),
+            tuple(lesion.id for lesion in rejectedIn(self._tableNode)),
         )
 
     def _onResult(self, result: MeasureResult) -> None:

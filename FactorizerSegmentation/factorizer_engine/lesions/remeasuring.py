@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ def measure_again(
     scan: Scan | None,
     edited: np.ndarray | None,
     known: Sequence[Lesion],
+    gone: Iterable[int] = (),
 ) -> list[Lesion]:
     """Measure as `find_lesions` does, and tell which lesions are known and which were edited.
 
@@ -42,6 +43,7 @@ def measure_again(
             has a place in the head, the scan cannot tell it, and none gets one.
         edited: Boolean, (I, J, K), where voxels were changed by hand, or None.
         known: The lesions as they were before.
+        gone: Numbers of lesions that were taken out, which no other one gets.
 
     Returns:
         All lesions, from large to small.
@@ -50,7 +52,7 @@ def measure_again(
     if known and not any(lesion.place for lesion in known):
         scan = None
     lesions = find_lesions(labelmap, regions, labels, probabilities, scan)
-    numbers = _numbers(voxels, labelmap, known)
+    numbers = _numbers(voxels, labelmap, known, gone)
     before = {lesion.id: lesion for lesion in known}
     return [
         replace(
@@ -69,7 +71,9 @@ def _likeness(lesion: Lesion, before: Lesion | None) -> float | None:
     return before.likeness if before is not None and same else None
 
 
-def _numbers(voxels: Sequence[np.ndarray], labelmap: Scan, known: Sequence[Lesion]) -> list[int]:
+def _numbers(
+    voxels: Sequence[np.ndarray], labelmap: Scan, known: Sequence[Lesion], gone: Iterable[int]
+) -> list[int]:
     """The number of every mass, whose voxels (N, 3) are given."""
     masses = np.zeros(labelmap.shape, np.int32)
     for index, own in enumerate(voxels, start=1):
@@ -81,7 +85,7 @@ def _numbers(voxels: Sequence[np.ndarray], labelmap: Scan, known: Sequence[Lesio
         index = int(hits.argmax())
         if hits[index] and index not in taken:
             taken[index] = lesion.id
-    following = max((lesion.id for lesion in known), default=0) + 1
+    following = max((*(lesion.id for lesion in known), *gone), default=0) + 1
     numbers = []
     for index in range(1, len(voxels) + 1):
         if index not in taken:

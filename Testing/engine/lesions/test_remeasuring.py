@@ -31,10 +31,10 @@ def labelmap() -> np.ndarray:
     return array
 
 
-def measured(array, known=(), edited=None):
+def measured(array, known=(), edited=None, gone=()):
     scan = Scan.of(array, AFFINE)
     probabilities = np.ones((1, *array.shape), np.float32)
-    return measure_again(scan, REGIONS, LABELS, probabilities, None, edited, known)
+    return measure_again(scan, REGIONS, LABELS, probabilities, None, edited, known, gone)
 
 
 def first_run(array):
@@ -58,6 +58,11 @@ def test_a_new_lesion_gets_a_new_number_even_if_another_has_gone(labelmap):
     labelmap[26:29] = 0
     labelmap[16:18, 14:18, 14:18] = 1
     assert [lesion.id for lesion in measured(labelmap, before)] == [1, 2, 4]
+
+
+def test_the_number_of_a_lesion_that_was_taken_out_goes_to_no_other(labelmap):
+    before = first_run(labelmap)
+    assert [lesion.id for lesion in measured(labelmap, before[:2], gone=[3])] == [1, 2, 4]
 
 
 def test_of_two_that_grow_together_the_larger_stays(labelmap):

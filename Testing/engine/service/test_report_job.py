@@ -48,3 +48,23 @@ def test_lesions_keep_their_numbers_and_what_only_the_run_could_tell(engine, tmp
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Lesion 7" in page and page.count("0.00 mL edited by hand") == 1
     assert (tmp_path / "page.csv").is_file()
+
+
+def test_a_class_that_was_renamed_keeps_its_volume_on_the_page(engine, tmp_path):
+    labelmap = np.zeros((20, 20, 20), np.uint8)
+    labelmap[2:12, 2:12, 2:12] = 1
+    known = tuple(find_lesions(Scan.of(labelmap, np.eye(4)), (), LABELS, None))
+    params = ReportParams(
+        SegmentationFile(
+            ScanFile.save(labelmap, np.eye(4), tmp_path / "l.npy"),
+            (replace(LABELS[0], name="Active tumour"),),
+        ),
+        {"T1ce": ScanFile.save(100.0 + labelmap, np.eye(4), tmp_path / "s.npy", "T1ce")},
+        str(tmp_path / "page.html"),
+        "Case",
+        known=known,
+    )
+    (lesion,) = engine.request(REPORT, params).lesions
+    assert [part.name for part in lesion.parts] == ["Active tumour"]
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Enhancing tumour" not in page and "0.0 mL" not in page

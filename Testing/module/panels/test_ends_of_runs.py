@@ -129,3 +129,16 @@ def test_a_scan_that_is_deleted_before_it_is_saved_is_told(
     panel.controls.failed = ended
 
     assert said == ["The volume for T2 is no longer there."]
+
+
+def test_what_was_said_of_a_result_goes_with_its_scene(
+    host, scene, widget, panel, volumes, fake_python
+):
+    run(host, panel, fake_python("answer"))
+    panels = (panel, widget.componentsPanel, widget.followUpPanel, widget.reportPanel)
+    for other in panels[1:]:
+        other.controls.setStatus("About this patient.")
+    assert panel.controls.status
+    scene.Clear(False)
+    host.process_events()
+    assert [it.controls.status for it in panels] == [""] * 4

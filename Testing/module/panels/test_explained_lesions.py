@@ -94,3 +94,14 @@ def test_components_of_an_earlier_result_are_told_from_those_of_the_last(
     components.show()
     told = components.ui.explanationLabel.text
     assert told.startswith("The result is one of other 1.0; these components are those of fake")
+
+
+def test_a_refusal_goes_with_the_choice_of_the_lesion(host, widget, panel, volumes, fake_python):
+    run(host, panel, fake_python("answer"))
+    widget.reviewPanel.lesions.select(1)
+    components = start(widget, fake_python("refuse"))
+    assert host.wait_until(lambda: not components.controls.running)
+    assert components.controls.status
+    widget.reviewPanel.lesions.select(2)
+    host.process_events()
+    assert components.controls.status == ""

@@ -253,6 +253,18 @@ def test_studies_are_shown_side_by_side_and_all_is_put_back(
     assert manager.layout == before and not follow_up.ui.sideBySideButton.checked
 
 
+def test_segments_that_are_hidden_are_seen_side_by_side(qt, host, follow_up, earlier, result):
+    earlier[0].SetDisplayVisibility(False)
+    tick(qt, follow_up, "Newer")
+    compare(host, follow_up)
+    follow_up.ui.sideBySideButton.click()
+    host.process_events()
+    assert earlier[0].GetDisplayVisibility()
+    follow_up.ui.sideBySideButton.click()
+    host.process_events()
+    assert not earlier[0].GetDisplayVisibility() and result.GetDisplayVisibility()
+
+
 def test_a_scene_that_is_closed_and_a_failure_are_survived(
     qt, host, scene, widget, follow_up, fake_python
 ):

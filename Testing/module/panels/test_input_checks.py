@@ -7,13 +7,15 @@ import slicer
 
 from module.panels.user import AFFINE, NAMES, SHAPE, segmentations
 
+SUBSETS = ({"channels": NAMES[:3], "regions": ("ET", "WT"), "dice": {"WT": 0.85}, "cases": 5},)
+
 
 @pytest.fixture
 def checked(host, widget, panel, add_model, add_volume, fake_python):
     """Chooses a model that says what it expects, and volumes for it: `checked(T1="T1 amber")`."""
 
     def choose(**names: str):
-        add_model("picky", expects={"modality": "MR", "anatomy": "brain"})
+        add_model("picky", expects={"modality": "MR", "anatomy": "brain"}, subsets=SUBSETS)
         panel.ui.pythonLineEdit.text = fake_python("answer")
         widget.logic.getParameterNode().inputs.modelName = "picky"
         widget.enter()
@@ -40,6 +42,14 @@ def test_scans_that_look_right_are_marked_green_and_can_be_run(checked):
     assert all("✓" in label(panel, name).text for name in NAMES)
     assert not panel.inputs.ui.checkLabel.visible
     assert panel.ui.applyButton.enabled
+
+
+def test_a_row_that_is_left_out_has_no_mark(host, checked):
+    panel = checked()
+    panel.inputs.channels.selector("T2").setCurrentNode(None)
+    assert host.wait_until(lambda: panel.inputs.checks.done)
+    assert "✓" in label(panel, "T1").text
+    assert label(panel, "T2").text == "T2:"
 
 
 def test_a_doubtful_scan_is_marked_and_can_be_run_nevertheless(checked):
@@ -132,6 +142,8 @@ def test_every_row_says_how_much_speaks_for_its_volume(checked, add_volume):
     panel.inputs.channels.selector("T2").setCurrentNode(add_volume("Ax FLAIR", SHAPE, AFFINE))
     assert trust["T2"].text == "?"
     assert trust["T2"].toolTip == "Its name speaks of FLAIR, not of T2."
+    assert below(panel, "T2").text == "Its name speaks of FLAIR, not of T2."
+    assert below(panel, "T2").visible and not below(panel, "T1").visible
 
 
 def test_a_model_that_does_not_say_what_it_expects_is_not_checked(host, panel, volumes, widget):

@@ -214,6 +214,12 @@ def test_the_views_stay_where_they_are_while_the_user_is_in_another_module(
     assert [node.GetSliceOffset() for node in slices] == before
 
 
+def test_a_second_result_is_seen_without_the_first(host, scene, panel, volumes, fake_python):
+    run(host, panel, fake_python("answer"))
+    run(host, panel, fake_python("answer"))
+    assert [it.GetDisplayVisibility() for it in segmentations(scene)] == [0, 1]
+
+
 def test_a_second_run_leaves_the_first_result_alone(host, scene, panel, volumes, fake_python):
     python = fake_python("answer")
     run(host, panel, python)

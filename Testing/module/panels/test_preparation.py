@@ -328,7 +328,9 @@ def measured_again(widget):
     asked = []
     engine = SimpleNamespace(request=lambda task, params, _: asked.append(params))
     nothing = Callbacks(lambda _: None, lambda _: None, lambda _: None)
-    run = MeasureRun(engine, widget.reviewPanel._remeasuring._edits, (), nothing)
+    edits = widget.reviewPanel._remeasuring._edits
+    tableNode = widget.logic.getParameterNode().segment.lesionTable
+    run = MeasureRun(engine, edits, tableNode, nothing)
     run.start()
     run._end()
     return asked[0]

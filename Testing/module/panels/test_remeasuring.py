@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import slicer
 
-from FactorizerSegmentationLib.scene.tables import lesionsOf
+from FactorizerSegmentationLib.scene.tables import REJECTED, UNDECIDED, lesionsOf, verdictsOf
 from module.panels.user import run, segmentations
 
 ENHANCING, CORE = "Label_4", "Label_1"
@@ -107,6 +107,19 @@ def test_a_rejected_lesion_stays_in_the_list_and_comes_back(review, result, meas
     review.ui.undoButton.click()
     assert measured() == {1: 8, 2: 12}
     assert not any(PENCIL in title for title in titles(review))
+
+
+def test_what_is_drawn_where_a_lesion_was_rejected_is_another_one(widget, review, result, measured):
+    review.lesions.select(1)
+    review.ui.rejectButton.click()
+    before = measured()
+    paint(result, ENHANCING, (4, slice(2, 4), slice(1, 3)))
+    assert measured() == {**before, 3: 4}
+    paint(result, ENHANCING, (5, slice(2, 4), slice(1, 3)))
+    assert measured() == {**before, 3: 8}
+
+    verdicts = verdictsOf(widget.logic.getParameterNode().segment.lesionTable)
+    assert verdicts == {1: REJECTED, 2: UNDECIDED, 3: UNDECIDED}
 
 
 def test_edits_of_a_rejected_lesion_are_known_when_it_is_back(review, result, measured):

@@ -24,6 +24,7 @@ class MeasureParams(Message):
         edited: Not 0 where a voxel was changed by hand; None where nothing was.
         scan: Tells where in the head a lesion lies; None leaves that open.
         known: The lesions as they were measured before; those found again keep their numbers.
+        gone: Numbers of lesions that were taken out, which no other one gets.
     """
 
     labelmap: ScanFile
@@ -33,6 +34,7 @@ class MeasureParams(Message):
     edited: ScanFile | None = None
     scan: ScanFile | None = None
     known: tuple[Lesion, ...] = ()
+    gone: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.regions) != len(self.probabilities):

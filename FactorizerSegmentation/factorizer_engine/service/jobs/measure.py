@@ -31,6 +31,7 @@ def run(_engine: Engine, params: MeasureParams, monitor: Monitor) -> MeasureResu
         scan,
         edited,
         params.known,
+        params.gone,
     )
     monitor.report("measuring", 1.0)
     return MeasureResult(tuple(lesions))

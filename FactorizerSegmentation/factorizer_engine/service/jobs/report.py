@@ -60,4 +60,6 @@ def _as_known(lesion: Lesion, known: tuple[Lesion, ...]) -> Lesion:
     before = next((other for other in known if other.id == lesion.id), None)
     if before is None or not isclose(before.volume_ml, lesion.volume_ml, rel_tol=1e-6):
         return lesion
-    return replace(before, edited_ml=max(before.edited_ml, lesion.edited_ml))
+    names = {part.label: part.name for part in lesion.parts}  # classes may have been renamed
+    parts = tuple(replace(it, name=names.get(it.label, it.name)) for it in before.parts)
+    return replace(before, parts=parts, edited_ml=max(before.edited_ml, lesion.edited_ml))
