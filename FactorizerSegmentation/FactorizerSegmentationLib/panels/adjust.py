@@ -81,6 +81,8 @@ class AdjustPanel(Panel):
             self._adjusted = node
             self._showRegions()
             self._soon.start(DRAWN_MS)  # what follows takes its time
+        elif self._adjustment is not None and self._adjustment.isOutdated:
+            self._soon.start(DRAWN_MS)  # a lesion was rejected, a click answered, ...
 
     def onNodeAboutToBeRemoved(self, node) -> None:
         """The maps of a segmentation go with it."""
@@ -136,6 +138,7 @@ class AdjustPanel(Panel):
         adjustment = self._get()
         yield
         if adjustment is not None:
+            adjustment.look()
             self._showVolumes(adjustment)
         self._showSize()
 

@@ -48,11 +48,34 @@ class Adjustment:
         self._edited = np.zeros(self._labels.shape, bool)
         self._counts: dict[int, int] = {}
         self._seen = -1
-        self._look(atFirst=True)
+        self.look(atFirst=True)
+
+    @property
+    def isOutdated(self) -> bool:
+        """Whether the segments were changed by others since we looked last."""
+        return self._live.modifiedTime() != self._seen
+
+    def look(self, atFirst: bool = False) -> None:
+        """Find out what was edited since we looked last."""
+        if not self.isOutdated:
+            return
+        everything = self._live.read()
+        current = everything[self._maps.box]
+        edited = current != self._labels
+        if atFirst:
+            self._kept |= edited
+        else:  # what is back to what the maps say, as after an undo, is no longer kept
+            stated = self._maps.labelmap(self.thresholds, self._voxelMl)
+            self._kept[edited] = self._edited[edited] = (current != stated)[edited]
+        self._labels = current.copy()
+        self._counts = {
+            label: int(np.count_nonzero(everything == label)) for label in set(self._labelValues)
+        }
+        self._seen = self._live.modifiedTime()
 
     def apply(self, thresholds: Thresholds) -> None:
         """Change the segments."""
-        self._look()
+        self.look()
         part = self._maps.boxOf(self.thresholds, thresholds)
         before = self._labels[part]
         wanted = self._maps.labelmap(thresholds, self._voxelMl, part)
@@ -79,24 +102,6 @@ class Adjustment:
     def editedMl(self) -> float:
         """Volume in mL of the voxels that were edited or rejected since the result was opened."""
         return float(np.count_nonzero(self._edited)) * self._voxelMl
-
-    def _look(self, atFirst: bool = False) -> None:
-        """Find out what was edited since we looked last."""
-        if self._live.modifiedTime() == self._seen:
-            return
-        everything = self._live.read()
-        current = everything[self._maps.box]
-        edited = current != self._labels
-        if atFirst:
-            self._kept |= edited
-        else:  # what is back to what the maps say, as after an undo, is no longer kept
-            stated = self._maps.labelmap(self.thresholds, self._voxelMl)
-            self._kept[edited] = self._edited[edited] = (current != stated)[edited]
-        self._labels = current.copy()
-        self._counts = {
-            label: int(np.count_nonzero(everything == label)) for label in set(self._labelValues)
-        }
-        self._seen = self._live.modifiedTime()
 
 
 def _within(box: Box, part: Box) -> Box:

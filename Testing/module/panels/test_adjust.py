@@ -161,6 +161,17 @@ def test_a_rejected_lesion_does_not_come_back_by_a_slider(widget, adjust, result
     assert voxels(result) == (8, 12)
 
 
+def test_the_volumes_that_are_told_follow_what_others_change(host, widget, adjust, result):
+    before = adjust.ui.adjustLabel.text
+    review = widget.reviewPanel
+    review.ui.lesionsTree.setCurrentItem(review.ui.lesionsTree.topLevelItem(1))
+    review.ui.rejectButton.click()
+    assert host.wait_until(lambda: "rejected stay" in adjust.ui.adjustLabel.text)
+    assert "Core 0.0 mL" in adjust.ui.adjustLabel.text
+    review.ui.undoButton.click()
+    assert host.wait_until(lambda: adjust.ui.adjustLabel.text == before)
+
+
 def test_maps_are_saved_only_when_it_is_wanted(adjust, result):
     maps = mapsOf(result)
     assert len(maps) == 2
