@@ -10,6 +10,7 @@ import pytest
 from factorizer_engine.components import compared, explain
 from factorizer_engine.components.definition import mixers_of, terms_of
 from factorizer_engine.components.estimates import estimate_all
+from factorizer_engine.components.likeness import tells_false_alarms
 from factorizer_engine.components.question import pose
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import Segmenter
@@ -94,5 +95,16 @@ def test_nothing_is_said_where_it_is_not_known(segmenter, two_lesions):
     assert compared(silent, two_lesions) == two_lesions.lesions
     useless = replace(usual.bundle.profiles, tells_false_alarms=False)
     usual.bundle = replace(usual.bundle, profiles=useless)
+    assert compared(usual, two_lesions) == two_lesions.lesions
+    assert explain(usual, two_lesions, lesion=1, count=1).lesions == two_lesions.lesions
+
+
+def test_of_some_of_the_networks_that_were_described_nothing_is_told(segmenter, two_lesions):
+    """As where fewer members of an ensemble are asked for: their part alone is another figure."""
+    usual = described(segmenter, contributions_to(segmenter, two_lesions, 1))
+    profiles = usual.bundle.profiles
+    ensemble = profiles.followed_by(profiles, networks=1)
+    usual.bundle = replace(usual.bundle, profiles=ensemble)
+    assert not tells_false_alarms(usual, two_lesions)
     assert compared(usual, two_lesions) == two_lesions.lesions
     assert explain(usual, two_lesions, lesion=1, count=1).lesions == two_lesions.lesions
