@@ -31,7 +31,7 @@ from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.profiles import Profile
 
 BASELINE = Baseline.ZERO
-"""What takes the place of a component that is left out; see docs/evidence.md for the choice."""
+"""What takes the place of a component that is left out; docs/evidence/components.md says why."""
 
 
 @dataclass(frozen=True, eq=False)

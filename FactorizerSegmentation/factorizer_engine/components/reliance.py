@@ -99,7 +99,8 @@ class LesionVolume:
             own = joined.logits[:, lesion] + joined.share * change
         else:
             own = logits[:, lesion]
-        return float((own >= self._least).any(dim=0).float().mean())
+        held = (own >= self._least).any(dim=0)
+        return float(held.float().mean()) if held.numel() else 0.0
 
     def _blended(self, left_out: Sequence[Term]) -> Tensor:
         """The logits (regions, *padded) without some components."""
