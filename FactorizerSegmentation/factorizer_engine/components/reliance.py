@@ -136,14 +136,14 @@ def find_reliance(
     fewer do not.
 
     Args:
-        volume: What is left of the lesion.
+        volume: What is left of the lesion, of which something is found.
         terms: Components.
         order: In which they are left out, by index; what does not speak for the lesion is not among
             them.
         monitor: Told after every set, and asked whether to stop.
     """
     monitor = monitor or Monitor()
-    if not (order and volume.is_found):
+    if not order:
         return Reliance((), 1.0)
     tried: list[Reliance] = []
     for count in (len(order), *range(1, len(order))):

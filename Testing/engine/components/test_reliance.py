@@ -47,5 +47,19 @@ def test_nothing_is_said_to_drive_a_lesion_beyond_what_the_network_is_shown(segm
     found = explain(
         segmenter, replace(result, labelmap=labelmap, lesions=tuple(lesions)), count=2, lesion=1
     )
-    assert found.reliance.components == () and found.reliance.left == 1.0
+    assert found.reliance is None and found.note == ""
     assert not any(any(one.component.contributions.values()) for one in found.maps)
+
+
+def test_of_a_region_that_holds_nowhere_in_a_lesion_nothing_is_said_to_be_left(segmenter, result):
+    """Components may speak for it there, but not enough."""
+    nowhere = (result.probabilities[0] < 0.5) & (result.labelmap.array > 0)
+    labels = np.zeros(result.labelmap.shape, np.uint8)
+    labels[tuple(np.argwhere(nowhere)[0])] = 2
+    labelmap = result.labelmap.with_array(labels)
+    lesions = find_lesions(labelmap, result.model.regions, result.model.labels, None)
+    alone = replace(result, labelmap=labelmap, lesions=tuple(lesions))
+    found = explain(segmenter, alone, count=16, lesion=1, region="ET")
+    assert any(one.component.contributions["ET"] > 0 for one in found.maps)
+    assert found.reliance is None and "lesion 1" not in found.note
+    assert {one.component.left for one in found.maps} == {None}
