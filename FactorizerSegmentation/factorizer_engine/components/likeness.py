@@ -66,14 +66,12 @@ def judge(
         lesion: Number of the lesion that was asked for; None for all of the result.
         monitor: Told of the progress, and asked whether to stop.
     """
-    lesions = asked.result.lesions
-    number = lesions[0].id if lesion is None and len(lesions) == 1 else lesion
-    profiles = _usual(asked.segmenter, asked.candidates)
+    lesions, profiles = asked.result.lesions, _usual(asked.segmenter, asked.candidates)
     if profiles is None:
         return lesions, []
-    if number is None:
+    if lesion is None:
         return _one_by_one(asked.segmenter, asked.result, profiles, monitor)
-    found, sentence = _compared(asked, estimate, lesions[number - 1], profiles)
+    found, sentence = _compared(asked, estimate, lesions[lesion - 1], profiles)
     return _replaced(lesions, found), [sentence] if sentence else []
 
 

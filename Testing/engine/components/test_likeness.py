@@ -82,6 +82,23 @@ def test_what_is_said_of_a_lesion_does_not_depend_on_how_it_was_asked(segmenter,
         [lesion.likeness for lesion in each], abs=1e-5
     )
     assert explain(usual, two_lesions, count=1).lesions == together
+    assert explain(usual, two_lesions, count=1, region="ET").lesions == together
+
+
+def test_nor_does_it_where_there_is_only_one(segmenter, two_lesions):
+    """Of which more may have been found than what is left of it after small pieces are dropped."""
+    labels = two_lesions.labelmap.array.copy()
+    labels[12:] = 0
+    single = replace(
+        two_lesions,
+        labelmap=two_lesions.labelmap.with_array(labels),
+        lesions=two_lesions.lesions[:1],
+    )
+    usual = described(segmenter, contributions_to(segmenter, single, 1))
+    (lesion,) = compared(usual, single)
+    assert lesion.likeness == pytest.approx(1.0, abs=1e-5)
+    for region in (None, "ET"):
+        assert explain(usual, single, count=1, region=region).lesions == (lesion,)
 
 
 def test_nothing_is_said_where_it_is_not_known(segmenter, two_lesions):
