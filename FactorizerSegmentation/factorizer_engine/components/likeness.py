@@ -69,6 +69,9 @@ def judge(
     lesions, profiles = asked.result.lesions, _usual(asked.segmenter, asked.candidates)
     if profiles is None:
         return lesions, []
+    if lesion is None and len(lesions) == 1:
+        known = main_region(asked.result, lesions[0]) in asked.decisive
+        lesion = lesions[0].id if known else None  # what was found is hardly more than the lesion
     if lesion is None:
         return _one_by_one(asked.segmenter, asked.result, profiles, monitor)
     found, sentence = _compared(asked, estimate, lesions[lesion - 1], profiles)

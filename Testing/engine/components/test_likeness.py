@@ -86,7 +86,7 @@ def test_what_is_said_of_a_lesion_does_not_depend_on_how_it_was_asked(segmenter,
 
 
 def test_nor_does_it_where_there_is_only_one(segmenter, two_lesions):
-    """Of which more may have been found than what is left of it after small pieces are dropped."""
+    """But for what was found beside it, as small pieces that are dropped."""
     labels = two_lesions.labelmap.array.copy()
     labels[12:] = 0
     single = replace(
@@ -97,8 +97,9 @@ def test_nor_does_it_where_there_is_only_one(segmenter, two_lesions):
     usual = described(segmenter, contributions_to(segmenter, single, 1))
     (lesion,) = compared(usual, single)
     assert lesion.likeness == pytest.approx(1.0, abs=1e-5)
-    for region in (None, "ET"):
-        assert explain(usual, single, count=1, region=region).lesions == (lesion,)
+    for region in (None, "WT", "ET"):
+        (explained,) = explain(usual, single, count=1, region=region).lesions
+        assert explained.likeness == pytest.approx(lesion.likeness, abs=0.01)
 
 
 def test_nothing_is_said_where_it_is_not_known(segmenter, two_lesions):
