@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from traceback import clear_frames
 from typing import Any, Generic, TypeVar
 
 import slicer
@@ -144,7 +145,8 @@ class EngineRun(Generic[Result]):
     def _closing(self, folder: Path | None) -> Generator[None, None, None]:
         try:
             yield from self._afterwards()
-        except BaseException:
+        except BaseException as error:
+            clear_frames(error.__traceback__)  # see `_inTurns`
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -161,6 +163,8 @@ class EngineRun(Generic[Result]):
         """
 
         def failed(error: Exception) -> None:
+            # Volumes that the work has mapped into memory: Windows removes no file that is.
+            clear_frames(error.__traceback__)
             if isinstance(error, EngineError):
                 self._onFailed(error)
                 return

@@ -30,7 +30,8 @@ _MARGIN = 1
 class MeasureRun:
     """Measures a segmentation as it is now; `finished` gets the lesions, from large to small.
 
-    Only the part of the volumes that holds lesions goes to the engine.
+    Only the part that holds lesions goes to the engine, but for the scan: it shows the whole head,
+    by which lesions are placed.
 
     Args:
         engine: Does the work.

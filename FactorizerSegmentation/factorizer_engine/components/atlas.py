@@ -58,6 +58,8 @@ def draw_atlas(
     network = factorizers_of(segmenter.networks)[0]
     mixers, known = mixers_of(network), profiles.by_term()
     names = [channel.name for channel in result.model.channels]
+    channels = segmenter.bundle.description.channels  # those that are missing are zeros
+    scans = {c.name: scan for c, scan in zip(channels, result.prepared.array, strict=False)}
     seen = _seen(result.plan)
     parts = monitor.parts(len(mixers))
     for block, part in zip(mixers, parts, strict=True):
@@ -74,10 +76,9 @@ def draw_atlas(
         rows = []
         for term, active in zip(terms, maps, strict=True):
             profile = known.get(term, Profile(term))
-            shown = max(names, key=lambda n: abs(profile.intensities.get(n, 0.0)), default=names[0])
-            scan = result.prepared.array[names.index(shown)]
+            shown = max(names, key=lambda name: abs(profile.intensities.get(name, 0.0)))
             title = f"{component_name(term, mixers)} on {shown}"
-            rows.append((title, profile, _strip(scan[seen], active[seen])))
+            rows.append((title, profile, _strip(scans[shown][seen], active[seen])))
         yield block, _page(rows)
 
 

@@ -59,9 +59,10 @@ class Explanation:
             what is not.
         note: What to know about the contributions, for people, or "". Of a lesion it says what it
             rests on.
-        reliance: Of a lesion that was asked for, on which of the components it rests.
-        lesions: Those of the result; the one that was asked for, or all, with their likeness to
-            lesions of the cases over which the model was described, if it was.
+        reliance: Of a lesion that was asked for, on which of the components it rests; None where
+            the region that was asked for holds nowhere in it.
+        lesions: Those of the result; the one that was asked for, or the largest, with their
+            likeness to lesions of the cases over which the model was described, if it was.
     """
 
     maps: tuple[ComponentMap, ...]

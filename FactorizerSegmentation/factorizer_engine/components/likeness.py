@@ -7,16 +7,18 @@ false alarm. How many of either are marked is measured in docs/evidence/componen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from factorizer_engine.components.estimates import Estimate, estimate_all
-from factorizer_engine.components.question import Question, pose
+from factorizer_engine.components.question import Question, candidates_of, pose
 from factorizer_engine.components.sites import main_region
 from factorizer_engine.components.wording import AGREES, SPEAKS, titles_in_sentences
 from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.segmenter import Segmenter
+from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.lesions import LIKE, Lesion
 from factorizer_engine.protocol.profiles import Profile, Profiles
 from factorizer_engine.protocol.progress import Monitor
@@ -30,8 +32,7 @@ NOT_TOLD = "Whether lesions may be false alarms cannot be told of this model wit
 
 def tells_false_alarms(segmenter: Segmenter, result: SegmentationResult) -> bool:
     """Whether it is known what spoke for true lesions in scans like those of a result."""
-    profiles = segmenter.that_gave(result).bundle.profiles
-    return profiles is not None and profiles.tells_false_alarms
+    return _usual(segmenter.that_gave(result)) is not None
 
 
 def compared(
@@ -45,14 +46,13 @@ def compared(
         monitor: Told of the progress, and asked whether to stop.
 
     Raises:
-        BadModelError: If the model is not a Factorizer.
         CancelledError: If the monitor was cancelled.
     """
-    profiles = segmenter.that_gave(result).bundle.profiles
-    if profiles is None or not tells_false_alarms(segmenter, result):
+    segmenter = segmenter.that_gave(result)
+    profiles = _usual(segmenter)
+    if profiles is None:
         return result.lesions
-    first = pose(segmenter, result, None, None, None)
-    return _one_by_one(first, profiles, monitor or Monitor())[0]
+    return _one_by_one(segmenter, result, profiles, monitor or Monitor())[0]
 
 
 def judge(
@@ -66,26 +66,40 @@ def judge(
         lesion: Number of the lesion that was asked for; None for all of the result.
         monitor: Told of the progress, and asked whether to stop.
     """
-    lesions = asked.result.lesions
-    number = lesions[0].id if lesion is None and len(lesions) == 1 else lesion
-    profiles = asked.segmenter.bundle.profiles
-    if profiles is None or not profiles.tells_false_alarms:
+    lesions, profiles = asked.result.lesions, _usual(asked.segmenter, asked.candidates)
+    if profiles is None:
         return lesions, []
-    if len(profiles.components) != len(asked.candidates):
-        return lesions, []  # with some of the components it would be another figure
-    if number is None:
-        return _one_by_one(asked, profiles, monitor)
-    found, sentence = _compared(asked, estimate, lesions[number - 1], profiles)
+    if lesion is None and len(lesions) == 1:
+        known = main_region(asked.result, lesions[0]) in asked.decisive
+        lesion = lesions[0].id if known else None  # what was found is hardly more than the lesion
+    if lesion is None:
+        return _one_by_one(asked.segmenter, asked.result, profiles, monitor)
+    found, sentence = _compared(asked, estimate, lesions[lesion - 1], profiles)
     return _replaced(lesions, found), [sentence] if sentence else []
 
 
+def _usual(segmenter: Segmenter, candidates: Sequence[Term] | None = None) -> Profiles | None:
+    """What usually speaks for lesions, if that tells false alarms by these components.
+
+    Args:
+        segmenter: The networks that answered.
+        candidates: Those that are looked into; all by default. They have to be all that were
+            described, and no others: with some of them likeness would be another figure.
+    """
+    profiles = segmenter.bundle.profiles
+    if profiles is None or not profiles.tells_false_alarms:
+        return None
+    every = candidates_of(segmenter) if candidates is None else candidates
+    return profiles if profiles.by_term().keys() == {*every} else None
+
+
 def _one_by_one(
-    asked: Question, profiles: Profiles, monitor: Monitor
+    segmenter: Segmenter, result: SegmentationResult, profiles: Profiles, monitor: Monitor
 ) -> tuple[tuple[Lesion, ...], list[str]]:
-    lesions, sentences = asked.result.lesions, []
+    lesions, sentences = result.lesions, []
     looked_at = lesions[:MOST_LESIONS]
     for lesion, part in zip(looked_at, monitor.parts(len(looked_at)), strict=True):
-        own = pose(asked.segmenter, asked.result, None, None, lesion.id)
+        own = pose(segmenter, result, None, None, lesion.id)
         estimate = estimate_all(own, [[] for _ in own.networks], part)
         found, sentence = _compared(own, estimate, lesion, profiles)
         lesions = _replaced(lesions, found)

@@ -34,8 +34,9 @@ class Measured:
         terms: What they are.
         contributions: How much the mean logit of every region of the result falls, (N, R).
         regions: To which of the decisive regions each contributes most.
-        volume: What is left of the lesion that was asked for; None if none was.
-        reliance: On which of them it rests.
+        volume: What is left of the lesion that was asked for; None if none was, or if the regions
+            in question hold nowhere in it.
+        reliance: On which of them it rests; None likewise.
     """
 
     candidates: Sequence[int]
@@ -106,8 +107,9 @@ def _left_out(
     return dict(zip(chosen, measured, strict=True))
 
 
-def _volume(asked: Question, passes: Passes) -> LesionVolume:
-    return LesionVolume(
+def _volume(asked: Question, passes: Passes) -> LesionVolume | None:
+    """What is left of the lesion; None where the regions in question hold nowhere in it."""
+    volume = LesionVolume(
         passes,
         asked.probes,
         asked.result.plan,
@@ -116,6 +118,7 @@ def _volume(asked: Question, passes: Passes) -> LesionVolume:
         asked.baseline,
         _joined(asked),
     )
+    return volume if volume.is_found else None
 
 
 def _joined(asked: Question) -> Joined | None:

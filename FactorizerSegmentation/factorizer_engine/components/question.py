@@ -32,7 +32,7 @@ from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.profiles import Profile
 
 BASELINE = Baseline.ZERO
-"""What takes the place of a component that is left out; see docs/evidence.md for the choice."""
+"""What takes the place of a component that is left out; docs/evidence/components.md says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,11 +113,7 @@ def pose(
     """
     segmenter = segmenter.that_gave(result)
     networks = factorizers_of(segmenter.networks)
-    mixers = mixers_of(networks[0])
-    looked_into = list(mixers) if blocks is None else list(blocks)
-    candidates = [
-        term for member in range(len(networks)) for term in terms_of(mixers, looked_into, member)
-    ]
+    mixers, candidates = mixers_of(networks[0]), candidates_of(segmenter, blocks)
     names = [r.name for r in result.model.regions]
     if region is not None and region not in names:
         raise BadInputError(_not_among(segmenter.bundle.description, region, names))
@@ -131,6 +127,21 @@ def pose(
     return Question(
         segmenter, result, networks, mixers, candidates, sites, decisive, held, probes, baseline
     )
+
+
+def candidates_of(segmenter: Segmenter, blocks: Sequence[str] | None = None) -> list[Term]:
+    """The components of all networks, or of some of their blocks.
+
+    Raises:
+        BadInputError: If a block is unknown.
+        BadModelError: If the model is not a Factorizer.
+    """
+    networks = factorizers_of(segmenter.networks)
+    mixers = mixers_of(networks[0])
+    looked_into = list(mixers) if blocks is None else blocks
+    return [
+        term for member in range(len(networks)) for term in terms_of(mixers, looked_into, member)
+    ]
 
 
 def _sites(segmenter: Segmenter, result: SegmentationResult, lesion: int | None) -> LesionSites:

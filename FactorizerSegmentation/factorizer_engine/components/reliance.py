@@ -99,7 +99,8 @@ class LesionVolume:
             own = joined.logits[:, lesion] + joined.share * change
         else:
             own = logits[:, lesion]
-        return float((own >= self._least).any(dim=0).float().mean())
+        held = (own >= self._least).any(dim=0)
+        return float(held.float().mean()) if held.numel() else 0.0
 
     def _blended(self, left_out: Sequence[Term]) -> Tensor:
         """The logits (regions, *padded) without some components."""
@@ -135,14 +136,14 @@ def find_reliance(
     fewer do not.
 
     Args:
-        volume: What is left of the lesion.
+        volume: What is left of the lesion, of which something is found.
         terms: Components.
         order: In which they are left out, by index; what does not speak for the lesion is not among
             them.
         monitor: Told after every set, and asked whether to stop.
     """
     monitor = monitor or Monitor()
-    if not (order and volume.is_found):
+    if not order:
         return Reliance((), 1.0)
     tried: list[Reliance] = []
     for count in (len(order), *range(1, len(order))):

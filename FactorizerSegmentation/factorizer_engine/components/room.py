@@ -15,7 +15,7 @@ from factorizer_engine.protocol.errors import EngineMemoryError
 
 _FINEST, _GRAPH, _KEPT, _WORKSPACE = 13, 6, 3, 150 * 10**6
 """The bound of `explanation_bytes`: maps of the finest level; of every block behind which gradients
-are followed, beside one a region; of every block for each further window; and bytes beside them.
+are followed, beside one a region; of every block for each further pass; and bytes beside them.
 
 Measured growth of the resident memory on a CPU for one window and three regions, in maps of the
 finest level: 24 to 33 from the first block on and 13 to 17 from the last one (64^3 windows with 16
@@ -57,7 +57,8 @@ def room_for(asked: Question) -> Room:
     free = free_memory(device)
 
     def needed(kept: Sequence[str]) -> int:
-        counts = (len(asked.decisive), max(len(asked.probes), 1))
+        passes = len(asked.networks) * max(len(asked.probes), 1)  # all are kept to the end
+        counts = (len(asked.decisive), passes)
         return max(explanation_bytes(network, kept, *counts) for network in asked.networks)
 
     whole = needed(blocks)
@@ -73,16 +74,14 @@ def room_for(asked: Question) -> Room:
     )
 
 
-def explanation_bytes(
-    network: Factorizer, blocks: Sequence[str], regions: int, windows: int
-) -> int:
+def explanation_bytes(network: Factorizer, blocks: Sequence[str], regions: int, passes: int) -> int:
     """Upper bound of the memory for the evidence of all components of some blocks.
 
     Args:
         network: The network.
         blocks: At least one.
         regions: For how many regions.
-        windows: In how many windows.
+        passes: How many passes are recorded, over all windows, copies and networks.
     """
     sizes = {
         block: math.prod(reshape.spatial_size) * reshape.num_heads * reshape.head_dim
@@ -91,7 +90,8 @@ def explanation_bytes(
     }
     order = list(sizes)
     behind = sum(sizes[block] for block in order[min(map(order.index, blocks)) :])
-    maps = _FINEST * max(sizes.values()) + (_GRAPH + regions + _KEPT * (windows - 1)) * behind
+    kept = _KEPT * (passes - 1) * sum(sizes.values())
+    maps = _FINEST * max(sizes.values()) + (_GRAPH + regions) * behind + kept
     return 4 * maps + _WORKSPACE
 
 

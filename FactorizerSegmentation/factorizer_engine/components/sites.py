@@ -28,7 +28,7 @@ class LesionSites:
     """Where in model space the logits of regions are averaged.
 
     Attributes:
-        masks: Boolean, (R, X, Y, Z); none is empty.
+        masks: Boolean, (R, X, Y, Z); empty only for a lesion beyond what the network is shown.
         found: By region, whether a voxel reached the threshold on the reference grid.
     """
 
@@ -59,7 +59,7 @@ def one_lesion_site(result: SegmentationResult, lesion: int) -> LesionSites:
     """
     own = lesion_mask(result.labelmap, result.model.labels, lesion).astype(np.float32)
     share = resample(Scan(own, result.labelmap.grid), result.prepared.grid, antialias=True).array
-    mask = share >= min(0.5, float(share.max()))
+    mask = (share > 0) & (share >= min(0.5, float(share.max())))
     regions = len(result.model.regions)
     return LesionSites(np.stack([mask] * regions), (True,) * regions)
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from factorizer_engine.components.capture import Capture, count_of, pooled_to
+from factorizer_engine.components.definition import channel_of
 from factorizer_engine.components.evidence import Evidence
 from factorizer_engine.components.moments import Moments
 from factorizer_engine.images.geometry import in_all_channels
@@ -60,7 +61,7 @@ def evidence_kept(
         image = window.probe.image
         head = (image != 0).any(dim=1)[0].float().cpu()
         for row, term in enumerate(terms):
-            channel = term.head * mixers[term.block].factorize.rank + term.rank
+            channel = channel_of(term, mixers)
             first, second = (
                 found.maps[term.block][decisive[row], channel][None].cpu()
                 for found in (window, moved)

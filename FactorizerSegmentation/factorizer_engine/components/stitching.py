@@ -59,7 +59,7 @@ def stitch_components(
             means = _means_over_copies(network, image, window, plan, terms, monitor, captures)
             for blender, mode in zip(blenders, modes, strict=True):
                 maps = [_enlarged(mean, plan.roi_size, mode) for mean in means]
-                blender.add(window, torch.stack(maps).to(device))
+                blender.add(window, torch.stack(maps))
             monitor.report("drawing components", done / len(plan.windows))
         return [blender.result(0.0) for blender in blenders]
 

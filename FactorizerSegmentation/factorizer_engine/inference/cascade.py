@@ -52,6 +52,9 @@ def joined(
 ) -> np.ndarray:
     """Probabilities of both stages: near findings from the mean of their logits, else the coarse.
 
+    Where nothing is found in the part, it is near its likeliest voxel: the part may be around what
+    was found of a region that is not among these.
+
     Args:
         coarse: float32, (R, I, J, K); changed in place and returned.
         fine: Likewise, kept; only its voxels in `part` count.
@@ -60,7 +63,7 @@ def joined(
         settings: What counts as found, how far around it, and the share of the finer stage.
     """
     block = coarse[in_all_channels(part)]
-    least = min(settings.threshold, float(coarse.max()))
+    least = min(settings.threshold, float(block.max()))
     away = ndimage.distance_transform_edt(block.max(axis=0) < least, sampling=spacing)
     near = away <= settings.margin_mm
     coarse_says, fine_says = logit(block[:, near]), logit(fine[in_all_channels(part)][:, near])

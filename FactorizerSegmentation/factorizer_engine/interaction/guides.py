@@ -267,17 +267,18 @@ def _some(places: np.ndarray, most: int) -> np.ndarray:
 
 
 def _scans_in(question: Question, smooth_mm: float) -> np.ndarray:
-    """The scans that were given, as the model saw them, (C, *box); 0 outside the head.
+    """The scans that show something around the click, as the model saw them, (C, *box).
 
-    They are smoothed by a Gaussian unless their voxels are as coarse as twice its deviation.
+    They are 0 outside the head; where none shows anything it is one of zeros. They are smoothed by
+    a Gaussian unless their voxels are as coarse as twice its deviation.
     """
     prepared, wanted = question.result.prepared, question.labelmap.grid.crop(question.box)
     part = prepared.needed_for(question.box)
     grid = prepared.grid.crop(part)
-    count = len(question.result.model.channels)
-    if 0 in grid.shape:
-        return np.zeros((count, *wanted.shape), dtype=np.float32)
-    scans = [scan for scan in prepared.array[:count][in_all_channels(part)] if scan.any()]
+    # Scans that are missing, and channels for clicks, are zeros there.
+    scans = [scan for scan in prepared.array[in_all_channels(part)] if scan.any()]
+    if not scans:
+        return np.zeros((1, *wanted.shape), dtype=np.float32)
     sigma = [smooth_mm / size if size < 2 * smooth_mm - 0.1 else 0.0 for size in grid.spacing]
     if any(sigma):
         scans = [ndimage.gaussian_filter(scan, sigma) for scan in scans]

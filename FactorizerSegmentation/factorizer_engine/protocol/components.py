@@ -59,7 +59,8 @@ class Component(Message):
         stability: How well its maps there correlated with those of shifted windows; None where that
             was not measured.
         left: Part (0 to 1) of the volume of the lesion that was explained which is still found
-            without this component; None if not one lesion was explained.
+            without this component; None if not one lesion was explained, or for a region that
+            holds nowhere in it.
     """
 
     term: Term

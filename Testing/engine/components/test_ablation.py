@@ -137,6 +137,22 @@ def test_the_order_of_the_components_does_not_matter():
         np.testing.assert_allclose(found[term], values, atol=1e-6)
 
 
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("baseline", list(Baseline))
+def test_terms_that_are_left_out_side_by_side_are_those_left_out_alone(rank, baseline):
+    network = tiny.network(rank=rank)
+    terms = terms_of(mixers_of(network), list(mixers_of(network)))
+    before = torch.get_num_threads()
+    found = {}
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found[threads] = measure_contributions(network, [probe()], terms, baseline=baseline)
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_allclose(found[3], found[1], atol=1e-5)
+
+
 @pytest.mark.parametrize("changes", [{}, {"rank": 2}, {"encoder_depth": [2, 1, 1]}])
 def test_a_recorded_pass_taken_up_again_ends_where_the_network_does(changes):
     network = tiny.network(num_deep_supr=2, **changes)

@@ -72,16 +72,19 @@ def test_nothing_is_captured_that_would_take_too_much_room(segmenter, result, mo
     assert Captures.of(networks, result.plan) is None
 
 
+@pytest.mark.parametrize("place", ["MEMORY", "DISK"])
 def test_captures_that_do_not_fit_are_made_again_from_the_deepest_block_on(
-    segmenter, result, monkeypatch
+    segmenter, result, monkeypatch, place
 ):
     mixers = mixers_of(segmenter.networks[0])
     order = from_finest(mixers)
     assert order[:2] == ["encoder.0.0", "decoder.1.0"]
     windows = len(result.plan.windows)
     room = windows * sum(capture_bytes(mixers[block]) for block in order[:3])
-    monkeypatch.setattr("factorizer_engine.components.capture.MOST_IN_MEMORY", 0)
-    monkeypatch.setattr("factorizer_engine.components.capture.MOST_ON_DISK", room)
+    most = {"MOST_IN_MEMORY": 0, "MOST_ON_DISK": 0}  # where more is left, they are kept
+    most |= {name: room for name in most if name.endswith(place)}
+    for name, count in most.items():
+        monkeypatch.setattr(f"factorizer_engine.components.capture.{name}", count)
     watched = segmenter.segment(
         tiny.scans(), watch=lambda plan: Captures.of(segmenter.networks, plan)
     )

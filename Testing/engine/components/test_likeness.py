@@ -10,6 +10,7 @@ import pytest
 from factorizer_engine.components import compared, explain
 from factorizer_engine.components.definition import mixers_of, terms_of
 from factorizer_engine.components.estimates import estimate_all
+from factorizer_engine.components.likeness import tells_false_alarms
 from factorizer_engine.components.question import pose
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.segmenter import Segmenter
@@ -81,6 +82,24 @@ def test_what_is_said_of_a_lesion_does_not_depend_on_how_it_was_asked(segmenter,
         [lesion.likeness for lesion in each], abs=1e-5
     )
     assert explain(usual, two_lesions, count=1).lesions == together
+    assert explain(usual, two_lesions, count=1, region="ET").lesions == together
+
+
+def test_nor_does_it_where_there_is_only_one(segmenter, two_lesions):
+    """But for what was found beside it, as small pieces that are dropped."""
+    labels = two_lesions.labelmap.array.copy()
+    labels[12:] = 0
+    single = replace(
+        two_lesions,
+        labelmap=two_lesions.labelmap.with_array(labels),
+        lesions=two_lesions.lesions[:1],
+    )
+    usual = described(segmenter, contributions_to(segmenter, single, 1))
+    (lesion,) = compared(usual, single)
+    assert lesion.likeness == pytest.approx(1.0, abs=1e-5)
+    for region in (None, "WT", "ET"):
+        (explained,) = explain(usual, single, count=1, region=region).lesions
+        assert explained.likeness == pytest.approx(lesion.likeness, abs=0.01)
 
 
 def test_nothing_is_said_where_it_is_not_known(segmenter, two_lesions):
@@ -94,5 +113,16 @@ def test_nothing_is_said_where_it_is_not_known(segmenter, two_lesions):
     assert compared(silent, two_lesions) == two_lesions.lesions
     useless = replace(usual.bundle.profiles, tells_false_alarms=False)
     usual.bundle = replace(usual.bundle, profiles=useless)
+    assert compared(usual, two_lesions) == two_lesions.lesions
+    assert explain(usual, two_lesions, lesion=1, count=1).lesions == two_lesions.lesions
+
+
+def test_of_some_of_the_networks_that_were_described_nothing_is_told(segmenter, two_lesions):
+    """As where fewer members of an ensemble are asked for: their part alone is another figure."""
+    usual = described(segmenter, contributions_to(segmenter, two_lesions, 1))
+    profiles = usual.bundle.profiles
+    ensemble = profiles.followed_by(profiles, networks=1)
+    usual.bundle = replace(usual.bundle, profiles=ensemble)
+    assert not tells_false_alarms(usual, two_lesions)
     assert compared(usual, two_lesions) == two_lesions.lesions
     assert explain(usual, two_lesions, lesion=1, count=1).lesions == two_lesions.lesions

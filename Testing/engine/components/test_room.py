@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engine import tiny
 from factorizer_engine.components import explain
 from factorizer_engine.components.definition import mixers_of
+from factorizer_engine.components.estimates import estimate_all
+from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.components.question import pose
 from factorizer_engine.components.room import explanation_bytes, room_for
+from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.protocol.errors import EngineMemoryError
 from factorizer_engine.protocol.progress import Monitor
 
@@ -57,3 +61,28 @@ def test_the_explanation_says_what_it_takes_and_what_was_left_out(segmenter, res
     for ours, theirs in zip(found.maps, whole.maps, strict=True):
         assert ours.component == theirs.component
         np.testing.assert_array_equal(ours.evidence.array, theirs.evidence.array)
+
+
+@pytest.mark.parametrize("last_only", [False, True])
+def test_what_the_passes_of_all_windows_and_networks_keep_has_room(
+    tmp_path, result, free, last_only
+):
+    free(1e12)
+    needed = {}
+    for count in (1, 2):
+        networks = [tiny.network(seed) for seed in range(count)]
+        several = Segmenter(tiny.bundle(tmp_path / str(count), networks), "cpu")
+        asked = pose(several, result, None, None, None)
+        if last_only:
+            asked = asked.within(list(asked.mixers)[-1:])
+        needed[count] = room_for(asked).needed
+    passes = [[], []]
+    estimate_all(asked, passes, Monitor())
+    assert needed[2] - needed[1] >= sum(map(kept_bytes, passes[1]))
+
+
+def kept_bytes(recorded: RecordedPass) -> int:
+    """What a pass keeps when its graph is gone."""
+    found = (recorded.mixed, recorded._inputs, recorded._skips, {0: recorded.logits})
+    storages = [tensor.untyped_storage() for kept in found for tensor in kept.values()]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())

@@ -90,6 +90,18 @@ def test_logits_are_averaged_near_findings_only():
     np.testing.assert_array_equal(both[:, ~near], coarse[:, ~near])
 
 
+def test_a_region_that_is_likeliest_elsewhere_is_joined_where_it_is_likeliest_in_the_part():
+    """The part is around what was found of another region, which the finer stage does not see."""
+    coarse = np.full((1, 12, 12, 12), 0.01, np.float32)
+    coarse[0, 0, 0, 0], coarse[0, 8, 8, 8] = 0.1, 0.05
+    fine = np.full((1, 12, 12, 12), 0.8, np.float32)
+    part = (slice(4, 12),) * 3
+    settings = CascadeSettings(threshold=0.5, margin_mm=2.0, share=0.5)
+    both = joined(coarse.copy(), fine, part, (1.0, 1.0, 1.0), settings)
+    away = np.linalg.norm(np.indices((12, 12, 12)) - 8, axis=0)
+    np.testing.assert_array_equal(both[0] != coarse[0], away <= 2.0)
+
+
 def test_the_result_is_the_coarse_one_but_for_the_part_where_both_have_their_say(
     coarse, fine, cascade, scans
 ):

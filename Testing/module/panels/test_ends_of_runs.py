@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
+from factorizer_engine.protocol.conversation import Callbacks
 from module.geometry import apply, tilted
 from module.panels.user import (
     AFFINE,
@@ -142,3 +145,39 @@ def test_what_was_said_of_a_result_goes_with_its_scene(
     scene.Clear(False)
     host.process_events()
     assert [it.controls.status for it in panels] == [""] * 4
+
+
+@pytest.mark.parametrize("afterwards", [False, True])
+def test_files_that_are_read_when_a_run_breaks_down_are_let_go_before_they_are_removed(
+    host, scene, monkeypatch, tmp_path, afterwards
+):
+    """Windows removes no file that is mapped; the frames of an error would keep it so."""
+    from FactorizerSegmentationLib.tasks import engine_run
+
+    np.save(tmp_path / "map.npy", np.zeros((2, 3, 4)))
+    mapped, still_open = [], []
+
+    class Breaking(engine_run.EngineRun):
+        def _createNodes(self, result):
+            yield
+            return None if afterwards else (yield from self._read())
+
+        def _afterwards(self):
+            yield from self._read()
+
+        def _read(self):
+            values = np.load(tmp_path / "map.npy", mmap_mode="r")
+            mapped.append(weakref.ref(values))
+            yield
+            raise ValueError(f"cannot show {values.shape}")
+
+    def rmtree(folder, ignore_errors=False):
+        still_open.append(mapped[-1]() is not None)
+
+    monkeypatch.setattr(engine_run.shutil, "rmtree", rmtree)
+    ended = []
+    run = Breaking(scene, None, Callbacks(ended.append, ended.append))
+    run._folder = tmp_path
+    run._onResult(None)
+    assert host.wait_until(lambda: bool(still_open))
+    assert still_open == [False]

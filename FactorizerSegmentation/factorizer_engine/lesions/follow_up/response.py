@@ -74,14 +74,14 @@ def response(points: Sequence[TimePoint], new_lesion: bool, enhancing_left: bool
         return Response("", "No enhancing lesion of the first study was measurable.")
     told = f"The sum of products went from {baseline:.0f} to {last:.0f} mm²"
     if last >= PROGRESS * smallest and last > smallest:
-        return Response(PROGRESSION, f"{told}, {_percent(last, smallest)} over the smallest.")
+        more = f"{_percent(last - smallest, smallest)} over" if smallest else "with 0 mm² as"
+        return Response(PROGRESSION, f"{told}, {more} the smallest.")
     if not enhancing_left:
         return Response(COMPLETE, "Nothing enhances any more.")
     if last <= RESPONSE * baseline:
-        return Response(PARTIAL, f"{told}, by {_percent(baseline, last, baseline)}.")
+        return Response(PARTIAL, f"{told}, by {_percent(baseline - last, baseline)}.")
     return Response(UNCHANGED, f"{told}, which is neither 25 % more nor 50 % less.")
 
 
-def _percent(more: float, less: float, of: float | None = None) -> str:
-    whole = less if of is None else of
-    return f"{100 * (more - less) / whole:.0f} %" if whole else "all"
+def _percent(change: float, of: float) -> str:
+    return f"{100 * change / of:.0f} %"

@@ -180,3 +180,9 @@ def test_a_new_measurable_lesion_is_progression():
     first = study("b", (1, ball(PLACES["shrunk"], 10)))
     assert compare_studies([first, small], np.eye(4)).response.category == UNCHANGED
     assert len(compare_studies([replace(first, name="0"), first, small], np.eye(4)).points) == 3
+
+
+def test_what_comes_back_after_it_was_gone_is_told_without_a_percentage():
+    found = response(points(400, 0, 190), False, True)
+    assert found.category == PROGRESSION
+    assert found.reason.endswith("went from 400 to 190 mm², with 0 mm² as the smallest.")
