@@ -13,13 +13,13 @@ from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import EngineMemoryError
 
-_FINEST, _GRAPH, _KEPT, _WORKSPACE = 13, 6, 3, 150 * 10**6
+_FINEST, _GRAPH, _KEPT, _WORKSPACE = 17, 6, 3, 150 * 10**6
 """The bound of `explanation_bytes`: maps of the finest level; of every block behind which gradients
 are followed, beside one a region; of every block for each further pass; and bytes beside them.
 
-Measured growth of the resident memory on a CPU for one window and three regions, in maps of the
-finest level: 24 to 33 from the first block on and 13 to 17 from the last one (64^3 windows with 16
-and 32 channels, and 128^3 with 16), for which the bound says 37 and 22.
+Measured growth of the resident memory on a CPU for one window, in maps of the finest level: 24 to
+35 from the first block on and 13 to 17 from the last one (64^3 windows with 16 and 32 channels, and
+128^3 with 16), for which the bound says 36 (one region) to 41 (three), and 26.
 """
 
 
