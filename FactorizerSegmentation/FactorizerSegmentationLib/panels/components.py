@@ -74,7 +74,7 @@ class ComponentsPanel(Panel):
             self.ui.explainStatusLabel,
             lambda: self._checked.begin(),
             lambda: self._checked.cancel(),
-            _("Find the components that drove the result; this runs the model again."),
+            _("Find the components that drove the result, and measure what each contributes."),
         )
         self._checked = CheckedStart(
             inputs.checks, inputs.runProblem, self.controls, self._start, logic.cancel

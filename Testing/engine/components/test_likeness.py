@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from engine import tiny
+from factorizer_engine.bundles.profiles import keep_profiles
 from factorizer_engine.components import compared, explain
 from factorizer_engine.components.definition import mixers_of, terms_of
 from factorizer_engine.components.estimates import estimate_all
@@ -17,6 +19,11 @@ from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.protocol.profiles import Profile, Profiles
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.runs import ModelChoice, Study
+from factorizer_engine.protocol.tasks.segment import SegmentParams
+from factorizer_engine.protocol.volumes import ScanFile
+from factorizer_engine.service.engine import Engine
+from factorizer_engine.service.jobs.segment import run
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +90,28 @@ def test_what_is_said_of_a_lesion_does_not_depend_on_how_it_was_asked(segmenter,
     )
     assert explain(usual, two_lesions, count=1).lesions == together
     assert explain(usual, two_lesions, count=1, region="ET").lesions == together
+
+
+def test_a_segmentation_is_not_given_up_where_memory_does_not_suffice_to_compare_it(
+    segmenter, tmp_path, monkeypatch
+):
+    bundle = tiny.bundle(tmp_path)
+    terms = terms_of(mixers_of(segmenter.networks[0]), list(mixers_of(segmenter.networks[0])))
+    keep_profiles(bundle, Profiles(("a",), tuple(Profile(term) for term in terms)), "")
+
+    def run_out(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("factorizer_engine.components.likeness.compared", run_out)
+    files = {
+        name: ScanFile.save(scan.array, scan.affine, tmp_path / f"{name}.npy", name)
+        for name, scan in tiny.scans().items()
+    }
+    choice = ModelChoice(str(bundle.description.path), "cpu")
+    params = SegmentParams(choice, Study(files), str(tmp_path / "out"), likeness=True)
+    found = run(Engine(), params, Monitor())
+    assert found.lesions and all(lesion.likeness is None for lesion in found.lesions)
+    assert "False alarms were not looked for. Memory ran out" in found.note
 
 
 def test_nor_does_it_where_there_is_only_one(segmenter, two_lesions):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.errors import BadInputError, EngineMemoryError
 from factorizer_engine.protocol.files import prepare_output_folder
+from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.painting import compact
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.subsets import needs_clicks
@@ -16,6 +17,7 @@ from factorizer_engine.service.engine import Engine
 
 if TYPE_CHECKING:
     from factorizer_engine.inference.result import SegmentationResult
+    from factorizer_engine.inference.segmenter import Segmenter
 
 LOADED, JUDGED, SEGMENTED = 0.05, 0.7, 0.97
 """How far a run has come when the model is loaded, when lesions are to be compared with others, and
@@ -36,10 +38,7 @@ def run(engine: Engine, params: SegmentParams, monitor: Monitor) -> SegmentResul
     result = engine.segment(segmenter, scans, params, monitor.span(LOADED, found))
     lesions, doubt = result.lesions, ""
     if params.likeness:
-        from factorizer_engine.components.likeness import NOT_TOLD, compared, tells_false_alarms
-
-        lesions = compared(segmenter, result, monitor.span(JUDGED, SEGMENTED))
-        doubt = "" if tells_false_alarms(segmenter, result) else NOT_TOLD
+        lesions, doubt = _judged(segmenter, result, monitor.span(JUDGED, SEGMENTED))
     monitor.report("writing", SEGMENTED)
     return SegmentResult(
         model=result.model,
@@ -51,6 +50,22 @@ def run(engine: Engine, params: SegmentParams, monitor: Monitor) -> SegmentResul
         note=engine.note(result.note, doubt),
         threshold=segmenter.bundle.inference.threshold,
     )
+
+
+def _judged(
+    segmenter: Segmenter, result: SegmentationResult, monitor: Monitor
+) -> tuple[tuple[Lesion, ...], str]:
+    """The lesions with their likeness, and a sentence where that cannot be told."""
+    from factorizer_engine.components.likeness import NOT_TOLD, compared, tells_false_alarms
+    from factorizer_engine.inference.device import memory_errors
+
+    if not tells_false_alarms(segmenter, result):
+        return result.lesions, NOT_TOLD
+    try:
+        with memory_errors(segmenter.device):
+            return compared(segmenter, result, monitor), ""
+    except EngineMemoryError as error:  # what was found is not given up for that
+        return result.lesions, f"False alarms were not looked for. {error}"
 
 
 def _save_probabilities(
