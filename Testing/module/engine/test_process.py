@@ -202,7 +202,7 @@ def test_the_user_waits_two_seconds_at_most_for_an_engine_that_does_not_obey(hos
         assert engine.running, "it may still obey"
     answers.wait()
 
-    assert time.monotonic() - cancelled >= 1.9
+    assert time.monotonic() - cancelled >= 1.8  # coarse timers may be 5 % early
     assert not engine.running
     assert host.wait_until(lambda: not is_running(pid))
 
