@@ -56,6 +56,7 @@ def click(host):
         ):
             interactor.InvokeEvent(event)
         host.process_events()
+        interactor.InvokeEvent("LeaveEvent")  # on the way to the panel
 
     return click
 
