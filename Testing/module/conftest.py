@@ -40,9 +40,12 @@ def uncaught(monkeypatch):
 
 @pytest.fixture
 def scene():
-    """An empty scene, with all logics attached."""
+    """An empty scene, with all logics attached; singletons stay."""
     scene = start_core().scene
     scene.Clear(False)
+    crosshair = scene.GetNodeByID("vtkMRMLCrosshairNodedefault")
+    if crosshair is not None:
+        crosshair.SetCursorPositionInvalid()  # the mouse is over no view
     yield scene
     scene.Clear(False)
 
