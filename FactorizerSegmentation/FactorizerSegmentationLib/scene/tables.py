@@ -107,8 +107,8 @@ def rejectedIn(tableNode) -> list[Lesion]:
 
 def presentIn(tableNode) -> list[Lesion]:
     """The lesions of a table that are in the segments; where a rejected one was, there is none."""
-    rejected = {lesion.id for lesion in rejectedIn(tableNode)}
-    return [lesion for lesion in lesionsOf(tableNode) if lesion.id not in rejected]
+    verdicts = verdictsOf(tableNode)
+    return [lesion for lesion in lesionsOf(tableNode) if verdicts.get(lesion.id) != REJECTED]
 
 
 def lesionsText(tableNode) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from factorizer_engine.components.definition import Baseline
 from factorizer_engine.components.passes import RecordedPass
-from factorizer_engine.factorization.threads import run_in_threads
+from factorizer_engine.factorization.threads import map_in_threads
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.windows import Box, WindowPlan, blending_weights
 from factorizer_engine.networks import Factorizer, finest
@@ -167,7 +168,8 @@ def measure_in_passes(
         monitor.check()
         original = probe.read(recorded.logits.detach()).double().cpu().numpy()
         for together in _side_by_side(batches, probe.image.device):
-            found = _left_out(recorded, terms, together, baseline)
+            leave_out = partial(recorded.without_each, baseline=baseline)
+            found = map_in_threads(leave_out, [[terms[i] for i in batch] for batch in together])
             for batch, logits in zip(together, found, strict=True):
                 contributions[batch] += original - probe.read(logits).double().cpu().numpy()
                 if watch is not None:
@@ -192,23 +194,6 @@ def _side_by_side(batches: list[list[int]], device: torch.device) -> Iterator[li
     """
     at_once = SIDE_BY_SIDE if device.type == "cpu" else 1
     return (batches[start : start + at_once] for start in range(0, len(batches), at_once))
-
-
-def _left_out(
-    recorded: RecordedPass,
-    terms: Sequence[Term],
-    together: Sequence[Sequence[int]],
-    baseline: Baseline,
-) -> list[Tensor]:
-    """Logits (len(batch), R, *roi_size) without each of the terms of a batch, by batch."""
-    found: dict[int, Tensor] = {}
-
-    def run(number: int) -> None:
-        batch = [terms[i] for i in together[number]]
-        found[number] = recorded.without_each(batch, baseline)
-
-    run_in_threads(run, range(len(together)))
-    return [found[number] for number in range(len(together))]
 
 
 def mean_logits(network: Factorizer, probes: Sequence[Probe]) -> np.ndarray:

@@ -57,7 +57,6 @@ def draw_atlas(
     monitor = monitor or Monitor()
     network = factorizers_of(segmenter.networks)[0]
     mixers, known = mixers_of(network), profiles.by_term()
-    names = [channel.name for channel in result.model.channels]
     channels = segmenter.bundle.description.channels  # those that are missing are zeros
     scans = {c.name: scan for c, scan in zip(channels, result.prepared.array, strict=False)}
     seen = _seen(result.plan)
@@ -76,7 +75,7 @@ def draw_atlas(
         rows = []
         for term, active in zip(terms, maps, strict=True):
             profile = known.get(term, Profile(term))
-            shown = max(names, key=lambda name: abs(profile.intensities.get(name, 0.0)))
+            shown = max(result.given, key=lambda name: abs(profile.intensities.get(name, 0.0)))
             title = f"{component_name(term, mixers)} on {shown}"
             rows.append((title, profile, _strip(scans[shown][seen], active[seen])))
         yield block, _page(rows)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -15,7 +13,7 @@ from torch import Tensor, nn
 
 from factorizer_engine.components.definition import activity, mixers_of, observed
 from factorizer_engine.factorization import Factors
-from factorizer_engine.images.store import IN_MEMORY, Store
+from factorizer_engine.images.store import IN_MEMORY, Store, free_on_disk
 from factorizer_engine.inference.windows import Box, Copy, WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer
 
@@ -69,7 +67,7 @@ class Captures:
         blocks: Collection[str] | None = None,
         store: Store = IN_MEMORY,
     ) -> None:
-        self._mixers = {
+        self._mixers: dict[nn.Module, dict[str, FactMixer]] = {
             network: {
                 block: mixer
                 for block, mixer in mixers_of(network).items()
@@ -79,7 +77,7 @@ class Captures:
         }
         self._windows = {_corners(window): place for place, window in enumerate(plan.windows)}
         self._copies, self._store = plan.copies, store
-        self._shelves: dict[tuple[Factorizer, str], np.ndarray] = {}
+        self._shelves: dict[tuple[nn.Module, str], np.ndarray] = {}
         self._too_large: dict[tuple, Tensor] = {}
         self._watched: set[tuple] = set()
 
@@ -118,7 +116,6 @@ class Captures:
         if network not in self._mixers:
             yield
             return
-        assert isinstance(network, Factorizer)
         mixers = self._mixers[network]
         with capturing(mixers, mixers) as found:
             yield
@@ -136,7 +133,6 @@ class Captures:
         place = self._place(window, copy)
         if (network, place) not in self._watched:
             return None
-        assert isinstance(network, Factorizer)
         found = {}
         for block in self._mixers[network]:
             large = self._too_large.get((network, block, place))
@@ -144,7 +140,7 @@ class Captures:
             found[block] = kept if large is None else large
         return found
 
-    def _keep(self, network: Factorizer, block: str, place: Place, values: Tensor) -> None:
+    def _keep(self, network: nn.Module, block: str, place: Place, values: Tensor) -> None:
         """With 16 bits, unless they are too large for that.
 
         From 6e-5 on that rounds them by a 2000th at most, and below by less than 6e-8.
@@ -155,7 +151,7 @@ class Captures:
         else:
             self._too_large[network, block, place] = values.float()
 
-    def _shelf(self, network: Factorizer, block: str) -> np.ndarray:
+    def _shelf(self, network: nn.Module, block: str) -> np.ndarray:
         """Where the captures of a block are kept, (copies, windows, heads * R, *S)."""
         key = network, block
         if key not in self._shelves:
@@ -210,7 +206,7 @@ def pooled_to(values: Tensor, like: Tensor) -> Tensor:
 
 def _room_on_disk() -> int:
     """Bytes that captures may take there: never more than a quarter of what is free."""
-    return min(MOST_ON_DISK, shutil.disk_usage(tempfile.gettempdir()).free // 4)
+    return min(MOST_ON_DISK, free_on_disk() // 4)
 
 
 def _corners(window: Box) -> tuple:

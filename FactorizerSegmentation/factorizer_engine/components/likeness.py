@@ -25,9 +25,8 @@ from factorizer_engine.protocol.progress import Monitor
 
 MOST_LESIONS = 8
 """Lesions of a result that are compared, the largest; each costs two passes over its windows."""
-
-
 NOT_TOLD = "Whether lesions may be false alarms cannot be told of this model with these scans."
+"""Said where `compared` gives no likeness."""
 
 
 def tells_false_alarms(segmenter: Segmenter, result: SegmentationResult) -> bool:

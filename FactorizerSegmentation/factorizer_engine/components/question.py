@@ -79,8 +79,7 @@ class Question:
     @property
     def cascade(self) -> CascadeSettings | None:
         """How the networks refined what the first stage of a cascade had found, if they did."""
-        given = [channel.name for channel in self.result.model.channels]
-        return self.segmenter.bundle.cascade_given(given)
+        return self.segmenter.bundle.cascade_given(self.result.given)
 
     def within(self, blocks: Collection[str]) -> Question:
         """The same question about the components of some blocks only."""

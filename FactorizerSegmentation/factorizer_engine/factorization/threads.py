@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from threading import Barrier, Lock
@@ -23,6 +23,7 @@ LARGEST_PART = 2**18
 _SMALLEST_PART = 2**13  # less is not worth a call
 
 Part = TypeVar("Part")
+Found = TypeVar("Found")
 _starting = Lock()
 
 
@@ -63,6 +64,17 @@ def run_in_threads(function: Callable[[Part], object], parts: Iterable[Part]) ->
         return
     for future in [_pool(threads).submit(work) for _ in range(min(threads, len(remaining)))]:
         future.result()
+
+
+def map_in_threads(function: Callable[[Part], Found], parts: Sequence[Part]) -> list[Found]:
+    """What `function` gives for every part, in their order, computed as `run_in_threads` does."""
+    found: dict[int, Found] = {}
+
+    def keep(number: int) -> None:
+        found[number] = function(parts[number])
+
+    run_in_threads(keep, range(len(parts)))
+    return [found[number] for number in range(len(parts))]
 
 
 def _is_observed() -> bool:

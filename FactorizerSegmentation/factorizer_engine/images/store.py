@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,3 +47,8 @@ class Store:
 
 
 IN_MEMORY = Store()
+
+
+def free_on_disk() -> int:
+    """Bytes that are free where a store keeps its files."""
+    return shutil.disk_usage(tempfile.gettempdir()).free

@@ -82,7 +82,7 @@ class FirstStage:
     @classmethod
     def of(cls, bundle: Bundle, result: SegmentationResult) -> FirstStage:
         """What the first stage of a cascade found."""
-        settings = bundle.cascade_given([channel.name for channel in result.model.channels])
+        settings = bundle.cascade_given(result.given)
         assert settings is not None  # there is a first stage
         return cls(result, settings)
 

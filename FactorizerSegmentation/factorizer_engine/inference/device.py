@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,7 +14,7 @@ import torch
 from torch import nn
 
 from factorizer_engine.images.memory import available_memory
-from factorizer_engine.images.store import IN_MEMORY, Store
+from factorizer_engine.images.store import IN_MEMORY, Store, free_on_disk
 from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.devices import Device, check_device_name
 from factorizer_engine.protocol.errors import BadInputError, EngineMemoryError
@@ -145,7 +143,7 @@ def store_for_case(
             "free; close other programs, or crop the scans to the region of interest."
         )
     files = 4 * ((channels + regions) * (reference_voxels + model_voxels) + model_voxels)
-    space = shutil.disk_usage(tempfile.gettempdir()).free
+    space = free_on_disk()
     if files > HEADROOM * space:
         raise EngineMemoryError(
             f"The case needs about {needed / 1e9:.1f} GB of memory but {free / 1e9:.1f} GB are "

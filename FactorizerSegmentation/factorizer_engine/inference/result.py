@@ -44,3 +44,8 @@ class SegmentationResult:
     outputs: list[int]
     note: str = ""
     watcher: Watcher | None = None
+
+    @property
+    def given(self) -> list[str]:
+        """The names of the channels that were given, in the model's order."""
+        return [channel.name for channel in self.model.channels]

@@ -124,7 +124,7 @@ class Segmenter:
 
     def that_gave(self, result: SegmentationResult) -> Segmenter:
         """The segmenter with the networks that answered for a result of this model."""
-        return self.answering([channel.name for channel in result.model.channels])
+        return self.answering(result.given)
 
     def segment(
         self,

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from factorizer_engine.factorization.threads import part_values, run_in_threads
+from factorizer_engine.factorization.threads import map_in_threads, part_values, run_in_threads
 
 _ONEDNN_LINEAR: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
@@ -256,12 +256,7 @@ def _sums_over(
     parts: Sequence[slice], compute: Callable[[slice], tuple[Tensor, ...]]
 ) -> list[Tensor]:
     """The sums, over the parts in their order, of what is computed of each."""
-    found: list[tuple[Tensor, ...]] = [()] * len(parts)
-
-    def keep(number: int) -> None:
-        found[number] = compute(parts[number])
-
-    run_in_threads(keep, range(len(parts)))
+    found = map_in_threads(compute, parts)
     return [torch.stack(each).sum(0) for each in zip(*found, strict=True)]
 
 

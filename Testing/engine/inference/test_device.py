@@ -14,6 +14,7 @@ import torch
 
 from engine import tiny
 from factorizer_engine.bundles.architecture import build_network
+from factorizer_engine.images import store
 from factorizer_engine.inference import allocator
 from factorizer_engine.inference import device as devices
 from factorizer_engine.inference.device import (
@@ -114,7 +115,7 @@ def test_a_case_for_which_the_disk_does_not_help_is_refused_at_once(monkeypatch)
 def test_a_case_for_which_the_disk_is_too_full_is_refused_at_once(monkeypatch):
     monkeypatch.setattr(devices, "available_memory", lambda: 2 * 10**9)
     full = SimpleNamespace(free=10**9)
-    monkeypatch.setattr(devices.shutil, "disk_usage", lambda path: full)
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: full)
     with pytest.raises(EngineMemoryError, match=r"has only 1\.0 GB for it"):
         store_for_case(4, 3, reference_voxels=512**3, model_voxels=256**3, window=0)
 

@@ -78,18 +78,15 @@ def _saved(
     folder: Path, kind: str, scans: Sequence[Scan], windows: Sequence[Window | None]
 ) -> tuple[ScanFile, ...]:
     """Files with maps, compact where there is a window, side by side."""
-    from factorizer_engine.factorization.threads import run_in_threads
+    from factorizer_engine.factorization.threads import map_in_threads
 
-    files: dict[int, ScanFile] = {}
-
-    def save(number: int) -> None:
+    def save(number: int) -> ScanFile:
         scan, window = scans[number], windows[number]
         values = scan.array if window is None else _compact(scan.array, window)
         path = folder / f"{kind}_{number + 1}.npy"
-        files[number] = ScanFile.save(values, scan.affine, path, scan.name)
+        return ScanFile.save(values, scan.affine, path, scan.name)
 
-    run_in_threads(save, range(len(scans)))
-    return tuple(files[number] for number in range(len(scans)))
+    return tuple(map_in_threads(save, range(len(scans))))
 
 
 def _compact(values: np.ndarray, window: Window) -> np.ndarray:
