@@ -57,7 +57,7 @@ def resolve_model(
     Raises:
         BadModelError: If there is no such model, or it is incomplete or damaged.
     """
-    if _is_path(model):
+    if is_place(model):
         return load_bundle(model)
     meant = bundles_called(model, extra_dirs)
     return load_bundle(min(meant, key=lambda b: _unsuitability(b, device)).description.path)
@@ -70,7 +70,7 @@ def bundles_called(model: str | Path, extra_dirs: Iterable[str | Path] = ()) -> 
         BadModelError: If there is none.
     """
     text = str(model)
-    if _is_path(model):
+    if is_place(model):
         return [load_bundle(model, verify=False)]
     installed = find_bundles(extra_dirs)
     named = [bundle for bundle in installed if bundle.description.name == text]
@@ -158,7 +158,7 @@ def remove_bundle(name: str) -> None:
     )
 
 
-def _is_path(model: str | Path) -> bool:
+def is_place(model: str | Path) -> bool:
     """Whether a model is named by its place, whatever lies there."""
     text = str(model)
     return os.sep in text or "/" in text or text.lower().endswith(".zip")

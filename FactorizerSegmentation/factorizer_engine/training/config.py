@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt, ValidationError, field_validator, model
 
 from factorizer_engine.bundles.settings import Normalization, PromptSettings
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.training.base_model import completed_by_model
 from factorizer_engine.training.bundle_section import BundleSection
 from factorizer_engine.training.config_files import (
     fill_in_variables,
@@ -74,11 +75,23 @@ class PreprocessingSection(Section):
 
 
 class NetworkSection(Section):
-    """The network; `arguments` go to its constructor (see `networks.py` of this package)."""
+    """The network; `arguments` go to its constructor (see `run/networks.py`).
+
+    It begins with the weights of another run (`pretrained`: its `best.pt` or `final.pt`) or of a
+    `model` (its name or folder), from which comes, too, what the configuration leaves out
+    (`base_model.py`); otherwise with random ones.
+    """
 
     type: Literal["factorizer", "dynunet", "segresnet"] = "factorizer"
     arguments: dict[str, Any] = Field(default_factory=dict)
     pretrained: str | None = None
+    model: str | None = None
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> NetworkSection:
+        if self.pretrained and self.model:
+            raise ValueError("'pretrained' and 'model' exclude each other; leave one out")
+        return self
 
 
 class AugmentationSection(Section):
@@ -326,8 +339,9 @@ def load_config(
     """Read and check a configuration.
 
     `extends: OTHER.yaml` takes everything from another configuration but the keys that are written
-    here, section by section. Relative `data.root`, `split.file` and `network.pretrained` are taken
-    from the folder of the file that names them; environment variables in them are filled in.
+    here, section by section. Relative `data.root`, `split.file`, `network.pretrained` and
+    `network.model` are taken from the folder of the file that names them; environment variables in
+    them are filled in.
 
     Args:
         path: YAML file (or the `config.json` of a run).
@@ -338,6 +352,7 @@ def load_config(
 
     Raises:
         BadInputError: If the file cannot be read or says something impossible.
+        BadModelError: If `network.model` does not exist or is damaged.
     """
     path = Path(path)
     values = read_values(path)
@@ -347,6 +362,6 @@ def load_config(
         leave_out(values, "network", "pretrained")
     fill_in_variables(values)
     try:
-        return TrainingConfig.model_validate(values)
+        return TrainingConfig.model_validate(completed_by_model(values))
     except ValidationError as error:
         raise BadInputError(sentence_about(path.name, error), str(error)) from error

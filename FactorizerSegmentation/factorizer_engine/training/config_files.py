@@ -10,8 +10,12 @@ from typing import Any
 import yaml
 
 from factorizer_engine.bundles.reading.yaml_files import read_yaml
+from factorizer_engine.bundles.registry import is_place
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.unique_keys import RepeatedKeyError
+
+_PATHS = (("data", "root"), ("split", "file"), ("network", "pretrained"), ("network", "model"))
+"""Section and key of what may be a path; a model may be called by its name, too."""
 
 
 def read_values(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -33,7 +37,7 @@ def read_values(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
     other = (folder / str(extended)).resolve()
     if other in readers:
         raise BadInputError(f"The configuration {path.name} extends itself.")
-    return _merged(read_values(other, readers), _anchored(values, folder))
+    return merged(read_values(other, readers), _anchored(values, folder))
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -58,7 +62,7 @@ def _parse(path: Path) -> dict[str, Any]:
     return values
 
 
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """All keys of both, section by section; those of `changes` count."""
     result = dict(base)
     for name, value in changes.items():
@@ -87,16 +91,22 @@ def _name_split(values: dict) -> None:
 
 def _paths(values: dict) -> Iterator[tuple[str, str, str]]:
     """Section, key and text of every path that is there."""
-    for section, key in (("data", "root"), ("split", "file"), ("network", "pretrained")):
+    for section, key in _PATHS:
         part = values.get(section)
-        if isinstance(part, dict) and isinstance(part.get(key), str):
-            yield section, key, part[key]
+        text = part.get(key) if isinstance(part, dict) else None
+        if isinstance(text, str) and (key != "model" or is_place(text) or _is_anchored(text)):
+            yield section, key, text
+
+
+def _is_anchored(text: str) -> bool:
+    """Whether a path begins with a variable or the home folder, and so has its place."""
+    return text.startswith(("$", "%", "~"))
 
 
 def _anchored(values: dict, folder: Path) -> dict:
     """The values, with relative paths taken from `folder`."""
     for section, key, text in _paths(values):
-        if not text.startswith(("$", "%", "~")):
+        if not _is_anchored(text):
             values[section][key] = str(folder / text)
     return values
 

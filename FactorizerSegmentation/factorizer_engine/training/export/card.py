@@ -90,7 +90,7 @@ def _training_of(run: Run, weights: str) -> dict[str, Any]:
         "steps": record.get("steps", last),
         "samples": settings.batch_size * record["processes"],
         "time": f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds",
-        "pretrained": run.config.network.pretrained and Path(run.config.network.pretrained).name,
+        "beginning": _beginning(run),
         "optimization": settings,
         "optimizer": _OPTIMIZERS[settings.optimizer],
         "finished": record.get("finished", False),
@@ -101,6 +101,18 @@ def _training_of(run: Run, weights: str) -> dict[str, Any]:
         ),
         **{key: record.get(key) for key in keys},
     }
+
+
+def _beginning(run: Run) -> str:
+    """Whose weights a run began with; "" if with random ones."""
+    model = run.record.get("model")
+    if model is not None:
+        return (
+            f"weights of the model {model['name']} {model['version']}; its card tells which cases "
+            "they had seen, and its licence and citations hold for this model, too"
+        )
+    pretrained = run.config.network.pretrained
+    return f"weights of another run, {Path(pretrained).name}" if pretrained else ""
 
 
 def _below(volumes: Mapping[str, float]) -> str:

@@ -205,7 +205,8 @@ def _shape(run: Run) -> tuple:
     return (
         config.window,
         config.preprocessing,
-        config.network.model_copy(update={"pretrained": None}),  # where it began does not matter
+        # Where a network began does not matter.
+        config.network.model_copy(update={"pretrained": None, "model": None}),
         run.record["channels"],
         list(run.regions.items()),
     )

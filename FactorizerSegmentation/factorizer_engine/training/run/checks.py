@@ -16,12 +16,8 @@ from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.data.checks import CheckReport, UnfitDataError, check_dataset
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import Split, make_split
+from factorizer_engine.training.run.beginning import beginning_network
 from factorizer_engine.training.run.model import model_of
-from factorizer_engine.training.run.networks import (
-    build_network,
-    load_matching_weights,
-    network_spec,
-)
 from factorizer_engine.training.run.validation import subsets_of
 
 # last.pt holds network, average and two moments, and exists twice while it is replaced; best.pt and
@@ -49,16 +45,7 @@ def check_training(config: TrainingConfig) -> CheckReport:
     if report.problems:
         raise UnfitDataError(report)
     check_validation(make_split(config.split, report.volumes, write=False), dataset)
-    spec = network_spec(
-        config.network,
-        len(dataset.channels) + config.prompt_channels(len(dataset.regions)),
-        len(dataset.regions),
-        config.window,
-    )
-    network = build_network(spec, config.window)
-    if config.network.pretrained:
-        load_matching_weights(network, Path(config.network.pretrained))
-    weights = sum(p.numel() for p in network.parameters())
+    weights = sum(p.numel() for p in beginning_network(config, dataset).parameters())
     check_room(config, dataset, weights)
     return report
 

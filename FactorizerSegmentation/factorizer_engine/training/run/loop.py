@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,17 +20,12 @@ from factorizer_engine.training.data.sampling import WindowDataset, window_loade
 from factorizer_engine.training.data.splits import Split, together
 from factorizer_engine.training.records.history import History
 from factorizer_engine.training.records.report import Example
+from factorizer_engine.training.run.beginning import beginning_network, seen_before
 from factorizer_engine.training.run.display import RunDisplay
 from factorizer_engine.training.run.distributed import Team
 from factorizer_engine.training.run.ema import AveragedWeights
 from factorizer_engine.training.run.losses import DeepSupervisionLoss, RegionLoss
-from factorizer_engine.training.run.networks import (
-    build_network,
-    checkpoint_blocks,
-    load_matching_weights,
-    network_spec,
-    seen_before,
-)
+from factorizer_engine.training.run.networks import checkpoint_blocks
 from factorizer_engine.training.run.optimizers import build_optimizer
 from factorizer_engine.training.run.prompting import Prompter
 from factorizer_engine.training.run.schedule import Budget, learning_rate
@@ -112,12 +106,7 @@ class Trainer:
             config.prompt_channels(len(dataset.regions)),
         )
         seed_everything(config.run.seed)
-        regions = len(dataset.regions)
-        prompts = config.prompt_channels(regions)
-        spec = network_spec(config.network, len(dataset.channels) + prompts, regions, config.window)
-        self._network = build_network(spec, config.window).to(device)
-        if config.network.pretrained:
-            load_matching_weights(self._network, Path(config.network.pretrained))
+        self._network = beginning_network(config, dataset).to(device)
         torch.manual_seed(config.run.seed + team.rank)  # processes drop out different features
         self._average = AveragedWeights(self._network, self._settings.ema_decay)
         if self._settings.gradient_checkpointing:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from factorizer_engine.bundles import architecture
@@ -17,11 +16,6 @@ from factorizer_engine.inference.device import window_bytes
 from factorizer_engine.networks import FactorizerBlock
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import NetworkSection
-from factorizer_engine.training.data.splits import Split
-from factorizer_engine.training.run.state import load_checkpoint
-
-_FIRST_LAYERS = frozenset({"stem.weight", "input_block.conv1.conv.weight", "convInit.conv.weight"})
-"""Weights that see the input: of a Factorizer, a DynUNet and a SegResNet."""
 
 
 def network_spec(
@@ -103,64 +97,6 @@ def _check_memory(shapes: nn.Module, window: Sequence[int]) -> None:
             f"The network needs about {needed / 1e9:.1f} GB of memory for windows of {size} voxels "
             f"but {free / 1e9:.1f} GB are free; choose a smaller window or network."
         )
-
-
-def load_matching_weights(network: nn.Module, path: Path) -> None:
-    """Start from the weights of another run (`best.pt` or `final.pt`).
-
-    Linear adapters fit a network whose adapters are convolutions, too: they become the centres of
-    the kernels. A network with more input channels, such as prompts, gets zeros for them. Either
-    way it begins by computing what the other one does.
-
-    Raises:
-        BadInputError: If there are none or they do not fit.
-    """
-    try:
-        state = load_checkpoint(path)["network"]
-        wanted = network.state_dict()
-        network.load_state_dict(_with_more_inputs(_with_widened_adapters(state, wanted), wanted))
-    except (KeyError, RuntimeError) as error:
-        raise BadInputError(f"The weights {path} do not fit this network.", str(error)) from error
-
-
-def seen_before(pretrained: str | None) -> Split:
-    """The cases that the weights were trained and selected on with which a training begins.
-
-    Args:
-        pretrained: `best.pt` or `final.pt` of a run; weights from elsewhere do not tell.
-
-    Raises:
-        BadInputError: If the file does not exist or is damaged.
-    """
-    cases = load_checkpoint(Path(pretrained)).get("cases", {}) if pretrained else {}
-    return Split.of(cases)
-
-
-def _with_widened_adapters(
-    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    widened = dict(state)
-    for key, kernel in wanted.items():
-        linear = key.replace("adapter.weight", "adapter.linear.weight")
-        if key not in state and linear in state:
-            weight = widened.pop(linear)
-            widened[key] = torch.zeros(kernel.shape)
-            widened[key].flatten(2)[..., kernel[0, 0].numel() // 2] = weight.squeeze(-1)
-    return widened
-
-
-def _with_more_inputs(
-    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """The state with zeros for input channels that the first layer wants and does not have."""
-    widened = dict(state)
-    for key in _FIRST_LAYERS & wanted.keys() & state.keys():
-        own, needed = state[key], wanted[key]
-        same_otherwise = own.shape[:1] + own.shape[2:] == needed.shape[:1] + needed.shape[2:]
-        if same_otherwise and own.shape[1] < needed.shape[1]:
-            widened[key] = torch.zeros(needed.shape)
-            widened[key][:, : own.shape[1]] = own
-    return widened
 
 
 def checkpoint_blocks(network: nn.Module) -> None:

@@ -25,6 +25,7 @@ from factorizer_engine.training.records.records import (
     open_run,
 )
 from factorizer_engine.training.records.report import write_report
+from factorizer_engine.training.run.beginning import model_begun_with
 from factorizer_engine.training.run.checks import check_training
 from factorizer_engine.training.run.display import RunDisplay
 from factorizer_engine.training.run.distributed import joined_team
@@ -164,6 +165,7 @@ def _facts(trainer: Trainer, dataset: Dataset, device: torch.device) -> dict:
         "regions": dataset.regions,
         "cases": len(dataset.cases),
         "seen_before": asdict(trainer.seen_before),
+        "model": model_begun_with(trainer.config),
     }
 
 

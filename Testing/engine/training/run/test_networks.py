@@ -1,36 +1,13 @@
-"""Networks that can be trained, and weights to begin with."""
+"""Networks that can be trained."""
 
 from __future__ import annotations
 
 import pytest
-import torch
 
 from engine.training.run.runs import configured, same_weights
 from factorizer_engine.protocol.errors import EngineError
-from factorizer_engine.training.config import NetworkSection
 from factorizer_engine.training.records.history import read_history
-from factorizer_engine.training.run.networks import (
-    build_network,
-    load_matching_weights,
-    network_spec,
-)
 from factorizer_engine.training.run.run import train
-
-
-def test_linear_adapters_begin_as_the_centres_of_convolutions(tmp_path):
-    arguments = {"encoder_depth": [1, 1], "encoder_width": [8, 16], "strides": [1, 2]}
-    arguments |= {"decoder_depth": [1], "head_dim": 4, "patch_size": 4}
-
-    def network(**more):
-        section = NetworkSection(arguments={**arguments, **more})
-        return build_network(network_spec(section, 1, 2, (16, 16, 16)), (16, 16, 16))
-
-    linear, convolutional = network(), network(adapter_kernel=3)
-    torch.save({"network": linear.state_dict()}, tmp_path / "begun.pt")
-    x = torch.randn(1, 1, 16, 16, 16)
-    assert not torch.allclose(convolutional(x), linear(x))
-    load_matching_weights(convolutional, tmp_path / "begun.pt")
-    torch.testing.assert_close(convolutional(x), linear(x))
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,6 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.training.config import InteractionSection, load_config
 from factorizer_engine.training.export.export import export
 from factorizer_engine.training.records.history import read_history
-from factorizer_engine.training.run.networks import (
-    build_network,
-    load_matching_weights,
-    network_spec,
-)
 from factorizer_engine.training.run.prompting import Prompter
 from factorizer_engine.training.run.run import train
 
@@ -120,36 +115,6 @@ def test_nobody_clicks_where_nothing_is_known(window):
     for number in range(8):
         asked, _ = prompter(plain=0.0).with_prompts(image, target, number, nothing)
         assert not asked[[2, 3]].any()
-
-
-def test_networks_begin_with_what_they_found_without_prompts(tmp_path):
-    section = load_section()
-
-    def network(channels):
-        return build_network(network_spec(section, channels, 2, (16, 16, 16)), (16, 16, 16))
-
-    plain, prompted = network(1), network(7)
-    torch.save({"network": plain.state_dict()}, tmp_path / "begun.pt")
-    load_matching_weights(prompted, tmp_path / "begun.pt")
-    x, prompts = torch.randn(1, 1, 16, 16, 16), torch.rand(1, 6, 16, 16, 16)
-    torch.testing.assert_close(prompted(torch.cat([x, prompts], 1)), plain(x))
-
-
-def load_section():
-    from factorizer_engine.training.config import NetworkSection
-
-    arguments = {"encoder_depth": [1, 1], "encoder_width": [8, 16], "strides": [1, 2]}
-    arguments |= {"decoder_depth": [1], "head_dim": 4, "patch_size": 4}
-    return NetworkSection(arguments=arguments)
-
-
-def test_weights_of_more_inputs_do_not_fit_fewer(tmp_path):
-    section = load_section()
-    many = build_network(network_spec(section, 7, 2, (16, 16, 16)), (16, 16, 16))
-    few = build_network(network_spec(section, 1, 2, (16, 16, 16)), (16, 16, 16))
-    torch.save({"network": many.state_dict()}, tmp_path / "begun.pt")
-    with pytest.raises(BadInputError, match="do not fit"):
-        load_matching_weights(few, tmp_path / "begun.pt")
 
 
 def test_a_run_with_clicks_becomes_a_model_with_prompts(settings, write_config, tmp_path):
