@@ -26,9 +26,8 @@ PUBLISHED_PARAMETERS = {
 def test_every_shipped_configuration_describes_a_network(path, tmp_path, monkeypatch):
     monkeypatch.setenv("BEGUN", str(tmp_path / "best.pt"))
     config = load_config(path, data=tmp_path)
-    spec = network_spec(
-        config.network, len(config.data.channels), len(config.data.regions), config.window
-    )
+    channels, regions = config.data.channels or "1", config.data.regions or "1"  # the data may say
+    spec = network_spec(config.network, len(channels), len(regions), config.window)
     with torch.device("meta"):
         network = build_network(spec)
     count = sum(parameter.numel() for parameter in network.parameters())
