@@ -12,7 +12,6 @@ from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.segmenter import Segmenter
-from factorizer_engine.lesions.measuring import lesion_mask
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.lesions import Lesion
 
@@ -57,7 +56,7 @@ def one_lesion_site(result: SegmentationResult, lesion: int) -> LesionSites:
     Raises:
         BadInputError: If there is no such lesion.
     """
-    own = lesion_mask(result.labelmap, result.model.labels, lesion).astype(np.float32)
+    own = result.lesion_mask(lesion).astype(np.float32)
     share = resample(Scan(own, result.labelmap.grid), result.prepared.grid, antialias=True).array
     mask = (share > 0) & (share >= min(0.5, float(share.max())))
     regions = len(result.model.regions)
@@ -120,6 +119,6 @@ def main_region(result: SegmentationResult, lesion: Lesion) -> int:
 
     Where regions nest it is the widest one: that which makes the lesion a lesion.
     """
-    mask = lesion_mask(result.labelmap, result.model.labels, lesion.id)
+    mask = result.lesion_mask(lesion.id)
     painters = painters_of(result, lesion)
     return max(painters, key=lambda index: float(result.probabilities[index][mask].mean()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from factorizer_engine.images.preprocessing import Prepared
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.inference.sliding_window import Watcher
 from factorizer_engine.inference.windows import WindowPlan
+from factorizer_engine.lesions.measuring import lesion_voxels
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import ModelDescription
 
@@ -49,3 +52,21 @@ class SegmentationResult:
     def given(self) -> list[str]:
         """The names of the channels that were given, in the model's order."""
         return [channel.name for channel in self.model.channels]
+
+    def lesion_mask(self, number: int) -> np.ndarray:
+        """Where the lesion is that has this number (its `id`), boolean (I, J, K).
+
+        Raises:
+            BadInputError: If there is no such lesion.
+        """
+        members = self._voxels_of_lesions
+        if not 1 <= number <= len(members):
+            known = f"numbers 1 to {len(members)}" if members else "no lesion"
+            raise BadInputError(f"There is no lesion {number}; the result has {known}.")
+        mask = np.zeros(self.labelmap.shape, dtype=bool)
+        mask[tuple(members[number - 1].T)] = True
+        return mask
+
+    @cached_property
+    def _voxels_of_lesions(self) -> list[np.ndarray]:
+        return lesion_voxels(self.labelmap.array, self.model.labels)

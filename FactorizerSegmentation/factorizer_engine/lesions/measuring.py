@@ -49,21 +49,6 @@ def find_lesions(
     ]
 
 
-def lesion_mask(labelmap: Scan, labels: Sequence[Label], number: int) -> np.ndarray:
-    """Where the lesion is that `find_lesions` gave this number (its `id`), boolean (I, J, K).
-
-    Raises:
-        BadInputError: If there is no such lesion.
-    """
-    members = lesion_voxels(labelmap.array, labels)
-    if not 1 <= number <= len(members):
-        known = f"numbers 1 to {len(members)}" if members else "no lesion"
-        raise BadInputError(f"There is no lesion {number}; the result has {known}.")
-    mask = np.zeros(labelmap.shape, dtype=bool)
-    mask[tuple(members[number - 1].T)] = True
-    return mask
-
-
 def lesion_numbers(labelmap: Scan, labels: Sequence[Label]) -> Scan:
     """The voxels of every lesion, as the id that `find_lesions` gives it; uint32."""
     numbers = np.zeros(labelmap.shape, np.uint32)

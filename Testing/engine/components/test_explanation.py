@@ -22,7 +22,7 @@ from factorizer_engine.images.resampling import resample
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import Ensemble, predict_windows
 from factorizer_engine.inference.windows import plan_windows
-from factorizer_engine.lesions.measuring import find_lesions, lesion_mask
+from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
 from factorizer_engine.protocol.locations import model_folders
@@ -292,7 +292,7 @@ def test_a_lesion_within_a_larger_one_is_not_taken_for_it(result):
 def test_a_lesion_is_explained_by_the_region_that_is_most_probable_in_it(tmp_path):
     segmenter = Segmenter(tiny.bundle(tmp_path), "cpu")
     result = segmenter.segment(tiny.scans((14, 15, 13)))
-    mask = lesion_mask(result.labelmap, result.model.labels, 1)
+    mask = result.lesion_mask(1)
     most = max(range(3), key=lambda region: result.probabilities[region][mask].mean())
     name = result.model.regions[most].name
     explained = explain(segmenter, result, count=4, lesion=1)
@@ -312,7 +312,7 @@ def test_a_lesion_rests_on_the_first_components_without_which_it_is_gone(tmp_pat
     explanation = explain(segmenter, result, count=16, lesion=1, region=region)
     components = [drawn.component for drawn in explanation.maps]
     reliance = explanation.reliance
-    mask = lesion_mask(result.labelmap, result.model.labels, 1)
+    mask = result.lesion_mask(1)
     mixers = mixers_of(segmenter.networks[0])
 
     def part_left(places: Sequence[int]) -> float:
