@@ -13,7 +13,6 @@ from factorizer_engine.images.preprocessing import foreground_box
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.diameters import axes_in_slice, largest_diameter
 from factorizer_engine.lesions.places import Head, find_head
-from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.lesions import Lesion, LesionPart
 from factorizer_engine.protocol.triples import triple
 

@@ -66,11 +66,14 @@ def load_matching_weights(network: nn.Module, path: Path) -> None:
     Raises:
         BadInputError: If there are none or they do not fit.
     """
+    state, wanted = load_checkpoint(path).get("network"), network.state_dict()
+    if state is None:
+        raise BadInputError(
+            f"{path} is no checkpoint of a run; a model to go on from is named by network.model."
+        )
     try:
-        state = load_checkpoint(path)["network"]
-        wanted = network.state_dict()
         network.load_state_dict(_with_more_inputs(_with_widened_adapters(state, wanted), wanted))
-    except (KeyError, RuntimeError) as error:
+    except RuntimeError as error:
         raise BadInputError(f"The weights {path} do not fit this network.", str(error)) from error
 
 

@@ -17,6 +17,23 @@ ENVIRONMENT = {
 }
 """For processes that train with the code of this repository."""
 
+REFERENCES = (
+    {
+        "type": "segresnet",
+        "arguments": {"init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]},
+    },
+    {
+        "type": "dynunet",
+        "arguments": {
+            "kernel_size": [3, 3, 3],
+            "strides": [1, 2, 2],
+            "upsample_kernel_size": [2, 2],
+            "filters": [8, 16, 32],
+        },
+    },
+)
+"""Small networks of other families, as a configuration describes them."""
+
 
 def configured(settings, write_config, output=None):
     return load_config(write_config(settings), output=output)

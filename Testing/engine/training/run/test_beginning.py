@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 
-from engine.training.run.runs import configured
+from engine.training.run.runs import REFERENCES, configured
 from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.registry import resolve_model
@@ -63,6 +63,12 @@ def test_weights_of_more_inputs_do_not_fit_fewer(tmp_path):
         load_matching_weights(network(1), tmp_path / "begun.pt")
 
 
+def test_weights_that_are_not_of_a_run_are_told_how_to_be_taken(tmp_path):
+    torch.save(network(1).state_dict(), tmp_path / "model.pt")
+    with pytest.raises(BadInputError, match=r"no checkpoint of a run; .* network\.model"):
+        load_matching_weights(network(1), tmp_path / "model.pt")
+
+
 @pytest.fixture(scope="module")
 def model(finished_run, tmp_path_factory):
     """A model of blobs; it reads A and B and finds core and whole."""
@@ -108,6 +114,19 @@ def test_channels_and_regions_of_a_model_are_found_by_their_names(going_on, writ
     ours = network(torch.cat([more, b], 1))
     torch.testing.assert_close(ours[:, 1:], theirs)
     assert not any(torch.allclose(ours[:, 0], t, atol=0.1) for t in theirs.unbind(1))
+
+
+@pytest.mark.parametrize("network", REFERENCES, ids=lambda network: network["type"])
+def test_networks_of_other_families_are_gone_on_from(settings, write_config, tmp_path, network):
+    settings["network"], settings["optimization"]["steps"] = network, 1
+    first = export(train(configured(settings, write_config)), tmp_path / "models" / "blobs")
+    settings["network"] = {"model": str(first.description.path)}
+    settings["data"]["regions"] = {"another": [1], "core": [2], "whole": [1, 2]}
+    _, next_one = begun(settings, write_config)
+    x = torch.randn(1, 2, *WINDOW)
+    torch.testing.assert_close(
+        next_one(x)[:, 1:], build_networks(load_bundle(tmp_path / "models" / "blobs"))[0](x)
+    )
 
 
 def test_a_model_of_other_sequences_is_not_gone_on_from(going_on, write_config):

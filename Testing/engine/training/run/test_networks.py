@@ -4,31 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from engine.training.run.runs import configured, same_weights
+from engine.training.run.runs import REFERENCES, configured, same_weights
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.training.records.history import read_history
 from factorizer_engine.training.run.run import train
 
 
-@pytest.mark.parametrize(
-    "network",
-    [
-        {
-            "type": "segresnet",
-            "arguments": {"init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]},
-        },
-        {
-            "type": "dynunet",
-            "arguments": {
-                "kernel_size": [3, 3, 3],
-                "strides": [1, 2, 2],
-                "upsample_kernel_size": [2, 2],
-                "filters": [8, 16, 32],
-            },
-        },
-    ],
-    ids=lambda network: network["type"],
-)
+@pytest.mark.parametrize("network", REFERENCES, ids=lambda network: network["type"])
 def test_reference_networks_train_in_the_same_loop(settings, write_config, network):
     settings["network"] = network
     history = read_history(train(configured(settings, write_config)))
