@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -56,6 +56,18 @@ def rememberModel(node, model: ModelDescription) -> None:
     node.SetAttribute(MODEL_ATTRIBUTE, f"{model.name} {model.version}")
 
 
+def rememberAnswers(node, model: ModelDescription) -> None:
+    """Note that a model has answered clicks on what people or another program had drawn."""
+    if node.GetAttribute(MODEL_ATTRIBUTE) is None:
+        rememberModel(node, model)
+
+
+def madeBy(node) -> tuple[str, str]:
+    """Name and version of the model that has drawn a segmentation, both "" if none has."""
+    name, _space, version = (node.GetAttribute(MODEL_ATTRIBUTE) or "").rpartition(" ")
+    return name, version
+
+
 def isUpsideDown(segmentationNode) -> bool:
     """See `rememberUpsideDown`."""
     return segmentationNode.GetAttribute(UPSIDE_DOWN_ATTRIBUTE) is not None
@@ -91,7 +103,7 @@ def saveSegmentation(segmentationNode, path: Path) -> Generator[None, None, Segm
         labelmap[mask] = label.value
         labels.append(label)
         yield
-    model, _space, version = (segmentationNode.GetAttribute(MODEL_ATTRIBUTE) or "").rpartition(" ")
+    model, version = madeBy(segmentationNode)
     try:
         name = segmentationNode.GetName()
         affine = worldAffine(volumeNode)
@@ -106,9 +118,19 @@ def saveSegmentation(segmentationNode, path: Path) -> Generator[None, None, Segm
                 reason=error.strerror or error
             )
         ) from error
-    edited = yield from _changed(segmentationNode, labelmap, labels)
-    upsideDown = isUpsideDown(segmentationNode)
-    return SegmentationFile(file, tuple(labels), model, version, edited, byHand, upsideDown)
+    edited = (yield from _changed(segmentationNode, labelmap, labels)) if model else ()
+    others = [i for i in segmentationNode.GetSegmentation().GetSegmentIDs() if labelOf(i) is None]
+    made = [i for i in others if isMadeOfComponent(i)]  # where the user wanted it to end
+    return SegmentationFile(
+        file,
+        tuple(labels),
+        model,
+        version,
+        (*edited, *_names(segmentationNode, made)),
+        tuple(_names(segmentationNode, set(others).difference(made))),
+        byHand,
+        isUpsideDown(segmentationNode),
+    )
 
 
 def _labels(segmentationNode) -> Iterator[tuple[str, Label]]:
@@ -142,6 +164,11 @@ def _changed(
         if drawn is not None and drawn != _sum(labelmap == label.value):
             changed.append(label.name)
     return tuple(changed)
+
+
+def _names(segmentationNode, segmentIds: Iterable[str]) -> list[str]:
+    segmentation = segmentationNode.GetSegmentation()
+    return [segmentation.GetSegment(segmentId).GetName() for segmentId in segmentIds]
 
 
 def _sum(mask: np.ndarray) -> int:

@@ -92,6 +92,33 @@ def test_what_was_corrected_by_hand_is_told(cli, result, tmp_path):
     assert set(kinds.values()) <= {"AUTOMATIC"}
 
 
+def test_a_segment_that_people_have_added_names_no_model(cli, result, tmp_path):
+    path = result / "segmentation.seg.nrrd"
+    labelmap, labels = read_seg_nrrd(path)
+    changed = labelmap.array.copy()
+    changed[tuple(np.argwhere(changed == 0)[:20].T)] = 9
+    added = [*labels, Label(9, "Mine", (255, 0, 0))]
+    write_seg_nrrd(labelmap.with_array(changed), added, path)
+    assert cli("export-dicom", result, "-o", tmp_path / "dicom").code == 0
+    segments = segments_of(tmp_path / "dicom" / "segmentation.dcm")
+    assert segments.pop("Mine").SegmentAlgorithmType == "MANUAL"
+    assert {item.SegmentAlgorithmType for item in segments.values()} == {"AUTOMATIC"}
+
+
+def test_what_answers_clicks_is_told_to_be_semiautomatic(cli, study, tmp_path):
+    named = [f"--input={name}={study}::AX {name}" for name in ("FLAIR", "T1")]
+    scan = read_scan(f"{study}::AX FLAIR")
+    place = scan.affine @ [10, 9, 8, 1]
+    click = f"--add=WT={','.join(map(str, place[:3]))}"
+    outcome = cli("refine", "-m", "tiny", *named, click, "-o", tmp_path / "result", "-d", "cpu")
+    assert outcome.code == 0, outcome.errors
+    outcome = cli("export-dicom", tmp_path / "result", "-o", tmp_path / "dicom")
+    assert outcome.code == 0, outcome.errors
+    for segment in segments_of(tmp_path / "dicom" / "segmentation.dcm").values():
+        assert segment.SegmentAlgorithmType == "SEMIAUTOMATIC"
+        assert segment.SegmentationAlgorithmIdentificationSequence[0].AlgorithmName == "tiny"
+
+
 def test_a_segmentation_drawn_by_people_needs_to_be_told_its_series(cli, study, tmp_path):
     scan = read_scan(f"{study}::AX T1")
     mask = np.zeros(scan.shape, np.uint8)

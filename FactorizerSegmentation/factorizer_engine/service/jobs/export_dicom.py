@@ -31,7 +31,7 @@ def run(_engine: Engine, params: ExportDicomParams, monitor: Monitor) -> ExportD
             load_scan(given.labelmap),
             given.labels,
             source,
-            Algorithm(given.model, given.version, given.edited),
+            Algorithm(given.model, given.version, given.edited, given.added),
             folder,
             None if given.upside_down else scan,
         )

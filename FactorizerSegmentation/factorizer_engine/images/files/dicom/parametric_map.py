@@ -26,6 +26,7 @@ from factorizer_engine.images.files.dicom.derived import (
     save_dicom,
 )
 from factorizer_engine.images.files.dicom.source import SourceSeries
+from factorizer_engine.images.files.dicom.texts import short_text
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Label
@@ -109,7 +110,7 @@ def make_parametric_map(
     low, high = volume.window
     mapping = RealWorldValueMapping(
         lut_label=volume.kind.upper(),
-        lut_explanation=f"{volume.kind.capitalize()} of {volume.name}"[:64],
+        lut_explanation=short_text(f"{volume.kind.capitalize()} of {volume.name}"),
         unit=_UNITS[volume.kind],
         value_range=(float(values.min()), float(values.max())),
         slope=1.0,
@@ -142,8 +143,8 @@ def make_parametric_map(
                 )
             ],
             content_label=volume.kind.upper(),
-            content_description=volume.name[:64],
-            series_description=f"Components on {source.title}"[:64],
+            content_description=short_text(volume.name),
+            series_description=short_text(f"Components on {source.title}"),
         )
 
 

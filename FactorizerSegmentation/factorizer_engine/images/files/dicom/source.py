@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.valuerep import PersonName
 
 from factorizer_engine.images.files.dicom.headers import is_dicom_file, read_elements
 from factorizer_engine.images.files.dicom.pixels import read_voxels
@@ -18,6 +19,7 @@ from factorizer_engine.images.files.dicom.series import (
     series_of,
 )
 from factorizer_engine.images.files.dicom.stack import stack
+from factorizer_engine.images.files.dicom.texts import as_utf8, without_escapes
 from factorizer_engine.images.geometry import Grid, same_grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
@@ -29,6 +31,9 @@ _MAY_BE_EMPTY = (
     "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
 )  # fmt: skip
 """Attributes that DICOM wants in every object, if only without a value."""
+_LAST_REPEATED = 0x0040
+"""Group up to which derived objects repeat elements: of patient, study and scanner."""
+_UNICODE = "ISO_IR 192"
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,4 +140,27 @@ def _header(path: Path, title: str, distance: float) -> pydicom.Dataset:
             setattr(data, keyword, None)
     if "ImagePositionPatient" in data and not data.get("SliceThickness"):
         data.SliceThickness = distance
+    _as_unicode(data)
     return data
+
+
+def _as_unicode(data: pydicom.Dataset) -> None:
+    """Have names written in UTF-8: what is derived adds texts of ours, in any alphabet.
+
+    Where a file does not say how its letters are to be read, they often are UTF-8 already.
+    """
+    declared = bool(data.get("SpecificCharacterSet"))
+    for tag in [t for t in data.keys() if t.group <= _LAST_REPEATED and not t.is_private]:
+        try:
+            element = data[tag]
+        except Exception:  # pydicom fails in many ways on broken values; perhaps nobody needs it
+            continue
+        if element.VR == "SQ":
+            for item in element.value:
+                item.decode()
+        elif isinstance(element.value, (str, PersonName)):
+            text = str(element.value)
+            plain = without_escapes(text) if declared else as_utf8(text)
+            if plain != text:
+                element.value = plain
+    data.SpecificCharacterSet = _UNICODE
