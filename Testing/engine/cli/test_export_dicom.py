@@ -76,6 +76,9 @@ def test_a_result_is_exported_beside_the_series_that_was_segmented(cli, result, 
         algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
         assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("tiny", "1.0.0")
 
+    told = cli("inspect", tmp_path / "dicom" / "segmentation.dcm").output
+    assert "DICOM segmentation (SEG)" in told and "tiny 1.0.0" in told
+
     again = cli("export-dicom", result, "-o", tmp_path / "dicom")
     assert again.code == 2 and "--overwrite" in again.sentence
     assert cli("export-dicom", result, "-o", tmp_path / "dicom", "--overwrite").code == 0
