@@ -19,7 +19,7 @@ from factorizer_engine.images.files.dicom.series import (
 from factorizer_engine.images.files.dicom.stack import stack
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.volumes import Origin
+from factorizer_engine.protocol.volumes import Origin, mark_of
 
 SERIES_MARK = "::"
 """Between a DICOM folder and one of its series; no path of Windows holds it."""
@@ -97,5 +97,5 @@ def _read_series(series: Series) -> Scan:
         raise series.problems[0]
     slices, affine = stack(series)
     voxels = read_voxels(series.title, series.modality, slices)
-    origin = Origin(series.patient, series.date, series.frame_of_reference)
+    origin = Origin(mark_of(series.patient), series.date, series.frame_of_reference)
     return replace(Scan.of(voxels, affine, series.title), origin=origin)
