@@ -11,6 +11,7 @@ import pytest
 
 from engine.cli.test_series import save_series
 from factorizer_engine.images.files import read_scan, write_seg_nrrd
+from factorizer_engine.images.files.dicom.source import source_with
 from factorizer_engine.images.files.seg_reading import read_seg_nrrd
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
@@ -195,3 +196,12 @@ def test_the_engine_finds_the_series_of_a_scan_by_its_voxels(engine, study, tmp_
     other = ScanFile.save(scan.array + 5, scan.affine, tmp_path / "other.npy", "T1 changed")
     with pytest.raises(BadInputError, match="No DICOM series in study has the voxels of T1 ch"):
         engine.request(EXPORT_DICOM, replace(params, scan=other))
+
+
+def test_a_series_of_small_values_is_told_from_the_others(study):
+    for path in study.iterdir():
+        data = pydicom.dcmread(path)
+        data.RescaleSlope, data.RescaleIntercept = "0.000001", "0"  # as of diffusion in mm2/s
+        data.save_as(path)
+    source = source_with(study, read_scan(f"{study}::AX T1"))
+    assert source.title == "AX T1"

@@ -104,10 +104,20 @@ def test_no_error_quotes_what_a_header_says(objects):
     def damage(data) -> None:
         data.add_new("PatientSex", "CS", "Muellerin")
 
-    with pytest.raises(BadInputError, match="lack or contradict") as refused:
+    with pytest.raises(BadInputError, match="The PatientSex of the DICOM series FLAIR") as refused:
         objects(damage)
-    assert "ValueError" in refused.value.details
-    assert "Muellerin" not in refused.value.details
+    assert "Muellerin" not in f"{refused.value} {refused.value.details}"
+    assert refused.value.__suppress_context__, "nor does what it came from"
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value")
+@pytest.mark.parametrize("keyword", ["StudyTime", "StudyDate", "PatientBirthDate"])
+def test_what_cannot_be_repeated_is_named(objects, keyword):
+    def damage(data) -> None:
+        data.add_new(keyword, "TM" if keyword == "StudyTime" else "DA", "10:11:12")
+
+    with pytest.raises(BadInputError, match=f"The {keyword} of the DICOM series FLAIR"):
+        objects(damage)
 
 
 def test_a_study_without_any_of_its_names_and_dates_gets_results(objects):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.valuerep import PersonName
+from highdicom.enum import PatientSexValues
+from pydicom.valuerep import DA, TM, PersonName
 
 from factorizer_engine.images.files.dicom.headers import is_dicom_file, read_elements
 from factorizer_engine.images.files.dicom.pixels import read_voxels
@@ -34,6 +36,14 @@ _MAY_BE_EMPTY = (
 _LAST_REPEATED = 0x0040
 """Group up to which derived objects repeat elements: of patient, study and scanner."""
 _UNICODE = "ISO_IR 192"
+_ROUNDED, _PART_OF_RANGE = 0.5, 0.005
+"""How far values may be off: by rounding, and much less in maps whose values are small."""
+_FORMS: tuple[tuple[str, Callable[[str], object]], ...] = (
+    ("PatientSex", PatientSexValues),
+    ("PatientBirthDate", DA),
+    ("StudyDate", DA),
+    ("StudyTime", TM),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +116,8 @@ def _holds(series: Series, scan: Scan) -> bool:
         voxels = read_voxels(series.title, series.modality, slices)
     except BadInputError:  # it is no volume
         return False
-    return bool(np.allclose(resample(scan, own, "nearest").array, voxels, atol=0.5))
+    tolerance = min(_ROUNDED, _PART_OF_RANGE * float(np.ptp(voxels)))
+    return bool(np.allclose(resample(scan, own, "nearest").array, voxels, 1e-5, tolerance))
 
 
 def _source(series: Series) -> SourceSeries:
@@ -135,6 +146,7 @@ def _header(path: Path, title: str, distance: float) -> pydicom.Dataset:
                 f"The DICOM series {title} has no {keyword}, which whatever is derived from it "
                 "must repeat; export it anew from the archive that it comes from."
             )
+    _check_forms(data, title)
     for keyword in _MAY_BE_EMPTY:
         if keyword not in data:
             setattr(data, keyword, None)
@@ -142,6 +154,21 @@ def _header(path: Path, title: str, distance: float) -> pydicom.Dataset:
         data.SliceThickness = distance
     _as_unicode(data)
     return data
+
+
+def _check_forms(data: pydicom.Dataset, title: str) -> None:
+    """Make sure that what is repeated has the form that DICOM wants; says of which it has not."""
+    for keyword, form in _FORMS:
+        value = data.get(keyword)
+        try:
+            if value:
+                form(str(value))
+        except ValueError:
+            raise BadInputError(
+                f"The {keyword} of the DICOM series {title} is not in the form that DICOM wants, "
+                "so that nothing can repeat it; correct it in the archive, and export the series "
+                "anew."
+            ) from None
 
 
 def _as_unicode(data: pydicom.Dataset) -> None:
