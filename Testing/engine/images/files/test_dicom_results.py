@@ -34,10 +34,11 @@ def study(request, tmp_path, oblique_scan) -> Path:
     array[1:5, 2:9, 1:5] = 2
     array[2:4, 3:6, 2:4] = 4 if request.param == 2 else 2
     labelmap = scan.with_array(array)
-    write_dicom_objects(labelmap, LABELS, source, Algorithm("glioma", "1.2"), folder)
+    model = Algorithm("glioma", "1.2")
+    write_dicom_objects(labelmap, LABELS, source, model, folder)
     values = scan.with_array(array.astype(np.float32))
     volume = ComponentVolume(values, "Decoder 3, component 4", "evidence", 1, (-1.0, 1.0))
-    write_parametric_maps([volume], LABELS, source, folder)
+    write_parametric_maps([volume], LABELS, source, folder, model)
     return folder
 
 
@@ -76,10 +77,10 @@ def test_a_report_tells_its_model_and_its_measures(study, oblique_scan):
     assert facts["Oedema"].endswith(" ml") and facts["Lesion 1"].endswith(" ml")
 
 
-def test_a_map_tells_its_component_and_unit(study):
+def test_a_map_tells_its_component_model_and_unit(study):
     kind, facts = result_facts(study / "evidence_1.dcm")
     assert kind == "DICOM parametric map"
-    assert facts["Shows"] == "Decoder 3, component 4"
+    assert facts["Shows"] == "Decoder 3, component 4" and facts["Model"] == "glioma 1.2"
     assert (facts["Kind"], facts["Unit"]) == ("evidence", "logits per millilitre")
 
 

@@ -13,6 +13,8 @@ from factorizer_engine.images.files.dicom.series import SEGMENTATIONS
 from factorizer_engine.images.files.dicom.texts import text_of
 from factorizer_engine.protocol.errors import BadInputError
 
+MODEL_OF_COMPONENT = "Model whose component is shown"
+"""What a parametric map of ours says that one of its contributors is."""
 _SEGMENTATION = "DICOM segmentation (SEG)"
 _REPORT = "DICOM structured report (SR)"
 _MAP = "DICOM parametric map"
@@ -62,8 +64,7 @@ def _kind(data: pydicom.Dataset) -> str | None:
 
 
 def _common(data: pydicom.Dataset) -> dict[str, str]:
-    maker = [_text(data, "Manufacturer"), _text(data, "ManufacturerModelName")]
-    made = " ".join(filter(None, (*maker, _text(data, "SoftwareVersions"))))
+    made = f"{_text(data, 'Manufacturer')} {_made(data)}".strip()
     return {"Series": _text(data, "SeriesDescription"), "Made by": made}
 
 
@@ -125,11 +126,23 @@ def _volume(item: pydicom.Dataset) -> str:
 def _of_map(data: pydicom.Dataset) -> dict[str, str]:
     units = Elements(data).get("MeasurementUnitsCodeSequence")
     return {
+        "Model": " ".join(_models_of_map(data)),
         "Shows": _text(data, "ContentDescription"),
         "Kind": _text(data, "ContentLabel").lower(),
         "Unit": _text(units.value[0], "CodeMeaning") if units is not None else "",
         **_grid(data),
     }
+
+
+def _models_of_map(data: pydicom.Dataset) -> Iterator[str]:
+    for item in data.get("ContributingEquipmentSequence") or ():
+        if _text(item, "ContributionDescription") == MODEL_OF_COMPONENT:
+            yield _made(item)
+
+
+def _made(item: pydicom.Dataset) -> str:
+    """Name and version of what has contributed."""
+    return f"{_text(item, 'ManufacturerModelName')} {_text(item, 'SoftwareVersions')}".strip()
 
 
 def _grid(data: pydicom.Dataset) -> dict[str, str]:
