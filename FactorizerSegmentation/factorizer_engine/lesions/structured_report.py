@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 import highdicom as hd
@@ -45,6 +44,7 @@ from factorizer_engine.protocol.lesions import (
     LesionPart,
     Measures,
     Ruler,
+    volume_by_label,
 )
 from factorizer_engine.protocol.models import Label
 
@@ -83,10 +83,7 @@ def make_structured_report(
         source: The series on which it was made.
         algorithm: What drew the segments.
     """
-    volumes: defaultdict[int, float] = defaultdict(float)
-    for lesion in lesions:
-        for part in lesion.parts:
-            volumes[part.label] += part.volume_ml
+    volumes = volume_by_label(lesions)
     present = [label for label in labels if label.value in volumes]
     groups = [
         _class_group(number, label, volumes[label.value], segmentation, source, algorithm)
