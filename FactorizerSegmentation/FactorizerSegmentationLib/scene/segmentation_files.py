@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -87,6 +87,8 @@ def saveSegmentation(segmentationNode, path: Path) -> Generator[None, None, Segm
         raise SceneError(_("The scan of the segmentation was deleted; load it again."))
     labelmap = np.zeros(volumeNode.GetImageData().GetDimensions(), np.uint8)
     labels: list[Label] = []
+    others: dict[bool, list[str]] = {True: [], False: []}
+    # names of what is no class of the model, by whether it was made of a component
     for segmentId, label in _labels(segmentationNode):
         mask = maskOf(segmentationNode, segmentId, volumeNode)
         below = set(np.unique(labelmap[mask]).tolist())
@@ -102,6 +104,8 @@ def saveSegmentation(segmentationNode, path: Path) -> Generator[None, None, Segm
             )
         labelmap[mask] = label.value
         labels.append(label)
+        if labelOf(segmentId) is None:
+            others[isMadeOfComponent(segmentId)].append(label.name)
         yield
     model, version = madeBy(segmentationNode)
     try:
@@ -119,15 +123,13 @@ def saveSegmentation(segmentationNode, path: Path) -> Generator[None, None, Segm
             )
         ) from error
     edited = (yield from _changed(segmentationNode, labelmap, labels)) if model else ()
-    others = [i for i in segmentationNode.GetSegmentation().GetSegmentIDs() if labelOf(i) is None]
-    made = [i for i in others if isMadeOfComponent(i)]  # where the user wanted it to end
     return SegmentationFile(
         file,
         tuple(labels),
         model,
         version,
-        (*edited, *_names(segmentationNode, made)),
-        tuple(_names(segmentationNode, set(others).difference(made))),
+        (*edited, *others[True]),  # which end where the user wanted
+        tuple(others[False]),
         byHand,
         isUpsideDown(segmentationNode),
     )
@@ -164,11 +166,6 @@ def _changed(
         if drawn is not None and drawn != _sum(labelmap == label.value):
             changed.append(label.name)
     return tuple(changed)
-
-
-def _names(segmentationNode, segmentIds: Iterable[str]) -> list[str]:
-    segmentation = segmentationNode.GetSegmentation()
-    return [segmentation.GetSegment(segmentId).GetName() for segmentId in segmentIds]
 
 
 def _sum(mask: np.ndarray) -> int:

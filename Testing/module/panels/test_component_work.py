@@ -125,6 +125,7 @@ def test_a_segment_of_a_component_that_overlaps_others_is_left_out_of_files(
     apply(host, work, 40)
     assert "Reports leave it out" in work.ui.workLabel.text
     assert names_in_file(result, tmp_path) == ["Core", "Enhancing"]
+    assert saved(result, tmp_path / "segments.npy").edited == (), "nor is it told of"
 
     segmentation = result.GetSegmentation()
     segmentation.RemoveSegment(CORE)
