@@ -35,7 +35,7 @@ from FactorizerSegmentationLib.scene.place_mode import (
     stopPlacing,
 )
 from FactorizerSegmentationLib.scene.scribbles import Scribbles, segmentIdOf
-from FactorizerSegmentationLib.scene.segmentation_files import rememberUpsideDown
+from FactorizerSegmentationLib.scene.segmentation_files import rememberAnswers, rememberUpsideDown
 from FactorizerSegmentationLib.scene.volumes import worldAffine
 from FactorizerSegmentationLib.tasks.refine import Refined, possibleStarts
 
@@ -310,6 +310,8 @@ class ClicksPanel(Panel):
             old, new = before[box].copy(), after[box].copy()
             self._logic.history.add(self._step(asked, box, old, new))
             asked.live.write(box, old, new, asked.byHand)
+            if changed.any():
+                rememberAnswers(node, asked.settings.model)
             if outcome.upsideDown:
                 rememberUpsideDown(node, True)
         self._say(self._sentence(asked, outcome, int(changed.sum())))

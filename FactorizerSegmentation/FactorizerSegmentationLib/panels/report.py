@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
+from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.names import plain_name
 from factorizer_engine.protocol.tasks.export_dicom import HIGHDICOM, ExportDicomResult
 from factorizer_engine.protocol.tasks.report import JINJA
@@ -27,6 +28,7 @@ from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.explanations import Step, lastOfResult
 from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
+from FactorizerSegmentationLib.scene.segmentation_files import madeBy
 from FactorizerSegmentationLib.scene.tables import (
     ACCEPTED,
     REJECTED,
@@ -219,7 +221,7 @@ class ReportPanel(Panel):
             facts={
                 _("Review"): _verdictFacts(tableNode),
                 _("How it was made"): {
-                    _("Model"): f"{model.title} {model.version}" if model is not None else "",
+                    _("Model"): _modelText(self._segmentation, model),
                     _("Application"): f"Slicer {slicer.app.applicationVersion}",
                 },
             },
@@ -282,6 +284,13 @@ class ReportPanel(Panel):
     def _onExportFailed(self, error: EngineError) -> None:
         self.exportControls.failed(error)
         self._logic.notify()
+
+
+def _modelText(segmentationNode, chosen: ModelDescription | None) -> str:
+    """The model that has made a result, which need not be the one that is chosen by now."""
+    name, version = madeBy(segmentationNode)
+    known = chosen is not None and (chosen.name, chosen.version) == (name, version)
+    return f"{chosen.title if known and chosen is not None else name} {version}".strip()
 
 
 def _verdictFacts(tableNode) -> dict[str, str]:

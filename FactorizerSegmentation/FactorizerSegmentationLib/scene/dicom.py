@@ -5,7 +5,7 @@ from __future__ import annotations
 import slicer
 
 from factorizer_engine.protocol.series import Facts
-from factorizer_engine.protocol.volumes import Origin
+from factorizer_engine.protocol.volumes import Origin, mark_of
 from FactorizerSegmentationLib.scene.dicom_database import instancesOf, openDatabase
 
 _TAGS = {
@@ -58,7 +58,7 @@ def originOf(volumeNode) -> Origin:
     read = _Header(volumeNode)
     transform = volumeNode.GetParentTransformNode()
     return Origin(
-        patient=read.text("PatientID"),
+        patient=mark_of(read.text("PatientID")),
         date=read.text("StudyDate"),
         frame=read.text("FrameOfReferenceUID") if transform is None else "",
         transform=transform.GetName() if transform is not None else "",

@@ -56,6 +56,18 @@ def rememberModel(node, model: ModelDescription) -> None:
     node.SetAttribute(MODEL_ATTRIBUTE, f"{model.name} {model.version}")
 
 
+def rememberAnswers(node, model: ModelDescription) -> None:
+    """Note that a model has answered clicks on what people or another program had drawn."""
+    if node.GetAttribute(MODEL_ATTRIBUTE) is None:
+        rememberModel(node, model)
+
+
+def madeBy(node) -> tuple[str, str]:
+    """Name and version of the model that has drawn a segmentation, both "" if none has."""
+    name, _space, version = (node.GetAttribute(MODEL_ATTRIBUTE) or "").rpartition(" ")
+    return name, version
+
+
 def isUpsideDown(segmentationNode) -> bool:
     """See `rememberUpsideDown`."""
     return segmentationNode.GetAttribute(UPSIDE_DOWN_ATTRIBUTE) is not None
@@ -75,6 +87,8 @@ def saveSegmentation(segmentationNode, path: Path) -> Generator[None, None, Segm
         raise SceneError(_("The scan of the segmentation was deleted; load it again."))
     labelmap = np.zeros(volumeNode.GetImageData().GetDimensions(), np.uint8)
     labels: list[Label] = []
+    others: dict[bool, list[str]] = {True: [], False: []}
+    # names of what is no class of the model, by whether it was made of a component
     for segmentId, label in _labels(segmentationNode):
         mask = maskOf(segmentationNode, segmentId, volumeNode)
         below = set(np.unique(labelmap[mask]).tolist())
@@ -90,8 +104,10 @@ def saveSegmentation(segmentationNode, path: Path) -> Generator[None, None, Segm
             )
         labelmap[mask] = label.value
         labels.append(label)
+        if labelOf(segmentId) is None:
+            others[isMadeOfComponent(segmentId)].append(label.name)
         yield
-    model, _space, version = (segmentationNode.GetAttribute(MODEL_ATTRIBUTE) or "").rpartition(" ")
+    model, version = madeBy(segmentationNode)
     try:
         name = segmentationNode.GetName()
         affine = worldAffine(volumeNode)
@@ -106,9 +122,17 @@ def saveSegmentation(segmentationNode, path: Path) -> Generator[None, None, Segm
                 reason=error.strerror or error
             )
         ) from error
-    edited = yield from _changed(segmentationNode, labelmap, labels)
-    upsideDown = isUpsideDown(segmentationNode)
-    return SegmentationFile(file, tuple(labels), model, version, edited, byHand, upsideDown)
+    edited = (yield from _changed(segmentationNode, labelmap, labels)) if model else ()
+    return SegmentationFile(
+        file,
+        tuple(labels),
+        model,
+        version,
+        (*edited, *others[True]),  # which end where the user wanted
+        tuple(others[False]),
+        byHand,
+        isUpsideDown(segmentationNode),
+    )
 
 
 def _labels(segmentationNode) -> Iterator[tuple[str, Label]]:

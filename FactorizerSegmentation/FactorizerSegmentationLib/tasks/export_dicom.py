@@ -58,8 +58,7 @@ class ExportDicomRun(EngineRun[ExportDicomResult]):
 
     @property
     def summary(self) -> str:
-        order = self._order
-        return f"{self.task.name}: {order.segmentationNode.GetName()}, {order.outputFolder}"
+        return f"{self.task.name}: {self._order.segmentationNode.GetName()}"
 
     def _gather(self, folder: Path) -> Generator[None, None, ExportDicomParams]:
         order = self._order

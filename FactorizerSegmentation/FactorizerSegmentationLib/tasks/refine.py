@@ -65,7 +65,8 @@ def startOfClicks(scene, scan, model: ModelDescription, labelmap: np.ndarray, ti
     node = createSegmentation(scene, labelmap, model.labels, place, title)
     if not labelmap.any():
         rememberModel(node, model)
-        deque(rememberDrawn(node, labelmap, model.labels), maxlen=0)
+    nothing = np.zeros_like(labelmap)  # is what the model has drawn without the user
+    deque(rememberDrawn(node, nothing, model.labels), maxlen=0)
     tableNode = createLesionTable(scene, (), _("{name}, lesions").format(name=title))
     putBeside(tableNode, scan)
     node.SetAttribute(_BEGUN_ATTRIBUTE, model.name)

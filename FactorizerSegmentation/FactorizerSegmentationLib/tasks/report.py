@@ -85,7 +85,7 @@ class ReportRun(EngineRun[ReportResult]):
 
     @property
     def summary(self) -> str:
-        return f"{self.task.name}: {self._name}, {self._order.page}"
+        return f"{self.task.name}: {self._name}, {self._order.page.name}"
 
     def _gather(self, folder: Path) -> Generator[None, None, ReportParams]:
         order = self._order

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from factorizer_engine.cli.outputs import RECORD
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Label
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from factorizer_engine.images.scan import Scan
 
 SEGMENTATION, AS_COMPUTED = "segmentation.seg.nrrd", "segmentation.nii.gz"
@@ -65,8 +65,13 @@ class EarlierResult:
 
     @cached_property
     def edited(self) -> tuple[str, ...]:
-        """Names of the labels whose voxels are no longer those that were computed."""
-        before = self._computed()
+        """Names of the labels that people had a hand in, as far as is known.
+
+        Their voxels are no longer those that were computed, or these answered clicks.
+        """
+        if self._answers_clicks:
+            return tuple(label.name for label in self.labels)
+        before = self._computed
         if before is None:
             return ()
         return tuple(
@@ -75,6 +80,23 @@ class EarlierResult:
             if ((self.labelmap.array == label.value) != (before == label.value)).any()
         )
 
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Names of the labels of which nothing was computed, so that people alone have drawn them.
+
+        That is not said of what the record tells nothing about.
+        """
+        before = self._computed
+        if before is None:
+            return ()
+        drawn = set(np.unique(before).tolist())
+        return tuple(label.name for label in self.labels if label.value not in drawn)
+
+    @property
+    def _answers_clicks(self) -> bool:
+        return self.record.get("command") == "refine"
+
+    @cached_property
     def _computed(self) -> np.ndarray | None:
         """The label map as the model left it, on the grid of this one; None if it is gone."""
         from factorizer_engine.images.files import read_scan

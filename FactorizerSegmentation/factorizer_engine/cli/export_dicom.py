@@ -70,10 +70,10 @@ def export_dicom(
                 raise BadInputError(
                     f"{target / file} exists; choose another folder, or replace it by --overwrite."
                 )
-        algorithm = Algorithm(*found.model, found.edited)
+        algorithm = Algorithm(*found.model, found.edited, found.added)
         scan = read_scan(place) if found.sides_are_known else None
         paths = write_dicom_objects(found.labelmap, found.labels, source, algorithm, target, scan)
-        maps = write_parametric_maps(volumes, found.labels, source, target)
+        maps = write_parametric_maps(volumes, found.labels, source, target, algorithm)
     for path in (*paths, *maps):
         TERMINAL.print(str(path))
 

@@ -21,14 +21,14 @@ def inspect(
         typer.Argument(
             metavar="PATH",
             parser=options.given,
-            help="A scan, a DICOM folder (FOLDER::SERIES if it holds several), a model (also by "
-            "its name) or a checkpoint.",
+            help="A scan, a DICOM folder (FOLDER::SERIES if it holds several), a DICOM "
+            "segmentation, report or parametric map, a model (also by its name) or a checkpoint.",
         ),
     ],
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say what a scan, a model or a checkpoint is."""
+    """Say what a scan, a DICOM result, a model or a checkpoint is."""
     from factorizer_engine.bundles.published.importing import refuse_run
     from factorizer_engine.images.files import SERIES_MARK
 
@@ -43,7 +43,8 @@ def inspect(
         _inspect_model(path)
     else:
         refuse_run(path)
-        _inspect_scan(path)
+        if not (path.is_file() and _told_of_result(path)):
+            _inspect_scan(path)
 
 
 def _installed(name: str) -> Path:
@@ -68,6 +69,17 @@ def _inspect_scan(path: Path | str) -> None:
         "Values": f"{scan.array.min():g} to {scan.array.max():g}, {scan.array.dtype}",
     }
     TERMINAL.print(make_facts(f"Scan {scan.name}", facts))
+
+
+def _told_of_result(path: Path) -> bool:
+    """Tell what a DICOM segmentation, report or map is; returns whether the file is one."""
+    from factorizer_engine.images.files.dicom.results import result_facts
+
+    found = result_facts(path)
+    if found is not None:
+        kind, facts = found
+        TERMINAL.print(make_facts(f"{kind} {path.name}", facts))
+    return found is not None
 
 
 def _inspect_model(path: Path) -> None:

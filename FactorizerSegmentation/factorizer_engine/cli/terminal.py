@@ -153,7 +153,7 @@ def make_facts(title: str, facts: Mapping[str, str]) -> Table:
     table.add_column()
     for name, value in facts.items():
         if value:
-            table.add_row(name, Text(value))
+            table.add_row(Text(name), Text(value))
     return table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import highdicom as hd
 import numpy as np
@@ -31,17 +31,20 @@ from factorizer_engine.images.files.dicom.derived import (
     PRODUCT,
     SERIES_NUMBER,
     Algorithm,
+    header_errors,
 )
 from factorizer_engine.images.files.dicom.source import SourceSeries
+from factorizer_engine.images.files.dicom.texts import short_text
 from factorizer_engine.images.orientation import LPS_TO_RAS
 from factorizer_engine.protocol.lesions import (
     BOTH_SIDES,
     LEFT,
     RIGHT,
     Lesion,
+    LesionPart,
     Measures,
     Ruler,
-    volume_by_class,
+    volume_by_label,
 )
 from factorizer_engine.protocol.models import Label
 
@@ -53,11 +56,12 @@ LATERALITY = {
     BOTH_SIDES: Code("51440002", "SCT", "Right and left"),
 }
 PROCEDURES = {
-    "MR": Code("113091000", "SCT", "Magnetic resonance imaging"),
-    "CT": Code("77477000", "SCT", "Computed tomography"),
-    "PT": Code("82918005", "SCT", "Positron emission tomography"),
+    "MR": codes.LN.MRIUnspecifiedBodyRegion,
+    "CT": codes.LN.CTUnspecifiedBodyRegion,
+    "PT": codes.LN.PETUnspecifiedBodyRegion,
 }
-IMAGING = Code("363679005", "SCT", "Imaging")
+"""Of context group 100, from which the template takes them."""
+VOXELS = codes.DCM.SumOfSegmentedVoxelMethodForVolume
 
 
 def make_structured_report(
@@ -79,12 +83,11 @@ def make_structured_report(
         source: The series on which it was made.
         algorithm: What drew the segments.
     """
-    volumes = volume_by_class(lesions)
-    by_name = {label.name: label for label in labels}
+    volumes = volume_by_label(lesions)
+    present = [label for label in labels if label.value in volumes]
     groups = [
-        _class_group(number, by_name[name], volumes[name], segmentation, source, algorithm)
-        for number, name in _segments(segmentation)
-        if name in volumes
+        _class_group(number, label, volumes[label.value], segmentation, source, algorithm)
+        for number, label in enumerate(present, start=1)  # as `make_dicom_seg` numbers them
     ]
     writer = _LesionGroups(labels, source.frame_of_reference, algorithm)
     report = MeasurementReport(
@@ -96,43 +99,47 @@ def make_structured_report(
                 ),
             )
         ),
-        procedure_reported=PROCEDURES.get(str(source.headers[0].get("Modality")), IMAGING),
+        procedure_reported=PROCEDURES.get(
+            str(source.headers[0].get("Modality")), codes.SCT.ImagingProcedure
+        ),
         imaging_measurements=[*groups, *writer.groups(lesions)],
         title=codes.DCM.ImagingMeasurementReport,
     )
-    return Comprehensive3DSR(
-        evidence=[segmentation, *source.headers],
-        content=report[0],
-        series_instance_uid=hd.UID(),
-        series_number=SERIES_NUMBER + 1,
-        sop_instance_uid=hd.UID(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=PRODUCT,
-        software_versions=__version__,
-        device_serial_number="0",
-        is_complete=True,
-        series_description=f"Measures of lesions on {source.title}"[:64],
-    )
+    with header_errors(source, "report"):
+        return Comprehensive3DSR(
+            evidence=[*source.headers, segmentation],  # the first tells the patient and the scanner
+            content=report[0],
+            series_instance_uid=hd.UID(),
+            series_number=SERIES_NUMBER + 1,
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name=PRODUCT,
+            software_versions=__version__,
+            device_serial_number="0",
+            is_complete=True,
+            series_description=short_text(f"Measures of lesions on {source.title}"),
+        )
 
 
 class _LesionGroups:
     """The measurement groups of lesions and of their parts."""
 
     def __init__(self, labels: Sequence[Label], frame: str, algorithm: Algorithm) -> None:
+        self._labels = {label.value: label for label in labels}
         self._codes = {label.value: codes_of(label) for label in labels}
         self._frame = frame
-        self._algorithm = _identification(algorithm)
+        self._algorithm = algorithm
 
     def groups(self, lesions: Sequence[Lesion]) -> Iterator[MeasurementsAndQualitativeEvaluations]:
         """Of each lesion its own group, then those of its parts."""
         for lesion in lesions:
             site = self._site(lesion)
             title = f"Lesion {lesion.id}"
-            yield self._group(title, LESION, lesion, site)
+            yield self._group(title, LESION, lesion, lesion.parts, site)
             for part in lesion.parts if len(lesion.parts) > 1 else ():
                 kind = self._codes[part.label].kind
-                yield self._group(f"{title}, {part.name}", kind, part, site)
+                yield self._group(f"{title}, {part.name}", kind, part, [part], site)
 
     def _site(self, lesion: Lesion) -> list[FindingSite]:
         known = (self._codes[part.label].region for part in lesion.parts)
@@ -141,16 +148,22 @@ class _LesionGroups:
         return [FindingSite(region, LATERALITY[side] if side else None)] if region else []
 
     def _group(
-        self, title: str, kind: Code, measures: Measures, sites: list[FindingSite]
+        self,
+        title: str,
+        kind: Code,
+        measures: Measures,
+        parts: Sequence[LesionPart],
+        sites: list[FindingSite],
     ) -> MeasurementsAndQualitativeEvaluations:
+        drawn = [self._labels[part.label] for part in parts]
         return MeasurementsAndQualitativeEvaluations(
             tracking_identifier=TrackingIdentifier(hd.UID(), title),
             finding_category=codes.SCT.MorphologicallyAbnormalStructure,
             finding_type=kind,
             finding_sites=sites or None,
-            algorithm_id=self._algorithm,
+            algorithm_id=_identification(self._algorithm, drawn),
             measurements=[
-                Measurement(codes.SCT.Volume, round(measures.volume_ml, 4), MILLILITRE),
+                _volume(measures.volume_ml),
                 Measurement(
                     codes.SCT.Diameter,
                     round(measures.max_diameter_mm, 2),
@@ -185,7 +198,7 @@ def _class_group(
     found: SegmentCodes = codes_of(label)
     segment = segmentation.get_segment_description(number)
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(segment.tracking_uid, label.name),
+        tracking_identifier=TrackingIdentifier(segment.tracking_uid, segment.tracking_id),
         referenced_segment=ReferencedSegment(
             segmentation.SOPClassUID,
             segmentation.SOPInstanceUID,
@@ -195,18 +208,20 @@ def _class_group(
         finding_category=found.category,
         finding_type=found.kind,
         finding_sites=[FindingSite(found.region)] if found.region is not None else None,
-        algorithm_id=_identification(algorithm),
-        measurements=[Measurement(codes.SCT.Volume, round(volume, 4), MILLILITRE)],
+        algorithm_id=_identification(algorithm, [label]),
+        measurements=[_volume(volume)],
     )
 
 
-def _segments(segmentation: hd.seg.Segmentation) -> list[tuple[int, str]]:
-    """Number and name of each segment."""
-    return [(int(item.SegmentNumber), item.SegmentLabel) for item in segmentation.SegmentSequence]
+def _volume(millilitres: float) -> Measurement:
+    return Measurement(codes.SCT.Volume, round(millilitres, 4), MILLILITRE, method=VOXELS)
 
 
-def _identification(algorithm: Algorithm) -> hd.sr.AlgorithmIdentification | None:
-    if not algorithm.model:
+def _identification(
+    algorithm: Algorithm, labels: Iterable[Label]
+) -> hd.sr.AlgorithmIdentification | None:
+    """The model, if it has drawn any of these labels."""
+    if all(algorithm.identification_of(label) is None for label in labels):
         return None
     version = algorithm.version or "unknown"
     return hd.sr.AlgorithmIdentification(

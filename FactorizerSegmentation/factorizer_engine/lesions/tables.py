@@ -27,7 +27,7 @@ MEASURE_COLUMNS = (
 def lesion_columns(labels: Sequence[Label]) -> list[str]:
     """The titles: of the lesion, of its measures, and of those of each class, such as
     "enhancing_tumour_volume_ml"."""
-    parts = [f"{_word(label.name)}_{column}" for label in labels for column in MEASURE_COLUMNS]
+    parts = [f"{word}_{column}" for word in _words(labels) for column in MEASURE_COLUMNS]
     return [*LESION_COLUMNS, *MEASURE_COLUMNS, *parts]
 
 
@@ -72,6 +72,15 @@ def _cells(measures: Measures | None) -> list[str]:
         f"{measures.short_axis.length_mm:.2f}",
         f"{measures.product_mm2:.1f}",
         f"{measures.mean_probability:.4f}",
+    ]
+
+
+def _words(labels: Sequence[Label]) -> list[str]:
+    """The names of the classes, those that are equal with their values."""
+    words = [_word(label.name) for label in labels]
+    return [
+        word if word and words.count(word) == 1 else f"{word or 'label'}_{label.value}"
+        for word, label in zip(words, labels, strict=True)
     ]
 
 

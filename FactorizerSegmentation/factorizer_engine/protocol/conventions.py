@@ -27,6 +27,8 @@ _TITLES = {
     "WT": "Whole tumour",
     "lesion": "Lesion",
 }
+_STROKE = re.compile(r"\b(stroke|isch(a)?emi|infarct)", re.IGNORECASE)
+_BLEEDING = re.compile(r"ha?emorrhag", re.IGNORECASE)
 PALETTE = ((230, 75, 53), (77, 187, 213), (0, 160, 135), (243, 155, 127), (132, 145, 180))
 
 
@@ -58,6 +60,24 @@ EDEMA = terminology("79654002", "Edema", region=BRAIN)
 ENHANCING = terminology("C113842", "Enhancing Lesion", "NCIt", BRAIN)
 INFARCT = terminology("55641003", "Infarct", region=BRAIN)
 LESION = terminology("52988006", "Lesion")
+LESION_IN_BRAIN = terminology("52988006", "Lesion", region=BRAIN)
+
+
+def says_infarct(*words: str) -> bool:
+    """Whether names or texts speak of strokes, other than bleedings."""
+    text = " ".join(words).replace("_", " ").replace("-", " ")
+    return bool(_STROKE.search(text)) and not _BLEEDING.search(text)
+
+
+def is_lesion(region: str) -> bool:
+    """Whether a region is called a lesion, of whatever kind, as the only region often is."""
+    return _REGION_NAMES.get(_plain(region), region.lower()) == "lesion"
+
+
+def as_lesion(entry: str) -> str:
+    """The terminology entry of a lesion that lies where another one does."""
+    parts = entry.split("~")
+    return "~".join((*LESION.split("~")[:4], *parts[4:])) if len(parts) == 7 else LESION
 
 
 def channel(name: str) -> Channel:
@@ -114,7 +134,7 @@ def regions_and_labels(
     if sorted(short) == ["ET", "TC", "WT"]:
         known = {region.name: region for region in glioma_regions(3)}
         return tuple(known[name] for name in short), glioma_labels(3), "glioma"
-    if short == ["lesion"] and ("stroke" in names[0].lower() or "isch" in names[0].lower()):
+    if short == ["lesion"] and says_infarct(names[0]):
         return stroke_regions(), stroke_labels(), "stroke"
     regions = tuple(
         Region(name, index + 1, _TITLES.get(name, _capitalised(name)), index)

@@ -110,6 +110,15 @@ class Lesion(Measures):
         return self.likeness is not None and self.likeness < LIKE
 
 
+def volume_by_label(lesions: Iterable[Lesion]) -> dict[int, float]:
+    """Total volume in mL of every label value; segments of one name are told apart by it."""
+    totals: dict[int, float] = {}
+    for lesion in lesions:
+        for part in lesion.parts:
+            totals[part.label] = totals.get(part.label, 0.0) + part.volume_ml
+    return totals
+
+
 def volume_by_class(lesions: Iterable[Lesion]) -> dict[str, float]:
     """Total volume in mL of every class that was found, the largest first."""
     totals: dict[str, float] = {}

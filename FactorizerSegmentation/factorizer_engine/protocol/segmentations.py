@@ -20,6 +20,7 @@ class SegmentationFile(Message):
         version: Version of the model.
         edited: Names of the labels that people have changed since, as far as that is known: by
             hand, by thresholds, or by rejecting lesions.
+        added: Names of the labels that people alone have drawn.
         by_hand: Not 0 where a voxel was changed by hand; None where nothing was, or nobody knows.
         upside_down: The head stands on its top, see `RunOptions`, so its sides are unknown.
     """
@@ -29,5 +30,6 @@ class SegmentationFile(Message):
     model: str = ""
     version: str = ""
     edited: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
     by_hand: ScanFile | None = None
     upside_down: bool = False

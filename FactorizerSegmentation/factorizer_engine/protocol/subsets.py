@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from factorizer_engine.protocol.conventions import LESION
+from factorizer_engine.protocol.conventions import as_lesion
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Label, ModelDescription, Region, Subset
 
@@ -171,7 +171,7 @@ def _labels_of(model: ModelDescription, regions: Sequence[Region]) -> Iterable[L
         if inner <= {r.name for r in regions}:
             yield label
         else:
-            yield replace(label, name=region.title, terminology=LESION)
+            yield replace(label, name=region.title, terminology=as_lesion(label.terminology))
 
 
 def _lower(title: str) -> str:

@@ -37,7 +37,7 @@ def describe(
             painted.
     """
     _check_names(texts, channels, regions, labels)
-    region_extras, label_extras = _usual_extras(regions)
+    region_extras, label_extras = _usual_extras(regions, name, texts)
     found_regions, found_labels = regions_and_labels(
         regions,
         labels,
@@ -129,24 +129,28 @@ def _painting_orders(regions: Mapping[str, Sequence[int]]) -> dict[str, int]:
 
 
 def _usual_extras(
-    regions: Mapping[str, Sequence[int]],
+    regions: Mapping[str, Sequence[int]], name: str, texts: BundleSection
 ) -> tuple[dict[str, dict[str, Any]], dict[int, dict[str, Any]]]:
-    """Titles, colours and codes of the regions that every glioma or stroke data set has."""
-    known: tuple[Region, ...]
-    labels: tuple[Label, ...]
-    names, values = set(regions), {v for values in regions.values() for v in values}
+    """Titles, colours and codes that such data usually have."""
+    names, values = set(regions), sorted({v for values in regions.values() for v in values})
     for enhancing in (3, 4):
         known = conventions.glioma_regions(enhancing)
-        if names == {r.name for r in known} and values == {1, 2, enhancing}:
-            labels = conventions.glioma_labels(enhancing)
-            break
-    else:
-        known, labels = conventions.stroke_regions(), conventions.stroke_labels()
-        if names != {r.name for r in known}:
-            return {}, {}
-    return {r.name: {"title": r.title} for r in known}, {
-        label.value: {k: v for k, v in asdict(label).items() if k != "value"} for label in labels
-    }
+        if names == {r.name for r in known} and values == [1, 2, enhancing]:
+            return {r.name: {"title": r.title} for r in known}, {
+                label.value: _without_value(label) for label in conventions.glioma_labels(enhancing)
+            }
+    if len(regions) == 1 and len(values) == 1 and conventions.is_lesion(*regions):
+        # every kind of lesion is called "lesion", so only other words make it an infarct
+        if conventions.says_infarct(name, texts.family, texts.title, *regions):
+            (region,), (label,) = conventions.stroke_regions(), conventions.stroke_labels()
+            return {r: {"title": region.title} for r in regions}, {values[0]: _without_value(label)}
+    if texts.expects.anatomy == "brain":
+        return {}, {value: {"terminology": conventions.LESION_IN_BRAIN} for value in values}
+    return {}, {}
+
+
+def _without_value(label: Label) -> dict[str, Any]:
+    return {key: value for key, value in asdict(label).items() if key != "value"}
 
 
 def _updated(

@@ -11,6 +11,7 @@ import pytest
 
 from engine.cli.test_series import save_series
 from factorizer_engine.images.files import read_scan, write_seg_nrrd
+from factorizer_engine.images.files.dicom.source import source_with
 from factorizer_engine.images.files.seg_reading import read_seg_nrrd
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
@@ -76,6 +77,9 @@ def test_a_result_is_exported_beside_the_series_that_was_segmented(cli, result, 
         algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
         assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("tiny", "1.0.0")
 
+    told = cli("inspect", tmp_path / "dicom" / "segmentation.dcm").output
+    assert "DICOM segmentation (SEG)" in told and "tiny 1.0.0" in told
+
     again = cli("export-dicom", result, "-o", tmp_path / "dicom")
     assert again.code == 2 and "--overwrite" in again.sentence
     assert cli("export-dicom", result, "-o", tmp_path / "dicom", "--overwrite").code == 0
@@ -90,6 +94,33 @@ def test_what_was_corrected_by_hand_is_told(cli, result, tmp_path):
     }
     assert kinds.pop(name) == "SEMIAUTOMATIC"
     assert set(kinds.values()) <= {"AUTOMATIC"}
+
+
+def test_a_segment_that_people_have_added_names_no_model(cli, result, tmp_path):
+    path = result / "segmentation.seg.nrrd"
+    labelmap, labels = read_seg_nrrd(path)
+    changed = labelmap.array.copy()
+    changed[tuple(np.argwhere(changed == 0)[:20].T)] = 9
+    added = [*labels, Label(9, "Mine", (255, 0, 0))]
+    write_seg_nrrd(labelmap.with_array(changed), added, path)
+    assert cli("export-dicom", result, "-o", tmp_path / "dicom").code == 0
+    segments = segments_of(tmp_path / "dicom" / "segmentation.dcm")
+    assert segments.pop("Mine").SegmentAlgorithmType == "MANUAL"
+    assert {item.SegmentAlgorithmType for item in segments.values()} == {"AUTOMATIC"}
+
+
+def test_what_answers_clicks_is_told_to_be_semiautomatic(cli, study, tmp_path):
+    named = [f"--input={name}={study}::AX {name}" for name in ("FLAIR", "T1")]
+    scan = read_scan(f"{study}::AX FLAIR")
+    place = scan.affine @ [10, 9, 8, 1]
+    click = f"--add=WT={','.join(map(str, place[:3]))}"
+    outcome = cli("refine", "-m", "tiny", *named, click, "-o", tmp_path / "result", "-d", "cpu")
+    assert outcome.code == 0, outcome.errors
+    outcome = cli("export-dicom", tmp_path / "result", "-o", tmp_path / "dicom")
+    assert outcome.code == 0, outcome.errors
+    for segment in segments_of(tmp_path / "dicom" / "segmentation.dcm").values():
+        assert segment.SegmentAlgorithmType == "SEMIAUTOMATIC"
+        assert segment.SegmentationAlgorithmIdentificationSequence[0].AlgorithmName == "tiny"
 
 
 def test_a_segmentation_drawn_by_people_needs_to_be_told_its_series(cli, study, tmp_path):
@@ -165,3 +196,12 @@ def test_the_engine_finds_the_series_of_a_scan_by_its_voxels(engine, study, tmp_
     other = ScanFile.save(scan.array + 5, scan.affine, tmp_path / "other.npy", "T1 changed")
     with pytest.raises(BadInputError, match="No DICOM series in study has the voxels of T1 ch"):
         engine.request(EXPORT_DICOM, replace(params, scan=other))
+
+
+def test_a_series_of_small_values_is_told_from_the_others(study):
+    for path in study.iterdir():
+        data = pydicom.dcmread(path)
+        data.RescaleSlope, data.RescaleIntercept = "0.000001", "0"  # as of diffusion in mm2/s
+        data.save_as(path)
+    source = source_with(study, read_scan(f"{study}::AX T1"))
+    assert source.title == "AX T1"

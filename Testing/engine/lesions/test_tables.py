@@ -44,3 +44,10 @@ def test_lesions_are_written_one_per_row_with_their_parts_in_columns(tmp_path):
 def test_without_lesions_there_are_titles_only(tmp_path):
     write_lesions_csv([], LABELS, tmp_path / "none.csv")
     assert (tmp_path / "none.csv").read_text() == ",".join(lesion_columns(LABELS)) + "\n"
+
+
+def test_classes_of_one_name_or_none_have_columns_of_their_own():
+    labels = [Label(value, name, (0, 0, 0)) for value, name in ((1, "A"), (2, "a"), (3, "?"))]
+    titles = lesion_columns(labels)
+    assert len(set(titles)) == len(titles)
+    assert {"a_1_volume_ml", "a_2_volume_ml", "label_3_volume_ml"} <= set(titles)

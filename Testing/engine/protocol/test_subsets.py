@@ -90,7 +90,7 @@ def test_a_label_that_holds_more_than_before_is_called_by_its_region():
     assert names(("FLAIR",)) == ["Whole tumour"]
     assert names(("T1ce", "T2")) == [usual[2]]
     (alone,) = reduced(FRUGAL, SUBSETS[3]).labels
-    assert (alone.value, alone.terminology) == (2, conventions.LESION)
+    assert (alone.value, alone.terminology) == (2, conventions.LESION_IN_BRAIN)
     assert reduced(FRUGAL, SUBSETS[3]).channels == (Channel("FLAIR"),)
 
 

@@ -4,9 +4,72 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import yaml
 
+from engine.conftest import MODULE_DIR
+from factorizer_engine.images.files.dicom.codes import codes_of
+from factorizer_engine.protocol import conventions
+from factorizer_engine.protocol.description import describe_model, read_metadata
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.training.description import regions_and_labels
+from factorizer_engine.training.bundle_section import BundleSection
+from factorizer_engine.training.description import describe, regions_and_labels
+
+RESOURCES = MODULE_DIR / "Resources"
+
+
+def shipped(name: str):
+    """The description of the model of a configuration that comes with the module."""
+    config = yaml.safe_load((RESOURCES / "training" / f"{name}.yaml").read_text("utf-8"))
+    data, texts = config["data"], BundleSection(**config["bundle"])
+    return describe(name, texts, data["channels"], data["regions"], data["labels"])
+
+
+def coded(name: str = "mine", region: str = "lesion", **texts):
+    model = describe(name, BundleSection(**texts), ["FLAIR"], {region: (1,)}, {region: 1})
+    (label,) = model.labels
+    found = codes_of(label)
+    return found.kind.meaning, found.region.meaning if found.region else ""
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ({"family": "stroke"}, ("Infarct", "Brain")),
+        ({"title": "Ischaemic stroke"}, ("Infarct", "Brain")),
+        ({"name": "isles-ischemic"}, ("Infarct", "Brain")),
+        ({"region": "stroke_lesion"}, ("Infarct", "Brain")),
+        ({}, ("Lesion", "")),
+        ({"family": "any", "title": "Any lesion"}, ("Lesion", "")),
+        ({"title": "Neurologisch auffällig"}, ("Lesion", "")),
+        ({"title": "Haemorrhagic stroke"}, ("Lesion", "")),
+        ({"title": "Multiple sclerosis", "expects": {"anatomy": "brain"}}, ("Lesion", "Brain")),
+        ({"region": "plaque", "expects": {"anatomy": "brain"}}, ("Lesion", "Brain")),
+    ],
+)
+def test_only_a_model_that_is_said_to_find_strokes_is_coded_as_an_infarct(texts, expected):
+    assert coded(**texts) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("isles22-paper", {"Infarct"}),
+        ("isles22-bundle", {"Infarct"}),
+        ("any-lesion", {"Lesion"}),
+        ("hippocampus", {"Hippocampus"}),
+    ],
+)
+def test_configurations_that_come_along_are_coded_as_what_they_find(name, expected):
+    assert {codes_of(label).kind.meaning for label in shipped(name).labels} == expected
+
+
+def test_the_bundled_model_of_any_lesion_is_what_its_configuration_says():
+    folder = RESOURCES / "models" / "any-lesion"
+    bundled = describe_model(folder, read_metadata(folder, folder.name), folder.name)
+    made = shipped("any-lesion")
+    assert (bundled.version, bundled.labels) == (made.version, made.labels)
+    (label,) = bundled.labels
+    assert label.terminology == conventions.LESION_IN_BRAIN
 
 
 def test_painting_the_regions_gives_the_training_labels_back():

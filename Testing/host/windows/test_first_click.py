@@ -117,6 +117,20 @@ def test_a_segment_to_start_from_is_measured_before_any_click(host, module, scan
     wait_for_lesions(host, module, 1)
 
 
+def test_what_people_began_and_a_model_has_corrected_is_of_both(host, module, scan, tmp_path):
+    drawn_by_hand(scan, np.s_[9:12, 8:11, 8:12])
+    host.process_events(0.1)
+    module.clicksPanel.ui.startButton.click()
+    wait_for_lesions(host, module, 1)
+    file = saved(result(module), tmp_path / "before.npy")
+    assert (file.model, file.edited) == ("", ()), "no model has had a say yet"
+    module.clicksPanel.ui.clickAddButton.click()
+    click_into_view(host, place_of(scan, (5, 5, 5)))
+    settle(host, module)
+    file = saved(result(module), tmp_path / "after.npy")
+    assert file.model == "tiny-clicks" and file.edited, "DICOM calls it semi-automatic"
+
+
 def test_a_scribble_begins_as_well(host, module, scan):
     panel = module.clicksPanel
     panel.ui.scribbleButton.click()

@@ -7,7 +7,7 @@ import pytest
 import slicer
 
 from module.panels.test_component_browser import browser, open_section  # noqa: F401
-from module.panels.user import segmentations
+from module.panels.user import saved, segmentations
 
 ENHANCING, CORE = "Label_4", "Label_1"
 """Enhancing is [4:6, 2:4, 1:3] and core [0:3, 2:4, 1:3], where the components are active."""
@@ -125,23 +125,19 @@ def test_a_segment_of_a_component_that_overlaps_others_is_left_out_of_files(
     apply(host, work, 40)
     assert "Reports leave it out" in work.ui.workLabel.text
     assert names_in_file(result, tmp_path) == ["Core", "Enhancing"]
+    assert saved(result, tmp_path / "segments.npy").edited == (), "nor is it told of"
 
     segmentation = result.GetSegmentation()
     segmentation.RemoveSegment(CORE)
     (made,) = (name for name in segmentation.GetSegmentIDs() if name.startswith("Component"))
     segmentation.SetSegmentIndex(made, 0)
     assert names_in_file(result, tmp_path) == ["Enhancing", "Component 1 (activity)"]
+    file = saved(result, tmp_path / "segments.npy")
+    assert (file.edited, file.added) == (("Component 1 (activity)",), ()), "of model and user"
 
 
 def names_in_file(result, folder) -> list[str]:
-    from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
-
-    writing = saveSegmentation(result, folder / "segments.npy")
-    while True:
-        try:
-            next(writing)
-        except StopIteration as end:
-            return [label.name for label in end.value.labels]
+    return [label.name for label in saved(result, folder / "segments.npy").labels]
 
 
 def test_what_changes_nothing_is_no_step(host, widget, work, result):

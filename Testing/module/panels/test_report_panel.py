@@ -81,6 +81,14 @@ def test_a_report_tells_of_the_segments_as_they_are_now(host, widget, report, re
     assert asked["by_hand"] is not None
 
 
+def test_a_report_names_the_model_that_made_the_result(host, widget, report, result):
+    made = write(host, report)["facts"]["How it was made"]["Model"]
+    chosen = widget.inputsPanel.model
+    assert made == f"{chosen.title} {chosen.version}"
+    result.SetAttribute("FactorizerSegmentation.Model", "another 3.0.0")
+    assert write(host, report)["facts"]["How it was made"]["Model"] == "another 3.0.0"
+
+
 def test_thresholds_change_segments_but_not_by_hand(host, widget, report, result):
     widget.adjustPanel.ui.adjustRegionComboBox.currentIndex = 1
     widget.adjustPanel.ui.thresholdSlider.value = 90
@@ -352,4 +360,5 @@ def test_segments_that_overlap_are_refused(host, report, result, tmp_path):
     slicer.util.updateSegmentBinaryLabelmapFromArray(0 * mask, result, own, reference)
     file = saved(result, Path(tmp_path) / "a.npy")
     assert [(label.name, label.value) for label in file.labels][-1] == ("Mine", 2)
+    assert (file.added, file.edited) == (("Mine",), ()), "of no model"
     assert segmentations(slicer.mrmlScene) == [result]

@@ -6,7 +6,7 @@ import pytest
 import slicer
 
 from factorizer_engine.protocol.models import Channel
-from factorizer_engine.protocol.volumes import Origin
+from factorizer_engine.protocol.volumes import Origin, mark_of
 from FactorizerSegmentationLib.scene.dicom import factsOf, originOf
 from FactorizerSegmentationLib.scene.matching import (
     AGAINST,
@@ -122,12 +122,12 @@ def test_origins_come_from_the_header_or_the_hierarchy(
     add_series, add_volume, hierarchy, put_under
 ):
     node = add_series("T1", T1 | {"0010,0020": "17", "0008,0020": "20200101", "0020,0052": "1.9"})
-    assert originOf(node) == Origin("17", "20200101", "1.9")
+    assert originOf(node) == Origin(mark_of("17"), "20200101", "1.9")
     other = add_volume("T2")
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Patient")
     hierarchy.SetItemAttribute(patient, "DICOM.PatientID", "18")
     put_under(other, patient)
-    assert originOf(other) == Origin("18")
+    assert originOf(other) == Origin(mark_of("18"))
 
 
 def test_what_is_moved_by_a_transform_has_no_frame_of_reference(scene, add_series):

@@ -13,7 +13,7 @@ from factorizer_engine.lesions.reports.explanations import component_rows
 from factorizer_engine.lesions.reports.key_images import SMALLEST_ML, KeyImages
 from factorizer_engine.lesions.reports.pictures import css
 from factorizer_engine.protocol.files import write_text
-from factorizer_engine.protocol.lesions import volume_by_class
+from factorizer_engine.protocol.lesions import volume_by_label
 
 
 def write_report(report: Report, path: str | Path) -> None:
@@ -29,7 +29,7 @@ def render_report(report: Report) -> str:
     """The page as text."""
     images = KeyImages(report)
     lesions = report.lesions
-    volumes = volume_by_class(lesions)
+    volumes = volume_by_label(lesions)
     return fill_template(
         "page.html.jinja",
         report=report,
@@ -38,7 +38,7 @@ def render_report(report: Report) -> str:
         lesions=[lesion for lesion in lesions if lesion.volume_ml >= SMALLEST_ML],
         left_out=[lesion for lesion in lesions if lesion.volume_ml < SMALLEST_ML],
         smallest_ml=SMALLEST_ML,
-        classes=[(label, volumes.get(label.name, 0.0)) for label in report.labels],
+        classes=[(label, volumes.get(label.value, 0.0)) for label in report.labels],
         total_ml=sum(lesion.volume_ml for lesion in lesions),
         products=_sums_of_products(report),
         colors={label.value: css(label.color) for label in report.labels},

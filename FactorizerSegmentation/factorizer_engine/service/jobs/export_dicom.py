@@ -27,11 +27,12 @@ def run(_engine: Engine, params: ExportDicomParams, monitor: Monitor) -> ExportD
     source = source_with(Path(params.series_dir), scan)
     monitor.report("writing", 0.5)
     with output_folder(params.output_dir) as folder:
+        algorithm = Algorithm(given.model, given.version, given.edited, given.added)
         paths = write_dicom_objects(
             load_scan(given.labelmap),
             given.labels,
             source,
-            Algorithm(given.model, given.version, given.edited),
+            algorithm,
             folder,
             None if given.upside_down else scan,
         )
@@ -39,6 +40,6 @@ def run(_engine: Engine, params: ExportDicomParams, monitor: Monitor) -> ExportD
             ComponentVolume(load_scan(one.scan), one.name, one.kind, one.number, one.window)
             for one in params.maps
         ]
-        maps = write_parametric_maps(volumes, given.labels, source, folder)
+        maps = write_parametric_maps(volumes, given.labels, source, folder, algorithm)
     monitor.report("writing", 1.0)
     return ExportDicomResult(str(paths[0]), str(paths[1]), tuple(map(str, maps)))

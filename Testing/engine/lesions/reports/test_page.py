@@ -111,6 +111,15 @@ def test_the_table_has_the_measures_and_tells_what_it_leaves_out(report):
     assert "Probability" not in page  # nobody computed any
 
 
+def test_segments_of_one_name_have_their_own_volumes(report):
+    labels = tuple(replace(label, name="Lesion") for label in LABELS)
+    lesions = find_lesions(report.labelmap, (), labels, None)
+    page = render_report(replace(report, labels=labels, lesions=lesions))
+    shown = re.findall(r'class="value">([0-9.]+) <span class="unit">mL', page)
+    voxels = [np.count_nonzero(report.labelmap.array == label.value) for label in LABELS]
+    assert shown == [f"{count * 0.002:.1f}" for count in voxels]
+
+
 def test_a_class_has_one_colour_everywhere(report):
     page = render_report(report)
     outlines = set(re.findall(r'class="outline" stroke="(#\w+)"', page))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from highdicom.seg import SegmentAlgorithmTypeValues
 from pydicom.sr.coding import Code
 
 from factorizer_engine.images.files.dicom.source import SourceSeries
+from factorizer_engine.images.files.dicom.texts import short_text
 from factorizer_engine.images.geometry import Grid, overlap_fraction
 from factorizer_engine.images.labelmaps import on_whole_grid
 from factorizer_engine.images.orientation import LPS_TO_RAS
@@ -21,9 +25,12 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import written_atomically
 from factorizer_engine.protocol.models import Label
 
+logging.getLogger("highdicom").setLevel(logging.ERROR)  # its warnings quote names of patients
+
 MANUFACTURER = "FactorizerExtension"
 PRODUCT = "factorizer"
 AI = Code("123110", "DCM", "Artificial Intelligence")
+_QUOTED = re.compile(r"(['\"]).*\1")
 LEAST_OVERLAP = 0.5
 """Part of a volume that must lie within its series."""
 SERIES_NUMBER = 9001
@@ -38,27 +45,31 @@ class Algorithm:
         model: Name of the model; "" if people drew them.
         version: Version of the model.
         edited: Names of the labels that people have changed since.
+        added: Names of the labels that people alone have drawn.
     """
 
     model: str = ""
     version: str = ""
     edited: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
 
     def type_of(self, label: Label) -> SegmentAlgorithmTypeValues:
         """Whether the segment of a label was drawn by a program, by people, or both."""
-        if not self.model:
+        if not self.model or label.name in self.added:
             return SegmentAlgorithmTypeValues.MANUAL
         if label.name in self.edited:
             return SegmentAlgorithmTypeValues.SEMIAUTOMATIC
         return SegmentAlgorithmTypeValues.AUTOMATIC
 
-    @property
-    def identification(self) -> hd.AlgorithmIdentificationSequence | None:
-        """The model as DICOM tells it; None if there is none."""
-        if not self.model:
+    def identification_of(self, label: Label) -> hd.AlgorithmIdentificationSequence | None:
+        """The model that has drawn a label, as DICOM tells it; None if people did."""
+        if self.type_of(label) == SegmentAlgorithmTypeValues.MANUAL:
             return None
         return hd.AlgorithmIdentificationSequence(
-            name=self.model, family=AI, version=self.version or "unknown", source=MANUFACTURER
+            name=short_text(self.model),
+            family=AI,
+            version=short_text(self.version) or "unknown",
+            source=MANUFACTURER,
         )
 
 
@@ -93,17 +104,21 @@ def on_planes(volume: Scan, source: SourceSeries) -> Scan:
 def header_errors(source: SourceSeries, what: str) -> Iterator[None]:
     """Say in plain words that highdicom cannot repeat the headers of a series.
 
+    What highdicom warns of and raises quotes them, and so may name the patient in a log.
+
     Raises:
         BadInputError: In place of what highdicom raises.
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except (AttributeError, TypeError, ValueError) as error:
         raise BadInputError(
             f"The headers of the DICOM series {source.title} lack or contradict something that a "
             f"DICOM {what} repeats; export the series anew from its archive.",
-            repr(error),
-        ) from error
+            _QUOTED.sub("...", repr(error)),
+        ) from None
 
 
 def planes_to_lps(grid: Grid) -> np.ndarray:

@@ -20,12 +20,15 @@ from factorizer_engine.images.files.dicom.derived import (
     MANUFACTURER,
     PRODUCT,
     SERIES_NUMBER,
+    Algorithm,
     header_errors,
     on_planes,
     planes_to_lps,
     save_dicom,
 )
+from factorizer_engine.images.files.dicom.results import MODEL_OF_COMPONENT
 from factorizer_engine.images.files.dicom.source import SourceSeries
+from factorizer_engine.images.files.dicom.texts import short_text
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Label
@@ -62,7 +65,11 @@ class ComponentVolume:
 
 
 def write_parametric_maps(
-    volumes: Sequence[ComponentVolume], labels: Sequence[Label], source: SourceSeries, folder: Path
+    volumes: Sequence[ComponentVolume],
+    labels: Sequence[Label],
+    source: SourceSeries,
+    folder: Path,
+    algorithm: Algorithm = Algorithm(),  # noqa: B008 (it is frozen)
 ) -> list[Path]:
     """Write a file a map, all of one series of the study of `source`.
 
@@ -71,13 +78,14 @@ def write_parametric_maps(
         labels: What the model finds, and so where in the body.
         source: The series that was segmented.
         folder: Where the files are written.
+        algorithm: The model whose components they are.
 
     Raises:
         BadInputError: If a map does not lie where the series does, or cannot be written.
     """
     series, paths = hd.UID(), []
     for place, volume in enumerate(volumes, start=1):
-        made = make_parametric_map(volume, source, series, place)
+        made = make_parametric_map(volume, source, series, place, algorithm)
         _order_along_the_normal(made)
         _say_where_in_the_body(made, labels)
         paths.append(folder / volume.file_name)
@@ -86,7 +94,11 @@ def write_parametric_maps(
 
 
 def make_parametric_map(
-    volume: ComponentVolume, source: SourceSeries, series: str, instance: int
+    volume: ComponentVolume,
+    source: SourceSeries,
+    series: str,
+    instance: int,
+    algorithm: Algorithm,
 ) -> ParametricMap:
     """A DICOM parametric map with the values as they are, in float32.
 
@@ -98,6 +110,7 @@ def make_parametric_map(
         source: The series that was segmented.
         series: UID of the series that the map becomes a part of.
         instance: Its number there.
+        algorithm: The model whose component it shows.
 
     Raises:
         BadInputError: If the map does not lie where the source does.
@@ -109,7 +122,7 @@ def make_parametric_map(
     low, high = volume.window
     mapping = RealWorldValueMapping(
         lut_label=volume.kind.upper(),
-        lut_explanation=f"{volume.kind.capitalize()} of {volume.name}"[:64],
+        lut_explanation=short_text(f"{volume.kind.capitalize()} of {volume.name}"),
         unit=_UNITS[volume.kind],
         value_range=(float(values.min()), float(values.max())),
         slope=1.0,
@@ -141,10 +154,25 @@ def make_parametric_map(
                     voi_lut_function=hd.VOILUTFunctionValues.LINEAR_EXACT,  # for widths below 1
                 )
             ],
+            contributing_equipment=_model_of(algorithm),
             content_label=volume.kind.upper(),
-            content_description=volume.name[:64],
-            series_description=f"Components on {source.title}"[:64],
+            content_description=short_text(volume.name),
+            series_description=short_text(f"Components on {source.title}"),
         )
+
+
+def _model_of(algorithm: Algorithm) -> list[hd.ContributingEquipment] | None:
+    """The model as what has processed the images: parametric maps have no other place for it."""
+    if not algorithm.model:
+        return None
+    model = hd.ContributingEquipment(
+        MANUFACTURER,
+        codes.DCM.ProcessingEquipment,
+        manufacturer_model_name=short_text(algorithm.model),
+        software_versions=short_text(algorithm.version) or None,
+        contribution_description=MODEL_OF_COMPONENT,
+    )
+    return [model]
 
 
 def _order_along_the_normal(made: ParametricMap) -> None:

@@ -9,6 +9,7 @@ from factorizer_engine.images.files.dicom.headers import is_dicom_file
 from factorizer_engine.images.files.dicom.pixels import read_voxels
 from factorizer_engine.images.files.dicom.series import (
     Series,
+    check_is_scan,
     enumerate_series,
     list_series,
     named_series,
@@ -18,7 +19,7 @@ from factorizer_engine.images.files.dicom.series import (
 from factorizer_engine.images.files.dicom.stack import stack
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.volumes import Origin
+from factorizer_engine.protocol.volumes import Origin, mark_of
 
 SERIES_MARK = "::"
 """Between a DICOM folder and one of its series; no path of Windows holds it."""
@@ -42,7 +43,13 @@ def chosen_series(folder: Path, wanted: str | None = None) -> Series:
         )
     if wanted is not None:
         return named_series(name, found, wanted)
-    chosen = [s for s in found if s.count > 1] or found
+    if any(s.is_segmentation for s in found) and all(s.is_made_of_others for s in found):
+        raise BadInputError(
+            f"{name} holds no scan but what was made of one (DICOM SEG); give the folder of the "
+            "series that was segmented."
+        )
+    chosen = [s for s in found if s.count > 1 and not s.is_made_of_others]
+    chosen = chosen or [s for s in found if s.count > 1] or found
     if len(chosen) > 1:
         largest = max(chosen, key=lambda s: s.count)
         example = f"{name}{SERIES_MARK}{own_name(largest, found)}"
@@ -63,6 +70,7 @@ def read_dicom_file(path: Path) -> Scan:
     series = series_of([path])
     if not series:
         raise BadInputError(f"{path.name} is a DICOM file without an image; give the scan itself.")
+    check_is_scan(series[0])
     if series[0].count == 1 and not series[0].problems:
         raise BadInputError(
             f"{path.name} is a single DICOM image; give the folder that holds the whole series."
@@ -80,7 +88,8 @@ def series_in(folder: Path) -> list[str]:
     if not any(map(is_dicom_file, files)):
         return []
     found = series_of(files)
-    return [f"{folder}{SERIES_MARK}{own_name(s, found)}" for s in found if s.count > 1]
+    volumes = [s for s in found if s.count > 1 and not s.is_segmentation]
+    return [f"{folder}{SERIES_MARK}{own_name(s, found)}" for s in volumes]
 
 
 def _read_series(series: Series) -> Scan:
@@ -88,5 +97,5 @@ def _read_series(series: Series) -> Scan:
         raise series.problems[0]
     slices, affine = stack(series)
     voxels = read_voxels(series.title, series.modality, slices)
-    origin = Origin(series.patient, series.date, series.frame_of_reference)
+    origin = Origin(mark_of(series.patient), series.date, series.frame_of_reference)
     return replace(Scan.of(voxels, affine, series.title), origin=origin)

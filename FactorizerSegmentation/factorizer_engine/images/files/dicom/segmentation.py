@@ -8,6 +8,8 @@ from dataclasses import replace
 import highdicom as hd
 import numpy as np
 from highdicom.seg import Segmentation, SegmentDescription
+from highdicom.sr import CodedConcept
+from pydicom.sr.coding import Code
 
 from factorizer_engine import __version__
 from factorizer_engine.images.files.dicom.codes import codes_of
@@ -21,6 +23,7 @@ from factorizer_engine.images.files.dicom.derived import (
     planes_to_lps,
 )
 from factorizer_engine.images.files.dicom.source import SourceSeries
+from factorizer_engine.images.files.dicom.texts import short_text
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Label
@@ -71,22 +74,33 @@ def make_dicom_seg(
             device_serial_number="0",
             content_label="LESIONS",
             content_description="Lesions",
-            series_description=f"Lesions on {source.title}"[:64],
+            series_description=short_text(f"Lesions on {source.title}"),
         )
 
 
 def _description(number: int, label: Label, algorithm: Algorithm) -> SegmentDescription:
     codes = codes_of(label)
-    kind = algorithm.type_of(label)
-    return SegmentDescription(
+    name = short_text(label.name) or f"Segment {number}"
+    described = SegmentDescription(
         segment_number=number,
-        segment_label=label.name[:64],
+        segment_label=name,
         segmented_property_category=codes.category,
         segmented_property_type=codes.kind,
-        algorithm_type=kind,
-        algorithm_identification=algorithm.identification,
-        tracking_id=label.name,
+        algorithm_type=algorithm.type_of(label),
+        algorithm_identification=algorithm.identification_of(label),
+        tracking_id=name,
         tracking_uid=hd.UID(),
         anatomic_regions=[codes.region] if codes.region is not None else None,
         display_color=hd.color.CIELabColor.from_rgb(*label.color),
     )
+    if codes.kind_modifier is not None:
+        (item,) = described.SegmentedPropertyTypeCodeSequence
+        item.SegmentedPropertyTypeModifierCodeSequence = [_concept(codes.kind_modifier)]
+    if codes.region is not None and codes.region_modifier is not None:
+        (item,) = described.AnatomicRegionSequence
+        item.AnatomicRegionModifierSequence = [_concept(codes.region_modifier)]
+    return described
+
+
+def _concept(code: Code) -> CodedConcept:
+    return CodedConcept.from_code(code)

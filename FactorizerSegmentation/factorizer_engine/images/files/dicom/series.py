@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydicom.uid import ParametricMapStorage, SegmentationStorage, SurfaceSegmentationStorage
+
 from factorizer_engine.images.files.dicom.headers import (
     Header,
     Slice,
@@ -20,6 +22,8 @@ from factorizer_engine.images.files.dicom.texts import text_of
 from factorizer_engine.images.files.recognition import is_gzip
 from factorizer_engine.protocol.errors import BadInputError
 
+_LABEL_MAPS = "1.2.840.10008.5.1.4.1.1.66.7"  # newer than some versions of pydicom
+SEGMENTATIONS = (SegmentationStorage, SurfaceSegmentationStorage, _LABEL_MAPS)
 _DIRECTORY = "DICOMDIR"
 """Name of the file on disks that lists the others, and holds no image itself."""
 
@@ -42,6 +46,7 @@ class Series:
         date: The day of its study, "" if it does not say.
         frame_of_reference: UID of the space that positions are in, "" if it does not say.
         part: What tells the images from others of the series; "" if these are all.
+        sop_class: UID of what its first file is, "" if that does not say.
     """
 
     uid: str
@@ -54,6 +59,17 @@ class Series:
     date: str = ""
     frame_of_reference: str = ""
     part: str = ""
+    sop_class: str = ""
+
+    @property
+    def is_segmentation(self) -> bool:
+        """Whether it holds segments (SEG) and no scan."""
+        return self.sop_class in SEGMENTATIONS
+
+    @property
+    def is_made_of_others(self) -> bool:
+        """Whether it holds segments, or a map that somebody has computed."""
+        return self.is_segmentation or self.sop_class == ParametricMapStorage
 
     @property
     def key(self) -> str:
@@ -77,6 +93,19 @@ class Series:
 
     def _with_part(self, text: str) -> str:
         return f"{text} ({self.part})" if self.part else text
+
+
+def check_is_scan(series: Series) -> None:
+    """Make sure that a series does not hold segments: one of them would pass for a dark scan.
+
+    Raises:
+        BadInputError: If it does.
+    """
+    if series.is_segmentation:
+        raise BadInputError(
+            f"{series.title} is a DICOM segmentation (SEG) and no scan; give the series that was "
+            "segmented."
+        )
 
 
 def list_series(folder: str | Path) -> list[Series]:
@@ -255,6 +284,7 @@ def _parts(uid: str, headers: Sequence[Header], problems: Sequence[BadInputError
         patient=text_of(first.get("PatientID") or first.get("PatientName") or ""),
         date=str(first.get("StudyDate") or ""),
         frame_of_reference=str(first.get("FrameOfReferenceUID") or ""),
+        sop_class=str(first.get("SOPClassUID") or ""),
     )
     parts = {"": whole.slices} if cut else parts_of(whole.slices)
     return [replace(whole, part=name, slices=tuple(own)) for name, own in parts.items()]

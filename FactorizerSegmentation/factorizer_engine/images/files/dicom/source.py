@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pydicom
+from highdicom.enum import PatientSexValues
+from pydicom.valuerep import DA, TM, PersonName
 
 from factorizer_engine.images.files.dicom.headers import is_dicom_file, read_elements
 from factorizer_engine.images.files.dicom.pixels import read_voxels
@@ -18,6 +21,7 @@ from factorizer_engine.images.files.dicom.series import (
     series_of,
 )
 from factorizer_engine.images.files.dicom.stack import stack
+from factorizer_engine.images.files.dicom.texts import as_utf8, without_escapes
 from factorizer_engine.images.geometry import Grid, same_grid
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
@@ -29,6 +33,17 @@ _MAY_BE_EMPTY = (
     "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
 )  # fmt: skip
 """Attributes that DICOM wants in every object, if only without a value."""
+_LAST_REPEATED = 0x0040
+"""Group up to which derived objects repeat elements: of patient, study and scanner."""
+_UNICODE = "ISO_IR 192"
+_ROUNDED, _PART_OF_RANGE = 0.5, 0.005
+"""How far values may be off: by rounding, and much less in maps whose values are small."""
+_FORMS: tuple[tuple[str, Callable[[str], object]], ...] = (
+    ("PatientSex", PatientSexValues),
+    ("PatientBirthDate", DA),
+    ("StudyDate", DA),
+    ("StudyTime", TM),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +116,8 @@ def _holds(series: Series, scan: Scan) -> bool:
         voxels = read_voxels(series.title, series.modality, slices)
     except BadInputError:  # it is no volume
         return False
-    return bool(np.allclose(resample(scan, own, "nearest").array, voxels, atol=0.5))
+    tolerance = min(_ROUNDED, _PART_OF_RANGE * float(np.ptp(voxels)))
+    return bool(np.allclose(resample(scan, own, "nearest").array, voxels, 1e-5, tolerance))
 
 
 def _source(series: Series) -> SourceSeries:
@@ -130,9 +146,48 @@ def _header(path: Path, title: str, distance: float) -> pydicom.Dataset:
                 f"The DICOM series {title} has no {keyword}, which whatever is derived from it "
                 "must repeat; export it anew from the archive that it comes from."
             )
+    _check_forms(data, title)
     for keyword in _MAY_BE_EMPTY:
         if keyword not in data:
             setattr(data, keyword, None)
     if "ImagePositionPatient" in data and not data.get("SliceThickness"):
         data.SliceThickness = distance
+    _as_unicode(data)
     return data
+
+
+def _check_forms(data: pydicom.Dataset, title: str) -> None:
+    """Make sure that what is repeated has the form that DICOM wants; says of which it has not."""
+    for keyword, form in _FORMS:
+        value = data.get(keyword)
+        try:
+            if value:
+                form(str(value))
+        except ValueError:
+            raise BadInputError(
+                f"The {keyword} of the DICOM series {title} is not in the form that DICOM wants, "
+                "so that nothing can repeat it; correct it in the archive, and export the series "
+                "anew."
+            ) from None
+
+
+def _as_unicode(data: pydicom.Dataset) -> None:
+    """Have names written in UTF-8: what is derived adds texts of ours, in any alphabet.
+
+    Where a file does not say how its letters are to be read, they often are UTF-8 already.
+    """
+    declared = bool(data.get("SpecificCharacterSet"))
+    for tag in [t for t in data.keys() if t.group <= _LAST_REPEATED and not t.is_private]:
+        try:
+            element = data[tag]
+        except Exception:  # pydicom fails in many ways on broken values; perhaps nobody needs it
+            continue
+        if element.VR == "SQ":
+            for item in element.value:
+                item.decode()
+        elif isinstance(element.value, (str, PersonName)):
+            text = str(element.value)
+            plain = without_escapes(text) if declared else as_utf8(text)
+            if plain != text:
+                element.value = plain
+    data.SpecificCharacterSet = _UNICODE

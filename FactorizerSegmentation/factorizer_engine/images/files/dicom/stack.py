@@ -11,7 +11,7 @@ from factorizer_engine.images.checks import check_affine, check_shape, check_typ
 from factorizer_engine.images.files.dicom.headers import Slice
 from factorizer_engine.images.files.dicom.parts import same_raster
 from factorizer_engine.images.files.dicom.pixels import same_pixels
-from factorizer_engine.images.files.dicom.series import Series
+from factorizer_engine.images.files.dicom.series import Series, check_is_scan
 from factorizer_engine.images.orientation import LPS_TO_RAS
 from factorizer_engine.protocol.errors import BadInputError
 
@@ -26,8 +26,9 @@ def stack(series: Series) -> tuple[list[Slice], np.ndarray]:
     """The slices in order of position, and the affine to RAS mm; a tilted gantry shears it.
 
     Raises:
-        BadInputError: If they are no single volume of grey values in an even stack.
+        BadInputError: If they are no single volume of grey values in an even stack, or segments.
     """
+    check_is_scan(series)
     title, first = f"The DICOM series {series.title}", series.slices[0]
     if first.samples > 1:
         check_type(title, np.dtype("V3"))
