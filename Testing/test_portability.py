@@ -185,3 +185,19 @@ def test_text_from_other_processes_is_read_in_a_stated_encoding():
 )
 def test_the_search_for_unstated_encodings_finds_them(source, found):
     assert unstated(source) == found
+
+
+def test_a_temporary_folder_that_windows_does_not_let_go_of_makes_no_failure_of_a_success():
+    """A search for viruses, or a map that is still in memory, keeps a file there for a while."""
+    calls = (
+        (path.relative_to(REPOSITORY).as_posix(), node)
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("TemporaryDirectory")
+    )
+    strict = [
+        f"{name}:{node.lineno}"
+        for name, node in calls
+        if not any(keyword.arg == "ignore_cleanup_errors" for keyword in node.keywords)
+    ]
+    assert strict == []
