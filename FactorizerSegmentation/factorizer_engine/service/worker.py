@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from traceback import clear_frames
 from typing import BinaryIO
 
 from factorizer_engine import __version__
@@ -192,6 +193,7 @@ class Worker:
             if not isinstance(failure, CancelledError):
                 print(failure.details or str(failure), file=sys.stderr, flush=True)
             answer = Reply(request.id, error=failure).encode()
+            _let_go(error)
         with self._jobs_lock:
             del self._jobs[request.id]
         self._send(answer)
@@ -209,6 +211,18 @@ class Worker:
                 self._sink.flush()
         except (OSError, ValueError):  # nobody listens any more
             self.stop()
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Forget what the work had in hand when it failed.
+
+    Scans that are mapped among it: whoever asked removes their files now, which Windows refuses.
+    """
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        clear_frames(error.__traceback__)
+        seen.append(error)
+        error = error.__cause__ or error.__context__
 
 
 class _ProgressSender:

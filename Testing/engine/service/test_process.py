@@ -20,9 +20,7 @@ import pytest
 from factorizer_engine.protocol.errors import (
     BadInputError,
     CancelledError,
-    EngineCrashError,
     EngineMemoryError,
-    EngineStartError,
     InternalError,
 )
 from factorizer_engine.protocol.runs import ModelChoice
@@ -36,7 +34,6 @@ from processes import PATIENCE, is_running, wait_until
 FAKE_ENGINE = Path(__file__).resolve().parents[2] / "fake_engine.py"
 PACKAGE_PARENT = Path(__file__).resolve().parents[3] / "FactorizerSegmentation"
 COMMAND = [sys.executable, str(FAKE_ENGINE)]
-UMLAUT = "import sys; print('J\\xfcrgen', file=sys.stderr)"
 
 
 @pytest.fixture
@@ -81,36 +78,6 @@ def hello(engine: EngineClient) -> int:
 
 def test_hello_is_answered_by_the_process_that_was_started(engine):
     assert hello(engine) == engine.pid
-
-
-def test_the_process_is_the_engine_itself_where_a_launcher_is_between(tmp_path):
-    """As python.exe of a virtual environment is on Windows: its memory says nothing."""
-    code = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
-    with EngineClient([sys.executable, "-c", code, *COMMAND]) as engine:
-        assert hello(engine) == engine.pid
-
-
-def test_ctrl_c_in_a_console_of_windows_does_not_reach_the_engine(monkeypatch):
-    """Some native libraries end the process there, whatever Python does about the signal."""
-    started = []
-    monkeypatch.setattr(client.subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200, raising=False)
-
-    def popen(command, **options):
-        started.append(options)
-        raise OSError("not started")
-
-    monkeypatch.setattr(client.subprocess, "Popen", popen)
-    with EngineClient(COMMAND) as engine, pytest.raises(EngineStartError):
-        engine.request(HELLO, Nothing())
-    assert started[0]["creationflags"] == 0x200
-
-
-def test_the_log_of_the_engine_keeps_its_letters_in_a_locale_without_them():
-    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
-    with EngineClient([sys.executable, "-c", UMLAUT], environment=plain) as engine:
-        with pytest.raises(EngineCrashError):
-            engine.request(HELLO, Nothing())
-        assert "Jürgen" in engine.log
 
 
 def test_the_process_serves_one_request_after_another(engine):
