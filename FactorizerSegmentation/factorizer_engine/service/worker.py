@@ -12,6 +12,7 @@ parent.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import queue
 import signal
@@ -183,6 +184,7 @@ class Worker:
         request = job.request
         progress = _ProgressSender(request.id, self._send)
         monitor = Monitor(progress, job.cancelled.is_set)
+        failed = False
         try:
             monitor.check()
             result = self._handlers[request.method](job.params, monitor)
@@ -194,9 +196,12 @@ class Worker:
                 print(failure.details or str(failure), file=sys.stderr, flush=True)
             answer = Reply(request.id, error=failure).encode()
             _let_go(error)
+            failed = True
         with self._jobs_lock:
             del self._jobs[request.id]
         self._send(answer)
+        if failed:
+            gc.collect()  # what is left of the work holds itself, and perhaps a scan
         self._after_job()
 
     # Both threads.

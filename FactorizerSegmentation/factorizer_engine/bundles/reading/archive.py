@@ -160,10 +160,10 @@ def _extract_file(
     """Unpack one file and return its real size, which headers may hide."""
     size = 0
     with source.open(entry) as packed, target.open("xb") as unpacked:
-        while chunk := packed.read(_CHUNK):
+        while size <= budget and (chunk := packed.read(_CHUNK)):
             size += len(chunk)
-            if size > budget:
-                shutil.rmtree(target.parent, ignore_errors=True)
-                raise _too_large(archive_name)
             unpacked.write(chunk)
+    if size > budget:
+        shutil.rmtree(target.parent, ignore_errors=True)
+        raise _too_large(archive_name)
     return size
