@@ -89,7 +89,7 @@ def copy_bundle(root: Path, target: Path) -> None:
     for file in files:
         copy = target / file.relative_to(root.resolve())
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, copy)
+        shutil.copyfile(file, copy)  # without marks such as "read-only", which hinder later
 
 
 def _files_within(root: Path) -> Iterator[Path]:
