@@ -16,6 +16,8 @@ import qt
 _PAUSE_MS = 500
 _ATTEMPTS = 20
 _LAST_SECONDS = 1.0
+_ABANDONED_SECONDS = 24 * 3600
+"""No run takes so long; what is older is of an application that did not live to remove it."""
 
 _left: set[Path] = set()
 
@@ -30,6 +32,17 @@ def removeFolder(folder: str | Path, attempts: int = _ATTEMPTS) -> None:
     _left.add(folder)
     if attempts > 0:
         qt.QTimer.singleShot(_PAUSE_MS, partial(removeFolder, folder, attempts - 1))
+
+
+def removeAbandoned(base: Path, beginning: str) -> None:
+    """Remove old folders of runs whose application crashed, or could not remove them at its end."""
+    for folder in base.glob(f"{beginning}*"):
+        try:
+            idle = time.time() - folder.stat().st_mtime
+        except OSError:  # another application has just removed it
+            continue
+        if idle > _ABANDONED_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def removeLeft() -> None:

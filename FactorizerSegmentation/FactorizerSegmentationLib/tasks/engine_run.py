@@ -20,11 +20,14 @@ from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.tasks.task import Task
 from FactorizerSegmentationLib.engine.process import EngineProcess
-from FactorizerSegmentationLib.engine.temporary import removeFolder
+from FactorizerSegmentationLib.engine.temporary import removeAbandoned, removeFolder
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.turns import Turns
 
 Value = TypeVar("Value")
+
+RUN = "run-"
+"""What the names of folders with a run's files begin with."""
 
 
 class EngineRun(Generic[Result]):
@@ -194,7 +197,8 @@ def temporaryFolder() -> Path:
     base = Path(slicer.app.temporaryPath) / "FactorizerSegmentation"
     try:
         base.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="run-", dir=base))
+        removeAbandoned(base, RUN)
+        return Path(tempfile.mkdtemp(prefix=RUN, dir=base))
     except OSError as error:
         raise SceneError(
             _(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import numpy as np
 import pytest
 
@@ -42,3 +45,21 @@ def test_what_is_left_goes_at_the_end_of_the_application(folder, files_in_use_st
     del mapped
     temporary.removeLeft()
     assert not folder.exists()
+
+
+def test_the_scans_of_an_application_that_crashed_go_with_a_run_of_a_later_day(
+    host, tmp_path, monkeypatch
+):
+    import slicer
+
+    from FactorizerSegmentationLib.tasks.engine_run import temporaryFolder
+
+    monkeypatch.setattr(type(slicer.app), "temporaryPath", str(tmp_path), raising=False)
+    base = tmp_path / "FactorizerSegmentation"
+    for name, hours in (("run-old", 25), ("run-new", 1), ("other", 25)):
+        (base / name).mkdir(parents=True)
+        (base / name / "scan.npy").touch()
+        then = time.time() - 3600 * hours
+        os.utime(base / name, (then, then))
+    folder = temporaryFolder()
+    assert {path.name for path in base.iterdir()} == {"run-new", "other", folder.name}
