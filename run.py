@@ -357,7 +357,7 @@ def _missing_system_packages(names: list[str]) -> list[str]:
         return names
     query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n"]
     variants = [variant for name in names for variant in (name, f"{name}t64")]
-    answer = subprocess.run([*query, *variants], capture_output=True, text=True).stdout
+    answer = subprocess.run([*query, *variants], capture_output=True).stdout.decode()
     installed = {line.split()[0] for line in answer.splitlines() if line.endswith(" installed")}
     return [name for name in names if not installed & {name, f"{name}t64"}]
 
@@ -375,7 +375,8 @@ def _output_of(command: list[object]) -> tuple[int, str]:
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     return done.returncode, done.stdout
 

@@ -13,6 +13,8 @@ for folder in (MODULE_DIR, REPOSITORY / "Testing"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
+from in_use import files_in_use_stay  # noqa: E402, F401 (a fixture)
+
 LONG = (
     "host/test_windows.py", "benchmarks/test_benchmark.py", "test_demo.py",
     "engine/factorization/test_compiled.py", "engine/factorization/test_compiled_mixing.py",

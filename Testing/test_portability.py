@@ -146,3 +146,58 @@ def test_text_is_read_and_written_in_a_stated_encoding():
     command = [sys.executable, "-m", "ruff", "check", "--preview", "--select", "PLW1514"]
     done = subprocess.run([*command, REPOSITORY], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def unstated(source: str) -> list[int]:
+    """Lines with text from processes or numbered files whose encoding is the system's."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        mode = ast.unparse(node.args[1]) if len(node.args) > 1 else given.get("mode", "'r'")
+        of_text = "True" in (given.get("text"), given.get("universal_newlines"))
+        of_text |= ast.unparse(node.func) == "os.fdopen" and "b" not in mode
+        if of_text and not {"encoding", None} & set(given):
+            found.append(node.lineno)
+    return found
+
+
+def test_text_from_other_processes_is_read_in_a_stated_encoding():
+    found = {
+        str(path.relative_to(REPOSITORY)): lines
+        for path in SOURCES
+        if (lines := unstated(path.read_text(encoding="utf-8")))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("run(x, text=True)", [1]),
+        ("run(x, text=True, encoding='utf-8')", []),
+        ("run(x, stdout=PIPE)", []),
+        ("os.fdopen(1, 'w')", [1]),
+        ("os.fdopen(1)", [1]),
+        ("os.fdopen(1, 'wb')", []),
+    ],
+)
+def test_the_search_for_unstated_encodings_finds_them(source, found):
+    assert unstated(source) == found
+
+
+def test_a_temporary_folder_that_windows_does_not_let_go_of_makes_no_failure_of_a_success():
+    """A search for viruses, or a map that is still in memory, keeps a file there for a while."""
+    calls = (
+        (path.relative_to(REPOSITORY).as_posix(), node)
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("TemporaryDirectory")
+    )
+    strict = [
+        f"{name}:{node.lineno}"
+        for name, node in calls
+        if not any(keyword.arg == "ignore_cleanup_errors" for keyword in node.keywords)
+    ]
+    assert strict == []

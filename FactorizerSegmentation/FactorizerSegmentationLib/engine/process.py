@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -34,6 +33,7 @@ from factorizer_engine.protocol.tasks.hello import HELLO, HelloResult
 from factorizer_engine.protocol.tasks.task import Nothing, Params, Task
 from FactorizerSegmentationLib.engine import packages
 from FactorizerSegmentationLib.engine.settings import idleMinutes
+from FactorizerSegmentationLib.engine.temporary import removeFolder, removeLeft
 
 MODULE_FOLDER = Path(__file__).resolve().parents[2]
 KILL_AFTER_MS = round(1000 * CANCEL_SECONDS)
@@ -159,6 +159,7 @@ class EngineProcess:
         self.stop()
         for process in list(self._retired):
             process.waitForFinished(REAP_MS)  # killed already, so this returns at once
+        removeLeft()
 
     def _start(self) -> None:
         process, folder = qt.QProcess(), _temporaryFolder()
@@ -298,7 +299,7 @@ def _temporaryFolder() -> str:
 
 def _removeFolder(folder: str) -> None:
     if folder:
-        shutil.rmtree(folder, ignore_errors=True)
+        removeFolder(folder)
 
 
 def killProcesses(pids: Iterable[int]) -> None:

@@ -37,7 +37,9 @@ def addToDatabase(paths: Iterable[Path]) -> bool:
     try:
         from DICOMLib import DICOMUtils
 
-        with tempfile.TemporaryDirectory(prefix="factorizer-dicom-") as folder:
+        with tempfile.TemporaryDirectory(
+            prefix="factorizer-dicom-", ignore_cleanup_errors=True
+        ) as folder:
             for path in paths:
                 shutil.copy2(path, folder)
             return bool(DICOMUtils.importDicom(folder, database, True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import suppress
@@ -21,10 +20,14 @@ from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.tasks.task import Task
 from FactorizerSegmentationLib.engine.process import EngineProcess
+from FactorizerSegmentationLib.engine.temporary import removeAbandoned, removeFolder
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.turns import Turns
 
 Value = TypeVar("Value")
+
+RUN = "run-"
+"""What the names of folders with a run's files begin with."""
 
 
 class EngineRun(Generic[Result]):
@@ -148,7 +151,7 @@ class EngineRun(Generic[Result]):
         except BaseException as error:
             clear_frames(error.__traceback__)  # see `_inTurns`
             if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+                removeFolder(folder)
             raise
         if folder is not None:
             yield from _removed(folder)
@@ -182,7 +185,7 @@ class EngineRun(Generic[Result]):
             self._renderingPaused = False
             slicer.app.resumeRender()
         if self._folder is not None:  # now: after a failure there may be no turn any more
-            shutil.rmtree(self._folder, ignore_errors=True)
+            removeFolder(self._folder)
 
 
 def temporaryFolder() -> Path:
@@ -194,7 +197,8 @@ def temporaryFolder() -> Path:
     base = Path(slicer.app.temporaryPath) / "FactorizerSegmentation"
     try:
         base.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="run-", dir=base))
+        removeAbandoned(base, RUN)
+        return Path(tempfile.mkdtemp(prefix=RUN, dir=base))
     except OSError as error:
         raise SceneError(
             _(
@@ -210,4 +214,4 @@ def _removed(folder: Path) -> Generator[None, None, None]:
         with suppress(OSError):  # one that is open, or a folder
             path.unlink()
         yield
-    shutil.rmtree(folder, ignore_errors=True)
+    removeFolder(folder)

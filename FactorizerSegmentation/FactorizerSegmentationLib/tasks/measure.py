@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.tasks.measure import MEASURE, MeasureParams, MeasureResult
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.engine.process import EngineProcess
+from FactorizerSegmentationLib.engine.temporary import removeFolder
 from FactorizerSegmentationLib.scene.hand_edits import HandEdits
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.probabilities import mapsOf, thresholdsOf
@@ -100,7 +100,7 @@ class MeasureRun:
 
     def _end(self) -> None:
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            removeFolder(self._folder)
 
 
 def _boxAround(mask: np.ndarray) -> tuple[slice, ...]:

@@ -96,7 +96,7 @@ def keep_profiles(
     write_profiles(root, profiles, fewer)
     if atlas is not None:
         shutil.rmtree(root / ATLAS, ignore_errors=True)
-        (root / ATLAS).mkdir(parents=True)
+        (root / ATLAS).mkdir(parents=True, exist_ok=True)  # a browser may have a picture open
         for name, picture in atlas.items():
             write_text(root / ATLAS / name, picture)
     before, _, _ = bundle.description.card.partition(f"\n{CARD_TITLE}\n")

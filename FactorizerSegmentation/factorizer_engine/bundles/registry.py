@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from factorizer_engine.bundles.reading.archive import copy_bundle
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.protocol.description import by_name
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
-from factorizer_engine.protocol.files import written_folder
+from factorizer_engine.protocol.files import remove_folder, written_folder
 from factorizer_engine.protocol.locations import model_folders, user_models_dirs
 
 _HOW_TO_REPLACE = "remove it first, or replace it by the command with --replace"
@@ -144,7 +143,7 @@ def remove_bundle(name: str) -> None:
     for path in installed:
         if (path / "configs").is_dir() and not path.is_symlink() and _bundle_name(path) == name:
             try:
-                shutil.rmtree(path)
+                remove_folder(path)
             except OSError as error:
                 raise BadInputError(
                     f"The model {name} cannot be deleted: {error.strerror or error}."

@@ -93,7 +93,7 @@ def follow_up(
     if len({item.path.resolve() for item in found}) < len(found):
         raise BadInputError("A result is given twice; give those of different studies.")
     places = list(scans) or [_recorded_scan(item) for item in found]
-    with tempfile.TemporaryDirectory(prefix="factorizer-") as folder:
+    with tempfile.TemporaryDirectory(prefix="factorizer-", ignore_cleanup_errors=True) as folder:
         studies = _studies(found, _read(places), names, Path(folder))
         with session.EngineClient(on_log=TERMINAL.log) as engine, TERMINAL.progress() as move:
             params = FollowUpParams(studies, str(page), registration)

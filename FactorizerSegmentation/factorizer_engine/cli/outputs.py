@@ -80,13 +80,13 @@ def results_written_at_once(folder: Path, overwrite: bool) -> Iterator[Path]:
     Raises:
         BadInputError: If results came into `folder` since the run began, and may not go.
     """
-    with written_at_once(folder) as unfinished:
-        yield unfinished
+
+    def outdated() -> set[str]:
         check_earlier_results(folder, overwrite)
-        new = {file.name for file in unfinished.iterdir()}
-        earlier = _earlier_results(folder)
-    for name in earlier - new:
-        (folder / name).unlink(missing_ok=True)
+        return _earlier_results(folder)
+
+    with written_at_once(folder, outdated) as unfinished:
+        yield unfinished
 
 
 def _earlier_results(folder: Path) -> set[str]:

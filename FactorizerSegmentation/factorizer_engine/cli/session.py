@@ -48,7 +48,8 @@ class Session:
         engine: The engine process.
         choice: The model that is loaded, and where.
         model: Its description.
-        scans: The scan of each channel that is given, as read from the user's files.
+        scans: The scan of each channel that is given, as read from the user's files, but for its
+            voxels, which only the engine needs.
         sources: File, DICOM folder or "FOLDER::SERIES" that each came from.
         files: The same scans, as the engine reads them.
         folder: For the files that engine and command line exchange; vanishes with the session.
@@ -251,11 +252,18 @@ def read_study(
         )
         for number, (channel, scan) in enumerate(scans.items(), start=1)
     }
-    mapped = {  # the copies in memory go
-        channel: replace(scan, array=files[channel].load(mapped=True))
-        for channel, scan in scans.items()
-    }
-    return Session(engine, choice, model, mapped, paths, files, folder)
+    known = {channel: _without_voxels(scan) for channel, scan in scans.items()}
+    return Session(engine, choice, model, known, paths, files, folder)
+
+
+def _without_voxels(scan: Scan) -> Scan:
+    """The scan with one zero in the place of all voxels.
+
+    Mapped from their file they would take no memory either, but Windows removes no file that is.
+    """
+    import numpy as np
+
+    return replace(scan, array=np.broadcast_to(scan.array.dtype.type(0), scan.shape))
 
 
 def assign_study(inputs: Sequence[str], model: ModelDescription) -> dict[str, Path | str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from factorizer_engine.components.definition import (
     terms_of,
 )
 from factorizer_engine.components.stitching import SMOOTH, stitch_components
+from factorizer_engine.images.files.itk_paths import plain_folder
 from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.windows import Box, WindowPlan
@@ -155,7 +155,7 @@ def _page(rows: list[tuple[str, Profile, np.ndarray]]) -> str:
 
 
 def _jpeg(pixels: np.ndarray) -> str:
-    with tempfile.TemporaryDirectory() as folder:
+    with plain_folder() as folder:
         path = Path(folder) / "strip.jpg"
         image = sitk.GetImageFromArray(np.ascontiguousarray(pixels), isVector=True)
         sitk.WriteImage(image, str(path), useCompression=True, compressionLevel=_QUALITY)

@@ -6,16 +6,14 @@ yellow line is the edge of the brain that was cut out.
 
 from __future__ import annotations
 
-import base64
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from jinja2 import Environment
 from scipy import ndimage
 
+from factorizer_engine.images.png import png_text
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.preparation.heads import centre_of, head_mask, isotropic
@@ -135,14 +133,5 @@ def _views(grey: np.ndarray, mask: np.ndarray | None, centre: np.ndarray) -> dic
         if mask is not None:
             inside = mask.take(index, axis).T
             image[inside & ~ndimage.binary_erosion(inside)] = YELLOW
-        views[plane] = _png(image if plane == "axial" else image[::-1])
+        views[plane] = png_text(image if plane == "axial" else image[::-1])
     return views
-
-
-def _png(image: np.ndarray) -> str:
-    """(rows, columns, 3) uint8 as a PNG picture in base64."""
-    picture = sitk.GetImageFromArray(np.ascontiguousarray(image), isVector=True)
-    with tempfile.TemporaryDirectory(prefix="factorizer-") as folder:
-        path = Path(folder) / "view.png"
-        sitk.WriteImage(picture, str(path), useCompression=True)
-        return base64.b64encode(path.read_bytes()).decode("ascii")

@@ -6,6 +6,7 @@ Standard library only, so that a failing import of a heavy package can be report
 from __future__ import annotations
 
 import errno
+import sys
 import traceback
 
 from factorizer_engine.protocol.errors import (
@@ -37,6 +38,10 @@ _MEMORY_PHRASES = (
 # How pathlib words it.
 _NO_HOME = "home directory"
 
+_OPEN_ELSEWHERE = {32, 33}
+"""Windows' numbers for a file that another program has open or locked."""
+
+_LONGEST_PATH = 259 if sys.platform == "win32" else 4095
 _LONGEST_SHOWN = 60
 """Letters of a name that is too long."""
 
@@ -99,11 +104,15 @@ def _file_message(error: OSError) -> str:
     place = f"'{error.filename}'" if error.filename else "the output folder"
     if error.errno in NO_SPACE:
         return f"There is no space left to write {place}; free some space or choose another folder."
+    if getattr(error, "winerror", None) in _OPEN_ELSEWHERE:
+        return f"{place} is open in another program; close it there, and try again."
     if error.errno in NO_ACCESS:
         return f"There is no permission to use {place}; choose another place."
-    if error.errno == errno.ENAMETOOLONG:
+    if error.errno == errno.ENAMETOOLONG or len(f"{error.filename or ''}") > _LONGEST_PATH:
         shown = f"{error.filename or ''}"[:_LONGEST_SHOWN]
         return f"The name '{shown}...' is too long for this computer; give a shorter one."
+    if error.errno == errno.EINVAL and error.filename:
+        return f"{place} cannot be a name on this computer; leave out characters such as : ? and *."
     if error.errno in TOO_MANY_FILES:
         return "Too many files are open; raise the limit (ulimit -n), or close other programs."
     if error.errno in NO_DISK:

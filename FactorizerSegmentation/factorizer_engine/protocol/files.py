@@ -11,8 +11,9 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ MEGABYTE = 2**20
 
 TEMPORARY_VARIABLES = ("TMPDIR", "TEMP", "TMP")
 """What tells programs where temporary files go, on all systems."""
+
+_IN_USE = (5, 32)
+"""Windows' numbers for a file that another program has open: access denied, sharing violation."""
+_PAUSES = (0.05, 0.1, 0.2, 0.4)
+"""Seconds between attempts to move a file that is in use."""
 
 
 def check_letters(path: str | Path) -> None:
@@ -89,15 +95,22 @@ def output_folder(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def written_at_once(folder: Path) -> Iterator[Path]:
+def written_at_once(folder: Path, outdated: Callable[[], Iterable[str]] = tuple) -> Iterator[Path]:
     """A new folder inside `folder` whose files move up into it when the block ends well.
 
-    If the block fails, they vanish, and what was in `folder` before stays as it was.
+    If the block fails, or one of those that they replace is open on Windows, they vanish, and what
+    was in `folder` before stays as it was.
+
+    Args:
+        outdated: Asked at the end for the names of other files in `folder`, which go then, too.
     """
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
-        yield Path(unfinished)
-        for file in sorted(Path(unfinished).iterdir()):
-            os.replace(file, folder / file.name)
+    with _temporary_folder(folder) as unfinished:
+        yield unfinished
+        files = sorted(unfinished.iterdir())
+        earlier = {*outdated(), *(file.name for file in files)}
+        with _set_aside(folder / name for name in sorted(earlier)):
+            for file in files:
+                replace(file, folder / file.name)
 
 
 @contextmanager
@@ -107,12 +120,74 @@ def written_folder(path: Path) -> Iterator[Path]:
     Missing folders around it are made. If the block fails, what was at `path` stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as unfinished:
-        written = Path(unfinished) / path.name
+    with _temporary_folder(path.parent) as unfinished:
+        written = unfinished / path.name
         yield written
-        if path.exists():
-            shutil.rmtree(path)
-        written.rename(path)
+        with _set_aside([path]):
+            replace(written, path)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder with all that is in it, or nothing if one of its files is open on Windows.
+
+    Raises:
+        OSError: If it cannot be deleted.
+    """
+    with _set_aside([path]):
+        pass
+
+
+@contextmanager
+def _set_aside(paths: Iterable[Path]) -> Iterator[None]:
+    """Move those of the paths that exist out of the way; they come back if the block fails.
+
+    Removing a folder would end in the middle where Windows does not let go of a file, and leave the
+    rest of it behind. Moving it away either succeeds or changes nothing.
+    """
+    present = [path for path in paths if path.exists()]
+    if not present:
+        yield
+        return
+    with _temporary_folder(present[0].parent) as aside:
+        moved: list[Path] = []
+        try:
+            for path in present:
+                replace(path, aside / path.name)
+                moved.append(path)
+            yield
+        except BaseException:
+            for path in moved:
+                replace(aside / path.name, path)
+            raise
+
+
+@contextmanager
+def _temporary_folder(parent: Path) -> Iterator[Path]:
+    # What Windows does not let go of must not make a failure of what has succeeded.
+    with tempfile.TemporaryDirectory(
+        prefix=".unfinished-", dir=parent, ignore_cleanup_errors=True
+    ) as name:
+        yield Path(name)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Move a file in place of another, or a folder.
+
+    On Windows that fails while another program has it open, as those that search new files for
+    viruses do for a moment, which is waited for.
+
+    Raises:
+        OSError: If it cannot be moved.
+    """
+    for pause in _PAUSES:
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in _IN_USE:
+                raise
+        time.sleep(pause)
+    os.replace(source, target)
 
 
 @contextmanager
@@ -136,7 +211,7 @@ def written_atomically(path: str | Path, durable: bool = False) -> Iterator[Path
         if durable:
             with temporary.open("r+b") as file:
                 os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace(temporary, path)
     except (OSError, RuntimeError) as error:
         raise _write_error(path, error) from error
     finally:
@@ -197,6 +272,11 @@ def _write_error(path: Path, error: OSError | RuntimeError) -> BadInputError:
         message = f"There is no space left to write {path.name} to {path.parent}; free some space."
     elif path.is_dir():
         message = f"{path} is a folder; choose another name for the result."
+    elif isinstance(error, PermissionError) and path.exists():
+        message = (
+            f"{path} cannot be replaced; close it where it is open, such as in a spreadsheet, or "
+            "choose another folder."
+        )
     else:
         message = f"{path.name} cannot be written to {path.parent}; choose another folder."
     return BadInputError(message, repr(error))

@@ -74,9 +74,14 @@ class EngineClient:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the running engine, or None."""
-        process = self._process
-        return process.pid if process is not None and process.poll() is None else None
+        """Process id of the running engine, or None.
+
+        Its own, which a launcher may have started, as in virtual environments on Windows.
+        """
+        process, greeting = self._process, self.greeting
+        if process is None or process.poll() is not None:
+            return None
+        return process.pid if greeting is None else greeting.pid
 
     @property
     def greeting(self) -> Greeting | None:
@@ -154,6 +159,7 @@ class EngineClient:
         environment = {**os.environ, **self._environment}
         paths = [package_parent, environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        environment["PYTHONIOENCODING"] = "utf-8"
         self._temporary = tempfile.TemporaryDirectory(
             prefix="factorizer-engine-", ignore_cleanup_errors=True
         )
@@ -165,7 +171,8 @@ class EngineClient:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=environment,
-                start_new_session=True,
+                start_new_session=True,  # without effect on Windows, and the other one elsewhere
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         except OSError as error:
             self._remove_temporary()

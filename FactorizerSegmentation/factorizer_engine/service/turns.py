@@ -127,8 +127,8 @@ def _holder_file(name: str) -> Path:
 def _sign(name: str) -> None:
     """Say who holds the turn; in a folder where everybody writes, links are not followed."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
-    with os.fdopen(os.open(_holder_file(name), flags, _EVERYBODY), "w") as file:
-        file.write(str(os.getpid()))
+    with os.fdopen(os.open(_holder_file(name), flags, _EVERYBODY), "wb") as file:
+        file.write(b"%d" % os.getpid())
 
 
 def _holder(name: str) -> str:

@@ -12,6 +12,7 @@ parent.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import queue
 import signal
@@ -20,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from traceback import clear_frames
 from typing import BinaryIO
 
 from factorizer_engine import __version__
@@ -182,6 +184,7 @@ class Worker:
         request = job.request
         progress = _ProgressSender(request.id, self._send)
         monitor = Monitor(progress, job.cancelled.is_set)
+        failed = False
         try:
             monitor.check()
             result = self._handlers[request.method](job.params, monitor)
@@ -192,9 +195,13 @@ class Worker:
             if not isinstance(failure, CancelledError):
                 print(failure.details or str(failure), file=sys.stderr, flush=True)
             answer = Reply(request.id, error=failure).encode()
+            _let_go(error)
+            failed = True
         with self._jobs_lock:
             del self._jobs[request.id]
         self._send(answer)
+        if failed:
+            gc.collect()  # what is left of the work holds itself, and perhaps a scan
         self._after_job()
 
     # Both threads.
@@ -209,6 +216,18 @@ class Worker:
                 self._sink.flush()
         except (OSError, ValueError):  # nobody listens any more
             self.stop()
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Forget what the work had in hand when it failed.
+
+    Scans that are mapped among it: whoever asked removes their files now, which Windows refuses.
+    """
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        clear_frames(error.__traceback__)
+        seen.append(error)
+        error = error.__cause__ or error.__context__
 
 
 class _ProgressSender:

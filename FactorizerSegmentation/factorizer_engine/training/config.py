@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt, ValidationError, field_validator, model
 
 from factorizer_engine.bundles.settings import Normalization, PromptSettings
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.names import is_portable
 from factorizer_engine.training.base_model import completed_by_model
 from factorizer_engine.training.bundle_section import BundleSection
 from factorizer_engine.training.config_files import (
@@ -257,8 +258,11 @@ class TrainingConfig(Section):
     @field_validator("name")
     @classmethod
     def _the_name_is_that_of_a_folder(cls, name: str) -> str:
-        if name in ("", ".", "..") or {*name} & {*"/\\"}:
-            raise ValueError("it becomes the name of a folder, so it may not be a path")
+        if not is_portable(name):
+            raise ValueError(
+                "it becomes the name of a folder, so it may not be a path, nor a name that Windows "
+                "cannot keep"
+            )
         return name
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from factorizer_engine.protocol.unique_keys import RepeatedKeyError
 
 _PATHS = (("data", "root"), ("split", "file"), ("network", "pretrained"), ("network", "model"))
 """Section and key of what may be a path; a model may be called by its name, too."""
+_VARIABLE = re.compile(r"\$(\w|{)|^%\w+%")
+"""One that was not set; a "$" before a backslash or slash is that of a hidden share of Windows."""
 
 
 def read_values(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -52,8 +55,9 @@ def _parse(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = f" near line {line + 1}" if line is not None else ""
+        advice = "; write paths with / or between single quotes" if "escape" in str(error) else ""
         raise BadInputError(
-            f"The configuration {path.name} is not valid YAML{place}.", str(error)
+            f"The configuration {path.name} is not valid YAML{place}{advice}.", str(error)
         ) from error
     except RepeatedKeyError as error:
         raise BadInputError(f"The configuration {path.name} is ambiguous: {error}.") from error
@@ -119,7 +123,7 @@ def fill_in_variables(values: dict) -> None:
     """
     for section, key, text in _paths(values):
         filled_in = os.path.expanduser(os.path.expandvars(text))
-        if "$" in filled_in:
+        if _VARIABLE.search(filled_in):
             raise BadInputError(
                 f"The environment variable in {section}.{key} ('{text}') is not set."
             )

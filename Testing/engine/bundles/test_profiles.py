@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from engine import tiny
-from factorizer_engine.bundles.profiles import CARD_TITLE, keep_profiles
+from factorizer_engine.bundles.profiles import ATLAS, CARD_TITLE, keep_profiles
 from factorizer_engine.bundles.reading.checksums import fingerprint
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.bundles.saving import save_bundle
@@ -17,6 +17,7 @@ from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.locations import model_folders
 from factorizer_engine.protocol.profiles import Profile, Profiles
+from in_use import needs_proc
 
 PROFILES = Profiles(
     ("a", "b"),
@@ -47,6 +48,17 @@ def test_profiles_that_were_changed_are_read_again(tmp_path):
     others = replace(PROFILES, cases=("b", "a"))  # of the same length
     keep_profiles(bundle, others, "")
     assert load_bundle(bundle.description.path).profiles == others
+
+
+@needs_proc
+def test_a_picture_of_the_atlas_may_be_open_while_others_take_its_place(
+    tmp_path, files_in_use_stay
+):
+    bundle = tiny.bundle(tmp_path)
+    keep_profiles(bundle, PROFILES, "", atlas={"a.svg": "<svg/>", "b.svg": "<svg/>"})
+    with (bundle.description.path / ATLAS / "b.svg").open():
+        keep_profiles(bundle, PROFILES, "", atlas={"a.svg": "<svg>new</svg>"})
+    assert (bundle.description.path / ATLAS / "a.svg").read_text() == "<svg>new</svg>"
 
 
 def test_profiles_are_saved_with_the_bundle(tmp_path):

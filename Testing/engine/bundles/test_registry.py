@@ -143,6 +143,16 @@ def test_an_unknown_model_is_answered_with_the_installed_ones(install):
         registry.resolve_model("nothing")
 
 
+def test_a_model_from_a_disc_can_be_written_to_once_it_is_installed(bundle, home):
+    """Windows replaces and removes no file that is marked as read-only, as all on a disc are."""
+    for path in bundle.description.path.rglob("*"):
+        if path.is_file():
+            path.chmod(0o444)
+    installed = registry.install_bundle(bundle.description.path)
+    files = [path for path in installed.description.path.rglob("*") if path.is_file()]
+    assert files and all(path.stat().st_mode & 0o200 for path in files)
+
+
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_model_is_installed_once_replaced_when_asked_and_removed(bundle, home, tmp_path, packed):
     source = bundle.description.path

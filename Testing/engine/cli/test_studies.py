@@ -21,6 +21,7 @@ from factorizer_engine.cli.studies import command, local, work
 from factorizer_engine.cli.studies.local import affordable_workers
 from factorizer_engine.protocol.checks import AMBER, Finding
 from factorizer_engine.protocol.tasks.check import CHECK, CheckResult
+from in_use import needs_proc
 from processes import PATIENCE, wait_until
 
 
@@ -88,6 +89,14 @@ def test_every_study_gets_a_folder_and_a_row(tmp_path, cli, studies):
         assert int(row["lesions"]) == len(lesions)
         listed = sum(float(row[title]) for title in row if title.endswith("(mL)"))
         assert listed == pytest.approx(sum(float(x["volume_ml"]) for x in lesions), abs=1e-3)
+
+
+@needs_proc
+def test_no_scan_of_a_study_is_left_where_files_in_use_stay(
+    tmp_path, cli, studies, files_in_use_stay
+):
+    assert segment(cli, studies, tmp_path / "out").code == 0
+    assert files_in_use_stay == []
 
 
 def test_results_are_those_of_segmenting_one_study(tmp_path, cli, studies):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from factorizer_engine.protocol import failures
 from factorizer_engine.protocol.errors import BadModelError
 from factorizer_engine.protocol.failures import as_engine_error
 
@@ -59,6 +60,23 @@ def test_trouble_with_files_is_the_users_to_solve_and_names_the_file(number, wor
     error = failure_of(lambda: raise_(OSError(number, os.strerror(number), "/data/scan.nii")))
     assert error.kind == "bad_input"
     assert words in str(error) and "/data/scan.nii" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ({"errno": errno.EACCES, "winerror": 32}, "is open in another program"),
+        ({"errno": errno.EINVAL, "winerror": 123}, "cannot be a name on this computer"),
+        ({"errno": errno.ENOENT, "filename": "C:\\" + "a" * 300}, "is too long for this computer"),
+    ],
+)
+def test_what_only_windows_refuses_is_told_in_its_own_words(monkeypatch, error, words):
+    monkeypatch.setattr(failures, "_LONGEST_PATH", 259)
+    raised = OSError(error["errno"], "refused")
+    raised.filename = error.get("filename", r"C:\out\a?.csv")
+    if "winerror" in error:
+        raised.winerror = error["winerror"]
+    assert words in str(as_engine_error(raised))
 
 
 def test_the_limits_of_the_system_are_told():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +12,14 @@ from factorizer_engine.protocol import files
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import (
     prepare_output_folder,
+    remove_folder,
     write_json,
+    write_text,
     written_at_once,
     written_atomically,
+    written_folder,
 )
+from in_use import needs_proc
 
 
 def test_an_output_folder_is_made_and_left_empty(tmp_path):
@@ -41,6 +46,76 @@ def test_files_appear_all_together_or_not_at_all(tmp_path):
         (unfinished / "b.txt").write_text("too")
     contents = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert contents == {"a.txt": "new", "b.txt": "too"}
+
+
+@needs_proc
+def test_earlier_results_stay_all_if_one_is_open_elsewhere_on_windows(tmp_path, files_in_use_stay):
+    for name in ("a.txt", "b.txt", "outdated.txt"):
+        (tmp_path / name).write_text("old")
+    with pytest.raises(PermissionError), (tmp_path / "b.txt").open():
+        with written_at_once(tmp_path, lambda: ["outdated.txt"]) as unfinished:
+            for name in ("a.txt", "b.txt", "c.txt"):
+                (unfinished / name).write_text("new")
+    contents = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert contents == dict.fromkeys(("a.txt", "b.txt", "outdated.txt"), "old")
+
+
+@needs_proc
+def test_a_folder_with_an_open_file_is_replaced_or_removed_as_a_whole_or_not_at_all(
+    tmp_path, files_in_use_stay, monkeypatch
+):
+    """A file goes with its folder on Linux, which Windows refuses to move."""
+    folder = tmp_path / "model"
+    (folder / "configs").mkdir(parents=True)
+    for name in ("configs/a.json", "weights"):
+        (folder / name).write_text("old")
+    move = os.replace
+
+    def replace_as_on_windows(source, target):
+        if Path(source) == folder and not weights.closed:
+            raise PermissionError(13, "in use", str(source))
+        move(source, target)
+
+    monkeypatch.setattr(files.os, "replace", replace_as_on_windows)
+    with (folder / "weights").open() as weights:
+        with pytest.raises(PermissionError), written_folder(folder) as written:
+            written.mkdir()
+        with pytest.raises(PermissionError):
+            remove_folder(folder)
+        assert [path.name for path in tmp_path.iterdir()] == ["model"]
+        assert (folder / "configs/a.json").read_text() == "old"
+    with written_folder(folder) as written:
+        written.mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == ["model"] and not list(folder.iterdir())
+    remove_folder(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_a_search_for_viruses_looks_into_is_replaced_a_moment_later(
+    tmp_path, monkeypatch
+):
+    move, refusals = os.replace, [32, 5]
+
+    def replace_as_on_windows(source, target):
+        if refusals:
+            error = PermissionError(13, "in use", str(target))
+            error.winerror = refusals.pop()
+            raise error
+        move(source, target)
+
+    monkeypatch.setattr(files.os, "replace", replace_as_on_windows)
+    write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_a_table_that_is_open_in_a_spreadsheet_is_named(tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise PermissionError(13, "in use", str(target))
+
+    (tmp_path / "lesions.csv").touch()
+    monkeypatch.setattr(files.os, "replace", refuse)
+    with pytest.raises(BadInputError, match="lesions.csv cannot be replaced; close it where"):
+        write_text(tmp_path / "lesions.csv", "new")
 
 
 def test_what_must_survive_is_forced_to_disk_before_it_takes_its_place(tmp_path, monkeypatch):

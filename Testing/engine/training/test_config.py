@@ -46,11 +46,33 @@ def test_an_unknown_key_of_what_answers_where_scans_are_missing_is_named(setting
         load_config(write_config(settings))
 
 
-@pytest.mark.parametrize("name", ["../elsewhere", "a\\b", "..", ""])
+@pytest.mark.parametrize("name", ["../elsewhere", "a\\b", "..", "", "C:x", "aux", "T1?", "run."])
 def test_a_name_is_no_path(settings, write_config, name):
     settings["name"] = name
     with pytest.raises(BadInputError, match="wrong value for 'name': it becomes the name of a f"):
         load_config(write_config(settings))
+
+
+@pytest.mark.parametrize("root", [r"\\server\daten$\brats", "//server/c$/brats"])
+def test_hidden_shares_of_windows_are_no_variables(settings, write_config, root):
+    settings["data"]["root"] = "${SHARE}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHARE", root)
+        assert str(load_config(write_config(settings)).data.root) == str(Path(root))
+
+
+@pytest.mark.parametrize("root", ["$NOT_SET/brats", "${NOT_SET}", "%NOT_SET%/brats"])
+def test_variables_that_are_not_set_are_told(settings, write_config, root):
+    settings["data"]["root"] = root
+    with pytest.raises(BadInputError, match="environment variable in data.root"):
+        load_config(write_config(settings))
+
+
+def test_backslashes_that_yaml_takes_for_escapes_are_explained(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text('data:\n  root: "C:\\daten\\brats"\n', encoding="utf-8")
+    with pytest.raises(BadInputError, match="near line 2; write paths with / or between single"):
+        load_config(path)
 
 
 def test_a_missing_key_is_named(settings, write_config):

@@ -171,10 +171,10 @@ def test_files_that_are_read_when_a_run_breaks_down_are_let_go_before_they_are_r
             yield
             raise ValueError(f"cannot show {values.shape}")
 
-    def rmtree(folder, ignore_errors=False):
+    def removeFolder(folder):
         still_open.append(mapped[-1]() is not None)
 
-    monkeypatch.setattr(engine_run.shutil, "rmtree", rmtree)
+    monkeypatch.setattr(engine_run, "removeFolder", removeFolder)
     ended = []
     run = Breaking(scene, None, Callbacks(ended.append, ended.append))
     run._folder = tmp_path

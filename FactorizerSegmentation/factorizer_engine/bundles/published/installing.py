@@ -67,7 +67,7 @@ def _from_internet(
 ) -> tuple[Bundle, str]:
     if published is not None:
         check_name_is_free(published.name, replace)  # before a long download, and not after it
-    with tempfile.TemporaryDirectory(prefix="factorizer-") as name:
+    with tempfile.TemporaryDirectory(prefix="factorizer-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         file = download(wanted, folder, monitor.span(0.0, _DOWNLOADED))
         sha256, rest = file_digest(file).hex(), monitor.span(_DOWNLOADED, 1.0)

@@ -89,7 +89,7 @@ def copy_bundle(root: Path, target: Path) -> None:
     for file in files:
         copy = target / file.relative_to(root.resolve())
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, copy)
+        shutil.copyfile(file, copy)  # without marks such as "read-only", which hinder later
 
 
 def _files_within(root: Path) -> Iterator[Path]:
@@ -160,10 +160,10 @@ def _extract_file(
     """Unpack one file and return its real size, which headers may hide."""
     size = 0
     with source.open(entry) as packed, target.open("xb") as unpacked:
-        while chunk := packed.read(_CHUNK):
+        while size <= budget and (chunk := packed.read(_CHUNK)):
             size += len(chunk)
-            if size > budget:
-                shutil.rmtree(target.parent, ignore_errors=True)
-                raise _too_large(archive_name)
             unpacked.write(chunk)
+    if size > budget:
+        shutil.rmtree(target.parent, ignore_errors=True)
+        raise _too_large(archive_name)
     return size

@@ -40,7 +40,9 @@ def load_bundle(path: str | Path, verify: bool = True) -> Bundle:
     """
     path = Path(path).expanduser()
     if path.is_file() and path.suffix.lower() == ".zip":
-        storage = tempfile.TemporaryDirectory(prefix="factorizer-model-")
+        storage = tempfile.TemporaryDirectory(
+            prefix="factorizer-model-", ignore_cleanup_errors=True
+        )
         root = extract_bundle(path, Path(storage.name))
         shown_name = root.name if root != Path(storage.name) else path.stem
         return replace(_read_bundle(root, shown_name, verify), storage=storage)

@@ -123,7 +123,9 @@ class StudyWorker:
         batch = self._batch
         request = batch.request(study)
         paths = {channel: state.path for channel, state in request.scans.items()}
-        with tempfile.TemporaryDirectory(prefix="factorizer-") as folder:
+        with tempfile.TemporaryDirectory(
+            prefix="factorizer-", ignore_cleanup_errors=True
+        ) as folder:
             session = read_study(self._engine, batch.choice, batch.model, paths, Path(folder))
             if self._is_cancelled:
                 raise CancelledError()

@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from factorizer_engine.images.checks import check_affine, check_shape, check_type
+from factorizer_engine.images.files.itk_paths import readable_by_itk
 from factorizer_engine.images.files.metaimage import check_compressed_voxels, check_meta_header
 from factorizer_engine.images.files.native_output import native_output_discarded
 from factorizer_engine.images.files.nrrd import check_nrrd_header
@@ -20,7 +21,6 @@ from factorizer_engine.images.files.recognition import (
 from factorizer_engine.images.orientation import LPS_TO_RAS
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import check_letters
 
 # ITK's warnings would reach the user's terminal; its errors are raised and reported.
 sitk.ProcessObject.GlobalWarningDisplayOff()
@@ -33,13 +33,18 @@ def read_itk(path: Path) -> Scan:
         BadInputError: If it is damaged, of another format, or no single volume of grey values with
             a proper place that fits into memory.
     """
-    check_letters(path)
     magic = b"NRRD" if path.suffix.lower() in (".nrrd", ".nhdr") else b""
     start = first_bytes(path)
     if not start.startswith(magic) or (not magic and b"NDims" not in start):
         raise mislabelled(path, "NRRD" if magic else "MetaImage")
+    with readable_by_itk(path) as place:
+        return _read(path, place, is_nrrd=bool(magic))
+
+
+def _read(path: Path, place: str, is_nrrd: bool) -> Scan:
+    """Read a file that ITK finds at `place`."""
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(place)
     try:
         with native_output_discarded():  # MetaImage's reader prints what it thinks of a file
             reader.ReadImageInformation()
@@ -51,7 +56,7 @@ def read_itk(path: Path) -> Scan:
     if reader.GetNumberOfComponents() > 1:
         check_type(path.name, np.dtype("V3"))
     check_shape(path.name, size)
-    if magic:
+    if is_nrrd:
         check_nrrd_header(path)
     else:
         check_meta_header(path, reader.GetSize())
@@ -63,7 +68,7 @@ def read_itk(path: Path) -> Scan:
     except RuntimeError as error:
         raise _read_error(path, error) from error
     array = sitk.GetArrayFromImage(image).reshape(size[::-1])
-    if not magic:
+    if not is_nrrd:
         check_compressed_voxels(path, array.nbytes)
     check_type(path.name, array.dtype)
     if array.dtype == np.float64:

@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from factorizer_engine.images.files.itk import itk_image
+from factorizer_engine.images.files.itk_paths import writable_by_itk
 from factorizer_engine.images.preprocessing import foreground_box
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
@@ -56,8 +57,8 @@ def write_seg_nrrd(
     for index, label in enumerate(labels):
         for key, value in _segment_fields(label, extents[label.value]).items():
             image.SetMetaData(f"Segment{index}_{key}", value)
-    with written_atomically(path) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=True)
+    with written_atomically(path) as temporary, writable_by_itk(temporary) as place:
+        sitk.WriteImage(image, place, useCompression=True)
 
 
 def _segmentation_fields(labelmap: Scan, reference_name: str) -> dict[str, str]:

@@ -13,11 +13,11 @@ import SimpleITK as sitk
 
 from factorizer_engine.images.checks import check_affine
 from factorizer_engine.images.files.itk import itk_affine
+from factorizer_engine.images.files.itk_paths import readable_by_itk
 from factorizer_engine.images.files.native_output import native_output_discarded
 from factorizer_engine.images.files.recognition import damaged, first_bytes, scan_name
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import check_letters
 from factorizer_engine.protocol.models import Label
 
 _OWN_ID = re.compile(r"Label_([1-9]\d{0,2})")
@@ -51,10 +51,9 @@ def read_seg_nrrd(path: Path) -> tuple[Scan, tuple[Label, ...]]:
             f"{path.name} is no Slicer segmentation; give a .seg.nrrd file, as Slicer and "
             "'factorizer segment' write them."
         )
-    check_letters(path)
     try:
-        with native_output_discarded():
-            image = sitk.ReadImage(str(path))
+        with readable_by_itk(path) as place, native_output_discarded():
+            image = sitk.ReadImage(place)
     except RuntimeError as error:
         raise damaged(path, error) from error
     if image.GetDimension() != 3:

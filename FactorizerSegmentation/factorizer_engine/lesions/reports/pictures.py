@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from markupsafe import Markup, escape
 
 from factorizer_engine.images.geometry import Grid
+from factorizer_engine.images.png import png_text
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.reports.slices import SliceView
@@ -253,15 +250,10 @@ def _paint_heat(pixels: np.ndarray, values: np.ndarray, heat: Heat) -> None:
 
 
 def _image(pixels: np.ndarray, size: tuple[float, float]) -> Markup:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "slice.png"
-        image = sitk.GetImageFromArray(np.ascontiguousarray(pixels), isVector=True)
-        sitk.WriteImage(image, str(path))
-        data = base64.b64encode(path.read_bytes()).decode()
     return Markup(
         '<image width="{:.2f}" height="{:.2f}" preserveAspectRatio="none" '
         'href="data:image/png;base64,{}"/>'
-    ).format(*size, data)
+    ).format(*size, png_text(pixels))
 
 
 def _path(steps: str, color: str) -> Markup:

@@ -226,7 +226,7 @@ class Connection:
 def ssh_command(machine: Machine) -> list[str]:
     """The command that starts the far half; it never asks anything."""
     named = os.environ.get(SSH_VARIABLE, "").strip()
-    program = shlex.split(named, posix=sys.platform != "win32") if named else ["ssh"]
+    program = _words(named) or ["ssh"]
     options = {
         "BatchMode": "yes",
         "ConnectTimeout": CONNECT_SECONDS,
@@ -238,6 +238,13 @@ def ssh_command(machine: Machine) -> list[str]:
     }
     given = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
     return [*program, "-T", *given, "--", machine.address, f"{_quoted(machine.program)} serve"]
+
+
+def _words(command: str) -> list[str]:
+    """The words of a command; on Windows backslashes belong to paths, and quotes hold blanks."""
+    if sys.platform == "win32":
+        return [word.strip('"') for word in shlex.split(command, posix=False)]
+    return shlex.split(command)
 
 
 def _quoted(program: str) -> str:

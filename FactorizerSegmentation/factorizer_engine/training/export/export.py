@@ -76,7 +76,7 @@ def export(
         [load_checkpoint(r.weights(weights))["network"] for r in some]
         for some in (runs, fewer_runs)
     )
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         unmeasured = runs[0].measured_of("")  # results may be of a model of another kind
         draft = _bundle(unmeasured, name, first_stage, bool(fewer))
         draft = save_bundle(draft, members, Path(folder) / name, dtype=dtype, fewer=fewer_members)

@@ -173,6 +173,6 @@ def _now() -> str:
 def _commit() -> str | None:
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, check=True).stdout.decode().strip()
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from factorizer_engine.bundles.architecture import build_networks
+from factorizer_engine.bundles.reading import archive as archives
 from factorizer_engine.bundles.reading.archive import extract_bundle
 from factorizer_engine.bundles.reading.loading import load_bundle
 from factorizer_engine.protocol.description import CHECKSUM_FILE
@@ -317,6 +318,17 @@ def test_an_archive_that_unpacks_to_far_more_than_its_size(tmp_path):
     with pytest.raises(BadModelError, match="more than a model needs"):
         extract_bundle(archive, target, max_bytes=1_000_000)
     assert sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) <= 1_100_000
+
+
+def test_what_was_unpacked_beyond_the_limit_is_closed_before_it_is_removed(
+    tmp_path, files_in_use_stay
+):
+    path = archive_of(tmp_path, ("configs/metadata.json", b"\0" * 5_000_000))
+    target = tmp_path / "target" / "metadata.json"
+    target.parent.mkdir()
+    with zipfile.ZipFile(path) as source, pytest.raises(BadModelError, match="more than a model"):
+        archives._extract_file(source, source.infolist()[0], target, 1_000_000, "a.zip")
+    assert files_in_use_stay == [] and not target.parent.exists()
 
 
 def test_an_archive_with_a_damaged_entry(bundle, tmp_path):

@@ -55,3 +55,10 @@ def test_another_command_can_take_the_place_of_ssh(monkeypatch):
     monkeypatch.setenv("FACTORIZER_SSH", "ssh -F my_config")
 
     assert ssh_command(MACHINE)[:4] == ["ssh", "-F", "my_config", "-T"]
+
+
+def test_another_ssh_may_lie_in_a_folder_with_a_blank_on_windows(monkeypatch):
+    monkeypatch.setattr("sys.platform", "win32")
+    program = r"C:\Program Files\OpenSSH\ssh.exe"
+    monkeypatch.setenv("FACTORIZER_SSH", f'"{program}" -F my_config')
+    assert ssh_command(MACHINE)[:4] == [program, "-F", "my_config", "-T"]

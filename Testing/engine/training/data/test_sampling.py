@@ -45,6 +45,15 @@ def test_windows_are_centred_in_regions_as_often_as_asked(dataset_dir, tmp_path)
     assert shares[0] < 0.5 and shares[2] == 1.0
 
 
+def test_workers_that_are_spawned_as_on_windows_and_macos_draw_the_same_windows(windows):
+    alone = list(window_loader(windows, 0, 2, batch_size=1))
+    loader = window_loader(windows, 0, 2, batch_size=1, workers=1)
+    loader.multiprocessing_context = "spawn"
+    for (image, target), (again, same) in zip(alone, loader, strict=True):
+        torch.testing.assert_close(again, image)  # a worker has one thread, which rounds otherwise
+        assert torch.equal(same, target)
+
+
 def test_processes_share_out_the_windows_of_a_single_process(windows):
     alone = list(window_loader(windows, 2, 5, batch_size=4))
     shares = [

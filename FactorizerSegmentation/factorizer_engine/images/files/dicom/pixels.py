@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydicom.uid import UID, MRImageStorage
 
 from factorizer_engine.images.files.dicom.headers import Slice, read_elements
 from factorizer_engine.images.files.dicom.mosaics import mosaic_of
+from factorizer_engine.images.files.itk_paths import plain_folder
 from factorizer_engine.images.files.native_output import native_output_discarded
 from factorizer_engine.protocol.errors import BadInputError
 
@@ -154,7 +154,7 @@ def _decompressed(data: pydicom.Dataset) -> np.ndarray:
             bare[keyword] = data[keyword]
     if _is_negative(data):
         bare.add_new("PhotometricInterpretation", "CS", "MONOCHROME2")
-    with tempfile.TemporaryDirectory(prefix="factorizer-") as folder:
+    with plain_folder() as folder:
         path = Path(folder) / "image.dcm"
         bare.save_as(path, enforce_file_format=True)
         with native_output_discarded():  # decoders print what they think of a file
