@@ -24,6 +24,7 @@ REQUIREMENTS = (
     "psutil>=5.9",
     "filelock>=3.20.1",
     "requests>=2.28",
+    "pillow>=10.3",
 )
 FASTER = ("numba>=0.60",)
 """The engine runs without these, only more slowly."""
@@ -44,6 +45,7 @@ _DISK_MB = {
     "connected-components-3d": 20,
     "numba": 210,
     "highdicom": 30,
+    "pillow": 20,
     "deepbet": 12,
 }
 """What packages take on the disk with what only they need, measured on Linux; others take little.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from markupsafe import Markup
 
 from factorizer_engine.components.definition import (
@@ -17,7 +14,7 @@ from factorizer_engine.components.definition import (
     terms_of,
 )
 from factorizer_engine.components.stitching import SMOOTH, stitch_components
-from factorizer_engine.images.files.itk_paths import plain_folder
+from factorizer_engine.images.encoding import jpeg_text
 from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.windows import Box, WindowPlan
@@ -142,7 +139,7 @@ def _page(rows: list[tuple[str, Profile, np.ndarray]]) -> str:
                 y + _TEXT,
                 right,
                 height,
-                _jpeg(strip),
+                jpeg_text(strip, _QUALITY),
             )
         )
         y += _TEXT + height + 8
@@ -152,11 +149,3 @@ def _page(rows: list[tuple[str, Profile, np.ndarray]]) -> str:
         'font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="#fff"/>'
         "{}</svg>\n"
     ).format(width, y, Markup("").join(drawn))
-
-
-def _jpeg(pixels: np.ndarray) -> str:
-    with plain_folder() as folder:
-        path = Path(folder) / "strip.jpg"
-        image = sitk.GetImageFromArray(np.ascontiguousarray(pixels), isVector=True)
-        sitk.WriteImage(image, str(path), useCompression=True, compressionLevel=_QUALITY)
-        return base64.b64encode(path.read_bytes()).decode()

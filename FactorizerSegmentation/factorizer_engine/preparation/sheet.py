@@ -13,7 +13,7 @@ import numpy as np
 from jinja2 import Environment
 from scipy import ndimage
 
-from factorizer_engine.images.png import png_text
+from factorizer_engine.images.encoding import png_text
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.preparation.heads import centre_of, head_mask, isotropic

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from markupsafe import Markup, escape
 
+from factorizer_engine.images.encoding import png_text
 from factorizer_engine.images.geometry import Grid
-from factorizer_engine.images.png import png_text
 from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.reports.slices import SliceView
