@@ -11,8 +11,9 @@ from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.remeasuring import Remeasuring
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene import tables
+from FactorizerSegmentationLib.scene.class_watch import ClassWatch
 from FactorizerSegmentationLib.scene.rulers import LesionRulers
-from FactorizerSegmentationLib.scene.segments import segmentIdOf
+from FactorizerSegmentationLib.scene.segments import labelsOf, segmentIdOf
 from FactorizerSegmentationLib.scene.surfaces import Surfaces, isShown, rememberWanted, setShown
 from FactorizerSegmentationLib.scene.verdicts import decide, problem
 
@@ -32,6 +33,7 @@ class ReviewPanel(Panel):
         self._shown: tuple = ()
         self._rulers = LesionRulers()
         self._surfaces = Surfaces()
+        self._classes = ClassWatch(self._onClasses)
         self._remeasuring = Remeasuring(logic, self._onMeasured, self._showTitle)
         self.lesions = LesionList(self.ui.lesionsTree, self._onSelected, self._decide)
         self.ui.acceptButton.connect("clicked()", lambda: self._decideSelected(tables.ACCEPTED))
@@ -42,6 +44,7 @@ class ReviewPanel(Panel):
 
     def forget(self) -> None:
         self._shown = ()
+        self._classes.stop()
         self._remeasuring.forget()
         self._surfaces.forget()
         self._rulers.forget()
@@ -72,6 +75,7 @@ class ReviewPanel(Panel):
 
     def release(self) -> None:
         self.leave()
+        self._classes.stop()
         self._remeasuring.forget()
         self._surfaces.forget()
         self.lesions.release()
@@ -95,6 +99,8 @@ class ReviewPanel(Panel):
             return
         self._shown = shown
         self.leave()
+        self._followNames()
+        self._classes.watch(segmentationNode)
         self._remeasuring.watch(segmentationNode, tableNode)
         self._showTitle()
         self._logic.selectedLesion = None
@@ -106,12 +112,23 @@ class ReviewPanel(Panel):
         self._surfaces.show(looking=isNew and self._logic.inFront)
 
     def _fillList(self) -> None:
-        tableNode, segmentationNode = self._own.lesionTable, self._own.segmentation
-        self.lesions.fill(
-            tables.lesionsOf(tableNode),
-            tables.verdictsOf(tableNode),
-            lambda label: _colorOf(segmentationNode, label),
-        )
+        tableNode = self._own.lesionTable
+        self.lesions.fill(tables.lesionsOf(tableNode), tables.verdictsOf(tableNode), self._colorOf)
+
+    def _followNames(self) -> None:
+        """In the table, too, since reports and other modules read it."""
+        if self._own.segmentation is not None:
+            names = {label.value: label.name for label in labelsOf(self._own.segmentation)}
+            tables.renameClasses(self._own.lesionTable, names)
+
+    def _onClasses(self) -> None:
+        """A class is called or coloured otherwise."""
+        if self._parameters is None or self._own.lesionTable is None:
+            return
+        self._followNames()
+        self.lesions.renew(tables.lesionsOf(self._own.lesionTable))
+        self.lesions.renameParts(self._colorOf)
+        self._logic.notify()
 
     def _showTitle(self) -> None:
         if self._parameters is None or self._own.lesionTable is None:
@@ -126,6 +143,7 @@ class ReviewPanel(Panel):
         """Segments were changed, and have been measured since."""
         tables.updateLesions(tableNode, lesions)
         tables.markBoxed(tableNode, False)
+        self._followNames()  # somebody may have renamed a class meanwhile
         chosen = self.lesions.current
         with signalsBlocked(self.ui.lesionsTree):
             self._fillList()
@@ -197,6 +215,12 @@ class ReviewPanel(Panel):
         )
         self._logic.notify()
 
+    def _colorOf(self, label: int) -> tuple[float, float, float] | None:
+        if self._own.segmentation is None:
+            return None
+        segment = self._own.segmentation.GetSegmentation().GetSegment(segmentIdOf(label))
+        return segment.GetColor() if segment is not None else None
+
     def _onUndo(self) -> None:
         self._logic.history.undo()
         self._logic.notify()
@@ -230,10 +254,3 @@ def _sentence(lesion) -> str:
         text += edited
     place = tables.placeText(lesion)
     return f"{text}; {place}." if place else f"{text}."
-
-
-def _colorOf(segmentationNode, label: int) -> tuple[float, float, float] | None:
-    if segmentationNode is None:
-        return None
-    segment = segmentationNode.GetSegmentation().GetSegment(segmentIdOf(label))
-    return segment.GetColor() if segment is not None else None

@@ -95,6 +95,28 @@ def test_clicking_moves_the_slices_and_draws_the_diameters_there(scene, review):
     assert "right, anterior" in review.ui.lesionLabel.text
 
 
+def test_the_list_and_the_table_follow_at_once_when_a_class_is_renamed(scene, review, result):
+    table = slicer.util.getNode("FLAIR lesions")
+    part = review.ui.lesionsTree.topLevelItem(0).child(0)
+    before = part.icon(0).pixmap(14, 14).toImage().pixelColor(7, 7).name()
+    choose(review, 0)
+    review.ui.acceptButton.click()
+
+    segment = result.GetSegmentation().GetSegment(ENHANCING)  # as the Segment Editor does it
+    segment.SetName("Contrast")
+    segment.SetColor(0.0, 0.0, 1.0)
+
+    assert part.text(0) == part.toolTip(0) == "Contrast"
+    assert before != part.icon(0).pixmap(14, 14).toImage().pixelColor(7, 7).name() == "#0000ff"
+    assert "Contrast: Volume [mL]" in columns(table)
+    assert not [title for title in columns(table) if title.startswith("Enhancing")]
+    assert review.ui.lesionsTree.topLevelItem(0).text(0).startswith("\u2713")
+
+
+def columns(tableNode) -> list[str]:
+    return [tableNode.GetColumnName(column) for column in range(tableNode.GetNumberOfColumns())]
+
+
 def test_there_are_two_rulers_whatever_was_clicked_and_none_while_away(scene, review):
     choose(review, 0)
     choose(review, 1)
