@@ -96,6 +96,52 @@ def test_components_of_an_earlier_result_are_told_from_those_of_the_last(
     assert told.startswith("The result is one of other 1.0; these components are those of fake")
 
 
+def test_a_scene_that_is_opened_again_chooses_the_lesion_whose_components_it_shows(
+    host, scene, widget, panel, volumes, fake_python, tmp_path
+):
+    run(host, panel, fake_python("answer"))
+    widget.reviewPanel.lesions.select(1)
+    components = start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    told, key = components.ui.explanationLabel.text, components.list.current
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    scene.Clear(False)
+    host.process_events()
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    host.process_events(0.2)
+
+    assert components.ui.lesionComboBox.currentText.startswith("Lesion 1")
+    assert components.ui.explanationLabel.text == told
+    assert components.list.current == components.overlay.step.key == key
+
+    widget.exit()
+    components.ui.lesionComboBox.currentIndex = 0
+    widget.enter()
+    assert components.ui.lesionComboBox.currentIndex == 0  # what the user has chosen stays
+
+
+def test_a_scene_of_several_explanations_chooses_that_which_it_shows(
+    host, scene, widget, panel, volumes, fake_python, tmp_path
+):
+    run(host, panel, fake_python("answer"))
+    components = widget.componentsPanel
+    for index in (1, 0):
+        components.ui.lesionComboBox.currentIndex = index
+        start(widget, "")
+        assert host.wait_until(lambda: not widget.logic.busy)
+    components.ui.lesionComboBox.currentIndex = 1
+    host.process_events()
+    key = components.list.current
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    scene.Clear(False)
+    host.process_events()
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    host.process_events(0.2)
+
+    assert components.ui.lesionComboBox.currentIndex == 1
+    assert components.list.current == components.overlay.step.key == key
+
+
 def test_a_refusal_goes_with_the_choice_of_the_lesion(host, widget, panel, volumes, fake_python):
     run(host, panel, fake_python("answer"))
     widget.reviewPanel.lesions.select(1)
