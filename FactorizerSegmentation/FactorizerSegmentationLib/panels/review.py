@@ -12,6 +12,7 @@ from FactorizerSegmentationLib.panels.remeasuring import Remeasuring
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene import tables
 from FactorizerSegmentationLib.scene.class_watch import ClassWatch
+from FactorizerSegmentationLib.scene.history import Step
 from FactorizerSegmentationLib.scene.rulers import LesionRulers
 from FactorizerSegmentationLib.scene.segments import labelsOf, segmentIdOf
 from FactorizerSegmentationLib.scene.surfaces import Surfaces, isShown, rememberWanted, setShown
@@ -98,6 +99,7 @@ class ReviewPanel(Panel):
             self.lesions.setVerdicts(tables.verdictsOf(tableNode))
             return
         self._shown = shown
+        self._say("")
         self.leave()
         self._followNames()
         self._classes.watch(segmentationNode)
@@ -181,12 +183,13 @@ class ReviewPanel(Panel):
             (ui.redoButton, history.next, _("Do again: {step}")),
         ):
             button.enabled = step is not None and not busy
-            button.toolTip = text.format(step=step.title if step is not None else _("nothing"))
+            button.toolTip = text.format(step=self._told(step))
 
     def _onSelected(self, lesion) -> None:
         if lesion is self._logic.selectedLesion:
             return
         self._logic.selectedLesion = lesion
+        self._say("")
         self._describe(lesion)
         if lesion is None:
             self.leave()
@@ -206,6 +209,7 @@ class ReviewPanel(Panel):
             self.lesions.selectNext()
 
     def _decide(self, lesion, verdict: str) -> None:
+        self._say("")
         decide(
             self._own.segmentation,
             self._own.lesionTable,
@@ -222,12 +226,33 @@ class ReviewPanel(Panel):
         return segment.GetColor() if segment is not None else None
 
     def _onUndo(self) -> None:
-        self._logic.history.undo()
-        self._logic.notify()
+        self._tellElsewhere(_("Taken back: {step}."), self._logic.history.undo())
 
     def _onRedo(self) -> None:
-        self._logic.history.redo()
+        self._tellElsewhere(_("Done again: {step}."), self._logic.history.redo())
+
+    def _tellElsewhere(self, sentence: str, step: Step | None) -> None:
+        """Say what was changed where the list does not show it."""
+        self._say(sentence.format(step=self._told(step)) if self._isElsewhere(step) else "")
         self._logic.notify()
+
+    def _isElsewhere(self, step: Step | None) -> bool:
+        """Whether a step is one in another result than that which is listed."""
+        node = step.segmentationNode if step is not None else None
+        return node is not None and node is not self._own.segmentation
+
+    def _told(self, step: Step | None) -> str:
+        """What a step did, and in which result if it is another one."""
+        if step is None or not self._isElsewhere(step):
+            return step.title if step is not None else _("nothing")
+        text = _("{step}, in the other result '{name}'")
+        if not step.segmentationNode.GetDisplayVisibility():
+            text = _("{step}, in the other result '{name}', which is hidden")
+        return text.format(step=step.title, name=step.segmentationNode.GetName())
+
+    def _say(self, sentence: str) -> None:
+        self.ui.stepLabel.text = sentence
+        self.ui.stepLabel.visible = bool(sentence)
 
     def _onShow3D(self, shown: bool) -> None:
         node = self._own.segmentation if self._parameters is not None else None

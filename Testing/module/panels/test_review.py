@@ -195,6 +195,30 @@ def test_every_step_is_undone_and_redone(review, result):
     assert not review.ui.redoButton.enabled
 
 
+def test_a_step_that_is_undone_in_an_earlier_result_is_told(host, panel, review, result):
+    choose(review, 0)
+    review.ui.rejectButton.click()
+    run(host, panel, panel.ui.pythonLineEdit.text)
+    assert not result.GetDisplayVisibility()
+    where = "lesion 1 rejected, in the other result 'FLAIR segmentation', which is hidden"
+    assert review.ui.undoButton.toolTip == f"Take back: {where}"
+
+    review.ui.undoButton.click()
+    assert voxels(result, ENHANCING) == 8 and ticked(review) == [True, True]
+    assert review.ui.stepLabel.text == f"Taken back: {where}."
+    assert review.ui.stepLabel.isVisibleTo(review.widget)
+    result.SetDisplayVisibility(True)
+    review.ui.redoButton.click()
+    assert review.ui.stepLabel.text.startswith("Done again: lesion 1 rejected")
+    assert "hidden" not in review.ui.stepLabel.text
+
+    choose(review, 1)  # the sentence is about what was done before
+    assert not review.ui.stepLabel.isVisibleTo(review.widget)
+    review.ui.rejectButton.click()
+    review.ui.undoButton.click()
+    assert not review.ui.stepLabel.isVisibleTo(review.widget)
+
+
 def test_what_was_painted_on_a_lesion_goes_and_comes_with_it_and_nothing_else(review, result):
     edit(result, ENHANCING, (1, 4, 5), 1)  # touches the lesion, in (k, j, i)
     edit(result, ENHANCING, (5, 6, 0), 1)  # does not
