@@ -22,7 +22,7 @@ from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.probability_offer import ProbabilityOffer
 from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
-from FactorizerSegmentationLib.scene import tables
+from FactorizerSegmentationLib.scene import history, tables
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.explanations import (
     Step,
@@ -35,6 +35,7 @@ from FactorizerSegmentationLib.scene.explanations import (
 from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY
 from FactorizerSegmentationLib.scene.overlays import HeatmapOverlay
 from FactorizerSegmentationLib.scene.rendering import HeatmapRendering
+from FactorizerSegmentationLib.scene.replacing import Replacement
 from FactorizerSegmentationLib.scene.slice_watch import SliceWatch, watchedScan, watchedSlice
 from FactorizerSegmentationLib.scene.thumbnails import SlicePlane, thumbnail
 
@@ -297,10 +298,22 @@ class ComponentsPanel(Panel):
             tables.noteLikeness(self._tableNode, outcome.lesions)
             for step in outcome.leading[:1]:
                 bindToResult(step, self._tableNode)
+                self._replaceEarlier(step)
         self._showExplanation()
         if outcome.leading and self._logic.inFront:
             self.list.select(outcome.leading[0].key)
         self._logic.notify()
+
+    def _replaceEarlier(self, newest: Step) -> None:
+        """What explained the same before goes: it could not be listed, and scenes would grow."""
+        change = Replacement(newest, self._logic.heatmaps(), self._tableNode)
+        if change.isNone:
+            return
+        change.apply()
+        nodes = (self._parameters.segment.segmentation, self._tableNode)
+        known = tuple(node for node in nodes if node is not None)
+        title = _("components explained again")
+        self._logic.history.add(history.Step(title, change.undo, change.apply, known))
 
     def _onCompleted(self) -> None:
         """Show what was not there yet when it was to be shown, and tell who reads activity."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import slicer
 
 from FactorizerSegmentationLib.scene import tables
-from module.panels.test_components_panel import start
+from module.panels.test_components_panel import is_complete, sequences, start
 from module.panels.user import run
 
 
@@ -140,6 +140,43 @@ def test_a_scene_of_several_explanations_chooses_that_which_it_shows(
 
     assert components.ui.lesionComboBox.currentIndex == 1
     assert components.list.current == components.overlay.step.key == key
+
+
+def test_what_is_explained_again_replaces_what_explained_it_before_and_can_be_taken_back(
+    host, widget, panel, volumes, fake_python
+):
+    run(host, panel, fake_python("answer"))
+    components, undo = widget.componentsPanel, widget.reviewPanel.ui.undoButton
+
+    def explain(lesion: int) -> None:
+        components.ui.lesionComboBox.currentIndex = lesion
+        start(widget, "")
+        assert host.wait_until(lambda: is_complete(components))
+        host.process_events(0.2)
+
+    explain(1)
+    (first,) = sequences()
+    explain(0)
+    assert len(sequences()) == 2  # of another choice, and listed when that is made
+    assert not undo.enabled
+    explain(1)
+    again = components.steps[0].sequenceNode
+    assert len(sequences()) == len(sequences(own=True)) == 2 and first not in sequences()
+    assert components.list.current == components.overlay.step.key == components.steps[0].key
+
+    assert "components explained again" in undo.toolTip
+    undo.click()
+    host.process_events(0.2)
+    assert {step.sequenceNode for step in components.steps} == {first}
+    assert len(sequences()) == len(sequences(own=True)) == 2 and again not in sequences()
+    components.list.select(components.steps[1].key)
+    components.ui.smoothCheckBox.click()  # its own voxels are back, too
+    assert components.shownNode.GetImageData().GetDimensions() == (4, 4, 3)
+    components.ui.smoothCheckBox.click()
+    widget.reviewPanel.ui.redoButton.click()
+    host.process_events(0.2)
+    assert {step.sequenceNode for step in components.steps} == {again}
+    assert len(sequences()) == len(sequences(own=True)) == 2
 
 
 def test_a_refusal_goes_with_the_choice_of_the_lesion(host, widget, panel, volumes, fake_python):
