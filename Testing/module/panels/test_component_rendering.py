@@ -91,3 +91,19 @@ def test_without_volume_rendering_there_is_no_3d(host, browser, monkeypatch):  #
 
     assert not slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
     browser.ui.in3DCheckBox.click()
+
+
+def test_a_scene_that_was_saved_meanwhile_has_its_surfaces_as_they_were(
+    host,
+    browser,  # noqa: F811
+    tmp_path,
+):
+    browser.ui.in3DCheckBox.click()
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear(False)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    host.process_events(0.3)
+
+    assert not renderings() and not browser.ui.in3DCheckBox.checked
+    (display,) = slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode")
+    assert display.GetOpacity3D() == 1
