@@ -307,7 +307,7 @@ class ComponentsPanel(Panel):
     def _replaceEarlier(self, newest: Step) -> None:
         """What explained the same before goes: it could not be listed, and scenes would grow."""
         change = Replacement(newest, self._logic.heatmaps(), self._tableNode)
-        if change.isNone:
+        if change.isNone or self._parameters is None:
             return
         change.apply()
         nodes = (self._parameters.segment.segmentation, self._tableNode)
