@@ -83,6 +83,8 @@ class AdjustPanel(Panel):
             self._soon.start(DRAWN_MS)  # what follows takes its time
         elif self._adjustment is not None and self._adjustment.isOutdated:
             self._soon.start(DRAWN_MS)  # a lesion was rejected, a click answered, ...
+        elif self._adjustment is not None:
+            self._showVolumes(self._adjustment)  # a class may be called otherwise
 
     def onNodeAboutToBeRemoved(self, node) -> None:
         """The maps of a segmentation go with it."""

@@ -10,7 +10,6 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
-from factorizer_engine.protocol.lesions import Lesion
 from FactorizerSegmentationLib.events import Event
 from FactorizerSegmentationLib.panels.checked_start import CheckedStart
 from FactorizerSegmentationLib.panels.component_list import ComponentList
@@ -18,11 +17,12 @@ from FactorizerSegmentationLib.panels.component_rows import barTitle, otherModel
 from FactorizerSegmentationLib.panels.heatmap_controls import HeatmapControls
 from FactorizerSegmentationLib.panels.heatmap_export import HeatmapExport
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
+from FactorizerSegmentationLib.panels.lesion_choice import LesionChoice, lesionTitle
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.probability_offer import ProbabilityOffer
 from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
-from FactorizerSegmentationLib.scene import tables
+from FactorizerSegmentationLib.scene import history, tables
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.explanations import (
     Step,
@@ -35,6 +35,7 @@ from FactorizerSegmentationLib.scene.explanations import (
 from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY
 from FactorizerSegmentationLib.scene.overlays import HeatmapOverlay
 from FactorizerSegmentationLib.scene.rendering import HeatmapRendering
+from FactorizerSegmentationLib.scene.replacing import Replacement
 from FactorizerSegmentationLib.scene.slice_watch import SliceWatch, watchedScan, watchedSlice
 from FactorizerSegmentationLib.scene.thumbnails import SlicePlane, thumbnail
 
@@ -60,9 +61,6 @@ class ComponentsPanel(Panel):
         super().__init__(logic, uiPath)
         self._inputs = inputs
         self._regionsOf: str | None = None
-        self._lesionsOf: tuple = (None, None)
-        self._followed: int | None = None
-        self._lesions: list[Lesion] = []
         self._steps: list[Step] = []
         self.shown = Event()
         self.overlay = HeatmapOverlay()
@@ -90,7 +88,7 @@ class ComponentsPanel(Panel):
         self._slices = SliceWatch(self.list.outdate)
         self.look = HeatmapControls(self.ui, self._onLookChanged)
         self.ui.regionComboBox.connect("currentIndexChanged(int)", self._onRegionChanged)
-        self.ui.lesionComboBox.connect("currentIndexChanged(int)", self._onLesionChanged)
+        self._choice = LesionChoice(self.ui.lesionComboBox, self._onLesionChanged)
         self.ui.opacitySlider.connect("valueChanged(double)", self._onOpacityChanged)
         self.ui.shownPartSlider.connect("valueChanged(double)", self._onShownPartChanged)
         self.ui.hideHeatmapButton.connect("clicked()", self.hideHeatmap)
@@ -137,11 +135,11 @@ class ComponentsPanel(Panel):
         super().release()
 
     def show(self) -> None:
+        gatherVolumes(slicer.mrmlScene)
+        self.overlay.adopt(slicer.mrmlScene)
         self._showRegions()
         self._showLesions()
         self.look.show(self._own)
-        gatherVolumes(slicer.mrmlScene)
-        self.overlay.adopt(slicer.mrmlScene)
         self._showExplanation()
         self._selectAdopted()
         if self._logic.inFront:
@@ -151,7 +149,7 @@ class ComponentsPanel(Panel):
         self.controls.setProblem(self._inputs.runProblem())
         if self._parameters is not None:
             self._showRegions()
-            isOther = self._tableNode is not self._lesionsOf[0]
+            isOther = self._tableNode is not self._choice.tableNode
             if self._showLesions():
                 self._showExplanation()
             if isOther:
@@ -186,7 +184,7 @@ class ComponentsPanel(Panel):
         """List the components of what was explained last of the chosen lesion, or of all."""
         if self._parameters is None or self.controls.running:
             return
-        found, lesion = explanationsIn(self._logic.heatmaps()), self._lesion()
+        found, lesion = explanationsIn(self._logic.heatmaps()), self._choice.lesion
         number, tableNode = lesion.id if lesion is not None else None, self._tableNode
         current = [item for item in found if isOfResult(found[item][0], tableNode)]
         fitting = [item for item in current if item.lesion == number]
@@ -199,7 +197,7 @@ class ComponentsPanel(Panel):
             note = _("These components explain an earlier result. Press Explain.")
         elif shown is not None and not fitting:
             note = _("Not of this choice: these components explain {what}. Press Explain.").format(
-                what=_("all lesions") if shown.lesion is None else _lesionTitle(shown.lesion)
+                what=_("all lesions") if shown.lesion is None else lesionTitle(shown.lesion)
             )
         else:
             other = otherModel(self._parameters.segment.segmentation, self._steps)
@@ -254,42 +252,17 @@ class ComponentsPanel(Panel):
         return self._parameters.segment.lesionTable if self._parameters is not None else None
 
     def _showLesions(self) -> bool:
-        """Offer the lesions as they are now, and go along with the choice in the review.
-
-        Returns:
-            Whether they are others than before.
-        """
-        combo, tableNode = self.ui.lesionComboBox, self._tableNode
-        told = tables.lesionsText(tableNode) if tableNode is not None else None
-        isNew = combo.count == 0 or (tableNode, told) != self._lesionsOf
-        if isNew:
-            isSame = tableNode is self._lesionsOf[0]
-            chosen, self._followed = (self._lesion(), self._followed) if isSame else (None, None)
-            self._lesionsOf = (tableNode, told)
-            self._lesions = tables.lesionsOf(tableNode) if tableNode is not None else []
-            with signalsBlocked(combo):
-                combo.clear()
-                combo.addItem(_("All lesions"))
-                for lesion in self._lesions:
-                    title, place = _lesionTitle(lesion.id), tables.placeText(lesion)
-                    combo.addItem(f"{title}: {place}" if place else title)
-                combo.currentIndex = self._indexOf(chosen)
-        selected = self._logic.selectedLesion
-        number = selected.id if selected is not None else None
-        if number != self._followed:
-            self._followed = number
-            combo.currentIndex = self._indexOf(selected)
+        """Offer the lesions of the last result; returns whether they are others than before."""
+        isNew = self._choice.offer(self._tableNode, self._explainedNow)
+        self._choice.follow(self._logic.selectedLesion)
         return isNew
 
-    def _indexOf(self, lesion: Lesion | None) -> int:
-        """In the choice of lesions; 0, all of them, without one or for one that is gone."""
-        ids = [known.id for known in self._lesions]
-        return 1 + ids.index(lesion.id) if lesion is not None and lesion.id in ids else 0
-
-    def _lesion(self) -> Lesion | None:
-        """The chosen lesion; None for all."""
-        index = self.ui.lesionComboBox.currentIndex
-        return self._lesions[index - 1] if 0 < index <= len(self._lesions) else None
+    def _explainedNow(self) -> int | None:
+        """The lesion of what a scene file has brought into view, or that was explained last."""
+        found = explanationsIn(self._logic.heatmaps())
+        own = [it for it, steps in found.items() if isOfResult(steps[0], self._tableNode, True)]
+        shown = [heatmap.explanation for heatmap in self.overlay.adopted(slicer.mrmlScene)]
+        return next((item.lesion for item in (*shown, *own) if item in own), None)
 
     def _onRegionChanged(self, index: int) -> None:
         if self._parameters is not None and index >= 0:
@@ -311,7 +284,9 @@ class ComponentsPanel(Panel):
         self.controls.started()
         try:
             own = self._own
-            self._logic.explain(settings, callbacks, own.componentCount, own.region, self._lesion())
+            self._logic.explain(
+                settings, callbacks, own.componentCount, own.region, self._choice.lesion
+            )
         except SceneError as error:
             self._onFailed(error)
 
@@ -323,10 +298,22 @@ class ComponentsPanel(Panel):
             tables.noteLikeness(self._tableNode, outcome.lesions)
             for step in outcome.leading[:1]:
                 bindToResult(step, self._tableNode)
+                self._replaceEarlier(step)
         self._showExplanation()
         if outcome.leading and self._logic.inFront:
             self.list.select(outcome.leading[0].key)
         self._logic.notify()
+
+    def _replaceEarlier(self, newest: Step) -> None:
+        """What explained the same before goes: it could not be listed, and scenes would grow."""
+        change = Replacement(newest, self._logic.heatmaps(), self._tableNode)
+        if change.isNone or self._parameters is None:
+            return
+        change.apply()
+        nodes = (self._parameters.segment.segmentation, self._tableNode)
+        known = tuple(node for node in nodes if node is not None)
+        title = _("components explained again")
+        self._logic.history.add(history.Step(title, change.undo, change.apply, known))
 
     def _onCompleted(self) -> None:
         """Show what was not there yet when it was to be shown, and tell who reads activity."""
@@ -392,7 +379,3 @@ class ComponentsPanel(Panel):
             return thumbnail(plane, watchedScan(scene), step, self.look.look)
         except SceneError:  # warped, or a scan of several values
             return None
-
-
-def _lesionTitle(number: int) -> str:
-    return _("Lesion {number}").format(number=number)

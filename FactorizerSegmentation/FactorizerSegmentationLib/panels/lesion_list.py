@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import qt
 from slicer.i18n import tr as _
 
-from factorizer_engine.protocol.lesions import Lesion, Measures
+from factorizer_engine.protocol.lesions import Lesion, LesionPart, Measures
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.tables import swatch
 from FactorizerSegmentationLib.scene.tables import ACCEPTED, REJECTED, UNDECIDED, placeText
@@ -80,6 +80,13 @@ class LesionList(qt.QObject):
         """Take over what else became known of the lesions that are listed."""
         known = {lesion.id: lesion for lesion in lesions}
         self._lesions = [known.get(lesion.id, lesion) for lesion in self._lesions]
+
+    def renameParts(self, colorOf: Callable[[int], Color | None]) -> None:
+        """Call and colour the parts as their classes are now."""
+        with signalsBlocked(self._tree):
+            for row, lesion in enumerate(self._lesions):
+                for index, part in enumerate(lesion.parts):
+                    _setClass(self._tree.topLevelItem(row).child(index), part, colorOf)
 
     def setVerdicts(self, verdicts: Mapping[int, str]) -> None:
         """Show what the user has said, by lesion id: a rejected lesion has no tick."""
@@ -160,11 +167,17 @@ def _lesionItem(lesion: Lesion, colorOf: Callable[[int], Color | None]):
     item.setCheckState(0, qt.Qt.Checked)
     for part in lesion.parts:
         child = _item(part.name, part)
-        color = colorOf(part.label)
-        if color is not None:
-            child.setIcon(0, swatch(color))
+        _setClass(child, part, colorOf)
         item.addChild(child)
     return item
+
+
+def _setClass(item, part: LesionPart, colorOf: Callable[[int], Color | None]) -> None:
+    item.setText(0, part.name)
+    item.setToolTip(0, part.name)
+    color = colorOf(part.label)
+    if color is not None:
+        item.setIcon(0, swatch(color))
 
 
 def _item(title: str, measures: Measures):

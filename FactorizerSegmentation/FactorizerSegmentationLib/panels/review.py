@@ -11,8 +11,10 @@ from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.remeasuring import Remeasuring
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene import tables
+from FactorizerSegmentationLib.scene.class_watch import ClassWatch
+from FactorizerSegmentationLib.scene.history import Step
 from FactorizerSegmentationLib.scene.rulers import LesionRulers
-from FactorizerSegmentationLib.scene.segments import segmentIdOf
+from FactorizerSegmentationLib.scene.segments import labelsOf, segmentIdOf
 from FactorizerSegmentationLib.scene.surfaces import Surfaces, isShown, rememberWanted, setShown
 from FactorizerSegmentationLib.scene.verdicts import decide, problem
 
@@ -32,6 +34,7 @@ class ReviewPanel(Panel):
         self._shown: tuple = ()
         self._rulers = LesionRulers()
         self._surfaces = Surfaces()
+        self._classes = ClassWatch(self._onClasses)
         self._remeasuring = Remeasuring(logic, self._onMeasured, self._showTitle)
         self.lesions = LesionList(self.ui.lesionsTree, self._onSelected, self._decide)
         self.ui.acceptButton.connect("clicked()", lambda: self._decideSelected(tables.ACCEPTED))
@@ -42,6 +45,7 @@ class ReviewPanel(Panel):
 
     def forget(self) -> None:
         self._shown = ()
+        self._classes.stop()
         self._remeasuring.forget()
         self._surfaces.forget()
         self._rulers.forget()
@@ -72,6 +76,7 @@ class ReviewPanel(Panel):
 
     def release(self) -> None:
         self.leave()
+        self._classes.stop()
         self._remeasuring.forget()
         self._surfaces.forget()
         self.lesions.release()
@@ -94,7 +99,10 @@ class ReviewPanel(Panel):
             self.lesions.setVerdicts(tables.verdictsOf(tableNode))
             return
         self._shown = shown
+        self._say("")
         self.leave()
+        self._followNames()
+        self._classes.watch(segmentationNode)
         self._remeasuring.watch(segmentationNode, tableNode)
         self._showTitle()
         self._logic.selectedLesion = None
@@ -106,12 +114,23 @@ class ReviewPanel(Panel):
         self._surfaces.show(looking=isNew and self._logic.inFront)
 
     def _fillList(self) -> None:
-        tableNode, segmentationNode = self._own.lesionTable, self._own.segmentation
-        self.lesions.fill(
-            tables.lesionsOf(tableNode),
-            tables.verdictsOf(tableNode),
-            lambda label: _colorOf(segmentationNode, label),
-        )
+        tableNode = self._own.lesionTable
+        self.lesions.fill(tables.lesionsOf(tableNode), tables.verdictsOf(tableNode), self._colorOf)
+
+    def _followNames(self) -> None:
+        """In the table, too, since reports and other modules read it."""
+        if self._own.segmentation is not None:
+            names = {label.value: label.name for label in labelsOf(self._own.segmentation)}
+            tables.renameClasses(self._own.lesionTable, names)
+
+    def _onClasses(self) -> None:
+        """A class is called or coloured otherwise."""
+        if self._parameters is None or self._own.lesionTable is None:
+            return
+        self._followNames()
+        self.lesions.renew(tables.lesionsOf(self._own.lesionTable))
+        self.lesions.renameParts(self._colorOf)
+        self._logic.notify()
 
     def _showTitle(self) -> None:
         if self._parameters is None or self._own.lesionTable is None:
@@ -126,6 +145,7 @@ class ReviewPanel(Panel):
         """Segments were changed, and have been measured since."""
         tables.updateLesions(tableNode, lesions)
         tables.markBoxed(tableNode, False)
+        self._followNames()  # somebody may have renamed a class meanwhile
         chosen = self.lesions.current
         with signalsBlocked(self.ui.lesionsTree):
             self._fillList()
@@ -163,12 +183,13 @@ class ReviewPanel(Panel):
             (ui.redoButton, history.next, _("Do again: {step}")),
         ):
             button.enabled = step is not None and not busy
-            button.toolTip = text.format(step=step.title if step is not None else _("nothing"))
+            button.toolTip = text.format(step=self._told(step))
 
     def _onSelected(self, lesion) -> None:
         if lesion is self._logic.selectedLesion:
             return
         self._logic.selectedLesion = lesion
+        self._say("")
         self._describe(lesion)
         if lesion is None:
             self.leave()
@@ -188,6 +209,7 @@ class ReviewPanel(Panel):
             self.lesions.selectNext()
 
     def _decide(self, lesion, verdict: str) -> None:
+        self._say("")
         decide(
             self._own.segmentation,
             self._own.lesionTable,
@@ -197,13 +219,40 @@ class ReviewPanel(Panel):
         )
         self._logic.notify()
 
+    def _colorOf(self, label: int) -> tuple[float, float, float] | None:
+        if self._own.segmentation is None:
+            return None
+        segment = self._own.segmentation.GetSegmentation().GetSegment(segmentIdOf(label))
+        return segment.GetColor() if segment is not None else None
+
     def _onUndo(self) -> None:
-        self._logic.history.undo()
-        self._logic.notify()
+        self._tellElsewhere(_("Taken back: {step}."), self._logic.history.undo())
 
     def _onRedo(self) -> None:
-        self._logic.history.redo()
+        self._tellElsewhere(_("Done again: {step}."), self._logic.history.redo())
+
+    def _tellElsewhere(self, sentence: str, step: Step | None) -> None:
+        """Say what was changed where the list does not show it."""
+        self._say(sentence.format(step=self._told(step)) if self._isElsewhere(step) else "")
         self._logic.notify()
+
+    def _isElsewhere(self, step: Step | None) -> bool:
+        """Whether a step is one in another result than that which is listed."""
+        node = step.segmentationNode if step is not None else None
+        return node is not None and node is not self._own.segmentation
+
+    def _told(self, step: Step | None) -> str:
+        """What a step did, and in which result if it is another one."""
+        if step is None or not self._isElsewhere(step):
+            return step.title if step is not None else _("nothing")
+        text = _("{step}, in the other result '{name}'")
+        if not step.segmentationNode.GetDisplayVisibility():
+            text = _("{step}, in the other result '{name}', which is hidden")
+        return text.format(step=step.title, name=step.segmentationNode.GetName())
+
+    def _say(self, sentence: str) -> None:
+        self.ui.stepLabel.text = sentence
+        self.ui.stepLabel.visible = bool(sentence)
 
     def _onShow3D(self, shown: bool) -> None:
         node = self._own.segmentation if self._parameters is not None else None
@@ -230,10 +279,3 @@ def _sentence(lesion) -> str:
         text += edited
     place = tables.placeText(lesion)
     return f"{text}; {place}." if place else f"{text}."
-
-
-def _colorOf(segmentationNode, label: int) -> tuple[float, float, float] | None:
-    if segmentationNode is None:
-        return None
-    segment = segmentationNode.GetSegmentation().GetSegment(segmentIdOf(label))
-    return segment.GetColor() if segment is not None else None

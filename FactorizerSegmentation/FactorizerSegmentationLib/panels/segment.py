@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -153,19 +153,22 @@ class SegmentPanel(Panel):
             self._logic.positions.jump(slicer.mrmlScene, middle, centered=False)
 
     def _updateStep(self, patch: Patch, outcome: Segmented) -> Step:
-        """An update of a segmentation, which has another list of lesions before and after."""
+        """An update of a segmentation; what is listed goes along, unless it is another by then."""
         own = self._own
-        tableBefore, tableAfter = own.lesionTable, outcome.lesionTableNode
+        before = own.segmentation, own.lesionTable
+        after = outcome.segmentationNode, outcome.lesionTableNode
 
-        def change(segment: Callable[[], None], tableNode) -> None:
+        def change(segment: Callable[[], None], instead: tuple[Any, Any]) -> None:
             segment()
-            gone = tableNode is None or tableNode.GetScene() is None
-            own.lesionTable = None if gone else tableNode
+            if own.segmentation in (before[0], after[0]):
+                node, tableNode = (it if it is None or it.GetScene() else None for it in instead)
+                own.segmentation = node if node is not None else after[0]
+                own.lesionTable = tableNode
 
         return Step(
             _("update inside the box"),
-            lambda: change(patch.undo, tableBefore),
-            lambda: change(patch.apply, tableAfter),
+            lambda: change(patch.undo, before),
+            lambda: change(patch.apply, after),
             (outcome.segmentationNode,),
         )
 

@@ -162,10 +162,16 @@ def bindToResult(step: Step, tableNode) -> None:
     step.sequenceNode.SetNodeReferenceID(RESULT_REFERENCE, tableNode.GetID())
 
 
-def isOfResult(step: Step, tableNode) -> bool:
-    """Whether a step explains the result of a table of lesions, as far as that is known."""
+def isOfResult(step: Step, tableNode, surely: bool = False) -> bool:
+    """Whether a step explains the result of a table of lesions.
+
+    Args:
+        surely: Whether it does not if that is not known, as in old scenes.
+    """
     known = step.sequenceNode.GetNodeReferenceID(RESULT_REFERENCE)
-    return known is None or (tableNode is not None and known == tableNode.GetID())
+    if known is None:
+        return not surely
+    return tableNode is not None and known == tableNode.GetID()
 
 
 def lastOfResult(leading: Iterable[Step], tableNode) -> list[Step]:

@@ -22,6 +22,11 @@ class Step:
     redo: Callable[[], None]
     nodes: tuple[Any, ...]
 
+    @property
+    def segmentationNode(self):
+        """The segmentation that it changes, or None."""
+        return next((it for it in self.nodes if it.IsA("vtkMRMLSegmentationNode")), None)
+
 
 class History:
     """What was done, and what was taken back."""
@@ -45,19 +50,23 @@ class History:
         self._done.append(step)
         self._undone.clear()
 
-    def undo(self) -> None:
-        """Take back the last step, if there is one."""
-        if self._done:
-            step = self._done.pop()
-            step.undo()
-            self._undone.append(step)
+    def undo(self) -> Step | None:
+        """Take back the last step, if there is one, and return it."""
+        if not self._done:
+            return None
+        step = self._done.pop()
+        step.undo()
+        self._undone.append(step)
+        return step
 
-    def redo(self) -> None:
-        """Do the step again that was taken back last."""
-        if self._undone:
-            step = self._undone.pop()
-            step.redo()
-            self._done.append(step)
+    def redo(self) -> Step | None:
+        """Do the step again that was taken back last, if there is one, and return it."""
+        if not self._undone:
+            return None
+        step = self._undone.pop()
+        step.redo()
+        self._done.append(step)
+        return step
 
     def forgetRemoved(self) -> None:
         """Drop steps whose nodes have left the scene."""

@@ -7,6 +7,8 @@ import slicer
 _ADDITIONAL = 3
 """Number of the first layer above background, foreground and labels."""
 _FILLED = "FactorizerSegmentation.Filled"
+_OPAQUE = "FactorizerSegmentation.Opacity3D"
+_CLEAR = 0.25
 
 
 def compositeNodes(scene) -> list:
@@ -191,3 +193,26 @@ class SegmentOutlines:
             if display.GetAttribute(_FILLED) is not None:
                 display.RemoveAttribute(_FILLED)
                 display.SetVisibility2DFill(True)
+
+
+class ClearSurfaces:
+    """Lets one see through the surfaces of segments in 3D.
+
+    How they were is written down at their displays, as by `SegmentOutlines`.
+    """
+
+    def show(self, scene) -> None:
+        """Make those clear that are not."""
+        for display in slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode", scene):
+            if display.GetAttribute(_OPAQUE) is None and display.GetOpacity3D() > _CLEAR:
+                display.SetAttribute(_OPAQUE, str(display.GetOpacity3D()))
+                display.SetOpacity3D(_CLEAR)
+
+    def restore(self, scene) -> None:
+        """Give them their opacity back, where nobody has changed it since."""
+        for display in slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode", scene):
+            before = display.GetAttribute(_OPAQUE)
+            if before is not None:
+                display.RemoveAttribute(_OPAQUE)
+                if display.GetOpacity3D() == _CLEAR:
+                    display.SetOpacity3D(float(before))

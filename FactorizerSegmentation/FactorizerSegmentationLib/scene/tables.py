@@ -53,9 +53,7 @@ def updateLesions(tableNode, measured: Iterable[Lesion]) -> None:
     verdicts, lesions = verdictsOf(tableNode), list(measured)
     numbers = {lesion.id for lesion in lesions}
     lesions += [lesion for lesion in rejectedIn(tableNode) if lesion.id not in numbers]
-    with slicer.util.NodeModify(tableNode):
-        tableNode.RemoveAllColumns()
-        _fill(tableNode, lesions, verdicts)
+    _refill(tableNode, lesions, verdicts)
 
 
 def noteLikeness(tableNode, explained: Iterable[Lesion]) -> None:
@@ -68,9 +66,21 @@ def noteLikeness(tableNode, explained: Iterable[Lesion]) -> None:
     ]
     if lesions == known:
         return
-    with slicer.util.NodeModify(tableNode):
-        tableNode.RemoveAllColumns()
-        _fill(tableNode, lesions, verdicts)
+    _refill(tableNode, lesions, verdicts)
+
+
+def renameClasses(tableNode, names: Mapping[int, str]) -> None:
+    """Call the parts of the lesions as their classes are called now, by label value."""
+    verdicts, known = verdictsOf(tableNode), lesionsOf(tableNode)
+    lesions = [_renamed(lesion, names) for lesion in known]
+    if lesions == known:
+        return
+    _refill(tableNode, lesions, verdicts)
+
+
+def _renamed(lesion: Lesion, names: Mapping[int, str]) -> Lesion:
+    parts = (replace(part, name=names.get(part.label, part.name)) for part in lesion.parts)
+    return replace(lesion, parts=tuple(parts))
 
 
 def _same(one: Lesion, other: Lesion) -> bool:
@@ -152,6 +162,12 @@ def placeWords(place: Sequence[str]) -> str:
         "inferior": _("inferior"),
     }
     return ", ".join(words.get(word, word) for word in place)
+
+
+def _refill(node, lesions: Sequence[Lesion], verdicts: Mapping[int, str]) -> None:
+    with slicer.util.NodeModify(node):
+        node.RemoveAllColumns()
+        _fill(node, lesions, verdicts)
 
 
 def _fill(node, lesions: Sequence[Lesion], verdicts: Mapping[int, str]) -> None:

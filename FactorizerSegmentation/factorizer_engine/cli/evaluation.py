@@ -17,6 +17,7 @@ from factorizer_engine.inference.allocator import keep_freed_memory
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import output_folder
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.wording import counted
 
 if TYPE_CHECKING:
     from factorizer_engine.training.evaluation.comparison import Difference
@@ -205,8 +206,7 @@ def subsets_table(result: dict[str, Any]) -> Table:
 
 def _cases(result: dict[str, Any]) -> str:
     """How many cases were measured, and of what."""
-    count = len(result["cases"])
-    return f"{count} {'case' if count == 1 else 'cases'} ({result['note']})"
+    return f"{counted(len(result['cases']), 'case')} ({result['note']})"
 
 
 def _cell(entry: dict[str, Any], region: str) -> str:
@@ -241,7 +241,7 @@ def differences_table(differences: Sequence[Difference]) -> Table:
     from factorizer_engine.training.evaluation.metrics import METRICS
 
     count = differences[0].cases if differences else 0
-    table = Table(title=f"B minus A over {count} cases, 95 % bootstrap interval")
+    table = Table(title=f"B minus A over {counted(count, 'case')}, 95 % bootstrap interval")
     for title in ("region", "metric", "A", "B", "B - A", "interval", ""):
         table.add_column(title)
     for d in differences:

@@ -35,8 +35,8 @@ from factorizer_engine.protocol.preparation import (
     RegistrationMode,
 )
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions
-from factorizer_engine.protocol.subsets import enumerated
 from factorizer_engine.protocol.tasks.prepare import PrepareResult
+from factorizer_engine.protocol.wording import enumerated
 
 if TYPE_CHECKING:
     from factorizer_engine.images.scan import Scan

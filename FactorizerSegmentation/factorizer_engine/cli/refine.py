@@ -27,6 +27,7 @@ from factorizer_engine.protocol.runs import ModelChoice, RunOptions
 from factorizer_engine.protocol.tasks.refine import REFINE, RefineResult
 from factorizer_engine.protocol.tasks.segment import SegmentResult
 from factorizer_engine.protocol.volumes import ScanFile
+from factorizer_engine.protocol.wording import counted
 
 if TYPE_CHECKING:
     from factorizer_engine.images.scan import Scan
@@ -100,7 +101,7 @@ def refine(
             )
     if result.note:
         TERMINAL.print(result.note)
-    count = f"{len(clicks)} click{'s' if len(clicks) > 1 else ''}"
+    count = counted(len(clicks), "click")
     TERMINAL.print(f"{count} in {result.seconds:.2f} s on {result.device}. Results are in {folder}")
 
 

@@ -27,13 +27,14 @@ from factorizer_engine.protocol.models import Channel, ModelDescription
 from factorizer_engine.protocol.preparation import PreparationOptions
 from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.runs import ModelChoice, Quality, RunOptions, Study
-from factorizer_engine.protocol.subsets import accepts_fewer, enumerated, subset_of
+from factorizer_engine.protocol.subsets import accepts_fewer, subset_of
 from factorizer_engine.protocol.tasks.check import CHECK
 from factorizer_engine.protocol.tasks.load_model import LOAD_MODEL
 from factorizer_engine.protocol.tasks.models import MODELS, ModelsParams
 from factorizer_engine.protocol.tasks.prepare import PREPARE, PrepareParams, PrepareResult
 from factorizer_engine.protocol.tasks.task import Task
 from factorizer_engine.protocol.volumes import ScanFile
+from factorizer_engine.protocol.wording import enumerated
 from factorizer_engine.service.client import EngineClient
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from factorizer_engine.cli.options import given_path
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
 from factorizer_engine.inference.allocator import keep_freed_memory
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.wording import counted
 
 if TYPE_CHECKING:
     from factorizer_engine.training.config import TrainingConfig
@@ -70,16 +71,14 @@ def _print_findings(config: TrainingConfig) -> None:
         report = check_training(config)
     except UnfitDataError as error:
         typer.echo("\n".join(map(str, error.report.findings)))
-        count = len(error.report.problems)
-        problems = "1 problem" if count == 1 else f"{count} problems"
+        problems = counted(len(error.report.problems), "problem")
         raise BadInputError(
             f"The dataset is not fit for training: {problems}.", error.details
         ) from error
     for remark in report.remarks:
         typer.echo(remark)
     count = len(report.volumes)
-    fit = "1 case is" if count == 1 else f"{count} cases are"
-    typer.echo(f"{fit} fit for training.")
+    typer.echo(f"{counted(count, 'case')} {'is' if count == 1 else 'are'} fit for training.")
 
 
 class Weights(str, Enum):

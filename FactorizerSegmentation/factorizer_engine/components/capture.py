@@ -16,6 +16,7 @@ from factorizer_engine.factorization import Factors
 from factorizer_engine.images.store import IN_MEMORY, Store, free_on_disk
 from factorizer_engine.inference.windows import Box, Copy, WindowPlan
 from factorizer_engine.networks import FactMixer, Factorizer
+from factorizer_engine.protocol.errors import BadInputError
 
 Place = tuple[int, int]
 """Which copy, and which window, of a plan."""
@@ -108,7 +109,9 @@ class Captures:
             if left < 0:
                 break
             kept.append(block)
-        return cls(factorizers, plan, kept, Store(room > MOST_IN_MEMORY)) if kept else None
+        captures = cls(factorizers, plan, kept, Store(room > MOST_IN_MEMORY))
+        captures._take_room()
+        return captures if any(captures._mixers.values()) else None
 
     @contextmanager
     def watching(self, network: nn.Module, windows: Sequence[Box], copy: Copy) -> Iterator[None]:
@@ -150,6 +153,26 @@ class Captures:
             self._shelf(network, block)[place] = half.numpy()
         else:
             self._too_large[network, block, place] = values.float()
+
+    def _take_room(self) -> None:
+        """Now, on the disk: it may have less than it says, as where there are quotas."""
+        if not self._store.on_disk:
+            return
+        every = from_finest({name: it for own in self._mixers.values() for name, it in own.items()})
+        for number, block in enumerate(every):
+            try:
+                for network in self._mixers:
+                    if block in self._mixers[network]:
+                        self._shelf(network, block)
+            except BadInputError:
+                self._drop(every[number:])
+                return
+
+    def _drop(self, blocks: Collection[str]) -> None:
+        for network, mixers in self._mixers.items():
+            for block in blocks:
+                mixers.pop(block, None)
+                self._shelves.pop((network, block), None)
 
     def _shelf(self, network: nn.Module, block: str) -> np.ndarray:
         """Where the captures of a block are kept, (copies, windows, heads * R, *S)."""

@@ -23,6 +23,7 @@ from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.protocol.components import Component, Reliance
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.progress import Monitor
+from factorizer_engine.protocol.tasks.components import refuse_nothing
 
 _ESTIMATED, _JUDGED, _MEASURED = 0.25, 0.3, 0.75
 """How far an explanation has come at the end of its stages."""
@@ -105,11 +106,12 @@ def explain(
         baseline: What takes the place of a component that is left out.
 
     Raises:
-        BadInputError: If a block, region or lesion is unknown.
+        BadInputError: If a block, region or lesion is unknown, or nothing is asked for.
         BadModelError: If the model is not a Factorizer.
         EngineMemoryError: If memory does not suffice.
         CancelledError: If the monitor was cancelled.
     """
+    refuse_nothing(count, blocks)
     monitor = monitor or Monitor()
     monitor.report("estimating components", 0.0)
     with memory_errors(segmenter.device):

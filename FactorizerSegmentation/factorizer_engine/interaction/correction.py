@@ -21,8 +21,8 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Region
 from factorizer_engine.protocol.nesting import mask_of, value_around, values_of
 from factorizer_engine.protocol.progress import Monitor
-from factorizer_engine.protocol.subsets import enumerated
 from factorizer_engine.protocol.triples import triple
+from factorizer_engine.protocol.wording import enumerated
 
 _FEW = 16
 """Up to so many places are quicker gone through one by one than by a distance transform."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from factorizer_engine.protocol.conventions import as_lesion
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Label, ModelDescription, Region, Subset
+from factorizer_engine.protocol.wording import counted, enumerated
 
 
 def subset_of(model: ModelDescription, given: Collection[str]) -> Subset:
@@ -93,12 +94,6 @@ def cost(model: ModelDescription, subset: Subset) -> str:
     return sentence
 
 
-def enumerated(names: Sequence[str], conjunction: str = "and") -> str:
-    """Such as "A, B and C"."""
-    *first, last = names
-    return f"{', '.join(first)} {conjunction} {last}" if first else last
-
-
 def _missing(model: ModelDescription, missing: Sequence[str]) -> str:
     scans = "scan is" if len(missing) == 1 else "scans are"
     needed = ", ".join(channel.name for channel in model.channels)
@@ -141,10 +136,9 @@ def _losses(model: ModelDescription, subset: Subset) -> str:
 
 
 def _cases(subset: Subset) -> str:
-    noun = "case" if subset.cases == 1 else "cases"
     if subset.unseen:
-        return f"{subset.cases} unseen {noun}"
-    return f"{subset.cases} {noun} that training knew"
+        return counted(subset.cases, "unseen case")
+    return f"{counted(subset.cases, 'case')} that training knew"
 
 
 def _with_all(model: ModelDescription) -> Subset | None:

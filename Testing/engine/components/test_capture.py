@@ -13,7 +13,9 @@ from engine import tiny
 from factorizer_engine.components import explain
 from factorizer_engine.components.capture import Captures, capture_bytes, from_finest
 from factorizer_engine.components.definition import mixers_of
+from factorizer_engine.images.store import Store
 from factorizer_engine.inference.windows import Copy
+from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.runs import RunOptions
 
 
@@ -96,6 +98,30 @@ def test_captures_that_do_not_fit_are_made_again_from_the_deepest_block_on(
         assert ours.component.term == theirs.component.term
         rounded = 2.0**-11 * float(theirs.heatmap.array.max())  # captures are kept with 16 bits
         np.testing.assert_allclose(ours.heatmap.array, theirs.heatmap.array, rtol=0, atol=rounded)
+
+
+def test_captures_for_which_a_disk_has_no_room_after_all_are_made_again(
+    segmenter, result, monkeypatch
+):
+    given, zeros = [], Store.zeros
+
+    def full(store, shape, dtype):
+        if store.on_disk and len(given) == 2:
+            raise BadInputError("The disk is full.")
+        given.append(shape)
+        return zeros(store, shape, dtype)
+
+    monkeypatch.setattr("factorizer_engine.components.capture.MOST_IN_MEMORY", 0)
+    monkeypatch.setattr(Store, "zeros", full)
+    captures = Captures.of(segmenter.networks, result.plan)
+    assert len(given) == 2  # before any window is run
+    network, window = segmenter.networks[0], result.plan.windows[0]
+    with torch.no_grad(), captures.watching(network, [window], Copy()):
+        network(torch.zeros(1, 2, *tiny.WINDOW))
+    order = from_finest(mixers_of(network))
+    assert set(captures.found(network, window, Copy())) == set(order[:2])
+
+    assert Captures.of(segmenter.networks, result.plan) is None  # now it has none at all
 
 
 def test_networks_of_an_ensemble_may_have_other_blocks(result):

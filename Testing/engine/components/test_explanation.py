@@ -27,7 +27,8 @@ from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.errors import BadInputError, CancelledError
 from factorizer_engine.protocol.locations import model_folders
 from factorizer_engine.protocol.progress import Monitor
-from factorizer_engine.protocol.runs import RunOptions
+from factorizer_engine.protocol.runs import ModelChoice, RunOptions, Study
+from factorizer_engine.protocol.tasks.components import ComponentsParams
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +166,18 @@ def test_the_overlap_of_the_result_is_used(segmenter):
 def test_an_unknown_region_is_refused(segmenter, result):
     with pytest.raises(BadInputError, match="no region 'XX'; its regions are ET, TC, WT"):
         explain(segmenter, result, region="XX")
+
+
+def test_explaining_nothing_is_refused_in_a_sentence(segmenter, result):
+    run = ModelChoice("tiny"), Study({}), "folder"
+    for nothing, sentence in (
+        ({"blocks": ()}, "At least one block must be looked into; without a choice all of them"),
+        ({"count": 0}, "At least one component must be asked for, not 0"),
+    ):
+        with pytest.raises(BadInputError, match=sentence):
+            explain(segmenter, result, **nothing)
+        with pytest.raises(BadInputError, match=sentence):  # as it comes over the protocol
+            ComponentsParams(*run, **nothing)
 
 
 def test_explaining_stops_between_windows_when_it_is_cancelled(segmenter, result):

@@ -9,6 +9,7 @@ import vtk
 
 from engine import tiny as tiny_model_parts
 from factorizer_engine.protocol.nesting import mask_of
+from host import mouse
 
 LABELS = (1, 2, 4)
 
@@ -29,29 +30,13 @@ def click(host, module, tiny_case):
     """Click into the axial view at a voxel (i, j, k), and wait for the answer."""
 
     def click(voxel) -> None:
-        click_into_view(host, place_of(tiny_case["FLAIR"], voxel))
+        mouse.click(host, place_of(tiny_case["FLAIR"], voxel))
         assert host.wait_until(lambda: not module.logic.busy, 60)
         host.process_events(0.2)
         assert host.wait_until(lambda: not module.logic.busy, 60)
         host.process_events(0.05)
 
     return click
-
-
-def click_into_view(host, place) -> None:
-    widget = slicer.app.layoutManager().sliceWidget("Red")
-    node = widget.mrmlSliceNode()
-    node.JumpSliceByCentering(*place)
-    slicer.util.forceRenderAllViews()
-    host.process_events()
-    x, y = (np.linalg.inv(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())) @ [*place, 1])[:2]
-    interactor = widget.sliceView().interactorStyle().GetInteractor()
-    interactor.SetEventInformation(round(x), round(y), 0, 0, "0", 0, None)
-    for event in ("EnterEvent", "MouseMoveEvent", "LeftButtonPressEvent", "LeftButtonReleaseEvent"):
-        interactor.InvokeEvent(event)
-        host.process_events()
-    interactor.InvokeEvent("LeaveEvent")
-    host.process_events()
 
 
 def place_of(volume, voxel) -> np.ndarray:
@@ -289,7 +274,7 @@ def test_clicks_are_saved_with_the_scene(host, module, corrected, click, tmp_pat
     np.testing.assert_allclose(found, place, atol=1.5)
     assert node.GetNthControlPointLabel(0) == "WT"
     corrected.ui.clickRemoveButton.click()
-    click_into_view(host, place)
+    mouse.click(host, place)
     assert host.wait_until(lambda: "contradicts" in corrected.ui.clicksStatusLabel.text, 60)
 
 

@@ -12,7 +12,8 @@ import slicer
 
 from FactorizerSegmentationLib.scene.tables import lesionsOf
 from FactorizerSegmentationLib.scene.volumes import worldAffine
-from host.windows.test_clicks import click_into_view, drawn_by_hand, place_of
+from host import mouse
+from host.windows.test_clicks import drawn_by_hand, place_of
 from module.panels.user import saved
 
 LESION = "Label_1"
@@ -65,13 +66,13 @@ def test_the_first_click_makes_a_segmentation_without_a_run(host, module, scan):
     assert result(module) is None
     assert panel.ui.clickAddButton.enabled, panel.ui.clickAddButton.toolTip
     panel.ui.clickAddButton.click()
-    click_into_view(host, place_of(scan, (10, 9, 11)))
+    mouse.click(host, place_of(scan, (10, 9, 11)))
     settle(host, module)
     assert "mL changed" in panel.ui.clicksStatusLabel.text
     assert mask(module, scan)[10, 9, 11]
     assert result(module).GetName() == "Some scan, Tiny click model"
     first = result(module)
-    click_into_view(host, place_of(scan, (10, 9, 16)))
+    mouse.click(host, place_of(scan, (10, 9, 16)))
     settle(host, module)
     assert result(module) is first and mask(module, scan)[10, 9, 16]
     review = module.reviewPanel.ui
@@ -88,7 +89,7 @@ def wait_for_lesions(host, module, count: int) -> None:
 def test_what_was_clicked_is_listed_and_reviewed_as_after_a_run(host, module, scan, tmp_path):
     panel, review = module.clicksPanel, module.reviewPanel
     panel.ui.clickAddButton.click()
-    click_into_view(host, place_of(scan, (10, 9, 11)))
+    mouse.click(host, place_of(scan, (10, 9, 11)))
     settle(host, module)
     wait_for_lesions(host, module, 1)
     (lesion,) = lesionsOf(module.logic.getParameterNode().segment.lesionTable)
@@ -154,7 +155,7 @@ def test_the_result_of_another_model_stays_as_it_is(
     choose_model("Tiny click model")
     choose_scan(module, scan)
     module.clicksPanel.ui.clickAddButton.click()
-    click_into_view(host, place_of(scan, (10, 9, 11)))
+    mouse.click(host, place_of(scan, (10, 9, 11)))
     settle(host, module)
     assert result(module) is not other and mask(module, scan)[10, 9, 11]
     after = slicer.util.arrayFromSegmentBinaryLabelmap(other, LESION, scan)
@@ -166,7 +167,7 @@ def add_click(host, module, scan, voxel, add: bool = True) -> None:
     button = ui.clickAddButton if add else ui.clickRemoveButton
     if not button.checked:
         button.click()
-    click_into_view(host, place_of(scan, voxel))
+    mouse.click(host, place_of(scan, voxel))
     settle(host, module)
 
 

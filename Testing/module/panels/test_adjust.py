@@ -307,3 +307,8 @@ def test_a_saved_scene_brings_sliders_verdicts_and_edits_back(
         assert voxels(node) == (8, 0)
         adjust.ui.thresholdSlider.value = 50
         assert voxels(node) == (8, 11)
+
+
+def test_a_class_that_is_renamed_is_called_so_beside_its_volume(adjust, result):
+    result.GetSegmentation().GetSegment(CORE).SetName("Necrosis")
+    assert "Necrosis 0.1 mL" in adjust.ui.adjustLabel.text

@@ -231,6 +231,28 @@ def test_an_update_can_be_taken_back_and_keeps_what_was_edited_since(
     assert widget.reviewPanel.ui.lesionsBox.title == "Lesions inside the box"
 
 
+def test_an_update_of_an_earlier_result_that_is_taken_back_leaves_the_last_one_listed(
+    host, scene, widget, panel, box, result, fake_python
+):
+    own = widget.logic.getParameterNode().segment
+    run(host, panel, fake_python("answer"))
+    last = own.segmentation, own.lesionTable
+    choose(panel, box, result)
+    run(host, panel, fake_python("answer"))
+    assert own.segmentation is result is not last[0]
+    updated = own.lesionTable
+
+    widget.reviewPanel.ui.undoButton.click()
+    assert (own.segmentation, own.lesionTable) == last
+    widget.reviewPanel.ui.redoButton.click()
+    assert (own.segmentation, own.lesionTable) == (result, updated)
+    panel.inputs.ui.boxCheckBox.checked = False
+    run(host, panel, fake_python("answer"))
+    newest = own.segmentation, own.lesionTable
+    widget.reviewPanel.ui.undoButton.click()
+    assert (own.segmentation, own.lesionTable) == newest
+
+
 def test_an_update_is_one_step_of_the_segment_editors_undo(
     host, widget, panel, volumes, result, box, fake_python
 ):

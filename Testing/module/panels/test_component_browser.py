@@ -201,38 +201,6 @@ def test_two_components_are_shown_in_two_colours_and_put_away_together(host, bro
     assert not browser.ui.secondLabel.visible and combo.currentIndex == 0
 
 
-def test_a_component_can_be_seen_in_3d_and_leaves_nothing_behind(host, scene, browser):
-    before = scene.GetNumberOfNodes()
-    browser.ui.in3DCheckBox.click()
-    host.process_events()
-    displays = slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
-    assert [display.GetVolumeNode().GetID() for display in displays] == [heatmap(1).GetID()]
-    assert displays[0].GetVisibility() and not displays[0].GetSaveWithScene()
-
-    table = browser.ui.componentsTable
-    table.setCurrentItem(table.item(1, 0))
-    host.process_events()
-    displays = slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
-    assert [display.GetVolumeNode().GetName() for display in displays] == [heatmap(2).GetName()]
-
-    browser.ui.hideHeatmapButton.click()
-    host.process_events()
-    assert not slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
-    assert scene.GetNumberOfNodes() < before  # nor the volume through which it is seen
-
-
-def test_without_volume_rendering_there_is_no_3d(host, browser, monkeypatch):
-    from FactorizerSegmentationLib.scene.rendering import HeatmapRendering
-
-    monkeypatch.delattr(slicer.modules, "volumerendering")
-    HeatmapRendering().show(heatmap(1))
-    browser.ui.in3DCheckBox.click()
-    host.process_events()
-
-    assert not slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
-    browser.ui.in3DCheckBox.click()
-
-
 def test_each_lesion_keeps_its_components(host, widget, browser):
     lesions, label = browser.ui.lesionComboBox, browser.ui.explanationLabel
     lesions.currentIndex = 2

@@ -7,7 +7,7 @@ from dataclasses import replace
 import slicer
 
 from FactorizerSegmentationLib.scene import tables
-from module.panels.test_components_panel import start
+from module.panels.test_components_panel import is_complete, sequences, start
 from module.panels.user import run
 
 
@@ -94,6 +94,89 @@ def test_components_of_an_earlier_result_are_told_from_those_of_the_last(
     components.show()
     told = components.ui.explanationLabel.text
     assert told.startswith("The result is one of other 1.0; these components are those of fake")
+
+
+def test_a_scene_that_is_opened_again_chooses_the_lesion_whose_components_it_shows(
+    host, scene, widget, panel, volumes, fake_python, tmp_path
+):
+    run(host, panel, fake_python("answer"))
+    widget.reviewPanel.lesions.select(1)
+    components = start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    told, key = components.ui.explanationLabel.text, components.list.current
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    scene.Clear(False)
+    host.process_events()
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    host.process_events(0.2)
+
+    assert components.ui.lesionComboBox.currentText.startswith("Lesion 1")
+    assert components.ui.explanationLabel.text == told
+    assert components.list.current == components.overlay.step.key == key
+
+    widget.exit()
+    components.ui.lesionComboBox.currentIndex = 0
+    widget.enter()
+    assert components.ui.lesionComboBox.currentIndex == 0  # what the user has chosen stays
+
+
+def test_a_scene_of_several_explanations_chooses_that_which_it_shows(
+    host, scene, widget, panel, volumes, fake_python, tmp_path
+):
+    run(host, panel, fake_python("answer"))
+    components = widget.componentsPanel
+    for index in (1, 0):
+        components.ui.lesionComboBox.currentIndex = index
+        start(widget, "")
+        assert host.wait_until(lambda: not widget.logic.busy)
+    components.ui.lesionComboBox.currentIndex = 1
+    host.process_events()
+    key = components.list.current
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    scene.Clear(False)
+    host.process_events()
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    host.process_events(0.2)
+
+    assert components.ui.lesionComboBox.currentIndex == 1
+    assert components.list.current == components.overlay.step.key == key
+
+
+def test_what_is_explained_again_replaces_what_explained_it_before_and_can_be_taken_back(
+    host, widget, panel, volumes, fake_python
+):
+    run(host, panel, fake_python("answer"))
+    components, undo = widget.componentsPanel, widget.reviewPanel.ui.undoButton
+
+    def explain(lesion: int) -> None:
+        components.ui.lesionComboBox.currentIndex = lesion
+        start(widget, "")
+        assert host.wait_until(lambda: is_complete(components))
+        host.process_events(0.2)
+
+    explain(1)
+    (first,) = sequences()
+    explain(0)
+    assert len(sequences()) == 2  # of another choice, and listed when that is made
+    assert not undo.enabled
+    explain(1)
+    again = components.steps[0].sequenceNode
+    assert len(sequences()) == len(sequences(own=True)) == 2 and first not in sequences()
+    assert components.list.current == components.overlay.step.key == components.steps[0].key
+
+    assert "components explained again" in undo.toolTip
+    undo.click()
+    host.process_events(0.2)
+    assert {step.sequenceNode for step in components.steps} == {first}
+    assert len(sequences()) == len(sequences(own=True)) == 2 and again not in sequences()
+    components.list.select(components.steps[1].key)
+    components.ui.smoothCheckBox.click()  # its own voxels are back, too
+    assert components.shownNode.GetImageData().GetDimensions() == (4, 4, 3)
+    components.ui.smoothCheckBox.click()
+    widget.reviewPanel.ui.redoButton.click()
+    host.process_events(0.2)
+    assert {step.sequenceNode for step in components.steps} == {again}
+    assert len(sequences()) == len(sequences(own=True)) == 2
 
 
 def test_a_refusal_goes_with_the_choice_of_the_lesion(host, widget, panel, volumes, fake_python):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import pytest
-import slicer
 
 from FactorizerSegmentationLib.scene.place_mode import cursorPlace
+from host import mouse
 from module.geometry import apply
 from module.panels.test_component_browser import browser, open_section  # noqa: F401
 from module.panels.test_components_panel import sequences
@@ -26,21 +25,11 @@ def point(host):
     """Move the mouse in the axial view to a voxel of the scan; None moves it away."""
 
     def point(voxel) -> None:
-        widget = slicer.app.layoutManager().sliceWidget("Red")
-        interactor = widget.sliceView().interactorStyle().GetInteractor()
         if voxel is None:
-            interactor.InvokeEvent("LeaveEvent")
+            mouse.leave_view()
             return
-        place, node = apply(AFFINE, voxel), widget.mrmlSliceNode()
-        node.JumpSliceByCentering(*place)
-        slicer.util.forceRenderAllViews()
-        host.process_events()
-        toView = np.linalg.inv(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()))
-        x, y = (toView @ [*place, 1])[:2]
-        interactor.SetEventInformation(round(x), round(y), 0, 0, "0", 0, None)
-        for event in ("EnterEvent", "MouseMoveEvent"):
-            interactor.InvokeEvent(event)
-        host.process_events()
+        place = apply(AFFINE, voxel)
+        mouse.move_mouse(host, place)
         assert cursorPlace() == pytest.approx(tuple(place), abs=1)
 
     return point

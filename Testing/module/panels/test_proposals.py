@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import slicer
 
+from host import mouse
 from module.geometry import apply
 from module.panels.user import AFFINE, run, segmentations
 
@@ -36,29 +37,7 @@ def result(scene, proposals):
 @pytest.fixture
 def click(host):
     """Click into the axial view at a voxel of the scan."""
-
-    def click(voxel: tuple[int, int, int]) -> None:
-        widget = slicer.app.layoutManager().sliceWidget("Red")
-        place = apply(AFFINE, voxel)
-        node = widget.mrmlSliceNode()
-        node.JumpSliceByCentering(*place)
-        slicer.util.forceRenderAllViews()
-        host.process_events()
-        toView = np.linalg.inv(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()))
-        x, y = (toView @ [*place, 1])[:2]
-        interactor = widget.sliceView().interactorStyle().GetInteractor()
-        interactor.SetEventInformation(round(x), round(y), 0, 0, "0", 0, None)
-        for event in (
-            "EnterEvent",
-            "MouseMoveEvent",
-            "LeftButtonPressEvent",
-            "LeftButtonReleaseEvent",
-        ):
-            interactor.InvokeEvent(event)
-        host.process_events()
-        interactor.InvokeEvent("LeaveEvent")  # on the way to the panel
-
-    return click
+    return lambda voxel: mouse.click(host, apply(AFFINE, voxel))
 
 
 def mask(node, segment: str) -> np.ndarray:

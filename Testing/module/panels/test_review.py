@@ -95,6 +95,28 @@ def test_clicking_moves_the_slices_and_draws_the_diameters_there(scene, review):
     assert "right, anterior" in review.ui.lesionLabel.text
 
 
+def test_the_list_and_the_table_follow_at_once_when_a_class_is_renamed(scene, review, result):
+    table = slicer.util.getNode("FLAIR lesions")
+    part = review.ui.lesionsTree.topLevelItem(0).child(0)
+    before = part.icon(0).pixmap(14, 14).toImage().pixelColor(7, 7).name()
+    choose(review, 0)
+    review.ui.acceptButton.click()
+
+    segment = result.GetSegmentation().GetSegment(ENHANCING)  # as the Segment Editor does it
+    segment.SetName("Contrast")
+    segment.SetColor(0.0, 0.0, 1.0)
+
+    assert part.text(0) == part.toolTip(0) == "Contrast"
+    assert before != part.icon(0).pixmap(14, 14).toImage().pixelColor(7, 7).name() == "#0000ff"
+    assert "Contrast: Volume [mL]" in columns(table)
+    assert not [title for title in columns(table) if title.startswith("Enhancing")]
+    assert review.ui.lesionsTree.topLevelItem(0).text(0).startswith("\u2713")
+
+
+def columns(tableNode) -> list[str]:
+    return [tableNode.GetColumnName(column) for column in range(tableNode.GetNumberOfColumns())]
+
+
 def test_there_are_two_rulers_whatever_was_clicked_and_none_while_away(scene, review):
     choose(review, 0)
     choose(review, 1)
@@ -171,6 +193,30 @@ def test_every_step_is_undone_and_redone(review, result):
     review.ui.redoButton.click()
     assert review.ui.lesionsTree.topLevelItem(1).text(0).startswith("\u2713")
     assert not review.ui.redoButton.enabled
+
+
+def test_a_step_that_is_undone_in_an_earlier_result_is_told(host, panel, review, result):
+    choose(review, 0)
+    review.ui.rejectButton.click()
+    run(host, panel, panel.ui.pythonLineEdit.text)
+    assert not result.GetDisplayVisibility()
+    where = "lesion 1 rejected, in the other result 'FLAIR segmentation', which is hidden"
+    assert review.ui.undoButton.toolTip == f"Take back: {where}"
+
+    review.ui.undoButton.click()
+    assert voxels(result, ENHANCING) == 8 and ticked(review) == [True, True]
+    assert review.ui.stepLabel.text == f"Taken back: {where}."
+    assert review.ui.stepLabel.isVisibleTo(review.widget)
+    result.SetDisplayVisibility(True)
+    review.ui.redoButton.click()
+    assert review.ui.stepLabel.text.startswith("Done again: lesion 1 rejected")
+    assert "hidden" not in review.ui.stepLabel.text
+
+    choose(review, 1)  # the sentence is about what was done before
+    assert not review.ui.stepLabel.isVisibleTo(review.widget)
+    review.ui.rejectButton.click()
+    review.ui.undoButton.click()
+    assert not review.ui.stepLabel.isVisibleTo(review.widget)
 
 
 def test_what_was_painted_on_a_lesion_goes_and_comes_with_it_and_nothing_else(review, result):

@@ -24,6 +24,7 @@ from factorizer_engine.protocol.files import prepare_output_folder
 from factorizer_engine.protocol.machines import Machine
 from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.runs import ModelChoice, RunOptions
+from factorizer_engine.protocol.wording import counted
 from factorizer_engine.service.client import EngineClient
 
 SHOWN_FAILURES = 12
@@ -151,8 +152,7 @@ def _shown(outcomes: Iterable[Outcome], count: int) -> Iterator[Outcome]:
 def _in_words(outcome: Outcome) -> str:
     if not outcome.is_done:
         return f"failed: {outcome.reason}"
-    lesions = "1 lesion" if outcome.lesions == 1 else f"{outcome.lesions} lesions"
-    return f"{lesions}, {format_seconds(outcome.seconds)}"
+    return f"{counted(outcome.lesions, 'lesion')}, {format_seconds(outcome.seconds)}"
 
 
 def _conclude(outcomes: Sequence[Outcome], folder: Path) -> None:

@@ -22,7 +22,7 @@ from factorizer_engine.protocol.series import (
     kinds_of,
     rank_of,
 )
-from factorizer_engine.protocol.subsets import enumerated
+from factorizer_engine.protocol.wording import enumerated
 
 _PLANES = {"IS": "axial", "PA": "coronal", "LR": "sagittal"}
 

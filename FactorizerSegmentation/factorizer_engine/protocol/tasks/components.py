@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from factorizer_engine.protocol.components import Component, Reliance
@@ -38,8 +39,21 @@ class ComponentsParams(RunParams):
     compact: bool = False
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise BadInputError(f"At least one component must be asked for, not {self.count}.")
+        refuse_nothing(self.count, self.blocks)
+
+
+def refuse_nothing(count: int, blocks: Sequence[str] | None) -> None:
+    """Refuse to look for no component, or into no block; None are all blocks.
+
+    Raises:
+        BadInputError: If that is asked for.
+    """
+    if count < 1:
+        raise BadInputError(f"At least one component must be asked for, not {count}.")
+    if blocks is not None and not len(blocks):
+        raise BadInputError(
+            "At least one block must be looked into; without a choice all of them are."
+        )
 
 
 @dataclass(frozen=True)

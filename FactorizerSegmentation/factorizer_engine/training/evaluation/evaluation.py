@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.progress import Monitor
-from factorizer_engine.protocol.subsets import enumerated, needs_clicks, subset_of
+from factorizer_engine.protocol.subsets import needs_clicks, subset_of
+from factorizer_engine.protocol.wording import enumerated
 from factorizer_engine.training.config import DataSection, load_config
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import Split, read_split

@@ -17,7 +17,8 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import ModelDescription, Subset
 from factorizer_engine.protocol.runs import RunOptions
-from factorizer_engine.protocol.subsets import enumerated, subset_of
+from factorizer_engine.protocol.subsets import subset_of
+from factorizer_engine.protocol.wording import counted, enumerated
 from factorizer_engine.training.data.cases import read_channels
 from factorizer_engine.training.data.dataset import SUFFIXES, Case
 
@@ -109,8 +110,7 @@ class ModelPredictor:
         if len(found) != len(names):
             raise BadInputError(
                 f"The model {model.name} takes {enumerated(names)}, but the case {case.name} has "
-                f"{len(found)} {'channel' if len(found) == 1 else 'channels'}; choose a model or "
-                "cases that fit."
+                f"{counted(len(found), 'channel')}; choose a model or cases that fit."
             )
         given = self.channels or tuple(names)
         scans = {

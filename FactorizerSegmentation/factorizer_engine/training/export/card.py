@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, Template
 
 from factorizer_engine.bundles.settings import FewerSettings
 from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.wording import counted
 from factorizer_engine.training.data.splits import Split, together
 from factorizer_engine.training.export import tables
 from factorizer_engine.training.records.records import Run
@@ -161,7 +162,7 @@ def _cases(split: Split, names: Iterable[str]) -> str:
     """How many cases, which, and whether training had anything to do with them."""
     names = list(names)
     known = [n for n in names if n in (*split.train, *split.validation)]
-    text = f"{len(names)} case{'s' if len(names) != 1 else ''} ({', '.join(names)})"
+    text = f"{counted(len(names), 'case')} ({', '.join(names)})"
     if not known:
         were = "were" if len(names) != 1 else "was"
         return f"{text} that {were} neither trained on nor selected on"

@@ -13,6 +13,7 @@ import numpy as np
 from jinja2 import Environment
 
 from factorizer_engine.protocol.files import write_text
+from factorizer_engine.protocol.wording import counted
 from factorizer_engine.training.records.records import Run
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 220, 40
@@ -104,7 +105,7 @@ def write_report(run: Run, examples: Sequence[Example] = ()) -> Path:
 def _facts(run: Run) -> list[tuple[str, Any]]:
     record, best = run.record, run.best_validation
     facts = [
-        ("Data", f"{record['dataset']}, {record['cases']} cases"),
+        ("Data", f"{record['dataset']}, {counted(record['cases'], 'case')}"),
         ("Trained on", ", ".join(run.split.train)),
         ("Selected on", ", ".join(run.split.validation) or "nothing"),
         ("Held out", ", ".join(run.split.held_out) or "nothing"),

@@ -11,7 +11,7 @@ import numpy as np
 from factorizer_engine.bundles.reading.validation import check_bundle
 from factorizer_engine.images.files import read_labels
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.subsets import enumerated
+from factorizer_engine.protocol.wording import enumerated
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.data.checks import CheckReport, UnfitDataError, check_dataset
 from factorizer_engine.training.data.dataset import Dataset, open_dataset

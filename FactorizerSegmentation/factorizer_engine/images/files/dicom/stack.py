@@ -14,6 +14,7 @@ from factorizer_engine.images.files.dicom.pixels import same_pixels
 from factorizer_engine.images.files.dicom.series import Series, check_is_scan
 from factorizer_engine.images.orientation import LPS_TO_RAS
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.wording import counted
 
 #: Slices may be this far (part of their distance) from where even spacing puts them.
 SPACING_TOLERANCE = 0.05
@@ -130,7 +131,7 @@ def _check_positions(title: str, positions: np.ndarray, normal: np.ndarray) -> N
     lacking = int(multiples.sum() - len(gaps))
     if lacking > 0 and np.abs(gaps - multiples * usual).max() <= SPACING_TOLERANCE * usual:
         raise BadInputError(
-            f"{title} lacks {lacking} slice{'s' if lacking > 1 else ''} between its first and "
+            f"{title} lacks {counted(lacking, 'slice')} between its first and "
             "last; export the complete series."
         )
     raise BadInputError(
