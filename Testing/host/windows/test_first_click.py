@@ -126,7 +126,7 @@ def test_what_people_began_and_a_model_has_corrected_is_of_both(host, module, sc
     file = saved(result(module), tmp_path / "before.npy")
     assert (file.model, file.edited) == ("", ()), "no model has had a say yet"
     module.clicksPanel.ui.clickAddButton.click()
-    click_into_view(host, place_of(scan, (5, 5, 5)))
+    mouse.click(host, place_of(scan, (5, 5, 5)))
     settle(host, module)
     file = saved(result(module), tmp_path / "after.npy")
     assert file.model == "tiny-clicks" and file.edited, "DICOM calls it semi-automatic"
