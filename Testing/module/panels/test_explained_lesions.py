@@ -160,6 +160,7 @@ def test_what_is_explained_again_replaces_what_explained_it_before_and_can_be_ta
     assert len(sequences()) == 2  # of another choice, and listed when that is made
     assert not undo.enabled
     explain(1)
+    assert host.wait_until(lambda: len(sequences(own=True)) == 2)
     again = components.steps[0].sequenceNode
     assert len(sequences()) == len(sequences(own=True)) == 2 and first not in sequences()
     assert components.list.current == components.overlay.step.key == components.steps[0].key
