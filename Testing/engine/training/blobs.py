@@ -9,6 +9,16 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+NETWORK = {
+    "encoder_depth": [1, 1],
+    "encoder_width": [8, 16],
+    "strides": [1, 2],
+    "decoder_depth": [1],
+    "head_dim": 4,
+    "patch_size": 4,
+}
+"""A small Factorizer, as a configuration describes it."""
+
 
 def write_image(path: Path, array: np.ndarray, spacing: float = 1.0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,12 +65,7 @@ def quick_settings(root: Path) -> dict:
         "split": {"held_out": ["blob_5"], "validation": ["blob_4"]},
         "network": {
             "arguments": {
-                "encoder_depth": [1, 1],
-                "encoder_width": [8, 16],
-                "strides": [1, 2],
-                "decoder_depth": [1],
-                "head_dim": 4,
-                "patch_size": 4,
+                **NETWORK,
                 "shifts": [None, 2],
                 "dropout": 0.1,
             }

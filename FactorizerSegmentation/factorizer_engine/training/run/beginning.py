@@ -98,20 +98,21 @@ def load_weights_of_model(
         BadInputError: If the networks are of different shape, or no channel is the model's.
     """
     theirs, wanted = build_networks(bundle)[0].state_dict(), network.state_dict()
-    sources = _inputs_of(bundle, channels, regions)
-    if not any(number < len(channels) for number in sources):
+    outputs = _outputs_of(bundle, regions)
+    inputs = _inputs_of(bundle, channels, outputs)
+    if not any(number < len(channels) for number in inputs):
         names = ", ".join(channel.name for channel in bundle.description.channels)
         raise BadInputError(
             f"The model {bundle.description.name} reads {names}, and the data have none of them; "
             "name the channels of the data as the model does."
         )
-    for key in wanted.keys() & theirs.keys():
-        if key in _FIRST_LAYERS:
-            theirs[key] = _rearranged(theirs[key], torch.zeros_like(wanted[key]), sources, dim=1)
-        elif key.startswith(_LAST_LAYERS):
-            same = _outputs_of(bundle, regions)
-            theirs[key] = _rearranged(theirs[key], wanted[key], same, dim=0)
     try:
+        for key in wanted.keys() & theirs.keys():
+            if key in _FIRST_LAYERS:
+                nothing = torch.zeros_like(wanted[key])
+                theirs[key] = _rearranged(theirs[key], nothing, inputs, dim=1)
+            elif key.startswith(_LAST_LAYERS):
+                theirs[key] = _rearranged(theirs[key], wanted[key], outputs, dim=0)
         network.load_state_dict(theirs)
     except RuntimeError as error:
         raise BadInputError(
@@ -161,8 +162,13 @@ def _with_more_inputs(
     return widened
 
 
-def _inputs_of(bundle: Bundle, channels: Sequence[str], regions: Sequence[str]) -> dict[int, int]:
-    """Number of an input of the network to that of the same one of the model's network."""
+def _inputs_of(
+    bundle: Bundle, channels: Sequence[str], outputs: Mapping[int, int]
+) -> dict[int, int]:
+    """Number of an input of the network to that of the same one of the model's network.
+
+    Those of clicks are there even if the network reads none.
+    """
     known = {
         _usual(spelling): number
         for number, channel in enumerate(bundle.description.channels)
@@ -173,7 +179,7 @@ def _inputs_of(bundle: Bundle, channels: Sequence[str], regions: Sequence[str]) 
         return found
     per_region = bundle.prompts.channels(1)
     first, their_first = len(channels), len(bundle.description.channels)
-    for number, theirs in _outputs_of(bundle, regions).items():
+    for number, theirs in outputs.items():
         for kind in range(per_region):
             found[first + per_region * number + kind] = their_first + per_region * theirs + kind
     return found
@@ -191,7 +197,10 @@ def _outputs_of(bundle: Bundle, regions: Sequence[str]) -> dict[int, int]:
 
 
 def _rearranged(source: Tensor, target: Tensor, sources: Mapping[int, int], dim: int) -> Tensor:
-    """`target` with the slices of `source` along a dimension that `sources` says, by number."""
+    """`target` with the slices of `source` along a dimension that `sources` says, by number.
+
+    Numbers beyond those of `target` are passed over.
+    """
     result = target.clone()
     for number, theirs in sources.items():
         if number < result.shape[dim]:

@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 
+from engine.training.blobs import NETWORK
 from engine.training.run.runs import REFERENCES, configured
 from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.reading.loading import load_bundle
@@ -25,18 +26,10 @@ from factorizer_engine.training.run.networks import build_network, network_spec
 from factorizer_engine.training.run.run import train
 
 WINDOW = (16, 16, 16)
-ARGUMENTS = {
-    "encoder_depth": [1, 1],
-    "encoder_width": [8, 16],
-    "strides": [1, 2],
-    "decoder_depth": [1],
-    "head_dim": 4,
-    "patch_size": 4,
-}
 
 
 def network(inputs: int, **more):
-    section = NetworkSection(arguments={**ARGUMENTS, **more})
+    section = NetworkSection(arguments={**NETWORK, **more})
     return build_network(network_spec(section, inputs, 2, WINDOW), WINDOW).eval()
 
 
@@ -137,6 +130,12 @@ def test_a_model_of_other_sequences_is_not_gone_on_from(going_on, write_config):
 
 def test_a_window_that_the_model_does_not_take_is_refused(going_on, write_config):
     going_on["window"] = [24, 24, 24]
+    with pytest.raises(BadInputError, match="leave window and network.arguments out"):
+        begun(going_on, write_config)
+
+
+def test_a_network_of_another_width_is_refused(going_on, write_config):
+    going_on["network"]["arguments"] = {**NETWORK, "encoder_width": [16, 16]}
     with pytest.raises(BadInputError, match="leave window and network.arguments out"):
         begun(going_on, write_config)
 
