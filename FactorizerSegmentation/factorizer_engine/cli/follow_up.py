@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ from factorizer_engine.cli import options, session
 from factorizer_engine.cli.earlier_results import EarlierResult, read_result
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_table
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import temporary_folder
 from factorizer_engine.protocol.segmentations import SegmentationFile
 from factorizer_engine.protocol.tasks.follow_up import (
     FOLLOW_UP,
@@ -93,8 +93,8 @@ def follow_up(
     if len({item.path.resolve() for item in found}) < len(found):
         raise BadInputError("A result is given twice; give those of different studies.")
     places = list(scans) or [_recorded_scan(item) for item in found]
-    with tempfile.TemporaryDirectory(prefix="factorizer-", ignore_cleanup_errors=True) as folder:
-        studies = _studies(found, _read(places), names, Path(folder))
+    with temporary_folder() as folder:
+        studies = _studies(found, _read(places), names, folder)
         with session.EngineClient(on_log=TERMINAL.log) as engine, TERMINAL.progress() as move:
             params = FollowUpParams(studies, str(page), registration)
             outcome = engine.request(FOLLOW_UP, params, move)

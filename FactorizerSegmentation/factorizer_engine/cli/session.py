@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from factorizer_engine.cli.terminal import TERMINAL
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.conversation import Result
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.files import temporary_folder
 from factorizer_engine.protocol.machines import Machine
 from factorizer_engine.protocol.models import Channel, ModelDescription
 from factorizer_engine.protocol.preparation import PreparationOptions
@@ -214,12 +214,12 @@ def open_session(
     check_files(given)
     check_names(choice.model, reference, region)
     with (
-        tempfile.TemporaryDirectory(prefix="factorizer-", ignore_cleanup_errors=True) as folder,
+        temporary_folder() as folder,
         EngineClient(on_log=TERMINAL.log, machine=machine) as engine,
     ):
         choice, model = load_model(engine, choice)
         paths = (assign or assign_study)(given, model)
-        yield read_study(engine, choice, model, paths, Path(folder))
+        yield read_study(engine, choice, model, paths, folder)
 
 
 def load_model(engine: EngineClient, choice: ModelChoice) -> tuple[ModelChoice, ModelDescription]:

@@ -27,6 +27,7 @@ from pydicom.sr.coding import Code
 from factorizer_engine import __version__
 from factorizer_engine.images.files.dicom.codes import LESION, SegmentCodes, codes_of
 from factorizer_engine.images.files.dicom.derived import (
+    MAKER,
     MANUFACTURER,
     PRODUCT,
     SERIES_NUMBER,
@@ -113,10 +114,7 @@ def make_structured_report(
             series_number=SERIES_NUMBER + 1,
             sop_instance_uid=hd.UID(),
             instance_number=1,
-            manufacturer=MANUFACTURER,
-            manufacturer_model_name=PRODUCT,
-            software_versions=__version__,
-            device_serial_number="0",
+            **MAKER,
             is_complete=True,
             series_description=short_text(f"Measures of lesions on {source.title}"),
         )

@@ -28,6 +28,8 @@ TEMPORARY_VARIABLES = ("TMPDIR", "TEMP", "TMP")
 
 _IN_USE = (5, 32)
 """Windows' numbers for a file that another program has open: access denied, sharing violation."""
+_UNFINISHED = ".unfinished-"
+"""How folders are called beside results that are being written or replaced."""
 _PAUSES = (0.05, 0.1, 0.2, 0.4)
 """Seconds between attempts to move a file that is in use."""
 
@@ -104,7 +106,7 @@ def written_at_once(folder: Path, outdated: Callable[[], Iterable[str]] = tuple)
     Args:
         outdated: Asked at the end for the names of other files in `folder`, which go then, too.
     """
-    with _temporary_folder(folder) as unfinished:
+    with temporary_folder(folder, _UNFINISHED) as unfinished:
         yield unfinished
         files = sorted(unfinished.iterdir())
         earlier = {*outdated(), *(file.name for file in files)}
@@ -120,7 +122,7 @@ def written_folder(path: Path) -> Iterator[Path]:
     Missing folders around it are made. If the block fails, what was at `path` stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _temporary_folder(path.parent) as unfinished:
+    with temporary_folder(path.parent, _UNFINISHED) as unfinished:
         written = unfinished / path.name
         yield written
         with _set_aside([path]):
@@ -148,7 +150,7 @@ def _set_aside(paths: Iterable[Path]) -> Iterator[None]:
     if not present:
         yield
         return
-    with _temporary_folder(present[0].parent) as aside:
+    with temporary_folder(present[0].parent, _UNFINISHED) as aside:
         moved: list[Path] = []
         try:
             for path in present:
@@ -162,11 +164,16 @@ def _set_aside(paths: Iterable[Path]) -> Iterator[None]:
 
 
 @contextmanager
-def _temporary_folder(parent: Path) -> Iterator[Path]:
-    # What Windows does not let go of must not make a failure of what has succeeded.
-    with tempfile.TemporaryDirectory(
-        prefix=".unfinished-", dir=parent, ignore_cleanup_errors=True
-    ) as name:
+def temporary_folder(parent: Path | None = None, prefix: str = "factorizer-") -> Iterator[Path]:
+    """A folder that vanishes with all that is in it; what Windows does not let go of then stays.
+
+    That must not make a failure of what has succeeded.
+
+    Args:
+        parent: Where it is made; by default among the temporary files of the system.
+        prefix: How its name begins.
+    """
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 

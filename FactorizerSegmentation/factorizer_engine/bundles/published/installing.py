@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from factorizer_engine.bundles.bundle import Bundle
@@ -13,7 +12,7 @@ from factorizer_engine.bundles.reading.members import WEIGHTS_SUFFIXES
 from factorizer_engine.bundles.registry import check_name_is_free, install_bundle
 from factorizer_engine.protocol.catalogue import PublishedModel, published_models
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import file_digest
+from factorizer_engine.protocol.files import file_digest, temporary_folder
 from factorizer_engine.protocol.locations import user_models_dirs
 from factorizer_engine.protocol.progress import Monitor
 
@@ -67,8 +66,7 @@ def _from_internet(
 ) -> tuple[Bundle, str]:
     if published is not None:
         check_name_is_free(published.name, replace)  # before a long download, and not after it
-    with tempfile.TemporaryDirectory(prefix="factorizer-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         file = download(wanted, folder, monitor.span(0.0, _DOWNLOADED))
         sha256, rest = file_digest(file).hex(), monitor.span(_DOWNLOADED, 1.0)
         if published is None or not published.members:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from factorizer_engine.cli.studies.listing import StudyFiles
 from factorizer_engine.cli.studies.outcomes import RECORD, FileState, Outcome, StudyRequest
 from factorizer_engine.protocol.errors import CancelledError
 from factorizer_engine.protocol.failures import as_engine_error
-from factorizer_engine.protocol.files import write_json, written_folder
+from factorizer_engine.protocol.files import temporary_folder, write_json, written_folder
 from factorizer_engine.protocol.lesions import volume_by_class
 from factorizer_engine.protocol.machines import Machine
 from factorizer_engine.protocol.models import ModelDescription
@@ -123,10 +122,8 @@ class StudyWorker:
         batch = self._batch
         request = batch.request(study)
         paths = {channel: state.path for channel, state in request.scans.items()}
-        with tempfile.TemporaryDirectory(
-            prefix="factorizer-", ignore_cleanup_errors=True
-        ) as folder:
-            session = read_study(self._engine, batch.choice, batch.model, paths, Path(folder))
+        with temporary_folder() as folder:
+            session = read_study(self._engine, batch.choice, batch.model, paths, folder)
             if self._is_cancelled:
                 raise CancelledError()
             findings = session.request(CHECK, request.reference, batch.options, self._watch)

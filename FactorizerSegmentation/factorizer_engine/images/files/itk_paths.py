@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import check_letters
+from factorizer_engine.protocol.files import check_letters, temporary_folder
 
 _UTF_8 = 65001
 _HEADERS = (".nhdr", ".mhd")
@@ -68,10 +67,10 @@ def plain_folder() -> Iterator[str]:
     Raises:
         BadInputError: If none can be made.
     """
-    with tempfile.TemporaryDirectory(prefix="factorizer-", ignore_cleanup_errors=True) as name:
-        plain = _plain(Path(name))
+    with temporary_folder() as folder:
+        plain = _plain(folder)
         if plain is None:
-            raise _unreadable(Path(name))
+            raise _unreadable(folder)
         yield plain
 
 

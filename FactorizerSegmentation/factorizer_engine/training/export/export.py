@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -17,6 +16,7 @@ from factorizer_engine.bundles.registry import resolve_model
 from factorizer_engine.bundles.saving import check_target, save_bundle
 from factorizer_engine.bundles.settings import CascadeSettings
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.files import temporary_folder
 from factorizer_engine.training.config import load_config
 from factorizer_engine.training.evaluation.subsets import told_by
 from factorizer_engine.training.export.card import write_card
@@ -76,10 +76,10 @@ def export(
         [load_checkpoint(r.weights(weights))["network"] for r in some]
         for some in (runs, fewer_runs)
     )
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with temporary_folder() as folder:
         unmeasured = runs[0].measured_of("")  # results may be of a model of another kind
         draft = _bundle(unmeasured, name, first_stage, bool(fewer))
-        draft = save_bundle(draft, members, Path(folder) / name, dtype=dtype, fewer=fewer_members)
+        draft = save_bundle(draft, members, folder / name, dtype=dtype, fewer=fewer_members)
         model = fingerprint(draft)
     measured = _measured(runs, model)
     first_description = first_stage.description if first_stage else None

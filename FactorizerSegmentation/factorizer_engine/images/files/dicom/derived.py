@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import highdicom as hd
 import numpy as np
 from highdicom.seg import SegmentAlgorithmTypeValues
 from pydicom.sr.coding import Code
 
+from factorizer_engine import __version__
 from factorizer_engine.images.files.dicom.source import SourceSeries
 from factorizer_engine.images.files.dicom.texts import short_text
 from factorizer_engine.images.geometry import Grid, overlap_fraction
@@ -30,6 +32,13 @@ logging.getLogger("highdicom").setLevel(logging.ERROR)  # its warnings quote nam
 MANUFACTURER = "FactorizerExtension"
 PRODUCT = "factorizer"
 AI = Code("123110", "DCM", "Artificial Intelligence")
+MAKER: dict[str, Any] = {
+    "manufacturer": MANUFACTURER,
+    "manufacturer_model_name": PRODUCT,
+    "software_versions": __version__,
+    "device_serial_number": "0",
+}
+"""What all derived objects say of their maker, as arguments of highdicom's."""
 _QUOTED = re.compile(r"(['\"]).*\1")
 LEAST_OVERLAP = 0.5
 """Part of a volume that must lie within its series."""

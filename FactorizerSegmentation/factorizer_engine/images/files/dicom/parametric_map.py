@@ -14,11 +14,10 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from factorizer_engine import __version__
 from factorizer_engine.images.files.dicom.codes import codes_of
 from factorizer_engine.images.files.dicom.derived import (
+    MAKER,
     MANUFACTURER,
-    PRODUCT,
     SERIES_NUMBER,
     Algorithm,
     header_errors,
@@ -141,10 +140,7 @@ def make_parametric_map(
             series_number=SERIES_NUMBER + 2,
             sop_instance_uid=hd.UID(),
             instance_number=instance,
-            manufacturer=MANUFACTURER,
-            manufacturer_model_name=PRODUCT,
-            software_versions=__version__,
-            device_serial_number="0",
+            **MAKER,
             contains_recognizable_visual_features=False,
             real_world_value_mappings=[mapping],
             voi_lut_transformations=[

@@ -11,11 +11,9 @@ from highdicom.seg import Segmentation, SegmentDescription
 from highdicom.sr import CodedConcept
 from pydicom.sr.coding import Code
 
-from factorizer_engine import __version__
 from factorizer_engine.images.files.dicom.codes import codes_of
 from factorizer_engine.images.files.dicom.derived import (
-    MANUFACTURER,
-    PRODUCT,
+    MAKER,
     SERIES_NUMBER,
     Algorithm,
     header_errors,
@@ -68,10 +66,7 @@ def make_dicom_seg(
             series_number=SERIES_NUMBER,
             sop_instance_uid=hd.UID(),
             instance_number=1,
-            manufacturer=MANUFACTURER,
-            manufacturer_model_name=PRODUCT,
-            software_versions=__version__,
-            device_serial_number="0",
+            **MAKER,
             content_label="LESIONS",
             content_description="Lesions",
             series_description=short_text(f"Lesions on {source.title}"),
