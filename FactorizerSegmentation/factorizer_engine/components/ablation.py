@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import groupby
+from threading import Lock
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from factorizer_engine.components.definition import Baseline
 from factorizer_engine.components.passes import RecordedPass
-from factorizer_engine.factorization.threads import map_in_threads
+from factorizer_engine.factorization.threads import run_in_threads
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.windows import Box, WindowPlan, blending_weights
 from factorizer_engine.networks import Factorizer, finest
@@ -32,7 +31,7 @@ SIDE_BY_SIDE = 4
 
 
 Watch = Callable[[Term, "Probe", Tensor], None]
-"""Told of logits (R, *roi_size) in a probe when a term is left out."""
+"""Told of logits (R, *roi_size) in a probe when a term is left out, in any thread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,38 +161,58 @@ def measure_in_passes(
     monitor = monitor or Monitor()
     regions = probes[0].weights.shape[0] if probes else 0
     contributions = np.zeros((len(terms), regions))
-    batches = _batches(terms, batch_size)
-    done, todo = 0, max(len(probes) * len(terms), 1)
+    progress = _Progress(monitor, len(probes) * len(terms))
     for probe, recorded in zip(probes, passes, strict=False):
-        monitor.check()
-        original = probe.read(recorded.logits.detach()).double().cpu().numpy()
-        for together in _side_by_side(batches, probe.image.device):
-            leave_out = partial(recorded.without_each, baseline=baseline)
-            found = map_in_threads(leave_out, [[terms[i] for i in batch] for batch in together])
-            for batch, logits in zip(together, found, strict=True):
-                contributions[batch] += original - probe.read(logits).double().cpu().numpy()
-                if watch is not None:
-                    for i, own in zip(batch, logits, strict=True):
-                        watch(terms[i], probe, own)
-                done += len(batch)
-                monitor.report("measuring components", done / todo)
+        batches = _batches(terms, batch_size, list(recorded.mixers))
+        contributions += _measure_in(recorded, probe, terms, batches, baseline, watch, progress)
     return contributions
 
 
-def _batches(terms: Sequence[Term], size: int) -> list[list[int]]:
-    """Indices of terms that are left out in one run, each in its own copy: all of one block."""
-    order = sorted(range(len(terms)), key=lambda i: terms[i].block)
-    blocks = (list(members) for _, members in groupby(order, key=lambda i: terms[i].block))
-    return [own[start : start + size] for own in blocks for start in range(0, len(own), size)]
+def _measure_in(
+    recorded: RecordedPass,
+    probe: Probe,
+    terms: Sequence[Term],
+    batches: list[list[int]],
+    baseline: Baseline,
+    watch: Watch | None,
+    progress: _Progress,
+) -> np.ndarray:
+    """The part of one probe in what terms contribute, (len(terms), R)."""
+    original = probe.read(recorded.logits.detach()).double().cpu().numpy()
+    contributions = np.zeros((len(terms), original.shape[1]))
+
+    def leave_out(batch: list[int]) -> None:
+        logits = recorded.without_each([terms[i] for i in batch], baseline)
+        contributions[batch] = original - probe.read(logits).double().cpu().numpy()
+        if watch is not None:
+            for i, own in zip(batch, logits, strict=True):
+                watch(terms[i], probe, own)
+        progress.add(len(batch))
+
+    # Two runs in a thread each take half the time of two one after the other in two threads.
+    run_in_threads(leave_out, batches, SIDE_BY_SIDE if probe.image.device.type == "cpu" else 1)
+    return contributions
 
 
-def _side_by_side(batches: list[list[int]], device: torch.device) -> Iterator[list[list[int]]]:
-    """Batches that run together, each in a thread of its own on a processor.
+class _Progress:
+    """Tells a monitor how many of some components were measured, from any thread."""
 
-    Two runs with one thread each take half the time of two one after the other with two threads.
+    def __init__(self, monitor: Monitor, count: int) -> None:
+        self._monitor, self._count, self._done, self._lock = monitor, count, 0, Lock()
+
+    def add(self, done: int) -> None:
+        with self._lock:
+            self._done += done
+            self._monitor.report("measuring components", self._done / self._count)
+
+
+def _batches(terms: Sequence[Term], size: int, blocks: Sequence[str]) -> list[list[int]]:
+    """Indices of terms that are left out in one run, each in its own copy: all of one block.
+
+    Those of the blocks that are run first come first, since most of the network follows them.
     """
-    at_once = SIDE_BY_SIDE if device.type == "cpu" else 1
-    return (batches[start : start + at_once] for start in range(0, len(batches), at_once))
+    by_block = ([i for i, term in enumerate(terms) if term.block == block] for block in blocks)
+    return [own[start : start + size] for own in by_block for start in range(0, len(own), size)]
 
 
 def mean_logits(network: Factorizer, probes: Sequence[Probe]) -> np.ndarray:

@@ -13,6 +13,7 @@ from factorizer_engine.components.measuring import Measured
 from factorizer_engine.components.question import Question
 from factorizer_engine.components.stitching import OWN_VOXELS, SMOOTH, stitch_components
 from factorizer_engine.components.windows import evidence_windows, legible_windows
+from factorizer_engine.factorization.threads import run_in_threads
 from factorizer_engine.images.geometry import Grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.components import Term
@@ -57,7 +58,7 @@ def draw(asked: Question, estimate: Estimate, measured: Measured, monitor: Monit
 
     def restored(maps: np.ndarray) -> list[Scan]:
         found = restore(maps, prepared)
-        found *= head
+        run_in_threads(lambda one: np.multiply(one, head, out=one), found)
         return scans(found, asked.result.labelmap.grid)
 
     drawn = Drawn(

@@ -281,11 +281,11 @@ def summed_evidence(
     Returns:
         (heads * R,).
     """
-    heads, head = recorded.mixers[block].reshape.num_heads, recorded.head_at(block)
-    found = []
+    heads, found = recorded.mixers[block].reshape.num_heads, []
     for term in recorded.terms_at(block):
         sums = (_by_channel(gradient) * _by_channel(term)).sum(0)
         if baseline is Baseline.MEAN:
+            head = recorded.head_at(block)
             sums = sums - _by_channel(gradient * head).sum(0) * masked_mean(term, head)
         found.append(sums.view(heads, -1).sum(1))
     return torch.stack(found, dim=1).flatten()

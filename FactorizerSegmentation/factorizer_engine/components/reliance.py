@@ -12,7 +12,6 @@ from torch import Tensor
 from factorizer_engine.components.ablation import Probe
 from factorizer_engine.components.definition import Baseline
 from factorizer_engine.components.passes import RecordedPass
-from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.windows import WindowPlan
 from factorizer_engine.protocol.components import Reliance, Term
 from factorizer_engine.protocol.progress import Monitor
@@ -55,72 +54,76 @@ class LesionVolume:
         joined: Joined | None = None,
     ) -> None:
         self._passes = [dict(zip(probes, recorded, strict=True)) for recorded in passes]
-        self._plan, self._regions = plan, list(regions)
-        self._baseline, self._joined = baseline, joined
+        self._regions, self._baseline = list(regions), baseline
         self._least = float(np.log(threshold / (1 - threshold)))
-        self._weights = self._canvas(1)[0]
-        for probe in [probe for own in self._passes for probe in own]:
-            own_weights = probe.weights[self._regions[0]].flip(_spatial(probe, 0))
-            self._weights[probe.window] += own_weights.cpu()
+        weights = torch.zeros(plan.padded)
+        for probe in probes:
+            own = probe.weights[self._regions[0]].flip(_spatial(probe))
+            weights[probe.window] += len(passes) * own.cpu()
+        lesion = weights > 0
+        self._weights = weights[lesion]
+        numbers = torch.full(plan.padded, -1)
+        numbers[lesion] = torch.arange(len(self._weights))
+        self._numbers = {probe: numbers[probe.window].flip(_spatial(probe)) for probe in probes}
+        self._share = joined.share if joined is not None else 1.0
         self._original = self._blended([])
+        self._shown = joined.logits[:, lesion] if joined is not None else self._original
         self._changes: dict[Term, Tensor] = {}
-        self._whole = self._holding(self._original)
+        self._whole = self._holding(self._nothing())
 
     def watch(self, term: Term, probe: Probe, logits: Tensor) -> None:
-        """Take what is left of the logits (R, *roi_size) in a probe without a component."""
-        change = self._changes.setdefault(term, self._canvas(len(self._regions)))
+        """Take what is left of the logits (R, *roi_size) in a probe without a component.
+
+        Several threads may do so at a time, of different components.
+        """
+        change = self._changes.setdefault(term, self._nothing())
         original = self._passes[term.network][probe].logits[0].detach()
-        self._add(change, probe, logits - original)
+        change += self._seen(probe, logits) - self._seen(probe, original)
 
     def alone(self, term: Term) -> float:
         """The part (0 to 1) that is left without a component that was watched."""
-        change = self._changes.get(term)
-        return 1.0 if change is None else self._part(self._original + change / self._divisor)
+        return self._part(self._changes.get(term, self._nothing()))
 
     def without(self, terms: Sequence[Term]) -> float:
         """The part that is left without all these components at once."""
         if len(terms) == 1 and terms[0] in self._changes:
             return self.alone(terms[0])  # which needs no further run
-        return self._part(self._blended(terms))
+        return self._part(self._blended(terms) - self._original)
 
     @property
     def is_found(self) -> bool:
         """Whether anything of the lesion is found with all components."""
         return self._whole > 0
 
-    def _part(self, logits: Tensor) -> float:
-        return min(self._holding(logits) / self._whole, 1.0) if self._whole else 1.0
+    def _part(self, change: Tensor) -> float:
+        return min(self._holding(change) / self._whole, 1.0) if self._whole else 1.0
 
-    def _holding(self, logits: Tensor) -> float:
-        """The part of the lesion's voxels where a region holds by logits (regions, *padded)."""
-        lesion, joined = self._weights > 0, self._joined
-        if joined is not None:
-            change = (logits - self._original)[:, lesion]
-            own = joined.logits[:, lesion] + joined.share * change
-        else:
-            own = logits[:, lesion]
-        held = (own >= self._least).any(dim=0)
+    def _holding(self, change: Tensor) -> float:
+        """The part of the lesion's voxels where a region holds when logits change so much."""
+        held = (self._shown + self._share * change >= self._least).any(dim=0)
         return float(held.float().mean()) if held.numel() else 0.0
 
     def _blended(self, left_out: Sequence[Term]) -> Tensor:
-        """The logits (regions, *padded) without some components."""
-        canvas = self._canvas(len(self._regions))
+        """The logits of the lesion's voxels without some components."""
+        logits = self._nothing()
         for member, recorded in enumerate(self._passes):
             own = [term for term in left_out if term.network == member]
             for probe, one in recorded.items():
-                self._add(canvas, probe, one.without(own, self._baseline)[0])
-        return canvas / self._divisor
+                logits += self._seen(probe, one.without(own, self._baseline)[0])
+        return logits
 
-    def _add(self, canvas: Tensor, probe: Probe, logits: Tensor) -> None:
-        own = logits[self._regions].float() * probe.weights[self._regions]
-        canvas[in_all_channels(probe.window)] += own.flip(_spatial(probe)).cpu()
+    def _seen(self, probe: Probe, logits: Tensor) -> Tensor:
+        """What logits (R, *roi_size) in a probe add to those of the lesion's voxels."""
+        numbers, seen = self._numbers[probe], self._nothing()
+        inside = (numbers >= 0).to(logits.device)
+        own = logits[self._regions][:, inside].float() * probe.weights[self._regions][:, inside]
+        places = numbers[numbers >= 0]
+        seen[:, places] = own.cpu() / self._weights[places]
+        return seen
 
-    def _canvas(self, channels: int) -> Tensor:
-        return torch.zeros(channels, *self._plan.padded)
-
-    @property
-    def _divisor(self) -> Tensor:
-        return self._weights.clamp(min=1e-30)
+    def _nothing(self) -> Tensor:
+        """(regions, voxels of the lesion)."""
+        return torch.zeros(len(self._regions), len(self._weights))
 
 
 def find_reliance(
@@ -156,6 +159,6 @@ def find_reliance(
     return tried[0]
 
 
-def _spatial(probe: Probe, channels: int = 1) -> tuple[int, ...]:
-    """The mirrored axes of a probe, of arrays with one axis of channels or none."""
-    return tuple(axis - 2 + channels for axis in probe.flip)
+def _spatial(probe: Probe) -> tuple[int, ...]:
+    """The mirrored axes of a probe, of arrays without other axes."""
+    return tuple(axis - 2 for axis in probe.flip)

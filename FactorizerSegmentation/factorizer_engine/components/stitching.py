@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from factorizer_engine.components.capture import Capture, Captures
 from factorizer_engine.components.definition import channel_of, mixers_of
 from factorizer_engine.images.geometry import in_all_channels
 from factorizer_engine.inference.windows import Blender, Box, WindowPlan
-from factorizer_engine.networks import Factorizer
+from factorizer_engine.networks import FactMixer, Factorizer
 from factorizer_engine.protocol.components import Term
 from factorizer_engine.protocol.progress import Monitor
 
@@ -52,11 +52,13 @@ def stitch_components(
     """
     monitor = monitor or Monitor()
     blenders = [Blender(plan, len(terms)) for _ in modes]
-    padded = plan.pad(torch.from_numpy(volume))
+    padded, mixers = plan.pad(torch.from_numpy(volume)), mixers_of(network)
     with torch.inference_mode():
         for done, window in enumerate(plan.windows, start=1):
             image = padded[in_all_channels(window)][None].to(device)
-            means = _means_over_copies(network, image, window, plan, terms, monitor, captures)
+            means = _means_over_copies(
+                network, mixers, image, window, plan, terms, monitor, captures
+            )
             for blender, mode in zip(blenders, modes, strict=True):
                 maps = [_enlarged(mean, plan.roi_size, mode) for mean in means]
                 blender.add(window, torch.stack(maps))
@@ -66,6 +68,7 @@ def stitch_components(
 
 def _means_over_copies(
     network: Factorizer,
+    mixers: Mapping[str, FactMixer],
     image: Tensor,
     window: Box,
     plan: WindowPlan,
@@ -74,7 +77,7 @@ def _means_over_copies(
     captures: Captures | None,
 ) -> list[Tensor]:
     """By term, where it is active in a window (1, C, *roi_size), on the grid of its block."""
-    mixers, blocks = mixers_of(network), {term.block for term in terms}
+    blocks = {term.block for term in terms}
     grids = [mixers[term.block].reshape.spatial_size for term in terms]
     means = [torch.zeros(tuple(grid)) for grid in grids]
     for copy in plan.copies:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from factorizer_engine.factorization.threads import map_in_threads
 from factorizer_engine.protocol.components import Term
 
 _MOST_HALVINGS = 6
 
 
 def shared_windows(
-    terms: Sequence[Term], heatmaps: Iterable[np.ndarray]
+    terms: Sequence[Term], heatmaps: Sequence[np.ndarray]
 ) -> list[tuple[float, float]]:
     """The display range of every heatmap: one for all of a block, so that they can be compared.
 
@@ -23,9 +24,11 @@ def shared_windows(
     large lesion would be one flat colour.
     """
     by_block: dict[tuple[int, str], list[np.ndarray]] = {}
-    for term, heatmap in zip(terms, heatmaps, strict=True):
-        by_block.setdefault((term.network, term.block), []).append(heatmap[heatmap > 0])
-    windows = {block: _window(positive) for block, positive in by_block.items()}
+    active = map_in_threads(lambda heatmap: heatmap[heatmap > 0], heatmaps)
+    for term, positive in zip(terms, active, strict=True):
+        by_block.setdefault((term.network, term.block), []).append(positive)
+    found = map_in_threads(_window, list(by_block.values()))
+    windows = dict(zip(by_block, found, strict=True))
     return [windows[term.network, term.block] for term in terms]
 
 
@@ -37,10 +40,11 @@ def legible_windows(
     So a weak component beside a strong one of its block is not drawn black, and windows of a block
     differ by factors of two that a legend shows.
     """
+    peaks = map_in_threads(_peak, heatmaps)
     return [
         (low / 2**halvings, high / 2**halvings)
-        for (low, high), heatmap in zip(shared_windows(terms, heatmaps), heatmaps, strict=True)
-        for halvings in [_halvings(high, _peak(heatmap))]
+        for (low, high), peak in zip(shared_windows(terms, heatmaps), peaks, strict=True)
+        for halvings in [_halvings(high, peak)]
     ]
 
 
@@ -49,7 +53,7 @@ def evidence_windows(evidence: Sequence[np.ndarray]) -> list[tuple[float, float]
 
     All are in logits per mL, so that they can be compared across blocks.
     """
-    peaks = [_peak(np.abs(values)) for values in evidence]
+    peaks = map_in_threads(lambda values: _peak(np.abs(values)), evidence)
     high = max(peaks, default=0.0) or 1.0
     return [(-high / 2**k, high / 2**k) for k in (_halvings(high, peak) for peak in peaks)]
 

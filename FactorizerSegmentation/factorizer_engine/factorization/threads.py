@@ -33,11 +33,14 @@ def part_values(values: int) -> int:
     return min(max(share, _SMALLEST_PART), LARGEST_PART)
 
 
-def run_in_threads(function: Callable[[Part], object], parts: Iterable[Part]) -> None:
+def run_in_threads(
+    function: Callable[[Part], object], parts: Iterable[Part], at_once: int | None = None
+) -> None:
     """`function` of every part, without gradients, in `torch.get_num_threads()` threads.
 
-    Where something observes or changes the operations of the calling thread (autocast, a profiler,
-    a mode), all parts are computed in that one.
+    No more than `at_once` parts are at work at a time, if that is given. Where something observes
+    or changes the operations of the calling thread (autocast, a profiler, a mode), all parts are
+    computed in that one.
 
     Raises:
         Exception: The first that `function` raised; parts that were not begun are left out.
@@ -59,10 +62,11 @@ def run_in_threads(function: Callable[[Part], object], parts: Iterable[Part]) ->
                     raise
 
     threads = torch.get_num_threads()
-    if threads < 2 or len(remaining) < 2 or _is_observed():
+    workers = min(threads, len(remaining), at_once or threads)
+    if workers < 2 or _is_observed():
         work()
         return
-    for future in [_pool(threads).submit(work) for _ in range(min(threads, len(remaining)))]:
+    for future in [_pool(threads).submit(work) for _ in range(workers)]:
         future.result()
 
 
