@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -101,7 +101,9 @@ def bundle(
     return save_bundle(made, members, folder / description.name, dtype, fewer=fewer_networks)
 
 
-def bundle_for_clicks(folder: Path, prompts: PromptSettings | None = None) -> Bundle:
+def bundle_for_clicks(
+    folder: Path, prompts: PromptSettings | None = None, **changes: Any
+) -> Bundle:
     """A saved bundle that takes one scan, has one region and answers clicks only."""
     inputs = {"in_channels": 4, "out_channels": 1}
     network_of_one = network(**inputs)
@@ -117,6 +119,7 @@ def bundle_for_clicks(folder: Path, prompts: PromptSettings | None = None) -> Bu
         by_clicks=True,
         prompts=prompts or PromptSettings(3.0),
         network=NetworkSpec("Factorizer", arguments(**inputs)),
+        **changes,
     )
 
 

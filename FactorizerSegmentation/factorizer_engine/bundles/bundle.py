@@ -21,6 +21,7 @@ from factorizer_engine.bundles.settings import (
 )
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.profiles import Profiles
+from factorizer_engine.protocol.triples import triple
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,17 @@ class Bundle:
     fewer_weights: tuple[Path, ...] = ()
     looks: tuple[tuple[int, ...], ...] = ((),)
     storage: TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def preprocessing_of_scans(self) -> Preprocessing:
+        """How scans are kept: as the network takes them, or as fine as windows around clicks are.
+
+        The latter only where clicks are all that is answered, since maps need the network's voxels.
+        """
+        kept = self.preprocessing
+        if self.prompts is None or not self.description.by_clicks or kept.spacing is None:
+            return kept
+        return replace(kept, spacing=triple(self.prompts.finest * size for size in kept.spacing))
 
     def answering(self, given: Collection[str]) -> Bundle:
         """The bundle with the networks that answer where these of its channels are given."""

@@ -75,7 +75,8 @@ class PromptSettings:
     Attributes:
         radius_mm: Of the ball that stands for a point.
         zooms: How much larger the window around a click is than the network's, with voxels and
-            balls as much larger; the logits of several are averaged.
+            balls as much larger; the logits of several are averaged. Those below 1 see finer
+            voxels, and are asked in place of the others where what is clicked on is small.
         margin: Logits by which the threshold is moved at the click's own place beyond what makes
             the click win, see `interaction.thresholding`.
         likeness: Whether what looks like the click counts beside the network's answer, see
@@ -86,6 +87,11 @@ class PromptSettings:
     zooms: tuple[float, ...] = (1.0,)
     margin: float = 0.0
     likeness: bool = False
+
+    @property
+    def finest(self) -> float:
+        """How much larger than the network's the smallest voxels are, 1 at most."""
+        return min(1.0, *self.zooms)
 
     @staticmethod
     def channels(regions: int) -> int:

@@ -90,7 +90,7 @@ class Segmenter:
         self.coarse = Segmenter(first, device, precision, compiled) if first else None
         self.device = resolve_device(device)
         self.dtype = resolve_precision(precision, self.device)
-        self.preprocessor = Preprocessor(bundle.preprocessing)
+        self.preprocessor = Preprocessor(bundle.preprocessing_of_scans)
         with memory_errors(self.device):
             self.networks = build_networks(bundle, str(self.device))
         for network in self.networks:

@@ -16,7 +16,7 @@ from factorizer_engine.inference.result import SegmentationResult
 from factorizer_engine.inference.segmenter import Segmenter
 from factorizer_engine.inference.sliding_window import logit, sigmoid_
 from factorizer_engine.inference.windows import Box
-from factorizer_engine.interaction.prompting import answer_to_prompts
+from factorizer_engine.interaction.prompting import SMALL_ML, answer_to_prompts
 from factorizer_engine.interaction.regression import (
     MAPS,
     NETWORK_ADDS,
@@ -31,10 +31,6 @@ from factorizer_engine.protocol.progress import Monitor
 
 _SMOOTH_MM = 1.0
 """Standard deviation by which fine scans are smoothed before they are compared."""
-
-_SMALL_ML = 2.0
-"""What a network finds to be smaller than this grows as it says: so far from the click of a small
-lesion, much that is healthy looks like it."""
 
 _FLOOD = 20
 """So many times what the network adds, and more than is small, is healthy tissue that looks alike:
@@ -181,12 +177,14 @@ class NetworkGuide:
             grid.volume_ml(int(np.count_nonzero((logit(found) > question.threshold) & ~before)))
             for found in (own, answered)
         )
-        return regression > max(_SMALL_ML, _FLOOD * network)
+        return regression > max(SMALL_ML, _FLOOD * network)
 
     @staticmethod
     def _grows_small(question: Question, own: np.ndarray) -> bool:
+        """Whether a lesion grows as the network alone says: so far from the click of a small one,
+        much that is healthy looks like it."""
         held = int(np.count_nonzero(logit(own) > question.threshold))
-        return question.click.add and question.labelmap.grid.volume_ml(held) < _SMALL_ML
+        return question.click.add and question.labelmap.grid.volume_ml(held) < SMALL_ML
 
     def _around(self, question: Question, own: np.ndarray) -> Surroundings:
         return _surroundings(question, own, question.mask, _scans_in(question, 0.0))

@@ -22,6 +22,9 @@ from factorizer_engine.protocol.nesting import mask_of
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.triples import triple
 
+SMALL_ML = 2.0
+"""What a network finds to be smaller than this is small: a few hundred of its voxels."""
+
 
 def answer_to_prompts(
     segmenter: Segmenter,
@@ -33,7 +36,9 @@ def answer_to_prompts(
 ) -> np.ndarray:
     """Probabilities around the last of some clicks, of a network with prompt channels.
 
-    The scans are those that the result was computed from, as they were prepared then.
+    The scans are those that the result was computed from, as they were prepared then. Where what
+    is found holds less than `SMALL_ML` with the last click, windows of finer voxels are asked, if
+    the model says so, and answer instead as far as they reach.
 
     Args:
         segmenter: A model with prompt channels.
@@ -49,17 +54,26 @@ def answer_to_prompts(
     segmenter = segmenter.that_gave(result)
     prompts = segmenter.bundle.prompts
     assert prompts is not None
-    wanted = labelmap.grid.crop(box)
-    seen = [
-        _logits_around(segmenter, result, labelmap, clicks, zoom, wanted, monitor)
-        for zoom in prompts.zooms
-    ]
-    known = np.isfinite(seen)
-    total = np.where(known, seen, 0).sum(axis=0, dtype=np.float32)
-    probabilities = sigmoid_(total / np.maximum(known.sum(axis=0), 1))
-    regions = result.model.regions
+    wanted, regions = labelmap.grid.crop(box), result.model.regions
     held = np.stack([mask_of(labelmap.array[box], region, regions) for region in regions])
-    return np.where(known.any(axis=0), probabilities, held).astype(np.float32)
+
+    def asked(zooms: Sequence[float], otherwise: np.ndarray) -> np.ndarray:
+        seen = [
+            _logits_around(segmenter, result, labelmap, clicks, zoom, wanted, monitor)
+            for zoom in zooms
+        ]
+        known = np.isfinite(seen)
+        total = np.where(known, seen, 0).sum(axis=0, dtype=np.float32)
+        probabilities = sigmoid_(total / np.maximum(known.sum(axis=0), 1))
+        return np.where(known.any(axis=0), probabilities, otherwise).astype(np.float32)
+
+    answered = asked([zoom for zoom in prompts.zooms if zoom >= 1], held)
+    finer = [zoom for zoom in prompts.zooms if zoom < 1]
+    names = [region.name for region in regions]
+    found = answered[names.index(clicks[-1].region)] > segmenter.bundle.inference.threshold
+    if finer and wanted.volume_ml(int(np.count_nonzero(found))) < SMALL_ML:
+        return asked(finer, answered)
+    return answered
 
 
 def _logits_around(
@@ -79,10 +93,13 @@ def _logits_around(
     bundle, prepared = segmenter.bundle, result.prepared
     assert bundle.prompts is not None
     center = prepared.grid.indices_of(np.asarray(clicks[-1].points)).mean(axis=0)
-    size = [round(zoom * n) for n in bundle.inference.roi_size]
+    own = prepared.grid.spacing
+    voxel = [zoom * length for length in bundle.preprocessing.spacing or own]
+    counts = zip(bundle.inference.roi_size, voxel, own, strict=True)
+    size = [round(n * length / kept) for n, length, kept in counts]
     window = _window_at(center, size, prepared.grid.shape)
     fine = prepared.grid.crop(window)
-    grid = fine.respaced(triple(zoom * length for length in fine.spacing))
+    grid = fine.respaced(triple(voxel))
     scans = [
         resample(Scan(channel, fine), grid, antialias=True).array
         for channel in prepared.array[: len(bundle.description.channels)][in_all_channels(window)]

@@ -54,7 +54,7 @@ class LabelSection(Section):
 class ClicksSection(Section):
     """How the model answers clicks, see `bundles.settings.PromptSettings`."""
 
-    zooms: tuple[Annotated[float, Field(ge=1, le=8)], ...] = Field((1.0,), min_length=1)
+    zooms: tuple[Annotated[float, Field(ge=0.25, le=8)], ...] = Field((1.0,), min_length=1)
     margin: float = Field(0.0, ge=0, allow_inf_nan=False)
     likeness: bool = False
 

@@ -281,7 +281,9 @@ def test_a_zoom_answers_further_from_the_click(corrected):
     assert reached[0] < max(reached[1:])
 
 
-@pytest.mark.parametrize("settings", [{"zooms": ()}, {"zooms": (0.5,)}, {"margin": -1.0}])
+@pytest.mark.parametrize(
+    "settings", [{"zooms": ()}, {"zooms": (0.5,)}, {"zooms": (0.1, 1.0)}, {"margin": -1.0}]
+)
 def test_answers_that_make_no_sense_are_refused(tmp_path, settings):
     with pytest.raises(BadModelError, match="answers clicks with zooms of"):
         tiny.bundle_for_clicks(tmp_path, prompts=PromptSettings(3.0, **settings))
@@ -300,7 +302,7 @@ def test_what_looks_like_the_click_counts_beside_the_network_if_it_is_not_small(
     monkeypatch.setattr(guides, "_FLOOD", 1e9)
 
     def answered(likeness: bool, small_ml: float) -> np.ndarray:
-        monkeypatch.setattr(guides, "_SMALL_ML", small_ml)
+        monkeypatch.setattr(guides, "SMALL_ML", small_ml)
         segmenter.bundle = replace(bundle, prompts=replace(bundle.prompts, likeness=likeness))
         correction = begun(corrected, nothing)
         correction.answer(click(correction, "WT", voxel, True))

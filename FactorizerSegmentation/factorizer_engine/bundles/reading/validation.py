@@ -60,8 +60,8 @@ def _counts_problem(bundle: Bundle) -> str | None:
 
 
 def _sensible(prompts: PromptSettings) -> bool:
-    zooms_fit = bool(prompts.zooms) and all(1 <= zoom <= 8 for zoom in prompts.zooms)
-    return zooms_fit and 0 <= prompts.margin < math.inf
+    zooms_fit = all(0.25 <= zoom <= 8 for zoom in prompts.zooms)
+    return zooms_fit and max(prompts.zooms, default=0) >= 1 and 0 <= prompts.margin < math.inf
 
 
 def _window_problem(bundle: Bundle) -> str | None:
