@@ -116,8 +116,8 @@ class ComponentsPanel(Panel):
         }
 
     def forget(self) -> None:
-        self.controls.setStatus("")
         self._checked.forget()
+        self.controls.forget()
         self.export.forget()
         self._slices.stop()
         self.look.reset()

@@ -70,7 +70,7 @@ class FollowUpPanel(Panel):
         return {"laidOnto": self.ui.laidOntoCheckBox}
 
     def forget(self) -> None:
-        self.controls.setStatus("")
+        self.controls.forget()
         self._listed, self._shown = None, None
         self._sideBySide.forget()
         self._showSideBySide()
