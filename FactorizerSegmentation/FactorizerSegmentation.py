@@ -131,7 +131,7 @@ class FactorizerSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationM
     def onSceneStartClose(self, caller, event) -> None:
         """A run has no scene to come back to."""
         if self.logic is not None:
-            self.logic.cancel()
+            self.logic.cancel(ofScene=True)
         if self.workbench is not None:
             self.workbench.setParameters(None)
 
@@ -340,9 +340,9 @@ class FactorizerSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self._start(ModelChange, params, callbacks)
 
-    def cancel(self) -> None:
-        """Ask to stop the run, if there is one."""
-        if self._run is not None:
+    def cancel(self, ofScene: bool = False) -> None:
+        """Ask to stop the run, if there is one; if `ofScene`, only one on what is in the scene."""
+        if self._run is not None and (self._run.usesScene or not ofScene):
             self._run.cancel()
 
     def close(self) -> None:

@@ -83,7 +83,7 @@ def test_the_heatmaps_are_nonnegative_not_empty_and_placed_as_the_scan(output, s
 def test_the_scene_opens_with_scans_segments_heatmaps_and_lesions(output, reopened, scan):
     heatmaps = {name: v for name, v in reopened["volumes"].items() if v["legend"]}
     windows = {(name.partition(",")[0], *v["window"]) for name, v in heatmaps.items()}
-    lesions = list(csv.DictReader((output / "lesions.csv").open(encoding="utf-8")))
+    lesions = list(csv.DictReader((output / "lesions.csv").open(encoding="utf-8-sig")))
 
     assert reopened["opened"]
     assert {"FLAIR", "T1", "T1ce", "T2"} <= set(reopened["volumes"])
@@ -109,7 +109,7 @@ def test_segments_have_codes_and_the_voxels_of_the_label_map(output, reopened, s
 
 
 def test_lesions_add_up_to_the_label_map(output, scan):
-    lesions = list(csv.DictReader((output / "lesions.csv").open(encoding="utf-8")))
+    lesions = list(csv.DictReader((output / "lesions.csv").open(encoding="utf-8-sig")))
     values = np.asanyarray(nib.load(output / "segmentation.nii.gz").dataobj)
     voxel_ml = abs(np.linalg.det(scan.affine)) / 1000
 

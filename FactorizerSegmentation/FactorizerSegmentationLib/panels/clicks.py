@@ -303,6 +303,9 @@ class ClicksPanel(Panel):
             self._onFailed(asked, error)
 
     def _onAnswered(self, asked: _Asked, outcome: Refined) -> None:
+        if not self._isHere(asked):
+            self._logic.notify()
+            return
         before, after = (a.transpose(2, 1, 0) for a in (outcome.before, outcome.after))
         changed, node = before != after, asked.segmentationNode
         if node is not None and node.GetScene() is not None:
@@ -344,15 +347,20 @@ class ClicksPanel(Panel):
 
     def _onFailed(self, asked: _Asked, error: EngineError | SceneError) -> None:
         self._forgetClicks(asked.placed)
-        there = self._parameters is not None and asked.segmentationNode.GetScene() is not None
-        if asked.instead is not None and there and not asked.live.read().any():
-            self._target.drop(asked.segmentationNode, asked.instead)
-        self._say(str(error), isError=True)
+        if self._isHere(asked):
+            there = asked.segmentationNode.GetScene() is not None
+            if asked.instead is not None and there and not asked.live.read().any():
+                self._target.drop(asked.segmentationNode, asked.instead)
+            self._say(str(error), isError=True)
         self._logic.notify()
+
+    def _isHere(self, asked: _Asked) -> bool:
+        """Whether the scene in which it was clicked has not been closed since."""
+        return any(keeper in self._keepers() for keeper, _click in asked.placed)
 
     def _forgetClicks(self, placed: Sequence[tuple[ClickMarks | Scribbles, Click]]) -> None:
         for keeper, click in placed:
-            if keeper in self._keepers():  # else the scene that it was made for is closed
+            if keeper in self._keepers():  # see `_isHere`
                 keeper.remove(click)
 
     def _onStart(self) -> None:

@@ -116,8 +116,8 @@ class ComponentsPanel(Panel):
         }
 
     def forget(self) -> None:
-        self.controls.setStatus("")
         self._checked.forget()
+        self.controls.forget()
         self.export.forget()
         self._slices.stop()
         self.look.reset()
@@ -153,7 +153,7 @@ class ComponentsPanel(Panel):
             if self._showLesions():
                 self._showExplanation()
             if isOther:
-                self.overlay.renewOutlines(slicer.mrmlScene)
+                self._onOtherResult()
         ui = self.ui
         for widget in (ui.componentCountSpinBox, ui.regionComboBox, ui.lesionComboBox):
             widget.enabled = not self.controls.running
@@ -263,6 +263,18 @@ class ComponentsPanel(Panel):
         own = [it for it, steps in found.items() if isOfResult(steps[0], self._tableNode, True)]
         shown = [heatmap.explanation for heatmap in self.overlay.adopted(slicer.mrmlScene)]
         return next((item.lesion for item in (*shown, *own) if item in own), None)
+
+    def _onOtherResult(self) -> None:
+        """What is shown of an earlier result would be taken for that of the one that has come.
+
+        It is still listed, as one of an earlier result, and shown again when it is chosen.
+        """
+        step, node, tableNode = self.overlay.step, self.shownNode, self._tableNode
+        isOwn = isOfResult(step, tableNode) if step is not None else self._probability.offers(node)
+        if node is not None and tableNode is not None and not isOwn:
+            self.hideHeatmap()
+        else:
+            self.overlay.renewOutlines(slicer.mrmlScene)
 
     def _onRegionChanged(self, index: int) -> None:
         if self._parameters is not None and index >= 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -24,6 +26,7 @@ from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.scribbles import isScribbles
 from FactorizerSegmentationLib.scene.side_by_side import ShownStudy, SideBySide
+from FactorizerSegmentationLib.scene.studies import areOfOneStudy
 from FactorizerSegmentationLib.scene.tables import placeWords
 from FactorizerSegmentationLib.scene.verdicts import problem
 from FactorizerSegmentationLib.tasks.follow_up import FollowedUp, FollowUpOrder, nodesOfStudy
@@ -70,7 +73,7 @@ class FollowUpPanel(Panel):
         return {"laidOnto": self.ui.laidOntoCheckBox}
 
     def forget(self) -> None:
-        self.controls.setStatus("")
+        self.controls.forget()
         self._listed, self._shown = None, None
         self._sideBySide.forget()
         self._showSideBySide()
@@ -119,18 +122,24 @@ class FollowUpPanel(Panel):
             return _("Segment the scans of the last study first.")
         if not self._ticked():
             return _("Tick an earlier segmentation; load one, or segment the earlier scans.")
+        for first, second in combinations(self._ticked(), 2):
+            if areOfOneStudy(first, second):
+                sentence = _("'{first}' and '{second}' are of one study; tick only one of them.")
+                return sentence.format(first=first.GetName(), second=second.GetName())
         return next(filter(None, map(problem, [*self._ticked(), self._last])), "")
 
     def _listStudies(self) -> None:
-        """Offer all other segmentations; those that were ticked come first, in their order."""
-        ticked = [node for node in earlierStudies(self._own) if node is not self._last]
+        """Offer those of other studies; those that were ticked come first, in their order."""
+        ticked = [node for node in earlierStudies(self._own) if self._isOfOtherStudy(node)]
         every = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
         own = [
             node
             for node in every
             if node.GetHideFromEditors() or isBrushRegion(node) or isScribbles(node)
         ]
-        others = [node for node in every if node not in (*own, *ticked, self._last)]
+        others = [
+            node for node in every if node not in (*own, *ticked) and self._isOfOtherStudy(node)
+        ]
         nodes = [*ticked, *others]
         wanted = [f"{node.GetID()} {node.GetName()} {node in ticked}" for node in nodes]
         if wanted == self._listed:
@@ -144,6 +153,11 @@ class FollowUpPanel(Panel):
                 item.setData(qt.Qt.UserRole, node.GetID())
                 item.setCheckState(qt.Qt.Checked if node in ticked else qt.Qt.Unchecked)
                 self.ui.earlierList.addItem(item)
+
+    def _isOfOtherStudy(self, node) -> bool:
+        """Whether a segmentation is not of the study of the last one, such as an earlier run."""
+        last, chosen = self._last, self._inputs.volumes()
+        return last is None or not (node is last or areOfOneStudy(node, last, chosen))
 
     def _ticked(self) -> list:
         """The ticked segmentation nodes, from top to bottom."""

@@ -150,7 +150,7 @@ class InputsPanel(Panel):
         return {**self.box.widgets(), **self.preparation.widgets()}
 
     def forget(self) -> None:
-        self.preparation.forgetStart()
+        self.preparation.forgetRun()
         self.box.setParameters(None)
 
     def show(self) -> None:

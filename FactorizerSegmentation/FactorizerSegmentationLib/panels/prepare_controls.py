@@ -122,9 +122,10 @@ class PrepareControls:
             return sentence.format(name=brain.GetName())
         return ""
 
-    def forgetStart(self) -> None:
-        """Do not begin after the check of the scans, as before the scene goes."""
+    def forgetRun(self) -> None:
+        """Neither begin after the check of the scans nor tell how a run ends: the scene goes."""
         self._checked.forget()
+        self.controls.forget()
 
     def forgetOutcome(self) -> None:
         """Other scans are chosen: what was said of those before holds no more."""

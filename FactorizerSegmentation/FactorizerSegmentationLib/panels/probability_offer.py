@@ -42,6 +42,10 @@ class ProbabilityOffer:
         """A run has ended with an error, or well (None)."""
         self._button.visible = isinstance(error, BadModelError) and bool(self._maps())
 
+    def offers(self, node) -> bool:
+        """Whether a volume node is one of the maps of the last result."""
+        return node in self._maps().values()
+
     def _maps(self) -> dict[str, object]:
         """The map of each region, the outermost first."""
         node = self._result()

@@ -89,8 +89,8 @@ class ReportPanel(Panel):
         }
 
     def forget(self) -> None:
-        self.controls.setStatus("")
-        self.exportControls.setStatus("")
+        self.controls.forget()
+        self.exportControls.forget()
         self._page = None
 
     def show(self) -> None:

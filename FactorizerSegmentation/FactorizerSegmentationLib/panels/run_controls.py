@@ -46,6 +46,7 @@ class RunControls:
         self._problem = ""
         self._state = "idle"
         self._startedAt = 0.0
+        self._isForgotten = False
         button.connect("clicked()", self._onClicked)
         self._show()
 
@@ -76,7 +77,7 @@ class RunControls:
 
     def started(self, stage: str = "") -> None:
         """A run has begun; what it does first is that the engine starts, unless said otherwise."""
-        self._state, self._startedAt = "running", time.monotonic()
+        self._state, self._startedAt, self._isForgotten = "running", time.monotonic(), False
         self.setStatus("")
         self._progressBar.setRange(0, 0)
         self._stageLabel.text = stage or _("Starting the engine")
@@ -92,13 +93,16 @@ class RunControls:
 
     def ended(self, sentence: str = "") -> None:
         """The run is over and all is well."""
-        self._end()
-        self.setStatus(sentence)
+        self._end(sentence)
 
     def failed(self, error: EngineError) -> None:
         """The run is over without a result."""
-        self._end()
-        self.setStatus(str(error), isError=not isinstance(error, CancelledError))
+        self._end(str(error), isError=not isinstance(error, CancelledError))
+
+    def forget(self) -> None:
+        """Another scene comes: say nothing of the one before, nor how its run ends."""
+        self._isForgotten = self.running
+        self.setStatus("")
 
     def setStatus(self, sentence: str, isError: bool = False) -> None:
         """Show one sentence below the button; the empty string hides the line."""
@@ -106,9 +110,11 @@ class RunControls:
         self._statusColor.setKind(WARNING if isError else "")
         self._statusLabel.visible = bool(sentence)
 
-    def _end(self) -> None:
+    def _end(self, sentence: str, isError: bool = False) -> None:
         self._state = "idle"
         self._show()
+        if not self._isForgotten:
+            self.setStatus(sentence, isError)
 
     def _onClicked(self) -> None:
         if self._state == "idle":

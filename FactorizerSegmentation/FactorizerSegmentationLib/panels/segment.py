@@ -64,8 +64,8 @@ class SegmentPanel(Panel):
         logic.helloed.connect(self._log.addEngine)
 
     def forget(self) -> None:
-        self.controls.setStatus("")
         self._checked.forget()
+        self.controls.forget()
         self.choices.setParameters(None)
         self._background.forget()
         self._logic.positions.forget()

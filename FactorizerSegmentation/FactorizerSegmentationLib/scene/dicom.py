@@ -65,6 +65,12 @@ def originOf(volumeNode) -> Origin:
     )
 
 
+def visitOf(volumeNode) -> tuple[str, str]:
+    """The identifier and the date of the study of a volume, each "" if Slicer does not know it."""
+    read = _Header(volumeNode)
+    return read.text("StudyInstanceUID"), read.text("StudyDate")
+
+
 class _Header:
     """Reads elements of the first image of a volume, else of its place in the subject hierarchy."""
 

@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.components import Component
+from factorizer_engine.protocol.files import FOR_SPREADSHEETS
 from factorizer_engine.protocol.names import plain_name
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.explanations import Step, stepOf
@@ -53,7 +54,7 @@ def writeTable(components: Sequence[Component], path: Path) -> None:
         OSError: If the file cannot be written.
     """
     regions = list(dict.fromkeys(name for it in components for name in it.contributions))
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding=FOR_SPREADSHEETS) as file:
         rows = csv.writer(file)
         titles = ("component", "network", "block", "head", "rank")
         rows.writerow((*titles, *regions, *_TRAITS))

@@ -35,6 +35,14 @@ def siblings(volumeNode) -> int:
     return _parentOf(hierarchy, volumeNode)
 
 
+def studyItemOf(volumeNode) -> int:
+    """The study under which `volumeNode` stands, 0 if there is none."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volumeNode.GetScene())
+    level = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelStudy()
+    item = hierarchy.GetItemByDataNode(volumeNode)
+    return hierarchy.GetItemAncestorAtLevel(item, level) if item else 0
+
+
 def _parentOf(hierarchy, volumeNode) -> int:
     item = hierarchy.GetItemByDataNode(volumeNode) if volumeNode is not None else 0
     return hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID()

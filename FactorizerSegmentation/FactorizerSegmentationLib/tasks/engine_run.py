@@ -43,6 +43,8 @@ class EngineRun(Generic[Result]):
     """
 
     task: Task[Any, Result]
+    usesScene = True
+    """Whether it has no purpose any more when the scene is closed."""
 
     def __init__(self, scene, engine: EngineProcess, callbacks: Callbacks[Any]) -> None:
         self._scene = scene

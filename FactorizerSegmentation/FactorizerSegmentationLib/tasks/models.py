@@ -27,6 +27,8 @@ class ModelChange:
         callbacks: Who is told; `finished` gets the task's result.
     """
 
+    usesScene = False
+
     def __init__(
         self, scene, engine: EngineProcess, params: Message, callbacks: Callbacks[Any]
     ) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from factorizer_engine.protocol.files import write_csv
+from factorizer_engine.protocol.files import FOR_SPREADSHEETS, write_csv
 from factorizer_engine.protocol.lesions import Lesion, Measures
 from factorizer_engine.protocol.models import Label
 
@@ -44,7 +44,7 @@ def write_lesions_csv(lesions: Sequence[Lesion], labels: Sequence[Label], path: 
         BadInputError: If the file cannot be written.
     """
     rows = (_row(lesion, labels) for lesion in lesions)
-    write_csv(path, (lesion_columns(labels), *rows), line_end="\n")
+    write_csv(path, (lesion_columns(labels), *rows), "\n", FOR_SPREADSHEETS)
 
 
 def _row(lesion: Lesion, labels: Sequence[Label]) -> list[object]:

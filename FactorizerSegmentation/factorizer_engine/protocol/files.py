@@ -26,6 +26,10 @@ MEGABYTE = 2**20
 TEMPORARY_VARIABLES = ("TMPDIR", "TEMP", "TMP")
 """What tells programs where temporary files go, on all systems."""
 
+FOR_SPREADSHEETS = "utf-8-sig"
+"""The encoding of tables that people open: spreadsheets take UTF-8 without this mark for another
+one. Commas and decimal points stay, since a table must not depend on whose computer wrote it."""
+
 _IN_USE = (5, 32)
 """Windows' numbers for a file that another program has open: access denied, sharing violation."""
 _UNFINISHED = ".unfinished-"
@@ -247,15 +251,23 @@ def write_json(path: str | Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def write_csv(path: str | Path, rows: Iterable[Iterable[Any]], line_end: str = "\r\n") -> None:
-    """Write a table, titles first, as comma-separated values in UTF-8, atomically.
+def write_csv(
+    path: str | Path,
+    rows: Iterable[Iterable[Any]],
+    line_end: str = "\r\n",
+    encoding: str = "utf-8",
+) -> None:
+    """Write a table, titles first, as comma-separated values, atomically.
+
+    Args:
+        encoding: `FOR_SPREADSHEETS` for tables that people open.
 
     Raises:
         BadInputError: If it cannot be written.
     """
     with (
         written_atomically(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
+        temporary.open("w", newline="", encoding=encoding) as file,
     ):
         csv.writer(file, lineterminator=line_end).writerows(rows)
 

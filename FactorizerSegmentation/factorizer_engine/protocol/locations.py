@@ -24,10 +24,13 @@ def _resources() -> Path:
     return within if within.is_dir() else _PACKAGE.parent / "Resources"
 
 
-CATALOGUE = _resources() / "catalogue.json"
+RESOURCES = _resources()
+"""What comes along, where nothing may be written."""
+
+CATALOGUE = RESOURCES / "catalogue.json"
 """Published models that can be downloaded."""
 
-_SHIPPED = _resources() / "models"
+_SHIPPED = RESOURCES / "models"
 
 
 def model_folders() -> tuple[Path, ...]:

@@ -49,7 +49,8 @@ class DataSection(Section):
 class SplitSection(Section):
     """Which cases are trained on, selected on and never touched.
 
-    `file` keeps the split; without a name it is `<name>-split.json` beside the configuration.
+    `file` keeps the split; without a name it is `<name>-split.json` beside the configuration that
+    is run, or one that is there already beside a configuration which that one extends.
     """
 
     file: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import yaml
 from factorizer_engine.bundles.reading.yaml_files import read_yaml
 from factorizer_engine.bundles.registry import is_place
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.locations import RESOURCES
 from factorizer_engine.protocol.unique_keys import RepeatedKeyError
 
 _PATHS = (("data", "root"), ("split", "file"), ("network", "pretrained"), ("network", "model"))
@@ -21,26 +22,42 @@ _VARIABLE = re.compile(r"\$(\w|{)|^%\w+%")
 """One that was not set; a "$" before a backslash or slash is that of a hidden share of Windows."""
 
 
-def read_values(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
+def read_values(path: Path) -> dict[str, Any]:
     """The values of a file and of those that it extends, relative paths taken from their folders.
 
     Args:
         path: YAML file.
-        readers: The files that led here, each extending the next.
 
     Raises:
         BadInputError: If a file cannot be read, or extends itself.
     """
-    values, folder = _parse(path), path.resolve().parent
-    extended = values.pop("extends", None)
-    if extended is None:
-        _name_split(values)
-        return _anchored(values, folder)
-    readers = (*readers, path.resolve())
-    other = (folder / str(extended)).resolve()
-    if other in readers:
-        raise BadInputError(f"The configuration {path.name} extends itself.")
-    return merged(read_values(other, readers), _anchored(values, folder))
+    values: dict[str, Any] = {}
+    splits: list[Path] = []
+    for folder, own in reversed(list(_levels(path))):
+        values = merged(values, _anchored(own, folder))
+        splits.insert(0, folder / f"{values.get('name')}-split.json")
+    _name_split(values, splits)
+    return values
+
+
+def _levels(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Folder and own values of a file, then of the one that it extends, and so on.
+
+    Raises:
+        BadInputError: If a file cannot be read, or extends itself.
+    """
+    read: list[Path] = []
+    while True:
+        values, file = _parse(path), path.resolve()
+        extended = values.pop("extends", None)
+        yield file.parent, values
+        if extended is None:
+            return
+        read.append(file)
+        other = (file.parent / str(extended)).resolve()
+        if other in read:
+            raise BadInputError(f"The configuration {path.name} extends itself.")
+        path = other
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -87,10 +104,25 @@ def leave_out(values: dict, section: str, key: str) -> None:
         values[section].pop(key, None)
 
 
-def _name_split(values: dict) -> None:
+def _name_split(values: dict, splits: Sequence[Path]) -> None:
+    """Name the file of the split where no configuration does.
+
+    It is made for the first of `splits`, that of the file which is run, and not beside what this
+    one extends, which may be somebody else's. One that is there already is shared, so that runs
+    which differ in a few keys can be compared.
+    """
     section = values.setdefault("split", {})
     if isinstance(section, dict) and not section.get("file"):
-        section["file"] = f"{values.get('name')}-split.json"
+        there = (path for path in splits if os.path.isfile(path))  # which takes any name
+        section["file"] = str(next(there, _outside(splits[0])))
+
+
+def _outside(split: Path) -> Path:
+    """The file of a split, in the current folder in place of one that comes along.
+
+    There it may not be written, and an update would delete it; results go to the current folder.
+    """
+    return Path.cwd() / split.name if split.is_relative_to(RESOURCES) else split
 
 
 def _paths(values: dict) -> Iterator[tuple[str, str, str]]:

@@ -53,7 +53,7 @@ def test_segment_writes_a_label_map_a_segmentation_and_a_table(tmp_path, cli, sc
     assert set(np.unique(voxels)) <= {0, 1, 2, 4}
     segmentation = sitk.ReadImage(str(output / "segmentation.seg.nrrd"))
     assert segmentation.GetMetaData("Segment0_Name") == "Core"
-    with (output / "lesions.csv").open(newline="") as file:
+    with (output / "lesions.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert str(output) in outcome.output
     if rows:

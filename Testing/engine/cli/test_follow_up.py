@@ -48,7 +48,7 @@ def test_a_tumour_that_has_grown_is_found_again_where_the_head_has_moved(cli, st
     outcome = cli(*call(studies, "-o", page))
     assert outcome.code == 0, outcome.errors
     assert "grown" in outcome.output and "progressive disease" in outcome.output
-    with page.with_suffix(".csv").open(encoding="utf-8") as file:
+    with page.with_suffix(".csv").open(encoding="utf-8-sig") as file:
         (row,) = csv.DictReader(file)
     assert row["change"] == "grown"
     np.testing.assert_allclose([float(row[f"{axis}_mm"]) for axis in "ras"], (-35, 25, 15), atol=6)

@@ -75,7 +75,7 @@ def test_components_are_described_and_kept_in_the_model(dataset, model, tmp_path
     segmented = tmp_path / "segmented"
     outcome = cli("segment", "-m", model, "-o", segmented, *example, "--false-alarms")
     assert outcome.code == 0, outcome.errors
-    with (segmented / "lesions.csv").open(encoding="utf-8", newline="") as file:
+    with (segmented / "lesions.csv").open(encoding="utf-8-sig", newline="") as file:
         lesions = list(csv.DictReader(file))
     marks = [lesion["false_alarm"] for lesion in lesions if lesion["likeness"]]
     assert marks and all(mark in ("no", "perhaps") for mark in marks)

@@ -32,9 +32,9 @@ def test_a_result_becomes_a_page_and_a_table(cli, result):
         assert text in page
     assert "Changed since" not in page
     assert "<svg" in page
-    with (result / "report.csv").open(encoding="utf-8") as file:
+    with (result / "report.csv").open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
-    with (result / "lesions.csv").open(encoding="utf-8") as file:
+    with (result / "lesions.csv").open(encoding="utf-8-sig") as file:
         computed = list(csv.DictReader(file))
     assert [row["volume_ml"] for row in rows] == [row["volume_ml"] for row in computed]
 
@@ -87,7 +87,7 @@ def test_components_are_told_if_they_are_of_the_same_model(cli, scans, result, t
     (folder / "components.json").write_text(json.dumps(summary))
     assert cli(*again, folder).code == 0
     assert page_of(result).count("false alarm?") == 1
-    with (result / "report.csv").open(encoding="utf-8") as file:
+    with (result / "report.csv").open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [row["false_alarm"] for row in rows] == ["perhaps", *[""] * (len(rows) - 1)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import os
@@ -57,7 +58,8 @@ def segment(cli, source: Path, output: Path, *more: object):
 
 
 def table(output: Path) -> dict[str, dict[str, str]]:
-    with (output / "studies.csv").open(newline="", encoding="utf-8") as file:
+    assert (output / "studies.csv").read_bytes().startswith(codecs.BOM_UTF8)  # for spreadsheets
+    with (output / "studies.csv").open(newline="", encoding="utf-8-sig") as file:
         return {row["study"]: row for row in csv.DictReader(file)}
 
 
@@ -83,7 +85,7 @@ def test_every_study_gets_a_folder_and_a_row(tmp_path, cli, studies):
         assert {"segmentation.nii.gz", "segmentation.seg.nrrd", "lesions.csv"} <= {
             path.name for path in folder.iterdir()
         }
-        with (folder / "lesions.csv").open(newline="") as file:
+        with (folder / "lesions.csv").open(newline="", encoding="utf-8-sig") as file:
             lesions = list(csv.DictReader(file))
         assert row["state"] == "done"
         assert int(row["lesions"]) == len(lesions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 
 import pytest
@@ -30,7 +31,7 @@ def test_lesions_are_written_one_per_row_with_their_parts_in_columns(tmp_path):
         **MEASURES,
     )
     write_lesions_csv([lesion], LABELS, tmp_path / "lesions.csv")
-    with open(tmp_path / "lesions.csv", newline="", encoding="utf-8") as file:
+    with open(tmp_path / "lesions.csv", newline="", encoding="utf-8-sig") as file:
         (row,) = csv.DictReader(file)
     assert list(row) == lesion_columns(LABELS)
     assert float(row["volume_ml"]) == pytest.approx(1.2346)
@@ -43,7 +44,14 @@ def test_lesions_are_written_one_per_row_with_their_parts_in_columns(tmp_path):
 
 def test_without_lesions_there_are_titles_only(tmp_path):
     write_lesions_csv([], LABELS, tmp_path / "none.csv")
-    assert (tmp_path / "none.csv").read_text() == ",".join(lesion_columns(LABELS)) + "\n"
+    text = (tmp_path / "none.csv").read_text(encoding="utf-8-sig")
+    assert text == ",".join(lesion_columns(LABELS)) + "\n"
+
+
+def test_spreadsheets_are_told_that_it_is_in_utf8(tmp_path):
+    write_lesions_csv([], [Label(1, "\u00d6dem", (0, 0, 0))], tmp_path / "lesions.csv")
+    content = (tmp_path / "lesions.csv").read_bytes()
+    assert content.startswith(codecs.BOM_UTF8) and "\u00f6dem_volume_ml".encode() in content
 
 
 def test_classes_of_one_name_or_none_have_columns_of_their_own():

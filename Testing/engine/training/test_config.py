@@ -133,6 +133,44 @@ def test_the_split_is_kept_beside_the_configuration(settings, write_config, tmp_
     assert Path(load_config(write_config(settings)).split.file) == tmp_path / "mine.json"
 
 
+def test_a_split_is_kept_beside_the_configuration_that_extends(settings, write_config, tmp_path):
+    settings.pop("split")
+    base = write_config(settings, "base.yaml")
+    (tmp_path / "own").mkdir()
+    child = write_config({"extends": "../base.yaml"}, "own/child.yaml")
+    assert Path(load_config(child).split.file) == tmp_path / "own" / "blobs-split.json"
+    named = write_config({"extends": "../base.yaml", "name": "mine"}, "own/named.yaml")
+    assert Path(load_config(named).split.file) == tmp_path / "own" / "mine-split.json"
+    assert Path(load_config(base).split.file) == tmp_path / "blobs-split.json"
+
+
+def test_a_split_that_an_extended_configuration_has_already_is_shared(
+    settings, write_config, tmp_path
+):
+    settings.pop("split")
+    write_config(settings, "base.yaml")
+    (tmp_path / "own").mkdir()
+    child = write_config({"extends": "../base.yaml", "name": "mine"}, "own/child.yaml")
+    there = tmp_path / "blobs-split.json"
+    there.write_text("{}", encoding="utf-8")
+    assert Path(load_config(child).split.file) == there
+    own = tmp_path / "own" / "mine-split.json"
+    own.write_text("{}", encoding="utf-8")
+    assert Path(load_config(child).split.file) == own
+
+
+@pytest.mark.parametrize("shipped", sorted(SHIPPED.rglob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("extended", [True, False], ids=["extended", "as it is"])
+def test_no_split_is_made_among_the_shipped_files(
+    shipped, extended, write_config, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("BEGUN", str(tmp_path / "best.pt"))
+    monkeypatch.chdir(tmp_path)
+    path = write_config({"extends": str(shipped)}) if extended else shipped
+    file = Path(load_config(path, data=tmp_path).split.file)
+    assert file.is_file() or file.parent == tmp_path
+
+
 def test_a_configuration_extends_another_section_by_section(settings, write_config, tmp_path):
     base = write_config(settings, "base.yaml")
     (tmp_path / "other").mkdir()
@@ -149,7 +187,8 @@ def test_a_configuration_extends_another_section_by_section(settings, write_conf
     assert second.name == "child"
     assert second.network.arguments == {"filters": [8, 16]}
     assert second.optimization == first.optimization.model_copy(update={"steps": 7})
-    assert (second.data, second.split) == (first.data, first.split)
+    assert second.data == first.data
+    assert second.split == first.split.model_copy(update={"file": second.split.file})
 
 
 def test_configurations_that_extend_each_other_are_refused(write_config):

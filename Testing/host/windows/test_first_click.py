@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import slicer
 
+from factorizer_engine.protocol.errors import CancelledError
 from FactorizerSegmentationLib.scene.tables import lesionsOf
 from FactorizerSegmentationLib.scene.volumes import worldAffine
 from host import mouse
@@ -232,3 +233,20 @@ def test_the_many_events_of_one_stroke_are_looked_at_once(host, module, scan, mo
             panel._onPlaced()
         host.process_events()
         assert len(looked) == strokes
+
+
+def test_a_click_whose_scene_is_closed_says_nothing_in_the_next_one(
+    host, module, scan, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(
+        module.logic, "refine", lambda settings, callbacks, *others: asked.append(callbacks)
+    )
+    panel = module.clicksPanel
+    panel.ui.clickAddButton.click()
+    mouse.click(host, place_of(scan, (10, 9, 11)))
+    assert host.wait_until(lambda: bool(asked), 60)
+    slicer.mrmlScene.Clear(False)
+    host.process_events()
+    asked[0].failed(CancelledError())
+    assert panel.ui.clicksStatusLabel.text == "" and not panel.ui.clicksStatusLabel.visible

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 import numpy as np
 import pytest
 import slicer
@@ -288,7 +290,9 @@ def test_maps_and_contributions_are_written_as_files(host, browser, folder, volu
     image = nib.load(folder / "Component 2 (activity).nii.gz")
     assert image.shape == volumes["FLAIR"].GetImageData().GetDimensions()
     assert np.asanyarray(image.dataobj).max() == pytest.approx(2, abs=0.01)
-    lines = (folder / "components.csv").read_text(encoding="utf-8").splitlines()
+    table = (folder / "components.csv").read_bytes()
+    assert table.startswith(codecs.BOM_UTF8)  # for spreadsheets
+    lines = table.decode("utf-8-sig").splitlines()
     traits = "evidence for,level,stability,left without it,meaning"
     assert lines[0] == f"component,network,block,head,rank,ET,WT,{traits}"
     assert lines[1] == "Component 1,0,decoder.3.0,0,0,2.0,-0.75,ET,0.0,0.9,,Meaning 1"

@@ -11,6 +11,7 @@ from factorizer_engine.protocol.conversation import Callbacks
 from module.geometry import apply, tilted
 from module.panels.user import (
     AFFINE,
+    SHAPE,
     current_widget,
     run,
     segmentations,
@@ -145,6 +146,47 @@ def test_what_was_said_of_a_result_goes_with_its_scene(
     scene.Clear(False)
     host.process_events()
     assert [it.controls.status for it in panels] == [""] * 4
+
+
+@pytest.mark.parametrize("name", ["segment", "explain", "prepare"])
+def test_nothing_is_said_in_a_fresh_scene_of_a_run_that_ended_with_its_own(
+    host, scene, widget, panel, volumes, add_volume, fake_python, name
+):
+    button, controls = {
+        "segment": (panel.ui.applyButton, panel.controls),
+        "explain": (widget.componentsPanel.ui.explainButton, widget.componentsPanel.controls),
+        "prepare": (panel.inputs.ui.prepareButton, panel.inputs.preparation.controls),
+    }[name]
+    panel.inputs.ui.prepareCheckBox.checked = name == "prepare"
+    panel.ui.pythonLineEdit.text = fake_python("hang")
+    button.click()
+    assert host.wait_until(lambda: widget.logic.engine.running)
+    host.process_events(0.1)
+    scene.Clear(False)
+    said = []
+    tell = controls.setStatus
+    controls.setStatus = lambda text, isError=False: (said.append(text), tell(text, isError))
+    assert host.wait_until(lambda: not widget.logic.busy)
+    del controls.setStatus
+    assert not controls.running and controls.status == "" and not any(said)
+
+    for channel in volumes:
+        add_volume(channel, SHAPE, AFFINE)
+    host.process_events()
+    panel.ui.pythonLineEdit.text = fake_python("refuse")
+    panel.inputs.ui.prepareCheckBox.checked = name == "prepare"
+    button.click()
+    assert host.wait_until(lambda: not controls.running)
+    assert controls.status == "FLAIR and T1 do not overlap."
+
+
+def test_a_preparation_whose_outcome_was_told_says_nothing_in_a_fresh_scene(
+    host, scene, panel, volumes
+):
+    panel.inputs.preparation.controls.setStatus("About this patient.")
+    scene.Clear(False)
+    host.process_events()
+    assert panel.inputs.preparation.controls.status == ""
 
 
 @pytest.mark.parametrize("afterwards", [False, True])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import slicer
 
 from FactorizerSegmentationLib.scene import tables
-from module.panels.test_components_panel import is_complete, sequences, start
+from module.panels.test_components_panel import composites, is_complete, sequences, shown, start
 from module.panels.user import run
 
 
@@ -81,8 +81,6 @@ def test_components_of_an_earlier_result_are_told_from_those_of_the_last(
     run(host, panel, python)
     assert components.ui.lesionComboBox.currentIndex == 0
     assert "an earlier result" in components.ui.explanationLabel.text != own
-    displays = slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode")
-    assert len(displays) == 2 and not any(it.GetVisibility2DFill() for it in displays)
 
     start(widget, "")
     assert host.wait_until(lambda: not components.controls.running)
@@ -94,6 +92,58 @@ def test_components_of_an_earlier_result_are_told_from_those_of_the_last(
     components.show()
     told = components.ui.explanationLabel.text
     assert told.startswith("The result is one of other 1.0; these components are those of fake")
+
+
+def test_heatmaps_of_an_earlier_result_leave_the_views_when_another_one_comes(
+    host, widget, panel, volumes, fake_python
+):
+    for composite in composites():
+        composite.SetForegroundVolumeID(volumes["T1"].GetID())
+        composite.SetForegroundOpacity(0.25)
+    python = fake_python("answer")
+    run(host, panel, python)
+    components = start(widget, "")
+    assert host.wait_until(lambda: is_complete(components))
+    components.ui.togetherComboBox.currentIndex = 2
+    assert shown() == "Component 1 (evidence)"
+    assert {it.GetNthLayerVolumeID(3) for it in composites()} != {None}
+    run(host, panel, python)
+
+    assert shown() == "T1" and {it.GetForegroundOpacity() for it in composites()} == {0.25}
+    assert {it.GetNthLayerVolumeID(3) for it in composites()} == {None}
+    assert not slicer.util.getNodes("Component*")
+    displays = slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode")
+    assert len(displays) == 2 and all(it.GetVisibility2DFill() for it in displays)
+    assert components.list.current is None and not components.ui.hideHeatmapButton.enabled
+    assert len(components.steps) == 3  # listed as those of an earlier result, and not deleted
+    components.list.select(components.steps[1].key)
+    assert shown() == "Component 2 (evidence)"
+
+
+def test_a_probability_map_of_an_earlier_result_leaves_the_views_when_another_one_comes(
+    host, widget, panel, volumes, fake_python
+):
+    python = fake_python("plain")
+    run(host, panel, python)
+    components = start(widget, "")
+    assert host.wait_until(lambda: not components.controls.running)
+    components.ui.probabilityButton.click()
+    assert shown() == components.shownNode.GetName()
+
+    run(host, panel, python)
+    assert shown() is None and components.shownNode is None
+
+
+def test_a_heatmap_that_came_before_any_result_stays_for_the_first_one(
+    host, widget, panel, volumes, fake_python
+):
+    python = fake_python("answer")
+    components = start(widget, python)
+    assert host.wait_until(lambda: is_complete(components))
+    run(host, panel, python)
+    assert shown() == "Component 1 (evidence)"
+    displays = slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode")
+    assert len(displays) == 1 and not displays[0].GetVisibility2DFill()
 
 
 def test_a_scene_that_is_opened_again_chooses_the_lesion_whose_components_it_shows(

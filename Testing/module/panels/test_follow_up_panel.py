@@ -79,6 +79,63 @@ def test_other_segmentations_are_offered_and_one_has_to_be_ticked(qt, follow_up,
     assert listed(follow_up) == ["Oldest", "Newer"]  # those that are ticked come first
 
 
+def test_a_result_of_the_last_scan_itself_is_no_earlier_study(
+    qt, host, widget, panel, follow_up, result, fake_python
+):
+    tick(qt, follow_up, "Newer")
+    run(host, panel, fake_python("answer"))
+    assert follow_up._last is not result and len(segmentations(slicer.mrmlScene)) == 4
+    assert listed(follow_up) == ["Newer", "Oldest"]
+    assert follow_up.ui.compareButton.enabled  # what was ticked stays
+    widget.logic.getParameterNode().segment.segmentation = None
+    widget.logic.notify()
+    assert len(listed(follow_up)) == 4  # nothing is the last then
+
+
+def test_a_result_on_another_scan_that_is_chosen_beside_the_last_is_no_earlier_study(
+    widget, follow_up, earlier
+):
+    t1 = slicer.util.getNode("T1")  # as of a run without the first sequence
+    earlier[0].SetReferenceImageGeometryParameterFromVolumeNode(t1)
+    widget.logic.notify()
+    assert listed(follow_up) == ["Oldest"]
+
+
+def test_scans_of_one_dicom_study_are_one_study_whatever_their_dates(
+    widget, follow_up, result, hierarchy, put_under
+):
+    def put(name: str, parent: int, uid: str, date: str) -> int:
+        study = parent or hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), f"Study {uid}")
+        hierarchy.SetItemAttribute(study, "DICOM.StudyInstanceUID", uid)
+        hierarchy.SetItemAttribute(study, "DICOM.StudyDate", date)
+        put_under(slicer.util.getNode(name), study)
+        widget.logic.notify()
+        return study
+
+    last = put("FLAIR", 0, "1.2.3", "")
+    put("Oldest scan", 0, "1.2.1", "")
+    assert listed(follow_up) == ["Newer", "Oldest"]
+    newer = put("Newer scan", 0, "1.2.3", "")
+    assert listed(follow_up) == ["Oldest"]
+    put("FLAIR", last, "1.2.3", "20260301")
+    put("Newer scan", newer, "1.2.3", "20260101")  # anonymous identifiers can be alike
+    assert listed(follow_up) == ["Newer", "Oldest"]
+    put("Newer scan", last, "", "")  # one study of the subject hierarchy
+    assert listed(follow_up) == ["Oldest"]
+
+
+def test_two_results_of_one_earlier_scan_are_not_compared_as_two_studies(
+    qt, widget, follow_up, earlier
+):
+    tick(qt, follow_up, "Newer")
+    tick(qt, follow_up, "Oldest")
+    assert follow_up.ui.compareButton.enabled
+    earlier[0].SetReferenceImageGeometryParameterFromVolumeNode(slicer.util.getNode("Oldest scan"))
+    widget.logic.notify()
+    assert not follow_up.ui.compareButton.enabled
+    assert "'Newer' and 'Oldest' are of one study" in follow_up.ui.compareButton.toolTip
+
+
 def test_what_became_of_each_lesion_is_listed_and_shown(qt, host, follow_up, result):
     tick(qt, follow_up, "Newer")
     compare(host, follow_up)

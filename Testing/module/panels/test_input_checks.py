@@ -193,6 +193,7 @@ def test_a_run_that_waits_can_be_cancelled(host, scene, checked, add_volume, end
     host.wait_until(lambda: not panel.inputs.checks.pending, 10)
     host.process_events(0.1)
     assert not panel.controls.running and segmentations(scene) == []
+    assert panel.controls.status == ("The run was cancelled." if ends == "cancel" else "")
 
 
 @pytest.mark.parametrize("name", ["explain", "prepare"])

@@ -150,6 +150,22 @@ def test_an_installation_can_be_cancelled_and_blocks_runs_meanwhile(
     assert models.ui.sourceComboBox.currentText == "/data/model.zip"
 
 
+def test_an_installation_goes_on_when_the_scene_is_closed(
+    host, scene, widget, models, fake_python, tmp_path
+):
+    gate = tmp_path / "gate"
+    widget.segmentPanel.ui.pythonLineEdit.text = fake_python("gate", gate)
+    models.ui.sourceComboBox.setEditText("/data/model.zip")
+    models.ui.installButton.click()
+    assert host.wait_until(lambda: models.ui.installProgressBar.value > 0)
+    scene.Clear(False)
+    host.process_events(0.2)
+    assert models.controls.running
+    gate.touch()
+    assert host.wait_until(lambda: not models.controls.running)
+    assert "is installed" in models.ui.installStatusLabel.text
+
+
 def test_a_refusal_is_one_sentence(host, widget, models, fake_python):
     install(host, widget, "/data/model.zip", fake_python("refuse"))
     assert models.ui.installStatusLabel.text == "FLAIR and T1 do not overlap."

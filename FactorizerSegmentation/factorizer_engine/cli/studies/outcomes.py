@@ -9,7 +9,7 @@ from pathlib import Path
 
 from factorizer_engine.cli.outputs import RECORD as RUN_RECORD
 from factorizer_engine.protocol.errors import BadInputError, EngineError
-from factorizer_engine.protocol.files import write_csv
+from factorizer_engine.protocol.files import FOR_SPREADSHEETS, write_csv
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import Label
 from factorizer_engine.protocol.runs import RunOptions
@@ -132,7 +132,8 @@ def write_summary(outcomes: Iterable[Outcome], labels: Sequence[Label], path: Pa
     names = list(dict.fromkeys([*(label.name for label in labels), *found]))
     columns = [f"{name} (mL)" for name in names]
     titles = ["study", "state", "reason", "seconds", "lesions", *columns, "note"]
-    write_csv(path, [titles, *(_row(outcome, names) for outcome in outcomes)])
+    rows = (_row(outcome, names) for outcome in outcomes)
+    write_csv(path, [titles, *rows], encoding=FOR_SPREADSHEETS)
 
 
 def _row(outcome: Outcome, labels: Sequence[str]) -> list[str]:

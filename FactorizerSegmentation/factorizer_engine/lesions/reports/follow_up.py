@@ -20,7 +20,7 @@ from factorizer_engine.lesions.reports.key_images import MOST_LESIONS, SMALLEST_
 from factorizer_engine.lesions.reports.page import fill_template
 from factorizer_engine.lesions.reports.pictures import Backdrop, Outline, Picture, css, draw
 from factorizer_engine.lesions.reports.slices import slice_through
-from factorizer_engine.protocol.files import write_csv, write_text
+from factorizer_engine.protocol.files import FOR_SPREADSHEETS, write_csv, write_text
 from factorizer_engine.protocol.follow_up import LesionChange, TimePoint, count_kinds
 
 ALL_COLOR = "#808890"
@@ -103,7 +103,7 @@ def write_changes(changes: Sequence[LesionChange], path: Path) -> None:
         )
         for change in changes
     )
-    write_csv(path, (CHANGE_COLUMNS, *rows), line_end="\n")
+    write_csv(path, (CHANGE_COLUMNS, *rows), "\n", FOR_SPREADSHEETS)
 
 
 def write_points(points: Sequence[TimePoint], path: Path) -> None:
@@ -119,7 +119,7 @@ def write_points(points: Sequence[TimePoint], path: Path) -> None:
         )
         for point in points
     )
-    write_csv(path, (titles, *rows), line_end="\n")
+    write_csv(path, (titles, *rows), "\n", FOR_SPREADSHEETS)
 
 
 def _pictures(

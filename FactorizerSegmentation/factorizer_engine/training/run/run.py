@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -12,7 +11,6 @@ import torch
 
 from factorizer_engine.inference.device import resolve_device
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.files import write_json
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import Split, make_split
@@ -72,7 +70,7 @@ def _train(config: TrainingConfig, resume: bool) -> Path:
         split = Split()
         if team.leads:
             _open_folder(config, resume)
-            split = make_split(config.split, _volumes(config, dataset, resume))
+            split = _split(config, resume)
         split = team.agree(split)
         with RunDisplay(team.leads, config.run.log_every) as display:
             trainer = Trainer(config, dataset, split, device, team, display)
@@ -143,14 +141,15 @@ def _check_unchanged(config: TrainingConfig) -> None:
         )
 
 
-def _volumes(config: TrainingConfig, dataset: Dataset, resume: bool) -> dict[str, float]:
-    """Lesion volumes; the data of a new run are checked on the way."""
-    path = config.output / "volumes.json"
+def _split(config: TrainingConfig, resume: bool) -> Split:
+    """Which cases are for what; the data of a new run are checked on the way.
+
+    A run goes on with the cases that it began with, whatever became of the file of the split:
+    those that it is measured on would be among those it has learned from otherwise.
+    """
     if resume:
-        return json.loads(path.read_text(encoding="utf-8"))
-    volumes = check_training(config).volumes
-    write_json(path, volumes)
-    return volumes
+        return open_run(config.output).split
+    return make_split(config.split, check_training(config).volumes)
 
 
 def _facts(trainer: Trainer, dataset: Dataset, device: torch.device) -> dict:

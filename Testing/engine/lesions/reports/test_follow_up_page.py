@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 
@@ -45,16 +46,21 @@ def test_the_page_tells_what_became_of_each_lesion(page):
 
 
 def test_the_tables_beside_it_have_everything(page, tmp_path):
-    with (tmp_path / "follow-up.csv").open(encoding="utf-8") as file:
+    with (tmp_path / "follow-up.csv").open(encoding="utf-8-sig") as file:
         changes = list(csv.DictReader(file))
     assert [row["change"] for row in changes] == ["grown", "gone", "new"]
     assert changes[0]["earlier_lesions"] == changes[0]["later_lesions"] == "1"
     assert changes[2]["change_percent"] == ""
     assert float(changes[1]["change_ml"]) == -float(changes[1]["earlier_ml"])
-    with (tmp_path / "follow-up-volumes.csv").open(encoding="utf-8") as file:
+    with (tmp_path / "follow-up-volumes.csv").open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [row["study"] for row in rows] == ["2025-01-01", "2025-02-01", "2026-01-01"]
     assert float(rows[0][f"{LABELS[1].name} [mL]"]) == 0
+
+
+def test_spreadsheets_are_told_that_the_tables_are_in_utf8(page, tmp_path):
+    for name in ("follow-up.csv", "follow-up-volumes.csv"):
+        assert (tmp_path / name).read_bytes().startswith(codecs.BOM_UTF8)
 
 
 def circles(svg: str) -> list[tuple[float, float]]:

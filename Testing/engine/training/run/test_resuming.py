@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -118,3 +119,31 @@ def test_a_run_cannot_be_resumed_with_another_configuration(
         BadInputError, match=rf"another configuration \(it differs in {section}.{key}\)"
     ):
         train(configured(settings, write_config), resume=True)
+
+
+@pytest.mark.parametrize("change", ["is gone", "was dealt anew"])
+def test_a_run_goes_on_with_the_cases_that_it_began_with(
+    settings, write_config, monkeypatch, change
+):
+    settings["split"] = {"folds": 3}
+    trained: list[tuple[str, ...]] = []
+    original = Trainer._train_step
+
+    def stopping(self, *args):
+        trained.append(self._split.train)
+        if len(trained) == 4:
+            raise Interruption()
+        return original(self, *args)
+
+    monkeypatch.setattr(Trainer, "_train_step", stopping)
+    config = configured(settings, write_config)
+    with pytest.raises(Interruption):
+        train(config)
+    file = Path(config.split.file)
+    dealt = json.loads(file.read_text(encoding="utf-8"))
+    file.unlink()
+    if change == "was dealt anew":
+        file.write_text(json.dumps(dealt | {"folds": dealt["folds"][::-1]}), encoding="utf-8")
+    train(config, resume=True)
+    assert len(trained) > 4 and set(trained) == {trained[0]}
+    assert file.is_file() == (change == "was dealt anew")
