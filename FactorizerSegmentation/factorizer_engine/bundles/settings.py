@@ -76,7 +76,7 @@ class PromptSettings:
         radius_mm: Of the ball that stands for a point.
         zooms: How much larger the window around a click is than the network's, with voxels and
             balls as much larger; the logits of several are averaged. Those below 1 see finer
-            voxels, and are asked in place of the others where what is clicked on is small.
+            voxels, and answer in place of the others where what is clicked on is small.
         margin: Logits by which the threshold is moved at the click's own place beyond what makes
             the click win, see `interaction.thresholding`.
         likeness: Whether what looks like the click counts beside the network's answer, see

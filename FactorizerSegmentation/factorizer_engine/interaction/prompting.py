@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy import ndimage
 
 from factorizer_engine.bundles.settings import PromptSettings
 from factorizer_engine.images.geometry import Grid, in_all_channels
@@ -37,8 +38,8 @@ def answer_to_prompts(
     """Probabilities around the last of some clicks, of a network with prompt channels.
 
     The scans are those that the result was computed from, as they were prepared then. Where what
-    is found holds less than `SMALL_ML` with the last click, windows of finer voxels are asked, if
-    the model says so, and answer instead as far as they reach.
+    is found at the last click is small, windows of finer voxels are asked, if the model has any and
+    the segmentation finer voxels than the network, and answer instead as far as they reach.
 
     Args:
         segmenter: A model with prompt channels.
@@ -69,11 +70,25 @@ def answer_to_prompts(
 
     answered = asked([zoom for zoom in prompts.zooms if zoom >= 1], held)
     finer = [zoom for zoom in prompts.zooms if zoom < 1]
+    if not finer or wanted.voxel_ml >= _network_voxel_ml(segmenter, result):
+        return answered
     names = [region.name for region in regions]
     found = answered[names.index(clicks[-1].region)] > segmenter.bundle.inference.threshold
-    if finer and wanted.volume_ml(int(np.count_nonzero(found))) < SMALL_ML:
-        return asked(finer, answered)
-    return answered
+    return asked(finer, answered) if _is_small(found, wanted, clicks[-1]) else answered
+
+
+def _network_voxel_ml(segmenter: Segmenter, result: SegmentationResult) -> float:
+    spacing = segmenter.bundle.preprocessing.spacing or result.prepared.grid.spacing
+    return float(np.prod(spacing)) / 1000
+
+
+def _is_small(found: np.ndarray, grid: Grid, click: Click) -> bool:
+    """Whether the pieces that a click lies in, if there are any, hold less than `SMALL_ML`."""
+    pieces, _count = ndimage.label(found)
+    places = np.rint(grid.indices_of(np.asarray(click.points))).astype(int)
+    places = np.clip(places, 0, np.array(found.shape) - 1)  # every second voxel may be missing
+    sizes, clicked = np.bincount(pieces.ravel()), np.unique(pieces[tuple(places.T)])
+    return grid.volume_ml(int(sizes[clicked[clicked > 0]].sum())) < SMALL_ML
 
 
 def _logits_around(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,10 +32,11 @@ def begun(tmp_path_factory):
     return segmenter, segmenter.segment({"Scan": scan})
 
 
-def answered(begun, monkeypatch, side: int) -> tuple[np.ndarray, list[float]]:
+def answered(begun, monkeypatch, side: int, beside: int = 0) -> tuple[np.ndarray, list[float]]:
     """What a click is answered with where all windows find a cube, and which windows were asked.
 
-    Windows of fine voxels know nothing beyond the first half of the first axis.
+    Windows of fine voxels know nothing beyond the first half of the first axis. There may be
+    another cube that was not clicked on.
     """
     segmenter, result = begun
     zooms: list[float] = []
@@ -42,12 +45,15 @@ def answered(begun, monkeypatch, side: int) -> tuple[np.ndarray, list[float]]:
         zooms.append(zoom)
         logits = np.full((1, *wanted.shape), -3.0, np.float32)
         logits[0, 20 : 20 + side, 20 : 20 + side, 10 : 10 + side] = FOUND[zoom] + 3
+        if beside:
+            logits[0, -beside:, -beside:, -beside:] = FOUND[zoom] + 3
         if zoom < 1:
             logits[:, SHAPE[0] // 2 :] = np.nan
         return logits
 
     monkeypatch.setattr(prompting, "_logits_around", logits_around)
-    click = Click("lesion", (tuple(result.labelmap.affine[:3, 3]),), True)
+    place = result.labelmap.affine @ (22, 22, 12, 1)
+    click = Click("lesion", (tuple(place[:3]),), True)
     found = prompting.answer_to_prompts(segmenter, result, result.labelmap, [click], WHOLE, None)
     return found[0], zooms
 
@@ -65,6 +71,19 @@ def test_a_large_one_is_not(begun, monkeypatch):
     found, zooms = answered(begun, monkeypatch, side=20)
     assert zooms == [1.0, 2.0]
     assert found.max() == pytest.approx(1 / (1 + np.exp(-2.5)))
+
+
+def test_a_small_one_is_small_beside_a_large_one(begun, monkeypatch):
+    _, zooms = answered(begun, monkeypatch, side=6, beside=20)
+    assert zooms == [1.0, 2.0, 0.5]
+
+
+def test_scans_of_coarse_voxels_have_nothing_finer_to_show(begun, monkeypatch):
+    segmenter, result = begun
+    fine = replace(segmenter.bundle, preprocessing=Preprocessing(spacing=(1.0, 1.0, 1.0)))
+    monkeypatch.setattr(segmenter, "bundle", fine)
+    _, zooms = answered((segmenter, result), monkeypatch, side=6)
+    assert zooms == [1.0, 2.0]
 
 
 def test_beyond_fine_voxels_the_others_answer(begun, monkeypatch):
