@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
+from factorizer_engine.images.distances import distance_to
 from factorizer_engine.interaction.thresholding import LocalThreshold, faded, widened
 
 MAPS: Mapping[str, float] = {
@@ -149,8 +149,7 @@ def features(around: Surroundings, voxels: np.ndarray) -> dict[str, np.ndarray]:
     depth, distance = around.depth, around.distance[voxels]
     gap = np.full(len(distance), _MOST_MM, dtype=np.float32)
     if around.settled.any():
-        away = ndimage.distance_transform_edt(~around.settled, sampling=around.spacing)
-        gap = np.minimum(away[voxels], _MOST_MM)
+        gap = np.minimum(distance_to(around.settled, around.spacing)[voxels], _MOST_MM)
     found = {
         "constant": np.float32(1),
         **_by_probability(around, voxels),
@@ -221,7 +220,7 @@ def _likeness(around: Surroundings, seen: np.ndarray) -> np.ndarray:
     found = around.found
     shell = ~found & (around.scans != 0).any(axis=0)
     if found.any():
-        shell &= ndimage.distance_transform_edt(~found, sampling=around.spacing) <= _AROUND_MM
+        shell &= distance_to(found, around.spacing) <= _AROUND_MM
     if found.sum() < _ENOUGH or shell.sum() < _ENOUGH:
         return np.zeros(seen.shape[1], dtype=np.float32)
     ratio = _log_likelihood(seen, around.scans[:, found])

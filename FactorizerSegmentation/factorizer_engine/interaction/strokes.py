@@ -9,6 +9,9 @@ import numpy as np
 
 from factorizer_engine.bundles.settings import PromptSettings
 
+_AT_ONCE = 1024
+"""Points of a scribble that are drawn together."""
+
 
 @dataclass(frozen=True, eq=False)
 class Stroke:
@@ -54,27 +57,25 @@ def prompt_channels(
     channels = np.zeros((3 * regions, *shape), dtype=np.float32)
     for stroke in strokes:
         channel = channels[3 * stroke.region + (0 if stroke.add else 1)]
-        for point in stroke.points:
-            _draw_ball(channel, point, settings.radius_mm, spacing)
+        for first in range(0, len(stroke.points), _AT_ONCE):
+            some = stroke.points[first : first + _AT_ONCE]
+            _draw_balls(channel, some, settings.radius_mm, spacing)
     if masks is not None:
         channels[2::3] = masks
     return channels
 
 
-def _draw_ball(
-    volume: np.ndarray, center: np.ndarray, radius_mm: float, spacing: Sequence[float]
+def _draw_balls(
+    volume: np.ndarray, centers: np.ndarray, radius_mm: float, spacing: Sequence[float]
 ) -> None:
-    """A ball into a volume, in place; parts beyond its borders are left out."""
+    """Balls around points (N, 3) into a volume, in place; parts beyond its borders are left out."""
     edge = float(np.min(spacing))
     reach = np.ceil((radius_mm + edge) / np.asarray(spacing)).astype(int)
-    middle = np.rint(center).astype(int)
-    low = np.clip(middle - reach, 0, volume.shape)
-    high = np.clip(middle + reach + 1, low, volume.shape)
-    part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    squares = [
-        ((np.arange(a, b) - c) * s) ** 2
-        for a, b, c, s in zip(low, high, center, spacing, strict=True)
-    ]
-    distance = np.sqrt(squares[0][:, None, None] + squares[1][:, None] + squares[2])
-    ball = np.clip((radius_mm - distance) / edge + 0.5, 0, 1)
-    np.maximum(volume[part], ball, out=volume[part])
+    offsets = np.indices(2 * reach + 1).reshape(3, -1).T - reach
+    middles = np.rint(centers).astype(int)
+    reached = ((middles >= -reach) & (middles < volume.shape + reach)).all(axis=1)
+    centers, voxels = centers[reached], middles[reached, None] + offsets
+    distance = np.linalg.norm((voxels - centers[:, None]) * spacing, axis=2)
+    ball = np.clip((radius_mm - distance) / edge + 0.5, 0, 1).astype(volume.dtype)
+    inside = (ball > 0) & ((voxels >= 0) & (voxels < volume.shape)).all(axis=2)
+    np.maximum.at(volume, tuple(voxels[inside].T), ball[inside])
