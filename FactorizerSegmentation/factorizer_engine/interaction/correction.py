@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -122,7 +123,8 @@ class Correction:
         settings = self._guide.settings
         box = box_around(voxels, settings.reach_mm, grid.spacing, grid.shape)
         part = self.labelmap.array[box]
-        places = voxels - [axis.start for axis in box]
+        start = [axis.start for axis in box]
+        places = voxels - start
         distance = _distance(places, part.shape, grid.spacing)
         question = Question(
             self._result,
@@ -134,12 +136,9 @@ class Correction:
             distance,
         )
         logits, mask = logits_around(self._guide, question, monitor or Monitor()), question.mask
-        nearest = np.ones(part.shape, dtype=bool)
-        for other in self._answered:
-            if _oppose(click, other.click, regions):
-                places_of_other = other.voxels - [axis.start for axis in box]
-                nearest &= _distance(places_of_other, part.shape, grid.spacing) > distance
-        changed = moved_by_click(logits, mask, places, distance, click.add, nearest, settings)
+        opposite = [a.voxels - start for a in self._answered if _oppose(click, a.click, regions)]
+        is_nearest = partial(_is_nearest, distance, opposite, grid.spacing)
+        changed = moved_by_click(logits, mask, places, distance, click.add, is_nearest, settings)
         self._answered.append(_Answered(click, voxels, box, part.copy(order="F")))
         part[changed] = region.label if click.add else value_around(region, regions)
         self._changed = _around(self._changed, box)
@@ -177,9 +176,21 @@ class Correction:
         )
 
 
-def _distance(
-    places: np.ndarray, shape: Sequence[int], spacing: tuple[float, float, float]
+def _is_nearest(
+    distance: np.ndarray, others: Sequence[np.ndarray], spacing: Sequence[float], part: Box
 ) -> np.ndarray:
+    """Where, in a part of a block, all of other places (N, 3) each are further than `distance`."""
+    own = distance[part]
+    nearest, reach = np.ones(own.shape, dtype=bool), own.max() / spacing
+    for places in others:
+        offsets = places - [axis.start for axis in part]
+        close = ((offsets >= -reach) & (offsets <= own.shape + reach)).all(axis=1)
+        if close.any():
+            nearest &= _distance(offsets[close], own.shape, spacing) > own
+    return nearest
+
+
+def _distance(places: np.ndarray, shape: Sequence[int], spacing: Sequence[float]) -> np.ndarray:
     """Distance (mm) of the voxels of a block to the nearest of places (N, 3), inside it or not.
 
     A scribble lies in one slice or a few, where people draw: to those the distance is told within

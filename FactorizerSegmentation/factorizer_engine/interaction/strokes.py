@@ -71,7 +71,7 @@ def _draw_balls(
     """Balls around points (N, 3) into a volume, in place; parts beyond its borders are left out."""
     edge = float(np.min(spacing))
     reach = np.ceil((radius_mm + edge) / np.asarray(spacing)).astype(int)
-    offsets = np.indices(2 * reach + 1).reshape(3, -1).T - reach
+    offsets = np.indices((2 * reach + 1).tolist()).reshape(3, -1).T - reach
     middles = np.rint(centers).astype(int)
     reached = ((middles >= -reach) & (middles < volume.shape + reach)).all(axis=1)
     centers, voxels = centers[reached], middles[reached, None] + offsets

@@ -8,12 +8,13 @@ distance, and what is connected to the click then changes sides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cc3d
 import numpy as np
 
+from factorizer_engine.images.preprocessing import foreground_box
 from factorizer_engine.inference.windows import Box
 from factorizer_engine.protocol.triples import triple
 
@@ -58,7 +59,7 @@ def moved_by_click(
     places: np.ndarray,
     distance: np.ndarray,
     add: bool,
-    changeable: np.ndarray,
+    is_nearest: Callable[[Box], np.ndarray],
     settings: LocalThreshold,
 ) -> np.ndarray:
     """What a click changes: voxels that are connected to it and beyond the threshold it moved.
@@ -72,7 +73,8 @@ def moved_by_click(
         places: The clicked voxels (N, 3).
         distance: To the click, in mm.
         add: Whether the click adds to the region.
-        changeable: Booleans: voxels that may change.
+        is_nearest: Of a part, which voxels are nearer to this click than to those that want the
+            opposite, booleans; others do not change.
         settings: How far the threshold is moved.
 
     Returns:
@@ -84,12 +86,16 @@ def moved_by_click(
     shift = max(-float(towards[clicked].min()), 0.0) + settings.margin
     sigma = widened(float(distance[mask == add].min(initial=np.inf)), settings)
     within = distance <= reach(sigma, settings)
-    changes = (towards + shift * faded(distance, sigma) > 0) & changeable & within
-    changes[clicked] = True
+    changes = (towards + shift * faded(distance, sigma) > 0) & within
+    at_click = np.zeros(mask.shape, dtype=bool)
+    changes[clicked] = at_click[clicked] = True
     changes &= mask != add
-    pieces = cc3d.connected_components(np.ascontiguousarray(changes), connectivity=6)
-    touched = np.unique(pieces[clicked])
-    return np.isin(pieces, touched[touched > 0])
+    part = foreground_box([changes], margin=0)
+    if part is not None:
+        pieces = cc3d.connected_components(changes[part] & is_nearest(part), connectivity=6)
+        touched = np.unique(pieces[at_click[part]])
+        changes[part] = np.isin(pieces, touched[touched > 0])
+    return changes
 
 
 def widened(depth: float, settings: LocalThreshold) -> float:
