@@ -17,11 +17,12 @@ def data(tmp_path):
 
 def test_every_click_is_timed_also_with_finer_voxels(data, tmp_path, capsys):
     model = str(tiny.bundle_for_clicks(tmp_path / "bundle").description.path)
-    click_times.main([str(data), model, "--finer"])
+    click_times.main([str(data), model, "--finer", "--scribbles"])
     told = capsys.readouterr().out
     assert "case-FLAIR-WT lesion: Dice 0.000" in told
     assert "case-FLAIR-WT finer lesion: Dice 0.000" in told
     assert told.count("slowest") == 2
+    assert told.count("90 slices") == 2 and "case-FLAIR-WT finer lesion, 30 slices" in told
 
 
 def test_painted_lesions_have_their_size_and_spare_the_tumour(data, tmp_path):
