@@ -65,7 +65,7 @@ def measure(
         of_lesion: Whether it is about one lesion, of which less or more is left.
         monitor: Told of the progress, and asked whether to stop.
     """
-    turns = turns_of(asked, estimate, count, monitor.span(0.0, _ORDERED))
+    turns = turns_of(asked, passes, estimate, count, monitor.span(0.0, _ORDERED))
     stability = [asked.profile(index).stability for index in range(len(asked.candidates))]
     chosen = chosen_in_turn(turns.order, count, estimate.contributions.sum(axis=1), stability)
     volume = _volume(asked, passes) if of_lesion else None

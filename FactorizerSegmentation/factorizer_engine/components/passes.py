@@ -71,6 +71,7 @@ class RecordedPass:
         self._inputs: dict[str, Tensor] = {}
         self._skips: dict[int, Tensor] = {}
         self._heads: dict[tuple[int, ...], Tensor] = {}
+        self._remembered: dict[Term, Tensor] = {}
         gone = _by_block(left_out)
         channels = {block for block in gone if self._is_of_channels(block, baseline)}
         self._removals = {b: _without_channels(self.mixers[b], gone[b]) for b in channels}
@@ -96,6 +97,10 @@ class RecordedPass:
         """Give the memory back that only gradients need."""
         self.logits = self.logits.detach()
         self.mixed = {block: mixed.detach() for block, mixed in self.mixed.items()}
+
+    def remember(self, term: Term, logits: Tensor) -> None:
+        """Take what a pass gave, (1, R, *S), in which this term alone was left out likewise."""
+        self._remembered[term] = logits
 
     def behind(self, block: str, mixed: Tensor) -> Tensor:
         """Logits (B, R, *S) with another mixed map (B, C, *S) of a block.
@@ -126,6 +131,8 @@ class RecordedPass:
 
     def without_each(self, terms: Sequence[Term], baseline: Baseline = Baseline.ZERO) -> Tensor:
         """Logits (len(terms), R, *S) with each of `terms`, all of one block, left out alone."""
+        if all(term in self._remembered for term in terms):
+            return torch.cat([self._remembered[term] for term in terms])
         (block,) = {term.block for term in terms}
         with torch.inference_mode():
             mixed = self.mixed[block].detach()

@@ -206,7 +206,9 @@ class _Trial:
 
         def without(order: Sequence[int]) -> np.ndarray:
             gone = [terms[i] for i in order]
-            return contributions_without(self._network, [self._probe], terms, gone, [self._region])
+            return contributions_without(self._network, [self._probe], terms, gone, [self._region])[
+                0
+            ]
 
         return list(take_turns(self._estimates[Baseline.ZERO], without, COUNTS[-1]).order)
 

@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from factorizer_engine.components.ablation import Probe
 from factorizer_engine.components.definition import Baseline, channel_of, mixers_of
-from factorizer_engine.components.estimates import Estimate
+from factorizer_engine.components.estimates import Estimate, Passes
 from factorizer_engine.components.evidence import gradients_of, summed_evidence
 from factorizer_engine.components.passes import RecordedPass
 from factorizer_engine.components.question import Question
@@ -46,11 +47,15 @@ class Turns:
         return [index for index, strength in both if strength > 0 and index in among]
 
 
-def turns_of(asked: Question, estimate: Estimate, count: int, monitor: Monitor) -> Turns:
+def turns_of(
+    asked: Question, passes: Passes, estimate: Estimate, count: int, monitor: Monitor
+) -> Turns:
     """The candidates in turn, by what they contribute to all decisive regions together.
 
     Args:
         asked: What is asked.
+        passes: By network, over the probes; those of the network that has the first candidate in
+            turn know what it gives without that one afterwards.
         estimate: What they contribute in the whole network.
         count: How many have to be in the right order.
         monitor: Told of the progress, and asked whether to stop.
@@ -62,14 +67,18 @@ def turns_of(asked: Question, estimate: Estimate, count: int, monitor: Monitor) 
         found = np.zeros(len(terms))
         for member, network in enumerate(asked.networks):
             rows = [i for i, term in enumerate(terms) if term.network == member]
-            found[rows] = contributions_without(
+            gone = [terms[i] for i in order if terms[i].network == member]
+            found[rows], logits = contributions_without(
                 network,
                 asked.probes,
                 [terms[i] for i in rows],
-                [terms[i] for i in order if terms[i].network == member],
+                gone,
                 asked.outputs,
                 asked.baseline,
             )
+            if len(gone) == len(order) == 1:
+                for recorded, own in zip(passes[member], logits, strict=True):
+                    recorded.remember(gone[0], own)
         return found
 
     turns = take_turns(estimate.contributions.sum(axis=1), without, count)
@@ -84,7 +93,7 @@ def contributions_without(
     left_out: Sequence[Term],
     regions: Sequence[int],
     baseline: Baseline = Baseline.ZERO,
-) -> np.ndarray:
+) -> tuple[np.ndarray, list[Tensor]]:
     """First-order contributions to the sum of some mean logits when some components are gone.
 
     Args:
@@ -96,19 +105,21 @@ def contributions_without(
         baseline: What takes the place of a component.
 
     Returns:
-        float64, (len(terms),); without meaning for those that are left out.
+        float64, (len(terms),), without meaning for those that are left out; and of every probe the
+        logits (1, R, *S) that the network gives then.
     """
     mixers, blocks = mixers_of(network), list(dict.fromkeys(term.block for term in terms))
-    found = np.zeros(len(terms))
+    found, logits = np.zeros(len(terms)), []
     for probe in probes:
         recorded = RecordedPass(network, probe.image, blocks, left_out=left_out, baseline=baseline)
         gradients = gradients_of(recorded, probe, [regions], blocks)
+        logits.append(recorded.logits)
         for block in blocks:
             sums = summed_evidence(recorded, block, gradients[block][0], baseline)
             rows = [i for i, term in enumerate(terms) if term.block == block]
             channels = [channel_of(terms[i], mixers) for i in rows]
             found[rows] += sums.double().cpu().numpy()[channels]
-    return found
+    return found, logits
 
 
 def take_turns(

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from engine import tiny
-from factorizer_engine.components.ablation import Probe
+from factorizer_engine.components import explain
+from factorizer_engine.components.ablation import Probe, measure_contributions
 from factorizer_engine.components.definition import Baseline, mixers_of, terms_of
 from factorizer_engine.components.passes import RecordedPass
+from factorizer_engine.components.question import pose
 from factorizer_engine.components.ranking import chosen_in_turn
 from factorizer_engine.components.turns import (
     contributions_without,
@@ -67,7 +69,8 @@ def test_contributions_without_some_are_those_of_the_network_that_lacks_them(ran
     recorded = RecordedPass(network, image, left_out=gone, baseline=baseline)
     expected = RecordedPass(network, image).without(gone, baseline)
     torch.testing.assert_close(recorded.logits, expected, atol=1e-4, rtol=1e-4)
-    found = contributions_without(network, [probe], terms, gone, [0, 2], baseline)
+    found, logits = contributions_without(network, [probe], terms, gone, [0, 2], baseline)
+    torch.testing.assert_close(logits, [expected], atol=1e-4, rtol=1e-4)
     plain = RecordedPass(network, image)
     whole = probe.read(expected)[0, [0, 2]].sum()
     last = [term for term in terms if term.block == terms[-1].block and term not in gone]
@@ -77,3 +80,17 @@ def test_contributions_without_some_are_those_of_the_network_that_lacks_them(ran
     ]
     estimates = [found[terms.index(term)] for term in last]
     np.testing.assert_allclose(estimates, exact, atol=0.2 * np.abs(exact).max())
+
+
+def test_the_first_component_is_measured_where_those_that_follow_it_are_estimated(
+    segmenter, result, monkeypatch
+):
+    runs, behind = [], RecordedPass.behind
+    monkeypatch.setattr(RecordedPass, "behind", lambda *of: runs.append(of) or behind(*of))
+    found = explain(segmenter, result, count=3).maps
+    asked = pose(segmenter, result, None, None, None)
+    assert len(runs) == len(asked.probes) * (len(found) - 1)
+    terms = [one.component.term for one in found]
+    exact = measure_contributions(asked.networks[0], asked.probes, terms)[:, result.outputs]
+    told = [list(one.component.contributions.values()) for one in found]
+    np.testing.assert_allclose(told, exact, atol=1e-4)
