@@ -26,6 +26,9 @@ from factorizer_engine.protocol.triples import triple
 SMALL_ML = 2.0
 """What a network finds to be smaller than this is small: a few hundred of its voxels."""
 
+_PERHAPS_LARGE_ML = 6.0
+"""Of what the window of the coarsest voxels finds to be larger, the others may find too little."""
+
 
 def answer_to_prompts(
     segmenter: Segmenter,
@@ -58,23 +61,22 @@ def answer_to_prompts(
     wanted, regions = labelmap.grid.crop(box), result.model.regions
     held = np.stack([mask_of(labelmap.array[box], region, regions) for region in regions])
 
-    def asked(zooms: Sequence[float], otherwise: np.ndarray) -> np.ndarray:
-        seen = [
-            _logits_around(segmenter, result, labelmap, clicks, zoom, wanted, monitor)
-            for zoom in zooms
-        ]
-        known = np.isfinite(seen)
-        total = np.where(known, seen, 0).sum(axis=0, dtype=np.float32)
-        probabilities = sigmoid_(total / np.maximum(known.sum(axis=0), 1))
-        return np.where(known.any(axis=0), probabilities, otherwise).astype(np.float32)
+    def asked(zooms: Sequence[float]) -> list[np.ndarray]:
+        question = segmenter, result, labelmap, clicks
+        return [_logits_around(*question, zoom, wanted, monitor) for zoom in sorted(zooms)]
 
-    answered = asked([zoom for zoom in prompts.zooms if zoom >= 1], held)
+    usual = asked([zoom for zoom in prompts.zooms if zoom >= 1])
+    answered = _together(usual, held)
     finer = [zoom for zoom in prompts.zooms if zoom < 1]
     if not finer or wanted.voxel_ml >= _network_voxel_ml(segmenter, result):
         return answered
-    names = [region.name for region in regions]
-    found = answered[names.index(clicks[-1].region)] > segmenter.bundle.inference.threshold
-    return asked(finer, answered) if _is_small(found, wanted, clicks[-1]) else answered
+    number = [region.name for region in regions].index(clicks[-1].region)
+    least = segmenter.bundle.inference.threshold
+    coarsest = _together(usual[-1:], held)
+    for found, limit in ((answered, SMALL_ML), (coarsest, _PERHAPS_LARGE_ML)):
+        if _clicked_ml(found[number] > least, wanted, clicks[-1]) >= limit:
+            return answered
+    return _together(asked(finer), answered)
 
 
 def _network_voxel_ml(segmenter: Segmenter, result: SegmentationResult) -> float:
@@ -82,13 +84,21 @@ def _network_voxel_ml(segmenter: Segmenter, result: SegmentationResult) -> float
     return float(np.prod(spacing)) / 1000
 
 
-def _is_small(found: np.ndarray, grid: Grid, click: Click) -> bool:
-    """Whether the pieces that a click lies in, if there are any, hold less than `SMALL_ML`."""
+def _together(windows: Sequence[np.ndarray], otherwise: np.ndarray) -> np.ndarray:
+    """Probabilities by the mean of logits (R, X, Y, Z) of windows, NaN beyond each."""
+    known = np.isfinite(windows)
+    total = np.where(known, windows, 0).sum(axis=0, dtype=np.float32)
+    probabilities = sigmoid_(total / np.maximum(known.sum(axis=0), 1))
+    return np.where(known.any(axis=0), probabilities, otherwise).astype(np.float32)
+
+
+def _clicked_ml(found: np.ndarray, grid: Grid, click: Click) -> float:
+    """How much the pieces of a mask hold in which a click lies."""
     pieces, _count = ndimage.label(found)
     places = np.rint(grid.indices_of(np.asarray(click.points))).astype(int)
     places = np.clip(places, 0, np.array(found.shape) - 1)  # every second voxel may be missing
     sizes, clicked = np.bincount(pieces.ravel()), np.unique(pieces[tuple(places.T)])
-    return grid.volume_ml(int(sizes[clicked[clicked > 0]].sum())) < SMALL_ML
+    return grid.volume_ml(int(sizes[clicked[clicked > 0]].sum()))
 
 
 def _logits_around(

@@ -32,11 +32,13 @@ def begun(tmp_path_factory):
     return segmenter, segmenter.segment({"Scan": scan})
 
 
-def answered(begun, monkeypatch, side: int, beside: int = 0) -> tuple[np.ndarray, list[float]]:
+def answered(
+    begun, monkeypatch, side: int, beside: int = 0, coarsely: int = 0
+) -> tuple[np.ndarray, list[float]]:
     """What a click is answered with where all windows find a cube, and which windows were asked.
 
     Windows of fine voxels know nothing beyond the first half of the first axis. There may be
-    another cube that was not clicked on.
+    another cube that was not clicked on, and the window of the coarsest may find more.
     """
     segmenter, result = begun
     zooms: list[float] = []
@@ -45,6 +47,8 @@ def answered(begun, monkeypatch, side: int, beside: int = 0) -> tuple[np.ndarray
         zooms.append(zoom)
         logits = np.full((1, *wanted.shape), -3.0, np.float32)
         logits[0, 20 : 20 + side, 20 : 20 + side, 10 : 10 + side] = FOUND[zoom] + 3
+        if zoom == max(FOUND) and coarsely:
+            logits[0, 20 : 20 + coarsely, 20 : 20 + coarsely, 10 : 10 + coarsely] = FOUND[zoom]
         if beside:
             logits[0, -beside:, -beside:, -beside:] = FOUND[zoom] + 3
         if zoom < 1:
@@ -75,6 +79,13 @@ def test_a_large_one_is_not(begun, monkeypatch):
 
 def test_a_small_one_is_small_beside_a_large_one(begun, monkeypatch):
     _, zooms = answered(begun, monkeypatch, side=6, beside=20)
+    assert zooms == [1.0, 2.0, 0.5]
+
+
+def test_one_that_may_be_large_is_not_taken_for_small(begun, monkeypatch):
+    _, zooms = answered(begun, monkeypatch, side=6, coarsely=13)
+    assert zooms == [1.0, 2.0]
+    _, zooms = answered(begun, monkeypatch, side=6, coarsely=8)
     assert zooms == [1.0, 2.0, 0.5]
 
 
