@@ -13,6 +13,7 @@ from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.follow_up import COMPLETE, PARTIAL, PROGRESSION, UNCHANGED, Response
 from factorizer_engine.protocol.tasks.follow_up import FollowUpResult
 from factorizer_engine.protocol.tasks.report import JINJA
+from factorizer_engine.protocol.wording import rounded
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.report import askForPage, rememberFolder
@@ -227,9 +228,9 @@ class FollowUpPanel(Panel):
         rows = [
             (
                 ", ".join(filter(None, (changes.kindText(item.kind), placeWords(item.place)))),
-                f"{item.before_ml:.2f}",
-                f"{item.after_ml:.2f}",
-                f"{item.change_ml:+.2f}",
+                rounded(item.before_ml, 2),
+                rounded(item.after_ml, 2),
+                rounded(item.change_ml, 2, signed=True),
                 changes.percentText(item),
             )
             for item in result.changes

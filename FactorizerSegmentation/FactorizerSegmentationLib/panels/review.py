@@ -6,6 +6,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.wording import rounded
 from FactorizerSegmentationLib.panels.lesion_list import LesionList
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.remeasuring import Remeasuring
@@ -268,14 +269,14 @@ def _sentence(lesion) -> str:
         "{diameter} mm across in space"
     ).format(
         number=lesion.id,
-        volume=f"{lesion.volume_ml:.2f}",
-        long=f"{lesion.long_axis.length_mm:.1f}",
-        short=f"{lesion.short_axis.length_mm:.1f}",
-        product=f"{lesion.product_mm2:.0f}",
-        diameter=f"{lesion.max_diameter_mm:.1f}",
+        volume=rounded(lesion.volume_ml, 2),
+        long=rounded(lesion.long_axis.length_mm, 1),
+        short=rounded(lesion.short_axis.length_mm, 1),
+        product=rounded(lesion.product_mm2, 0),
+        diameter=rounded(lesion.max_diameter_mm, 1),
     )
     if lesion.edited_ml > 0:
-        edited = _("; {volume} mL edited by hand").format(volume=f"{lesion.edited_ml:.2f}")
+        edited = _("; {volume} mL edited by hand").format(volume=rounded(lesion.edited_ml, 2))
         text += edited
     place = tables.placeText(lesion)
     return f"{text}; {place}." if place else f"{text}."

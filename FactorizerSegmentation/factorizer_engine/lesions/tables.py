@@ -9,6 +9,7 @@ from pathlib import Path
 from factorizer_engine.protocol.files import FOR_SPREADSHEETS, write_csv
 from factorizer_engine.protocol.lesions import Lesion, Measures
 from factorizer_engine.protocol.models import Label
+from factorizer_engine.protocol.wording import rounded
 
 LESION_COLUMNS = (
     "lesion", "centroid_r_mm", "centroid_a_mm", "centroid_s_mm", "place",
@@ -66,7 +67,7 @@ def _cells(measures: Measures | None) -> list[str]:
     if measures is None:
         return [""] * len(MEASURE_COLUMNS)
     return [
-        f"{measures.volume_ml:.4f}",
+        rounded(measures.volume_ml, 4),
         f"{measures.max_diameter_mm:.2f}",
         f"{measures.long_axis.length_mm:.2f}",
         f"{measures.short_axis.length_mm:.2f}",

@@ -42,6 +42,14 @@ def test_lesions_are_written_one_per_row_with_their_parts_in_columns(tmp_path):
     assert row["oedema_flair_volume_ml"] == ""
 
 
+def test_a_lesion_of_one_tiny_voxel_has_a_volume(tmp_path):
+    lesion = Lesion(id=1, volume_ml=0.3**3 / 1000, centroid_ras=(0.0, 0.0, 0.0), **MEASURES)
+    write_lesions_csv([lesion], LABELS, tmp_path / "lesions.csv")
+    with open(tmp_path / "lesions.csv", newline="", encoding="utf-8-sig") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["volume_ml"]) == pytest.approx(2.7e-5)
+
+
 def test_without_lesions_there_are_titles_only(tmp_path):
     write_lesions_csv([], LABELS, tmp_path / "none.csv")
     text = (tmp_path / "none.csv").read_text(encoding="utf-8-sig")

@@ -46,7 +46,7 @@ def test_lesions_keep_their_numbers_and_what_only_the_run_could_tell(engine, tmp
     assert changed.id == 3 and np.isnan(changed.mean_probability)
     assert (same.edited_ml, changed.edited_ml) == (0.0, 0.001)
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "Lesion 7" in page and page.count("0.00 mL edited by hand") == 1
+    assert "Lesion 7" in page and page.count("0.0010 mL edited by hand") == 1
     assert (tmp_path / "page.csv").is_file()
 
 

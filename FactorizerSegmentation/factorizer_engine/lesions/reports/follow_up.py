@@ -22,6 +22,7 @@ from factorizer_engine.lesions.reports.pictures import Backdrop, Outline, Pictur
 from factorizer_engine.lesions.reports.slices import slice_through
 from factorizer_engine.protocol.files import FOR_SPREADSHEETS, write_csv, write_text
 from factorizer_engine.protocol.follow_up import LesionChange, TimePoint, count_kinds
+from factorizer_engine.protocol.wording import rounded
 
 ALL_COLOR = "#808890"
 CHANGE_COLUMNS = (
@@ -98,7 +99,7 @@ def write_changes(changes: Sequence[LesionChange], path: Path) -> None:
             " ".join(map(str, change.after)),
             " ".join(change.place),
             *(f"{mm:.2f}" for mm in change.point),
-            *(f"{ml:.4f}" for ml in (change.before_ml, change.after_ml, change.change_ml)),
+            *(rounded(ml, 4) for ml in (change.before_ml, change.after_ml, change.change_ml)),
             "" if math.isnan(change.change_percent) else f"{change.change_percent:.1f}",
         )
         for change in changes
@@ -114,7 +115,7 @@ def write_points(points: Sequence[TimePoint], path: Path) -> None:
         (
             point.name,
             point.lesions,
-            *(f"{point.volumes_ml.get(name, 0.0):.4f}" for name in names),
+            *(rounded(point.volumes_ml.get(name, 0.0), 4) for name in names),
             "" if math.isnan(point.enhancing_mm2) else f"{point.enhancing_mm2:.1f}",
         )
         for point in points

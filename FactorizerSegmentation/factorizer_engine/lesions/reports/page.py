@@ -14,6 +14,7 @@ from factorizer_engine.lesions.reports.key_images import SMALLEST_ML, KeyImages
 from factorizer_engine.lesions.reports.pictures import css
 from factorizer_engine.protocol.files import write_text
 from factorizer_engine.protocol.lesions import volume_by_label
+from factorizer_engine.protocol.wording import rounded
 
 
 def write_report(report: Report, path: str | Path) -> None:
@@ -58,6 +59,7 @@ def fill_template(name: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["rounded"] = rounded
     return environment.get_template(name).render(values)
 
 
