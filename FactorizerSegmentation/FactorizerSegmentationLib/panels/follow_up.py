@@ -231,7 +231,7 @@ class FollowUpPanel(Panel):
                 rounded(item.before_ml, 2),
                 rounded(item.after_ml, 2),
                 rounded(item.change_ml, 2, signed=True),
-                changes.percentText(item),
+                item.percent_told,
             )
             for item in result.changes
         ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 
 import slicer
@@ -16,7 +15,6 @@ from factorizer_engine.protocol.follow_up import (
     NEW,
     SHRUNK,
     STABLE,
-    LesionChange,
     TimePoint,
 )
 from factorizer_engine.protocol.messages import ProtocolError
@@ -104,12 +102,6 @@ def kindText(kind: str) -> str:
         GONE: _("gone"),
     }
     return words.get(kind, kind)
-
-
-def percentText(change: LesionChange) -> str:
-    """The change in percent; empty for what is new."""
-    percent = change.change_percent
-    return "" if math.isnan(percent) else f"{percent:+.0f}"
 
 
 def _ids(numbers: Sequence[int]) -> str:

@@ -14,14 +14,13 @@ from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.diameters import slice_axis
 from factorizer_engine.lesions.follow_up.comparison import Comparison, MeasuredStudy
-from factorizer_engine.lesions.follow_up.matching import CHANGE
 from factorizer_engine.lesions.reports.charts import line_chart
 from factorizer_engine.lesions.reports.key_images import MOST_LESIONS, SMALLEST_ML
 from factorizer_engine.lesions.reports.page import fill_template
 from factorizer_engine.lesions.reports.pictures import Backdrop, Outline, Picture, css, draw
 from factorizer_engine.lesions.reports.slices import slice_through
 from factorizer_engine.protocol.files import FOR_SPREADSHEETS, write_csv, write_text
-from factorizer_engine.protocol.follow_up import LesionChange, TimePoint, count_kinds
+from factorizer_engine.protocol.follow_up import CHANGE, LesionChange, TimePoint, count_kinds
 from factorizer_engine.protocol.wording import rounded
 
 ALL_COLOR = "#808890"
