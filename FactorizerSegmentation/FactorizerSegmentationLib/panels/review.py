@@ -100,6 +100,8 @@ class ReviewPanel(Panel):
             self.lesions.setVerdicts(tables.verdictsOf(tableNode))
             return
         self._shown = shown
+        if segmentationNode is not None:
+            tables.listLesions(segmentationNode, tableNode)
         self._say("")
         self.leave()
         self._followNames()

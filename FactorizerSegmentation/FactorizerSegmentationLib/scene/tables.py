@@ -29,6 +29,7 @@ EDITED = "Edited by hand [mL]"
 FALSE_ALARM = "False alarm"
 BOX_ATTRIBUTE = "FactorizerSegmentation.InsideBox"
 LESIONS_ATTRIBUTE = "FactorizerSegmentation.Lesions"
+TABLE_ROLE = "FactorizerSegmentation.Table"
 
 _SAME_MM = 0.5
 """How far the centres of a lesion may be apart when it is measured twice."""
@@ -43,6 +44,17 @@ def createLesionTable(scene, lesions: Iterable[Lesion], name: str):
     node.SetAttribute(ROLE_ATTRIBUTE, "Lesions")
     _fill(node, list(lesions), {})
     return node
+
+
+def listLesions(segmentationNode, tableNode) -> None:
+    """Note which table lists the lesions of a segmentation, by whose numbers they are called."""
+    if lesionTableOf(segmentationNode) is not tableNode:
+        segmentationNode.SetNodeReferenceID(TABLE_ROLE, tableNode.GetID())
+
+
+def lesionTableOf(segmentationNode):
+    """See `listLesions`; None if none does, or it was deleted."""
+    return segmentationNode.GetNodeReference(TABLE_ROLE)
 
 
 def updateLesions(tableNode, measured: Iterable[Lesion]) -> None:

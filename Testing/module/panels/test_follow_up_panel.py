@@ -218,6 +218,8 @@ def test_any_number_of_studies_is_compared_in_the_order_of_the_list(
         "Newer scan",
         "FLAIR",
     ]
+    known = [study["segmentation"]["known"] for study in asked["studies"]]
+    assert [[lesion["id"] for lesion in lesions] for lesions in known] == [[], [], [1, 2]]
     assert follow_up.ui.plotButton.enabled
     (chart,) = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
     assert chart.GetNumberOfPlotSeriesNodes() == 2

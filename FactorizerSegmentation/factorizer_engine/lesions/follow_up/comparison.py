@@ -26,7 +26,7 @@ class MeasuredStudy:
         scan: The scan that was segmented.
         labelmap: Its segmentation.
         labels: What the values mean.
-        lesions: What was found in it.
+        lesions: What was found in it, in the order of `find_lesions`, with any numbers.
     """
 
     name: str
@@ -42,16 +42,15 @@ class MeasuredStudy:
         scan: Scan,
         labelmap: Scan,
         labels: Sequence[Label],
-        sides_are_known: bool = True,
     ) -> MeasuredStudy:
-        """Measure a study, whose scan tells the sides of lesions if they are known."""
-        telling = scan if sides_are_known else None
-        return cls(name, scan, labelmap, labels, find_lesions(labelmap, (), labels, None, telling))
+        """Measure a study, whose scan tells the sides of lesions."""
+        return cls(name, scan, labelmap, labels, find_lesions(labelmap, (), labels, None, scan))
 
     @property
     def numbers(self) -> Scan:
         """The voxels of every lesion, as its id."""
-        return lesion_numbers(self.labelmap, self.labels)
+        ids = [lesion.id for lesion in self.lesions]
+        return lesion_numbers(self.labelmap, self.labels, ids)
 
 
 @dataclass(frozen=True)
