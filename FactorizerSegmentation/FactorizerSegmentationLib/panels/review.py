@@ -36,7 +36,9 @@ class ReviewPanel(Panel):
         self._rulers = LesionRulers()
         self._surfaces = Surfaces()
         self._classes = ClassWatch(self._onClasses)
-        self._remeasuring = Remeasuring(logic, self._onMeasured, self._showTitle)
+        self._remeasuring = Remeasuring(
+            logic, self._onMeasured, self._onLesionsMoved, self._showTitle
+        )
         self.lesions = LesionList(self.ui.lesionsTree, self._onSelected, self._decide)
         self.ui.acceptButton.connect("clicked()", lambda: self._decideSelected(tables.ACCEPTED))
         self.ui.rejectButton.connect("clicked()", lambda: self._decideSelected(tables.REJECTED))
@@ -160,6 +162,13 @@ class ReviewPanel(Panel):
         else:
             self.leave()
         self._logic.notify()
+
+    def _onLesionsMoved(self) -> None:
+        """The scan was moved, as by a transform; they are measured again if that can be done."""
+        self.lesions.renew(tables.lesionsOf(self._own.lesionTable))
+        self._logic.selectedLesion = self.lesions.current
+        if self._logic.inFront and self.lesions.current is not None:
+            self._rulers.show(slicer.mrmlScene, self.lesions.current)
 
     def _showButtons(self) -> None:
         ui, history, busy = self.ui, self._logic.history, self._logic.busy
