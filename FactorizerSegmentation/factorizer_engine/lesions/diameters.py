@@ -33,7 +33,7 @@ _DIRECTIONS = 16
 _ROUNDING = 1e-9
 
 #: Lines through a slice that are measured, in the width of a pixel.
-_FINENESS = 4
+_FINENESS = 10
 
 
 def largest_diameter(voxels: np.ndarray, affine: np.ndarray) -> float:

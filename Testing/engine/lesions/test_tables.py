@@ -67,3 +67,10 @@ def test_classes_of_one_name_or_none_have_columns_of_their_own():
     titles = lesion_columns(labels)
     assert len(set(titles)) == len(titles)
     assert {"a_1_volume_ml", "a_2_volume_ml", "label_3_volume_ml"} <= set(titles)
+
+
+def test_a_probability_that_nobody_computed_is_an_empty_cell(tmp_path):
+    measures = {**MEASURES, "mean_probability": float("nan")}
+    lesion = Lesion(id=1, volume_ml=1.0, centroid_ras=(0.0, 0.0, 0.0), **measures)
+    write_lesions_csv([lesion], LABELS, tmp_path / "lesions.csv")
+    assert "nan" not in (tmp_path / "lesions.csv").read_text(encoding="utf-8-sig")
