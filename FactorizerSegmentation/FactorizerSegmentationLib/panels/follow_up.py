@@ -222,6 +222,8 @@ class FollowUpPanel(Panel):
         result = changes.changesOf(tableNode) if tableNode is not None else None
         self.ui.changesBox.visible = result is not None
         self.ui.plotButton.enabled = self._own.chart is not None
+        if result is not None:
+            self.ui.responseLabel.text = self._told(result)
         if result is None or tableNode is self._shown:
             return
         self._shown = tableNode
@@ -237,7 +239,13 @@ class FollowUpPanel(Panel):
         ]
         titles = (_("Lesion"), _("before"), _("after"), _("mL"), _("%"))
         fillTable(self.ui.changesTable, titles, rows, list(range(len(rows))))
-        self.ui.responseLabel.text = _responseText(result.response)
+
+    def _told(self, result: FollowUpResult) -> str:
+        """What RANO's sums say, and whether that still holds."""
+        text, tableNode = _responseText(result.response), self._parameters.segment.lesionTable
+        if tableNode is not None and changes.isOutdated(result, tableNode):
+            text += " " + _("The last result was changed since it was compared; compare again.")
+        return text
 
     def _result(self) -> FollowUpResult | None:
         tableNode = self._own.changes if self._parameters is not None else None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import slicer
 
-from FactorizerSegmentationLib.scene.changes import changesOf
+from factorizer_engine.protocol.lesions import volume_by_class
+from FactorizerSegmentationLib.scene.changes import RESULT_ATTRIBUTE, changesOf
+from FactorizerSegmentationLib.scene.tables import lesionsOf
 from FactorizerSegmentationLib.scene.volumes import worldAffine
 from module.panels.user import AFFINE, SHAPE, run, segmentations
 
@@ -154,6 +157,25 @@ def test_what_became_of_each_lesion_is_listed_and_shown(qt, host, follow_up, res
     np.testing.assert_allclose(view.GetSliceToRAS().GetElement(2, 3), 6.0)
     (node,) = [n for n in slicer.util.getNodesByClass("vtkMRMLTableNode") if changesOf(n)]
     assert node.GetTable().GetNumberOfRows() == 2
+
+
+def test_a_comparison_of_what_was_changed_since_says_so(qt, host, widget, follow_up, result):
+    tick(qt, follow_up, "Newer")
+    compare(host, follow_up)
+    own = widget.logic.getParameterNode()
+    told = changesOf(own.followUp.changes)
+    found = volume_by_class(lesionsOf(own.segment.lesionTable))
+    last = replace(told.points[-1], volumes_ml=found)
+    told = replace(told, points=(*told.points[:-1], last))
+    own.followUp.changes.SetAttribute(RESULT_ATTRIBUTE, json.dumps(told.to_dict()))
+    widget.logic.notify()
+    assert "compare again" not in follow_up.ui.responseLabel.text
+
+    widget.reviewPanel.lesions.select(1)
+    widget.reviewPanel.ui.rejectButton.click()
+    assert "compare again" in follow_up.ui.responseLabel.text
+    widget.reviewPanel.ui.undoButton.click()
+    assert "compare again" not in follow_up.ui.responseLabel.text
 
 
 def test_earlier_scans_are_laid_onto_the_last_and_go_back(qt, host, follow_up, result, earlier):
