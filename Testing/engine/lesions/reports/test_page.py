@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.lesions.follow_up.response import time_point
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.lesions.reports.content import Explanation, Report
 from factorizer_engine.lesions.reports.explanations import describe_component, explain_component
@@ -119,6 +120,17 @@ def test_all_lesions_are_counted_where_the_volume_is_that_of_all(report):
     total = rounded(sum(lesion.volume_ml for lesion in report.lesions), 1)
     assert f'<div class="value">2 <span class="unit">with {total} mL' in page
     assert "1 of them of less than 0.05 mL" in page
+
+
+def test_products_of_what_enhances_are_summed_up_as_for_follow_up(report):
+    voxels = report.labelmap.array.copy()
+    voxels[2:16, 30:44, 2:6] = 4  # of 14 mm, where the other is narrower than 10 mm
+    labelmap = report.labelmap.with_array(voxels)
+    lesions = find_lesions(labelmap, (), LABELS, None)
+    page = render_report(replace(report, labelmap=labelmap, lesions=lesions))
+    point = time_point("now", lesions, LABELS)
+    assert point.measurable == 1
+    assert f"sum of products of 1 measurable lesion: {point.enhancing_mm2:.0f} mm²" in page
 
 
 def test_segments_of_one_name_have_their_own_volumes(report):
