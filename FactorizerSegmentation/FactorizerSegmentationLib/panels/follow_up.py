@@ -242,7 +242,8 @@ class FollowUpPanel(Panel):
 
     def _told(self, result: FollowUpResult) -> str:
         """What RANO's sums say, and whether that still holds."""
-        text, tableNode = _responseText(result.response), self._parameters.segment.lesionTable
+        text = _responseText(result.response)
+        tableNode = self._parameters.segment.lesionTable if self._parameters is not None else None
         if tableNode is not None and changes.isOutdated(result, tableNode):
             text += " " + _("The last result was changed since it was compared; compare again.")
         return text

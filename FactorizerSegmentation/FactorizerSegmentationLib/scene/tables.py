@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import slicer
@@ -146,7 +147,7 @@ def _moved(lesion: Lesion, matrix: np.ndarray) -> Lesion:
     def point(place: Sequence[float]) -> tuple[float, float, float]:
         return triple((matrix[:3, :3] @ place + matrix[:3, 3]).tolist())
 
-    def axes(item: Measures) -> dict[str, Ruler]:
+    def axes(item: Measures) -> dict[str, Any]:
         rulers = {"long_axis": item.long_axis, "short_axis": item.short_axis}
         return {key: Ruler(point(it.start), point(it.end)) for key, it in rulers.items()}
 
