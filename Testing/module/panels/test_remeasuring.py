@@ -86,6 +86,13 @@ def test_a_lesion_of_one_voxel_is_not_told_as_nothing(widget, review, result, me
     assert "0.0060 mL edited by hand" in review.ui.lesionLabel.text
 
 
+def test_a_class_that_is_deleted_is_no_longer_listed(review, result, measured):
+    result.GetSegmentation().RemoveSegment(CORE)
+
+    assert measured() == {1: 8}
+    assert len(titles(review)) == 1
+
+
 def test_what_was_erased_and_put_back_is_no_edit(review, result, measured):
     paint(result, CORE, (0, 2, 1), 0)
     assert measured() == {2: 11, 1: 8}
