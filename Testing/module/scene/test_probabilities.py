@@ -72,3 +72,18 @@ def test_pieces_meet_at_corners(monkeypatch, installed):
     assert pieces[0, 0, 0] == pieces[1, 1, 1] != pieces[3, 3, 5]
     assert set(np.unique(pieces).tolist()) == {0, 1, 2}
     assert not piecesOf(np.zeros((2, 2, 2), bool)).any()
+
+
+@pytest.mark.parametrize("count", range(65, 75))
+def test_a_lesion_of_just_the_smallest_volume_is_kept(scene, add_volume, count):
+    levels = np.zeros((100, 3, 3), np.uint8)
+    levels[:count, 1, 1] = 200
+    node = add_volume("A", levels.shape)
+    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(levels.transpose(2, 1, 0)))
+    region = (Region("A", 1, "", 0),)
+    made = ProbabilityMaps([node], region)
+
+    kept = made.labelmap(Thresholds(region, (0.5,), count / 1000), 0.001)
+    assert np.count_nonzero(kept) == count
+    gone = made.labelmap(Thresholds(region, (0.5,), (count + 1) / 1000), 0.001)
+    assert not gone.any()

@@ -10,7 +10,7 @@ import numpy as np
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.enhancement import enhancing_labels
 from factorizer_engine.lesions.follow_up.matching import match_lesions
-from factorizer_engine.lesions.follow_up.response import MEASURABLE_MM, response, time_point
+from factorizer_engine.lesions.follow_up.response import is_measurable, response, time_point
 from factorizer_engine.lesions.measuring import find_lesions, lesion_numbers
 from factorizer_engine.protocol.follow_up import NEW, LesionChange, Response, TimePoint
 from factorizer_engine.protocol.lesions import Lesion
@@ -83,7 +83,7 @@ def compare_studies(studies: Sequence[MeasuredStudy], to_last: np.ndarray) -> Co
     values = enhancing_labels(after.labels)
     parts = {lesion.id: [p for p in lesion.parts if p.label in values] for lesion in after.lesions}
     has_new = any(
-        part.short_axis.length_mm >= MEASURABLE_MM
+        is_measurable(part)
         for change in changes
         if change.kind == NEW
         for number in change.after

@@ -217,3 +217,17 @@ def test_a_change_of_just_30_percent_is_growth_or_shrinkage_whatever_its_volume(
 def test_what_is_told_in_percent_does_not_contradict_the_kind(after, kind, told):
     change = LesionChange(kind, (1,), (1,), 1.0, after, (0.0, 0.0, 0.0), (), {}, {})
     assert change.percent_told == told
+
+
+def test_an_axis_of_just_10_mm_is_measurable_however_the_head_lies():
+    rng = np.random.default_rng(0)
+    diamond = np.abs(np.indices((5, 5)) - 2).sum(axis=0) <= 2
+    for _ in range(40):
+        affine = np.eye(4)
+        turned = Rotation.from_euler("zyx", rng.uniform(-20, 20, 3), degrees=True)
+        affine[:3, :3] = 2 * turned.as_matrix()
+        affine[:3, 3] = rng.uniform(-100, 100, 3)
+        scan = Scan.of(diamond[..., None].astype(np.uint8), affine)
+        item = MeasuredStudy.of("now", scan, scan, LABELS)
+        assert item.lesions[0].short_axis.length_mm == pytest.approx(10.0)
+        assert time_point("now", item.lesions, LABELS).measurable == 1
