@@ -21,7 +21,7 @@ MAP_ROLE = "FactorizerSegmentation.Probability."
 SETTINGS_ATTRIBUTE = "FactorizerSegmentation.Thresholds"
 Box = tuple[slice, slice, slice]
 _ROUNDING = 1e-6
-"""Of numbers of voxels: computers divide 0.07 mL by 0.001 mL to a little more than 70."""
+"""Of numbers of voxels, since the volume of one is a little off in a turned head."""
 LOWEST, HIGHEST = 0.05, 0.95
 """Between these a threshold can be."""
 
