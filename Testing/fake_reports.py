@@ -36,7 +36,7 @@ def report(params: ReportParams) -> ReportResult:
     page.write_text(json.dumps(params.to_dict()), encoding="utf-8")
     table = page.with_suffix(".csv")
     table.touch()
-    return ReportResult(str(page), str(table), params.known[:1])
+    return ReportResult(str(page), str(table), params.segmentation.known[:1])
 
 
 def follow_up(params: FollowUpParams) -> FollowUpResult:

@@ -10,6 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.wording import rounded
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene.adjustment import Adjustment, canAdjust
@@ -150,12 +151,12 @@ class AdjustPanel(Panel):
         for label, volume in adjustment.volumes().items():
             segment = segmentation.GetSegment(segmentIdOf(label))
             if segment is not None:
-                found.append(f"{segment.GetName()} {volume:.1f} mL")
+                found.append(f"{segment.GetName()} {rounded(volume, 1)} mL")
         text = _("Now {found}.").format(found=", ".join(found))
         edited = adjustment.editedMl
         if edited > 0:
             text += " " + _("{volume} mL edited or rejected stay as they are.").format(
-                volume=f"{edited:.2f}"
+                volume=rounded(edited, 2)
             )
         self.ui.adjustLabel.text = text
 

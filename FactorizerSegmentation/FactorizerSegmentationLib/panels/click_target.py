@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.models import ModelDescription
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
+from FactorizerSegmentationLib.scene.tables import lesionTableOf
 from FactorizerSegmentationLib.scene.updates import (
     belongsTo,
     holdsOnly,
@@ -18,7 +19,7 @@ from FactorizerSegmentationLib.scene.updates import (
     holdsSurplus,
 )
 from FactorizerSegmentationLib.scene.volumes import voxelsOf
-from FactorizerSegmentationLib.tasks.refine import begunBefore, lesionsTableOf, startOfClicks
+from FactorizerSegmentationLib.tasks.refine import begunBefore, startOfClicks
 
 if TYPE_CHECKING:
     from FactorizerSegmentationLib.tasks.run import RunSettings
@@ -84,7 +85,7 @@ class ClickTarget:
     def goOn(self, node):
         """Let a segmentation that clicks have begun be the one that is listed and corrected."""
         if node is not self._own().segmentation:
-            self.put((node, lesionsTableOf(node)))
+            self.put((node, lesionTableOf(node)))
             node.SetDisplayVisibility(True)  # a run may have hidden it behind its result
         return node
 
@@ -108,7 +109,7 @@ class ClickTarget:
             node: What was begun.
             instead: See `nodes`.
         """
-        begun = (node, lesionsTableOf(node))
+        begun = (node, lesionTableOf(node))
         if node is self._own().segmentation:
             there = [old if old is not None and old.GetScene() else None for old in instead]
             self.put((there[0], there[1]))

@@ -15,6 +15,7 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
+from factorizer_engine.protocol.wording import rounded
 from FactorizerSegmentationLib.panels.click_target import ClickTarget
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
@@ -36,7 +37,7 @@ from FactorizerSegmentationLib.scene.place_mode import (
 )
 from FactorizerSegmentationLib.scene.scribbles import Scribbles, segmentIdOf
 from FactorizerSegmentationLib.scene.segmentation_files import rememberAnswers, rememberUpsideDown
-from FactorizerSegmentationLib.scene.volumes import worldAffine
+from FactorizerSegmentationLib.scene.volumes import voxelMl
 from FactorizerSegmentationLib.tasks.refine import Refined, possibleStarts
 
 if TYPE_CHECKING:
@@ -338,9 +339,9 @@ class ClicksPanel(Panel):
         scan = slicer.mrmlScene.GetNodeByID(asked.settings.referenceId)
         if not changed:
             return _("Nothing had to change there.")
-        volume = changed * abs(float(np.linalg.det(worldAffine(scan)[:3, :3]))) / 1000
+        volume = changed * voxelMl(scan)
         text = _("{volume} mL changed, {seconds} s.").format(
-            volume=f"{volume:.2f}", seconds=f"{outcome.seconds:.1f}"
+            volume=rounded(volume, 2), seconds=f"{outcome.seconds:.1f}"
         )
         note = outcome.note.removeprefix(self._inputs.subsetSentence)  # it stands above
         return f"{text} {note.strip()}".strip()

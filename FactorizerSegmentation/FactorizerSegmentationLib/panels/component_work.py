@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.wording import rounded
 from FactorizerSegmentationLib.panels.components import ComponentsPanel
 from FactorizerSegmentationLib.panels.editing import EditPanel
 from FactorizerSegmentationLib.panels.panel import Panel
@@ -22,6 +23,7 @@ from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.proposals import ProposalPreview
 from FactorizerSegmentationLib.scene.updates import Patch
 from FactorizerSegmentationLib.scene.verdicts import problem
+from FactorizerSegmentationLib.scene.volumes import voxelMl
 
 GAINED, LOST = (90, 200, 255), (255, 90, 200)
 EVERYWHERE, AT_LESION, IN_BOX, BRUSHED = "everywhere", "lesion", "box", "brushed"
@@ -193,9 +195,9 @@ class ComponentWorkPanel(Panel):
         scan = referenceVolumeOf(self._own.segmentation)
         adding = self._operation is Operation.add
         self._preview.show(voxels, scan, GAINED if adding else LOST)
-        volume = float(np.prod(scan.GetSpacing())) * int(voxels.sum()) / 1000
+        volume = voxelMl(scan) * int(voxels.sum())
         text = _("Adds {volume} mL.") if adding else _("Takes {volume} mL away.")
-        self._say(text.format(volume=f"{volume:.2f}"))
+        self._say(text.format(volume=rounded(volume, 2)))
 
     def _change(self) -> Patch:
         node, segmentationNode = self._components.shownNode, self._own.segmentation

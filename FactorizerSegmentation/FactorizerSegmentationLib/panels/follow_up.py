@@ -13,6 +13,7 @@ from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.follow_up import COMPLETE, PARTIAL, PROGRESSION, UNCHANGED, Response
 from factorizer_engine.protocol.tasks.follow_up import FollowUpResult
 from factorizer_engine.protocol.tasks.report import JINJA
+from factorizer_engine.protocol.wording import rounded
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.report import askForPage, rememberFolder
@@ -221,22 +222,31 @@ class FollowUpPanel(Panel):
         result = changes.changesOf(tableNode) if tableNode is not None else None
         self.ui.changesBox.visible = result is not None
         self.ui.plotButton.enabled = self._own.chart is not None
+        if result is not None:
+            self.ui.responseLabel.text = self._told(result)
         if result is None or tableNode is self._shown:
             return
         self._shown = tableNode
         rows = [
             (
                 ", ".join(filter(None, (changes.kindText(item.kind), placeWords(item.place)))),
-                f"{item.before_ml:.2f}",
-                f"{item.after_ml:.2f}",
-                f"{item.change_ml:+.2f}",
-                changes.percentText(item),
+                rounded(item.before_ml, 2),
+                rounded(item.after_ml, 2),
+                rounded(item.change_ml, 2, signed=True),
+                item.percent_told,
             )
             for item in result.changes
         ]
         titles = (_("Lesion"), _("before"), _("after"), _("mL"), _("%"))
         fillTable(self.ui.changesTable, titles, rows, list(range(len(rows))))
-        self.ui.responseLabel.text = _responseText(result.response)
+
+    def _told(self, result: FollowUpResult) -> str:
+        """What RANO's sums say, and whether that still holds."""
+        text = _responseText(result.response)
+        tableNode = self._parameters.segment.lesionTable if self._parameters is not None else None
+        if tableNode is not None and changes.isOutdated(result, tableNode):
+            text += " " + _("The last result was changed since it was compared; compare again.")
+        return text
 
     def _result(self) -> FollowUpResult | None:
         tableNode = self._own.changes if self._parameters is not None else None

@@ -8,6 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.lesions import Lesion, LesionPart, Measures
+from factorizer_engine.protocol.wording import rounded
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.tables import swatch
 from FactorizerSegmentationLib.scene.tables import ACCEPTED, REJECTED, UNDECIDED, placeText
@@ -185,13 +186,13 @@ def _item(title: str, measures: Measures):
     item = qt.QTreeWidgetItem(
         [
             title,
-            f"{measures.volume_ml:.{1 if measures.volume_ml >= 10 else 2}f}",
-            f"{long_axis:.0f} \u00d7 {short_axis:.0f}",
+            rounded(measures.volume_ml, 1 if measures.volume_ml >= 10 else 2),
+            f"{rounded(long_axis, 0)} \u00d7 {rounded(short_axis, 0)}",
             _percent(measures.mean_probability),
         ]
     )
     tip = _("{product} mm\u00b2; largest diameter in space {diameter} mm").format(
-        product=f"{measures.product_mm2:.0f}", diameter=f"{measures.max_diameter_mm:.1f}"
+        product=rounded(measures.product_mm2, 0), diameter=rounded(measures.max_diameter_mm, 1)
     )
     for column in range(1, 4):
         item.setTextAlignment(column, qt.Qt.AlignRight | qt.Qt.AlignVCenter)
@@ -203,7 +204,7 @@ def _item(title: str, measures: Measures):
 def _tip(lesion: Lesion) -> str:
     title, told = _title(lesion, UNDECIDED), []
     if lesion.edited_ml > 0:
-        told.append(_("{volume} mL edited by hand").format(volume=f"{lesion.edited_ml:.2f}"))
+        told.append(_("{volume} mL edited by hand").format(volume=rounded(lesion.edited_ml, 2)))
     if lesion.is_doubtful:
         told.append(_("other components speak for it than for true lesions; have a look"))
     return f"{title}: {', '.join(told)}" if told else title

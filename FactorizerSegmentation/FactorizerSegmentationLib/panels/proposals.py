@@ -8,6 +8,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.wording import rounded
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.text_colors import WARNING, TextColor
@@ -21,7 +22,7 @@ from FactorizerSegmentationLib.scene.proposals import Growth, Masks, ProposalPre
 from FactorizerSegmentationLib.scene.tables import REJECTED, lesionsOf
 from FactorizerSegmentationLib.scene.updates import Patch
 from FactorizerSegmentationLib.scene.verdicts import decide, problem
-from FactorizerSegmentationLib.scene.volumes import localAffine
+from FactorizerSegmentationLib.scene.volumes import localAffine, voxelMl
 
 ADDED_COLOR, REMOVED_COLOR = (90, 200, 255), (255, 90, 200)
 
@@ -143,9 +144,9 @@ class ProposalPanel(Panel):
         whole = np.any(list(masks.values()), axis=0)
         growing = self._growth is not None
         self._preview.show(whole, scan, ADDED_COLOR if growing else REMOVED_COLOR)
-        volume = float(np.prod(scan.GetSpacing())) * int(whole.sum()) / 1000
+        volume = voxelMl(scan) * int(whole.sum())
         text = _("Add {volume} mL?") if growing else _("Remove {volume} mL?")
-        self._say(text.format(volume=f"{volume:.2f}"))
+        self._say(text.format(volume=rounded(volume, 2)))
 
     def _onAccept(self) -> None:
         masks, growing = self._masks, self._growth is not None

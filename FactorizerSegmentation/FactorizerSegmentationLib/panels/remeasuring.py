@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import qt
 import slicer
 
@@ -14,9 +15,11 @@ from factorizer_engine.protocol.lesions import Lesion
 from FactorizerSegmentationLib.engine.settings import enginePython
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.hand_edits import HandEdits
+from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.segments import labelsOf
-from FactorizerSegmentationLib.scene.tables import lesionsOf
+from FactorizerSegmentationLib.scene.tables import follow, hasMoved, lesionsOf, notePlace
 from FactorizerSegmentationLib.scene.verdicts import problem
+from FactorizerSegmentationLib.scene.volumes import worldAffine
 from FactorizerSegmentationLib.tasks.measure import MeasureRun
 
 DELAY_MS = 700
@@ -29,6 +32,7 @@ class Remeasuring:
     Args:
         logic: The FactorizerSegmentationLogic.
         onMeasured: Called with the table node and the new lesions.
+        onMoved: Called when the lesions of the table have moved with their scan.
         onChanged: Called when a measurement begins or ends.
     """
 
@@ -36,15 +40,20 @@ class Remeasuring:
         self,
         logic,
         onMeasured: Callable[[object, tuple[Lesion, ...]], None],
+        onMoved: Callable[[], None],
         onChanged: Callable[[], None],
     ) -> None:
         self._logic = logic
         self._onMeasured = onMeasured
+        self._onMoved = onMoved
         self._onChanged = onChanged
         self._edits: HandEdits | None = None
         self._tableNode: object = None
         self._segmentation: Any = None
         self._tag = 0
+        self._scan: Any = None
+        self._scanTag = 0
+        self._world: np.ndarray | None = None
         self._asked: object = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
@@ -67,7 +76,11 @@ class Remeasuring:
         self._segmentation = segmentationNode.GetSegmentation()
         event = slicer.vtkSegmentation.SourceRepresentationModified
         self._tag = self._segmentation.AddObserver(event, self._onModified)
-        if self._edits.labels.any() and not lesionsOf(tableNode):
+        self._scan = referenceVolumeOf(segmentationNode)
+        moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
+        self._scanTag = self._scan.AddObserver(moved, self._onTransformed)
+        missing = self._edits.labels.any() and not lesionsOf(tableNode)
+        if self._follow() or missing:
             self._timer.start()
 
     def forget(self) -> None:
@@ -77,10 +90,28 @@ class Remeasuring:
         if self._edits is not None:
             self._edits.release()
             self._segmentation.RemoveObserver(self._tag)
-        self._edits = self._segmentation = None
+            self._scan.RemoveObserver(self._scanTag)
+        self._edits = self._segmentation = self._scan = None
 
     def _onModified(self, caller, event) -> None:
         self._timer.start()
+
+    def _onTransformed(self, caller, event) -> None:
+        world = self._worldOfScan()
+        if world is not None and hasMoved(self._tableNode, world):
+            self._timer.start()
+
+    def _follow(self) -> bool:
+        """Take the lesions along with their scan; returns whether they have moved."""
+        self._world = self._worldOfScan()
+        return self._world is not None and follow(self._tableNode, self._world)
+
+    def _worldOfScan(self) -> np.ndarray | None:
+        """4x4, voxel to world; None below a transform that is not linear."""
+        try:
+            return worldAffine(self._scan)
+        except SceneError:
+            return None
 
     def _onQuiet(self) -> None:
         edits = self._edits
@@ -91,6 +122,8 @@ class Remeasuring:
             return
         edits.look()
         edits.remember()
+        if self._follow():
+            self._onMoved()
         self._logic.setPython(enginePython())
         if not self._logic.engine.installed:
             return  # nothing is installed for this
@@ -109,6 +142,8 @@ class Remeasuring:
         if asked is self._asked:
             self._asked = None
             self._onMeasured(self._tableNode, lesions)
+            if self._world is not None:
+                notePlace(self._tableNode, self._world)  # it may have moved on meanwhile
             self._onChanged()
 
     def _onFailed(self, asked: object, error: EngineError) -> None:

@@ -33,7 +33,6 @@ from FactorizerSegmentationLib.scene.tables import (
     ACCEPTED,
     REJECTED,
     UNDECIDED,
-    presentIn,
     verdictsOf,
 )
 from FactorizerSegmentationLib.scene.verdicts import problem
@@ -216,7 +215,6 @@ class ReportPanel(Panel):
             words=self._own.words,
             warnings=self._inputs.checks.doubts(),
             evidence=tuple(self._evidence()) if explained else (),
-            lesions=tuple(presentIn(tableNode)) if tableNode is not None else (),
             regions=model.regions if model is not None else (),
             facts={
                 _("Review"): _verdictFacts(tableNode),

@@ -6,6 +6,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.wording import rounded
 from FactorizerSegmentationLib.panels.lesion_list import LesionList
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.remeasuring import Remeasuring
@@ -35,7 +36,9 @@ class ReviewPanel(Panel):
         self._rulers = LesionRulers()
         self._surfaces = Surfaces()
         self._classes = ClassWatch(self._onClasses)
-        self._remeasuring = Remeasuring(logic, self._onMeasured, self._showTitle)
+        self._remeasuring = Remeasuring(
+            logic, self._onMeasured, self._onLesionsMoved, self._showTitle
+        )
         self.lesions = LesionList(self.ui.lesionsTree, self._onSelected, self._decide)
         self.ui.acceptButton.connect("clicked()", lambda: self._decideSelected(tables.ACCEPTED))
         self.ui.rejectButton.connect("clicked()", lambda: self._decideSelected(tables.REJECTED))
@@ -99,6 +102,8 @@ class ReviewPanel(Panel):
             self.lesions.setVerdicts(tables.verdictsOf(tableNode))
             return
         self._shown = shown
+        if segmentationNode is not None:
+            tables.listLesions(segmentationNode, tableNode)
         self._say("")
         self.leave()
         self._followNames()
@@ -157,6 +162,13 @@ class ReviewPanel(Panel):
         else:
             self.leave()
         self._logic.notify()
+
+    def _onLesionsMoved(self) -> None:
+        """The scan was moved, as by a transform; they are measured again if that can be done."""
+        self.lesions.renew(tables.lesionsOf(self._own.lesionTable))
+        self._logic.selectedLesion = self.lesions.current
+        if self._logic.inFront and self.lesions.current is not None:
+            self._rulers.show(slicer.mrmlScene, self.lesions.current)
 
     def _showButtons(self) -> None:
         ui, history, busy = self.ui, self._logic.history, self._logic.busy
@@ -268,14 +280,14 @@ def _sentence(lesion) -> str:
         "{diameter} mm across in space"
     ).format(
         number=lesion.id,
-        volume=f"{lesion.volume_ml:.2f}",
-        long=f"{lesion.long_axis.length_mm:.1f}",
-        short=f"{lesion.short_axis.length_mm:.1f}",
-        product=f"{lesion.product_mm2:.0f}",
-        diameter=f"{lesion.max_diameter_mm:.1f}",
+        volume=rounded(lesion.volume_ml, 2),
+        long=rounded(lesion.long_axis.length_mm, 1),
+        short=rounded(lesion.short_axis.length_mm, 1),
+        product=rounded(lesion.product_mm2, 0),
+        diameter=rounded(lesion.max_diameter_mm, 1),
     )
     if lesion.edited_ml > 0:
-        edited = _("; {volume} mL edited by hand").format(volume=f"{lesion.edited_ml:.2f}")
+        edited = _("; {volume} mL edited by hand").format(volume=rounded(lesion.edited_ml, 2))
         text += edited
     place = tables.placeText(lesion)
     return f"{text}; {place}." if place else f"{text}."

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.lesions import volume_by_class
+from factorizer_engine.protocol.wording import rounded
 from FactorizerSegmentationLib.panels.checked_start import CheckedStart
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
@@ -176,7 +177,7 @@ class SegmentPanel(Panel):
 def _summary(outcome: Segmented) -> str:
     """Total volume by class, the largest first."""
     totals = volume_by_class(lesionsOf(outcome.lesionTableNode))
-    found = [f"{name} {volume:.1f} mL" for name, volume in totals.items()]
+    found = [f"{name} {rounded(volume, 1)} mL" for name, volume in totals.items()]
     sentence = _("{found} ({seconds} s on {device}).")
     if isBoxed(outcome.lesionTableNode):
         sentence = _("Inside the box: {found} ({seconds} s on {device}).")

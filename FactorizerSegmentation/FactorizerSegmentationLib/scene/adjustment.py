@@ -15,6 +15,7 @@ from FactorizerSegmentationLib.scene.probabilities import (
     setThresholds,
     thresholdsOf,
 )
+from FactorizerSegmentationLib.scene.volumes import voxelMl
 
 KEPT_ATTRIBUTE = "FactorizerSegmentation.Kept"
 
@@ -41,8 +42,7 @@ class Adjustment:
         self._maps = ProbabilityMaps(mapsOf(segmentationNode), self.thresholds.regions)
         self._labelValues = [region.label for region in self.thresholds.regions]
         self._live = LiveLabels(segmentationNode, sorted(set(self._labelValues)))
-        spacing = referenceVolumeOf(segmentationNode).GetSpacing()
-        self._voxelMl = float(np.prod(spacing)) / 1000
+        self._voxelMl = voxelMl(referenceVolumeOf(segmentationNode))
         self._labels = self._maps.labelmap(self.thresholds, self._voxelMl)
         self._kept = _keptOf(segmentationNode, self._labels.shape)
         self._edited = np.zeros(self._labels.shape, bool)

@@ -16,12 +16,18 @@ from factorizer_engine.protocol.follow_up import (
     NEW,
     SHRUNK,
     STABLE,
-    LesionChange,
     TimePoint,
 )
+from factorizer_engine.protocol.lesions import volume_by_class
 from factorizer_engine.protocol.messages import ProtocolError
 from factorizer_engine.protocol.tasks.follow_up import FollowUpResult
-from FactorizerSegmentationLib.scene.tables import addColumn, placeWords
+from FactorizerSegmentationLib.scene.tables import (
+    addColumn,
+    isBoxed,
+    lesionsOf,
+    placeWords,
+    presentIn,
+)
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE
 
 RESULT_ATTRIBUTE = "FactorizerSegmentation.FollowUp"
@@ -55,6 +61,23 @@ def changesOf(tableNode) -> FollowUpResult | None:
         return FollowUpResult.from_dict(json.loads(tableNode.GetAttribute(RESULT_ATTRIBUTE) or ""))
     except (TypeError, ValueError, ProtocolError):  # a scene file can hold anything
         return None
+
+
+def isOutdated(result: FollowUpResult, tableNode) -> bool:
+    """Whether the last study has other volumes by now than when it was compared.
+
+    Args:
+        tableNode: The lesions of the last study as they are. Classes that were renamed since say
+            nothing, nor do lesions inside a box.
+    """
+    if isBoxed(tableNode):
+        return False
+    compared, now = result.points[-1].volumes_ml, volume_by_class(presentIn(tableNode))
+    known = {part.name for lesion in lesionsOf(tableNode) for part in lesion.parts}
+    return any(
+        not math.isclose(now.get(name, 0.0), compared[name], rel_tol=1e-6, abs_tol=1e-9)
+        for name in known & set(compared)
+    )
 
 
 def createVolumePlot(
@@ -104,12 +127,6 @@ def kindText(kind: str) -> str:
         GONE: _("gone"),
     }
     return words.get(kind, kind)
-
-
-def percentText(change: LesionChange) -> str:
-    """The change in percent; empty for what is new."""
-    percent = change.change_percent
-    return "" if math.isnan(percent) else f"{percent:+.0f}"
 
 
 def _ids(numbers: Sequence[int]) -> str:

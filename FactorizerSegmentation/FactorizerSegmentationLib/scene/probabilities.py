@@ -20,6 +20,8 @@ from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, Place, creat
 MAP_ROLE = "FactorizerSegmentation.Probability."
 SETTINGS_ATTRIBUTE = "FactorizerSegmentation.Thresholds"
 Box = tuple[slice, slice, slice]
+_ROUNDING = 1e-6
+"""Of numbers of voxels, since the volume of one is a little off in a turned head."""
 LOWEST, HIGHEST = 0.05, 0.95
 """Between these a threshold can be."""
 
@@ -197,6 +199,6 @@ def _boxWhere(several: Iterable[Sequence[np.ndarray]]) -> Box:
 def _smallMasses(mask: np.ndarray, fewest: float) -> np.ndarray:
     """Voxels of connected masses (26 neighbours) of fewer voxels."""
     numbers = piecesOf(mask)
-    small = np.bincount(numbers.ravel()) < fewest
+    small = np.bincount(numbers.ravel()) < fewest - _ROUNDING
     small[0] = False
     return small[numbers]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from slicer.i18n import tr as _
 
+from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import Label, ModelDescription
 from factorizer_engine.protocol.segmentations import SegmentationFile
 from factorizer_engine.protocol.volumes import ScanFile
@@ -19,6 +20,12 @@ from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.hand_edits import editedVoxels
 from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
 from FactorizerSegmentationLib.scene.segments import describe, labelOf
+from FactorizerSegmentationLib.scene.tables import (
+    follow,
+    lesionTableOf,
+    presentIn,
+    rejectedIn,
+)
 from FactorizerSegmentationLib.scene.volumes import worldAffine
 
 MODEL_ATTRIBUTE = "FactorizerSegmentation.Model"
@@ -132,7 +139,21 @@ def saveSegmentation(segmentationNode, path: Path) -> Generator[None, None, Segm
         tuple(others[False]),
         byHand,
         isUpsideDown(segmentationNode),
+        *_numbered(segmentationNode, affine),
     )
+
+
+def _numbered(segmentationNode, world: np.ndarray) -> tuple[tuple[Lesion, ...], tuple[int, ...]]:
+    """The lesions by their numbers in the list, and the numbers of those that were rejected.
+
+    Args:
+        world: 4x4, where the scan is now.
+    """
+    tableNode = lesionTableOf(segmentationNode)
+    if tableNode is None:
+        return (), ()
+    follow(tableNode, world)
+    return tuple(presentIn(tableNode)), tuple(lesion.id for lesion in rejectedIn(tableNode))
 
 
 def _labels(segmentationNode) -> Iterator[tuple[str, Label]]:

@@ -6,13 +6,16 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from factorizer_engine.protocol.lesions import Lesion, Measures
+from factorizer_engine.protocol.lesions import Lesion, Measures, Ruler
 from factorizer_engine.protocol.messages import ProtocolError
+from factorizer_engine.protocol.triples import triple
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE
 
 ID, PLACE, VERDICT = "Lesion", "Place", "Review"
@@ -29,6 +32,11 @@ EDITED = "Edited by hand [mL]"
 FALSE_ALARM = "False alarm"
 BOX_ATTRIBUTE = "FactorizerSegmentation.InsideBox"
 LESIONS_ATTRIBUTE = "FactorizerSegmentation.Lesions"
+TABLE_ROLE = "Lesions"
+
+WORLD_ATTRIBUTE = "FactorizerSegmentation.World"
+"""Where the scan lay when the lesions were measured: 4x4, voxel to world in mm, row by row."""
+_MOVED_MM = 1e-4
 
 _SAME_MM = 0.5
 """How far the centres of a lesion may be apart when it is measured twice."""
@@ -43,6 +51,17 @@ def createLesionTable(scene, lesions: Iterable[Lesion], name: str):
     node.SetAttribute(ROLE_ATTRIBUTE, "Lesions")
     _fill(node, list(lesions), {})
     return node
+
+
+def listLesions(segmentationNode, tableNode) -> None:
+    """Note which table lists the lesions of a segmentation, by whose numbers they are called."""
+    if lesionTableOf(segmentationNode) is not tableNode:
+        segmentationNode.SetNodeReferenceID(TABLE_ROLE, tableNode.GetID())
+
+
+def lesionTableOf(segmentationNode):
+    """See `listLesions`; None if none does, or it was deleted."""
+    return segmentationNode.GetNodeReference(TABLE_ROLE)
 
 
 def updateLesions(tableNode, measured: Iterable[Lesion]) -> None:
@@ -85,6 +104,55 @@ def _renamed(lesion: Lesion, names: Mapping[int, str]) -> Lesion:
 
 def _same(one: Lesion, other: Lesion) -> bool:
     return math.dist(one.centroid_ras, other.centroid_ras) < _SAME_MM
+
+
+def notePlace(tableNode, world: np.ndarray) -> None:
+    """Note where the scan of the lesions lay (4x4, voxel to world) when they were measured."""
+    tableNode.SetAttribute(WORLD_ATTRIBUTE, json.dumps(np.asarray(world).ravel().tolist()))
+
+
+def hasMoved(tableNode, world: np.ndarray) -> bool:
+    """Whether the scan lies elsewhere by now, as by a transform above it."""
+    before = _placeOf(tableNode)
+    return before is not None and not np.allclose(before, world, rtol=0, atol=_MOVED_MM)
+
+
+def follow(tableNode, world: np.ndarray) -> bool:
+    """Take the lesions along to where their scan is now (4x4, voxel to world).
+
+    Their sizes stay what they are, until they are measured anew.
+
+    Returns:
+        Whether they have moved.
+    """
+    before = _placeOf(tableNode)
+    if before is None:
+        notePlace(tableNode, world)  # a table of an earlier version
+    if before is None or not hasMoved(tableNode, world):
+        return False
+    verdicts, matrix = verdictsOf(tableNode), world @ np.linalg.inv(before)
+    _refill(tableNode, [_moved(lesion, matrix) for lesion in lesionsOf(tableNode)], verdicts)
+    notePlace(tableNode, world)
+    return True
+
+
+def _placeOf(tableNode) -> np.ndarray | None:
+    try:
+        return np.reshape(json.loads(tableNode.GetAttribute(WORLD_ATTRIBUTE) or ""), (4, 4))
+    except (TypeError, ValueError):  # a scene file can hold anything
+        return None
+
+
+def _moved(lesion: Lesion, matrix: np.ndarray) -> Lesion:
+    def point(place: Sequence[float]) -> tuple[float, float, float]:
+        return triple((matrix[:3, :3] @ place + matrix[:3, 3]).tolist())
+
+    def axes(item: Measures) -> dict[str, Any]:
+        rulers = {"long_axis": item.long_axis, "short_axis": item.short_axis}
+        return {key: Ruler(point(it.start), point(it.end)) for key, it in rulers.items()}
+
+    parts = tuple(replace(part, **axes(part)) for part in lesion.parts)
+    return replace(lesion, centroid_ras=point(lesion.centroid_ras), parts=parts, **axes(lesion))
 
 
 def markBoxed(tableNode, boxed: bool) -> None:

@@ -70,6 +70,18 @@ def worldAffine(volumeNode) -> np.ndarray:
     return matrixToWorld(transformNode, name) @ localAffine(volumeNode)
 
 
+def voxelMl(volumeNode) -> float:
+    """Volume in mL of a voxel in the world, where lesions are measured, too.
+
+    Below a transform that is not linear, where none are, it is that in the node's own coordinates.
+    """
+    try:
+        affine = worldAffine(volumeNode)
+    except SceneError:
+        affine = localAffine(volumeNode)
+    return abs(float(np.linalg.det(affine[:3, :3]))) / 1000
+
+
 def matrixToWorld(transformNode, name: str) -> np.ndarray:
     """4x4 matrix to world RAS in mm from below a transform; None is no transform.
 

@@ -20,15 +20,13 @@ from FactorizerSegmentationLib.scene.scribbles import isScribbles
 from FactorizerSegmentationLib.scene.segmentation_files import rememberDrawn, rememberModel
 from FactorizerSegmentationLib.scene.segments import createSegmentation
 from FactorizerSegmentationLib.scene.subjects import putBeside
-from FactorizerSegmentationLib.scene.tables import createLesionTable
+from FactorizerSegmentationLib.scene.tables import createLesionTable, lesionTableOf, listLesions
 from FactorizerSegmentationLib.scene.updates import belongsTo, holdsOnly
 from FactorizerSegmentationLib.scene.volumes import Place, worldAffine
 from FactorizerSegmentationLib.tasks.run import Run
 
 _BEGUN_ATTRIBUTE = "FactorizerSegmentation.ToBeCorrected"
 """Of a segmentation that no run has made: the model whose clicks make it."""
-
-_LESIONS_ROLE = "Lesions"
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def startOfClicks(scene, scan, model: ModelDescription, labelmap: np.ndarray, ti
     tableNode = createLesionTable(scene, (), _("{name}, lesions").format(name=title))
     putBeside(tableNode, scan)
     node.SetAttribute(_BEGUN_ATTRIBUTE, model.name)
-    node.SetNodeReferenceID(_LESIONS_ROLE, tableNode.GetID())
+    listLesions(node, tableNode)
     return node, tableNode
 
 
@@ -81,16 +79,11 @@ def begunBefore(scene, scan, model: ModelDescription):
         The vtkMRMLSegmentationNode and the vtkMRMLTableNode of its lesions, or twice None.
     """
     for node in reversed(_segmentationsIn(scene)):
-        tableNode = lesionsTableOf(node)
+        tableNode = lesionTableOf(node)
         begun = node.GetAttribute(_BEGUN_ATTRIBUTE) == model.name and tableNode is not None
         if begun and belongsTo(node, scan) and holdsOnly(node, model):
             return node, tableNode
     return None, None
-
-
-def lesionsTableOf(node):
-    """The vtkMRMLTableNode of a segmentation that `startOfClicks` has made; None if it is gone."""
-    return node.GetNodeReference(_LESIONS_ROLE)
 
 
 def possibleStarts(scene, besides) -> list[tuple[str, str, str]]:

@@ -11,7 +11,6 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.conversation import Callbacks
-from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import Region
 from factorizer_engine.protocol.segmentations import SegmentationFile
 from factorizer_engine.protocol.tasks.report import REPORT, ReportParams, ReportResult
@@ -37,7 +36,6 @@ class ReportOrder:
         words: The radiologist's own.
         warnings: What was noticed about the scans.
         evidence: Evidence maps of the components to tell of.
-        lesions: What is known of the lesions from before.
         regions: The model's, of which components speak.
         facts: By heading, what else is to be told.
     """
@@ -48,7 +46,6 @@ class ReportOrder:
     words: str = ""
     warnings: tuple[str, ...] = ()
     evidence: tuple[Step, ...] = ()
-    lesions: tuple[Lesion, ...] = ()
     regions: tuple[Region, ...] = ()
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -109,7 +106,6 @@ class ReportRun(EngineRun[ReportResult]):
             components=tuple(map(componentTold, order.evidence)),
             evidence=tuple(evidence),
             regions=order.regions,
-            known=order.lesions,
             sheet=_sheetOf(order.segmentationNode),
             facts={heading: dict(facts) for heading, facts in order.facts.items()},
         )

@@ -105,6 +105,7 @@ class SegmentRun(Run[SegmentResult]):
     def _createTable(self, result: SegmentResult, place: Place):
         title = _("{name} lesions") if self._box is None else _("{name} lesions inside the box")
         tableNode = tables.createLesionTable(self._scene, result.lesions, self._name(title))
+        tables.notePlace(tableNode, result.labelmap.matrix)
         tables.markBoxed(tableNode, self._box is not None)
         putBeside(tableNode, place.volumeNode)
         return tableNode

@@ -21,6 +21,7 @@ from factorizer_engine.protocol.tasks.follow_up import (
     SegmentedStudy,
 )
 from factorizer_engine.protocol.volumes import ScanFile
+from factorizer_engine.protocol.wording import rounded
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -166,6 +167,10 @@ def _change_table(outcome: FollowUpResult) -> Table:
     )
     for change in outcome.changes[:SHOWN]:
         ids = [" + ".join(map(str, numbers)) or "-" for numbers in (change.before, change.after)]
-        volumes = (f"{change.before_ml:.2f}", f"{change.after_ml:.2f}", f"{change.change_ml:+.2f}")
+        volumes = (
+            rounded(change.before_ml, 2),
+            rounded(change.after_ml, 2),
+            rounded(change.change_ml, 2, signed=True),
+        )
         table.add_row(change.kind, *ids, *volumes, " ".join(change.place))
     return table

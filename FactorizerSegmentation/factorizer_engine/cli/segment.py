@@ -31,6 +31,7 @@ from factorizer_engine.protocol.preparation import SLICES, PreparationOptions, d
 from factorizer_engine.protocol.runs import ModelChoice
 from factorizer_engine.protocol.tasks.prepare import PrepareResult
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
+from factorizer_engine.protocol.wording import rounded
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -189,7 +190,7 @@ def _lesion_table(lesions: Sequence[Lesion]) -> Table:
 def _cells(measures: Measures) -> tuple[str, str, str]:
     long_axis, short_axis = measures.long_axis.length_mm, measures.short_axis.length_mm
     return (
-        f"{measures.volume_ml:.2f}",
-        f"{long_axis:.1f} x {short_axis:.1f}",
+        rounded(measures.volume_ml, 2),
+        f"{rounded(long_axis, 1)} x {rounded(short_axis, 1)}",
         f"{measures.mean_probability:.2f}",
     )

@@ -20,6 +20,7 @@ from factorizer_engine.protocol.triples import triple
 #: Centres of the faces of a voxel around its centre, in voxels.
 _FACES = np.concatenate([np.eye(3), -np.eye(3)]) / 2
 _EDGES = np.concatenate([np.eye(2), -np.eye(2)]) / 2
+_CORNERS = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) / 2
 
 #: Up to this size trying all pairs of points is quicker than finding the hull.
 _FEW_VOXELS = 12
@@ -31,8 +32,8 @@ _ANISOTROPY = 1.5
 _DIRECTIONS = 16
 _ROUNDING = 1e-9
 
-#: Samples along the edge of a pixel, where lines through a slice are measured.
-_FINENESS = 4
+#: Lines through a slice that are measured, in the width of a pixel.
+_FINENESS = 10
 
 
 def largest_diameter(voxels: np.ndarray, affine: np.ndarray) -> float:
@@ -149,19 +150,54 @@ def _farthest(pixels: np.ndarray, plane: np.ndarray) -> np.ndarray:
 
 
 def _longest_across(pixels: np.ndarray, plane: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The longest line inside some pixels at a right angle to the one between `ends`, in mm."""
-    along = (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
+    """The longest line inside some pixels at a right angle to the one between `ends`, in mm.
+
+    It can reach into corners, where `ends` only reach to the centres of edges; so that it is not
+    longer than the longest diameter, it is cut to that.
+    """
+    length = float(np.linalg.norm(ends[1] - ends[0]))
+    along = (ends[1] - ends[0]) / length
     across = np.array([-along[1], along[0]])
     step = float(np.linalg.norm(plane, axis=0).min()) / _FINENESS
-    border = (pixels[:, None] + _EDGES * 2).reshape(-1, 2) @ plane.T - ends[0]
-    u = np.arange((border @ along).min(), (border @ along).max() + step, step)
-    v = np.arange((border @ across).min(), (border @ across).max() + step, step)
-    points = ends[0] + u[:, None, None] * along + v[None, :, None] * across
-    inside = _inside(pixels, np.rint(points @ np.linalg.inv(plane).T).astype(int))
-    row, start, length = _longest_run(inside)
-    line = ends[0] + u[row] * along
-    low = v[start] - step / 2
-    return np.stack([line + low * across, line + (low + length * step) * across])
+    corners = (pixels[:, None] + _CORNERS).reshape(-1, 2) @ plane.T - ends[0]
+    low, high = (corners @ along).min(), (corners @ along).max()
+    lines = ends[0] + np.arange(low + step / 2, high, step)[:, None] * along
+    row, start, stop = _longest_run(pixels, lines, across, np.linalg.inv(plane))
+    middle, half = (start + stop) / 2, min(stop - start, length) / 2
+    return lines[row] + np.array([[middle - half], [middle + half]]) * across
+
+
+def _longest_run(
+    pixels: np.ndarray, origins: np.ndarray, direction: np.ndarray, to_index: np.ndarray
+) -> tuple[int, float, float]:
+    """The longest piece of some parallel lines that lies inside pixels.
+
+    Between two borders of pixels that follow each other, a line is inside one pixel.
+
+    Args:
+        pixels: Indices, shape (N, 2).
+        origins: Points in mm, shape (M, 2), one on each line.
+        direction: A unit vector along all of them.
+        to_index: From mm to indices (2x2).
+
+    Returns:
+        Which line, and from where to where on it, in mm from its origin.
+    """
+    first, slope = origins @ to_index.T, to_index @ direction
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    borders = [
+        (np.arange(low[axis], high[axis] + 2) - 0.5 - first[:, axis, None]) / slope[axis]
+        for axis in range(2)
+        if abs(slope[axis]) > _ROUNDING
+    ]
+    places = np.sort(np.concatenate(borders, axis=1), axis=1)
+    middles = (places[:, :-1] + places[:, 1:]) / 2
+    inside = _inside(pixels, np.rint(first[:, None] + middles[..., None] * slope).astype(int))
+    inside |= np.diff(places, axis=1) < _ROUNDING  # where a line meets two borders at once
+    rows, starts, stops = _runs(inside)
+    longest = int(np.argmax(places[rows, stops] - places[rows, starts]))
+    row = int(rows[longest])
+    return row, float(places[row, starts[longest]]), float(places[row, stops[longest]])
 
 
 def _inside(pixels: np.ndarray, indices: np.ndarray) -> np.ndarray:
@@ -173,13 +209,12 @@ def _inside(pixels: np.ndarray, indices: np.ndarray) -> np.ndarray:
     return image[tuple(np.moveaxis(places, -1, 0))]
 
 
-def _longest_run(rows: np.ndarray) -> tuple[int, int, int]:
-    """Row, start and length of the longest run of true values in the rows of (N, M)."""
+def _runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row, start and end of all runs of true values in the rows of (N, M)."""
     padded = np.pad(rows, ((0, 0), (1, 1))).astype(np.int8)
     changes = np.diff(padded, axis=1)
     (in_row, starts), (_, stops) = np.nonzero(changes == 1), np.nonzero(changes == -1)
-    longest = int(np.argmax(stops - starts))
-    return int(in_row[longest]), int(starts[longest]), int(stops[longest] - starts[longest])
+    return in_row, starts, stops
 
 
 def _outermost(points: np.ndarray) -> np.ndarray:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from factorizer_engine.images.files.dicom.derived import Algorithm, save_dicom
 from factorizer_engine.images.files.dicom.segmentation import make_dicom_seg
 from factorizer_engine.images.files.dicom.source import SourceSeries
 from factorizer_engine.images.scan import Scan
-from factorizer_engine.lesions.measuring import find_lesions
+from factorizer_engine.lesions.remeasuring import measure_again
 from factorizer_engine.lesions.structured_report import make_structured_report
+from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import Label
 from factorizer_engine.protocol.tasks.export_dicom import REPORT_FILE, SEGMENTATION_FILE
 
@@ -22,6 +23,8 @@ def write_dicom_objects(
     algorithm: Algorithm,
     folder: Path,
     scan: Scan | None = None,
+    known: Sequence[Lesion] = (),
+    gone: Iterable[int] = (),
 ) -> tuple[Path, Path]:
     """Write segmentation.dcm and report.dcm, both of the study of the series.
 
@@ -32,13 +35,14 @@ def write_dicom_objects(
         algorithm: What drew it.
         folder: An existing folder.
         scan: The scan, which tells the sides of lesions; None leaves them open.
+        known, gone: Lesions and their numbers from before, see `measure_again`.
 
     Raises:
         BadInputError: If there is nothing to export, it does not belong to the series, or a file
             cannot be written.
     """
     segmentation = make_dicom_seg(labelmap, labels, source, algorithm)
-    lesions = find_lesions(labelmap, (), labels, None, scan)
+    lesions = measure_again(labelmap, (), labels, None, scan, None, known, gone)
     report = make_structured_report(lesions, labels, segmentation, source, algorithm)
     paths = folder / SEGMENTATION_FILE, folder / REPORT_FILE
     for data, path in zip((segmentation, report), paths, strict=True):

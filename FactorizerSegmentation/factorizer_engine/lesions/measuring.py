@@ -48,10 +48,17 @@ def find_lesions(
     ]
 
 
-def lesion_numbers(labelmap: Scan, labels: Sequence[Label]) -> Scan:
-    """The voxels of every lesion, as the id that `find_lesions` gives it; uint32."""
+def lesion_numbers(
+    labelmap: Scan, labels: Sequence[Label], ids: Sequence[int] | None = None
+) -> Scan:
+    """The voxels of every lesion, as its id; uint32.
+
+    Args:
+        ids: Those of the lesions in the order of `find_lesions`; None takes those it gives.
+    """
     numbers = np.zeros(labelmap.shape, np.uint32)
-    for number, voxels in enumerate(lesion_voxels(labelmap.array, labels), start=1):
+    members = lesion_voxels(labelmap.array, labels)
+    for number, voxels in zip(ids or range(1, len(members) + 1), members, strict=True):
         numbers[tuple(voxels.T)] = number
     return labelmap.with_array(numbers)
 

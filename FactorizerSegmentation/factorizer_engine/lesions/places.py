@@ -12,6 +12,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.optimize import minimize
 
+from factorizer_engine.images.orientation import axis_directions
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.lesions import (
     ANTERIOR,
@@ -22,6 +23,7 @@ from factorizer_engine.protocol.lesions import (
     RIGHT,
     SUPERIOR,
 )
+from factorizer_engine.protocol.triples import triple
 
 _SAMPLE_MM = 6.0
 """Distance of the samples by which the mirror plane is found."""
@@ -34,6 +36,10 @@ _NARROWEST_MM = 90.0
 """A head is at least as wide; in a smaller field of view the middle cannot be told."""
 _BRAIN_MM = 150.0
 """No brain is higher; what lies deeper below the top of the head is neck."""
+_CUT = 0.4
+"""Part of its largest section that a head has at an edge of the image where it is cut."""
+_LEAST_HEIGHT_MM = 110.0
+"""From the top down to a cut; above lower ones brain is missing, and not neck only."""
 _ONE_SIDED = 0.85
 """Part of a lesion on one side that makes it a lesion of that side."""
 
@@ -46,12 +52,14 @@ class Head:
         normal: Unit vector to the patient's right, at a right angle to the mirror plane.
         offset: Of the mirror plane along `normal`, in mm.
         low, high: Of what is seen of the head, along R, A and S, in mm.
+        whole: Whether it is seen whole along R, A and S; thirds of a part tell no place.
     """
 
     normal: np.ndarray
     offset: float
     low: np.ndarray
     high: np.ndarray
+    whole: tuple[bool, bool, bool] = (True, True, True)
 
     def place_of(self, points: np.ndarray) -> tuple[str, ...]:
         """Side and thirds of the head in which points (N, 3), RAS in mm, lie."""
@@ -62,9 +70,9 @@ class Head:
         elif right <= 1 - _ONE_SIDED:
             words = [LEFT]
         parts = (points.mean(axis=0) - self.low) / (self.high - self.low)
-        for part, back, front in ((parts[1], POSTERIOR, ANTERIOR), (parts[2], INFERIOR, SUPERIOR)):
-            if part < 1 / 3 or part > 2 / 3:
-                words.append(back if part < 0.5 else front)
+        for axis, back, front in ((1, POSTERIOR, ANTERIOR), (2, INFERIOR, SUPERIOR)):
+            if self.whole[axis] and not 1 / 3 <= parts[axis] <= 2 / 3:
+                words.append(back if parts[axis] < 0.5 else front)
         return tuple(words)
 
 
@@ -101,9 +109,29 @@ def find_head(scan: Scan) -> Head | None:
     low, high = np.percentile(points, (1, 99), axis=1)
     if -found.fun < _LEAST_SYMMETRY or high[0] - low[0] < _NARROWEST_MM:
         return None
+    normal, whole = _normal(found.x), _seen_whole(bright, affine, float(high[2] - low[2]))
     low[2] = max(low[2], high[2] - _BRAIN_MM)
-    normal = _normal(found.x)
-    return Head(normal, float(centre @ normal + found.x[2]), low, high)
+    return Head(normal, float(centre @ normal + found.x[2]), low, high, whole)
+
+
+def _seen_whole(head: np.ndarray, affine: np.ndarray, height_mm: float) -> tuple[bool, bool, bool]:
+    """Whether the edges of an image do not cut a head, along R, A and S.
+
+    Below, where heads go on in necks, they may, if enough is seen above.
+
+    Args:
+        head: Mask, shape (I, J, K).
+        affine: 4x4, its voxel to world.
+        height_mm: How much is seen of it along S.
+    """
+    whole = [True, True, True]
+    for axis, (world, sign) in enumerate(axis_directions(affine)):
+        sections = head.sum(axis=tuple(other for other in range(3) if other != axis))
+        cut_low, cut_high = (sections[[0, -1]] > _CUT * sections.max())[::sign]
+        if world == 2 and height_mm >= _LEAST_HEIGHT_MM:
+            cut_low = False
+        whole[world] = not (cut_low or cut_high)
+    return triple(whole)
 
 
 def _normal(plane: np.ndarray) -> np.ndarray:

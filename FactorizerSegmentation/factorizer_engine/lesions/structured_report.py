@@ -48,6 +48,7 @@ from factorizer_engine.protocol.lesions import (
     volume_by_label,
 )
 from factorizer_engine.protocol.models import Label
+from factorizer_engine.protocol.wording import rounded
 
 MILLILITRE = Code("ml", "UCUM", "milliliter")
 MAXIMUM = Code("56851009", "SCT", "Maximum")
@@ -212,7 +213,7 @@ def _class_group(
 
 
 def _volume(millilitres: float) -> Measurement:
-    return Measurement(codes.SCT.Volume, round(millilitres, 4), MILLILITRE, method=VOXELS)
+    return Measurement(codes.SCT.Volume, float(rounded(millilitres, 4)), MILLILITRE, method=VOXELS)
 
 
 def _identification(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from factorizer_engine.protocol.files import FOR_SPREADSHEETS, write_csv
 from factorizer_engine.protocol.lesions import Lesion, Measures
 from factorizer_engine.protocol.models import Label
+from factorizer_engine.protocol.wording import rounded
 
 LESION_COLUMNS = (
     "lesion", "centroid_r_mm", "centroid_a_mm", "centroid_s_mm", "place",
@@ -34,8 +36,8 @@ def lesion_columns(labels: Sequence[Label]) -> list[str]:
 def write_lesions_csv(lesions: Sequence[Lesion], labels: Sequence[Label], path: str | Path) -> None:
     """Write one row per lesion: mL, mm (centroid in RAS), mm2, probability, place.
 
-    Classes that a lesion has no voxel of have empty cells, and so has a likeness (see
-    `Lesion.likeness`) that was not measured.
+    Classes that a lesion has no voxel of have empty cells, and so have a probability that nobody
+    computed and a likeness (see `Lesion.likeness`) that was not measured.
 
     Args:
         labels: The classes of the model.
@@ -65,13 +67,14 @@ def _likeness(lesion: Lesion) -> tuple[str, str]:
 def _cells(measures: Measures | None) -> list[str]:
     if measures is None:
         return [""] * len(MEASURE_COLUMNS)
+    probability = measures.mean_probability
     return [
-        f"{measures.volume_ml:.4f}",
+        rounded(measures.volume_ml, 4),
         f"{measures.max_diameter_mm:.2f}",
         f"{measures.long_axis.length_mm:.2f}",
         f"{measures.short_axis.length_mm:.2f}",
-        f"{measures.product_mm2:.1f}",
-        f"{measures.mean_probability:.4f}",
+        rounded(measures.product_mm2, 1),
+        "" if math.isnan(probability) else f"{probability:.4f}",
     ]
 
 

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from factorizer_engine.protocol.messages import Message
+from factorizer_engine.protocol.wording import rounded
 
 NEW, GROWN, STABLE, SHRUNK, GONE = "new", "grown", "stable", "shrunk", "gone"
 KINDS = (NEW, GROWN, STABLE, SHRUNK, GONE)
+CHANGE = 0.3
+"""Part of its volume by which a lesion must change to have grown or shrunk."""
 
 COMPLETE, PARTIAL, UNCHANGED, PROGRESSION = (
     "complete response",
@@ -51,6 +54,19 @@ class LesionChange(Message):
     def change_percent(self) -> float:
         """The same in percent of the earlier volume; not a number for what is new."""
         return 100 * self.change_ml / self.before_ml if self.before_ml else math.nan
+
+    @property
+    def percent_told(self) -> str:
+        """The same for people, "" for what is new.
+
+        Rounding does not bring what is called stable to where it would have grown or shrunk.
+        """
+        percent = self.change_percent
+        if math.isnan(percent):
+            return ""
+        if self.kind == STABLE and abs(round(percent)) >= 100 * CHANGE:
+            return f"{math.trunc(10 * percent) / 10:+.1f}"
+        return rounded(percent, 0, signed=True)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import Label
 from factorizer_engine.protocol.volumes import ScanFile
@@ -23,6 +24,9 @@ class SegmentationFile(Message):
         added: Names of the labels that people alone have drawn.
         by_hand: Not 0 where a voxel was changed by hand; None where nothing was, or nobody knows.
         upside_down: The head stands on its top, see `RunOptions`, so its sides are unknown.
+        known: The lesions as they were measured before; those found again keep their numbers, so
+            that they are called alike everywhere.
+        gone: Numbers of lesions that were taken out, which no other one gets.
     """
 
     labelmap: ScanFile
@@ -33,3 +37,5 @@ class SegmentationFile(Message):
     added: tuple[str, ...] = ()
     by_hand: ScanFile | None = None
     upside_down: bool = False
+    known: tuple[Lesion, ...] = ()
+    gone: tuple[int, ...] = ()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+_NOTHING = 1e-9
+"""Differences of volumes and lengths below this are those of rounding."""
 
 
 def enumerated(names: Sequence[str], conjunction: str = "and") -> str:
@@ -14,3 +18,19 @@ def enumerated(names: Sequence[str], conjunction: str = "and") -> str:
 def counted(count: int, noun: str) -> str:
     """Such as "1 case" and "2 cases"; of a noun that takes an s."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def rounded(value: float, decimals: int, signed: bool = False) -> str:
+    """A number with so many decimals, or as many more as two digits of it take.
+
+    So nothing that is there is told as 0, such as a lesion of one voxel in mL.
+
+    Args:
+        value: Finite.
+        signed: With a plus before what is positive.
+    """
+    size = abs(value)
+    if size < _NOTHING:
+        return f"{0.0:{'+' if signed else ''}.{decimals}f}"
+    needed = max(decimals, 1 - math.floor(math.log10(size)))
+    return f"{value:{'+' if signed else ''}.{needed}f}"

@@ -102,3 +102,37 @@ def test_a_line_of_voxels_is_as_wide_as_one():
     long_axis, short_axis = axes_in_slice(voxels, np.eye(4))
     assert long_axis.length_mm == pytest.approx(20.0)
     assert short_axis.length_mm == pytest.approx(1.0, abs=0.3)
+
+
+def block(*sizes) -> np.ndarray:
+    return np.argwhere(np.ones(sizes, bool)) + 3
+
+
+def ball(radius) -> np.ndarray:
+    reach = np.arange(-int(radius) - 1, int(radius) + 2)
+    return np.argwhere((np.stack(np.meshgrid(reach, reach, reach)) ** 2).sum(axis=0) <= radius**2)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("shape", ["one voxel", "two", "square", "large square", "round"])
+def test_no_line_at_a_right_angle_is_longer_than_the_longest_diameter(grid, shape):
+    voxels = {
+        "one voxel": block(1, 1, 1),
+        "two": block(2, 1, 1),
+        "square": block(2, 2, 2),
+        "large square": block(15, 15, 1),
+        "round": ball(8.0),
+    }[shape]
+
+    long_axis, short_axis = axes_in_slice(voxels, GRIDS[grid])
+
+    assert short_axis.length_mm <= long_axis.length_mm + 1e-9
+
+
+def test_the_line_at_a_right_angle_is_as_long_as_it_is_and_no_part_of_a_voxel_more_or_less():
+    assert axes_in_slice(ball(8.0), np.eye(4))[1].length_mm == pytest.approx(17.0)
+    assert axes_in_slice(block(1, 1, 1), np.eye(4))[1].length_mm == pytest.approx(1.0)
+    bar = axes_in_slice(block(30, 9, 2), np.eye(4))
+    along = np.subtract(bar[0].end, bar[0].start)
+    slope = along[1] / along[0]
+    assert bar[1].length_mm == pytest.approx(9.0 * np.hypot(1, slope), abs=1e-6)

@@ -79,3 +79,30 @@ def test_what_is_no_whole_head_has_no_sides():
     noise = np.random.default_rng(0).normal(100, 10, (40, 50, 40)).astype(np.float32)
     assert find_head(Scan.of(noise, np.eye(4))) is None
     assert find_head(Scan.of(np.zeros((9, 9, 9), np.float32), np.eye(4))) is None
+
+
+def seen(scan: Scan, axis: int, low: float, high: float) -> Scan:
+    """The part of a scan between two places along R, A or S, in mm."""
+    places = scan.affine[axis, axis] * np.arange(scan.shape[axis]) + scan.affine[axis, 3]
+    inside = np.flatnonzero((places >= low) & (places <= high))
+    box = [slice(0, size) for size in scan.shape]
+    box[axis] = slice(int(inside[0]), int(inside[-1]) + 1)
+    return Scan.of(scan.array[tuple(box)], scan.grid.crop(tuple(box)).affine)
+
+
+def test_where_the_field_of_view_cuts_the_head_there_are_no_thirds_of_it():
+    front = find_head(seen(head_scan(), 1, 0, 110))
+    assert front.place_of(lesion_at((30, 20, 50), 0)) == ("right", "superior")
+    top = find_head(seen(head_scan(), 2, -10, 90))
+    assert top.place_of(lesion_at((30, 60, 0), 0)) == ("right", "anterior")
+    low = find_head(seen(head_scan(), 2, -90, 30))
+    assert low.place_of(lesion_at((30, 0, 20), 0)) == ("right",)
+
+
+def test_a_scan_that_just_holds_the_head_or_ends_at_its_neck_has_thirds():
+    close = head_scan()
+    for axis, radius in enumerate(RADII):
+        close = seen(close, axis, -radius - 3, radius + 12)
+    assert find_head(close).place_of(lesion_at((30, 60, 0), 0)) == ("right", "anterior")
+    above_neck = find_head(seen(head_scan(), 2, -60, 90))
+    assert above_neck.place_of(lesion_at((30, 0, 50), 0)) == ("right", "superior")

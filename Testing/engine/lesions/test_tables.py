@@ -42,6 +42,14 @@ def test_lesions_are_written_one_per_row_with_their_parts_in_columns(tmp_path):
     assert row["oedema_flair_volume_ml"] == ""
 
 
+def test_a_lesion_of_one_tiny_voxel_has_a_volume(tmp_path):
+    lesion = Lesion(id=1, volume_ml=0.3**3 / 1000, centroid_ras=(0.0, 0.0, 0.0), **MEASURES)
+    write_lesions_csv([lesion], LABELS, tmp_path / "lesions.csv")
+    with open(tmp_path / "lesions.csv", newline="", encoding="utf-8-sig") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["volume_ml"]) == pytest.approx(2.7e-5)
+
+
 def test_without_lesions_there_are_titles_only(tmp_path):
     write_lesions_csv([], LABELS, tmp_path / "none.csv")
     text = (tmp_path / "none.csv").read_text(encoding="utf-8-sig")
@@ -59,3 +67,10 @@ def test_classes_of_one_name_or_none_have_columns_of_their_own():
     titles = lesion_columns(labels)
     assert len(set(titles)) == len(titles)
     assert {"a_1_volume_ml", "a_2_volume_ml", "label_3_volume_ml"} <= set(titles)
+
+
+def test_a_probability_that_nobody_computed_is_an_empty_cell(tmp_path):
+    measures = {**MEASURES, "mean_probability": float("nan")}
+    lesion = Lesion(id=1, volume_ml=1.0, centroid_ras=(0.0, 0.0, 0.0), **measures)
+    write_lesions_csv([lesion], LABELS, tmp_path / "lesions.csv")
+    assert "nan" not in (tmp_path / "lesions.csv").read_text(encoding="utf-8-sig")

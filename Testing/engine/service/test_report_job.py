@@ -34,11 +34,11 @@ def test_lesions_keep_their_numbers_and_what_only_the_run_could_tell(engine, tmp
             ScanFile.save(labelmap, np.eye(4), tmp_path / "l.npy"),
             LABELS,
             by_hand=ScanFile.save(by_hand, np.eye(4), tmp_path / "h.npy"),
+            known=known,
         ),
         {"T1ce": ScanFile.save(scan, np.eye(4), tmp_path / "s.npy", "T1ce")},
         str(tmp_path / "page.html"),
         "Case",
-        known=known,
     )
     result = engine.request(REPORT, params)
     same, changed = result.lesions
@@ -46,7 +46,7 @@ def test_lesions_keep_their_numbers_and_what_only_the_run_could_tell(engine, tmp
     assert changed.id == 3 and np.isnan(changed.mean_probability)
     assert (same.edited_ml, changed.edited_ml) == (0.0, 0.001)
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "Lesion 7" in page and page.count("0.00 mL edited by hand") == 1
+    assert "Lesion 7" in page and page.count("0.0010 mL edited by hand") == 1
     assert (tmp_path / "page.csv").is_file()
 
 
@@ -58,11 +58,11 @@ def test_a_class_that_was_renamed_keeps_its_volume_on_the_page(engine, tmp_path)
         SegmentationFile(
             ScanFile.save(labelmap, np.eye(4), tmp_path / "l.npy"),
             (replace(LABELS[0], name="Active tumour"),),
+            known=known,
         ),
         {"T1ce": ScanFile.save(100.0 + labelmap, np.eye(4), tmp_path / "s.npy", "T1ce")},
         str(tmp_path / "page.html"),
         "Case",
-        known=known,
     )
     (lesion,) = engine.request(REPORT, params).lesions
     assert [part.name for part in lesion.parts] == ["Active tumour"]

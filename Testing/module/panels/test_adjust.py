@@ -311,4 +311,4 @@ def test_a_saved_scene_brings_sliders_verdicts_and_edits_back(
 
 def test_a_class_that_is_renamed_is_called_so_beside_its_volume(adjust, result):
     result.GetSegmentation().GetSegment(CORE).SetName("Necrosis")
-    assert "Necrosis 0.1 mL" in adjust.ui.adjustLabel.text
+    assert "Necrosis 0.072 mL" in adjust.ui.adjustLabel.text

@@ -157,7 +157,7 @@ def test_the_preview_follows_the_slider_and_changes_nothing(host, scene, work, r
         said.append(work.ui.workLabel.text)
     (proposal,) = (n for n in segmentations(scene) if n.GetName() == "Proposal")
 
-    assert said[0] == "Takes 0.07 mL away." and said[1] != said[0]
+    assert said[0] == "Takes 0.072 mL away." and said[1] != said[0]
     assert voxels(proposal, "Label_1") < 12
     assert voxels(result, CORE) == 12
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import slicer
 
-from FactorizerSegmentationLib.scene.changes import changesOf
+from factorizer_engine.protocol.lesions import volume_by_class
+from FactorizerSegmentationLib.scene.changes import RESULT_ATTRIBUTE, changesOf
+from FactorizerSegmentationLib.scene.tables import lesionsOf
 from FactorizerSegmentationLib.scene.volumes import worldAffine
 from module.panels.user import AFFINE, SHAPE, run, segmentations
 
@@ -156,6 +159,25 @@ def test_what_became_of_each_lesion_is_listed_and_shown(qt, host, follow_up, res
     assert node.GetTable().GetNumberOfRows() == 2
 
 
+def test_a_comparison_of_what_was_changed_since_says_so(qt, host, widget, follow_up, result):
+    tick(qt, follow_up, "Newer")
+    compare(host, follow_up)
+    own = widget.logic.getParameterNode()
+    told = changesOf(own.followUp.changes)
+    found = volume_by_class(lesionsOf(own.segment.lesionTable))
+    last = replace(told.points[-1], volumes_ml=found)
+    told = replace(told, points=(*told.points[:-1], last))
+    own.followUp.changes.SetAttribute(RESULT_ATTRIBUTE, json.dumps(told.to_dict()))
+    widget.logic.notify()
+    assert "compare again" not in follow_up.ui.responseLabel.text
+
+    widget.reviewPanel.lesions.select(1)
+    widget.reviewPanel.ui.rejectButton.click()
+    assert "compare again" in follow_up.ui.responseLabel.text
+    widget.reviewPanel.ui.undoButton.click()
+    assert "compare again" not in follow_up.ui.responseLabel.text
+
+
 def test_earlier_scans_are_laid_onto_the_last_and_go_back(qt, host, follow_up, result, earlier):
     scan = slicer.util.getNode("Newer scan")
     before = worldAffine(scan)
@@ -218,6 +240,8 @@ def test_any_number_of_studies_is_compared_in_the_order_of_the_list(
         "Newer scan",
         "FLAIR",
     ]
+    known = [study["segmentation"]["known"] for study in asked["studies"]]
+    assert [[lesion["id"] for lesion in lesions] for lesions in known] == [[], [], [1, 2]]
     assert follow_up.ui.plotButton.enabled
     (chart,) = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
     assert chart.GetNumberOfPlotSeriesNodes() == 2

@@ -77,7 +77,7 @@ def test_a_faint_lesion_is_proposed_accepted_undone_and_redone(widget, proposals
     proposals.ui.addLesionButton.click()
     click((6, 5, 3))
 
-    assert proposals.ui.proposalLabel.text == "Add 0.05 mL?"
+    assert proposals.ui.proposalLabel.text == "Add 0.048 mL?"
     assert len(previews()) == 1 and leftovers() == []
     assert mask(result, CORE).sum() == before
 
@@ -137,7 +137,7 @@ def test_where_the_model_sees_nothing_nothing_is_proposed(proposals, click):
 def test_a_listed_lesion_that_is_removed_is_rejected(widget, proposals, result, click):
     proposals.ui.removeLesionButton.click()
     click((5, 3, 2))
-    assert proposals.ui.proposalLabel.text == "Remove 0.05 mL?"
+    assert proposals.ui.proposalLabel.text == "Remove 0.048 mL?"
     assert mask(result, ENHANCING).any()
 
     proposals.ui.acceptProposalButton.click()

@@ -65,7 +65,7 @@ def test_what_is_painted_is_measured_and_marked(host, review, result, measured):
     assert measured() == {2: 24, 1: 8}
     assert [PENCIL in title for title in titles(review)] == [True, False]
     review.ui.lesionsTree.setCurrentItem(review.ui.lesionsTree.topLevelItem(0))
-    assert "0.07 mL edited by hand" in review.ui.lesionLabel.text
+    assert "0.072 mL edited by hand" in review.ui.lesionLabel.text
 
 
 def test_a_lesion_that_was_painted_gets_a_number_of_its_own(review, result, measured):
@@ -73,6 +73,24 @@ def test_a_lesion_that_was_painted_gets_a_number_of_its_own(review, result, meas
 
     assert measured() == {2: 12, 1: 8, 3: 1}
     assert [PENCIL in title for title in titles(review)] == [False, False, True]
+
+
+def test_a_lesion_of_one_voxel_is_not_told_as_nothing(widget, review, result, measured):
+    paint(result, CORE, (7, 0, 5))
+    measured()
+    review.lesions.select(3)
+
+    item = review.ui.lesionsTree.topLevelItem(2)
+    assert item.text(1) == "0.0060"
+    assert review.ui.lesionLabel.text.startswith("Lesion 3: 0.0060 mL, ")
+    assert "0.0060 mL edited by hand" in review.ui.lesionLabel.text
+
+
+def test_a_class_that_is_deleted_is_no_longer_listed(review, result, measured):
+    result.GetSegmentation().RemoveSegment(CORE)
+
+    assert measured() == {1: 8}
+    assert len(titles(review)) == 1
 
 
 def test_what_was_erased_and_put_back_is_no_edit(review, result, measured):

@@ -67,7 +67,7 @@ def test_a_report_tells_of_the_segments_as_they_are_now(host, widget, report, re
         if "reported" in node.GetName()
     ]
     assert len(lesionsOf(table)) == 1
-    known = [lesion["mean_probability"] for lesion in asked["known"]]
+    known = [lesion["mean_probability"] for lesion in asked["segmentation"]["known"]]
     assert known == [0.8, 0.8]
 
     segmentId = result.GetSegmentation().GetNthSegmentID(0)
@@ -105,6 +105,15 @@ def test_what_the_user_has_said_of_lesions_is_told(host, widget, report, result)
         "Rejected lesions, not in the segments": "",
         "Lesions not looked at": "2",
     }
+
+
+def test_lesions_are_told_by_their_numbers_in_the_list(host, widget, report, result):
+    lesions = widget.reviewPanel.ui.lesionsTree
+    lesions.setCurrentItem(lesions.topLevelItem(0))
+    widget.reviewPanel.ui.rejectButton.click()
+    asked = write(host, report)["segmentation"]
+    assert [lesion["id"] for lesion in asked["known"]] == [2]
+    assert asked["gone"] == [1]
 
 
 def test_components_are_told_if_there_are_any_and_they_are_wanted(host, widget, report, result):

@@ -70,7 +70,7 @@ def test_each_lesion_has_its_measures_its_place_and_its_parts(review):
     assert [first.text(column) for column in range(4)] == [
         "1: right, anterior",
         "4.00",
-        "2 \u00d7 3",
+        "2.0 \u00d7 3.0",
         "80",
     ]
     assert first.childCount() == 1

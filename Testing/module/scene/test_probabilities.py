@@ -7,10 +7,12 @@ import sys
 import numpy as np
 import pytest
 import slicer
+import vtk
 
 from factorizer_engine.protocol.models import Region
 from FactorizerSegmentationLib.scene.pieces import piecesOf
 from FactorizerSegmentationLib.scene.probabilities import ProbabilityMaps, Thresholds
+from FactorizerSegmentationLib.scene.volumes import voxelMl
 
 NESTED = (Region("ET", 4, "", 2), Region("TC", 1, "", 1), Region("WT", 2, "", 0))
 EXCLUSIVE = (Region("A", 1, "", 0), Region("B", 2, "", 0), Region("C", 3, "", 1))
@@ -72,3 +74,22 @@ def test_pieces_meet_at_corners(monkeypatch, installed):
     assert pieces[0, 0, 0] == pieces[1, 1, 1] != pieces[3, 3, 5]
     assert set(np.unique(pieces).tolist()) == {0, 1, 2}
     assert not piecesOf(np.zeros((2, 2, 2), bool)).any()
+
+
+@pytest.mark.parametrize("degrees", range(1, 20))
+def test_a_lesion_of_just_the_smallest_volume_is_kept_however_the_head_lies(
+    scene, add_volume, degrees
+):
+    levels = np.zeros((100, 3, 3), np.uint8)
+    levels[:50, 1, 1] = 200
+    node = add_volume("A", levels.shape)
+    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(levels.transpose(2, 1, 0)))
+    turned = vtk.vtkTransform()
+    turned.RotateWXYZ(degrees, 1.0, 2.0, 3.0)
+    node.SetIJKToRASMatrix(turned.GetMatrix())
+    region = (Region("A", 1, "", 0),)
+    made = ProbabilityMaps([node], region)
+
+    kept = made.labelmap(Thresholds(region, (0.5,), 0.05), voxelMl(node))
+    assert np.count_nonzero(kept) == 50
+    assert not made.labelmap(Thresholds(region, (0.5,), 0.051), voxelMl(node)).any()

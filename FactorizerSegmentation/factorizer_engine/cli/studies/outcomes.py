@@ -13,6 +13,7 @@ from factorizer_engine.protocol.files import FOR_SPREADSHEETS, write_csv
 from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import Label
 from factorizer_engine.protocol.runs import RunOptions
+from factorizer_engine.protocol.wording import rounded
 
 RECORD = "study.json"
 """In the folder of each study's results; says that they are complete, and what they are of."""
@@ -140,6 +141,6 @@ def _row(outcome: Outcome, labels: Sequence[str]) -> list[str]:
     if not outcome.is_done:
         return [outcome.study, "failed", outcome.reason, f"{outcome.seconds:.1f}"]
     known = outcome.volumes_ml
-    volumes = [f"{known[label]:.4f}" if label in known else "" for label in labels]
+    volumes = [rounded(known[label], 4) if label in known else "" for label in labels]
     counts = [f"{outcome.seconds:.1f}", str(outcome.lesions)]
     return [outcome.study, "done", "", *counts, *volumes, outcome.note]

@@ -10,7 +10,7 @@ import numpy as np
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.enhancement import enhancing_labels
 from factorizer_engine.lesions.follow_up.matching import match_lesions
-from factorizer_engine.lesions.follow_up.response import MEASURABLE_MM, response, time_point
+from factorizer_engine.lesions.follow_up.response import is_measurable, response, time_point
 from factorizer_engine.lesions.measuring import find_lesions, lesion_numbers
 from factorizer_engine.protocol.follow_up import NEW, LesionChange, Response, TimePoint
 from factorizer_engine.protocol.lesions import Lesion
@@ -26,7 +26,7 @@ class MeasuredStudy:
         scan: The scan that was segmented.
         labelmap: Its segmentation.
         labels: What the values mean.
-        lesions: What was found in it.
+        lesions: What was found in it, in the order of `find_lesions`, with any numbers.
     """
 
     name: str
@@ -42,16 +42,15 @@ class MeasuredStudy:
         scan: Scan,
         labelmap: Scan,
         labels: Sequence[Label],
-        sides_are_known: bool = True,
     ) -> MeasuredStudy:
-        """Measure a study, whose scan tells the sides of lesions if they are known."""
-        telling = scan if sides_are_known else None
-        return cls(name, scan, labelmap, labels, find_lesions(labelmap, (), labels, None, telling))
+        """Measure a study, whose scan tells the sides of lesions."""
+        return cls(name, scan, labelmap, labels, find_lesions(labelmap, (), labels, None, scan))
 
     @property
     def numbers(self) -> Scan:
         """The voxels of every lesion, as its id."""
-        return lesion_numbers(self.labelmap, self.labels)
+        ids = [lesion.id for lesion in self.lesions]
+        return lesion_numbers(self.labelmap, self.labels, ids)
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def compare_studies(studies: Sequence[MeasuredStudy], to_last: np.ndarray) -> Co
     values = enhancing_labels(after.labels)
     parts = {lesion.id: [p for p in lesion.parts if p.label in values] for lesion in after.lesions}
     has_new = any(
-        part.short_axis.length_mm >= MEASURABLE_MM
+        is_measurable(part)
         for change in changes
         if change.kind == NEW
         for number in change.after

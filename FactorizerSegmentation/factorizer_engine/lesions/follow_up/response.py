@@ -20,14 +20,21 @@ from factorizer_engine.protocol.follow_up import (
     Response,
     TimePoint,
 )
-from factorizer_engine.protocol.lesions import Lesion, volume_by_class
+from factorizer_engine.protocol.lesions import Lesion, Measures, volume_by_class
 from factorizer_engine.protocol.models import Label
 
 MEASURABLE_MM = 10.0
 """An enhancing lesion is measurable if both axes are at least as long."""
+_ROUNDING_MM = 1e-6
+"""Of lengths in the world, where 10 mm can come out as 9.999999999999998."""
 MOST_LESIONS = 5
 """So many of the largest count."""
 PROGRESS, RESPONSE = 1.25, 0.5
+
+
+def is_measurable(part: Measures) -> bool:
+    """Whether what enhances is large enough to be measured."""
+    return part.short_axis.length_mm >= MEASURABLE_MM - _ROUNDING_MM
 
 
 def time_point(name: str, lesions: Sequence[Lesion], labels: Sequence[Label]) -> TimePoint:
@@ -42,7 +49,7 @@ def time_point(name: str, lesions: Sequence[Lesion], labels: Sequence[Label]) ->
             part.product_mm2
             for lesion in lesions
             for part in lesion.parts
-            if part.label in values and part.short_axis.length_mm >= MEASURABLE_MM
+            if part.label in values and is_measurable(part)
         ),
         reverse=True,
     )

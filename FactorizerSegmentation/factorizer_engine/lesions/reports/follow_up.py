@@ -14,14 +14,14 @@ from factorizer_engine.images.resampling import resample
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.diameters import slice_axis
 from factorizer_engine.lesions.follow_up.comparison import Comparison, MeasuredStudy
-from factorizer_engine.lesions.follow_up.matching import CHANGE
 from factorizer_engine.lesions.reports.charts import line_chart
 from factorizer_engine.lesions.reports.key_images import MOST_LESIONS, SMALLEST_ML
 from factorizer_engine.lesions.reports.page import fill_template
 from factorizer_engine.lesions.reports.pictures import Backdrop, Outline, Picture, css, draw
 from factorizer_engine.lesions.reports.slices import slice_through
 from factorizer_engine.protocol.files import FOR_SPREADSHEETS, write_csv, write_text
-from factorizer_engine.protocol.follow_up import LesionChange, TimePoint, count_kinds
+from factorizer_engine.protocol.follow_up import CHANGE, LesionChange, TimePoint, count_kinds
+from factorizer_engine.protocol.wording import rounded
 
 ALL_COLOR = "#808890"
 CHANGE_COLUMNS = (
@@ -98,7 +98,7 @@ def write_changes(changes: Sequence[LesionChange], path: Path) -> None:
             " ".join(map(str, change.after)),
             " ".join(change.place),
             *(f"{mm:.2f}" for mm in change.point),
-            *(f"{ml:.4f}" for ml in (change.before_ml, change.after_ml, change.change_ml)),
+            *(rounded(ml, 4) for ml in (change.before_ml, change.after_ml, change.change_ml)),
             "" if math.isnan(change.change_percent) else f"{change.change_percent:.1f}",
         )
         for change in changes
@@ -114,7 +114,7 @@ def write_points(points: Sequence[TimePoint], path: Path) -> None:
         (
             point.name,
             point.lesions,
-            *(f"{point.volumes_ml.get(name, 0.0):.4f}" for name in names),
+            *(rounded(point.volumes_ml.get(name, 0.0), 4) for name in names),
             "" if math.isnan(point.enhancing_mm2) else f"{point.enhancing_mm2:.1f}",
         )
         for point in points

@@ -8,12 +8,15 @@ from pathlib import Path
 import jinja2
 
 from factorizer_engine import __version__
+from factorizer_engine.lesions.enhancement import enhancing_labels
+from factorizer_engine.lesions.follow_up.response import MOST_LESIONS, time_point
 from factorizer_engine.lesions.reports.content import Report
 from factorizer_engine.lesions.reports.explanations import component_rows
 from factorizer_engine.lesions.reports.key_images import SMALLEST_ML, KeyImages
 from factorizer_engine.lesions.reports.pictures import css
 from factorizer_engine.protocol.files import write_text
 from factorizer_engine.protocol.lesions import volume_by_label
+from factorizer_engine.protocol.wording import counted, rounded
 
 
 def write_report(report: Report, path: str | Path) -> None:
@@ -58,13 +61,24 @@ def fill_template(name: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["rounded"] = rounded
     return environment.get_template(name).render(values)
 
 
-def _sums_of_products(report: Report) -> dict[int, float]:
-    """By label, the sum over the lesions of the products of both axes, in mm2."""
+def _sums_of_products(report: Report) -> dict[int, str]:
+    """By label that was found, the sum of the products of both axes, in words.
+
+    Of what enhances only what is measurable counts, as RANO and the comparison of studies have it.
+    """
     sums: dict[int, float] = {}
     for lesion in report.lesions:
         for part in lesion.parts:
             sums[part.label] = sums.get(part.label, 0.0) + part.product_mm2
-    return sums
+    told = {value: f"sum of products: {rounded(total, 0)} mm²" for value, total in sums.items()}
+    for label in report.labels:
+        if label.value in sums and enhancing_labels([label]):
+            point = time_point(report.title, report.lesions, [label])
+            of = counted(min(point.measurable, MOST_LESIONS), "measurable lesion")
+            total = rounded(point.enhancing_mm2, 0)
+            told[label.value] = f"sum of products of {of}: {total} mm²"
+    return told

@@ -23,7 +23,8 @@ class ReportParams(Message):
     """What to tell.
 
     Attributes:
-        segmentation: The segments.
+        segmentation: The segments; of the lesions known of them, those that are as they were are
+            told with what only a run can tell, too.
         scans: By channel; the first is the one on whose grid the segments lie.
         page: The HTML file to write; the table is beside it, with the ending .csv.
         title: What to call the study.
@@ -33,8 +34,6 @@ class ReportParams(Message):
         components: What drove the result, most influential first; empty if nobody asked.
         evidence: Of every component, what it contributes where, on the grid of the segments.
         regions: Those that the components' contributions speak of.
-        known: The lesions as they were measured before; those found again keep their numbers, and
-            those that are as they were also what only a run can tell.
         sheet: The quality sheet of the scans' preparation, an HTML page as text; "" without one.
         facts: By heading, what else is to be told, by name.
     """
@@ -49,7 +48,6 @@ class ReportParams(Message):
     components: tuple[Component, ...] = ()
     evidence: tuple[ScanFile, ...] = ()
     regions: tuple[Region, ...] = ()
-    known: tuple[Lesion, ...] = ()
     sheet: str = ""
     facts: dict[str, dict[str, str]] = field(default_factory=dict)
 

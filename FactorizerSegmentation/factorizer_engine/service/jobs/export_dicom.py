@@ -35,6 +35,8 @@ def run(_engine: Engine, params: ExportDicomParams, monitor: Monitor) -> ExportD
             algorithm,
             folder,
             None if given.upside_down else scan,
+            given.known,
+            given.gone,
         )
         volumes = [
             ComponentVolume(load_scan(one.scan), one.name, one.kind, one.number, one.window)

@@ -54,11 +54,16 @@ def run(_engine: Engine, params: FollowUpParams, monitor: Monitor) -> FollowUpRe
 
 def _measure(study: SegmentedStudy) -> MeasuredStudy:
     from factorizer_engine.lesions.follow_up.comparison import MeasuredStudy
+    from factorizer_engine.lesions.remeasuring import measure_again
     from factorizer_engine.service.exchange import load_scan
 
     given = study.segmentation
     labelmap, scan = load_scan(given.labelmap), load_scan(study.scan)
-    return MeasuredStudy.of(study.name, scan, labelmap, given.labels, not given.upside_down)
+    telling = None if given.upside_down else scan
+    lesions = measure_again(
+        labelmap, (), given.labels, None, telling, None, given.known, given.gone
+    )
+    return MeasuredStudy(study.name, scan, labelmap, given.labels, lesions)
 
 
 def _bring(

@@ -26,8 +26,10 @@ def run(_engine: Engine, params: ReportParams, monitor: Monitor) -> ReportResult
     labelmap, scans = load_scan(given.labelmap), load_scans(params.scans)
     scan = None if given.upside_down else next(iter(scans.values()), None)
     by_hand = load_scan(given.by_hand).array != 0 if given.by_hand is not None else None
-    measured = measure_again(labelmap, (), given.labels, None, scan, by_hand, params.known)
-    lesions = [_as_known(lesion, params.known) for lesion in measured]
+    measured = measure_again(
+        labelmap, (), given.labels, None, scan, by_hand, given.known, given.gone
+    )
+    lesions = [_as_known(lesion, given.known) for lesion in measured]
     monitor.report("drawing the pictures", 0.4)
     evidence = [load_scan(file) for file in params.evidence]
     explained = Explanation(params.components, evidence, params.regions) if evidence else None

@@ -10,8 +10,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from engine.lesions.follow_up.studies import LABELS, ball, moved, study
+from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.enhancement import enhances
-from factorizer_engine.lesions.follow_up.comparison import compare_studies
+from factorizer_engine.lesions.follow_up.comparison import MeasuredStudy, compare_studies
 from factorizer_engine.lesions.follow_up.response import response, time_point
 from factorizer_engine.lesions.measuring import lesion_numbers
 from factorizer_engine.protocol.follow_up import (
@@ -186,3 +187,47 @@ def test_what_comes_back_after_it_was_gone_is_told_without_a_percentage():
     found = response(points(400, 0, 190), False, True)
     assert found.category == PROGRESSION
     assert found.reason.endswith("went from 400 to 190 mm², with 0 mm² as the smallest.")
+
+
+@pytest.mark.parametrize("voxels", [10, 20, 30, 40, 50, 140, 230])
+@pytest.mark.parametrize("edge", [0.5, 0.9, 1.0])
+def test_a_change_of_just_30_percent_is_growth_or_shrinkage_whatever_its_volume(voxels, edge):
+    def lesion(count: int) -> MeasuredStudy:
+        labelmap = np.zeros((400, 1, 1), np.uint8)
+        labelmap[:count] = 1
+        scan = Scan.of(labelmap, np.diag([edge, edge, edge, 1.0]))
+        return MeasuredStudy.of(str(count), scan, scan, LABELS)
+
+    for after, kind in ((voxels * 13 // 10, GROWN), (voxels * 7 // 10, SHRUNK)):
+        (change,) = compare_studies([lesion(voxels), lesion(after)], np.eye(4)).changes
+        assert change.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("after", "kind", "told"),
+    [
+        (1.296, STABLE, "+29.6"),
+        (1.2999, STABLE, "+29.9"),
+        (0.704, STABLE, "-29.6"),
+        (1.3, GROWN, "+30"),
+        (0.997, STABLE, "-0.30"),
+        (1.0, STABLE, "+0"),
+    ],
+)
+def test_what_is_told_in_percent_does_not_contradict_the_kind(after, kind, told):
+    change = LesionChange(kind, (1,), (1,), 1.0, after, (0.0, 0.0, 0.0), (), {}, {})
+    assert change.percent_told == told
+
+
+def test_an_axis_of_just_10_mm_is_measurable_however_the_head_lies():
+    rng = np.random.default_rng(0)
+    diamond = np.abs(np.indices((5, 5)) - 2).sum(axis=0) <= 2
+    for _ in range(40):
+        affine = np.eye(4)
+        turned = Rotation.from_euler("zyx", rng.uniform(-20, 20, 3), degrees=True)
+        affine[:3, :3] = 2 * turned.as_matrix()
+        affine[:3, 3] = rng.uniform(-100, 100, 3)
+        scan = Scan.of(diamond[..., None].astype(np.uint8), affine)
+        item = MeasuredStudy.of("now", scan, scan, LABELS)
+        assert item.lesions[0].short_axis.length_mm == pytest.approx(10.0)
+        assert time_point("now", item.lesions, LABELS).measurable == 1

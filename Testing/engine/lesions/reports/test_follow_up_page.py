@@ -45,6 +45,16 @@ def test_the_page_tells_what_became_of_each_lesion(page):
     assert page.count("<figure") == 2 * 2
 
 
+def test_small_changes_and_lesions_are_not_told_as_none(tmp_path):
+    before, after = (ball((20, 20, 20), 6) for _ in range(2))
+    after[27, 20, 10] = True  # 2 mm3 more
+    studies = [study("a", (1, before)), study("b", (1, after))]
+    comparison = compare_studies(studies, np.eye(4))
+    write_follow_up(comparison, studies, np.eye(4), [], tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert ">+0.0020<" in text and ">-0.00<" not in text
+
+
 def test_the_tables_beside_it_have_everything(page, tmp_path):
     with (tmp_path / "follow-up.csv").open(encoding="utf-8-sig") as file:
         changes = list(csv.DictReader(file))

@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from factorizer_engine.images.scan import Scan
+from factorizer_engine.lesions.follow_up.response import time_point
 from factorizer_engine.lesions.measuring import find_lesions
 from factorizer_engine.lesions.reports.content import Explanation, Report
 from factorizer_engine.lesions.reports.explanations import describe_component, explain_component
@@ -21,6 +22,7 @@ from factorizer_engine.lesions.reports.page import render_report, write_report
 from factorizer_engine.lesions.reports.pictures import outline_path, peaks_only
 from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.models import Label, Region
+from factorizer_engine.protocol.wording import rounded
 
 LABELS = (
     Label(2, "Oedema", (90, 180, 90)),
@@ -104,11 +106,31 @@ def test_the_page_needs_no_other_file_and_tells_everything(report, tmp_path):
 def test_the_table_has_the_measures_and_tells_what_it_leaves_out(report):
     page = render_report(report)
     (large, speck) = report.lesions
-    assert f"{large.volume_ml:.2f}</td>" in page
+    assert f"{rounded(large.volume_ml, 2)}</td>" in page
     for item in (large, *large.parts):
-        assert f"{item.long_axis.length_mm:.1f} × {item.short_axis.length_mm:.1f}</td>" in page
-    assert f"1 of less than 0.05 mL,\n  {speck.volume_ml:.2f} mL together" in page
+        axes = item.long_axis.length_mm, item.short_axis.length_mm
+        assert f"{rounded(axes[0], 1)} × {rounded(axes[1], 1)}</td>" in page
+    assert f"1 of less than 0.05 mL,\n  {rounded(speck.volume_ml, 2)} mL together" in page
     assert "Probability" not in page  # nobody computed any
+
+
+def test_all_lesions_are_counted_where_the_volume_is_that_of_all(report):
+    """As the tables beside it and the comparison of studies count them."""
+    page = render_report(report)
+    total = rounded(sum(lesion.volume_ml for lesion in report.lesions), 1)
+    assert f'<div class="value">2 <span class="unit">with {total} mL' in page
+    assert "1 of them of less than 0.05 mL" in page
+
+
+def test_products_of_what_enhances_are_summed_up_as_for_follow_up(report):
+    voxels = report.labelmap.array.copy()
+    voxels[2:16, 30:44, 2:6] = 4  # of 14 mm, where the other is narrower than 10 mm
+    labelmap = report.labelmap.with_array(voxels)
+    lesions = find_lesions(labelmap, (), LABELS, None)
+    page = render_report(replace(report, labelmap=labelmap, lesions=lesions))
+    point = time_point("now", lesions, LABELS)
+    assert point.measurable == 1
+    assert f"sum of products of 1 measurable lesion: {point.enhancing_mm2:.0f} mm²" in page
 
 
 def test_segments_of_one_name_have_their_own_volumes(report):
@@ -117,7 +139,7 @@ def test_segments_of_one_name_have_their_own_volumes(report):
     page = render_report(replace(report, labels=labels, lesions=lesions))
     shown = re.findall(r'class="value">([0-9.]+) <span class="unit">mL', page)
     voxels = [np.count_nonzero(report.labelmap.array == label.value) for label in LABELS]
-    assert shown == [f"{count * 0.002:.1f}" for count in voxels]
+    assert shown == [rounded(count * 0.002, 1) for count in voxels]
 
 
 def test_a_class_has_one_colour_everywhere(report):
