@@ -106,7 +106,7 @@ def evaluate(
     if refusal and not interactive:
         raise BadInputError(f"{refusal} Measure it with --interactive.")
     dataset = _only_seen(dataset, predictor)
-    if subsets or interactive:
+    if subsets or interactive or calibration:
         _check_regions(dataset, predictor)
     if subsets:
         return measure_subsets(predictor, dataset, output, monitor=monitor)

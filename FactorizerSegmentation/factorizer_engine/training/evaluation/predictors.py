@@ -21,6 +21,7 @@ from factorizer_engine.protocol.subsets import subset_of
 from factorizer_engine.protocol.wording import counted, enumerated
 from factorizer_engine.training.data.cases import read_channels
 from factorizer_engine.training.data.dataset import SUFFIXES, Case
+from factorizer_engine.training.data.matching import painted_values, places_of_channels
 
 if TYPE_CHECKING:
     from factorizer_engine.inference.result import SegmentationResult
@@ -44,6 +45,10 @@ class FolderPredictor:
     @property
     def note(self) -> str:
         return f"label maps in {self.folder.name}"
+
+    def painted(self, regions: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+        """The values of its label maps that hold each region: those of the data."""
+        return {name: tuple(values) for name, values in regions.items()}
 
     def __call__(self, case: Case) -> Scan:
         if not self.folder.is_dir():
@@ -86,6 +91,10 @@ class ModelPredictor:
             write_nifti(found, self.keep / f"{case.name}.nii.gz")
         return found
 
+    def painted(self, regions: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+        """The values of its label maps that hold each region of the data, by name."""
+        return painted_values(regions, self.segmenter.bundle.description)
+
     def segment(self, scans: dict[str, Scan], reference: str) -> Scan:
         """The label map of scans by channel name, on the grid of one of them."""
         return self.result(scans, reference).labelmap
@@ -97,27 +106,23 @@ class ModelPredictor:
     def inputs(self, case: Case) -> tuple[dict[str, Scan], Scan]:
         """A case's scans by the model's channel names, and its label.
 
-        The first scan is the reference: the model's first channel on the grid of the label, if any
-        lies on it.
+        Channels meet by name, since data may have them in another order. The first scan is the
+        reference: the model's first channel on the grid of the label, if any lies on it.
 
         Raises:
-            BadInputError: If the case has another number of channels than the model, or lacks one
-                that the model is to be given.
+            BadInputError: If the case has other channels than the model, or lacks one that the
+                model is to be given.
         """
         model = self.segmenter.bundle.description
-        names = [channel.name for channel in model.channels]
         found = read_channels(case)
-        if len(found) != len(names):
+        if len(found) != len(case.channels):
             raise BadInputError(
-                f"The model {model.name} takes {enumerated(names)}, but the case {case.name} has "
-                f"{counted(len(found), 'channel')}; choose a model or cases that fit."
+                f"The case {case.name} has {counted(len(found), 'channel')}, but its dataset "
+                f"names {enumerated(case.channels)}."
             )
-        given = self.channels or tuple(names)
-        scans = {
-            name: scan
-            for name, scan in zip(names, found, strict=True)
-            if name in given and scan is not None
-        }
+        given = self.channels or tuple(channel.name for channel in model.channels)
+        places = places_of_channels(case.channels, model, given)
+        scans = {name: scan for name, place in places.items() if (scan := found[place]) is not None}
         lacking = [name for name in given if name not in scans]
         if lacking:
             raise BadInputError(

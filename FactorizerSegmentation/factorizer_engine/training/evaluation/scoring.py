@@ -49,6 +49,7 @@ def score_cases(
     """
     monitor = monitor or Monitor()
     cases, seconds, machine = {}, {}, None
+    painted = predictor.painted(dataset.regions)
     for number, case in enumerate(dataset.cases):
         monitor.report(case.name, number / len(dataset.cases))
         started = time.monotonic()
@@ -59,7 +60,7 @@ def score_cases(
             machine = describe_machine(predictor.device)
         reference = read_labels(case.label)
         cases[case.name] = score_case(
-            prediction, reference, dataset.regions, tolerance_mm, dataset.ignore
+            prediction, reference, dataset.regions, tolerance_mm, dataset.ignore, painted
         )
     result = {
         "note": predictor.note,
@@ -81,6 +82,7 @@ def score_case(
     regions: Mapping[str, Sequence[int]],
     tolerance_mm: float = 2.0,
     ignore: int | None = None,
+    painted: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Scores of every region of two label maps on one grid.
 
@@ -90,6 +92,7 @@ def score_case(
         regions: Name to label values.
         tolerance_mm: For surface Dice.
         ignore: Value of the reference where nothing is known and any prediction passes.
+        painted: Name to the values of the prediction, where they differ from the reference's.
 
     Raises:
         BadInputError: If the grids differ.
@@ -102,7 +105,7 @@ def score_case(
     prediction = without_unknown(prediction, reference, ignore)
     return {
         region: score_region(
-            np.isin(prediction.array, list(values)),
+            np.isin(prediction.array, list((painted or regions)[region])),
             np.isin(reference.array, list(values)),
             reference.spacing,
             tolerance_mm,
@@ -118,12 +121,27 @@ def without_unknown(prediction: Scan, reference: Scan, ignore: int | None) -> Sc
     return prediction.with_array(np.where(reference.array == ignore, 0, prediction.array))
 
 
-def dice_on(found: Scan, reference: Scan, dataset: Dataset) -> dict[str, float]:
-    """Dice of every region of a label map on any grid, brought onto that of the reference."""
+def dice_on(
+    found: Scan,
+    reference: Scan,
+    dataset: Dataset,
+    painted: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, float]:
+    """Dice of every region of a label map on any grid, brought onto that of the reference.
+
+    Args:
+        found: The label map.
+        reference: What is right.
+        dataset: Whose regions are meant.
+        painted: Name to the values of the label map, where they differ from the reference's.
+    """
     resampled = resample(found, reference.grid, "nearest")
     there = without_unknown(resampled, reference, dataset.ignore).array
     return {
-        region: region_dice(np.isin(there, values), np.isin(reference.array, values))
+        region: region_dice(
+            np.isin(there, list((painted or dataset.regions)[region])),
+            np.isin(reference.array, values),
+        )
         for region, values in dataset.regions.items()
     }
 

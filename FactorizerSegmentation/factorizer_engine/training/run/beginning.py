@@ -12,9 +12,9 @@ from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.registry import resolve_model
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.sequences import sequence_named
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.data.dataset import Dataset
+from factorizer_engine.training.data.matching import numbers_by_name, usual_name
 from factorizer_engine.training.data.splits import Split
 from factorizer_engine.training.run.networks import build_network, network_spec
 from factorizer_engine.training.run.state import load_checkpoint
@@ -169,12 +169,9 @@ def _inputs_of(
 
     Those of clicks are there even if the network reads none.
     """
-    known = {
-        _usual(spelling): number
-        for number, channel in enumerate(bundle.description.channels)
-        for spelling in (*channel.aliases, channel.name)
-    }
-    found = {n: known[_usual(name)] for n, name in enumerate(channels) if _usual(name) in known}
+    known = numbers_by_name(bundle.description)
+    usual = {number: usual_name(name) for number, name in enumerate(channels)}
+    found = {number: known[name] for number, name in usual.items() if name in known}
     if bundle.prompts is None:
         return found
     per_region = bundle.prompts.channels(1)
@@ -183,11 +180,6 @@ def _inputs_of(
         for kind in range(per_region):
             found[first + per_region * number + kind] = their_first + per_region * theirs + kind
     return found
-
-
-def _usual(name: str) -> str:
-    """The usual name of a channel's sequence, if it is a common one; case does not matter."""
-    return sequence_named(name) or name.lower()
 
 
 def _outputs_of(bundle: Bundle, regions: Sequence[str]) -> dict[int, int]:
