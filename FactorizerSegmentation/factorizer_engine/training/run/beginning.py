@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.registry import resolve_model
+from factorizer_engine.bundles.seen import SeenCases, seen_cases
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.training.config import TrainingConfig
+from factorizer_engine.training.config import NetworkSection, TrainingConfig
 from factorizer_engine.training.data.dataset import Dataset
 from factorizer_engine.training.data.matching import numbers_by_name, usual_name
 from factorizer_engine.training.data.splits import Split
@@ -122,17 +123,24 @@ def load_weights_of_model(
         ) from error
 
 
-def seen_before(pretrained: str | None) -> Split:
+def seen_before(network: NetworkSection) -> Split:
     """The cases that the weights were trained and selected on with which a training begins.
 
     Args:
-        pretrained: `best.pt` or `final.pt` of a run; weights from elsewhere do not tell.
+        network: Names the run or the model that they are of; some do not tell (`untold_by`).
 
     Raises:
-        BadInputError: If the file does not exist or is damaged.
+        BadInputError: If the checkpoint or the model does not exist or is damaged.
     """
-    cases = load_checkpoint(Path(pretrained)).get("cases", {}) if pretrained else {}
-    return Split.of(cases)
+    if network.pretrained:
+        return Split.of(load_checkpoint(Path(network.pretrained)).get("cases", {}))
+    seen = seen_cases(resolve_model(network.model)) if network.model else SeenCases()
+    return Split(seen.train, seen.validation)
+
+
+def untold_by(network: NetworkSection) -> tuple[str, ...]:
+    """Models whose weights begin a training and that do not tell what they have seen."""
+    return seen_cases(resolve_model(network.model)).untold_by if network.model else ()
 
 
 def _with_widened_adapters(

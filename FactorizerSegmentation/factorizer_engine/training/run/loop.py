@@ -83,7 +83,7 @@ class Trainer:
         self.regions = tuple(dataset.regions)
         self._subsets = subsets_of(dataset, config.run.validation_subsets)
         self._split, self._device, self._display = split, device, display
-        self.seen_before = seen_before(config.network.pretrained)
+        self.seen_before = seen_before(config.network)
         self._seen = together([split, self.seen_before])
         self._settings = config.optimization
         self._dtype = PRECISIONS[self._settings.precision]

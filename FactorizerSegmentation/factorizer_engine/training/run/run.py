@@ -25,7 +25,7 @@ from factorizer_engine.training.records.records import (
     open_run,
 )
 from factorizer_engine.training.records.report import write_report
-from factorizer_engine.training.run.beginning import model_begun_with
+from factorizer_engine.training.run.beginning import model_begun_with, untold_by
 from factorizer_engine.training.run.checks import check_training
 from factorizer_engine.training.run.display import RunDisplay
 from factorizer_engine.training.run.distributed import joined_team
@@ -182,6 +182,7 @@ def _facts(trainer: Trainer, dataset: Dataset, device: torch.device) -> dict:
         "cases": len(dataset.cases),
         "seen_before": asdict(trainer.seen_before),
         "model": model_begun_with(trainer.config),
+        "untold_by": untold_by(trainer.config.network),
     }
 
 
