@@ -159,6 +159,7 @@ def evaluate(
 def results_table(result: dict[str, Any]) -> Table:
     """Every case and the means."""
     from factorizer_engine.training.evaluation.metrics import METRICS
+    from factorizer_engine.training.evaluation.scoring import as_text
 
     table = Table(title=result["note"] or None)
     table.add_column("case", no_wrap=True)
@@ -170,7 +171,7 @@ def results_table(result: dict[str, Any]) -> Table:
             table.add_row(case, region, *(f"{scores[m]:.3f}" for m in METRICS))
     table.add_section()
     for region, metrics in result["summary"].items():
-        cells = (f"{metrics[m]['mean']:.3f} ± {metrics[m]['sd']:.3f}" for m in METRICS)
+        cells = (as_text(metrics[m]["mean"], metrics[m]["sd"]) for m in METRICS)
         table.add_row("mean", region, *cells)
     return table
 
@@ -178,6 +179,7 @@ def results_table(result: dict[str, Any]) -> Table:
 def robustness_table(result: dict[str, Any]) -> Table:
     """Mean Dice under every perturbation; also of labels that lose."""
     from factorizer_engine.training.evaluation.robustness import LOSSLESS_DICE, mean_of_label
+    from factorizer_engine.training.evaluation.scoring import as_text
 
     table = Table(title=f"Dice over {_cases(result)}")
     table.add_column("scans", no_wrap=True)
@@ -185,7 +187,7 @@ def robustness_table(result: dict[str, Any]) -> Table:
         table.add_column(region, justify="right")
     table.add_column("label itself", justify="right")
     for entry in result["perturbations"].values():
-        cells = (f"{entry['mean'][r]:.3f} ± {entry['sd'][r]:.3f}" for r in result["regions"])
+        cells = (as_text(entry["mean"][r], entry["sd"][r]) for r in result["regions"])
         of_labels = [mean_of_label(entry, region) for region in result["regions"]]
         loses = min(of_labels) < LOSSLESS_DICE
         limit = " ".join(f"{value:.2f}" for value in of_labels) if loses else ""

@@ -42,7 +42,7 @@ def score_cases(
     Returns:
         {"note", "model", "regions", "tolerance_mm", "cases": {case: {region: {metric: value}}},
         "seconds": {case: s}, "machine": see `describe_machine` (after the first case) or None,
-        "summary": {region: {metric: {"mean", "sd", "median"}}}}.
+        "summary": {region: {metric: {"mean", "sd" (None of one case), "median"}}}}.
 
     Raises:
         BadInputError: If a label map is missing or lies on another grid.
@@ -148,14 +148,25 @@ def dice_on(
 
 def mean_and_deviation(
     scores: Mapping[str, Mapping[str, float]],
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | None]]:
     """{"mean": {region: value}, "sd": {region: value}} over cases with a value per region."""
-    found: dict[str, dict[str, float]] = {"mean": {}, "sd": {}}
+    found: dict[str, dict[str, float | None]] = {"mean": {}, "sd": {}}
     for region in next(iter(scores.values()), {}):
         values = np.array([case[region] for case in scores.values()])
         found["mean"][region] = float(values.mean())
-        found["sd"][region] = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+        found["sd"][region] = _deviation(values)
     return found
+
+
+def _deviation(values: np.ndarray) -> float | None:
+    """Standard deviation of a sample; None of one value, which has none."""
+    return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def as_text(mean: float, sd: float | None, form: str = "{:.3f}") -> str:
+    """A mean for tables, with its standard deviation if there is one."""
+    spread = "" if sd is None else f" ± {form.replace('+', '').format(sd)}"
+    return f"{form.format(mean)}{spread}"
 
 
 def summarize(cases: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
@@ -168,7 +179,7 @@ def summarize(cases: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[st
             values = np.array([scores[region][metric] for scores in cases.values()])
             summary[region][metric] = {
                 "mean": float(values.mean()),
-                "sd": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+                "sd": _deviation(values),
                 "median": float(np.median(values)),
             }
     return summary

@@ -73,3 +73,12 @@ def test_held_out_cases_of_a_configuration_are_evaluated(
     assert list(result["cases"]) == ["blob_5"]
     result = evaluate(path, tmp_path / "out", predictions=predictions, cases=["blob_1"])
     assert list(result["cases"]) == ["blob_1"]
+
+
+def test_one_case_has_no_standard_deviation(dataset_dir, predictions, tmp_path):
+    from factorizer_engine.training.export.tables import summary_table
+
+    result = evaluate(dataset_dir, tmp_path / "out", predictions=predictions, cases=["blob_0"])
+    assert result["summary"]["whole"]["dice"]["sd"] is None
+    assert "±" not in summary_table(result)
+    assert not any("±" in cell for column in results_table(result).columns for cell in column.cells)
