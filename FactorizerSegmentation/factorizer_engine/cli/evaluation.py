@@ -62,6 +62,15 @@ def evaluate(
             help="Folder of label maps to score instead.",
         ),
     ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            parser=options.given_path,
+            help="Dataset folder instead of the run's or the configuration's.",
+        ),
+    ] = None,
     case: Annotated[
         list[str], typer.Option("--case", help="Name of a case; repeat for more than one.")
     ] = [],  # noqa: B006 (typer copies it)
@@ -144,6 +153,7 @@ def evaluate(
             from_nothing=from_nothing,
             channels=channel,
             monitor=Monitor(move),
+            root=root,
         )
     asked = (
         (subsets, subsets_table),

@@ -11,7 +11,7 @@ import torch
 
 from factorizer_engine.inference.device import resolve_device
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.wording import counted
+from factorizer_engine.protocol.wording import counted, enumerated
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.data.checks import Finding
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
@@ -74,7 +74,7 @@ def _train(config: TrainingConfig, resume: bool) -> Path:
         split = Split()
         findings: tuple[Finding, ...] = ()
         if team.leads:
-            _open_folder(config, resume)
+            _open_folder(config, dataset, resume)
             split, findings = _split(config, resume)
         split = team.agree(split)
         with RunDisplay(team.leads, config.run.log_every) as display:
@@ -115,7 +115,7 @@ def _own_device(name: str) -> torch.device:
     return device
 
 
-def _open_folder(config: TrainingConfig, resume: bool) -> None:
+def _open_folder(config: TrainingConfig, dataset: Dataset, resume: bool) -> None:
     folder = config.output
     started = (folder / "history.jsonl").is_file()
     if started and not resume:
@@ -129,7 +129,7 @@ def _open_folder(config: TrainingConfig, resume: bool) -> None:
             "--resume, or name its folder (--output)."
         )
     if resume:
-        _check_unchanged(config)
+        _check_unchanged(config, dataset)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -139,14 +139,26 @@ def _open_folder(config: TrainingConfig, resume: bool) -> None:
     remove_unfinished(folder)
 
 
-def _check_unchanged(config: TrainingConfig) -> None:
-    """Refuse to go on with a run in another way than it was begun."""
-    changed = open_run(config.output).config.differences(config)
+def _check_unchanged(config: TrainingConfig, dataset: Dataset) -> None:
+    """Refuse to go on with a run in another way, or with other data, than it was begun."""
+    run = open_run(config.output)
+    changed = run.config.differences(config)
     if changed:
         raise BadInputError(
             f"The run in {config.output} was made with another configuration (it differs in "
             f"{', '.join(changed)}); start a new run, or restore what config.json there says."
         )
+    # A dataset.json may have been changed, too, and order counts.
+    for what, before, now in (
+        ("channels", dict.fromkeys(run.record["channels"]), dict.fromkeys(dataset.channels)),
+        ("regions", run.regions, dataset.regions),
+    ):
+        if list(before.items()) != list(now.items()):
+            raise BadInputError(
+                f"The data have other {what}, or in another order or of other values, than when "
+                f"the run in {config.output} began ({enumerated(list(before))}); start a new run, "
+                "or restore the dataset.json."
+            )
 
 
 def _split(config: TrainingConfig, resume: bool) -> tuple[Split, tuple[Finding, ...]]:
