@@ -191,7 +191,9 @@ def _make(section: SplitSection, volumes: Mapping[str, float]) -> dict:
         folds = [sorted(section.validation)]
         always = sorted(set(usable) - set(section.validation))
     else:
-        folds = folds_of_patients(usable, section.folds, section.seed, section.patient)
+        folds = folds_of_patients(
+            usable, _count_of_folds(section, usable), section.seed, section.patient
+        )
         always = []
     return {
         "seed": section.seed,
@@ -201,6 +203,23 @@ def _make(section: SplitSection, volumes: Mapping[str, float]) -> dict:
         "held_out": sorted(section.held_out),
         "lesion_volume_ml": {name: round(float(v), 2) for name, v in sorted(volumes.items())},
     }
+
+
+def _count_of_folds(section: SplitSection, cases: Iterable[str]) -> int:
+    """As many folds as are wanted; of fewer patients, if nobody has said how many, one of each.
+
+    Raises:
+        BadInputError: If somebody has, since some folds would be empty.
+    """
+    patients = len({patient_of(name, section.patient) for name in cases})
+    if patients >= section.folds:
+        return section.folds
+    if "folds" in section.model_fields_set:
+        raise BadInputError(
+            f"{counted(patients, 'patient')} are too few for {section.folds} folds; write "
+            "fewer under split.folds."
+        )
+    return max(2, patients)
 
 
 def _read(path: Path) -> dict:

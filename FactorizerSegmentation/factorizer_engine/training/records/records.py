@@ -110,7 +110,8 @@ class Run:
         if not path.is_file():
             other = "final" if which == "best" else "best"
             raise BadInputError(
-                f"The run {self.folder} has no {which} weights; train on, or take the {other} ones."
+                f"The run {self.folder} has no {which} weights; train on, or take the {other} ones "
+                f"(--weights {other})."
             )
         return path
 

@@ -75,3 +75,18 @@ def test_a_split_file_of_another_number_of_folds_is_refused(tmp_path):
     make_split(SplitSection(file=str(tmp_path / "s.json"), folds=3), volumes)
     with pytest.raises(BadInputError, match="s.json has 3 folds and not 10"):
         make_split(SplitSection(file=str(tmp_path / "s.json"), folds=10, fold=1), volumes)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_few_cases_are_validated_on_too(tmp_path, count):
+    volumes = {f"case{n}": float(n) for n in range(count)}
+    for seed in range(6):
+        section = SplitSection(file=str(tmp_path / f"{count}-{seed}.json"), seed=seed)
+        assert make_split(section, volumes).validation
+
+
+def test_more_folds_than_patients_are_refused(tmp_path):
+    volumes = {f"sub-{n}_ses-{s}": 1.0 for n in range(3) for s in range(4)}
+    section = SplitSection(file=str(tmp_path / "s.json"), folds=5)
+    with pytest.raises(BadInputError, match="3 patients are too few for 5 folds"):
+        make_split(section, volumes)
