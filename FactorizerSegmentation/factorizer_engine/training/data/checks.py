@@ -195,18 +195,43 @@ def _check_compression(path: Path) -> None:
 
 def _check_label(case: Case, label: Scan, dataset: Dataset) -> Iterator[Finding]:
     file = _short(case.label)
-    values = np.unique(label.array)
-    known = {0, *dataset.labels.values(), *(v for r in dataset.regions.values() for v in r)}
-    known |= set() if dataset.ignore is None else {dataset.ignore}
-    unknown = [v for v in values.tolist() if v not in known]
-    if unknown:
-        yield Finding(file, f"The label has the unknown value {unknown[0]:g}.")
+    unknown = unknown_value(label, dataset)
+    if unknown is not None:
+        yield Finding(file, f"The label has the unknown value {unknown:g}.")
     elif lesion_volume(label, dataset) == 0:
         yield Finding(
             file,
             "The label is empty; exclude the case unless it is a healthy example.",
             fatal=False,
         )
+
+
+def unknown_value(label: Scan, dataset: Dataset) -> float | None:
+    """The smallest value of a label map of which the dataset does not know what it means."""
+    found = np.unique(label.array).tolist()
+    return next((value for value in found if value not in dataset.values), None)
+
+
+def check_values(file: Path, dataset: Dataset) -> None:
+    """Refuse a label map whose values are not those of a dataset.
+
+    Regions would count as empty there, in which an empty prediction is perfect.
+
+    Raises:
+        BadInputError: If it holds another value, or cannot be read.
+    """
+    value = unknown_value(read_labels(file), dataset)
+    if value is None:
+        return
+    known = ", ".join(map(str, sorted(dataset.values)))
+    if value % 1:
+        raise BadInputError(
+            f"{file.name} holds the value {value:g}, but label maps have whole numbers ({known})."
+        )
+    raise BadInputError(
+        f"{file.name} holds the value {value:g}, which the data do not know (they have {known}); "
+        "name it under data.labels, or give the label map the values of the data."
+    )
 
 
 def _grids_differ(label: Scan, image: Scan) -> str:

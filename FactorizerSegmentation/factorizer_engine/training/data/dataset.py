@@ -77,6 +77,12 @@ class Dataset:
             for region in self.regions
         )
 
+    @property
+    def values(self) -> frozenset[int]:
+        """What voxels of a label map may hold: background, labels and what is to be ignored."""
+        named = {*self.labels.values(), *(v for r in self.regions.values() for v in r)}
+        return frozenset({0, *named} | (set() if self.ignore is None else {self.ignore}))
+
     def unknown(self, case: Case) -> tuple[int, ...]:
         """Numbers of the regions of which nothing is known in a case.
 

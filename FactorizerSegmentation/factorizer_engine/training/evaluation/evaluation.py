@@ -13,6 +13,7 @@ from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.subsets import needs_clicks, subset_of
 from factorizer_engine.protocol.wording import enumerated
 from factorizer_engine.training.config import DataSection, load_config
+from factorizer_engine.training.data.checks import check_values
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import Split, read_split
 from factorizer_engine.training.evaluation.calibration import measure_calibration
@@ -100,7 +101,10 @@ def evaluate(
         raise BadInputError("Give --subsets without --channel; it tries every part of them.")
     dataset = select_cases(data, cases, use, root)
     if predictions is not None:
-        return score_cases(FolderPredictor(Path(predictions)), dataset, output, monitor=monitor)
+        folder_of_maps = FolderPredictor(Path(predictions))
+        for case in dataset.cases:
+            check_values(folder_of_maps.file(case), dataset)
+        return score_cases(folder_of_maps, dataset, output, monitor=monitor)
     assert model is not None  # as seen above
     needs = dataset.needs if subsets else None
     predictor = open_model(model, device, precision, mirroring, channels, needs)
@@ -139,10 +143,13 @@ def select_cases(
         root: See `evaluate`.
 
     Raises:
-        BadInputError: If there are none.
+        BadInputError: If there are none, or a label holds what the data do not know.
     """
     dataset, split = open_cases(data, root)
-    return _only_known(dataset.only(list(cases) or _names(dataset, split, use)))
+    chosen = dataset.only(list(cases) or _names(dataset, split, use))
+    for case in chosen.cases:
+        check_values(case.label, chosen)
+    return _only_known(chosen)
 
 
 def _only_seen(dataset: Dataset, predictor: ModelPredictor) -> Dataset:

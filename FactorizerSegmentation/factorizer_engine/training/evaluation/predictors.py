@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from factorizer_engine.images.checks import channel_named
-from factorizer_engine.images.files import read_labels, read_scan, write_nifti
+from factorizer_engine.images.files import read_labels, write_nifti
 from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
@@ -51,12 +51,20 @@ class FolderPredictor:
         return {name: tuple(values) for name, values in regions.items()}
 
     def __call__(self, case: Case) -> Scan:
+        return read_labels(self.file(case))
+
+    def file(self, case: Case) -> Path:
+        """The label map of a case.
+
+        Raises:
+            BadInputError: If there is none.
+        """
         if not self.folder.is_dir():
             raise BadInputError(f"There is no folder {self.folder} of label maps; check the path.")
         for suffix in SUFFIXES:
             path = self.folder / f"{case.name}{suffix}"
             if path.is_file():
-                return read_scan(path)
+                return path
         raise BadInputError(f"The folder {self.folder} has no label map of the case {case.name}.")
 
 
