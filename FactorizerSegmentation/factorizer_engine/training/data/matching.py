@@ -90,7 +90,7 @@ def _painted(
         inner = [
             other.label
             for other in model.regions
-            if other.order > region.order and _share_values(name, other.name, regions)
+            if other.lies_in(region) and _share_values(name, other.name, regions)
         ]
         return (region.label, *inner)
     named = [label.value for label in model.labels if label.name.casefold() == name.casefold()]
