@@ -97,7 +97,7 @@ def check_dataset(dataset: Dataset) -> CheckReport:
         findings += _check_label(case, label, dataset)
         first = next((scan for scan in scans if scan is not None), None)
         if first is not None and not same_grid(first.grid, label.grid):
-            message = _grids_differ(label, first)
+            message = grids_differ(label, first)
             findings.append(Finding(_short(case.label), message))
         for name, values in dataset.regions.items():
             seen[name] |= bool(np.isin(label.array, values).any())
@@ -234,7 +234,8 @@ def check_values(file: Path, dataset: Dataset) -> None:
     )
 
 
-def _grids_differ(label: Scan, image: Scan) -> str:
+def grids_differ(label: Scan, image: Scan) -> str:
+    """What is different about the grids of a label and its image, in a sentence."""
     own, other = _grid(label), _grid(image)
     if own == other:
         return (

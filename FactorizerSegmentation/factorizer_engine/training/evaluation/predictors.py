@@ -20,6 +20,7 @@ from factorizer_engine.protocol.runs import RunOptions
 from factorizer_engine.protocol.subsets import subset_of
 from factorizer_engine.protocol.wording import counted, enumerated
 from factorizer_engine.training.data.cases import read_channels
+from factorizer_engine.training.data.checks import grids_differ
 from factorizer_engine.training.data.dataset import SUFFIXES, Case
 from factorizer_engine.training.data.matching import painted_values, places_of_channels
 
@@ -93,8 +94,11 @@ class ModelPredictor:
         return self.segmenter.device
 
     def __call__(self, case: Case) -> Scan:
-        scans, _ = self.inputs(case)
-        found = self.segment(scans, reference=next(iter(scans)))
+        scans, label = self.inputs(case)
+        reference = next(iter(scans))
+        if not same_grid(scans[reference].grid, label.grid):
+            raise BadInputError(f"{case.name}: {grids_differ(label, scans[reference])}")
+        found = self.segment(scans, reference)
         if self.keep is not None:
             write_nifti(found, self.keep / f"{case.name}.nii.gz")
         return found

@@ -80,3 +80,14 @@ def test_regions_are_known_by_titles_and_labels_too(elsewhere, model, tmp_path):
     result = evaluate(elsewhere, tmp_path / "out", model=model, cases=["blob_4"])
     assert result["summary"]["Whole"]["dice"]["mean"] > 0.3
     assert result["summary"]["RIM"]["dice"]["mean"] > 0.1
+
+
+def test_a_label_that_lies_elsewhere_than_its_scans_is_told(dataset_dir, model, tmp_path):
+    describe(dataset_dir, ["A", "B"], {"whole": [1, 2], "core": 2})
+    path = dataset_dir / "labelsTr" / "blob_4.nii.gz"
+    label = nib.load(path)
+    affine = label.affine.copy()
+    affine[0, 3] += 40
+    nib.save(nib.Nifti1Image(np.asarray(label.dataobj), affine), path)
+    with pytest.raises(BadInputError, match="blob_4: The label lies elsewhere in space than its"):
+        evaluate(dataset_dir, tmp_path / "out", model=model, cases=["blob_4"])
