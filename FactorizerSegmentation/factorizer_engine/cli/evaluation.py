@@ -62,6 +62,15 @@ def evaluate(
             help="Folder of label maps to score instead.",
         ),
     ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            parser=options.given_path,
+            help="Dataset folder instead of the run's or the configuration's.",
+        ),
+    ] = None,
     case: Annotated[
         list[str], typer.Option("--case", help="Name of a case; repeat for more than one.")
     ] = [],  # noqa: B006 (typer copies it)
@@ -144,6 +153,7 @@ def evaluate(
             from_nothing=from_nothing,
             channels=channel,
             monitor=Monitor(move),
+            root=root,
         )
     asked = (
         (subsets, subsets_table),
@@ -159,6 +169,7 @@ def evaluate(
 def results_table(result: dict[str, Any]) -> Table:
     """Every case and the means."""
     from factorizer_engine.training.evaluation.metrics import METRICS
+    from factorizer_engine.training.evaluation.scoring import as_text
 
     table = Table(title=result["note"] or None)
     table.add_column("case", no_wrap=True)
@@ -170,7 +181,7 @@ def results_table(result: dict[str, Any]) -> Table:
             table.add_row(case, region, *(f"{scores[m]:.3f}" for m in METRICS))
     table.add_section()
     for region, metrics in result["summary"].items():
-        cells = (f"{metrics[m]['mean']:.3f} ± {metrics[m]['sd']:.3f}" for m in METRICS)
+        cells = (as_text(metrics[m]["mean"], metrics[m]["sd"]) for m in METRICS)
         table.add_row("mean", region, *cells)
     return table
 
@@ -178,6 +189,7 @@ def results_table(result: dict[str, Any]) -> Table:
 def robustness_table(result: dict[str, Any]) -> Table:
     """Mean Dice under every perturbation; also of labels that lose."""
     from factorizer_engine.training.evaluation.robustness import LOSSLESS_DICE, mean_of_label
+    from factorizer_engine.training.evaluation.scoring import as_text
 
     table = Table(title=f"Dice over {_cases(result)}")
     table.add_column("scans", no_wrap=True)
@@ -185,7 +197,7 @@ def robustness_table(result: dict[str, Any]) -> Table:
         table.add_column(region, justify="right")
     table.add_column("label itself", justify="right")
     for entry in result["perturbations"].values():
-        cells = (f"{entry['mean'][r]:.3f} ± {entry['sd'][r]:.3f}" for r in result["regions"])
+        cells = (as_text(entry["mean"][r], entry["sd"][r]) for r in result["regions"])
         of_labels = [mean_of_label(entry, region) for region in result["regions"]]
         loses = min(of_labels) < LOSSLESS_DICE
         limit = " ".join(f"{value:.2f}" for value in of_labels) if loses else ""

@@ -106,7 +106,7 @@ def _classes(model: ModelDescription, regions: Mapping[str, np.ndarray]) -> dict
         over: Sequence[np.ndarray] = [
             regions[other.name]
             for other in model.regions
-            if other.order > region.order and other.name in regions
+            if other.lies_in(region) and other.name in regions
         ]
         if over and region.name in regions and region.label in titles:
             left = regions[region.name] - np.max(over, axis=0)

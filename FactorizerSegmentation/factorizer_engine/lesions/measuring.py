@@ -119,7 +119,7 @@ def _of_class(
     region = next((region for region in regions if region.label == value), None)
     if region is None or probabilities is None:
         return None
-    inside = _summed([r for r in regions if r.order > region.order], voxels, regions, probabilities)
+    inside = _summed([r for r in regions if r.lies_in(region)], voxels, regions, probabilities)
     return np.maximum(_summed([region], voxels, regions, probabilities) - inside, 0.0)
 
 

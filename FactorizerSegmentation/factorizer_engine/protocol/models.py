@@ -32,12 +32,21 @@ class Region(Message):
         title: Name for people, such as "Whole tumour".
         order: Regions are painted in ascending order, so an inner region covers the one around it;
             those of equal order exclude each other, and the likeliest holds.
+        around: Names of the regions that it lies in. None, as usual: in all of a lower order. It is
+            told where some lie beside each other, as a spleen beside a liver with a tumour.
     """
 
     name: str
     label: int
     title: str
     order: int = 0
+    around: tuple[str, ...] | None = None
+
+    def lies_in(self, other: Region) -> bool:
+        """Whether all of it is part of another region."""
+        if self.around is None:
+            return self.order > other.order
+        return other.name in self.around
 
 
 @dataclass(frozen=True)

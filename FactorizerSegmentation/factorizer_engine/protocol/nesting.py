@@ -14,7 +14,7 @@ from factorizer_engine.protocol.models import Region
 
 def values_of(region: Region, regions: Sequence[Region]) -> tuple[int, ...]:
     """The label values that lie in a region: its own, and those of regions painted over it."""
-    inner = (other.label for other in regions if other.order > region.order)
+    inner = (other.label for other in regions if other.lies_in(region))
     return (region.label, *inner)
 
 
@@ -23,7 +23,7 @@ def value_around(region: Region, regions: Sequence[Region]) -> int:
 
     Where several regions lie next to each other around it, nobody knows which, so it becomes 0.
     """
-    outer = [other for other in regions if other.order < region.order]
+    outer = [other for other in regions if region.lies_in(other)]
     nearest = [other for other in outer if other.order == max(o.order for o in outer)]
     return nearest[0].label if len(nearest) == 1 else 0
 

@@ -160,8 +160,9 @@ def _labels_of(model: ModelDescription, regions: Sequence[Region]) -> Iterable[L
         region = painters.get(label.value)
         if region is None:
             continue
-        above = [other.order for other in model.regions if other.order > region.order]
-        inner = {r.name for r in model.regions if above and r.order == min(above)}
+        within = [other for other in model.regions if other.lies_in(region)]
+        first = min((other.order for other in within), default=0)
+        inner = {other.name for other in within if other.order == first}
         if inner <= {r.name for r in regions}:
             yield label
         else:

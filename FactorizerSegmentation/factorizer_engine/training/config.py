@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,15 +51,27 @@ class SplitSection(Section):
     """Which cases are trained on, selected on and never touched.
 
     `file` keeps the split; without a name it is `<name>-split.json` beside the configuration that
-    is run, or one that is there already beside a configuration which that one extends.
+    is run, or one that is there already beside a configuration which that one extends. The cases of
+    one patient stay together: `patient` is a regular expression for the part of a case's name that
+    they share; unset, BIDS (`sub-01_ses-02`) and BraTS (`BraTS-GLI-00005-001`) are understood.
     """
 
     file: str = ""
+    patient: str = r"(sub|BraTS-[A-Za-z]+)-[A-Za-z0-9]+(?![A-Za-z0-9])"
     folds: int = Field(5, ge=2)
     fold: int = Field(0, ge=0)
     seed: int = 42
     held_out: tuple[str, ...] = ()
     validation: tuple[str, ...] | None = None
+
+    @field_validator("patient")
+    @classmethod
+    def _patient_is_an_expression(cls, patient: str) -> str:
+        try:
+            re.compile(patient)
+        except re.error as error:
+            raise ValueError(f"it is no regular expression ({error})") from error
+        return patient
 
     @model_validator(mode="after")
     def _fold_exists(self) -> SplitSection:

@@ -95,6 +95,7 @@ def regions_and_labels(
             )
         painted[name] = own[0]
     orders = _painting_orders(regions)
+    around = _told_nesting(regions, orders)
     names = {value: name for name, value in labels.items()}
     found_labels = []
     for index, value in enumerate(sorted(set(painted.values()))):
@@ -112,6 +113,7 @@ def regions_and_labels(
             label=painted[name],
             title=region_extras.get(name, {}).get("title", name),
             order=orders[name],
+            around=around.get(name),
         )
         for name in regions
     )
@@ -126,6 +128,18 @@ def _painting_orders(regions: Mapping[str, Sequence[int]]) -> dict[str, int]:
         below = [order for other, order in orders.items() if values & set(regions[other])]
         orders[name] = max(below, default=-1) + 1
     return orders
+
+
+def _told_nesting(
+    regions: Mapping[str, Sequence[int]], orders: Mapping[str, int]
+) -> dict[str, tuple[str, ...]]:
+    """Region name to those that it lies in; nothing where that follows from the orders."""
+    around = {
+        name: tuple(other for other in regions if set(values) < set(regions[other]))
+        for name, values in regions.items()
+    }
+    lower = {name: [o for o in regions if orders[o] < orders[name]] for name in regions}
+    return {} if all(set(around[n]) == set(lower[n]) for n in regions) else around
 
 
 def _usual_extras(

@@ -153,10 +153,12 @@ def _read_members(
     skipped: list[str] = []
     for path in map(Path, paths):
         if not path.is_dir():
+            refuse_run(path.parent)
             members.append(inspect_checkpoint(path, preset))
             continue
         refuse_run(path)
         for file in sorted(f for f in path.rglob("*") if f.suffix.lower() in WEIGHTS_SUFFIXES):
+            refuse_run(file.parent)
             try:
                 members.append(inspect_checkpoint(file, preset))
             except BadModelError as error:

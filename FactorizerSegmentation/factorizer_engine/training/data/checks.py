@@ -97,7 +97,7 @@ def check_dataset(dataset: Dataset) -> CheckReport:
         findings += _check_label(case, label, dataset)
         first = next((scan for scan in scans if scan is not None), None)
         if first is not None and not same_grid(first.grid, label.grid):
-            message = _grids_differ(label, first)
+            message = grids_differ(label, first)
             findings.append(Finding(_short(case.label), message))
         for name, values in dataset.regions.items():
             seen[name] |= bool(np.isin(label.array, values).any())
@@ -195,12 +195,9 @@ def _check_compression(path: Path) -> None:
 
 def _check_label(case: Case, label: Scan, dataset: Dataset) -> Iterator[Finding]:
     file = _short(case.label)
-    values = np.unique(label.array)
-    known = {0, *dataset.labels.values(), *(v for r in dataset.regions.values() for v in r)}
-    known |= set() if dataset.ignore is None else {dataset.ignore}
-    unknown = [v for v in values.tolist() if v not in known]
-    if unknown:
-        yield Finding(file, f"The label has the unknown value {unknown[0]:g}.")
+    unknown = unknown_value(label, dataset)
+    if unknown is not None:
+        yield Finding(file, f"The label has the unknown value {unknown:g}.")
     elif lesion_volume(label, dataset) == 0:
         yield Finding(
             file,
@@ -209,7 +206,36 @@ def _check_label(case: Case, label: Scan, dataset: Dataset) -> Iterator[Finding]
         )
 
 
-def _grids_differ(label: Scan, image: Scan) -> str:
+def unknown_value(label: Scan, dataset: Dataset) -> float | None:
+    """The smallest value of a label map of which the dataset does not know what it means."""
+    found = np.unique(label.array).tolist()
+    return next((value for value in found if value not in dataset.values), None)
+
+
+def check_values(file: Path, dataset: Dataset) -> None:
+    """Refuse a label map whose values are not those of a dataset.
+
+    Regions would count as empty there, in which an empty prediction is perfect.
+
+    Raises:
+        BadInputError: If it holds another value, or cannot be read.
+    """
+    value = unknown_value(read_labels(file), dataset)
+    if value is None:
+        return
+    known = ", ".join(map(str, sorted(dataset.values)))
+    if value % 1:
+        raise BadInputError(
+            f"{file.name} holds the value {value:g}, but label maps have whole numbers ({known})."
+        )
+    raise BadInputError(
+        f"{file.name} holds the value {value:g}, which the data do not know (they have {known}); "
+        "name it under data.labels, or give the label map the values of the data."
+    )
+
+
+def grids_differ(label: Scan, image: Scan) -> str:
+    """What is different about the grids of a label and its image, in a sentence."""
     own, other = _grid(label), _grid(image)
     if own == other:
         return (

@@ -24,12 +24,13 @@ class Case:
     """One examination: an image file per channel, in network order, and its label map.
 
     An MSD case has all channels in one four-dimensional file; `images` then holds that file once.
-    Of a channel that the case lacks there is None.
+    Of a channel that the case lacks there is None. `channels` are their names, in this order.
     """
 
     name: str
     images: tuple[Path | None, ...]
     label: Path
+    channels: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -75,6 +76,12 @@ class Dataset:
             tuple(self.channels.index(channel) for channel in self.needs.get(region, ()))
             for region in self.regions
         )
+
+    @property
+    def values(self) -> frozenset[int]:
+        """What voxels of a label map may hold: background, labels and what is to be ignored."""
+        named = {*self.labels.values(), *(v for r in self.regions.values() for v in r)}
+        return frozenset({0, *named} | (set() if self.ignore is None else {self.ignore}))
 
     def unknown(self, case: Case) -> tuple[int, ...]:
         """Numbers of the regions of which nothing is known in a case.
@@ -140,6 +147,7 @@ def open_dataset(section: DataSection) -> Dataset:
     cases = _without_excluded(
         section, root, list_cases(root, channels, frozenset(section.may_lack))
     )
+    cases = tuple(replace(case, channels=channels) for case in cases)
     unlabelled = () if is_bids else _unlabelled(root, cases, frozenset(section.exclude))
     _check_needs(section.needs, regions, channels)
     _check_unlabelled(section.unlabelled, regions, cases)

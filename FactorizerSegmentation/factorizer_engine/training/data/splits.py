@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import write_json
+from factorizer_engine.protocol.wording import counted
 from factorizer_engine.training.config import SplitSection
+
+_USES = {"train": "training", "validation": "validation", "held_out": "those that are held out"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,31 @@ def stratified_folds(volumes: Mapping[str, float], folds: int, seed: int) -> lis
     return [sorted(fold) for fold in result]
 
 
+def patient_of(case: str, expression: str) -> str:
+    """What the names of a patient's cases begin with and have in common; without it, the name."""
+    found = re.match(expression, case)
+    return found[0] if found else case
+
+
+def folds_of_patients(
+    volumes: Mapping[str, float], folds: int, seed: int, expression: str
+) -> list[list[str]]:
+    """Deal patients into folds, with all their cases, by the volume of their first one.
+
+    Otherwise a network would be measured on people whom it has learned by heart.
+
+    Args:
+        volumes: Case name to lesion volume, any unit.
+        expression: See `SplitSection.patient`.
+    """
+    cases: dict[str, list[str]] = {}
+    for name in sorted(volumes):
+        cases.setdefault(patient_of(name, expression), []).append(name)
+    first = {names[0]: names for names in cases.values()}
+    dealt = stratified_folds({name: volumes[name] for name in first}, folds, seed)
+    return [sorted(case for name in fold for case in first[name]) for fold in dealt]
+
+
 def make_split(section: SplitSection, volumes: Mapping[str, float], write: bool = True) -> Split:
     """The split of `section.fold`; read from `section.file` if that exists, else made and written.
 
@@ -80,7 +109,24 @@ def make_split(section: SplitSection, volumes: Mapping[str, float], write: bool 
     _check_same(path.name, {*split.train, *split.validation, *split.held_out}, set(volumes))
     if not split.train:
         raise BadInputError("No case is left to train on; the dataset needs at least two.")
+    _check_apart(split, section.patient)
     return split
+
+
+def _check_apart(split: Split, expression: str) -> None:
+    """Refuse a patient of whom some cases are trained on, and others measured."""
+    uses: dict[str, tuple[str, str]] = {}
+    for use, names in asdict(split).items():
+        for name in names:
+            patient = patient_of(name, expression)
+            other, its_use = uses.setdefault(patient, (name, use))
+            if its_use != use:
+                raise BadInputError(
+                    f"The cases {other} and {name} are of one patient, {patient}, but the split "
+                    f"puts one to {_USES[its_use]} and the other to {_USES[use]}; keep them "
+                    "together, or say by split.patient what the names of a patient's cases have "
+                    "in common."
+                )
 
 
 def _check_same(file: str, named: set[str], present: set[str]) -> None:
@@ -118,8 +164,25 @@ def _fold_of(content: dict, section: SplitSection) -> Split:
             f"The split file {name} validates on other cases than the configuration; "
             "delete one of the two."
         )
+    if section.validation is None and "folds" in section.model_fields_set:
+        _check_count(name, len(content["folds"]), section.folds)
     members = {case for fold in content["folds"] for case in fold} | set(content["always_train"])
+    both = sorted(members & {*held_out})
+    if both:
+        raise BadInputError(
+            f"The split file {name} holds out the case {both[0]} and uses it for training, too; "
+            "take it out of one of the two."
+        )
     return Split(tuple(sorted(members - set(validation))), validation, held_out)
+
+
+def _check_count(name: str, there: int, wanted: int) -> None:
+    """Refuse a file that was made for another number of folds."""
+    if there != wanted:
+        raise BadInputError(
+            f"The split file {name} has {counted(there, 'fold')} and not {wanted}; delete it, or "
+            "write its number of folds under split.folds."
+        )
 
 
 def _make(section: SplitSection, volumes: Mapping[str, float]) -> dict:
@@ -128,7 +191,10 @@ def _make(section: SplitSection, volumes: Mapping[str, float]) -> dict:
         folds = [sorted(section.validation)]
         always = sorted(set(usable) - set(section.validation))
     else:
-        folds, always = stratified_folds(usable, section.folds, section.seed), []
+        folds = folds_of_patients(
+            usable, _count_of_folds(section, usable), section.seed, section.patient
+        )
+        always = []
     return {
         "seed": section.seed,
         "stratified_by": "lesion volume",
@@ -137,6 +203,23 @@ def _make(section: SplitSection, volumes: Mapping[str, float]) -> dict:
         "held_out": sorted(section.held_out),
         "lesion_volume_ml": {name: round(float(v), 2) for name, v in sorted(volumes.items())},
     }
+
+
+def _count_of_folds(section: SplitSection, cases: Iterable[str]) -> int:
+    """As many folds as are wanted; of fewer patients, if nobody has said how many, one of each.
+
+    Raises:
+        BadInputError: If somebody has, since some folds would be empty.
+    """
+    patients = len({patient_of(name, section.patient) for name in cases})
+    if patients >= section.folds:
+        return section.folds
+    if "folds" in section.model_fields_set:
+        raise BadInputError(
+            f"{counted(patients, 'patient')} are too few for {section.folds} folds; write "
+            "fewer under split.folds."
+        )
+    return max(2, patients)
 
 
 def _read(path: Path) -> dict:

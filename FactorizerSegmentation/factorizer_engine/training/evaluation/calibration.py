@@ -106,7 +106,7 @@ def _rows(result: SegmentationResult, label: Scan, dataset: Dataset) -> Iterator
             region = regions.get(part.label)
             if region is None:
                 continue
-            inner = {v for r in regions.values() if r.order > region.order for v in values[r.name]}
+            inner = {v for r in regions.values() if r.lies_in(region) for v in values[r.name]}
             own = sorted({*values[region.name]} - inner)
             known = true[(found == part.label) & (true != dataset.ignore)]
             if not len(known):

@@ -13,6 +13,7 @@ from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.subsets import needs_clicks, subset_of
 from factorizer_engine.protocol.wording import enumerated
 from factorizer_engine.training.config import DataSection, load_config
+from factorizer_engine.training.data.checks import check_values
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import Split, read_split
 from factorizer_engine.training.evaluation.calibration import measure_calibration
@@ -48,6 +49,7 @@ def evaluate(
     from_nothing: bool = False,
     channels: Sequence[str] = (),
     monitor: Monitor | None = None,
+    root: str | Path | None = None,
 ) -> dict[str, Any]:
     """Score a model, or label maps made elsewhere, on labelled cases.
 
@@ -73,6 +75,7 @@ def evaluate(
         channels: Give the model only these, as in studies without the others; what cannot be seen
             with them is not scored. All without any.
         monitor: Told about every case.
+        root: Where the data of a configuration or a run are, if no longer where it says.
 
     Returns:
         See `score_cases`, `measure_robustness`, `measure_subsets`, `measure_calibration` or
@@ -96,9 +99,12 @@ def evaluate(
         raise BadInputError("Give --from-nothing with --interactive; it is of clicks.")
     if subsets and channels:
         raise BadInputError("Give --subsets without --channel; it tries every part of them.")
-    dataset = select_cases(data, cases, use)
+    dataset = select_cases(data, cases, use, root)
     if predictions is not None:
-        return score_cases(FolderPredictor(Path(predictions)), dataset, output, monitor=monitor)
+        folder_of_maps = FolderPredictor(Path(predictions))
+        for case in dataset.cases:
+            check_values(folder_of_maps.file(case), dataset)
+        return score_cases(folder_of_maps, dataset, output, monitor=monitor)
     assert model is not None  # as seen above
     needs = dataset.needs if subsets else None
     predictor = open_model(model, device, precision, mirroring, channels, needs)
@@ -106,7 +112,7 @@ def evaluate(
     if refusal and not interactive:
         raise BadInputError(f"{refusal} Measure it with --interactive.")
     dataset = _only_seen(dataset, predictor)
-    if subsets or interactive:
+    if subsets or interactive or calibration:
         _check_regions(dataset, predictor)
     if subsets:
         return measure_subsets(predictor, dataset, output, monitor=monitor)
@@ -120,7 +126,12 @@ def evaluate(
     return score_cases(replace(predictor, keep=folder), dataset, output, monitor=monitor)
 
 
-def select_cases(data: str | Path, cases: Sequence[str] = (), use: Use = "held_out") -> Dataset:
+def select_cases(
+    data: str | Path,
+    cases: Sequence[str] = (),
+    use: Use = "held_out",
+    root: str | Path | None = None,
+) -> Dataset:
     """The cases of those names, or without any all that the split puts to `use`.
 
     Regions of which one of them knows nothing are left out.
@@ -129,12 +140,16 @@ def select_cases(data: str | Path, cases: Sequence[str] = (), use: Use = "held_o
         data: A training configuration, a run's folder (its data and split) or a dataset's folder.
         cases: Names of cases.
         use: Part of the split; all cases where there is no split.
+        root: See `evaluate`.
 
     Raises:
-        BadInputError: If there are none.
+        BadInputError: If there are none, or a label holds what the data do not know.
     """
-    dataset, split = open_cases(data)
-    return _only_known(dataset.only(list(cases) or _names(dataset, split, use)))
+    dataset, split = open_cases(data, root)
+    chosen = dataset.only(list(cases) or _names(dataset, split, use))
+    for case in chosen.cases:
+        check_values(case.label, chosen)
+    return _only_known(chosen)
 
 
 def _only_seen(dataset: Dataset, predictor: ModelPredictor) -> Dataset:
@@ -176,15 +191,34 @@ def _without(dataset: Dataset, unknown: AbstractSet[str]) -> Dataset:
     return replace(dataset, regions=regions)
 
 
-def open_cases(data: str | Path) -> tuple[Dataset, Split | None]:
-    """All cases of a configuration, run or dataset's folder, excluded ones too, and the split."""
+def open_cases(data: str | Path, root: str | Path | None = None) -> tuple[Dataset, Split | None]:
+    """All cases of a configuration, run or dataset's folder, excluded ones too, and the split.
+
+    Args:
+        data: The configuration or folder.
+        root: See `evaluate`.
+
+    Raises:
+        BadInputError: If the data are not there.
+    """
     path = Path(data)
     if (path / "config.json").is_file():
         run = open_run(path)
-        return _with_all_cases(run.config.data), run.split
+        section = run.config.data
+        if root is None and not Path(section.root).is_dir():
+            raise BadInputError(
+                f"The data of the run {path} are no longer in {section.root}; say where they are "
+                "(--data)."
+            )
+        moved = section if root is None else section.model_copy(update={"root": str(root)})
+        return _with_all_cases(moved), run.split
     if path.is_dir():
+        if root is not None:
+            raise BadInputError(
+                f"Give --data with a run or a configuration; {path} is a folder of data itself."
+            )
         return open_dataset(DataSection(root=str(path))), None
-    config = load_config(path, trains=False)
+    config = load_config(path, root, trains=False)
     split = read_split(config.split) if Path(config.split.file).is_file() else None
     return _with_all_cases(config.data), split
 

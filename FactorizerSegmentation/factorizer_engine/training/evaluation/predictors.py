@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from factorizer_engine.images.checks import channel_named
-from factorizer_engine.images.files import read_labels, read_scan, write_nifti
+from factorizer_engine.images.files import read_labels, write_nifti
 from factorizer_engine.images.geometry import same_grid
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
@@ -20,7 +20,9 @@ from factorizer_engine.protocol.runs import RunOptions
 from factorizer_engine.protocol.subsets import subset_of
 from factorizer_engine.protocol.wording import counted, enumerated
 from factorizer_engine.training.data.cases import read_channels
+from factorizer_engine.training.data.checks import grids_differ
 from factorizer_engine.training.data.dataset import SUFFIXES, Case
+from factorizer_engine.training.data.matching import painted_values, places_of_channels
 
 if TYPE_CHECKING:
     from factorizer_engine.inference.result import SegmentationResult
@@ -45,13 +47,25 @@ class FolderPredictor:
     def note(self) -> str:
         return f"label maps in {self.folder.name}"
 
+    def painted(self, regions: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+        """The values of its label maps that hold each region: those of the data."""
+        return {name: tuple(values) for name, values in regions.items()}
+
     def __call__(self, case: Case) -> Scan:
+        return read_labels(self.file(case))
+
+    def file(self, case: Case) -> Path:
+        """The label map of a case.
+
+        Raises:
+            BadInputError: If there is none.
+        """
         if not self.folder.is_dir():
             raise BadInputError(f"There is no folder {self.folder} of label maps; check the path.")
         for suffix in SUFFIXES:
             path = self.folder / f"{case.name}{suffix}"
             if path.is_file():
-                return read_scan(path)
+                return path
         raise BadInputError(f"The folder {self.folder} has no label map of the case {case.name}.")
 
 
@@ -80,11 +94,18 @@ class ModelPredictor:
         return self.segmenter.device
 
     def __call__(self, case: Case) -> Scan:
-        scans, _ = self.inputs(case)
-        found = self.segment(scans, reference=next(iter(scans)))
+        scans, label = self.inputs(case)
+        reference = next(iter(scans))
+        if not same_grid(scans[reference].grid, label.grid):
+            raise BadInputError(f"{case.name}: {grids_differ(label, scans[reference])}")
+        found = self.segment(scans, reference)
         if self.keep is not None:
             write_nifti(found, self.keep / f"{case.name}.nii.gz")
         return found
+
+    def painted(self, regions: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+        """The values of its label maps that hold each region of the data, by name."""
+        return painted_values(regions, self.segmenter.bundle.description)
 
     def segment(self, scans: dict[str, Scan], reference: str) -> Scan:
         """The label map of scans by channel name, on the grid of one of them."""
@@ -97,27 +118,23 @@ class ModelPredictor:
     def inputs(self, case: Case) -> tuple[dict[str, Scan], Scan]:
         """A case's scans by the model's channel names, and its label.
 
-        The first scan is the reference: the model's first channel on the grid of the label, if any
-        lies on it.
+        Channels meet by name, since data may have them in another order. The first scan is the
+        reference: the model's first channel on the grid of the label, if any lies on it.
 
         Raises:
-            BadInputError: If the case has another number of channels than the model, or lacks one
-                that the model is to be given.
+            BadInputError: If the case has other channels than the model, or lacks one that the
+                model is to be given.
         """
         model = self.segmenter.bundle.description
-        names = [channel.name for channel in model.channels]
         found = read_channels(case)
-        if len(found) != len(names):
+        if len(found) != len(case.channels):
             raise BadInputError(
-                f"The model {model.name} takes {enumerated(names)}, but the case {case.name} has "
-                f"{counted(len(found), 'channel')}; choose a model or cases that fit."
+                f"The case {case.name} has {counted(len(found), 'channel')}, but its dataset "
+                f"names {enumerated(case.channels)}."
             )
-        given = self.channels or tuple(names)
-        scans = {
-            name: scan
-            for name, scan in zip(names, found, strict=True)
-            if name in given and scan is not None
-        }
+        given = self.channels or tuple(channel.name for channel in model.channels)
+        places = places_of_channels(case.channels, model, given)
+        scans = {name: scan for name, place in places.items() if (scan := found[place]) is not None}
         lacking = [name for name in given if name not in scans]
         if lacking:
             raise BadInputError(

@@ -58,6 +58,7 @@ def measure_robustness(
         BadInputError: If a case does not fit the model.
     """
     monitor = monitor or Monitor()
+    painted = predictor.painted(dataset.regions)
     scores: dict[str, dict[str, Any]] = {p.name: {} for p in perturbations}
     of_labels: dict[str, dict[str, Any]] = {p.name: {} for p in perturbations}
     for number, case in enumerate(dataset.cases):
@@ -73,7 +74,7 @@ def measure_robustness(
             key = zlib.crc32(f"{name}/{perturbation.name}".encode())
             changed = perturbation.change(scans, np.random.default_rng([seed, key]))
             found = predictor.segment(changed, reference)
-            scores[perturbation.name][name] = dice_on(found, label, dataset)
+            scores[perturbation.name][name] = dice_on(found, label, dataset, painted)
             there = resample(label, changed[reference].grid, "nearest")
             of_labels[perturbation.name][name] = dice_on(there, label, dataset)
     result = {

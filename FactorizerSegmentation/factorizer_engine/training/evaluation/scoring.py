@@ -42,13 +42,14 @@ def score_cases(
     Returns:
         {"note", "model", "regions", "tolerance_mm", "cases": {case: {region: {metric: value}}},
         "seconds": {case: s}, "machine": see `describe_machine` (after the first case) or None,
-        "summary": {region: {metric: {"mean", "sd", "median"}}}}.
+        "summary": {region: {metric: {"mean", "sd" (None of one case), "median"}}}}.
 
     Raises:
         BadInputError: If a label map is missing or lies on another grid.
     """
     monitor = monitor or Monitor()
     cases, seconds, machine = {}, {}, None
+    painted = predictor.painted(dataset.regions)
     for number, case in enumerate(dataset.cases):
         monitor.report(case.name, number / len(dataset.cases))
         started = time.monotonic()
@@ -59,7 +60,7 @@ def score_cases(
             machine = describe_machine(predictor.device)
         reference = read_labels(case.label)
         cases[case.name] = score_case(
-            prediction, reference, dataset.regions, tolerance_mm, dataset.ignore
+            prediction, reference, dataset.regions, tolerance_mm, dataset.ignore, painted
         )
     result = {
         "note": predictor.note,
@@ -81,6 +82,7 @@ def score_case(
     regions: Mapping[str, Sequence[int]],
     tolerance_mm: float = 2.0,
     ignore: int | None = None,
+    painted: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Scores of every region of two label maps on one grid.
 
@@ -90,6 +92,7 @@ def score_case(
         regions: Name to label values.
         tolerance_mm: For surface Dice.
         ignore: Value of the reference where nothing is known and any prediction passes.
+        painted: Name to the values of the prediction, where they differ from the reference's.
 
     Raises:
         BadInputError: If the grids differ.
@@ -102,7 +105,7 @@ def score_case(
     prediction = without_unknown(prediction, reference, ignore)
     return {
         region: score_region(
-            np.isin(prediction.array, list(values)),
+            np.isin(prediction.array, list((painted or regions)[region])),
             np.isin(reference.array, list(values)),
             reference.spacing,
             tolerance_mm,
@@ -118,26 +121,52 @@ def without_unknown(prediction: Scan, reference: Scan, ignore: int | None) -> Sc
     return prediction.with_array(np.where(reference.array == ignore, 0, prediction.array))
 
 
-def dice_on(found: Scan, reference: Scan, dataset: Dataset) -> dict[str, float]:
-    """Dice of every region of a label map on any grid, brought onto that of the reference."""
+def dice_on(
+    found: Scan,
+    reference: Scan,
+    dataset: Dataset,
+    painted: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, float]:
+    """Dice of every region of a label map on any grid, brought onto that of the reference.
+
+    Args:
+        found: The label map.
+        reference: What is right.
+        dataset: Whose regions are meant.
+        painted: Name to the values of the label map, where they differ from the reference's.
+    """
     resampled = resample(found, reference.grid, "nearest")
     there = without_unknown(resampled, reference, dataset.ignore).array
     return {
-        region: region_dice(np.isin(there, values), np.isin(reference.array, values))
+        region: region_dice(
+            np.isin(there, list((painted or dataset.regions)[region])),
+            np.isin(reference.array, values),
+        )
         for region, values in dataset.regions.items()
     }
 
 
 def mean_and_deviation(
     scores: Mapping[str, Mapping[str, float]],
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | None]]:
     """{"mean": {region: value}, "sd": {region: value}} over cases with a value per region."""
-    found: dict[str, dict[str, float]] = {"mean": {}, "sd": {}}
+    found: dict[str, dict[str, float | None]] = {"mean": {}, "sd": {}}
     for region in next(iter(scores.values()), {}):
         values = np.array([case[region] for case in scores.values()])
         found["mean"][region] = float(values.mean())
-        found["sd"][region] = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+        found["sd"][region] = _deviation(values)
     return found
+
+
+def _deviation(values: np.ndarray) -> float | None:
+    """Standard deviation of a sample; None of one value, which has none."""
+    return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def as_text(mean: float, sd: float | None, form: str = "{:.3f}") -> str:
+    """A mean for tables, with its standard deviation if there is one."""
+    spread = "" if sd is None else f" ± {form.replace('+', '').format(sd)}"
+    return f"{form.format(mean)}{spread}"
 
 
 def summarize(cases: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
@@ -150,7 +179,7 @@ def summarize(cases: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[st
             values = np.array([scores[region][metric] for scores in cases.values()])
             summary[region][metric] = {
                 "mean": float(values.mean()),
-                "sd": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+                "sd": _deviation(values),
                 "median": float(np.median(values)),
             }
     return summary

@@ -46,6 +46,7 @@ def measure_subsets(
         BadInputError: If a case does not fit the model.
     """
     monitor = monitor or Monitor()
+    painted = predictor.painted(dataset.regions)
     model = predictor.segmenter.bundle.description
     scores: list[dict[str, dict[str, float]]] = [{} for _ in model.subsets]
     steps = len(dataset.cases) * len(model.subsets)
@@ -57,7 +58,7 @@ def measure_subsets(
             monitor.report(f"{case.name}, {title}", done)
             given = {name: scan for name, scan in scans.items() if name in subset.channels}
             found = predictor.segment(given, next(iter(given)))
-            dice = dice_on(found, label, dataset)
+            dice = dice_on(found, label, dataset, painted)
             seen = {region: value for region, value in dice.items() if region in subset.regions}
             scores[index][case.name] = seen
     result = {

@@ -11,9 +11,9 @@ from jinja2 import Environment, FileSystemLoader, Template
 
 from factorizer_engine.bundles.settings import FewerSettings
 from factorizer_engine.protocol.models import ModelDescription
-from factorizer_engine.protocol.wording import counted
-from factorizer_engine.training.data.splits import Split, together
+from factorizer_engine.protocol.wording import counted, enumerated
 from factorizer_engine.training.export import tables
+from factorizer_engine.training.export.knowledge import Knowledge, knowledge_of
 from factorizer_engine.training.records.records import Run
 
 _OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon for matrices and AdamW for other weights"}
@@ -25,6 +25,7 @@ def write_card(
     measured: Run,
     coarse: ModelDescription | None = None,
     fewer: Sequence[Run] = (),
+    knowledge: Knowledge | None = None,
 ) -> str:
     """The Markdown card of a model.
 
@@ -34,11 +35,13 @@ def write_card(
         measured: The first run, with what was measured of this model.
         coarse: The first stage of a cascade.
         fewer: Whose networks answer where scans are missing.
+        knowledge: Which cases all of these have seen.
     """
-    config, split = measured.config, together(run.seen for run in (*runs, *fewer))
+    knowledge = knowledge or knowledge_of([*runs, *fewer])
+    config, split = measured.config, knowledge.split
     own = {case for run in runs for use in asdict(run.split).values() for case in use}
     elsewhere = {*split.train, *split.validation} - own
-    return _template(split).render(
+    return _template(knowledge).render(
         tables=tables,
         config=config,
         record=measured.record,
@@ -61,8 +64,8 @@ def write_card(
     )
 
 
-def _template(split: Split) -> Template:
-    """The card, to be filled; its filter `cases` tells what cases of this split were used for."""
+def _template(knowledge: Knowledge) -> Template:
+    """The card, to be filled; its filter `cases` tells whether cases were seen before."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         trim_blocks=True,
@@ -70,7 +73,7 @@ def _template(split: Split) -> Template:
         keep_trailing_newline=True,
     )
     environment.filters |= {"outputs": _outputs, "spacing": _spacing, "below": _below}
-    environment.filters["cases"] = lambda measured: _cases(split, measured["cases"])
+    environment.filters["cases"] = lambda measured: _cases(knowledge, measured["cases"])
     return environment.get_template("card.md.jinja")
 
 
@@ -158,14 +161,19 @@ def subsets_rule(
     )
 
 
-def _cases(split: Split, names: Iterable[str]) -> str:
+def _cases(knowledge: Knowledge, names: Iterable[str]) -> str:
     """How many cases, which, and whether training had anything to do with them."""
     names = list(names)
-    known = [n for n in names if n in (*split.train, *split.validation)]
+    known = [n for n in names if n in knowledge.cases]
     text = f"{counted(len(names), 'case')} ({', '.join(names)})"
     if not known:
         were = "were" if len(names) != 1 else "was"
-        return f"{text} that {were} neither trained on nor selected on"
+        unseen = f"{text} that {were} neither trained on nor selected on"
+        if not knowledge.untold:
+            return unseen
+        whose = "their own cards tell" if len(knowledge.untold) > 1 else "its own card tells"
+        them = "them" if len(names) != 1 else "it"
+        return f"{unseen} here; whether {enumerated(knowledge.untold)} had seen {them}, {whose}"
     return f"{text}, **of which training or the choice of weights used {', '.join(known)}**"
 
 

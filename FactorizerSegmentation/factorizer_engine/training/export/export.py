@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +16,11 @@ from factorizer_engine.bundles.saving import check_target, save_bundle
 from factorizer_engine.bundles.settings import CascadeSettings
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.files import temporary_folder
+from factorizer_engine.protocol.models import Subset
 from factorizer_engine.training.config import load_config
 from factorizer_engine.training.evaluation.subsets import told_by
 from factorizer_engine.training.export.card import write_card
+from factorizer_engine.training.export.knowledge import Knowledge, knowledge_of
 from factorizer_engine.training.records.records import Run, open_run
 from factorizer_engine.training.run.model import model_of
 from factorizer_engine.training.run.state import load_checkpoint
@@ -83,14 +84,15 @@ def export(
         model = fingerprint(draft)
     measured = _measured(runs, model)
     first_description = first_stage.description if first_stage else None
-    card = write_card(runs, weights, measured, first_description, fewer_runs)
+    knowledge = knowledge_of([*runs, *fewer_runs], first_stage)
+    card = write_card(runs, weights, measured, first_description, fewer_runs, knowledge)
     kept = _kept_there(Path(output), model) if overwrite else None
     bundle = save_bundle(
-        _bundle(measured, name, first_stage, bool(fewer), card, _known([*runs, *fewer_runs])),
+        _bundle(measured, name, first_stage, bool(fewer), card, knowledge),
         members,
         output,
         dtype=dtype,
-        metadata=_metadata(measured),
+        metadata=_metadata(measured, knowledge),
         overwrite=overwrite,
         fewer=fewer_members,
     )
@@ -122,13 +124,13 @@ def _bundle(
     coarse: Bundle | None,
     fewer: bool,
     card: str = "",
-    known: AbstractSet[str] = frozenset(),
+    knowledge: Knowledge | None = None,
 ) -> Bundle:
-    """The bundle of a run, without weights; `known` are the cases that training has used."""
+    """The bundle of a run, without weights; `knowledge` tells which cases training has used."""
     record = run.record
     bundle = model_of(run.config, name, record["channels"], run.regions, record["labels"])
     seconds = {**run.config.bundle.expected_seconds, **run.measured_seconds}
-    subsets = told_by(run.subsets, run.config.bundle.seen_from, known) if run.subsets else ()
+    subsets = _subsets(run, knowledge)
     description = replace(bundle.description, subsets=subsets, expected_seconds=seconds, card=card)
     if fewer:
         bundle = replace(bundle, fewer=run.config.bundle.fewer)
@@ -152,14 +154,20 @@ def _measured(runs: Sequence[Run], model: str) -> Run:
     )
 
 
-def _known(runs: Sequence[Run]) -> frozenset[str]:
-    """The cases that training, or the choice of weights, has used."""
-    return frozenset(case for run in runs for case in (*run.seen.train, *run.seen.validation))
+def _subsets(run: Run, knowledge: Knowledge | None) -> tuple[Subset, ...]:
+    """What it does with fewer channels, on unseen cases only if all tell what was seen."""
+    if not run.subsets:
+        return ()
+    known = knowledge.cases if knowledge else frozenset()
+    told = told_by(run.subsets, run.config.bundle.seen_from, known)
+    untold = bool(knowledge and knowledge.untold)
+    return tuple(replace(subset, unseen=subset.unseen and not untold) for subset in told)
 
 
-def _metadata(run: Run) -> dict[str, Any]:
+def _metadata(run: Run, knowledge: Knowledge) -> dict[str, Any]:
     extra = run.config.bundle
     content: dict[str, Any] = {"data_type": "nibabel", "references": list(extra.citations)}
+    content |= knowledge.told().entry()
     if extra.licence:
         content["copyright"] = extra.licence
     if extra.changelog:

@@ -9,6 +9,7 @@ from typing import Any
 
 from factorizer_engine.training.evaluation.metrics import METRICS
 from factorizer_engine.training.evaluation.robustness import LOSSLESS_DICE, mean_of_label
+from factorizer_engine.training.evaluation.scoring import as_text
 from factorizer_engine.training.evaluation.subsets import told_by
 
 _FORMS = {"hd95_mm": "{:.1f}", "volume_error_ml": "{:+.1f}"}
@@ -24,11 +25,7 @@ def summary_table(evaluation: dict[str, Any]) -> str:
         row = [region]
         for name in METRICS:
             value, form = metrics[name], _FORMS.get(name, "{:.3f}")
-            row.append(
-                "-"
-                if value["mean"] is None
-                else f"{form.format(value['mean'])} ± {form.replace('+', '').format(value['sd'])}"
-            )
+            row.append("-" if value["mean"] is None else as_text(value["mean"], value["sd"], form))
         rows.append(row)
     return _table(["", *METRICS.values()], rows)
 
@@ -51,7 +48,7 @@ def robustness_table(robustness: dict[str, Any]) -> str:
         for region in regions:
             of_label = mean_of_label(entry, region)
             limit = f" (label itself {of_label:.3f})" if of_label < LOSSLESS_DICE else ""
-            row.append(f"{entry['mean'][region]:.3f} ± {entry['sd'][region]:.3f}{limit}")
+            row.append(f"{as_text(entry['mean'][region], entry['sd'][region])}{limit}")
         rows.append(row)
     return _table(["scans", *(f"Dice {r}" for r in regions)], rows)
 

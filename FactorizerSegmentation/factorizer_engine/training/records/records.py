@@ -62,6 +62,13 @@ class Run:
         return together([self.split, Split.of(self.record.get("seen_before", {}))])
 
     @property
+    def untold_by(self) -> tuple[str, ...]:
+        """Models that it goes on from and that do not tell which cases they have seen."""
+        model = self.record.get("model")
+        of_earlier_versions = [f"{model['name']} {model['version']}"] if model else []
+        return tuple(self.record.get("untold_by", of_earlier_versions))
+
+    @property
     def best_validation(self) -> dict[str, Any] | None:
         """The validation record of `best.pt`."""
         found = [r for r in self.history if r["kind"] == "validation"]
@@ -103,7 +110,8 @@ class Run:
         if not path.is_file():
             other = "final" if which == "best" else "best"
             raise BadInputError(
-                f"The run {self.folder} has no {which} weights; train on, or take the {other} ones."
+                f"The run {self.folder} has no {which} weights; train on, or take the {other} ones "
+                f"(--weights {other})."
             )
         return path
 

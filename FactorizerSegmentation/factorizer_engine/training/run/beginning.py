@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from factorizer_engine.bundles.architecture import build_networks
 from factorizer_engine.bundles.bundle import Bundle
 from factorizer_engine.bundles.registry import resolve_model
+from factorizer_engine.bundles.seen import SeenCases, seen_cases
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.protocol.sequences import sequence_named
-from factorizer_engine.training.config import TrainingConfig
+from factorizer_engine.training.config import NetworkSection, TrainingConfig
 from factorizer_engine.training.data.dataset import Dataset
+from factorizer_engine.training.data.matching import numbers_by_name, usual_name
 from factorizer_engine.training.data.splits import Split
 from factorizer_engine.training.run.networks import build_network, network_spec
 from factorizer_engine.training.run.state import load_checkpoint
@@ -122,17 +123,24 @@ def load_weights_of_model(
         ) from error
 
 
-def seen_before(pretrained: str | None) -> Split:
+def seen_before(network: NetworkSection) -> Split:
     """The cases that the weights were trained and selected on with which a training begins.
 
     Args:
-        pretrained: `best.pt` or `final.pt` of a run; weights from elsewhere do not tell.
+        network: Names the run or the model that they are of; some do not tell (`untold_by`).
 
     Raises:
-        BadInputError: If the file does not exist or is damaged.
+        BadInputError: If the checkpoint or the model does not exist or is damaged.
     """
-    cases = load_checkpoint(Path(pretrained)).get("cases", {}) if pretrained else {}
-    return Split.of(cases)
+    if network.pretrained:
+        return Split.of(load_checkpoint(Path(network.pretrained)).get("cases", {}))
+    seen = seen_cases(resolve_model(network.model)) if network.model else SeenCases()
+    return Split(seen.train, seen.validation)
+
+
+def untold_by(network: NetworkSection) -> tuple[str, ...]:
+    """Models whose weights begin a training and that do not tell what they have seen."""
+    return seen_cases(resolve_model(network.model)).untold_by if network.model else ()
 
 
 def _with_widened_adapters(
@@ -169,12 +177,9 @@ def _inputs_of(
 
     Those of clicks are there even if the network reads none.
     """
-    known = {
-        _usual(spelling): number
-        for number, channel in enumerate(bundle.description.channels)
-        for spelling in (*channel.aliases, channel.name)
-    }
-    found = {n: known[_usual(name)] for n, name in enumerate(channels) if _usual(name) in known}
+    known = numbers_by_name(bundle.description)
+    usual = {number: usual_name(name) for number, name in enumerate(channels)}
+    found = {number: known[name] for number, name in usual.items() if name in known}
     if bundle.prompts is None:
         return found
     per_region = bundle.prompts.channels(1)
@@ -183,11 +188,6 @@ def _inputs_of(
         for kind in range(per_region):
             found[first + per_region * number + kind] = their_first + per_region * theirs + kind
     return found
-
-
-def _usual(name: str) -> str:
-    """The usual name of a channel's sequence, if it is a common one; case does not matter."""
-    return sequence_named(name) or name.lower()
 
 
 def _outputs_of(bundle: Bundle, regions: Sequence[str]) -> dict[int, int]:

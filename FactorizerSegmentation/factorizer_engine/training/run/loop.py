@@ -83,7 +83,7 @@ class Trainer:
         self.regions = tuple(dataset.regions)
         self._subsets = subsets_of(dataset, config.run.validation_subsets)
         self._split, self._device, self._display = split, device, display
-        self.seen_before = seen_before(config.network.pretrained)
+        self.seen_before = seen_before(config.network)
         self._seen = together([split, self.seen_before])
         self._settings = config.optimization
         self._dtype = PRECISIONS[self._settings.precision]
@@ -157,8 +157,12 @@ class Trainer:
 
     def run(self) -> float:
         """Train to the end of the budget, or until asked to stop; returns the training seconds."""
-        history = History(self.folder, self.step) if self.team.leads else None
         budget = Budget(self._settings, self._seconds)
+        if self.step == 0:
+            self._save_state(budget)  # a run that is killed at once can be resumed, too
+        elif budget.is_spent(self.step):
+            return self._seconds
+        history = History(self.folder, self.step) if self.team.leads else None
         model = self.team.wrap(self._network, self._device)
         loader = window_loader(
             self._windows,
@@ -327,6 +331,12 @@ class Trainer:
         save_checkpoint(content, self.folder / name)
 
     def _save(self, budget: Budget) -> None:
+        self._save_state(budget)
+        if self.team.leads:
+            self._save_weights("final.pt", None)
+
+    def _save_state(self, budget: Budget) -> None:
+        """Write what a run goes on from."""
         states = self.team.gather([random_states()])
         if not self.team.leads:
             return
@@ -342,4 +352,3 @@ class Trainer:
             "random": states,
         }
         save_checkpoint(content, self.folder / "last.pt")
-        self._save_weights("final.pt", None)

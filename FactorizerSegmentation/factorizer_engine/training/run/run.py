@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +11,9 @@ import torch
 
 from factorizer_engine.inference.device import resolve_device
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.wording import counted, enumerated
 from factorizer_engine.training.config import TrainingConfig
+from factorizer_engine.training.data.checks import Finding
 from factorizer_engine.training.data.dataset import Dataset, open_dataset
 from factorizer_engine.training.data.splits import Split, make_split
 from factorizer_engine.training.records.history import has_tensorboard
@@ -23,12 +25,14 @@ from factorizer_engine.training.records.records import (
     open_run,
 )
 from factorizer_engine.training.records.report import write_report
-from factorizer_engine.training.run.beginning import model_begun_with
+from factorizer_engine.training.run.beginning import model_begun_with, untold_by
 from factorizer_engine.training.run.checks import check_training
 from factorizer_engine.training.run.display import RunDisplay
 from factorizer_engine.training.run.distributed import joined_team
 from factorizer_engine.training.run.loop import Trainer
 from factorizer_engine.training.run.state import remove_unfinished
+
+_MOST_REMARKS = 10
 
 
 def train(config: TrainingConfig, resume: bool = False) -> Path:
@@ -68,9 +72,10 @@ def _train(config: TrainingConfig, resume: bool) -> Path:
     with joined_team(device) as team:
         folder = config.output
         split = Split()
+        findings: tuple[Finding, ...] = ()
         if team.leads:
-            _open_folder(config, resume)
-            split = _split(config, resume)
+            _open_folder(config, dataset, resume)
+            split, findings = _split(config, resume)
         split = team.agree(split)
         with RunDisplay(team.leads, config.run.log_every) as display:
             trainer = Trainer(config, dataset, split, device, team, display)
@@ -79,7 +84,7 @@ def _train(config: TrainingConfig, resume: bool) -> Path:
                     note_resumption(folder)
                 else:
                     note_start(folder, config, split, _facts(trainer, dataset, device))
-                for remark in _remarks(split, trainer.seen_before):
+                for remark in (*_shortened(findings), *_remarks(split, trainer.seen_before)):
                     display.say(remark)
             trainer.prepare_cases()
             if resume:
@@ -110,7 +115,7 @@ def _own_device(name: str) -> torch.device:
     return device
 
 
-def _open_folder(config: TrainingConfig, resume: bool) -> None:
+def _open_folder(config: TrainingConfig, dataset: Dataset, resume: bool) -> None:
     folder = config.output
     started = (folder / "history.jsonl").is_file()
     if started and not resume:
@@ -119,9 +124,12 @@ def _open_folder(config: TrainingConfig, resume: bool) -> None:
             "another folder (--output)."
         )
     if resume and not (folder / "last.pt").is_file():
-        raise BadInputError(f"The folder {folder} holds no checkpoint to resume from.")
+        raise BadInputError(
+            f"The folder {folder} holds no checkpoint to resume from; begin the run without "
+            "--resume, or name its folder (--output)."
+        )
     if resume:
-        _check_unchanged(config)
+        _check_unchanged(config, dataset)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -131,25 +139,46 @@ def _open_folder(config: TrainingConfig, resume: bool) -> None:
     remove_unfinished(folder)
 
 
-def _check_unchanged(config: TrainingConfig) -> None:
-    """Refuse to go on with a run in another way than it was begun."""
-    changed = open_run(config.output).config.differences(config)
+def _check_unchanged(config: TrainingConfig, dataset: Dataset) -> None:
+    """Refuse to go on with a run in another way, or with other data, than it was begun."""
+    run = open_run(config.output)
+    changed = run.config.differences(config)
     if changed:
         raise BadInputError(
             f"The run in {config.output} was made with another configuration (it differs in "
             f"{', '.join(changed)}); start a new run, or restore what config.json there says."
         )
+    # A dataset.json may have been changed, too, and order counts.
+    for what, before, now in (
+        ("channels", dict.fromkeys(run.record["channels"]), dict.fromkeys(dataset.channels)),
+        ("regions", run.regions, dataset.regions),
+    ):
+        if list(before.items()) != list(now.items()):
+            raise BadInputError(
+                f"The data have other {what}, or in another order or of other values, than when "
+                f"the run in {config.output} began ({enumerated(list(before))}); start a new run, "
+                "or restore the dataset.json."
+            )
 
 
-def _split(config: TrainingConfig, resume: bool) -> Split:
-    """Which cases are for what; the data of a new run are checked on the way.
+def _split(config: TrainingConfig, resume: bool) -> tuple[Split, tuple[Finding, ...]]:
+    """Which cases are for what, and what is remarked about the data, which a new run checks.
 
     A run goes on with the cases that it began with, whatever became of the file of the split:
     those that it is measured on would be among those it has learned from otherwise.
     """
     if resume:
-        return open_run(config.output).split
-    return make_split(config.split, check_training(config).volumes)
+        return open_run(config.output).split, ()
+    report = check_training(config)
+    return make_split(config.split, report.volumes), report.remarks
+
+
+def _shortened(findings: Sequence[Finding]) -> Iterator[str]:
+    """The first of them as text, and how many more there are."""
+    yield from map(str, findings[:_MOST_REMARKS])
+    more = len(findings) - _MOST_REMARKS
+    if more > 0:
+        yield f"... and {counted(more, 'more remark')}; --check has all."
 
 
 def _facts(trainer: Trainer, dataset: Dataset, device: torch.device) -> dict:
@@ -165,6 +194,7 @@ def _facts(trainer: Trainer, dataset: Dataset, device: torch.device) -> dict:
         "cases": len(dataset.cases),
         "seen_before": asdict(trainer.seen_before),
         "model": model_begun_with(trainer.config),
+        "untold_by": untold_by(trainer.config.network),
     }
 
 
@@ -174,6 +204,11 @@ def _remarks(split: Split, seen_before: Split) -> Iterator[str]:
         yield (
             "No TensorBoard logs: the package tensorboard is not installed "
             "(pip install tensorboard); history.jsonl and report.html have the curves."
+        )
+    if not split.validation:
+        yield (
+            "No case is validated on, so only the last weights will be there (export --weights "
+            "final), and nobody knows how good they are."
         )
     known = sorted({*split.validation} & {*seen_before.train})
     if known:

@@ -73,3 +73,35 @@ def test_held_out_cases_of_a_configuration_are_evaluated(
     assert list(result["cases"]) == ["blob_5"]
     result = evaluate(path, tmp_path / "out", predictions=predictions, cases=["blob_1"])
     assert list(result["cases"]) == ["blob_1"]
+
+
+def test_one_case_has_no_standard_deviation(dataset_dir, predictions, tmp_path):
+    from factorizer_engine.training.export.tables import summary_table
+
+    result = evaluate(dataset_dir, tmp_path / "out", predictions=predictions, cases=["blob_0"])
+    assert result["summary"]["whole"]["dice"]["sd"] is None
+    assert "±" not in summary_table(result)
+    assert not any("±" in cell for column in results_table(result).columns for cell in column.cells)
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [(0.7, "whole numbers"), (4, "blob_0.nii.gz holds the value 4, which the data do not")],
+)
+def test_label_maps_that_are_none_of_the_data_are_refused(
+    dataset_dir, predictions, tmp_path, value, sentence
+):
+    path = predictions / "blob_0.nii.gz"
+    write_image(path, np.where(read_scan(path).array > 0, value, 0).astype(np.float32))
+    with pytest.raises(BadInputError, match=sentence):
+        evaluate(dataset_dir, tmp_path / "out", predictions=predictions)
+
+
+def test_reference_labels_of_other_values_are_not_taken_for_empty_ones(
+    dataset_dir, predictions, tmp_path
+):
+    path = dataset_dir / "labelsTr" / "blob_3.nii.gz"
+    write_image(path, (read_scan(path).array > 0).astype(np.uint8) * 255)
+    with pytest.raises(BadInputError, match="blob_3.nii.gz holds the value 255, which the data do"):
+        evaluate(dataset_dir, tmp_path / "out", predictions=predictions)
+    assert evaluate(dataset_dir, tmp_path / "out", predictions=predictions, cases=["blob_0"])

@@ -11,6 +11,7 @@ import pytest
 
 from factorizer_engine.cli.evaluation import robustness_table
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.models import Channel, Region
 from factorizer_engine.training.config import DataSection
 from factorizer_engine.training.data.dataset import open_dataset
 from factorizer_engine.training.evaluation import perturbations
@@ -25,7 +26,9 @@ class Thresholds:
 
     bundle = SimpleNamespace(
         description=SimpleNamespace(
-            name="thresholds", channels=[SimpleNamespace(name=n) for n in "AB"]
+            name="thresholds",
+            channels=[Channel(name) for name in "AB"],
+            regions=[Region("whole", 1, "Whole")],
         )
     )
 

@@ -207,6 +207,14 @@ def test_a_run_is_told_from_a_model(run, capsys, command):
     assert "make a model of it by 'factorizer export" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize("place", ["best.pt", ".."])
+def test_weights_of_a_run_are_not_imported_with_settings_that_were_guessed(run, capsys, place):
+    with pytest.raises(SystemExit) as end:
+        main(["models", "import", str(run / place), "--channel", "A", "--channel", "B"])
+    assert end.value.code == 2
+    assert "make a model of it by 'factorizer export" in " ".join(capsys.readouterr().err.split())
+
+
 def test_what_is_said_of_components_stays_with_the_same_model(
     run, tmp_path, settings, write_config
 ):

@@ -75,6 +75,42 @@ def test_a_run_killed_without_warning_resumes_to_the_same_weights(settings, writ
     assert same_weights(folder, tmp_path / "reference")
 
 
+def test_a_run_that_is_killed_before_its_first_checkpoint_can_be_gone_on_with(
+    settings, write_config, tmp_path, monkeypatch
+):
+    settings["run"]["checkpoint_every"] = 100
+    whole = train(configured(settings, write_config, tmp_path / "whole"))
+    original = Trainer._train_step
+
+    def crashing(self, *args):
+        if self.step == 1:
+            raise Interruption()
+        return original(self, *args)
+
+    monkeypatch.setattr(Trainer, "_train_step", crashing)
+    config = configured(settings, write_config, tmp_path / "broken")
+    with pytest.raises(Interruption):
+        train(config)
+    monkeypatch.setattr(Trainer, "_train_step", original)
+    assert same_weights(whole, train(config, resume=True))
+
+
+def test_a_run_that_has_ended_is_left_as_it_is(settings, write_config, monkeypatch):
+    monkeypatch.setattr(Budget, "is_spent", lambda self, step: step >= 3)
+    config = configured(settings, write_config)
+    folder = train(config)
+    history = read_history(folder)
+    train(config, resume=True)
+    assert read_history(folder) == history
+    record = json.loads((folder / "run.json").read_text())
+    assert record["steps"] == 3 and record["finished"]
+
+
+def test_a_run_that_has_not_begun_cannot_be_resumed(settings, write_config):
+    with pytest.raises(BadInputError, match="holds no checkpoint to resume from; begin .* without"):
+        train(configured(settings, write_config), resume=True)
+
+
 def test_what_a_killed_process_left_of_a_checkpoint_goes(settings, write_config):
     settings["optimization"]["steps"] = 2
     config = configured(settings, write_config)

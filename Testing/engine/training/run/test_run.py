@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sys
 
 import pytest
@@ -42,6 +43,37 @@ def test_a_run_without_tensorboard_says_so_and_goes_on(settings, write_config, m
     assert "No TensorBoard logs: the package tensorboard is not installed" in said
     assert not (folder / "tensorboard").exists()
     assert read_history(folder)
+
+
+def test_what_is_remarked_about_the_data_is_said_before_a_run(
+    settings, write_config, dataset_dir, capsys
+):
+    for file in dataset_dir.glob("*Tr/blob_0*"):
+        shutil.copy(file, file.with_name(file.name.replace("blob_0", "copy")))
+    settings["optimization"]["steps"] = 1
+    train(load_config(write_config(settings)))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "imagesTr/copy_0000.nii.gz: The image has the very voxels of" in said
+
+
+def test_many_remarks_about_the_data_are_cut_short(settings, write_config, dataset_dir, capsys):
+    for number in range(30):
+        shutil.copy(
+            dataset_dir / "imagesTr" / "blob_0_0000.nii.gz",
+            dataset_dir / "imagesTr" / f"new_{number:02d}_0000.nii.gz",
+        )
+    settings["optimization"]["steps"] = 1
+    train(load_config(write_config(settings)))
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("has no label") == 10 and "and 20 more remarks; --check has all" in said
+
+
+def test_a_run_that_validates_on_nothing_says_so(settings, write_config, capsys):
+    settings["optimization"]["steps"] = 1
+    settings["split"]["validation"] = []
+    train(load_config(write_config(settings)))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "No case is validated on, so only the last weights will be there" in said
 
 
 def test_progress_is_told_live(settings, write_config, capsys):
