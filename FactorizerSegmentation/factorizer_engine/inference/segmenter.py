@@ -260,7 +260,7 @@ class Segmenter:
         store = self._store_for(given[reference_among(given, model.channels, reference)])
         if store.on_disk:
             economies.say("keeping volumes on the disk")
-        prepared = self._prepare(given, reference, options, store)
+        prepared = self._with_empty_prompts(self._prepare(given, reference, options, store))
         return Study(
             model=reduced(model, subset),
             outputs=[i for i, r in enumerate(model.regions) if r.name in subset.regions],
@@ -342,11 +342,9 @@ class Segmenter:
         if options.box is not None:
             check_box(options.box, reference_scan)
         ordered = [given.get(channel.name) for channel in channels]
-        turned_up = options.upside_down
-        prepared = self.preprocessor.prepare(ordered, reference_scan, store, turned_up)
-        return self._without_prompts(prepared)
+        return self.preprocessor.prepare(ordered, reference_scan, store, options.upside_down)
 
-    def _without_prompts(self, prepared: Prepared) -> Prepared:
+    def _with_empty_prompts(self, prepared: Prepared) -> Prepared:
         """The scans with channels of zeros where the network reads clicks."""
         if not self._prompt_channels:
             return prepared

@@ -105,6 +105,7 @@ def test_beyond_fine_voxels_the_others_answer(begun, monkeypatch):
 def test_scans_are_kept_as_fine_as_the_finest_window_sees_them(begun, tmp_path):
     segmenter, result = begun
     np.testing.assert_allclose(result.prepared.grid.spacing, np.array(SPACING) / 2)
+    assert len(result.prepared.array) == 1  # clicks are drawn into windows only
     maps = tiny.bundle(tmp_path, preprocessing=Preprocessing(spacing=SPACING))
     found = Segmenter(maps, device="cpu").segment(tiny.scans())
     np.testing.assert_allclose(found.prepared.grid.spacing, SPACING)
