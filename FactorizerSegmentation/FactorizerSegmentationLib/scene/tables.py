@@ -138,9 +138,11 @@ def follow(tableNode, world: np.ndarray) -> bool:
 
 def _placeOf(tableNode) -> np.ndarray | None:
     try:
-        return np.reshape(json.loads(tableNode.GetAttribute(WORLD_ATTRIBUTE) or ""), (4, 4))
-    except (TypeError, ValueError):  # a scene file can hold anything
+        noted = json.loads(tableNode.GetAttribute(WORLD_ATTRIBUTE) or "")
+        place = np.reshape(np.asarray(noted, dtype=np.float64), (4, 4))
+    except (TypeError, ValueError):  # a scene file can hold anything, and an engine say anything
         return None
+    return place if np.isfinite(place).all() and np.linalg.det(place) != 0 else None
 
 
 def _moved(lesion: Lesion, matrix: np.ndarray) -> Lesion:

@@ -104,10 +104,9 @@ def test_what_was_clicked_is_listed_and_reviewed_as_after_a_run(host, module, sc
     assert not mask(module, scan).any()
     review.ui.undoButton.click()
     np.testing.assert_array_equal(mask(module, scan), outlined)
-    order = module.reportPanel._order(Path("page.html"))
-    assert [known.id for known in order.lesions] == [lesion.id]
     assert not module.reportPanel._problem()
     file = saved(result(module), tmp_path / "segments.npy")
+    assert [known.id for known in file.known] == [lesion.id]
     assert file.model == "tiny-clicks" and file.edited, "DICOM calls it semi-automatic"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import slicer
 
-from FactorizerSegmentationLib.scene.tables import lesionsOf
+from FactorizerSegmentationLib.scene.tables import WORLD_ATTRIBUTE, follow, lesionsOf
 from module.panels.user import run, segmentations
 
 SHIFT = np.array([15.0, -8.0, 4.0])
@@ -79,6 +79,20 @@ def test_a_lesion_of_a_moved_scan_can_be_rejected(scene, review, lesions, result
     review.lesions.select(1)
     review.ui.rejectButton.click()
     assert before - result_voxels() == 8
+
+
+@pytest.mark.parametrize(
+    "noted", ["", "no place", "[1, 2]", str([0.0] * 16), str([float("nan")] * 16)]
+)
+def test_places_that_make_no_sense_are_noted_anew(scene, host, widget, review, lesions, noted):
+    """A scene file can hold anything, and an engine say anything."""
+    before = lesions()
+    table = widget.logic.getParameterNode().segment.lesionTable
+    table.SetAttribute(WORLD_ATTRIBUTE, noted)
+    assert not follow(table, np.eye(4))
+    assert follow(table, shifted())
+    for number, lesion in ((lesion.id, lesion) for lesion in lesionsOf(table)):
+        np.testing.assert_allclose(lesion.centroid_ras, before[number].centroid_ras + SHIFT)
 
 
 def test_without_an_engine_lesions_move_all_the_same(
