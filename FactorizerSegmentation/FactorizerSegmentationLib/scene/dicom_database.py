@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import slicer
+
+from factorizer_engine.protocol.files import temporary_folder
 
 
 def openDatabase():
@@ -37,12 +38,10 @@ def addToDatabase(paths: Iterable[Path]) -> bool:
     try:
         from DICOMLib import DICOMUtils
 
-        with tempfile.TemporaryDirectory(
-            prefix="factorizer-dicom-", ignore_cleanup_errors=True
-        ) as folder:
+        with temporary_folder(prefix="factorizer-dicom-") as folder:
             for path in paths:
                 shutil.copy2(path, folder)
-            return bool(DICOMUtils.importDicom(folder, database, True))
+            return bool(DICOMUtils.importDicom(str(folder), database, True))
     except (ImportError, AttributeError, TypeError, ValueError, OSError):
         # of a Slicer without the DICOM module, or whose module is another one than is known here
         logging.exception("The DICOM database has not taken the files.")

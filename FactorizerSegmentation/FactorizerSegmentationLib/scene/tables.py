@@ -128,7 +128,8 @@ def follow(tableNode, world: np.ndarray) -> bool:
     before = _placeOf(tableNode)
     if before is None:
         notePlace(tableNode, world)  # a table of an earlier version
-    if before is None or not hasMoved(tableNode, world):
+        return False
+    if not hasMoved(tableNode, world):
         return False
     verdicts, matrix = verdictsOf(tableNode), world @ np.linalg.inv(before)
     _refill(tableNode, [_moved(lesion, matrix) for lesion in lesionsOf(tableNode)], verdicts)

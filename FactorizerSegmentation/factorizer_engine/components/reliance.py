@@ -78,7 +78,7 @@ class LesionVolume:
         """
         change = self._changes.setdefault(term, self._nothing())
         original = self._passes[term.network][probe].logits[0].detach()
-        change += self._seen(probe, logits) - self._seen(probe, original)
+        change += self._seen(probe, logits - original)
 
     def alone(self, term: Term) -> float:
         """The part (0 to 1) that is left without a component that was watched."""

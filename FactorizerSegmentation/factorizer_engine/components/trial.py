@@ -206,9 +206,10 @@ class _Trial:
 
         def without(order: Sequence[int]) -> np.ndarray:
             gone = [terms[i] for i in order]
-            return contributions_without(self._network, [self._probe], terms, gone, [self._region])[
-                0
-            ]
+            found, _logits = contributions_without(
+                self._network, [self._probe], terms, gone, [self._region]
+            )
+            return found
 
         return list(take_turns(self._estimates[Baseline.ZERO], without, COUNTS[-1]).order)
 

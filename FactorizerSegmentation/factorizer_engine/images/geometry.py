@@ -83,6 +83,10 @@ class Grid:
         inverse = np.linalg.inv(self.affine)
         return np.asarray(points) @ inverse[:3, :3].T + inverse[:3, 3]
 
+    def nearest_voxels(self, points: np.ndarray) -> np.ndarray:
+        """Indices of the voxels of this grid that are nearest to world points, both (N, 3)."""
+        return np.clip(np.rint(self.indices_of(points)).astype(int), 0, np.array(self.shape) - 1)
+
     def crop(self, box: tuple[slice, slice, slice]) -> Grid:
         """The part of this grid inside `box`, slices with a start and a stop along each axis."""
         affine = self.affine.copy()

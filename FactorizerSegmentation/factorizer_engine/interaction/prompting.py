@@ -68,7 +68,7 @@ def answer_to_prompts(
     usual = asked([zoom for zoom in prompts.zooms if zoom >= 1])
     answered = _together(usual, held)
     finer = [zoom for zoom in prompts.zooms if zoom < 1]
-    if not finer or wanted.voxel_ml >= _network_voxel_ml(segmenter, result):
+    if not finer or wanted.voxel_ml >= np.prod(_network_spacing(segmenter, result)) / 1000:
         return answered
     number = [region.name for region in regions].index(clicks[-1].region)
     least = segmenter.bundle.inference.threshold
@@ -79,9 +79,9 @@ def answer_to_prompts(
     return _together(asked(finer), answered)
 
 
-def _network_voxel_ml(segmenter: Segmenter, result: SegmentationResult) -> float:
-    spacing = segmenter.bundle.preprocessing.spacing or result.prepared.grid.spacing
-    return float(np.prod(spacing)) / 1000
+def _network_spacing(segmenter: Segmenter, result: SegmentationResult) -> Sequence[float]:
+    """The voxel size in mm that the network has learned with."""
+    return segmenter.bundle.preprocessing.spacing or result.prepared.grid.spacing
 
 
 def _together(windows: Sequence[np.ndarray], otherwise: np.ndarray) -> np.ndarray:
@@ -95,8 +95,7 @@ def _together(windows: Sequence[np.ndarray], otherwise: np.ndarray) -> np.ndarra
 def _clicked_ml(found: np.ndarray, grid: Grid, click: Click) -> float:
     """How much the pieces of a mask hold in which a click lies."""
     pieces, _count = ndimage.label(found)
-    places = np.rint(grid.indices_of(np.asarray(click.points))).astype(int)
-    places = np.clip(places, 0, np.array(found.shape) - 1)  # every second voxel may be missing
+    places = grid.nearest_voxels(np.asarray(click.points))  # every second voxel may be missing
     sizes, clicked = np.bincount(pieces.ravel()), np.unique(pieces[tuple(places.T)])
     return grid.volume_ml(int(sizes[clicked[clicked > 0]].sum()))
 
@@ -119,7 +118,7 @@ def _logits_around(
     assert bundle.prompts is not None
     center = prepared.grid.indices_of(np.asarray(clicks[-1].points)).mean(axis=0)
     own = prepared.grid.spacing
-    voxel = [zoom * length for length in bundle.preprocessing.spacing or own]
+    voxel = [zoom * length for length in _network_spacing(segmenter, result)]
     counts = zip(bundle.inference.roi_size, voxel, own, strict=True)
     size = [round(n * length / kept) for n, length, kept in counts]
     window = _window_at(center, size, prepared.grid.shape)

@@ -147,9 +147,7 @@ def features(around: Surroundings, voxels: np.ndarray) -> dict[str, np.ndarray]:
         float32 (M,) each, by name.
     """
     depth, distance = around.depth, around.distance[voxels]
-    gap = np.full(len(distance), _MOST_MM, dtype=np.float32)
-    if around.settled.any():
-        gap = np.minimum(distance_to(around.settled, around.spacing)[voxels], _MOST_MM)
+    gap = np.minimum(distance_to(around.settled, around.spacing)[voxels], _MOST_MM)
     found = {
         "constant": np.float32(1),
         **_by_probability(around, voxels),
@@ -219,8 +217,7 @@ def _likeness(around: Surroundings, seen: np.ndarray) -> np.ndarray:
     """
     found = around.found
     shell = ~found & (around.scans != 0).any(axis=0)
-    if found.any():
-        shell &= distance_to(found, around.spacing) <= _AROUND_MM
+    shell &= distance_to(found, around.spacing) <= _AROUND_MM
     if found.sum() < _ENOUGH or shell.sum() < _ENOUGH:
         return np.zeros(seen.shape[1], dtype=np.float32)
     ratio = _log_likelihood(seen, around.scans[:, found])

@@ -48,17 +48,14 @@ def find_lesions(
     ]
 
 
-def lesion_numbers(
-    labelmap: Scan, labels: Sequence[Label], ids: Sequence[int] | None = None
-) -> Scan:
+def lesion_numbers(labelmap: Scan, labels: Sequence[Label], ids: Sequence[int]) -> Scan:
     """The voxels of every lesion, as its id; uint32.
 
     Args:
-        ids: Those of the lesions in the order of `find_lesions`; None takes those it gives.
+        ids: Those of the lesions in the order of `find_lesions`.
     """
     numbers = np.zeros(labelmap.shape, np.uint32)
-    members = lesion_voxels(labelmap.array, labels)
-    for number, voxels in zip(ids or range(1, len(members) + 1), members, strict=True):
+    for number, voxels in zip(ids, lesion_voxels(labelmap.array, labels), strict=True):
         numbers[tuple(voxels.T)] = number
     return labelmap.with_array(numbers)
 

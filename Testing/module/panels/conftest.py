@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from module.panels.user import AFFINE, NAMES, SHAPE, current_widget
+from module.panels.user import AFFINE, NAMES, SHAPE, current_widget, run
 
 
 @pytest.fixture
@@ -109,3 +109,15 @@ def volumes(host, widget, add_volume):
     nodes = {name: add_volume(name, SHAPE, AFFINE) for name in NAMES}
     host.process_events()
     return nodes
+
+
+@pytest.fixture
+def review(host, widget, panel, volumes, fake_python):
+    """The review after a run; it measures soon after a change."""
+    from FactorizerSegmentationLib.panels import remeasuring
+
+    panel_ = widget.reviewPanel
+    panel_._remeasuring._timer.setInterval(50)
+    run(host, panel, fake_python("answer"))
+    yield panel_
+    panel_._remeasuring._timer.setInterval(remeasuring.DELAY_MS)

@@ -7,22 +7,10 @@ import pytest
 import slicer
 
 from FactorizerSegmentationLib.scene.tables import WORLD_ATTRIBUTE, follow, lesionsOf
-from module.panels.user import run, segmentations
+from module.panels.user import segmentations
 
 SHIFT = np.array([15.0, -8.0, 4.0])
 VOXEL_MM3 = 6
-
-
-@pytest.fixture
-def review(host, widget, panel, volumes, fake_python):
-    """The panel after a run."""
-    from FactorizerSegmentationLib.panels import remeasuring
-
-    panel_ = widget.reviewPanel
-    panel_._remeasuring._timer.setInterval(50)
-    run(host, panel, fake_python("answer"))
-    yield panel_
-    panel_._remeasuring._timer.setInterval(remeasuring.DELAY_MS)
 
 
 @pytest.fixture

@@ -6,25 +6,13 @@ import pytest
 import slicer
 
 from FactorizerSegmentationLib.scene.tables import REJECTED, UNDECIDED, lesionsOf, verdictsOf
-from module.panels.user import run, segmentations
+from module.panels.user import segmentations
 
 ENHANCING, CORE = "Label_4", "Label_1"
 """The fake engine's lesions: enhancing is [4:6, 2:4, 1:3] and core [0:3, 2:4, 1:3], (i, j, k)."""
 
 VOXEL_MM3 = 6
 PENCIL = "\u270e"
-
-
-@pytest.fixture
-def review(host, widget, panel, volumes, fake_python):
-    """The panel after a run."""
-    from FactorizerSegmentationLib.panels import remeasuring
-
-    panel_ = widget.reviewPanel
-    panel_._remeasuring._timer.setInterval(50)
-    run(host, panel, fake_python("answer"))
-    yield panel_
-    panel_._remeasuring._timer.setInterval(remeasuring.DELAY_MS)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.enhancement import enhancing_labels
 from factorizer_engine.lesions.follow_up.matching import match_lesions
 from factorizer_engine.lesions.follow_up.response import is_measurable, response, time_point
-from factorizer_engine.lesions.measuring import find_lesions, lesion_numbers
+from factorizer_engine.lesions.measuring import lesion_numbers
 from factorizer_engine.protocol.follow_up import NEW, LesionChange, Response, TimePoint
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import Label
@@ -34,17 +34,6 @@ class MeasuredStudy:
     labelmap: Scan
     labels: Sequence[Label]
     lesions: Sequence[Lesion]
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        scan: Scan,
-        labelmap: Scan,
-        labels: Sequence[Label],
-    ) -> MeasuredStudy:
-        """Measure a study, whose scan tells the sides of lesions."""
-        return cls(name, scan, labelmap, labels, find_lesions(labelmap, (), labels, None, scan))
 
     @property
     def numbers(self) -> Scan:

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from factorizer_engine import __version__
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.failures import as_engine_error
+from factorizer_engine.protocol.files import temporary_folder
 from factorizer_engine.protocol.messages import ProtocolError
 from factorizer_engine.protocol.tasks.cancel import CANCEL, CancelParams
 from factorizer_engine.protocol.wire import PROTOCOL_VERSION, ProgressEvent, Reply, Request
@@ -192,8 +193,8 @@ def delete_abandoned(parent: Path) -> None:
 @contextmanager
 def _session_folder() -> Iterator[Path]:
     """The session's folder, in which the engine's temporary files lie, too."""
-    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
-        folder = Path(name).resolve()
+    with temporary_folder(prefix=PREFIX) as made:
+        folder = made.resolve()
         alive, ended = folder / "alive", threading.Event()
 
         def stay_alive() -> None:

@@ -72,7 +72,7 @@ def _seeds(points: np.ndarray, settled: np.ndarray, scans: np.ndarray, grid: Gri
         scans: (C, X, Y, Z).
         grid: Where they lie.
     """
-    places = np.clip(np.rint(grid.indices_of(points)).astype(int), 0, np.array(grid.shape) - 1)
+    places = grid.nearest_voxels(points)
     away = np.ones(grid.shape, dtype=bool)
     away[tuple(places.T)] = False
     distance = ndimage.distance_transform_edt(away, sampling=grid.spacing)

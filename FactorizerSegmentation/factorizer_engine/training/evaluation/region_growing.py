@@ -38,8 +38,7 @@ class RegionGrowingGuide:
         if 0 in grid.shape:
             return np.full(wanted.shape, 0.5, dtype=np.float32)
         scan = prepared.array[in_all_channels(part)][0]
-        places = np.rint(grid.indices_of(np.asarray(click.points))).astype(int)
-        places = np.clip(places, 0, np.array(grid.shape) - 1)
+        places = grid.nearest_voxels(np.asarray(click.points))
         grown = sitk.ConfidenceConnected(
             sitk.GetImageFromArray(scan.transpose(2, 1, 0)),
             seedList=places.tolist(),

@@ -13,7 +13,7 @@ from factorizer_engine.bundles.settings import FewerSettings
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.wording import counted, enumerated
 from factorizer_engine.training.export import tables
-from factorizer_engine.training.export.knowledge import Knowledge, knowledge_of
+from factorizer_engine.training.export.knowledge import Knowledge
 from factorizer_engine.training.records.records import Run
 
 _OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon for matrices and AdamW for other weights"}
@@ -23,9 +23,9 @@ def write_card(
     runs: Sequence[Run],
     weights: str,
     measured: Run,
+    knowledge: Knowledge,
     coarse: ModelDescription | None = None,
     fewer: Sequence[Run] = (),
-    knowledge: Knowledge | None = None,
 ) -> str:
     """The Markdown card of a model.
 
@@ -33,11 +33,10 @@ def write_card(
         runs: Whose networks it is made of.
         weights: Which of their weights, "best" or "final".
         measured: The first run, with what was measured of this model.
+        knowledge: Which cases it has seen, its first stage and those networks included.
         coarse: The first stage of a cascade.
         fewer: Whose networks answer where scans are missing.
-        knowledge: Which cases all of these have seen.
     """
-    knowledge = knowledge or knowledge_of([*runs, *fewer])
     config, split = measured.config, knowledge.split
     own = {case for run in runs for use in asdict(run.split).values() for case in use}
     elsewhere = {*split.train, *split.validation} - own

@@ -85,7 +85,7 @@ def export(
     measured = _measured(runs, model)
     first_description = first_stage.description if first_stage else None
     knowledge = knowledge_of([*runs, *fewer_runs], first_stage)
-    card = write_card(runs, weights, measured, first_description, fewer_runs, knowledge)
+    card = write_card(runs, weights, measured, knowledge, first_description, fewer_runs)
     kept = _kept_there(Path(output), model) if overwrite else None
     bundle = save_bundle(
         _bundle(measured, name, first_stage, bool(fewer), card, knowledge),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from engine.lesions.follow_up.studies import LABELS, ball, moved, study
+from engine.lesions.follow_up.studies import LABELS, ball, measured, moved, study
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.enhancement import enhances
 from factorizer_engine.lesions.follow_up.comparison import MeasuredStudy, compare_studies
@@ -121,7 +121,7 @@ def test_studies_without_lesions_are_compared_too():
 
 def test_the_numbers_of_voxels_are_those_of_the_lesions():
     item = before()
-    numbers = lesion_numbers(item.labelmap, LABELS)
+    numbers = lesion_numbers(item.labelmap, LABELS, [lesion.id for lesion in item.lesions])
     for lesion in item.lesions:
         count = (numbers.array == lesion.id).sum()
         assert count * 0.002 == pytest.approx(lesion.volume_ml)
@@ -196,7 +196,7 @@ def test_a_change_of_just_30_percent_is_growth_or_shrinkage_whatever_its_volume(
         labelmap = np.zeros((400, 1, 1), np.uint8)
         labelmap[:count] = 1
         scan = Scan.of(labelmap, np.diag([edge, edge, edge, 1.0]))
-        return MeasuredStudy.of(str(count), scan, scan, LABELS)
+        return measured(str(count), scan, scan)
 
     for after, kind in ((voxels * 13 // 10, GROWN), (voxels * 7 // 10, SHRUNK)):
         (change,) = compare_studies([lesion(voxels), lesion(after)], np.eye(4)).changes
@@ -228,6 +228,6 @@ def test_an_axis_of_just_10_mm_is_measurable_however_the_head_lies():
         affine[:3, :3] = 2 * turned.as_matrix()
         affine[:3, 3] = rng.uniform(-100, 100, 3)
         scan = Scan.of(diamond[..., None].astype(np.uint8), affine)
-        item = MeasuredStudy.of("now", scan, scan, LABELS)
+        item = measured("now", scan, scan)
         assert item.lesions[0].short_axis.length_mm == pytest.approx(10.0)
         assert time_point("now", item.lesions, LABELS).measurable == 1

@@ -27,23 +27,25 @@ class Interruption(Exception):
     pass
 
 
-def test_a_run_that_crashes_resumes_to_the_same_weights(
-    settings, write_config, tmp_path, monkeypatch
-):
-    whole = train(configured(settings, write_config, tmp_path / "whole"))
+def crash(config, step: int) -> None:
+    """Train until a step, which fails."""
     original = Trainer._train_step
 
     def crashing(self, *args):
-        if self.step == 5:
+        if self.step == step:
             raise Interruption()
         return original(self, *args)
 
-    monkeypatch.setattr(Trainer, "_train_step", crashing)
-    config = configured(settings, write_config, tmp_path / "broken")
-    with pytest.raises(Interruption):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interruption):
+        patch.setattr(Trainer, "_train_step", crashing)
         train(config)
+
+
+def test_a_run_that_crashes_resumes_to_the_same_weights(settings, write_config, tmp_path):
+    whole = train(configured(settings, write_config, tmp_path / "whole"))
+    config = configured(settings, write_config, tmp_path / "broken")
+    crash(config, 5)
     torch.manual_seed(99)  # whatever happened in between
-    monkeypatch.setattr(Trainer, "_train_step", original)
     resumed = train(config, resume=True)
     assert same_weights(whole, resumed)
     steps = [r["step"] for r in read_history(resumed) if r["kind"] == "training"]
@@ -76,22 +78,12 @@ def test_a_run_killed_without_warning_resumes_to_the_same_weights(settings, writ
 
 
 def test_a_run_that_is_killed_before_its_first_checkpoint_can_be_gone_on_with(
-    settings, write_config, tmp_path, monkeypatch
+    settings, write_config, tmp_path
 ):
     settings["run"]["checkpoint_every"] = 100
     whole = train(configured(settings, write_config, tmp_path / "whole"))
-    original = Trainer._train_step
-
-    def crashing(self, *args):
-        if self.step == 1:
-            raise Interruption()
-        return original(self, *args)
-
-    monkeypatch.setattr(Trainer, "_train_step", crashing)
     config = configured(settings, write_config, tmp_path / "broken")
-    with pytest.raises(Interruption):
-        train(config)
-    monkeypatch.setattr(Trainer, "_train_step", original)
+    crash(config, 1)
     assert same_weights(whole, train(config, resume=True))
 
 
