@@ -70,7 +70,7 @@ def export_dicom(
                 raise BadInputError(
                     f"{target / file} exists; choose another folder, or replace it by --overwrite."
                 )
-        algorithm = Algorithm(*found.model, found.edited, found.added)
+        algorithm = Algorithm(*found.model, found.perhaps_edited, found.added)
         scan = read_scan(place) if found.sides_are_known else None
         paths = write_dicom_objects(found.labelmap, found.labels, source, algorithm, target, scan)
         maps = write_parametric_maps(volumes, found.labels, source, target, algorithm)

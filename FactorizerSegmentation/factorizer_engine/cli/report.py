@@ -139,7 +139,7 @@ def _scans(found: EarlierResult, moved: Sequence[str]) -> dict[str, Scan]:
 def _made(found: EarlierResult) -> str:
     model, version = found.model
     when = datetime.now().astimezone()
-    parts = [f"{model} {version}" if model else "drawn by hand", f"{when:%d %B %Y}"]
+    parts = [f"{model} {version}" if model else "of unknown origin", f"{when:%d %B %Y}"]
     return " · ".join(parts)
 
 
