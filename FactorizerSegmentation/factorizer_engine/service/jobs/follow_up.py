@@ -31,8 +31,7 @@ def run(_engine: Engine, params: FollowUpParams, monitor: Monitor) -> FollowUpRe
     from factorizer_engine.service.exchange import load_scan
 
     scans = [load_scan(study.scan) for study in params.studies]
-    names = [study.name for study in params.studies]
-    doubts = [*doubts_about(list(zip(names, scans, strict=True)))]
+    doubts = [*doubts_about([*map(_told, params.studies, scans)])]
     studies = [_measure(*pair) for pair in zip(params.studies, scans, strict=True)]
     *earlier, last = studies
     matrices = []
@@ -55,6 +54,12 @@ def run(_engine: Engine, params: FollowUpParams, monitor: Monitor) -> FollowUpRe
         tuple(tuple(tuple(row) for row in matrix.tolist()) for matrix in matrices),
         tuple(doubts),
     )
+
+
+def _told(study: SegmentedStudy, scan: Scan) -> tuple[str, Scan, str]:
+    """What a study is called, its scan, and what has drawn its segments."""
+    given = study.segmentation
+    return study.name, scan, f"{given.model} {given.version}".strip()
 
 
 def _measure(study: SegmentedStudy, scan: Scan) -> MeasuredStudy:

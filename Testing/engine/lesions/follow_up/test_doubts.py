@@ -18,6 +18,10 @@ def scan(seed: int, patient: str = "", date: str = "") -> Scan:
     return replace(Scan.of(voxels, np.eye(4)), origin=Origin(patient, date))
 
 
+def said_of(first: Scan, second: Scan, models: tuple[str, str] = ("", "")) -> list[str]:
+    return [*doubts_about([("first", first, models[0]), ("second", second, models[1])])]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
@@ -31,7 +35,7 @@ def scan(seed: int, patient: str = "", date: str = "") -> Scan:
     ],
 )
 def test_what_speaks_against_a_comparison_is_said(first, second, expected):
-    said = [*doubts_about([("first", scan(0, *first)), ("second", scan(1, *second))])]
+    said = said_of(scan(0, *first), scan(1, *second))
     assert len(said) == len(expected)
     assert all(part in sentence for part, sentence in zip(expected, said, strict=True))
 
@@ -39,4 +43,19 @@ def test_what_speaks_against_a_comparison_is_said(first, second, expected):
 def test_one_scan_in_two_places_is_refused():
     moved = replace(scan(0), grid=replace(scan(0).grid, affine=np.diag([1.0, 1.0, 2.0, 1.0])))
     with pytest.raises(BadInputError, match="a and c are results of one and the same scan"):
-        [*doubts_about([("a", scan(0)), ("b", scan(1)), ("c", moved)])]
+        [*doubts_about([("a", scan(0), ""), ("b", scan(1), ""), ("c", moved, "")])]
+
+
+@pytest.mark.parametrize(
+    ("models", "is_said"),
+    [(("m 1.0", "m 1.1"), True), (("m 1.0", "m 1.0"), False), (("m 1.0", ""), False)],
+)
+def test_studies_that_different_models_have_segmented_are_told(models, is_said):
+    said = said_of(scan(0), scan(1), models)
+    assert (
+        said
+        == [
+            "first was segmented by m 1.0 and second by m 1.1, so some of the change may be theirs."
+        ]
+        * is_said
+    )
