@@ -51,7 +51,7 @@ class EarlierResult:
     @property
     def sources(self) -> dict[str, str]:
         """File, DICOM folder or "FOLDER::SERIES" of each channel."""
-        return {name: item["source"] for name, item in self.record.get("channels", {}).items()}
+        return sources_of(self.record)
 
     @property
     def recorded_source(self) -> str:
@@ -140,12 +140,22 @@ def read_result(place: Path) -> EarlierResult:
                 "'factorizer segment', or a .seg.nrrd file."
             )
     labelmap, labels = read_seg_nrrd(path)
-    record = _record(path.parent / RECORD, path.name)
+    record = read_record(path)
     return EarlierResult(path, labelmap, labels, record, models_told(path))
 
 
-def _record(path: Path, of: str) -> dict[str, Any]:
-    """The record beside a file; empty if there is none, or if it is of something else."""
+def sources_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """File, DICOM folder or "FOLDER::SERIES" of each channel of a run."""
+    return {name: item["source"] for name, item in record.get("channels", {}).items()}
+
+
+def read_record(of: Path) -> dict[str, Any]:
+    """The record beside a file; empty if there is none, or if it is of something else.
+
+    Raises:
+        BadInputError: If it is damaged.
+    """
+    path = of.parent / RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -153,4 +163,4 @@ def _record(path: Path, of: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BadInputError(f"{path} is damaged; remove it, or restore it.", repr(error)) from error
     known = isinstance(record, dict) and isinstance(record.get("channels"), dict)
-    return record if known and of in record.get("files", ()) else {}
+    return record if known and of.name in record.get("files", ()) else {}

@@ -54,6 +54,8 @@ def export_dicom(
     """
     found = read_result(result)
     explained = ExplainedResult.read(components, found) if components else None
+    if explained is not None and explained.doubt:
+        TERMINAL.warn(explained.doubt)
     from factorizer_engine.images.files import read_scan, split_series
     from factorizer_engine.images.files.dicom.derived import Algorithm
     from factorizer_engine.images.files.dicom.parametric_map import write_parametric_maps

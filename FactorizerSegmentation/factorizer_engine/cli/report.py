@@ -91,8 +91,12 @@ def report(
     telling = reference if found.sides_are_known else None
     lesions = find_lesions(labelmap, (), found.labels, None, telling)
     explanation = None
+    warnings = [str(sentence) for sentence in found.record.get("remarks", ())]
     if components is not None:
         explained = ExplainedResult.read(components, found)
+        if explained.doubt:
+            TERMINAL.warn(explained.doubt)
+            warnings.append(explained.doubt)
         explanation = explained.explanation(labelmap.grid)
         lesions = explained.with_likeness(lesions)
     write_report(
@@ -104,7 +108,7 @@ def report(
             lesions=lesions,
             scans=scans,
             words=words,
-            warnings=[str(sentence) for sentence in found.record.get("remarks", ())],
+            warnings=warnings,
             edited=found.edited,
             explanation=explanation,
             prepared=_prepared(found),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,15 @@ def test_components_are_told_if_they_are_of_the_same_model(cli, scans, result, t
     (folder / "components.json").write_text("{}")
     assert "damaged" in cli(*again, folder).sentence
     assert "no components.json" in cli(*again, tmp_path).sentence
+
+
+def test_components_of_other_scans_are_doubted(cli, scans, result, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    moved = {name: shutil.copy(path, other) for name, path in scans.items()}
+    named = [f"--input={name}={path}" for name, path in moved.items()]
+    folder = tmp_path / "components"
+    assert cli("components", "-m", "tiny", *named, "-o", folder, "-n", "1", "-d", "cpu").code == 0
+    outcome = cli("report", result, "--components", folder)
+    assert outcome.code == 0 and "computed on other files than the result" in outcome.errors
+    assert "computed on other files than the result" in page_of(result)
