@@ -42,12 +42,12 @@ class _LastCorrection:
 
     Attributes:
         result: What it began with, or lies on the grid of.
-        start: Content of the label map that it began with instead; None without one.
+        start: Place and content of the label map that it began with instead; None without one.
         correction: The state so far.
     """
 
     result: SegmentationResult
-    start: bytes | None
+    start: tuple | None
     correction: Correction
 
 
@@ -171,7 +171,7 @@ class Engine:
         from factorizer_engine.service.exchange import load_scan
 
         scan = load_scan(start, start.name or "The segmentation") if start is not None else None
-        content = file_digest(start.path, "blake2b") if start is not None else None
+        content = (start.affine, file_digest(start.path, "blake2b")) if start is not None else None
         last = self._last_correction
         if last is None or last.result is not result or last.start != content:
             threshold = segmenter.bundle.inference.threshold
