@@ -116,14 +116,12 @@ class ClicksPanel(Panel):
         self._marks, self._scribbles = {}, None
         if self._parameters is not None:
             self._marks = {add: ClickMarks(self._own, add, self._onPlaced) for add in (True, False)}
-            for marks in self._marks.values():
-                if marks.node is not None:
-                    marks.ready(slicer.mrmlScene)
             self._scribbles = Scribbles(self._own, self._onPlaced)
-            self._scribbles.watch()
         self._say("")
 
     def show(self) -> None:
+        for keeper in self._keepers():  # a scene file may have brought their nodes
+            keeper.watch()
         self.update()
 
     def leave(self) -> None:

@@ -59,11 +59,17 @@ class ClickMarks:
                 self._parameters.addingClicks = node
             else:
                 self._parameters.removingClicks = node
-        if self._observed is None or self._observed[0] is not node:
-            self.release()
-            event = slicer.vtkMRMLMarkupsNode.PointPositionDefinedEvent
-            self._observed = (node, node.AddObserver(event, lambda *_: self._placed()))
+        self.watch()
         return node
+
+    def watch(self) -> None:
+        """Observe the node, if there is one, for points that are placed."""
+        node = self.node
+        if node is None or (self._observed is not None and self._observed[0] is node):
+            return
+        self.release()
+        event = slicer.vtkMRMLMarkupsNode.PointPositionDefinedEvent
+        self._observed = (node, node.AddObserver(event, lambda *_: self._placed()))
 
     def release(self) -> None:
         """Observe nothing any more."""
@@ -80,7 +86,7 @@ class ClickMarks:
             index = node.AddControlPointWorld(list(click.points[0]), click.region)
             node.SetNthControlPointLocked(index, True)
             self.keep(click, segmentationNode)
-            self.ready(node.GetScene())
+            self.watch()
 
     def keep(self, click: Click, segmentationNode) -> None:
         """Remember which segmentation a click corrects."""

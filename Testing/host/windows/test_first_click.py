@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 import slicer
@@ -14,50 +10,19 @@ from factorizer_engine.protocol.errors import CancelledError
 from FactorizerSegmentationLib.scene.tables import lesionsOf
 from FactorizerSegmentationLib.scene.volumes import worldAffine
 from host import mouse
-from host.windows.test_clicks import drawn_by_hand, place_of
+from host.windows.clicking import (
+    LESION,
+    add_click,
+    choose_scan,
+    drawn_by_hand,
+    mask,
+    outlines,
+    place_of,
+    result,
+    settle,
+    wait_for_lesions,
+)
 from module.panels.user import saved
-
-LESION = "Label_1"
-
-
-@pytest.fixture(scope="module")
-def click_bundle(tiny):
-    """The model, installed for these tests."""
-    folder = Path(os.environ["FACTORIZER_MODELS"])
-    yield tiny.bundle_for_clicks(folder)
-    shutil.rmtree(folder / "tiny-clicks")
-
-
-@pytest.fixture
-def scan(click_bundle, tiny, module, choose_model, add_scan):
-    """A scan of no known sequence, and the model chosen for it."""
-    node = add_scan(tiny.scans()["FLAIR"], "Some scan")
-    choose_model("Tiny click model")
-    choose_scan(module, node)
-    return node
-
-
-def choose_scan(module, node) -> None:
-    (selector,) = module.segmentPanel.inputs.channels._selectors.values()
-    selector.setCurrentNode(node)
-
-
-def settle(host, module) -> None:
-    """Wait for the answer to a click."""
-    assert host.wait_until(lambda: not module.logic.busy, 60)
-    host.process_events(0.2)
-    assert host.wait_until(lambda: not module.logic.busy, 60)
-    host.process_events(0.05)
-
-
-def result(module):
-    return module.logic.getParameterNode().segment.segmentation
-
-
-def mask(module, scan) -> np.ndarray:
-    """Where the lesion is, (I, J, K)."""
-    found = slicer.util.arrayFromSegmentBinaryLabelmap(result(module), LESION, scan)
-    return found.transpose(2, 1, 0) != 0
 
 
 def test_the_first_click_makes_a_segmentation_without_a_run(host, module, scan):
@@ -80,11 +45,6 @@ def test_the_first_click_makes_a_segmentation_without_a_run(host, module, scan):
     review.undoButton.click()
     review.undoButton.click()
     assert not mask(module, scan).any()
-
-
-def wait_for_lesions(host, module, count: int) -> None:
-    tree = module.reviewPanel.ui.lesionsTree
-    assert host.wait_until(lambda: tree.topLevelItemCount == count, 30)
 
 
 def test_what_was_clicked_is_listed_and_reviewed_as_after_a_run(host, module, scan, tmp_path):
@@ -160,19 +120,6 @@ def test_the_result_of_another_model_stays_as_it_is(
     assert result(module) is not other and mask(module, scan)[10, 9, 11]
     after = slicer.util.arrayFromSegmentBinaryLabelmap(other, LESION, scan)
     np.testing.assert_array_equal(after, before)
-
-
-def add_click(host, module, scan, voxel, add: bool = True) -> None:
-    ui = module.clicksPanel.ui
-    button = ui.clickAddButton if add else ui.clickRemoveButton
-    if not button.checked:
-        button.click()
-    mouse.click(host, place_of(scan, voxel))
-    settle(host, module)
-
-
-def outlines() -> int:
-    return slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
 
 
 def test_a_first_click_that_is_refused_leaves_nothing(host, module, scan):
