@@ -98,7 +98,7 @@ class ClickMarks:
     def takeNew(self, region: str) -> list[Click]:
         """Give points that were just placed the name of a region, and tell of them."""
         node, clicks = self.node, []
-        for index in range(node.GetNumberOfDefinedControlPoints() if node is not None else 0):
+        for index in _placedIn(node):
             if not node.GetNthControlPointLocked(index):
                 node.SetNthControlPointLabel(index, region)
                 node.SetNthControlPointLocked(index, True)
@@ -114,12 +114,10 @@ class ClickMarks:
     def clicks(self, segmentationNode) -> list[Click]:
         """Those on a segmentation, but what `takeNew` has not told of."""
         node = self.node
-        if node is None:
-            return []
-        told = filter(node.GetNthControlPointLocked, range(node.GetNumberOfDefinedControlPoints()))
         points = [
             (node.GetNthControlPointLabel(index), _pointOf(node, index))
-            for index in told
+            for index in _placedIn(node)
+            if node.GetNthControlPointLocked(index)
             for role in (node.GetNthControlPointDescription(index),)
             if not role or node.GetNodeReference(role) is segmentationNode  # older scenes: no role
         ]
@@ -128,7 +126,7 @@ class ClickMarks:
     def forgetRemoved(self) -> None:
         """Take away what corrected segmentations that have left the scene."""
         node = self.node
-        for index in reversed(range(node.GetNumberOfControlPoints() if node is not None else 0)):
+        for index in reversed(_placedIn(node)):
             role = node.GetNthControlPointDescription(index)
             if role.startswith(CORRECTED) and node.GetNodeReference(role) is None:
                 node.RemoveNthControlPoint(index)
@@ -136,7 +134,7 @@ class ClickMarks:
     def _indexOf(self, click: Click) -> int | None:
         """The last point in the place of a click, on its region."""
         node = self.node
-        for index in reversed(range(node.GetNumberOfControlPoints() if node is not None else 0)):
+        for index in reversed(_placedIn(node)):
             same = np.allclose(_pointOf(node, index), click.points[0], atol=1e-3)
             if same and node.GetNthControlPointLabel(index) == click.region:
                 return index
@@ -176,6 +174,16 @@ def _roleOf(node, segmentationNode) -> str:
         role += "_"
     node.SetNodeReferenceID(role, segmentationNode.GetID())
     return role
+
+
+def _placedIn(node) -> list[int]:
+    """The indices of a node's points (None has none) but that which follows the mouse, if any.
+
+    It is the last one only until a point is added by a key.
+    """
+    count = node.GetNumberOfControlPoints() if node is not None else 0
+    placed = slicer.vtkMRMLMarkupsNode.PositionDefined
+    return [i for i in range(count) if node.GetNthControlPointPositionStatus(i) == placed]
 
 
 def _pointOf(node, index: int) -> tuple[float, float, float]:

@@ -22,6 +22,7 @@ from host.windows.clicking import (
     settle,
     wait_for_lesions,
 )
+from host.windows.test_clicks import over_the_voxel, points
 from module.panels.user import saved
 
 
@@ -196,3 +197,19 @@ def test_a_click_whose_scene_is_closed_says_nothing_in_the_next_one(
     host.process_events()
     asked[0].failed(CancelledError())
     assert panel.ui.clicksStatusLabel.text == "" and not panel.ui.clicksStatusLabel.visible
+
+
+def test_a_click_by_key_while_clicks_are_waited_for_keeps_its_own_mark(
+    host, module, scan, monkeypatch
+):
+    """The mark that follows the mouse then is no click."""
+    ui, place = module.clicksPanel.ui, place_of(scan, (10, 9, 11))
+    ui.clickAddButton.click()
+    mouse.move_mouse(host, place)
+    over_the_voxel(monkeypatch, place)
+    ui.clickAddButton.click()
+    settle(host, module)
+    mouse.leave_view()
+    assert points() == 1
+    module.reviewPanel.ui.undoButton.click()
+    assert points() == 0 and not mask(module, scan).any()
