@@ -173,7 +173,7 @@ def test_a_scribble_is_taken_back_where_it_was_painted(host, module, scan, tiny,
 
 def test_the_many_events_of_one_stroke_are_looked_at_once(host, module, scan, monkeypatch):
     panel, looked = module.clicksPanel, []
-    monkeypatch.setattr(panel._target, "problem", lambda: looked.append(1) or "")
+    monkeypatch.setattr(panel._scribbles, "takeNew", lambda region: looked.append(1) or [])
 
     for strokes in (1, 2):
         for _event in range(4):
