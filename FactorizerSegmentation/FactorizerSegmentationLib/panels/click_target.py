@@ -18,7 +18,7 @@ from FactorizerSegmentationLib.scene.updates import (
     holdsOther,
     holdsSurplus,
 )
-from FactorizerSegmentationLib.scene.volumes import voxelsOf
+from FactorizerSegmentationLib.scene.volumes import unusableBecause, voxelsOf
 from FactorizerSegmentationLib.tasks.refine import begunBefore, startOfClicks
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ class ClickTarget:
         scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
         if scan is None or (node is not None and not belongsTo(node, scan)):
             return _("The segmentation does not lie on the scans that are chosen above.")
+        unusable = unusableBecause(scan)
+        if unusable:
+            return unusable
         model, applied = settings.model, self._inputs.applied or settings.model
         if node is not None and (
             holdsOther(node, model, applied) or holdsSurplus(node, model, applied)

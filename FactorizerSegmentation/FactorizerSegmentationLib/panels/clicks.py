@@ -37,7 +37,7 @@ from FactorizerSegmentationLib.scene.place_mode import (
 from FactorizerSegmentationLib.scene.scribbles import Scribbles, segmentIdOf
 from FactorizerSegmentationLib.scene.segmentation_files import rememberAnswers, rememberUpsideDown
 from FactorizerSegmentationLib.scene.verdicts import problem
-from FactorizerSegmentationLib.scene.volumes import voxelMl
+from FactorizerSegmentationLib.scene.volumes import unusableBecause, voxelMl
 from FactorizerSegmentationLib.tasks.refine import Refined, possibleStarts
 
 if TYPE_CHECKING:
@@ -382,9 +382,11 @@ class ClicksPanel(Panel):
             return
         name = self.ui.clickRegionComboBox.currentData
         region = next(r for r in model.regions if r.name == name)
-        mask = maskOf(node, segmentId, scan)
-        if not mask.any():
-            self._say(_("The segment is empty where the scans lie."), isError=True)
+        reason = unusableBecause(scan)
+        if not reason and not (mask := maskOf(node, segmentId, scan)).any():
+            reason = _("The segment is empty where the scans lie.")
+        if reason:
+            self._say(reason, isError=True)
             return
         labelmap = np.where(mask, region.label, 0).astype(np.uint8)
         title = _("{name}, to be corrected").format(name=node.GetName())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import slicer
+import vtk
 
 from factorizer_engine.protocol.errors import BadInputError
 from FactorizerSegmentationLib.tasks.refine import Refined
 from host import mouse
-from host.windows.clicking import mask, place_of, result
+from host.windows.clicking import mask, outlines, place_of, result, settle
 from host.windows.test_clicks import choose_region, points
 
 
@@ -105,3 +106,27 @@ def add_first(host, module, scan, asked) -> None:
     assert host.wait_until(lambda: len(asked.clicks) == 1, 5)
     asked.answer((10, 9, 11))
     host.process_events(0.1)
+
+
+def test_a_scan_that_is_warped_cannot_be_clicked_on(host, module, scan):
+    shifts = vtk.vtkImageData()
+    shifts.SetDimensions(4, 4, 4)
+    shifts.AllocateScalars(vtk.VTK_DOUBLE, 3)
+    shifts.GetPointData().GetScalars().Fill(1.0)
+    grid = slicer.vtkOrientedGridTransform()
+    grid.SetDisplacementGridData(shifts)
+    warp = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode")
+    warp.SetAndObserveTransformFromParent(grid)
+    scan.SetAndObserveTransformNodeID(warp.GetID())
+    module.logic.notify()
+    button = module.clicksPanel.ui.clickAddButton
+    assert not button.enabled and "is warped by the transform" in button.toolTip
+    scan.SetAndObserveTransformNodeID(None)
+    module.logic.notify()
+    assert button.enabled, button.toolTip
+    button.click()
+    scan.SetAndObserveTransformNodeID(warp.GetID())
+    mouse.click(host, place_of(scan, (10, 9, 11)))
+    settle(host, module)
+    assert "is warped by the transform" in module.clicksPanel.ui.clicksStatusLabel.text
+    assert outlines() == points() == 0
