@@ -19,7 +19,7 @@ from FactorizerSegmentationLib.scene.updates import (
     holdsSurplus,
 )
 from FactorizerSegmentationLib.scene.volumes import unusableBecause, voxelsOf
-from FactorizerSegmentationLib.tasks.refine import begunBefore, startOfClicks
+from FactorizerSegmentationLib.tasks.refine import begunBefore, isBegun, startOfClicks
 
 if TYPE_CHECKING:
     from FactorizerSegmentationLib.tasks.run import RunSettings
@@ -49,8 +49,9 @@ class ClickTarget:
         scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
         if scan is None:
             return None
-        if node is not None and belongsTo(node, scan) and holdsOnly(node, settings.model):
-            return node
+        if node is not None and belongsTo(node, scan):
+            if isBegun(node, settings.model) or holdsOnly(node, settings.model):
+                return node
         return begunBefore(slicer.mrmlScene, scan, settings.model)[0]
 
     def problem(self) -> str:

@@ -21,7 +21,7 @@ from FactorizerSegmentationLib.scene.segmentation_files import rememberDrawn, re
 from FactorizerSegmentationLib.scene.segments import createSegmentation
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.tables import createLesionTable, lesionTableOf, listLesions
-from FactorizerSegmentationLib.scene.updates import belongsTo, holdsOnly
+from FactorizerSegmentationLib.scene.updates import belongsTo
 from FactorizerSegmentationLib.scene.volumes import Place, worldAffine
 from FactorizerSegmentationLib.tasks.run import Run
 
@@ -72,6 +72,11 @@ def startOfClicks(scene, scan, model: ModelDescription, labelmap: np.ndarray, ti
     return node, tableNode
 
 
+def isBegun(node, model: ModelDescription) -> bool:
+    """Whether clicks on a model have made a segmentation, which may hold segments of others too."""
+    return node.GetAttribute(_BEGUN_ATTRIBUTE) == model.name
+
+
 def begunBefore(scene, scan, model: ModelDescription):
     """The last segmentation of a scan that clicks on a model have made, to go on with it.
 
@@ -80,8 +85,7 @@ def begunBefore(scene, scan, model: ModelDescription):
     """
     for node in reversed(_segmentationsIn(scene)):
         tableNode = lesionTableOf(node)
-        begun = node.GetAttribute(_BEGUN_ATTRIBUTE) == model.name and tableNode is not None
-        if begun and belongsTo(node, scan) and holdsOnly(node, model):
+        if isBegun(node, model) and tableNode is not None and belongsTo(node, scan):
             return node, tableNode
     return None, None
 

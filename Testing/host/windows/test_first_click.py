@@ -213,3 +213,13 @@ def test_a_click_by_key_while_clicks_are_waited_for_keeps_its_own_mark(
     assert points() == 1
     module.reviewPanel.ui.undoButton.click()
     assert points() == 0 and not mask(module, scan).any()
+
+
+def test_a_segment_of_the_user_beside_it_does_not_end_what_was_begun(host, module, scan):
+    add_click(host, module, scan, (10, 9, 11))
+    first = result(module)
+    first.GetSegmentation().AddEmptySegment("old", "Old lesion")
+    host.process_events(0.1)
+    add_click(host, module, scan, (10, 9, 16))
+    assert result(module) is first and outlines() == 1
+    assert mask(module, scan)[10, 9, 11] and mask(module, scan)[10, 9, 16]
