@@ -36,6 +36,7 @@ from FactorizerSegmentationLib.scene.place_mode import (
 )
 from FactorizerSegmentationLib.scene.scribbles import Scribbles, segmentIdOf
 from FactorizerSegmentationLib.scene.segmentation_files import rememberAnswers, rememberUpsideDown
+from FactorizerSegmentationLib.scene.updates import bringBack
 from FactorizerSegmentationLib.scene.verdicts import problem
 from FactorizerSegmentationLib.scene.volumes import unusableBecause, voxelMl
 from FactorizerSegmentationLib.tasks.refine import Refined, possibleStarts
@@ -79,11 +80,6 @@ class _Asked:
     live: LiveLabels
     placed: _Placed
     instead: tuple[Any, Any] | None = None
-
-    @property
-    def byHand(self) -> bool:
-        """Whether the answer is an edit; what clicks alone have made is the model's own result."""
-        return not self.settings.model.by_clicks
 
 
 class ClicksPanel(Panel):
@@ -272,11 +268,10 @@ class ClicksPanel(Panel):
 
     def _ask(self) -> None:
         """Have the next click answered that waits; those during a run wait for its end."""
-        if not self._waiting:
-            return
-        if not self._logic.busy:
+        if self._waiting and not self._logic.busy:
             self._askAbout(self._waiting.pop(0))
-        qt.QTimer.singleShot(_LOOKS_MS, self._ask)
+        if self._waiting:
+            qt.QTimer.singleShot(_LOOKS_MS, self._ask)
 
     def _askAbout(self, placed: _Placed) -> None:
         reason, settings = self._target.problem(), self._inputs.settings()
@@ -313,6 +308,7 @@ class ClicksPanel(Panel):
 
     def _onAnswered(self, asked: _Asked, outcome: Refined) -> None:
         node, placed, live = asked.segmentationNode, asked.placed, asked.live
+        title, scan = placed.click.title, referenceVolumeOf(node)
         gone = problem(node if node.GetScene() is not None else None)
         if gone:
             self._onFailed(asked, SceneError(gone))
@@ -321,21 +317,25 @@ class ClicksPanel(Panel):
         changed = before != after
         box = blockOf(changed)  # empty where it was right already, and only the mark comes
         old, new = before[box].copy(), after[box].copy()
+        model, values = asked.settings.model, np.unique(new).tolist()
+        byHand = not model.by_clicks  # what clicks alone have made is the model's own result
 
         def undo() -> None:
-            live.write(box, new, old, asked.byHand)
+            live.write(box, new, old, byHand)
             self._forgetClick(placed)
 
+        def change() -> None:
+            bringBack(node, model.labels, values)
+            live.write(box, old, new, byHand)
+
         def redo() -> None:
-            live.write(box, old, new, asked.byHand)
+            change()
             placed.keeper.add(placed.click, node)
 
-        live.write(box, old, new, asked.byHand)
-        title, scan = placed.click.title, referenceVolumeOf(node)
-        step = Step(title[0].lower() + title[1:], undo, redo, (node, scan))
-        self._logic.history.add(step)
+        change()
+        self._logic.history.add(Step(title[0].lower() + title[1:], undo, redo, (node, scan)))
         if changed.any():
-            rememberAnswers(node, asked.settings.model)
+            rememberAnswers(node, model)
         if outcome.upsideDown:
             rememberUpsideDown(node, True)
         self._say(self._sentence(outcome, changed.sum() * voxelMl(scan)))

@@ -223,3 +223,20 @@ def test_a_segment_of_the_user_beside_it_does_not_end_what_was_begun(host, modul
     add_click(host, module, scan, (10, 9, 16))
     assert result(module) is first and outlines() == 1
     assert mask(module, scan)[10, 9, 11] and mask(module, scan)[10, 9, 16]
+
+
+def test_a_segment_that_was_deleted_comes_back_with_the_next_click(host, module, scan):
+    add_click(host, module, scan, (10, 9, 11))
+    outlined, review = mask(module, scan), module.reviewPanel.ui
+    segments = result(module).GetSegmentation()
+    segments.RemoveSegment(LESION)
+    host.process_events(0.1)
+    add_click(host, module, scan, (10, 9, 11))
+    np.testing.assert_array_equal(mask(module, scan), outlined)
+    assert segments.GetSegment(LESION).GetName() == "Lesion"
+    wait_for_lesions(host, module, 1)
+    review.undoButton.click()
+    assert not mask(module, scan).any()
+    segments.RemoveSegment(LESION)
+    review.redoButton.click()
+    np.testing.assert_array_equal(mask(module, scan), outlined)
