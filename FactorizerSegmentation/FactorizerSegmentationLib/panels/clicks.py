@@ -192,7 +192,7 @@ class ClicksPanel(Panel):
                 box.currentIndex = names.index(wanted)
 
     def _showStarts(self) -> None:
-        found = possibleStarts(slicer.mrmlScene, self._own.segmentation)
+        found = possibleStarts(slicer.mrmlScene, self._target.node)
         self.ui.startWidget.visible = bool(found) and self._inputs.settings() is not None
         self.ui.startButton.enabled = not self._logic.busy
         if found != self._listed:

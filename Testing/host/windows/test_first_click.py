@@ -240,3 +240,18 @@ def test_a_segment_that_was_deleted_comes_back_with_the_next_click(host, module,
     segments.RemoveSegment(LESION)
     review.redoButton.click()
     np.testing.assert_array_equal(mask(module, scan), outlined)
+
+
+def test_what_was_outlined_on_one_scan_can_be_the_start_on_another(
+    host, module, scan, tiny, add_scan
+):
+    add_click(host, module, scan, (10, 9, 11))
+    first, outlined = result(module), mask(module, scan)
+    offered = module.clicksPanel.ui.startComboBox
+    assert offered.count == 0, "it is what is corrected"
+    other = add_scan(tiny.scans()["FLAIR"], "Another scan")
+    choose_scan(module, other)
+    assert offered.itemText(0) == "Some scan, Tiny click model: Lesion"
+    module.clicksPanel.ui.startButton.click()
+    assert result(module) is not first
+    np.testing.assert_array_equal(mask(module, other), outlined)
