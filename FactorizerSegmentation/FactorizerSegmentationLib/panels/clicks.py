@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import qt
@@ -15,13 +15,14 @@ from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.wording import rounded
+from FactorizerSegmentationLib.panels.asked_clicks import Asked, Placed
 from FactorizerSegmentationLib.panels.click_target import ClickTarget
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.tab_order import putInPlace
 from FactorizerSegmentationLib.panels.text_colors import WARNING, TextColor
-from FactorizerSegmentationLib.scene.clicks import ClickMarks, holding
+from FactorizerSegmentationLib.scene.clicks import ClickMarks, holding, whereItIs
 from FactorizerSegmentationLib.scene.editor import BRUSH_TAG, EmbeddedEditor
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.history import Step
@@ -38,48 +39,11 @@ from FactorizerSegmentationLib.scene.scribbles import Scribbles, segmentIdOf
 from FactorizerSegmentationLib.scene.segmentation_files import rememberAnswers, rememberUpsideDown
 from FactorizerSegmentationLib.scene.updates import bringBack
 from FactorizerSegmentationLib.scene.verdicts import problem
-from FactorizerSegmentationLib.scene.volumes import unusableBecause, voxelMl
+from FactorizerSegmentationLib.scene.volumes import unusableBecause, voxelMl, worldAffine
 from FactorizerSegmentationLib.tasks.refine import Refined, possibleStarts
-
-if TYPE_CHECKING:
-    from FactorizerSegmentationLib.tasks.run import RunSettings
 
 _LOOKS_MS = 50
 """How often clicks that wait look whether the run has ended."""
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """A click of the user.
-
-    Attributes:
-        click: The click.
-        keeper: What keeps it in the scene.
-        node: The segmentation that there was to be corrected then, or None.
-    """
-
-    click: Click
-    keeper: ClickMarks | Scribbles
-    node: Any
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What the engine was asked.
-
-    Attributes:
-        settings: Of the run.
-        segmentationNode: What is corrected.
-        live: Its labels.
-        placed: The click.
-        instead: What was corrected before, and its lesions, if this began a new segmentation.
-    """
-
-    settings: RunSettings
-    segmentationNode: Any
-    live: LiveLabels
-    placed: _Placed
-    instead: tuple[Any, Any] | None = None
 
 
 class ClicksPanel(Panel):
@@ -104,7 +68,7 @@ class ClicksPanel(Panel):
         )
         self._brushed: tuple[Any, str] | None = None
         self._takingSoon = False
-        self._waiting: list[_Placed] = []
+        self._waiting: list[Placed] = []
         self._pressedAt: tuple[float, float, float] | None = None
         self._listed: list[tuple[str, str, str]] = []
         self._regions: list[str] = []
@@ -153,6 +117,8 @@ class ClicksPanel(Panel):
     def update(self) -> None:
         if self._parameters is None:
             return
+        for keeper in self._keepers():
+            keeper.follow()
         self._showRegions()
         self._showStarts()
         reason, empty = self._target.problem(), self._target.emptyProblem()
@@ -263,7 +229,7 @@ class ClicksPanel(Panel):
             return
         region, node = str(self.ui.clickRegionComboBox.currentData), self._target.node
         for keeper in self._keepers():
-            self._waiting += [_Placed(it, keeper, node) for it in keeper.takeNew(region)]
+            self._waiting += [Placed(it, keeper, node) for it in keeper.takeNew(region)]
         self._ask()
 
     def _ask(self) -> None:
@@ -273,7 +239,7 @@ class ClicksPanel(Panel):
         if self._waiting:
             qt.QTimer.singleShot(_LOOKS_MS, self._ask)
 
-    def _askAbout(self, placed: _Placed) -> None:
+    def _askAbout(self, placed: Placed) -> None:
         reason, settings = self._target.problem(), self._inputs.settings()
         node = self._target.node
         if not placed.click.add:
@@ -282,7 +248,7 @@ class ClicksPanel(Panel):
             reason = reason or _("The result is another one since the click; click again.")
         prepare = self._logic.prepareEngine
         if reason or settings is None or not prepare(settings.python, settings.packages):
-            self._forgetClick(placed)
+            self._forgetClick(placed.keeper, placed.click, placed.node)
             self._say(reason, isError=True)
             return
         told = [] if node is None else [keeper.clicks(node) for keeper in self._keepers()]
@@ -292,7 +258,7 @@ class ClicksPanel(Panel):
         node = self._target.begin(settings) if node is None else self._target.goOn(node)
         placed.keeper.keep(placed.click, node)
         live = LiveLabels(node, [label.value for label in settings.model.labels])
-        asked = _Asked(settings, node, live, placed, instead)
+        asked = Asked(settings, node, live, placed, instead)
         self._say(_("Answering\u2026"))
         try:
             labels = np.asfortranarray(live.read().transpose(2, 1, 0))
@@ -306,10 +272,10 @@ class ClicksPanel(Panel):
         except SceneError as error:
             self._onFailed(asked, error)
 
-    def _onAnswered(self, asked: _Asked, outcome: Refined) -> None:
+    def _onAnswered(self, asked: Asked, outcome: Refined) -> None:
         node, placed, live = asked.segmentationNode, asked.placed, asked.live
         title, scan = placed.click.title, referenceVolumeOf(node)
-        gone = problem(node if node.GetScene() is not None else None)
+        gone = problem(node if node.GetScene() is not None else None) or unusableBecause(scan)
         if gone:
             self._onFailed(asked, SceneError(gone))
             return
@@ -320,9 +286,11 @@ class ClicksPanel(Panel):
         model, values = asked.settings.model, np.unique(new).tolist()
         byHand = not model.by_clicks  # what clicks alone have made is the model's own result
 
+        clicked = partial(whereItIs, placed.click, worldAffine(scan), scan)
+
         def undo() -> None:
             live.write(box, new, old, byHand)
-            self._forgetClick(placed)
+            self._forgetClick(placed.keeper, clicked(), node)
 
         def change() -> None:
             bringBack(node, model.labels, values)
@@ -330,7 +298,7 @@ class ClicksPanel(Panel):
 
         def redo() -> None:
             change()
-            placed.keeper.add(placed.click, node)
+            placed.keeper.add(clicked(), node)
 
         change()
         self._logic.history.add(Step(title[0].lower() + title[1:], undo, redo, (node, scan)))
@@ -351,8 +319,8 @@ class ClicksPanel(Panel):
         note = outcome.note.removeprefix(self._inputs.subsetSentence)  # it stands above
         return f"{text} {note.strip()}".strip()
 
-    def _onFailed(self, asked: _Asked, error: EngineError | SceneError) -> None:
-        self._forgetClick(asked.placed)
+    def _onFailed(self, asked: Asked, error: EngineError | SceneError) -> None:
+        self._forgetClick(asked.placed.keeper, asked.placed.click, asked.segmentationNode)
         if self._isHere(asked):
             node = asked.segmentationNode
             there = node.GetScene() is not None and not problem(node)
@@ -361,13 +329,13 @@ class ClicksPanel(Panel):
             self._say(str(error), isError=True)
         self._logic.notify()
 
-    def _isHere(self, asked: _Asked) -> bool:
+    def _isHere(self, asked: Asked) -> bool:
         """Whether the scene in which it was clicked has not been closed since."""
         return asked.placed.keeper in self._keepers()
 
-    def _forgetClick(self, placed: _Placed) -> None:
-        if placed.keeper in self._keepers():  # see `_isHere`
-            placed.keeper.remove(placed.click)
+    def _forgetClick(self, keeper: ClickMarks | Scribbles, click: Click, node) -> None:
+        if keeper in self._keepers():  # see `_isHere`
+            keeper.remove(click, node)
 
     def _onStart(self) -> None:
         """Make a segmentation of the model's classes, with a segment of another in it."""
