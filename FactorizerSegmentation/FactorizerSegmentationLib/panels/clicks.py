@@ -108,6 +108,12 @@ class ClicksPanel(Panel):
         super().release()
         self._brush.release()
 
+    def onNodeAboutToBeRemoved(self, node) -> None:
+        """Without its node a click into a view would make marks of Slicer's own, never answered."""
+        if any(marks.node is node for marks in self._marks.values()) and placingInto(node):
+            stopPlacing()
+            self._showPlacing()
+
     def onNodesRemoved(self) -> None:
         """What is corrected, or could be a start, may be gone."""
         for keeper in self._keepers() if self._parameters is not None else ():

@@ -9,7 +9,7 @@ import vtk
 from factorizer_engine.protocol.errors import BadInputError
 from FactorizerSegmentationLib.tasks.refine import Refined
 from host import mouse
-from host.windows.clicking import mask, outlines, place_of, result, settle
+from host.windows.clicking import add_click, mask, outlines, place_of, result, settle
 from host.windows.test_clicks import choose_region, points
 
 
@@ -130,3 +130,15 @@ def test_a_scan_that_is_warped_cannot_be_clicked_on(host, module, scan):
     settle(host, module)
     assert "is warped by the transform" in module.clicksPanel.ui.clicksStatusLabel.text
     assert outlines() == points() == 0
+
+
+def test_without_the_marks_no_click_is_waited_for(host, module, scan):
+    add_click(host, module, scan, (10, 9, 11))
+    button = module.clicksPanel.ui.clickAddButton
+    slicer.mrmlScene.RemoveNode(module.logic.getParameterNode().segment.addingClicks)
+    host.process_events(0.1)
+    assert not button.checked
+    mouse.click(host, place_of(scan, (10, 9, 16)))
+    assert points() == 0
+    add_click(host, module, scan, (10, 9, 16))
+    assert mask(module, scan)[10, 9, 16] and points() == 1
