@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.models import ModelDescription
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
+from FactorizerSegmentationLib.scene.removing import removeWithDisplays
 from FactorizerSegmentationLib.scene.tables import lesionTableOf
 from FactorizerSegmentationLib.scene.updates import (
     belongsTo,
@@ -113,9 +114,10 @@ class ClickTarget:
             node: What was begun.
             instead: See `nodes`.
         """
-        begun = (node, lesionTableOf(node))
+        tableNode = lesionTableOf(node)
         if node is self._own().segmentation:
             there = [old if old is not None and old.GetScene() else None for old in instead]
             self.put((there[0], there[1]))
-        for made in filter(None, begun):
-            slicer.mrmlScene.RemoveNode(made)
+        removeWithDisplays(node)
+        if tableNode is not None:
+            slicer.mrmlScene.RemoveNode(tableNode)
