@@ -307,7 +307,7 @@ class ClicksPanel(Panel):
             placed.keeper.add(clicked(), node)
 
         change()
-        self._logic.history.add(Step(title[0].lower() + title[1:], undo, redo, (node, scan)))
+        self._logic.history.add(Step(title[0].lower() + title[1:], undo, redo, (node,)))
         if changed.any():
             rememberAnswers(node, model)
         if outcome.upsideDown:
