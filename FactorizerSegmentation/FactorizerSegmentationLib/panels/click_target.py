@@ -20,7 +20,7 @@ from FactorizerSegmentationLib.scene.updates import (
     holdsSurplus,
 )
 from FactorizerSegmentationLib.scene.volumes import unusableBecause, voxelsOf
-from FactorizerSegmentationLib.tasks.refine import begunBefore, isBegun, startOfClicks
+from FactorizerSegmentationLib.tasks.refine import begunBefore, isBegun, listOf, startOfClicks
 
 if TYPE_CHECKING:
     from FactorizerSegmentationLib.tasks.run import RunSettings
@@ -53,7 +53,7 @@ class ClickTarget:
         if node is not None and belongsTo(node, scan):
             if isBegun(node, settings.model) or holdsOnly(node, settings.model):
                 return node
-        return begunBefore(slicer.mrmlScene, scan, settings.model)[0]
+        return begunBefore(slicer.mrmlScene, scan, settings.model)
 
     def problem(self) -> str:
         """One sentence on why nothing can be corrected now, or the empty string."""
@@ -89,8 +89,8 @@ class ClickTarget:
 
     def goOn(self, node):
         """Let a segmentation that clicks have begun be the one that is listed and corrected."""
-        if node is not self._own().segmentation:
-            self.put((node, lesionTableOf(node)))
+        if node is not self._own().segmentation or self._own().lesionTable is None:
+            self.put((node, listOf(node)))
             node.SetDisplayVisibility(True)  # a run may have hidden it behind its result
         return node
 
