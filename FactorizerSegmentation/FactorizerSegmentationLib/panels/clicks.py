@@ -80,6 +80,9 @@ class ClicksPanel(Panel):
         self.ui.scribbleButton.connect("toggled(bool)", lambda _checked: self.update())
         self.ui.clickRegionComboBox.connect("currentIndexChanged(int)", lambda _: self.update())
         self.ui.startButton.connect("clicked()", self._onStart)
+        self._mode = slicer.app.applicationLogic().GetInteractionNode()
+        event = self._mode.InteractionModeChangedEvent  # others may end it, as a right click does
+        self._modeTag = self._mode.AddObserver(event, lambda *_: self._showPlacing())
 
     def forget(self) -> None:
         self._stopScribbling()
@@ -105,6 +108,7 @@ class ClicksPanel(Panel):
         self._showPlacing()
 
     def release(self) -> None:
+        self._mode.RemoveObserver(self._modeTag)
         super().release()
         self._brush.release()
 

@@ -142,3 +142,14 @@ def test_without_the_marks_no_click_is_waited_for(host, module, scan):
     assert points() == 0
     add_click(host, module, scan, (10, 9, 16))
     assert mask(module, scan)[10, 9, 16] and points() == 1
+
+
+def test_the_button_is_up_when_something_else_ends_the_clicks(host, module, scan):
+    button = module.clicksPanel.ui.clickAddButton
+    button.click()
+    assert button.checked
+    interaction = slicer.app.applicationLogic().GetInteractionNode()
+    interaction.SwitchToViewTransformMode()
+    assert not button.checked
+    button.click()
+    assert button.checked
