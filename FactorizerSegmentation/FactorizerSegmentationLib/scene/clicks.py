@@ -134,7 +134,9 @@ class ClickMarks:
         for role in {role for _index, role in roles if role.startswith(CORRECTED)}:
             world = _worldBelow(node.GetNodeReference(role))
             matrix = movement(node, world, f"{role}.World") if world is not None else None
-            for index in (index for index, its in roles if its == role and matrix is not None):
+            if matrix is None:
+                continue
+            for index in (index for index, its in roles if its == role):
                 place = movedPoint(matrix, _pointOf(node, index))
                 node.SetNthControlPointPositionWorld(index, *place)
 

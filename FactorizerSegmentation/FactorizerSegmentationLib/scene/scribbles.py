@@ -131,9 +131,10 @@ class Scribbles:
         self.follow()
         own = [it for it in self._nodes() if _isOf(it, segmentationNode)]
         own.sort(key=lambda it: it.GetNodeReference(CORRECTED) is None)  # those of none yet last
-        node, name = next(iter(own), None), segmentIdOf(click.region, click.add)
-        volumeNode = referenceVolumeOf(node) if node is not None else None
-        if volumeNode is None or node.GetSegmentation().GetSegment(name) is None:
+        if not own or (volumeNode := referenceVolumeOf(own[0])) is None:
+            return
+        node, name = own[0], segmentIdOf(click.region, click.add)
+        if node.GetSegmentation().GetSegment(name) is None:
             return
         mask = maskOf(node, name, volumeNode)
         inverse = np.linalg.inv(worldAffine(volumeNode))
