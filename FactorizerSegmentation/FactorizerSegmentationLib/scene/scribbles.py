@@ -117,8 +117,9 @@ class Scribbles:
         """Take the scribbles along with the segmentations that they correct."""
         for node in self._nodes():
             corrected = node.GetNodeReference(CORRECTED)
-            if corrected is not None:
-                node.SetAndObserveTransformNodeID(corrected.GetTransformNodeID())
+            above = corrected.GetTransformNodeID() if corrected is not None else None
+            if corrected is not None and above != node.GetTransformNodeID():
+                node.SetAndObserveTransformNodeID(above)
 
     def forgetRemoved(self) -> None:
         """Segmentations have left the scene; what was painted stays for the user to delete."""
