@@ -71,6 +71,8 @@ class ReviewPanel(Panel):
         """A result may have been deleted in the scene."""
         self._logic.history.forgetRemoved()
         if self._parameters is None or self._own.lesionTable is None:
+            self._shown = ()
+            self._remeasuring.forget()
             self.leave()
 
     def leave(self) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
+
 
 @dataclass(frozen=True)
 class Step:
@@ -69,11 +71,16 @@ class History:
         return step
 
     def forgetRemoved(self) -> None:
-        """Drop steps whose nodes have left the scene."""
+        """Drop steps whose nodes have left the scene, or whose segmentation has lost its scan."""
         for steps in (self._done, self._undone):
-            steps[:] = [s for s in steps if all(node.GetScene() is not None for node in s.nodes)]
+            steps[:] = filter(_isPossible, steps)
 
     def clear(self) -> None:
         """Drop everything, as when the scene is closed."""
         self._done.clear()
         self._undone.clear()
+
+
+def _isPossible(step: Step) -> bool:
+    node, there = step.segmentationNode, all(it.GetScene() is not None for it in step.nodes)
+    return there and (node is None or referenceVolumeOf(node) is not None)
