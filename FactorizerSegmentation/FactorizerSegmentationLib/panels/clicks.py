@@ -285,11 +285,13 @@ class ClicksPanel(Panel):
     def _onAnswered(self, asked: Asked, outcome: Refined) -> None:
         node, placed, live = asked.segmentationNode, asked.placed, asked.live
         title, scan = placed.click.title, referenceVolumeOf(node)
+        before, after = (a.transpose(2, 1, 0) for a in (outcome.before, outcome.after))
         gone = problem(node if node.GetScene() is not None else None) or unusableBecause(scan)
+        if not gone and before.shape != live.shape:
+            gone = _("The scan was cropped since the click; click again.")
         if gone:
             self._onFailed(asked, SceneError(gone))
             return
-        before, after = (a.transpose(2, 1, 0) for a in (outcome.before, outcome.after))
         changed = before != after
         box = blockOf(changed)  # empty where it was right already, and only the mark comes
         old, new = before[box].copy(), after[box].copy()

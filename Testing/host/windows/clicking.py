@@ -6,6 +6,8 @@ import numpy as np
 import slicer
 import vtk
 
+from factorizer_engine.protocol.errors import BadInputError
+from FactorizerSegmentationLib.tasks.refine import Refined
 from host import mouse
 
 LESION = "Label_1"
@@ -69,3 +71,31 @@ def add_click(host, module, scan, voxel, add: bool = True) -> None:
 
 def outlines() -> int:
     return slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+
+
+class Asked:
+    """What the engine is asked, which answers when the test says so."""
+
+    def __init__(self, logic) -> None:
+        self._logic, self.clicks = logic, []
+
+    def refine(self, settings, callbacks, labels, clicks) -> None:
+        self._callbacks, self._labels = callbacks, labels
+        self.clicks.append(clicks[-1])
+        self._logic._run = self
+
+    def answer(self, *voxels) -> None:
+        """Say that these voxels belong to the lesion, too."""
+        after = self._labels.copy(order="F")
+        for voxel in voxels:
+            after[voxel] = 1
+        self._logic._run = None
+        self._callbacks.finished(Refined(self._labels, after, 0.1, ""))
+
+    def refuse(self) -> None:
+        """Say that it cannot be answered."""
+        self._logic._run = None
+        self._callbacks.failed(BadInputError("The click lies outside the scan."))
+
+    def cancel(self) -> None:
+        self._logic._run = None

@@ -119,3 +119,13 @@ def scan(click_bundle, tiny, module, choose_model, add_scan):
     (selector,) = module.segmentPanel.inputs.channels._selectors.values()
     selector.setCurrentNode(node)
     return node
+
+
+@pytest.fixture
+def asked(module, monkeypatch):
+    """In place of the engine, as far as clicks go."""
+    from host.windows.clicking import Asked
+
+    asked = Asked(module.logic)
+    monkeypatch.setattr(module.logic, "refine", asked.refine)
+    return asked

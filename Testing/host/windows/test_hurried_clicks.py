@@ -6,47 +6,9 @@ import pytest
 import slicer
 import vtk
 
-from factorizer_engine.protocol.errors import BadInputError
-from FactorizerSegmentationLib.tasks.refine import Refined
 from host import mouse
 from host.windows.clicking import add_click, mask, outlines, place_of, result, settle
 from host.windows.test_clicks import choose_region, points
-
-
-class Asked:
-    """What the engine is asked, which answers when the test says so."""
-
-    def __init__(self, logic) -> None:
-        self._logic, self.clicks = logic, []
-
-    def refine(self, settings, callbacks, labels, clicks) -> None:
-        self._callbacks, self._labels = callbacks, labels
-        self.clicks.append(clicks[-1])
-        self._logic._run = self
-
-    def answer(self, *voxels) -> None:
-        """Say that these voxels belong to the lesion, too."""
-        after = self._labels.copy(order="F")
-        for voxel in voxels:
-            after[voxel] = 1
-        self._logic._run = None
-        self._callbacks.finished(Refined(self._labels, after, 0.1, ""))
-
-    def refuse(self) -> None:
-        """Say that it cannot be answered."""
-        self._logic._run = None
-        self._callbacks.failed(BadInputError("The click lies outside the scan."))
-
-    def cancel(self) -> None:
-        self._logic._run = None
-
-
-@pytest.fixture
-def asked(module, monkeypatch):
-    """In place of the engine, as far as clicks go."""
-    asked = Asked(module.logic)
-    monkeypatch.setattr(module.logic, "refine", asked.refine)
-    return asked
 
 
 def test_each_click_keeps_the_region_on_which_it_was_made(host, module, tiny_case, asked):

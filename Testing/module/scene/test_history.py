@@ -56,6 +56,6 @@ def test_steps_of_nodes_that_are_gone_are_dropped():
     for name, node in (("a", there), ("b", gone)):
         history.add(step(done, name, node))
 
-    history.forgetRemoved()
+    history.forgetImpossible()
 
     assert history.last.title == "a"
