@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.models import ModelDescription
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
+from FactorizerSegmentationLib.scene.removing import removeWithDisplays
 from FactorizerSegmentationLib.scene.tables import lesionTableOf
 from FactorizerSegmentationLib.scene.updates import (
     belongsTo,
@@ -18,8 +19,8 @@ from FactorizerSegmentationLib.scene.updates import (
     holdsOther,
     holdsSurplus,
 )
-from FactorizerSegmentationLib.scene.volumes import voxelsOf
-from FactorizerSegmentationLib.tasks.refine import begunBefore, startOfClicks
+from FactorizerSegmentationLib.scene.volumes import unusableBecause, voxelsOf
+from FactorizerSegmentationLib.tasks.refine import begunBefore, isBegun, listOf, startOfClicks
 
 if TYPE_CHECKING:
     from FactorizerSegmentationLib.tasks.run import RunSettings
@@ -49,9 +50,10 @@ class ClickTarget:
         scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
         if scan is None:
             return None
-        if node is not None and belongsTo(node, scan) and holdsOnly(node, settings.model):
-            return node
-        return begunBefore(slicer.mrmlScene, scan, settings.model)[0]
+        if node is not None and belongsTo(node, scan):
+            if isBegun(node, settings.model) or holdsOnly(node, settings.model):
+                return node
+        return begunBefore(slicer.mrmlScene, scan, settings.model)
 
     def problem(self) -> str:
         """One sentence on why nothing can be corrected now, or the empty string."""
@@ -64,6 +66,9 @@ class ClickTarget:
         scan = slicer.mrmlScene.GetNodeByID(settings.referenceId)
         if scan is None or (node is not None and not belongsTo(node, scan)):
             return _("The segmentation does not lie on the scans that are chosen above.")
+        unusable = unusableBecause(scan)
+        if unusable:
+            return unusable
         model, applied = settings.model, self._inputs.applied or settings.model
         if node is not None and (
             holdsOther(node, model, applied) or holdsSurplus(node, model, applied)
@@ -84,8 +89,8 @@ class ClickTarget:
 
     def goOn(self, node):
         """Let a segmentation that clicks have begun be the one that is listed and corrected."""
-        if node is not self._own().segmentation:
-            self.put((node, lesionTableOf(node)))
+        if node is not self._own().segmentation or self._own().lesionTable is None:
+            self.put((node, listOf(node)))
             node.SetDisplayVisibility(True)  # a run may have hidden it behind its result
         return node
 
@@ -109,9 +114,10 @@ class ClickTarget:
             node: What was begun.
             instead: See `nodes`.
         """
-        begun = (node, lesionTableOf(node))
+        tableNode = lesionTableOf(node)
         if node is self._own().segmentation:
             there = [old if old is not None and old.GetScene() else None for old in instead]
             self.put((there[0], there[1]))
-        for made in filter(None, begun):
-            slicer.mrmlScene.RemoveNode(made)
+        removeWithDisplays(node)
+        if tableNode is not None:
+            slicer.mrmlScene.RemoveNode(tableNode)

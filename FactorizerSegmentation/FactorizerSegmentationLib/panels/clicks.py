@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import qt
@@ -16,18 +15,19 @@ from factorizer_engine.protocol.clicks import Click
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.wording import rounded
+from FactorizerSegmentationLib.panels.asked_clicks import Asked, Placed
 from FactorizerSegmentationLib.panels.click_target import ClickTarget
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.panels.tab_order import putInPlace
 from FactorizerSegmentationLib.panels.text_colors import WARNING, TextColor
-from FactorizerSegmentationLib.scene.clicks import ClickMarks, holding
+from FactorizerSegmentationLib.scene.clicks import ClickMarks, holding, whereItIs
 from FactorizerSegmentationLib.scene.editor import BRUSH_TAG, EmbeddedEditor
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.history import Step
 from FactorizerSegmentationLib.scene.live_labels import LiveLabels
-from FactorizerSegmentationLib.scene.masses import maskOf
+from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
 from FactorizerSegmentationLib.scene.pieces import blockOf
 from FactorizerSegmentationLib.scene.place_mode import (
     cursorPlace,
@@ -37,40 +37,13 @@ from FactorizerSegmentationLib.scene.place_mode import (
 )
 from FactorizerSegmentationLib.scene.scribbles import Scribbles, segmentIdOf
 from FactorizerSegmentationLib.scene.segmentation_files import rememberAnswers, rememberUpsideDown
-from FactorizerSegmentationLib.scene.volumes import voxelMl
+from FactorizerSegmentationLib.scene.updates import bringBack
+from FactorizerSegmentationLib.scene.verdicts import problem
+from FactorizerSegmentationLib.scene.volumes import unusableBecause, voxelMl, worldAffine
 from FactorizerSegmentationLib.tasks.refine import Refined, possibleStarts
 
-if TYPE_CHECKING:
-    from FactorizerSegmentationLib.tasks.run import RunSettings
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What the engine was asked.
-
-    Attributes:
-        settings: Of the run.
-        segmentationNode: What is corrected.
-        live: Its labels.
-        placed: The new clicks, each with what keeps it in the scene.
-        instead: What was corrected before, and its lesions, if this began a new segmentation.
-    """
-
-    settings: RunSettings
-    segmentationNode: Any
-    live: LiveLabels
-    placed: tuple[tuple[ClickMarks | Scribbles, Click], ...]
-    instead: tuple[Any, Any] | None = None
-
-    @property
-    def clicks(self) -> tuple[Click, ...]:
-        """The new ones."""
-        return tuple(click for _keeper, click in self.placed)
-
-    @property
-    def byHand(self) -> bool:
-        """Whether the answer is an edit; what clicks alone have made is the model's own result."""
-        return not self.settings.model.by_clicks
+_LOOKS_MS = 50
+"""How often clicks that wait look whether the run has ended."""
 
 
 class ClicksPanel(Panel):
@@ -94,9 +67,9 @@ class ClicksPanel(Panel):
             self.ui.scribbleWidget.layout(), putInPlace, BRUSH_TAG, ("Paint", "Erase")
         )
         self._brushed: tuple[Any, str] | None = None
-        self._askingSoon = False
+        self._takingSoon = False
+        self._waiting: list[Placed] = []
         self._pressedAt: tuple[float, float, float] | None = None
-        self._clickedOn: Any = None  # the segmentation that there was at the last click
         self._listed: list[tuple[str, str, str]] = []
         self._regions: list[str] = []
         self._color = TextColor(self.ui.clicksStatusLabel)
@@ -107,23 +80,24 @@ class ClicksPanel(Panel):
         self.ui.scribbleButton.connect("toggled(bool)", lambda _checked: self.update())
         self.ui.clickRegionComboBox.connect("currentIndexChanged(int)", lambda _: self.update())
         self.ui.startButton.connect("clicked()", self._onStart)
+        self._mode = slicer.app.applicationLogic().GetInteractionNode()
+        event = self._mode.InteractionModeChangedEvent  # others may end it, as a right click does
+        self._modeTag = self._mode.AddObserver(event, lambda *_: self._showPlacing())
 
     def forget(self) -> None:
         self._stopScribbling()
         self._brush.forget()
         for keeper in self._keepers():
             keeper.release()
-        self._marks, self._scribbles = {}, None
+        self._marks, self._scribbles, self._waiting = {}, None, []
         if self._parameters is not None:
             self._marks = {add: ClickMarks(self._own, add, self._onPlaced) for add in (True, False)}
-            for marks in self._marks.values():
-                if marks.node is not None:
-                    marks.ready(slicer.mrmlScene)
             self._scribbles = Scribbles(self._own, self._onPlaced)
-            self._scribbles.watch()
         self._say("")
 
     def show(self) -> None:
+        for keeper in self._keepers():  # a scene file may have brought their nodes
+            keeper.watch()
         self.update()
 
     def leave(self) -> None:
@@ -134,8 +108,15 @@ class ClicksPanel(Panel):
         self._showPlacing()
 
     def release(self) -> None:
+        self._mode.RemoveObserver(self._modeTag)
         super().release()
         self._brush.release()
+
+    def onNodeAboutToBeRemoved(self, node) -> None:
+        """Without its node a click into a view would make marks of Slicer's own, never answered."""
+        if any(marks.node is node for marks in self._marks.values()) and placingInto(node):
+            stopPlacing()
+            self._showPlacing()
 
     def onNodesRemoved(self) -> None:
         """What is corrected, or could be a start, may be gone."""
@@ -146,30 +127,28 @@ class ClicksPanel(Panel):
     def update(self) -> None:
         if self._parameters is None:
             return
+        for keeper in self._keepers():
+            keeper.follow()
         self._showRegions()
         self._showStarts()
-        problem, empty = self._target.problem(), self._target.emptyProblem()
+        reason, empty = self._target.problem(), self._target.emptyProblem()
+        adds, removes, paints = (
+            _("Click what is missing from the region (or press + with the mouse over it)."),
+            _("Click what does not belong to the region (or press - with the mouse over it)."),
+            _("Paint what belongs to the region, or does not, with a brush below."),
+        )
         for button, tip in (
-            (
-                self.ui.clickAddButton,
-                _("Click what is missing from the region (or press + with the mouse over it)."),
-            ),
-            (
-                self.ui.clickRemoveButton,
-                _("Click what does not belong to the region (or press - with the mouse over it)."),
-            ),
-            (
-                self.ui.scribbleButton,
-                _("Paint what belongs to the region, or does not, with a brush below."),
-            ),
+            (self.ui.clickAddButton, adds),
+            (self.ui.clickRemoveButton, removes),
+            (self.ui.scribbleButton, paints),
         ):
-            missing = problem or (empty if button is self.ui.clickRemoveButton else "")
+            missing = reason or (empty if button is self.ui.clickRemoveButton else "")
             button.enabled = not missing
             button.toolTip = missing or tip
-        if problem and not self._logic.busy:
+        if reason and not self._logic.busy:
             self.leave()
         self._showPlacing()
-        self._showBrush(problem)
+        self._showBrush(reason)
 
     def _keepers(self) -> tuple[ClickMarks | Scribbles, ...]:
         """What keeps clicks and scribbles in the scene."""
@@ -189,7 +168,7 @@ class ClicksPanel(Panel):
                 box.currentIndex = names.index(wanted)
 
     def _showStarts(self) -> None:
-        found = possibleStarts(slicer.mrmlScene, self._own.segmentation)
+        found = possibleStarts(slicer.mrmlScene, self._target.node)
         self.ui.startWidget.visible = bool(found) and self._inputs.settings() is not None
         self.ui.startButton.enabled = not self._logic.busy
         if found != self._listed:
@@ -204,9 +183,9 @@ class ClicksPanel(Panel):
             marks = self._marks.get(add)
             button.checked = marks is not None and placingInto(marks.node)
 
-    def _showBrush(self, problem: str) -> None:
+    def _showBrush(self, reason: str) -> None:
         """Let the user paint on the scan that the segmentation lies on, if that is wanted."""
-        wanted = self.ui.scribbleButton.checked and not problem and self._logic.inFront
+        wanted = self.ui.scribbleButton.checked and not reason and self._logic.inFront
         self.ui.scribbleWidget.visible = wanted
         model = self._inputs.model
         if not wanted or model is None or self._scribbles is None:
@@ -247,49 +226,49 @@ class ClicksPanel(Panel):
         self._showPlacing()
 
     def _onPlaced(self) -> None:
-        self._clickedOn = self._target.node if self._parameters is not None else None
-        self._askIn(0)  # not in the view's own event: the markup is still being handled there
+        """Look at all that the events of a stroke of the brush give at once, and not in the view's
+        own event: the markup is still being handled there."""
+        if not self._takingSoon:
+            self._takingSoon = True
+            qt.QTimer.singleShot(0, self._take)
 
-    def _askIn(self, milliseconds: int) -> None:
-        """Ask then, once for all the events that a stroke of the brush gives."""
-        if not self._askingSoon:
-            self._askingSoon = True
-            qt.QTimer.singleShot(milliseconds, self._ask)
-
-    def _ask(self) -> None:
-        """Have the clicks answered that were just made; those during a run wait for its end."""
-        self._askingSoon = False
+    def _take(self) -> None:
+        """Note what was just clicked, of the region and on the segmentation that are chosen now."""
+        self._takingSoon = False
         if self._parameters is None:
             return
-        if self._logic.busy:
-            self._askIn(50)
+        region, node = str(self.ui.clickRegionComboBox.currentData), self._target.node
+        for keeper in self._keepers():
+            self._waiting += [Placed(it, keeper, node) for it in keeper.takeNew(region)]
+        self._ask()
+
+    def _ask(self) -> None:
+        """Have the next click answered that waits; those during a run wait for its end."""
+        if self._waiting and not self._logic.busy:
+            self._askAbout(self._waiting.pop(0))
+        if self._waiting:
+            qt.QTimer.singleShot(_LOOKS_MS, self._ask)
+
+    def _askAbout(self, placed: Placed) -> None:
+        reason, settings = self._target.problem(), self._inputs.settings()
+        node = self._target.node
+        if not placed.click.add:
+            reason = reason or self._target.emptyProblem()
+        if placed.node is not None and placed.node is not node:
+            reason = reason or _("The result is another one since the click; click again.")
+        prepare = self._logic.prepareEngine
+        if reason or settings is None or not prepare(settings.python, settings.packages):
+            self._forgetClick(placed.keeper, placed.click, placed.node)
+            self._say(reason, isError=True)
             return
-        problem, settings = self._target.problem(), self._inputs.settings()
-        region = str(self.ui.clickRegionComboBox.currentData)
-        keepers, node = self._keepers(), self._target.node
-        told = [] if node is None else [keeper.clicks(node) for keeper in keepers]
-        earlier = [click for clicks in told for click in clicks]
-        placed = tuple((keeper, click) for keeper in keepers for click in keeper.takeNew(region))
-        if not placed:
-            return
-        if not any(click.add for _keeper, click in placed):
-            problem = problem or self._target.emptyProblem()
-        if self._clickedOn is not None and self._clickedOn is not node:
-            problem = problem or _("The result is another one since the click; click again.")
-        if (
-            problem
-            or settings is None
-            or not self._logic.prepareEngine(settings.python, settings.packages)
-        ):
-            self._forgetClicks(placed)
-            self._say(problem, isError=True)
-            return
+        told = [] if node is None else [keeper.clicks(node) for keeper in self._keepers()]
+        new = [placed.click, *(other.click for other in self._waiting)]
+        earlier = [click for clicks in told for click in clicks if click not in new]
         instead = self._target.nodes() if node is None else None
         node = self._target.begin(settings) if node is None else self._target.goOn(node)
-        for keeper, click in placed:
-            keeper.keep(click, node)
+        placed.keeper.keep(placed.click, node)
         live = LiveLabels(node, [label.value for label in settings.model.labels])
-        asked = _Asked(settings, node, live, placed, instead)
+        asked = Asked(settings, node, live, placed, instead)
         self._say(_("Answering\u2026"))
         try:
             labels = np.asfortranarray(live.read().transpose(2, 1, 0))
@@ -299,70 +278,76 @@ class ClicksPanel(Panel):
                 partial(self._onAnswered, asked), partial(self._onFailed, asked), lambda _: None
             )
             everywhere = replace(settings, boxId=None, targetId=None)
-            self._logic.refine(everywhere, callbacks, labels, (*earlier, *asked.clicks))
+            self._logic.refine(everywhere, callbacks, labels, (*earlier, placed.click))
         except SceneError as error:
             self._onFailed(asked, error)
 
-    def _onAnswered(self, asked: _Asked, outcome: Refined) -> None:
-        if not self._isHere(asked):
-            self._logic.notify()
-            return
+    def _onAnswered(self, asked: Asked, outcome: Refined) -> None:
+        node, placed, live = asked.segmentationNode, asked.placed, asked.live
+        title, scan = placed.click.title, referenceVolumeOf(node)
         before, after = (a.transpose(2, 1, 0) for a in (outcome.before, outcome.after))
-        changed, node = before != after, asked.segmentationNode
-        if node is not None and node.GetScene() is not None:
-            box = blockOf(changed)  # empty where it was right already, and only the mark comes
-            old, new = before[box].copy(), after[box].copy()
-            self._logic.history.add(self._step(asked, box, old, new))
-            asked.live.write(box, old, new, asked.byHand)
-            if changed.any():
-                rememberAnswers(node, asked.settings.model)
-            if outcome.upsideDown:
-                rememberUpsideDown(node, True)
-        self._say(self._sentence(asked, outcome, int(changed.sum())))
-        self._logic.notify()
+        gone = problem(node if node.GetScene() is not None else None) or unusableBecause(scan)
+        if not gone and before.shape != live.shape:
+            gone = _("The scan was cropped since the click; click again.")
+        if gone:
+            self._onFailed(asked, SceneError(gone))
+            return
+        changed = before != after
+        box = blockOf(changed)  # empty where it was right already, and only the mark comes
+        old, new = before[box].copy(), after[box].copy()
+        model, values = asked.settings.model, np.unique(new).tolist()
+        byHand = not model.by_clicks  # what clicks alone have made is the model's own result
 
-    def _step(self, asked: _Asked, box, old: np.ndarray, new: np.ndarray) -> Step:
+        clicked = partial(whereItIs, placed.click, worldAffine(scan), scan)
+
         def undo() -> None:
-            asked.live.write(box, new, old, asked.byHand)
-            self._forgetClicks(asked.placed)
+            live.write(box, new, old, byHand)
+            self._forgetClick(placed.keeper, clicked(), node)
+
+        def change() -> None:
+            bringBack(node, model.labels, values)
+            live.write(box, old, new, byHand)
 
         def redo() -> None:
-            asked.live.write(box, old, new, asked.byHand)
-            for keeper, click in asked.placed:
-                keeper.add(click, asked.segmentationNode)
+            change()
+            placed.keeper.add(clicked(), node)
 
-        title = asked.clicks[-1].title[0].lower() + asked.clicks[-1].title[1:]
-        return Step(title, undo, redo, (asked.segmentationNode,))
+        change()
+        self._logic.history.add(Step(title[0].lower() + title[1:], undo, redo, (node,)))
+        if changed.any():
+            rememberAnswers(node, model)
+        if outcome.upsideDown:
+            rememberUpsideDown(node, True)
+        self._say(self._sentence(outcome, changed.sum() * voxelMl(scan)))
+        self._logic.notify()
 
-    def _sentence(self, asked: _Asked, outcome: Refined, changed: int) -> str:
-        """What is said of an answer that has changed so many voxels."""
-        scan = slicer.mrmlScene.GetNodeByID(asked.settings.referenceId)
-        if not changed:
+    def _sentence(self, outcome: Refined, changedMl: float) -> str:
+        """What is said of an answer that has changed so much."""
+        if not changedMl:
             return _("Nothing had to change there.")
-        volume = changed * voxelMl(scan)
         text = _("{volume} mL changed, {seconds} s.").format(
-            volume=rounded(volume, 2), seconds=f"{outcome.seconds:.1f}"
+            volume=rounded(changedMl, 2), seconds=f"{outcome.seconds:.1f}"
         )
         note = outcome.note.removeprefix(self._inputs.subsetSentence)  # it stands above
         return f"{text} {note.strip()}".strip()
 
-    def _onFailed(self, asked: _Asked, error: EngineError | SceneError) -> None:
-        self._forgetClicks(asked.placed)
+    def _onFailed(self, asked: Asked, error: EngineError | SceneError) -> None:
+        self._forgetClick(asked.placed.keeper, asked.placed.click, asked.segmentationNode)
         if self._isHere(asked):
-            there = asked.segmentationNode.GetScene() is not None
+            node = asked.segmentationNode
+            there = node.GetScene() is not None and not problem(node)
             if asked.instead is not None and there and not asked.live.read().any():
-                self._target.drop(asked.segmentationNode, asked.instead)
+                self._target.drop(node, asked.instead)
             self._say(str(error), isError=True)
         self._logic.notify()
 
-    def _isHere(self, asked: _Asked) -> bool:
+    def _isHere(self, asked: Asked) -> bool:
         """Whether the scene in which it was clicked has not been closed since."""
-        return any(keeper in self._keepers() for keeper, _click in asked.placed)
+        return asked.placed.keeper in self._keepers()
 
-    def _forgetClicks(self, placed: Sequence[tuple[ClickMarks | Scribbles, Click]]) -> None:
-        for keeper, click in placed:
-            if keeper in self._keepers():  # see `_isHere`
-                keeper.remove(click)
+    def _forgetClick(self, keeper: ClickMarks | Scribbles, click: Click, node) -> None:
+        if keeper in self._keepers():  # see `_isHere`
+            keeper.remove(click, node)
 
     def _onStart(self) -> None:
         """Make a segmentation of the model's classes, with a segment of another in it."""
@@ -377,9 +362,11 @@ class ClicksPanel(Panel):
             return
         name = self.ui.clickRegionComboBox.currentData
         region = next(r for r in model.regions if r.name == name)
-        mask = maskOf(node, segmentId, scan)
-        if not mask.any():
-            self._say(_("The segment is empty where the scans lie."), isError=True)
+        reason = unusableBecause(scan)
+        if not reason and not (mask := maskOf(node, segmentId, scan)).any():
+            reason = _("The segment is empty where the scans lie.")
+        if reason:
+            self._say(reason, isError=True)
             return
         labelmap = np.where(mask, region.label, 0).astype(np.uint8)
         title = _("{name}, to be corrected").format(name=node.GetName())

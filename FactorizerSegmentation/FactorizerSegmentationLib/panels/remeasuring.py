@@ -16,8 +16,9 @@ from FactorizerSegmentationLib.engine.settings import enginePython
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.hand_edits import HandEdits
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
+from FactorizerSegmentationLib.scene.noted_places import hasMoved, notePlace
 from FactorizerSegmentationLib.scene.segments import labelsOf
-from FactorizerSegmentationLib.scene.tables import follow, hasMoved, lesionsOf, notePlace
+from FactorizerSegmentationLib.scene.tables import follow, lesionsOf
 from FactorizerSegmentationLib.scene.verdicts import problem
 from FactorizerSegmentationLib.scene.volumes import worldAffine
 from FactorizerSegmentationLib.tasks.measure import MeasureRun

@@ -69,8 +69,10 @@ class ReviewPanel(Panel):
 
     def onNodesRemoved(self) -> None:
         """A result may have been deleted in the scene."""
-        self._logic.history.forgetRemoved()
+        self._logic.history.forgetImpossible()
         if self._parameters is None or self._own.lesionTable is None:
+            self._shown = ()
+            self._remeasuring.forget()
             self.leave()
 
     def leave(self) -> None:
@@ -172,6 +174,7 @@ class ReviewPanel(Panel):
 
     def _showButtons(self) -> None:
         ui, history, busy = self.ui, self._logic.history, self._logic.busy
+        history.forgetImpossible()
         segmentationNode = self._own.segmentation
         ui.show3DCheckBox.enabled = segmentationNode is not None
         reason = problem(segmentationNode) or (

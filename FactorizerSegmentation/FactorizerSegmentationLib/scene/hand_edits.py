@@ -46,11 +46,14 @@ class HandEdits:
 
     def look(self) -> bool:
         """Find out what was edited since; returns whether anything has changed."""
-        time = self._live.modifiedTime()
-        if time == self._seen:
+        time, before = self._live.modifiedTime(), self.labels
+        isCropped = self._live.shape != before.shape  # the scan, in place
+        if time == self._seen and not isCropped:
             return False
-        self._seen, before = time, self.labels
-        self.labels = self._live.read()
+        self._seen, self.labels = time, self._live.read()
+        if isCropped:
+            self._left, self._byHand = self.labels.copy(), np.full_like(self.labels, _NONE)
+            return True
         changed = before != self.labels
         self._byHand[changed] = self.labels[changed]
         self._byHand[self.labels == self._left] = _NONE

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 
 
 @dataclass(frozen=True)
@@ -15,12 +17,17 @@ class Step:
         title: What was done, for tooltips.
         undo, redo: Take it back, and do it again.
         nodes: Without any of them the step means nothing any more.
+        dimensions: Of the scan of its segmentation, on whose voxels it acts; None without one.
     """
 
     title: str
     undo: Callable[[], None]
     redo: Callable[[], None]
     nodes: tuple[Any, ...]
+    dimensions: tuple[int, int, int] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dimensions", _dimensionsOf(self.segmentationNode))
 
     @property
     def segmentationNode(self):
@@ -52,6 +59,7 @@ class History:
 
     def undo(self) -> Step | None:
         """Take back the last step, if there is one, and return it."""
+        self.forgetImpossible()
         if not self._done:
             return None
         step = self._done.pop()
@@ -61,6 +69,7 @@ class History:
 
     def redo(self) -> Step | None:
         """Do the step again that was taken back last, if there is one, and return it."""
+        self.forgetImpossible()
         if not self._undone:
             return None
         step = self._undone.pop()
@@ -68,12 +77,25 @@ class History:
         self._done.append(step)
         return step
 
-    def forgetRemoved(self) -> None:
-        """Drop steps whose nodes have left the scene."""
+    def forgetImpossible(self) -> None:
+        """Drop steps whose nodes or scan have gone, or whose scan has other voxels by now."""
         for steps in (self._done, self._undone):
-            steps[:] = [s for s in steps if all(node.GetScene() is not None for node in s.nodes)]
+            steps[:] = filter(_isPossible, steps)
 
     def clear(self) -> None:
         """Drop everything, as when the scene is closed."""
         self._done.clear()
         self._undone.clear()
+
+
+def _isPossible(step: Step) -> bool:
+    if any(node.GetScene() is None for node in step.nodes):
+        return False
+    node = step.segmentationNode
+    return node is None or _dimensionsOf(node) == step.dimensions is not None
+
+
+def _dimensionsOf(segmentationNode) -> tuple[int, int, int] | None:
+    scan = referenceVolumeOf(segmentationNode) if segmentationNode is not None else None
+    image = scan.GetImageData() if scan is not None else None
+    return image.GetDimensions() if image is not None else None

@@ -25,21 +25,16 @@ def imageOf(segmentationNode, segmentId: str):
     return segment.GetRepresentation(name) if segment is not None else None
 
 
-def wholeImageOf(segmentationNode, segmentId: str, volumeNode):
-    """`imageOf`, if it has a label for every voxel of a volume and no others; else None."""
-    image = imageOf(segmentationNode, segmentId)
-    return image if image is not None and _coincide(image, segmentationNode, volumeNode) else None
-
-
 def sharedImageOf(segmentationNode, segmentIds: Collection[str], volumeNode):
     """The one image of bytes with a label for every voxel that holds all these segments, or None.
 
     Segments that this module makes share one, until one is painted over another.
     """
-    images = [wholeImageOf(segmentationNode, name, volumeNode) for name in segmentIds]
+    images = [imageOf(segmentationNode, name) for name in segmentIds]
     if not images or images[0] is None or any(image is not images[0] for image in images):
         return None
-    return images[0] if images[0].GetScalarTypeAsString() == _BYTES else None
+    isWhole = coincide(images[0], segmentationNode, volumeNode)
+    return images[0] if isWhole and images[0].GetScalarTypeAsString() == _BYTES else None
 
 
 def relabel(
@@ -83,7 +78,8 @@ def changed(image) -> None:
     image.Modified()
 
 
-def _coincide(image, segmentationNode, volumeNode) -> bool:
+def coincide(image, segmentationNode, volumeNode) -> bool:
+    """Whether an image of a segmentation has a label for every voxel of a volume and no others."""
     if segmentationNode.GetTransformNodeID() != volumeNode.GetTransformNodeID():
         return False
     size = volumeNode.GetImageData().GetDimensions()

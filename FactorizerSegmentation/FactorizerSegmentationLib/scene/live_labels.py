@@ -30,6 +30,11 @@ class LiveLabels:
         self._node = segmentationNode
         self._labels = tuple(labels)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the grid, (k, j, i)."""
+        return voxelsOf(referenceVolumeOf(self._node)).shape[::-1]
+
     def read(self, box: tuple[slice, ...] | None = None) -> np.ndarray:
         """All label values, or those inside a box, a copy; segments of others are not seen."""
         part = box or (slice(None),) * 3
@@ -38,7 +43,7 @@ class LiveLabels:
             own = np.zeros(256, np.uint8)
             own[list(self._labels)] = self._labels
             return own[arrayOf(shared)[part]]
-        labels = np.zeros(voxelsOf(referenceVolumeOf(self._node)).shape[::-1], np.uint8)
+        labels = np.zeros(self.shape, np.uint8)
         for label, segmentId in self._segments():
             mask = maskOf(self._node, segmentId, referenceVolumeOf(self._node))
             labels[mask.transpose(2, 1, 0)] = label

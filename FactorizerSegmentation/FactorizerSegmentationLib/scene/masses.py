@@ -12,7 +12,7 @@ import numpy as np
 import slicer
 
 from factorizer_engine.protocol.lesions import Lesion
-from FactorizerSegmentationLib.scene.label_images import wholeImageOf
+from FactorizerSegmentationLib.scene.label_images import coincide, imageOf
 from FactorizerSegmentationLib.scene.pieces import blockOf, piecesOf
 from FactorizerSegmentationLib.scene.segments import segmentIdOf
 from FactorizerSegmentationLib.scene.volumes import arrayOf, worldAffine
@@ -30,10 +30,13 @@ def referenceVolumeOf(segmentationNode):
 
 def maskOf(segmentationNode, segmentId: str, volumeNode) -> np.ndarray:
     """Where a segment is, (I, J, K), on the grid of a volume."""
-    image = wholeImageOf(segmentationNode, segmentId, volumeNode)
+    image = imageOf(segmentationNode, segmentId)
     if image is not None:
-        segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
-        return arrayOf(image).T == segment.GetLabelValue()
+        label = segmentationNode.GetSegmentation().GetSegment(segmentId).GetLabelValue()
+        if coincide(image, segmentationNode, volumeNode):
+            return arrayOf(image).T == label
+        if image.IsEmpty() or not (arrayOf(image) == label).any():  # Slicer cannot resample nothing
+            return np.zeros(volumeNode.GetImageData().GetDimensions(), bool)
     mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentationNode, segmentId, volumeNode)
     return mask.transpose(2, 1, 0) != 0
 

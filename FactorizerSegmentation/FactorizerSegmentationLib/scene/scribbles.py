@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,6 @@ class Scribbles:
         self._parameters, self._painted = parameters, painted
         self._observed: tuple[Any, int] | None = None
         self._seen: dict[str, np.ndarray] = {}
-        self._places: list[tuple[Click, Any]] = []
 
     @property
     def node(self):
@@ -71,7 +70,7 @@ class Scribbles:
         if node is None or (self._observed is not None and self._observed[0] is node):
             return
         self.release()
-        self._seen = dict(self._masks())
+        self._seen = dict(_masksOf(node))
         event = slicer.vtkSegmentation.SourceRepresentationModified
         tag = node.GetSegmentation().AddObserver(event, lambda *_: self._painted())
         self._observed = (node, tag)
@@ -85,10 +84,9 @@ class Scribbles:
 
     def takeNew(self, region: str) -> list[Click]:
         """What was painted since this was asked last; its segments know the region themselves."""
-        before, self._seen = self._seen, dict(self._masks())
-        new = self._clicksOf({n: m & ~before.get(n, _NOWHERE) for n, m in self._seen.items()})
-        self._places += [(click, self.node) for click in new]
-        return new
+        before, self._seen = self._seen, dict(_masksOf(self.node))
+        painted = {n: m & ~before.get(n, _NOWHERE) for n, m in self._seen.items()}
+        return _clicksOf(self.node, painted)
 
     def clicks(self, segmentationNode) -> list[Click]:
         """All that is painted but what `takeNew` has not told of, a click for each segment.
@@ -96,33 +94,48 @@ class Scribbles:
         Args:
             segmentationNode: What is corrected; of others nothing is told.
         """
-        if self.node is None or not _isOf(self.node, segmentationNode):
-            return []
-        masks = dict(self._masks())
-        return self._clicksOf({n: m & self._seen.get(n, _NOWHERE) for n, m in masks.items()})
+        self.follow()
+        found = []
+        for node in self._nodes():
+            masks = dict(_masksOf(node))
+            if node is self.node:
+                masks = {n: m & self._seen.get(n, _NOWHERE) for n, m in masks.items()}
+            if _isOf(node, segmentationNode):
+                found += _clicksOf(node, masks)
+        return found
 
     def keep(self, click: Click, segmentationNode) -> None:
         """Remember which segmentation a scribble corrects."""
-        node = self._nodeOf(click)
-        if node is not None:
-            node.SetNodeReferenceID(CORRECTED, segmentationNode.GetID())
+        if self.node is not None:
+            self.node.SetNodeReferenceID(CORRECTED, segmentationNode.GetID())
 
     def add(self, click: Click, segmentationNode) -> None:
         """Paint a scribble, as when a step is done again."""
-        self._change(click, painted=True)
+        self._change(click, segmentationNode, painted=True)
+
+    def follow(self) -> None:
+        """Take the scribbles along with the segmentations that they correct."""
+        for node in self._nodes():
+            corrected = node.GetNodeReference(CORRECTED)
+            above = corrected.GetTransformNodeID() if corrected is not None else None
+            if corrected is not None and above != node.GetTransformNodeID():
+                node.SetAndObserveTransformNodeID(above)
 
     def forgetRemoved(self) -> None:
         """Segmentations have left the scene; what was painted stays for the user to delete."""
 
-    def remove(self, click: Click) -> None:
-        """Take a scribble away."""
-        self._change(click, painted=False)
+    def remove(self, click: Click, segmentationNode) -> None:
+        """Take a scribble away from those of a segmentation (None: of none yet)."""
+        self._change(click, segmentationNode, painted=False)
 
-    def _change(self, click: Click, painted: bool) -> None:
-        node, name = self._nodeOf(click), segmentIdOf(click.region, click.add)
-        alive = node is not None and node.GetScene() is not None
-        volumeNode = referenceVolumeOf(node) if alive else None
-        if volumeNode is None or node.GetSegmentation().GetSegment(name) is None:
+    def _change(self, click: Click, segmentationNode, painted: bool) -> None:
+        self.follow()
+        own = [it for it in self._nodes() if _isOf(it, segmentationNode)]
+        own.sort(key=lambda it: it.GetNodeReference(CORRECTED) is None)  # those of none yet last
+        if not own or (volumeNode := referenceVolumeOf(own[0])) is None:
+            return
+        node, name = own[0], segmentIdOf(click.region, click.add)
+        if node.GetSegmentation().GetSegment(name) is None:
             return
         mask = maskOf(node, name, volumeNode)
         inverse = np.linalg.inv(worldAffine(volumeNode))
@@ -134,34 +147,37 @@ class Scribbles:
             mask.transpose(2, 1, 0).astype(np.uint8), node, name, volumeNode
         )
 
-    def _nodeOf(self, click: Click):
-        """Where a scribble was painted; the same places can be painted for two segmentations."""
-        return next((node for known, node in self._places if known is click), self.node)
-
-    def _masks(self):
-        """Name and voxels, (I, J, K), of every segment."""
-        volumeNode = referenceVolumeOf(self.node) if self.node is not None else None
-        if volumeNode is None:
-            return
-        for name in self.node.GetSegmentation().GetSegmentIDs():
-            if name.startswith(tuple(_PREFIXES.values())):
-                yield name, maskOf(self.node, name, volumeNode)
-
-    def _clicksOf(self, masks: dict[str, np.ndarray]) -> list[Click]:
-        affine = worldAffine(referenceVolumeOf(self.node)) if masks else np.eye(4)
-        found = []
-        for name, mask in masks.items():
-            points = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
-            if len(points):
-                add = name.startswith(_PREFIXES[True])
-                region = name.removeprefix(_PREFIXES[add])
-                found.append(Click(region, tuple(map(tuple, points.tolist())), add))
-        return found
+    def _nodes(self) -> Iterator[Any]:
+        """The scribbles in the scene, those that were begun before the last ones, too."""
+        return _scribblesIn(self._parameters.parameterNode.GetScene())
 
 
 def segmentIdOf(region: str, add: bool) -> str:
     """The id of the segment with what belongs to a region, or does not."""
     return _PREFIXES[add] + region
+
+
+def _masksOf(node) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and voxels, (I, J, K), of every segment of scribbles; None has none."""
+    volumeNode = referenceVolumeOf(node) if node is not None else None
+    if volumeNode is None:
+        return
+    for name in node.GetSegmentation().GetSegmentIDs():
+        if name.startswith(tuple(_PREFIXES.values())):
+            yield name, maskOf(node, name, volumeNode)
+
+
+def _clicksOf(node, masks: Mapping[str, np.ndarray]) -> list[Click]:
+    """A click for each segment of scribbles of which a part, (I, J, K), is told."""
+    affine = worldAffine(referenceVolumeOf(node)) if masks else np.eye(4)
+    found = []
+    for name, mask in masks.items():
+        points = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
+        if len(points):
+            add = name.startswith(_PREFIXES[True])
+            region = name.removeprefix(_PREFIXES[add])
+            found.append(Click(region, tuple(map(tuple, points.tolist())), add))
+    return found
 
 
 def _isOf(node, segmentationNode) -> bool:
@@ -175,8 +191,12 @@ def _serves(node, volumeNode, segmentationNode) -> bool:
 
 def _found(scene, volumeNode, segmentationNode):
     """Scribbles that were begun before, or None."""
-    nodes = filter(isScribbles, slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene))
+    nodes = _scribblesIn(scene)
     return next((node for node in nodes if _serves(node, volumeNode, segmentationNode)), None)
+
+
+def _scribblesIn(scene) -> Iterator[Any]:
+    return filter(isScribbles, slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene))
 
 
 def _created(scene, volumeNode):

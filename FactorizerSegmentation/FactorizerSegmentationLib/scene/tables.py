@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.lesions import Lesion, Measures, Ruler
 from factorizer_engine.protocol.messages import ProtocolError
-from factorizer_engine.protocol.triples import triple
+from FactorizerSegmentationLib.scene.noted_places import movedPoint, movement
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE
 
 ID, PLACE, VERDICT = "Lesion", "Place", "Review"
@@ -33,10 +34,6 @@ FALSE_ALARM = "False alarm"
 BOX_ATTRIBUTE = "FactorizerSegmentation.InsideBox"
 LESIONS_ATTRIBUTE = "FactorizerSegmentation.Lesions"
 TABLE_ROLE = "Lesions"
-
-WORLD_ATTRIBUTE = "FactorizerSegmentation.World"
-"""Where the scan lay when the lesions were measured: 4x4, voxel to world in mm, row by row."""
-_MOVED_MM = 1e-4
 
 _SAME_MM = 0.5
 """How far the centres of a lesion may be apart when it is measured twice."""
@@ -106,17 +103,6 @@ def _same(one: Lesion, other: Lesion) -> bool:
     return math.dist(one.centroid_ras, other.centroid_ras) < _SAME_MM
 
 
-def notePlace(tableNode, world: np.ndarray) -> None:
-    """Note where the scan of the lesions lay (4x4, voxel to world) when they were measured."""
-    tableNode.SetAttribute(WORLD_ATTRIBUTE, json.dumps(np.asarray(world).ravel().tolist()))
-
-
-def hasMoved(tableNode, world: np.ndarray) -> bool:
-    """Whether the scan lies elsewhere by now, as by a transform above it."""
-    before = _placeOf(tableNode)
-    return before is not None and not np.allclose(before, world, rtol=0, atol=_MOVED_MM)
-
-
 def follow(tableNode, world: np.ndarray) -> bool:
     """Take the lesions along to where their scan is now (4x4, voxel to world).
 
@@ -125,30 +111,16 @@ def follow(tableNode, world: np.ndarray) -> bool:
     Returns:
         Whether they have moved.
     """
-    before = _placeOf(tableNode)
-    if before is None:
-        notePlace(tableNode, world)  # a table of an earlier version
+    matrix = movement(tableNode, world)
+    if matrix is None:
         return False
-    if not hasMoved(tableNode, world):
-        return False
-    verdicts, matrix = verdictsOf(tableNode), world @ np.linalg.inv(before)
+    verdicts = verdictsOf(tableNode)
     _refill(tableNode, [_moved(lesion, matrix) for lesion in lesionsOf(tableNode)], verdicts)
-    notePlace(tableNode, world)
     return True
 
 
-def _placeOf(tableNode) -> np.ndarray | None:
-    try:
-        noted = json.loads(tableNode.GetAttribute(WORLD_ATTRIBUTE) or "")
-        place = np.reshape(np.asarray(noted, dtype=np.float64), (4, 4))
-    except (TypeError, ValueError):  # a scene file can hold anything, and an engine say anything
-        return None
-    return place if np.isfinite(place).all() and np.linalg.det(place) != 0 else None
-
-
 def _moved(lesion: Lesion, matrix: np.ndarray) -> Lesion:
-    def point(place: Sequence[float]) -> tuple[float, float, float]:
-        return triple((matrix[:3, :3] @ place + matrix[:3, 3]).tolist())
+    point = partial(movedPoint, matrix)
 
     def axes(item: Measures) -> dict[str, Any]:
         rulers = {"long_axis": item.long_axis, "short_axis": item.short_axis}

@@ -95,6 +95,21 @@ def holdsSurplus(segmentationNode, model: ModelDescription, applied: ModelDescri
     return any(segmentation.GetSegment(segmentIdOf(value)) is not None for value in surplus)
 
 
+def bringBack(segmentationNode, labels: Iterable[Label], values: Iterable[int]) -> None:
+    """Give a segmentation empty segments of labels with these values, where they were deleted.
+
+    Args:
+        segmentationNode: Its scan is in the scene.
+        labels: The labels of the model.
+    """
+    wanted, scan = set(values), referenceVolumeOf(segmentationNode)
+    for label in labels:
+        deleted = segmentationNode.GetSegmentation().GetSegment(segmentIdOf(label.value)) is None
+        if deleted and label.value in wanted:
+            nothing = np.zeros(scan.GetImageData().GetDimensions(), np.uint8)
+            addSegment(segmentationNode, label, nothing, localAffine(scan))
+
+
 def updateInside(
     segmentationNode,
     labelmap: np.ndarray,
@@ -123,10 +138,10 @@ def updateInside(
     for label in labels:
         segmentId = segmentIdOf(label.value)
         found = (labelmap == label.value) & inside
-        if segmentationNode.GetSegmentation().GetSegment(segmentId) is None:
-            if not found.any():
-                continue
-            addSegment(segmentationNode, label, np.zeros_like(labelmap), place.affine)
+        if found.any():
+            bringBack(segmentationNode, (label,), (label.value,))
+        elif segmentationNode.GetSegmentation().GetSegment(segmentId) is None:
+            continue
         before = maskOf(segmentationNode, segmentId, place.volumeNode)
         added[segmentId] = found & ~before
         removed[segmentId] = before & inside & ~found

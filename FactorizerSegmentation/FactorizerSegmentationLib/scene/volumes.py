@@ -70,6 +70,16 @@ def worldAffine(volumeNode) -> np.ndarray:
     return matrixToWorld(transformNode, name) @ localAffine(volumeNode)
 
 
+def unusableBecause(volumeNode) -> str:
+    """One sentence on why a volume is of no use to the engine, or the empty string."""
+    try:
+        voxelsOf(volumeNode)
+        worldAffine(volumeNode)
+    except SceneError as error:
+        return str(error)
+    return ""
+
+
 def voxelMl(volumeNode) -> float:
     """Volume in mL of a voxel in the world, where lesions are measured, too.
 

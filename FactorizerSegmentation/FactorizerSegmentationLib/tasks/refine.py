@@ -16,12 +16,13 @@ from factorizer_engine.protocol.tasks.refine import REFINE, RefineResult
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.brush_region import isBrushRegion
 from FactorizerSegmentationLib.scene.errors import SceneError
+from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.scribbles import isScribbles
 from FactorizerSegmentationLib.scene.segmentation_files import rememberDrawn, rememberModel
 from FactorizerSegmentationLib.scene.segments import createSegmentation
 from FactorizerSegmentationLib.scene.subjects import putBeside
 from FactorizerSegmentationLib.scene.tables import createLesionTable, lesionTableOf, listLesions
-from FactorizerSegmentationLib.scene.updates import belongsTo, holdsOnly
+from FactorizerSegmentationLib.scene.updates import belongsTo
 from FactorizerSegmentationLib.scene.volumes import Place, worldAffine
 from FactorizerSegmentationLib.tasks.run import Run
 
@@ -50,8 +51,7 @@ class Refined:
 def startOfClicks(scene, scan, model: ModelDescription, labelmap: np.ndarray, title: str):
     """What clicks correct where no run has made anything.
 
-    The lesions are listed as soon as they are measured, see `panels.remeasuring`. What begins with
-    nothing is said to be of the model, and of the user, who clicks.
+    What begins with nothing is said to be of the model, and of the user, who clicks.
 
     Args:
         labelmap: The model's values, (I, J, K), on the grid of the scan.
@@ -65,25 +65,35 @@ def startOfClicks(scene, scan, model: ModelDescription, labelmap: np.ndarray, ti
         rememberModel(node, model)
     nothing = np.zeros_like(labelmap)  # is what the model has drawn without the user
     deque(rememberDrawn(node, nothing, model.labels), maxlen=0)
-    tableNode = createLesionTable(scene, (), _("{name}, lesions").format(name=title))
-    putBeside(tableNode, scan)
     node.SetAttribute(_BEGUN_ATTRIBUTE, model.name)
-    listLesions(node, tableNode)
-    return node, tableNode
+    return node, listOf(node)
+
+
+def listOf(node):
+    """The table of the lesions of a segmentation; an empty one if there is none, or none any more.
+
+    The lesions are listed as soon as they are measured, see `panels.remeasuring`.
+    """
+    tableNode = lesionTableOf(node)
+    if tableNode is None:
+        title = _("{name}, lesions").format(name=node.GetName())
+        tableNode = createLesionTable(node.GetScene(), (), title)
+        putBeside(tableNode, referenceVolumeOf(node))
+        listLesions(node, tableNode)
+    return tableNode
+
+
+def isBegun(node, model: ModelDescription) -> bool:
+    """Whether clicks on a model have made a segmentation, which may hold segments of others too."""
+    return node.GetAttribute(_BEGUN_ATTRIBUTE) == model.name
 
 
 def begunBefore(scene, scan, model: ModelDescription):
-    """The last segmentation of a scan that clicks on a model have made, to go on with it.
-
-    Returns:
-        The vtkMRMLSegmentationNode and the vtkMRMLTableNode of its lesions, or twice None.
-    """
+    """The last segmentation of a scan that clicks on a model have made, or None."""
     for node in reversed(_segmentationsIn(scene)):
-        tableNode = lesionTableOf(node)
-        begun = node.GetAttribute(_BEGUN_ATTRIBUTE) == model.name and tableNode is not None
-        if begun and belongsTo(node, scan) and holdsOnly(node, model):
-            return node, tableNode
-    return None, None
+        if isBegun(node, model) and belongsTo(node, scan):
+            return node
+    return None
 
 
 def possibleStarts(scene, besides) -> list[tuple[str, str, str]]:

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.boxes import WorldBox
 from factorizer_engine.protocol.tasks.segment import SEGMENT, SegmentResult
 from FactorizerSegmentationLib.scene import probabilities, segments, tables
+from FactorizerSegmentationLib.scene.noted_places import notePlace
 from FactorizerSegmentationLib.scene.rollback import Additions, takenBackIfItFails
 from FactorizerSegmentationLib.scene.segmentation_files import (
     rememberDrawn,
@@ -105,7 +106,7 @@ class SegmentRun(Run[SegmentResult]):
     def _createTable(self, result: SegmentResult, place: Place):
         title = _("{name} lesions") if self._box is None else _("{name} lesions inside the box")
         tableNode = tables.createLesionTable(self._scene, result.lesions, self._name(title))
-        tables.notePlace(tableNode, result.labelmap.matrix)
+        notePlace(tableNode, result.labelmap.matrix)
         tables.markBoxed(tableNode, self._box is not None)
         putBeside(tableNode, place.volumeNode)
         return tableNode

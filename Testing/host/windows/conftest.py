@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -100,3 +101,31 @@ def tiny_case(tiny_model, tiny, add_scan):
 def long_case(tiny_model, tiny, add_scan):
     """The tiny model chosen and scans so large that a run takes long."""
     return {name: add_scan(scan) for name, scan in tiny.scans(shape=(150, 150, 150)).items()}
+
+
+@pytest.fixture(scope="module")
+def click_bundle(tiny):
+    """The model, installed for these tests."""
+    folder = Path(_models.name)
+    yield tiny.bundle_for_clicks(folder)
+    shutil.rmtree(folder / "tiny-clicks")
+
+
+@pytest.fixture
+def scan(click_bundle, tiny, module, choose_model, add_scan):
+    """A scan of no known sequence, and the model chosen for it."""
+    node = add_scan(tiny.scans()["FLAIR"], "Some scan")
+    choose_model("Tiny click model")
+    (selector,) = module.segmentPanel.inputs.channels._selectors.values()
+    selector.setCurrentNode(node)
+    return node
+
+
+@pytest.fixture
+def asked(module, monkeypatch):
+    """In place of the engine, as far as clicks go."""
+    from host.windows.clicking import Asked
+
+    asked = Asked(module.logic)
+    monkeypatch.setattr(module.logic, "refine", asked.refine)
+    return asked

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
-import vtk
 
 from engine import tiny as tiny_model_parts
 from factorizer_engine.protocol.nesting import mask_of
 from host import mouse
+from host.windows.clicking import drawn_by_hand, place_of
 
 LABELS = (1, 2, 4)
 
@@ -37,25 +37,6 @@ def click(host, module, tiny_case):
         host.process_events(0.05)
 
     return click
-
-
-def place_of(volume, voxel) -> np.ndarray:
-    matrix = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
-    affine = slicer.util.arrayFromVTKMatrix(matrix)
-    return (affine @ [*map(float, voxel), 1])[:3]
-
-
-def drawn_by_hand(scan, block):
-    """A segmentation "Drawn" with the segment "mine" in a block (k, j, i); and its voxels."""
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Drawn")
-    node.CreateDefaultDisplayNodes()
-    node.SetReferenceImageGeometryParameterFromVolumeNode(scan)
-    segment = node.GetSegmentation().AddEmptySegment("mine", "Mine")
-    voxels = np.zeros(slicer.util.arrayFromVolume(scan).shape, np.uint8)
-    voxels[block] = 1
-    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, segment, scan)
-    return node, voxels
 
 
 def choose_region(panel, name: str) -> None:

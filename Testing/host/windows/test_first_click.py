@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 import slicer
@@ -14,50 +10,20 @@ from factorizer_engine.protocol.errors import CancelledError
 from FactorizerSegmentationLib.scene.tables import lesionsOf
 from FactorizerSegmentationLib.scene.volumes import worldAffine
 from host import mouse
-from host.windows.test_clicks import drawn_by_hand, place_of
+from host.windows.clicking import (
+    LESION,
+    add_click,
+    choose_scan,
+    drawn_by_hand,
+    mask,
+    outlines,
+    place_of,
+    result,
+    settle,
+    wait_for_lesions,
+)
+from host.windows.test_clicks import over_the_voxel, points
 from module.panels.user import saved
-
-LESION = "Label_1"
-
-
-@pytest.fixture(scope="module")
-def click_bundle(tiny):
-    """The model, installed for these tests."""
-    folder = Path(os.environ["FACTORIZER_MODELS"])
-    yield tiny.bundle_for_clicks(folder)
-    shutil.rmtree(folder / "tiny-clicks")
-
-
-@pytest.fixture
-def scan(click_bundle, tiny, module, choose_model, add_scan):
-    """A scan of no known sequence, and the model chosen for it."""
-    node = add_scan(tiny.scans()["FLAIR"], "Some scan")
-    choose_model("Tiny click model")
-    choose_scan(module, node)
-    return node
-
-
-def choose_scan(module, node) -> None:
-    (selector,) = module.segmentPanel.inputs.channels._selectors.values()
-    selector.setCurrentNode(node)
-
-
-def settle(host, module) -> None:
-    """Wait for the answer to a click."""
-    assert host.wait_until(lambda: not module.logic.busy, 60)
-    host.process_events(0.2)
-    assert host.wait_until(lambda: not module.logic.busy, 60)
-    host.process_events(0.05)
-
-
-def result(module):
-    return module.logic.getParameterNode().segment.segmentation
-
-
-def mask(module, scan) -> np.ndarray:
-    """Where the lesion is, (I, J, K)."""
-    found = slicer.util.arrayFromSegmentBinaryLabelmap(result(module), LESION, scan)
-    return found.transpose(2, 1, 0) != 0
 
 
 def test_the_first_click_makes_a_segmentation_without_a_run(host, module, scan):
@@ -80,11 +46,6 @@ def test_the_first_click_makes_a_segmentation_without_a_run(host, module, scan):
     review.undoButton.click()
     review.undoButton.click()
     assert not mask(module, scan).any()
-
-
-def wait_for_lesions(host, module, count: int) -> None:
-    tree = module.reviewPanel.ui.lesionsTree
-    assert host.wait_until(lambda: tree.topLevelItemCount == count, 30)
 
 
 def test_what_was_clicked_is_listed_and_reviewed_as_after_a_run(host, module, scan, tmp_path):
@@ -162,19 +123,6 @@ def test_the_result_of_another_model_stays_as_it_is(
     np.testing.assert_array_equal(after, before)
 
 
-def add_click(host, module, scan, voxel, add: bool = True) -> None:
-    ui = module.clicksPanel.ui
-    button = ui.clickAddButton if add else ui.clickRemoveButton
-    if not button.checked:
-        button.click()
-    mouse.click(host, place_of(scan, voxel))
-    settle(host, module)
-
-
-def outlines() -> int:
-    return slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
-
-
 def test_a_first_click_that_is_refused_leaves_nothing(host, module, scan):
     ui = module.clicksPanel.ui
     assert not ui.clickRemoveButton.enabled
@@ -182,7 +130,8 @@ def test_a_first_click_that_is_refused_leaves_nothing(host, module, scan):
     add_click(host, module, scan, (10, 400, 11))
     assert "outside the scan" in ui.clicksStatusLabel.text
     assert outlines() == 0 and result(module) is None
-    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 0
+    for left in ("vtkMRMLTableNode", "vtkMRMLSegmentationDisplayNode"):
+        assert slicer.mrmlScene.GetNumberOfNodesByClass(left) == 0
 
 
 def test_back_on_a_scan_what_was_begun_there_goes_on(host, module, scan, tiny, add_scan):
@@ -225,7 +174,7 @@ def test_a_scribble_is_taken_back_where_it_was_painted(host, module, scan, tiny,
 
 def test_the_many_events_of_one_stroke_are_looked_at_once(host, module, scan, monkeypatch):
     panel, looked = module.clicksPanel, []
-    monkeypatch.setattr(panel._target, "problem", lambda: looked.append(1) or "")
+    monkeypatch.setattr(panel._scribbles, "takeNew", lambda region: looked.append(1) or [])
 
     for strokes in (1, 2):
         for _event in range(4):
@@ -249,3 +198,73 @@ def test_a_click_whose_scene_is_closed_says_nothing_in_the_next_one(
     host.process_events()
     asked[0].failed(CancelledError())
     assert panel.ui.clicksStatusLabel.text == "" and not panel.ui.clicksStatusLabel.visible
+
+
+def test_a_click_by_key_while_clicks_are_waited_for_keeps_its_own_mark(
+    host, module, scan, monkeypatch
+):
+    """The mark that follows the mouse then is no click."""
+    ui, place = module.clicksPanel.ui, place_of(scan, (10, 9, 11))
+    ui.clickAddButton.click()
+    mouse.move_mouse(host, place)
+    over_the_voxel(monkeypatch, place)
+    ui.clickAddButton.click()
+    settle(host, module)
+    mouse.leave_view()
+    assert points() == 1
+    module.reviewPanel.ui.undoButton.click()
+    assert points() == 0 and not mask(module, scan).any()
+
+
+def test_a_segment_of_the_user_beside_it_does_not_end_what_was_begun(host, module, scan):
+    add_click(host, module, scan, (10, 9, 11))
+    first = result(module)
+    first.GetSegmentation().AddEmptySegment("old", "Old lesion")
+    host.process_events(0.1)
+    add_click(host, module, scan, (10, 9, 16))
+    assert result(module) is first and outlines() == 1
+    assert mask(module, scan)[10, 9, 11] and mask(module, scan)[10, 9, 16]
+
+
+def test_a_segment_that_was_deleted_comes_back_with_the_next_click(host, module, scan):
+    add_click(host, module, scan, (10, 9, 11))
+    outlined, review = mask(module, scan), module.reviewPanel.ui
+    segments = result(module).GetSegmentation()
+    segments.RemoveSegment(LESION)
+    host.process_events(0.1)
+    add_click(host, module, scan, (10, 9, 11))
+    np.testing.assert_array_equal(mask(module, scan), outlined)
+    assert segments.GetSegment(LESION).GetName() == "Lesion"
+    wait_for_lesions(host, module, 1)
+    review.undoButton.click()
+    assert not mask(module, scan).any()
+    segments.RemoveSegment(LESION)
+    review.redoButton.click()
+    np.testing.assert_array_equal(mask(module, scan), outlined)
+
+
+def test_what_was_outlined_on_one_scan_can_be_the_start_on_another(
+    host, module, scan, tiny, add_scan
+):
+    add_click(host, module, scan, (10, 9, 11))
+    first, outlined = result(module), mask(module, scan)
+    offered = module.clicksPanel.ui.startComboBox
+    assert offered.count == 0, "it is what is corrected"
+    other = add_scan(tiny.scans()["FLAIR"], "Another scan")
+    choose_scan(module, other)
+    assert offered.itemText(0) == "Some scan, Tiny click model: Lesion"
+    module.clicksPanel.ui.startButton.click()
+    assert result(module) is not first
+    np.testing.assert_array_equal(mask(module, other), outlined)
+
+
+def test_a_list_that_was_deleted_is_made_anew_by_the_next_click(host, module, scan):
+    add_click(host, module, scan, (10, 9, 11))
+    wait_for_lesions(host, module, 1)
+    slicer.mrmlScene.RemoveNode(module.logic.getParameterNode().segment.lesionTable)
+    result(module).GetSegmentation().GetSegment(LESION).Modified()
+    host.process_events(1.0)
+    assert not module.reviewPanel.ui.lesionsBox.visible
+    add_click(host, module, scan, (10, 9, 16))
+    assert module.reviewPanel.ui.lesionsBox.visible and outlines() == 1
+    wait_for_lesions(host, module, 2)

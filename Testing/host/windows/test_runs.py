@@ -10,7 +10,7 @@ import qt
 import slicer
 
 from factorizer_engine.images.scan import Scan
-from host.windows.test_clicks import place_of
+from host.windows.clicking import place_of
 
 
 def nodes(className: str) -> list:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import slicer
 
-from FactorizerSegmentationLib.scene.tables import WORLD_ATTRIBUTE, follow, lesionsOf
+from FactorizerSegmentationLib.scene.noted_places import WORLD_ATTRIBUTE
+from FactorizerSegmentationLib.scene.tables import follow, lesionsOf
 from module.panels.user import segmentations
 
 SHIFT = np.array([15.0, -8.0, 4.0])

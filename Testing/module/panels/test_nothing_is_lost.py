@@ -87,3 +87,13 @@ def test_a_new_run_loses_no_step(host, scene, widget, panel, result, states, fak
 
     undo_and_redo_all(widget, result, states)
     np.testing.assert_array_equal(voxels(newest), before)
+
+
+def test_nothing_is_undone_on_a_scan_that_is_gone(host, scene, widget, result, states):
+    """It would fail, and the step would be lost nevertheless."""
+    ui = widget.reviewPanel.ui
+    ui.undoButton.click()
+    assert ui.undoButton.enabled and ui.redoButton.enabled
+    scene.RemoveNode(result.GetNodeReference(result.GetReferenceImageGeometryReferenceRole()))
+    host.process_events(0.1)
+    assert not ui.undoButton.enabled and not ui.redoButton.enabled

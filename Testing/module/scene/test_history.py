@@ -50,12 +50,12 @@ def test_nothing_happens_where_there_is_nothing_to_do():
 
 def test_steps_of_nodes_that_are_gone_are_dropped():
     done: list[str] = []
-    there = SimpleNamespace(GetScene=lambda: "scene")
-    gone = SimpleNamespace(GetScene=lambda: None)
+    there = SimpleNamespace(GetScene=lambda: "scene", IsA=lambda name: False)
+    gone = SimpleNamespace(GetScene=lambda: None, IsA=lambda name: False)
     history = History()
     for name, node in (("a", there), ("b", gone)):
         history.add(step(done, name, node))
 
-    history.forgetRemoved()
+    history.forgetImpossible()
 
     assert history.last.title == "a"
