@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.lesions import Lesion
 from factorizer_engine.protocol.models import Label, ModelDescription
-from factorizer_engine.protocol.segmentations import SegmentationFile
+from factorizer_engine.protocol.segmentations import MODEL_TAG, SegmentationFile
 from factorizer_engine.protocol.volumes import ScanFile
 from FactorizerSegmentationLib.scene.component_masks import isMadeOfComponent
 from FactorizerSegmentationLib.scene.errors import SceneError
@@ -59,8 +59,16 @@ def rememberUpsideDown(segmentationNode, upsideDown: bool) -> None:
 
 
 def rememberModel(node, model: ModelDescription) -> None:
-    """Note of which model a segmentation or an explanation is, and of which version."""
-    node.SetAttribute(MODEL_ATTRIBUTE, f"{model.name} {model.version}")
+    """Note of which model a segmentation or an explanation is, and of which version.
+
+    Its segments tell it in files, too, which keep nothing else of the scene.
+    """
+    made = f"{model.name} {model.version}"
+    node.SetAttribute(MODEL_ATTRIBUTE, made)
+    if node.IsA("vtkMRMLSegmentationNode"):
+        segmentation = node.GetSegmentation()
+        for segmentId in filter(labelOf, segmentation.GetSegmentIDs()):
+            segmentation.GetSegment(segmentId).SetTag(MODEL_TAG, made)
 
 
 def rememberAnswers(node, model: ModelDescription) -> None:

@@ -28,8 +28,14 @@ from factorizer_engine.protocol.tasks.components import COMPONENTS, ComponentsRe
 
 BYTES_PER_VOXEL = 4
 
+_OF_CASES = ("output", "model", "case", "device", "precision", "quiet", "verbose")
+_OF_PROOF = (*_OF_CASES, "proof", "region")
+_OF_DESCRIPTION = (*_OF_CASES, "described", "keep", "inputs", "input_dir", "overwrite")
+"""Parameters that count where labelled cases are measured."""
+
 
 def components(
+    context: typer.Context,
     output: options.Output,
     model: options.Model = "",
     inputs: options.Inputs = [],  # noqa: B006 (typer copies it)
@@ -104,14 +110,14 @@ def components(
     if proof is not None and described is not None:
         raise BadInputError("Give one of --prove and --describe at a time.")
     if described is not None:
+        options.refuse_unused(context, "--describe", _OF_DESCRIPTION)
         with folder_of_one_run(output, overwrite) as folder:
             describe(described, folder, choice, case, [*inputs], input_dir, keep)
         return
     if keep:
         raise BadInputError("--keep is for --describe only.")
     if proof is not None:
-        if on is not None:
-            raise BadInputError("--prove is computed here; leave out --on.")
+        options.refuse_unused(context, "--prove", _OF_PROOF)
         with output_folder(output) as folder:
             prove(proof, folder, choice, case, region)
         return

@@ -30,23 +30,28 @@ class EarlierResult:
         labelmap: Its voxels.
         labels: What they mean.
         record: What run.json says; empty where there is none.
+        told: The model that has drawn each label, by its name, as far as the file itself says.
     """
 
     path: Path
     labelmap: Scan
     labels: tuple[Label, ...]
     record: Mapping[str, Any] = field(default_factory=dict)
+    told: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def model(self) -> tuple[str, str]:
-        """Name and version of the model; empty if the record does not say."""
+        """Name and version of the model; empty if neither record nor file says."""
+        if not self.record:
+            name, _space, version = next(iter(self.told.values()), "").rpartition(" ")
+            return name, version
         model = self.record.get("model", {})
         return str(model.get("name", "")), str(model.get("version", ""))
 
     @property
     def sources(self) -> dict[str, str]:
         """File, DICOM folder or "FOLDER::SERIES" of each channel."""
-        return {name: item["source"] for name, item in self.record.get("channels", {}).items()}
+        return sources_of(self.record)
 
     @property
     def recorded_source(self) -> str:
@@ -81,11 +86,18 @@ class EarlierResult:
         )
 
     @property
+    def perhaps_edited(self) -> tuple[str, ...]:
+        """The same, and without a record all that a model has drawn: nobody knows what it drew."""
+        return self.edited if self.record else tuple(self.told)
+
+    @property
     def added(self) -> tuple[str, ...]:
         """Names of the labels of which nothing was computed, so that people alone have drawn them.
 
-        That is not said of what the record tells nothing about.
+        That is not said of what neither record nor file tells about.
         """
+        if self.told and not self.record:
+            return tuple(label.name for label in self.labels if label.name not in self.told)
         before = self._computed
         if before is None:
             return ()
@@ -117,7 +129,7 @@ def read_result(place: Path) -> EarlierResult:
     Raises:
         BadInputError: If there is none, or it is damaged.
     """
-    from factorizer_engine.images.files.seg_reading import read_seg_nrrd
+    from factorizer_engine.images.files.seg_reading import models_told, read_seg_nrrd
 
     path = place.expanduser()
     if path.is_dir():
@@ -128,11 +140,22 @@ def read_result(place: Path) -> EarlierResult:
                 "'factorizer segment', or a .seg.nrrd file."
             )
     labelmap, labels = read_seg_nrrd(path)
-    return EarlierResult(path, labelmap, labels, _record(path.parent / RECORD, path.name))
+    record = read_record(path)
+    return EarlierResult(path, labelmap, labels, record, models_told(path))
 
 
-def _record(path: Path, of: str) -> dict[str, Any]:
-    """The record beside a file; empty if there is none, or if it is of something else."""
+def sources_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """File, DICOM folder or "FOLDER::SERIES" of each channel of a run."""
+    return {name: item["source"] for name, item in record.get("channels", {}).items()}
+
+
+def read_record(of: Path) -> dict[str, Any]:
+    """The record beside a file; empty if there is none, or if it is of something else.
+
+    Raises:
+        BadInputError: If it is damaged.
+    """
+    path = of.parent / RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -140,4 +163,4 @@ def _record(path: Path, of: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BadInputError(f"{path} is damaged; remove it, or restore it.", repr(error)) from error
     known = isinstance(record, dict) and isinstance(record.get("channels"), dict)
-    return record if known and of in record.get("files", ()) else {}
+    return record if known and of.name in record.get("files", ()) else {}

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from factorizer_engine.training.evaluation.comparison import Difference
 
 
+_OF_COMPARISON = ("compare", "quiet", "verbose")
+_OF_LABEL_MAPS = ("data", "output", "predictions", "root", "case", "use", "quiet", "verbose")
+"""Parameters that count where no model is run."""
+
+
 class Use(str, Enum):
     """What a split puts cases to."""
 
@@ -33,6 +38,7 @@ class Use(str, Enum):
 
 
 def evaluate(
+    context: typer.Context,
     data: Annotated[
         Path | None,
         typer.Argument(
@@ -128,11 +134,23 @@ def evaluate(
     from factorizer_engine.training.evaluation import comparison, evaluation, scoring
 
     if compare is not None:
+        options.refuse_unused(context, "--compare", _OF_COMPARISON)
         first, second = (scoring.read_results(options.given_path(folder)) for folder in compare)
         TERMINAL.print(differences_table(comparison.compare(first, second)))
         return
     if data is None:
         raise BadInputError("Say which cases to evaluate: a configuration, a run or a dataset.")
+    measured = {
+        "--robustness": robustness,
+        "--subsets": subsets,
+        "--calibration": calibration,
+        "--interactive": interactive,
+    }
+    other = next((name for name, is_asked in measured.items() if is_asked), "")
+    if keep and other:
+        raise BadInputError(f"--keep does nothing with {other}; leave it out.")
+    if predictions is not None and model is None and not (other or channel):
+        options.refuse_unused(context, "--predictions", _OF_LABEL_MAPS)
     keep_freed_memory()
     with output_folder(output) as folder, TERMINAL.progress() as move:
         result = evaluation.evaluate(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factorizer_engine.cli.earlier_results import EarlierResult
+from factorizer_engine.cli.earlier_results import EarlierResult, read_record, sources_of
 from factorizer_engine.protocol.components import Component, Term
 from factorizer_engine.protocol.errors import BadInputError, EngineError
 from factorizer_engine.protocol.lesions import Lesion
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from factorizer_engine.images.geometry import Grid
     from factorizer_engine.lesions.reports.content import Explanation
 
+_OTHER_FILES = (
+    "The components were computed on other files than the result; make sure that they are of the "
+    "same scans."
+)
 _SAME_MM = 0.5
 """How far the centres of a lesion may be apart when it is measured twice."""
 
@@ -35,6 +39,7 @@ class ExplainedResult:
         evidence, activity: Of each, the files of its maps.
         likeness: By the centres of lesions (RAS, mm), their `Lesion.likeness`.
         note: What to know about the contributions, or "".
+        doubt: What speaks against their being of this result, or "".
     """
 
     model: str
@@ -43,6 +48,7 @@ class ExplainedResult:
     activity: tuple[Path, ...]
     likeness: Mapping[tuple[float, ...], float]
     note: str
+    doubt: str = ""
 
     @classmethod
     def read(cls, folder: Path, found: EarlierResult) -> ExplainedResult:
@@ -82,6 +88,9 @@ class ExplainedResult:
             ) from error
         if model != " ".join(found.model):
             raise BadInputError(f"The components are of {model}, which did not make this result.")
+        theirs = sources_of(read_record(path))
+        if theirs and found.sources and theirs != found.sources:
+            return replace(explained, doubt=_OTHER_FILES)
         return explained
 
     def explanation(self, grid: Grid) -> Explanation:

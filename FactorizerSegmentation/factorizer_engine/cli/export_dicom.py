@@ -54,6 +54,8 @@ def export_dicom(
     """
     found = read_result(result)
     explained = ExplainedResult.read(components, found) if components else None
+    if explained is not None and explained.doubt:
+        TERMINAL.warn(explained.doubt)
     from factorizer_engine.images.files import read_scan, split_series
     from factorizer_engine.images.files.dicom.derived import Algorithm
     from factorizer_engine.images.files.dicom.parametric_map import write_parametric_maps
@@ -70,7 +72,7 @@ def export_dicom(
                 raise BadInputError(
                     f"{target / file} exists; choose another folder, or replace it by --overwrite."
                 )
-        algorithm = Algorithm(*found.model, found.edited, found.added)
+        algorithm = Algorithm(*found.model, found.perhaps_edited, found.added)
         scan = read_scan(place) if found.sides_are_known else None
         paths = write_dicom_objects(found.labelmap, found.labels, source, algorithm, target, scan)
         maps = write_parametric_maps(volumes, found.labels, source, target, algorithm)

@@ -133,7 +133,8 @@ def _studies(
             item.edited,
             upside_down=not item.sides_are_known,
         )
-        file = ScanFile.save(scan.array, scan.affine, folder / f"scan{number}.npy", scan.name)
+        path = folder / f"scan{number}.npy"
+        file = ScanFile.save(scan.array, scan.affine, path, scan.name, scan.origin)
         studies.append(SegmentedStudy(name, file, segmentation))
     return tuple(studies)
 

@@ -62,7 +62,7 @@ class LabelledCases:
             raise BadInputError("Say which model is meant: give it with --model.")
         dataset = select_cases(data, cases, use)
         keep_freed_memory()
-        predictor = open_model(choice.model, choice.device)
+        predictor = open_model(choice.model, choice.device, choice.precision)
         for region in predictor.segmenter.bundle.description.regions:
             if region.name not in dataset.regions:
                 raise BadInputError(

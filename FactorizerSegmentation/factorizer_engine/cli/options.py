@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,24 @@ def device_name(text: str) -> str:
     except BadInputError as error:
         raise typer.BadParameter(str(error)) from error
     return text
+
+
+def refuse_unused(context: typer.Context, mode: str, used: Collection[str]) -> None:
+    """Refuse options that were typed and would do nothing.
+
+    Args:
+        context: Of the command that runs.
+        mode: What it was told to do, such as "--prove".
+        used: Names of the parameters that count then.
+
+    Raises:
+        BadInputError: If others were typed.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        typed = source is not None and source.name == "COMMANDLINE"
+        if typed and parameter.name not in used:
+            raise BadInputError(f"{parameter.opts[0]} does nothing with {mode}; leave it out.")
 
 
 Model = Annotated[

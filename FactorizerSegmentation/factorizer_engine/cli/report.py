@@ -91,8 +91,12 @@ def report(
     telling = reference if found.sides_are_known else None
     lesions = find_lesions(labelmap, (), found.labels, None, telling)
     explanation = None
+    warnings = [str(sentence) for sentence in found.record.get("remarks", ())]
     if components is not None:
         explained = ExplainedResult.read(components, found)
+        if explained.doubt:
+            TERMINAL.warn(explained.doubt)
+            warnings.append(explained.doubt)
         explanation = explained.explanation(labelmap.grid)
         lesions = explained.with_likeness(lesions)
     write_report(
@@ -104,7 +108,7 @@ def report(
             lesions=lesions,
             scans=scans,
             words=words,
-            warnings=[str(sentence) for sentence in found.record.get("remarks", ())],
+            warnings=warnings,
             edited=found.edited,
             explanation=explanation,
             prepared=_prepared(found),
@@ -139,7 +143,7 @@ def _scans(found: EarlierResult, moved: Sequence[str]) -> dict[str, Scan]:
 def _made(found: EarlierResult) -> str:
     model, version = found.model
     when = datetime.now().astimezone()
-    parts = [f"{model} {version}" if model else "drawn by hand", f"{when:%d %B %Y}"]
+    parts = [f"{model} {version}" if model else "of unknown origin", f"{when:%d %B %Y}"]
     return " · ".join(parts)
 
 

@@ -22,7 +22,7 @@ from factorizer_engine.cli.prepare import (
 )
 from factorizer_engine.cli.results import write_results
 from factorizer_engine.cli.session import Session, assign_study, open_session, run_options
-from factorizer_engine.cli.studies.command import segment_studies
+from factorizer_engine.cli.studies.command import segment_studies, unpacked
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, format_seconds, make_table
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import output_folder, prepare_output_folder
@@ -100,10 +100,10 @@ def segment(
             )
         if on is not None and scheduler is not None:
             raise BadInputError("Studies go to another machine or to a scheduler, not to both.")
-        with output_folder(output) as folder:
+        with output_folder(output) as folder, unpacked(choice) as kept:
             return segment_studies(
                 studies,
-                choice,
+                kept,
                 applied,
                 reference,
                 probabilities,

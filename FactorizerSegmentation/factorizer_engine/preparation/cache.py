@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +25,11 @@ from factorizer_engine.protocol.kept import ENDING, kept_files
 
 LARGEST_BYTES = 256 * 2**20
 """Hundreds of studies at least; beyond this, what was not used for longest goes."""
+
+_UNREADABLE = (
+    OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What numpy and the programs below it raise of files that are not there or damaged."""
 
 
 class StepCache:
@@ -49,9 +55,9 @@ class StepCache:
             with np.load(path, allow_pickle=False) as file:
                 found = {name: file[name] for name in file.files}
             os.utime(path)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        except _UNREADABLE:
             return None
-        return found
+        return found or None
 
     def keep(self, key: str, found: Mapping[str, np.ndarray]) -> None:
         """Keep arrays under a key; those that were not used for longest make room."""

@@ -63,7 +63,7 @@ class ModelChoice(Message):
         members: Take only so many networks of an ensemble; None takes all.
         sweeps: Sweeps T of every factorisation; None leaves them to the model.
         short_circuits: Blocks, such as "decoder.3.0", whose factorisation passes on what it gets;
-            besides those of the model.
+            besides those of the model; of a cascade, blocks of its finer stage.
     """
 
     model: ModelName

@@ -9,6 +9,10 @@ from factorizer_engine.protocol.messages import Message
 from factorizer_engine.protocol.models import Label
 from factorizer_engine.protocol.volumes import ScanFile
 
+MODEL_TAG = "Factorizer.Model"
+"""Tag of a segment that says which model, of which version, has drawn it: Slicer, which drops other
+remarks of a file, saves it with the segment."""
+
 
 @dataclass(frozen=True)
 class SegmentationFile(Message):

@@ -2,7 +2,7 @@
 
 The engine begins by saying who it is:
 
-    {"event": "ready", "protocol": 2, "engine": "0.1.0", "pid": 4711}
+    {"event": "ready", "protocol": 4, "engine": "0.1.0", "pid": 4711}
 
 A request carries an id, the name of a task and its parameters:
 
@@ -36,7 +36,8 @@ from factorizer_engine.protocol.errors import (
 from factorizer_engine.protocol.messages import Message, ProtocolError, is_integer, plain
 from factorizer_engine.protocol.progress import Progress
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
+"""Raised with every change of a message: fields that one side does not know are refused."""
 
 ERROR_TYPES: dict[str, type[EngineError]] = {
     error.kind: error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     import torch
 
     from factorizer_engine.bundles.bundle import Bundle
-    from factorizer_engine.bundles.settings import InferenceSettings
     from factorizer_engine.images.scan import Scan
     from factorizer_engine.inference.result import SegmentationResult
     from factorizer_engine.inference.segmenter import Segmenter
@@ -44,12 +42,12 @@ class _LastCorrection:
 
     Attributes:
         result: What it began with, or lies on the grid of.
-        start: Content of the label map that it began with instead; None without one.
+        start: Place and content of the label map that it began with instead; None without one.
         correction: The state so far.
     """
 
     result: SegmentationResult
-    start: bytes | None
+    start: tuple | None
     correction: Correction
 
 
@@ -93,17 +91,8 @@ class Engine:
         from factorizer_engine.inference.segmenter import Segmenter
 
         device = self._device_in_turn(resolve_device(choice.device), choice, monitor)
-        bundle = resolve_model(choice.model, device.type)
-        bundle = replace(bundle, weights=bundle.weights[: choice.members])
-        bundle = replace(bundle, inference=_as_chosen(bundle.inference, choice))
-        key = (
-            _fingerprint(bundle),
-            str(device),
-            choice.precision,
-            choice.compiled,
-            bundle.inference.sweeps,
-            bundle.inference.short_circuits,
-        )
+        bundle = _as_chosen(resolve_model(choice.model, device.type), choice)
+        key = (_fingerprint(bundle), replace(choice, model="", device=str(device)))
         if key != self._segmenter_key or self._segmenter is None:
             self._forget()
             self._segmenter = Segmenter(bundle, str(device), choice.precision, choice.compiled)
@@ -182,7 +171,7 @@ class Engine:
         from factorizer_engine.service.exchange import load_scan
 
         scan = load_scan(start, start.name or "The segmentation") if start is not None else None
-        content = file_digest(start.path, "blake2b") if start is not None else None
+        content = (start.affine, file_digest(start.path, "blake2b")) if start is not None else None
         last = self._last_correction
         if last is None or last.result is not result or last.start != content:
             threshold = segmenter.bundle.inference.threshold
@@ -222,15 +211,26 @@ def _run_job(name: str, engine: Engine, params: Message, monitor: Monitor) -> Me
         engine.end_job()
 
 
-def _as_chosen(settings: InferenceSettings, choice: ModelChoice) -> InferenceSettings:
-    blocks = dict.fromkeys((*settings.short_circuits, *choice.short_circuits))
-    return replace(settings, sweeps=choice.sweeps or settings.sweeps, short_circuits=tuple(blocks))
+def _as_chosen(bundle: Bundle, choice: ModelChoice) -> Bundle:
+    """The bundle as it is to be applied, its first stage too, whose blocks have other names."""
+    inference, members = bundle.inference, choice.members
+    blocks = dict.fromkeys((*inference.short_circuits, *choice.short_circuits))
+    coarse = bundle.coarse
+    return replace(
+        bundle,
+        weights=bundle.weights[:members],
+        fewer_weights=bundle.fewer_weights[:members],
+        inference=replace(
+            inference,
+            sweeps=choice.sweeps or inference.sweeps,
+            short_circuits=tuple(blocks),
+        ),
+        coarse=coarse and _as_chosen(coarse, replace(choice, short_circuits=())),
+    )
 
 
 def _fingerprint(bundle: Bundle) -> tuple:
-    """Changes when another model is asked for or the files of this one are replaced."""
-    model = bundle.description
-    files = (*bundle.weights, *bundle.fewer_weights)
-    status = [os.stat(path) for path in files if path.exists()]
-    weights = tuple((s.st_mtime_ns, s.st_size) for s in status)
-    return (str(model.path), model.name, model.version, weights)
+    """Changes when another model is meant, or a file of this one is replaced."""
+    folder = bundle.description.path
+    status = [path.stat() for path in sorted(folder.rglob("*")) if path.is_file()]
+    return (str(folder), *((s.st_mtime_ns, s.st_size) for s in status))

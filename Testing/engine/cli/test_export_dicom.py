@@ -16,7 +16,7 @@ from factorizer_engine.images.files.seg_reading import read_seg_nrrd
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Label
-from factorizer_engine.protocol.segmentations import SegmentationFile
+from factorizer_engine.protocol.segmentations import MODEL_TAG, SegmentationFile
 from factorizer_engine.protocol.tasks.export_dicom import (
     EVIDENCE,
     EXPORT_DICOM,
@@ -107,6 +107,36 @@ def test_a_segment_that_people_have_added_names_no_model(cli, result, tmp_path):
     segments = segments_of(tmp_path / "dicom" / "segmentation.dcm")
     assert segments.pop("Mine").SegmentAlgorithmType == "MANUAL"
     assert {item.SegmentAlgorithmType for item in segments.values()} == {"AUTOMATIC"}
+
+
+def saved_by_slicer(path: Path, into: Path, drawn: Label) -> Path:
+    """What Slicer makes of a file, in which the user has drawn one of the segments anew."""
+    slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
+    scene = slicer.vtkMRMLScene()
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    scene.AddNode(storage)
+    storage.SetFileName(str(path))
+    assert storage.ReadData(node) == 1
+    node.GetSegmentation().GetSegment(f"Label_{drawn.value}").RemoveTag(MODEL_TAG)
+    storage.SetFileName(str(into))
+    assert storage.WriteData(node) == 1
+    return into
+
+
+def test_a_result_that_slicer_has_saved_elsewhere_tells_its_model(cli, result, study, tmp_path):
+    path = result / "segmentation.seg.nrrd"
+    labelmap, labels = read_seg_nrrd(path)
+    drawn = next(label for label in labels if (labelmap.array == label.value).any())
+    saved = saved_by_slicer(path, tmp_path / "new.seg.nrrd", drawn)
+    outcome = cli("export-dicom", saved, "--series", f"{study}::AX FLAIR", "-o", tmp_path / "dicom")
+    assert outcome.code == 0, outcome.errors
+    segments = segments_of(tmp_path / "dicom" / "segmentation.dcm")
+    assert segments.pop(drawn.name).SegmentAlgorithmType == "MANUAL"
+    assert segments
+    for segment in segments.values():
+        assert segment.SegmentAlgorithmType == "SEMIAUTOMATIC"
+        assert segment.SegmentationAlgorithmIdentificationSequence[0].AlgorithmName == "tiny"
 
 
 def test_what_answers_clicks_is_told_to_be_semiautomatic(cli, study, tmp_path):

@@ -68,6 +68,8 @@ def test_what_cannot_be_compared_is_refused(cli, studies, tmp_path):
     assert "--scan" in cli("follow-up", segments, other, *output).sentence
     assert "given twice" in cli("follow-up", segments, segments, *output).sentence
     assert "two studies" in cli("follow-up", segments, "--scan", scan, *output).sentence
+    twice = cli("follow-up", segments, other, "--scan", scan, "--scan", scan, *output)
+    assert "Study 1 and Study 2 are results of one and the same scan" in twice.sentence
     sentence = cli("follow-up", segments, other, "--scan", scan, *output).sentence
     assert "--scan once for each of the 2" in sentence
     assert not (tmp_path / "page.html").exists()

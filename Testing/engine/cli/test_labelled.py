@@ -152,3 +152,35 @@ def test_a_data_set_without_the_models_regions_is_refused(dataset, model, tmp_pa
     outcome = cli("components", kind, other, "-m", model, "-o", tmp_path / "out")
     assert outcome.code == 2
     assert outcome.sentence == "The dataset has no region ET; its regions are lesion."
+
+
+@pytest.mark.parametrize(
+    ("kind", "unused"),
+    [
+        ("--describe", ["--sweeps", "1"]),
+        ("--describe", ["--lesion", "1"]),
+        ("--prove", ["--quality", "fast"]),
+        ("--prove", ["--input", "FLAIR=flair.nii.gz"]),
+        ("--prove", ["--on", "user@host"]),
+    ],
+)
+def test_what_would_do_nothing_with_labelled_cases_is_refused(
+    dataset, model, tmp_path, cli, kind, unused
+):
+    outcome = cli("components", kind, dataset, "-m", model, "-o", tmp_path / "out", *unused)
+    assert outcome.sentence == f"{unused[0]} does nothing with {kind}; leave it out."
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("mode", "unused"),
+    [
+        (("--compare", "a", "b"), "--model=tiny"),
+        (("data", "--predictions", "maps"), "--device=cpu"),
+        (("data", "--predictions", "maps"), "--keep"),
+        (("data", "--model", "tiny", "--subsets"), "--keep"),
+    ],
+)
+def test_what_would_do_nothing_with_an_evaluation_is_refused(cli, mode, unused):
+    sentence = cli("evaluate", *mode, unused).sentence
+    assert sentence.startswith(f"{unused.partition('=')[0]} does nothing with --")

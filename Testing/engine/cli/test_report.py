@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from engine.cli.test_export_dicom import edit_one_voxel
+from factorizer_engine.images.files import write_seg_nrrd
+from factorizer_engine.images.files.seg_reading import read_seg_nrrd
 
 
 @pytest.fixture
@@ -61,7 +64,14 @@ def test_a_segmentation_without_a_known_scan_has_no_pictures(cli, result, tmp_pa
     assert outcome.code == 0
     assert "no pictures" in outcome.errors
     page = (tmp_path / "alone.html").read_text(encoding="utf-8")
-    assert "<svg" not in page and "drawn by hand" in page
+    assert "<svg" not in page and "tiny 1.0.0" in page
+
+
+def test_who_drew_a_segmentation_is_not_guessed(cli, result, tmp_path):
+    labelmap, labels = read_seg_nrrd(result / "segmentation.seg.nrrd")
+    write_seg_nrrd(labelmap, labels, tmp_path / "other.seg.nrrd")
+    assert cli("report", tmp_path / "other.seg.nrrd", "-o", tmp_path / "other.html").code == 0
+    assert "of unknown origin" in (tmp_path / "other.html").read_text(encoding="utf-8")
 
 
 def test_scans_that_were_moved_are_asked_for(cli, result, scans, tmp_path):
@@ -97,3 +107,15 @@ def test_components_are_told_if_they_are_of_the_same_model(cli, scans, result, t
     (folder / "components.json").write_text("{}")
     assert "damaged" in cli(*again, folder).sentence
     assert "no components.json" in cli(*again, tmp_path).sentence
+
+
+def test_components_of_other_scans_are_doubted(cli, scans, result, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    moved = {name: shutil.copy(path, other) for name, path in scans.items()}
+    named = [f"--input={name}={path}" for name, path in moved.items()]
+    folder = tmp_path / "components"
+    assert cli("components", "-m", "tiny", *named, "-o", folder, "-n", "1", "-d", "cpu").code == 0
+    outcome = cli("report", result, "--components", folder)
+    assert outcome.code == 0 and "computed on other files than the result" in outcome.errors
+    assert "computed on other files than the result" in page_of(result)

@@ -6,6 +6,7 @@ import codecs
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,12 +17,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from engine import tiny
 from engine.conftest import make_array, save_scan
+from factorizer_engine.bundles.reading.checksums import write_checksums
 from factorizer_engine.cli.session import Session
 from factorizer_engine.cli.studies import command, local, work
 from factorizer_engine.cli.studies.local import affordable_workers
 from factorizer_engine.protocol.checks import AMBER, Finding
 from factorizer_engine.protocol.tasks.check import CHECK, CheckResult
+from factorizer_engine.service.client import EngineClient
 from in_use import needs_proc
 from processes import PATIENCE, wait_until
 
@@ -156,6 +160,27 @@ def test_unfinished_results_do_not_count(tmp_path, cli, studies):
     outcome = segment(cli, studies, tmp_path / "out")
     assert outcome.code == 0
     assert "already" not in outcome.output
+
+
+def test_a_model_in_a_zip_file_lasts_for_all_studies(
+    tmp_path, cli, studies, environment, monkeypatch
+):
+    model = tiny.bundle(tmp_path / "models").description.path
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", model.parent, model.name)
+    monkeypatch.setattr(command, "EngineClient", lambda **_: EngineClient(environment=environment))
+    outcome = segment(cli, studies, tmp_path / "out", "-m", packed)
+    assert outcome.code == 0, outcome.errors
+
+
+def test_a_model_that_was_changed_without_another_version_is_another_one(tmp_path, cli, studies):
+    model = tiny.bundle(tmp_path / "own").description.path
+    assert segment(cli, studies, tmp_path / "out", "-m", model).code == 0
+    path = model / "configs" / "metadata.json"
+    content = json.loads(path.read_text())
+    content["factorizer"]["inference"]["threshold"] = 0.25
+    path.write_text(json.dumps(content))
+    write_checksums(model)
+    assert "another model" in segment(cli, studies, tmp_path / "out", "-m", model).sentence
 
 
 @pytest.mark.parametrize("change", ["options", "scan", "foreign"])

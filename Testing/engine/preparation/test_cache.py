@@ -66,6 +66,12 @@ def test_a_damaged_file_or_folder_counts_as_not_there(tmp_path):
     for damaged in (b"", b"nothing", content[: len(content) // 2]):
         (tmp_path / "key.npz").write_bytes(damaged)
         assert cache.find("key") is None
+    cache.keep("noise", {"field": np.random.default_rng(0).integers(0, 5, 9999)})
+    path = tmp_path / "noise.npz"
+    content = path.read_bytes()
+    for place in range(100, len(content), 100):
+        path.write_bytes(content[:place] + bytes(40) + content[place + 40 :])
+        assert cache.find("noise") is None
     blocked = tmp_path / "file"
     blocked.write_text("in the way", encoding="utf-8")
     StepCache(blocked).keep("key", {"matrix": np.eye(4)})

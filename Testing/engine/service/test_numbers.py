@@ -51,10 +51,11 @@ def test_in_reports(engine, given, tmp_path):
     assert [lesion.id for lesion in found.lesions] == [5, 2, 7]
 
 
-def test_in_comparisons(engine, given):
+def test_in_comparisons(engine, given, scan, tmp_path):
     file, segmentation = given
     plain = replace(segmentation, known=(), gone=())
-    studies = (SegmentedStudy("a", file, plain), SegmentedStudy("b", file, segmentation))
+    earlier = ScanFile.save(scan.array + 1, scan.affine, tmp_path / "earlier.npy", "T1")
+    studies = (SegmentedStudy("a", earlier, plain), SegmentedStudy("b", file, segmentation))
     found = engine.request(FOLLOW_UP, FollowUpParams(studies, registered=False))
     assert [change.before for change in found.changes] == [(1,), (2,), (3,)]
     assert [change.after for change in found.changes] == [(5,), (2,), (7,)]

@@ -73,6 +73,16 @@ def test_another_start_begins_anew_and_is_left_alone(engine, params, tmp_path):
     np.testing.assert_array_equal(start.load(), drawn)
 
 
+def test_a_start_is_not_known_by_its_voxels_alone(engine, params, tmp_path):
+    affine = params.study.channels["FLAIR"].matrix
+    start = ScanFile.save(np.zeros((20, 18, 16), np.uint8), affine, tmp_path / "a.npy", "Mine")
+    engine.request(REFINE, replace(params, start=start))
+    affine[0, 3] += 50
+    moved = ScanFile.save(start.load(), affine, tmp_path / "b.npy", "Mine")
+    with pytest.raises(BadInputError, match="Mine to start from lies on another grid"):
+        engine.request(REFINE, replace(params, start=moved))
+
+
 def test_a_refused_click_leaves_the_others(engine, params):
     good = click_at(params, np.array((10, 9, 8)))
     expected = engine.request(REFINE, replace(params, clicks=(good,))).labelmap.load().copy()

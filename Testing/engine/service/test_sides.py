@@ -55,9 +55,11 @@ def test_in_reports(engine, given, tmp_path):
     assert [has_side(lesion.place) for lesion in found.lesions] == [not segmentation.upside_down]
 
 
-def test_in_comparisons(engine, given):
+def test_in_comparisons(engine, given, scan, tmp_path):
     file, segmentation = given
-    studies = tuple(SegmentedStudy(name, file, segmentation) for name in ("first", "second"))
+    earlier = ScanFile.save(scan.array + 1, scan.affine, tmp_path / "earlier.npy", "T1")
+    files = (("first", earlier), ("second", file))
+    studies = tuple(SegmentedStudy(name, file, segmentation) for name, file in files)
     found = engine.request(FOLLOW_UP, FollowUpParams(studies, registered=False))
     assert [has_side(change.place) for change in found.changes] == [not segmentation.upside_down]
 

@@ -5,7 +5,9 @@ import pytest
 import slicer
 import vtk
 
-from factorizer_engine.protocol.models import Label
+from factorizer_engine.protocol.models import Label, ModelDescription
+from factorizer_engine.protocol.segmentations import MODEL_TAG
+from FactorizerSegmentationLib.scene.segmentation_files import rememberModel
 from FactorizerSegmentationLib.scene.segments import createSegmentation, segmentIdOf
 from FactorizerSegmentationLib.scene.volumes import Place, worldAffine
 from module.geometry import apply, orientation_affines, tilted
@@ -172,3 +174,15 @@ def test_surfaces_are_made_by_the_quick_method_that_slicer_has(add_volume, make)
     assert segmentation.GetConversionParameter(name) == "1"
     description = rule.GetConversionParameterDescription(name)
     assert "1 = vtkSurfaceNets3D" in description
+
+
+def test_segments_that_a_model_has_drawn_say_so(make, add_volume):
+    node = make(add_volume())
+    node.GetSegmentation().AddEmptySegment("Mine")
+    rememberModel(node, ModelDescription("tiny", "1.0", "glioma", "Tiny", "", (), (), LABELS))
+    made = {}
+    for name in node.GetSegmentation().GetSegmentIDs():
+        text = vtk.reference("")
+        node.GetSegmentation().GetSegment(name).GetTag(MODEL_TAG, text)
+        made[name] = str(text)
+    assert made == {"Label_1": "tiny 1.0", "Label_2": "tiny 1.0", "Label_4": "tiny 1.0", "Mine": ""}

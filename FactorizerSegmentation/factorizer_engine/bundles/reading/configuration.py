@@ -175,7 +175,8 @@ class InferenceConfig:
             margin = resolve(step.get("margin", 0))
             return {"crop_margin": int(max(margin) if isinstance(margin, list) else margin)}
         if name == "NormalizeIntensity":
-            if not resolve(step.get("channel_wise", False)):
+            together = not resolve(step.get("channel_wise", False))
+            if together and self.network().arguments.get("in_channels", 1) != 1:
                 raise BadModelError(
                     "The model normalises all channels together, which is not supported."
                 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from factorizer_engine.cli.early_checks import Caution
@@ -71,7 +73,17 @@ def segment_studies(
         from factorizer_engine.images.checks import channel_named
 
         reference = channel_named(reference, model.channels)
-    batch = Batch(choice, model, options, reference, probabilities, caution, folder, machine)
+    batch = Batch(
+        choice,
+        model,
+        options,
+        reference,
+        probabilities,
+        caution,
+        folder,
+        machine,
+        _fingerprint(choice.model),
+    )
     remaining, outcomes = _plan(batch, studies)
     done = sum(outcome.is_done for outcome in outcomes.values())
     if done:
@@ -87,6 +99,31 @@ def segment_studies(
         outcomes[outcome.study] = outcome
         summarise()
     _conclude([outcomes[study.name] for study in studies], folder)
+
+
+@contextmanager
+def unpacked(choice: ModelChoice) -> Iterator[ModelChoice]:
+    """The choice as it is; of a .zip file with the folder in which it is unpacked meanwhile.
+
+    An engine unpacks it, too, but takes the folder along when it ends.
+    """
+    from factorizer_engine.bundles.reading.loading import load_bundle
+
+    if not (choice.model.lower().endswith(".zip") and Path(choice.model).expanduser().is_file()):
+        yield choice
+        return
+    bundle = load_bundle(choice.model)
+    assert bundle.storage is not None  # of a .zip file
+    with bundle.storage:
+        yield replace(choice, model=str(bundle.description.path))
+
+
+def _fingerprint(model: str) -> str:
+    """That of the model in a folder; "" if it is on another machine only."""
+    from factorizer_engine.bundles.reading.checksums import fingerprint
+    from factorizer_engine.bundles.reading.loading import load_bundle
+
+    return fingerprint(load_bundle(model, verify=False)) if Path(model).is_dir() else ""
 
 
 def _plan(

@@ -65,6 +65,7 @@ class StudyRequest(Message):
         probabilities: Whether probability maps are written, too.
         scans: The scan of each channel.
         sweeps, short_circuits: See `ModelChoice`.
+        fingerprint: Of the model, whose version not everybody raises; "" if that is unknown.
     """
 
     model: str
@@ -75,6 +76,7 @@ class StudyRequest(Message):
     scans: dict[str, FileState]
     sweeps: int | None = None
     short_circuits: tuple[str, ...] = ()
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ class Batch:
         caution: Whether a study whose scans look doubtful fails.
         output: Folder for the results, one subfolder a study.
         machine: Where the engines run; None means here.
+        fingerprint: Of the model; "" if that is unknown.
     """
 
     choice: ModelChoice
@@ -51,6 +52,7 @@ class Batch:
     caution: Caution
     output: Path
     machine: Machine | None = None
+    fingerprint: str = ""
 
     def request(self, study: StudyFiles) -> StudyRequest:
         """What is asked for a study.
@@ -71,6 +73,7 @@ class Batch:
             scans={channel: FileState.of(path) for channel, path in paths.items()},
             sweeps=self.choice.sweeps,
             short_circuits=self.choice.short_circuits,
+            fingerprint=self.fingerprint,
         )
 
 

@@ -16,6 +16,7 @@ from factorizer_engine.images.preprocessing import foreground_box
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import written_atomically
+from factorizer_engine.protocol.segmentations import MODEL_TAG
 
 if TYPE_CHECKING:
     from factorizer_engine.protocol.models import Label
@@ -38,7 +39,8 @@ def write_seg_nrrd(
         labels: What the values mean.
         path: Where to write; must end with .seg.nrrd.
         reference_name: The scan that was segmented; kept as a remark.
-        remarks: More of them by name, kept as "Factorizer_NAME".
+        remarks: More of them by name, kept as "Factorizer_NAME"; "Model" also as a tag of each
+            segment.
 
     Raises:
         BadInputError: If the name ends otherwise or the file cannot be written.
@@ -55,7 +57,8 @@ def write_seg_nrrd(
         image.SetMetaData(f"Factorizer_{re.sub(r'[^A-Za-z0-9]+', '_', key)}", _one_line(value))
     extents = _extents(array, [label.value for label in labels])
     for index, label in enumerate(labels):
-        for key, value in _segment_fields(label, extents[label.value]).items():
+        fields = _segment_fields(label, extents[label.value], (remarks or {}).get("Model", ""))
+        for key, value in fields.items():
             image.SetMetaData(f"Segment{index}_{key}", value)
     with written_atomically(path) as temporary, writable_by_itk(temporary) as place:
         sitk.WriteImage(image, place, useCompression=True)
@@ -76,11 +79,13 @@ def _segmentation_fields(labelmap: Scan, reference_name: str) -> dict[str, str]:
     return fields
 
 
-def _segment_fields(label: Label, extent: str) -> dict[str, str]:
+def _segment_fields(label: Label, extent: str, model: str) -> dict[str, str]:
     """What vtkMRMLSegmentationStorageNode keeps about one segment."""
     tags = ["Segmentation.Status:inprogress"]
     if label.terminology:
         tags.append(f"TerminologyEntry:{_one_line(label.terminology)}")
+    if model:
+        tags.append(f"{MODEL_TAG}:{_one_line(model)}")
     return {
         "ID": f"Label_{label.value}",
         "Name": _one_line(label.name),

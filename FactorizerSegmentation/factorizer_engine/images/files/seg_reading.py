@@ -19,6 +19,7 @@ from factorizer_engine.images.files.recognition import damaged, first_bytes, sca
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Label
+from factorizer_engine.protocol.segmentations import MODEL_TAG
 
 _OWN_ID = re.compile(r"Label_([1-9]\d{0,2})")
 """What this project calls the segment of a label value."""
@@ -34,6 +35,7 @@ class _Segment:
     label: Label
     layer: int
     stored: int
+    model: str
 
 
 def read_seg_nrrd(path: Path) -> tuple[Scan, tuple[Label, ...]]:
@@ -70,7 +72,20 @@ def read_seg_nrrd(path: Path) -> tuple[Scan, tuple[Label, ...]]:
     return labelmap, tuple(segment.label for segment in segments)
 
 
-def _segments(image: sitk.Image) -> list[_Segment]:
+def models_told(path: Path) -> dict[str, str]:
+    """The model that has drawn each label, by the label's name, if the segments of a file tell.
+
+    Args:
+        path: What `read_seg_nrrd` has read.
+    """
+    reader = sitk.ImageFileReader()
+    with readable_by_itk(path) as place:
+        reader.SetFileName(place)
+        reader.ReadImageInformation()
+    return {segment.label.name: segment.model for segment in _segments(reader) if segment.model}
+
+
+def _segments(image: sitk.Image | sitk.ImageFileReader) -> list[_Segment]:
     rows = list(_fields(image))
     taken = {int(match[1]) for row in rows if (match := _OWN_ID.fullmatch(row.get("ID", "")))}
     free = (value for value in count(1) if value not in taken)
@@ -80,13 +95,14 @@ def _segments(image: sitk.Image) -> list[_Segment]:
         value = int(own[1]) if own else next(free)
         if value > _LARGEST:
             raise BadInputError(f"A segmentation of more than {_LARGEST} segments cannot be read.")
-        label = Label(value, row.get("Name") or f"Segment {value}", _color(row), _terminology(row))
+        terminology = _tag(row, "TerminologyEntry")
+        label = Label(value, row.get("Name") or f"Segment {value}", _color(row), terminology)
         layer, stored = int(row.get("Layer", "0")), int(row.get("LabelValue", "1"))
-        segments.append(_Segment(row.get("ID", ""), label, layer, stored))
+        segments.append(_Segment(row.get("ID", ""), label, layer, stored, _tag(row, MODEL_TAG)))
     return segments
 
 
-def _fields(image: sitk.Image) -> Iterator[dict[str, str]]:
+def _fields(image: sitk.Image | sitk.ImageFileReader) -> Iterator[dict[str, str]]:
     """What the file says of each segment, by field."""
     keys = image.GetMetaDataKeys()
     for number in count():
@@ -103,9 +119,9 @@ def _color(row: dict[str, str]) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _terminology(row: dict[str, str]) -> str:
+def _tag(row: dict[str, str], wanted: str) -> str:
     tags = (tag.partition(":") for tag in row.get("Tags", "").split("|"))
-    return next((text for name, _, text in tags if name == "TerminologyEntry"), "")
+    return next((text for name, _, text in tags if name == wanted), "")
 
 
 def _paint(name: str, layers: np.ndarray, segments: list[_Segment]) -> np.ndarray:

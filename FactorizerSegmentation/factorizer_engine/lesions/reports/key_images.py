@@ -9,7 +9,7 @@ import numpy as np
 
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.diameters import slice_axis
-from factorizer_engine.lesions.enhancement import enhances
+from factorizer_engine.lesions.enhancement import enhancing_labels
 from factorizer_engine.lesions.reports.content import Report
 from factorizer_engine.lesions.reports.pictures import (
     WHITE,
@@ -132,7 +132,8 @@ class KeyImages:
         self, lesion: Lesion, name: str, labels: Sequence[Label], parts: Sequence[LesionPart]
     ) -> Picture:
         """Parts of a lesion over one scan, where the lesion is longest, or what enhances in it."""
-        enhancing = next((part for part in parts if enhances(part.name)), None)
+        values = enhancing_labels(labels)
+        enhancing = next((part for part in parts if part.label in values), None)
         measured: Measures = enhancing or lesion
         axis = slice_axis(self._grid.affine)
         picture = draw(

@@ -27,10 +27,14 @@ def run(_engine: Engine, params: FollowUpParams, monitor: Monitor) -> FollowUpRe
     """Measure every study, bring the scans onto the last one, and match the lesions."""
     monitor.report("measuring the lesions", 0.0)
     from factorizer_engine.lesions.follow_up.comparison import compare_studies
+    from factorizer_engine.lesions.follow_up.doubts import doubts_about
+    from factorizer_engine.service.exchange import load_scan
 
-    studies = [_measure(study) for study in params.studies]
+    scans = [load_scan(study.scan) for study in params.studies]
+    doubts = [*doubts_about([*map(_told, params.studies, scans)])]
+    studies = [_measure(*pair) for pair in zip(params.studies, scans, strict=True)]
     *earlier, last = studies
-    matrices, doubts = [], []
+    matrices = []
     spans = monitor.span(MEASURED, REGISTERED).parts(len(earlier))
     for study, span in zip(earlier, spans, strict=True):
         matrix, doubt = _bring(study, last.scan, params.registered, span)
@@ -52,13 +56,19 @@ def run(_engine: Engine, params: FollowUpParams, monitor: Monitor) -> FollowUpRe
     )
 
 
-def _measure(study: SegmentedStudy) -> MeasuredStudy:
+def _told(study: SegmentedStudy, scan: Scan) -> tuple[str, Scan, str]:
+    """What a study is called, its scan, and what has drawn its segments."""
+    given = study.segmentation
+    return study.name, scan, f"{given.model} {given.version}".strip()
+
+
+def _measure(study: SegmentedStudy, scan: Scan) -> MeasuredStudy:
     from factorizer_engine.lesions.follow_up.comparison import MeasuredStudy
     from factorizer_engine.lesions.remeasuring import measure_again
     from factorizer_engine.service.exchange import load_scan
 
     given = study.segmentation
-    labelmap, scan = load_scan(given.labelmap), load_scan(study.scan)
+    labelmap = load_scan(given.labelmap)
     telling = None if given.upside_down else scan
     lesions = measure_again(
         labelmap, (), given.labels, None, telling, None, given.known, given.gone

@@ -146,7 +146,7 @@ def select_cases(
         BadInputError: If there are none, or a label holds what the data do not know.
     """
     dataset, split = open_cases(data, root)
-    chosen = dataset.only(list(cases) or _names(dataset, split, use))
+    chosen = dataset.only(list(dict.fromkeys(cases)) or _names(dataset, split, use))
     for case in chosen.cases:
         check_values(case.label, chosen)
     return _only_known(chosen)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from factorizer_engine.inference.device import resolve_device
 from factorizer_engine.protocol.errors import BadInputError
@@ -69,12 +71,14 @@ def _train(config: TrainingConfig, resume: bool) -> Path:
         torch.set_num_threads(config.run.threads)
     dataset = open_dataset(config.data)
     device = _own_device(config.run.device)
-    with joined_team(device) as team:
-        folder = config.output
+    folder = config.output
+    with (
+        joined_team(device) as team,
+        _opened_folder(config, dataset, resume) if team.leads else nullcontext(),
+    ):
         split = Split()
         findings: tuple[Finding, ...] = ()
         if team.leads:
-            _open_folder(config, dataset, resume)
             split, findings = _split(config, resume)
         split = team.agree(split)
         with RunDisplay(team.leads, config.run.log_every) as display:
@@ -115,28 +119,50 @@ def _own_device(name: str) -> torch.device:
     return device
 
 
-def _open_folder(config: TrainingConfig, dataset: Dataset, resume: bool) -> None:
+@contextmanager
+def _opened_folder(config: TrainingConfig, dataset: Dataset, resume: bool) -> Iterator[None]:
+    """The folder of a run, in which no other process trains meanwhile."""
     folder = config.output
-    started = (folder / "history.jsonl").is_file()
-    if started and not resume:
-        raise BadInputError(
-            f"The folder {folder} holds a run already; go on with it (--resume) or name "
-            "another folder (--output)."
-        )
     if resume and not (folder / "last.pt").is_file():
         raise BadInputError(
             f"The folder {folder} holds no checkpoint to resume from; begin the run without "
             "--resume, or name its folder (--output)."
         )
-    if resume:
-        _check_unchanged(config, dataset)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInputError(
             f"The folder {folder} cannot be made ({error.strerror}); name another one (--output)."
         ) from error
-    remove_unfinished(folder)
+    with _held(folder):
+        if resume:
+            _check_unchanged(config, dataset)
+        elif (folder / "history.jsonl").is_file():
+            raise BadInputError(
+                f"The folder {folder} holds a run already; go on with it (--resume) or name "
+                "another folder (--output)."
+            )
+        remove_unfinished(folder)
+        yield
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keep other processes out; the operating system lets them in again, however this one ends."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise BadInputError(
+            f"Another process is training in {folder}; wait until it ends, or name another folder "
+            "(--output)."
+        ) from error
+    except OSError:
+        pass  # not every file system can lock
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _check_unchanged(config: TrainingConfig, dataset: Dataset) -> None:

@@ -61,6 +61,16 @@ def test_a_normalisation_by_given_numbers_is_refused(name):
         InferenceConfig({"preprocessing": {"transforms": [step]}}).preprocessing()
 
 
+def test_channels_are_normalised_together_only_if_there_is_one():
+    step = {"_target_": "NormalizeIntensityd", "nonzero": True}
+    network = {"_target_": "SegResNet", "in_channels": 1}
+    content = {"network_def": network, "preprocessing": {"transforms": [step]}}
+    assert InferenceConfig(content).preprocessing().normalization == "zscore_nonzero"
+    network["in_channels"] = 2
+    with pytest.raises(BadModelError, match="all channels together"):
+        InferenceConfig(content).preprocessing()
+
+
 def test_windows_of_another_number_of_axes_are_refused():
     inferer = {"_target_": "SlidingWindowInferer", "roi_size": [16, 16]}
     with pytest.raises(BadModelError, match="windows of 2 axes instead of 3"):

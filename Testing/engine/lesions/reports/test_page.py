@@ -133,6 +133,14 @@ def test_products_of_what_enhances_are_summed_up_as_for_follow_up(report):
     assert f"sum of products of 1 measurable lesion: {point.enhancing_mm2:.0f} mm²" in page
 
 
+def test_what_enhances_is_measured_in_its_pictures_whatever_it_is_called(report):
+    coded = Label(4, "ET", (240, 200, 60), "~NCIt^C113842^Enhancing Lesion~")
+    labels = (LABELS[0], coded, LABELS[2])
+    lesions = find_lesions(report.labelmap, (), labels, None)
+    page = render_report(replace(report, labels=labels, lesions=lesions))
+    assert re.search(r"ET: [\d.]+ × [\d.]+ mm", page)
+
+
 def test_segments_of_one_name_have_their_own_volumes(report):
     labels = tuple(replace(label, name="Lesion") for label in LABELS)
     lesions = find_lesions(report.labelmap, (), labels, None)

@@ -12,7 +12,7 @@ from engine.training.blobs import write_image
 from factorizer_engine.cli.evaluation import results_table
 from factorizer_engine.images.files import read_scan
 from factorizer_engine.protocol.errors import BadInputError
-from factorizer_engine.training.evaluation.evaluation import evaluate
+from factorizer_engine.training.evaluation.evaluation import evaluate, select_cases
 from factorizer_engine.training.evaluation.scoring import score_case
 
 
@@ -73,6 +73,11 @@ def test_held_out_cases_of_a_configuration_are_evaluated(
     assert list(result["cases"]) == ["blob_5"]
     result = evaluate(path, tmp_path / "out", predictions=predictions, cases=["blob_1"])
     assert list(result["cases"]) == ["blob_1"]
+
+
+def test_a_case_that_is_named_twice_counts_once(dataset_dir):
+    chosen = select_cases(dataset_dir, ["blob_1", "blob_0", "blob_1"])
+    assert [case.name for case in chosen.cases] == ["blob_1", "blob_0"]
 
 
 def test_one_case_has_no_standard_deviation(dataset_dir, predictions, tmp_path):

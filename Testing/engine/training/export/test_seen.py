@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from factorizer_engine.bundles.reading.loading import load_bundle
+from factorizer_engine.bundles.seen import seen_cases
 from factorizer_engine.training.config import load_config
 from factorizer_engine.training.evaluation.evaluation import evaluate
 from factorizer_engine.training.export.export import export
 from factorizer_engine.training.run.run import train
+
+RESOURCES = Path(__file__).resolve().parents[4] / "FactorizerSegmentation" / "Resources"
 
 
 @pytest.fixture
@@ -102,3 +106,19 @@ def test_what_is_not_told_is_not_forgotten_by_the_model_after(
     third = train(load_config(write_config(settings)))
     made = exported_with_scores(third, tmp_path / "made")
     assert "selected on here; whether first 1.2.0 had seen it, its own card tells" in made.card
+
+
+@pytest.mark.parametrize(
+    ("model", "split"),
+    [
+        ("any-lesion", "any-lesion"),
+        ("glioma-fast", "glioma-fast"),
+        ("glioma-fine", "glioma-fast"),
+        ("glioma-fine/coarse", "glioma-fast"),
+    ],
+)
+def test_bundled_models_tell_what_they_have_seen(model, split):
+    seen = seen_cases(load_bundle(RESOURCES / "models" / model))
+    assert seen.train and seen.validation and not seen.untold_by
+    held_out = json.loads((RESOURCES / "training" / f"{split}-split.json").read_text())["held_out"]
+    assert not {*held_out} & {*seen.train, *seen.validation}

@@ -27,6 +27,33 @@ def test_a_folder_with_a_run_is_not_overwritten(settings, write_config):
         train(config)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_in_which_another_process_trains_is_left_to_it(
+    settings, write_config, monkeypatch, resume
+):
+    settings["optimization"]["steps"] = 2
+    config = configured(settings, write_config)
+    original = Trainer._train_step
+
+    def meanwhile(self, *args):
+        with pytest.raises(BadInputError, match="Another process is training in"):
+            train(config, resume=resume)
+        return original(self, *args)
+
+    monkeypatch.setattr(Trainer, "_train_step", meanwhile)
+    folder = train(config)
+    assert [line["step"] for line in read_history(folder) if "loss" in line] == [1, 2]
+
+
+def test_a_file_system_that_cannot_lock_is_trained_on(settings, write_config, monkeypatch):
+    def refusing(self, *args, **values):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(running.FileLock, "acquire", refusing)
+    settings["optimization"]["steps"] = 2
+    assert (train(configured(settings, write_config)) / "final.pt").is_file()
+
+
 def test_a_run_can_be_repeated_from_its_own_configuration(settings, write_config, tmp_path):
     settings["optimization"]["steps"] = 2
     first = train(configured(settings, write_config))
