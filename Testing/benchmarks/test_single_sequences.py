@@ -76,3 +76,12 @@ def test_every_case_is_one_image_with_one_outline(made):
     assert voxels("hippocampus_001").sum() == 2
     image = read_scan(made / "unseen" / "imagesTr" / "Brats18_CBICA_AVG_1-T2-WT_0000.nii.gz")
     assert image.array[0, 0, 0] == 4
+
+
+def test_what_is_trained_on_is_there_again_with_larger_voxels(made):
+    own, near = made / "training", made / "training-near"
+    assert names(near) == {name + end for name in names(own) for end in ("", "-near")}
+    for file in ("imagesTr/child-T1-WT{}_0000.nii.gz", "labelsTr/child-T1-WT{}.nii.gz"):
+        before, after = read_scan(own / file.format("")), read_scan(near / file.format("-near"))
+        np.testing.assert_array_equal(after.array, before.array)
+        assert after.spacing == pytest.approx([1.5, 1.5, 1.5])
