@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import numpy as np
+import vtk
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.lesions import Lesion
@@ -78,9 +80,32 @@ def rememberAnswers(node, model: ModelDescription) -> None:
 
 
 def madeBy(node) -> tuple[str, str]:
-    """Name and version of the model that has drawn a segmentation, both "" if none has."""
-    name, _space, version = (node.GetAttribute(MODEL_ATTRIBUTE) or "").rpartition(" ")
+    """Name and version of the model that has drawn a segmentation, both "" if none has.
+
+    Of one that was loaded from a file its segments tell.
+    """
+    told = node.GetAttribute(MODEL_ATTRIBUTE) or next(filter(None, _toldBySegments(node)), "")
+    name, _space, version = told.rpartition(" ")
     return name, version
+
+
+def perhapsEdited(node, file: SegmentationFile) -> SegmentationFile:
+    """What is told of a segmentation if people may have changed all that a model has drawn in it.
+
+    That is so where nobody has noted what it drew, as of one that was loaded from a file.
+    """
+    if not file.model or node.GetAttribute(DRAWN_ATTRIBUTE) is not None:
+        return file
+    names = (label.name for label in file.labels)
+    return replace(file, edited=tuple(name for name in names if name not in file.added))
+
+
+def _toldBySegments(node) -> Iterator[str]:
+    segmentation = node.GetSegmentation()
+    for segmentId in segmentation.GetSegmentIDs():
+        told = vtk.reference("")
+        segmentation.GetSegment(segmentId).GetTag(MODEL_TAG, told)
+        yield str(told)
 
 
 def isUpsideDown(segmentationNode) -> bool:

@@ -18,7 +18,7 @@ from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene.explanations import Step, componentTold, liesOn, stepOf
 from FactorizerSegmentationLib.scene.heatmaps import ACTIVITY
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
-from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
+from FactorizerSegmentationLib.scene.segmentation_files import perhapsEdited, saveSegmentation
 from FactorizerSegmentationLib.scene.volumes import saveScan
 from FactorizerSegmentationLib.tasks.engine_run import EngineRun
 
@@ -73,7 +73,7 @@ class ExportDicomRun(EngineRun[ExportDicomResult]):
             yield
             maps += _mapsOf(step, number, folder)
         return ExportDicomParams(
-            segmentation,
+            perhapsEdited(order.segmentationNode, segmentation),
             scan,
             str(order.seriesFolder),
             str(order.outputFolder),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 import pytest
 import slicer
@@ -7,7 +9,12 @@ import vtk
 
 from factorizer_engine.protocol.models import Label, ModelDescription
 from factorizer_engine.protocol.segmentations import MODEL_TAG
-from FactorizerSegmentationLib.scene.segmentation_files import rememberModel
+from FactorizerSegmentationLib.scene.segmentation_files import (
+    perhapsEdited,
+    rememberDrawn,
+    rememberModel,
+    saveSegmentation,
+)
 from FactorizerSegmentationLib.scene.segments import createSegmentation, segmentIdOf
 from FactorizerSegmentationLib.scene.volumes import Place, worldAffine
 from module.geometry import apply, orientation_affines, tilted
@@ -22,6 +29,7 @@ LABELS = (
     Label(2, "Oedema", (80, 170, 90)),
     Label(4, "Enhancing", (240, 200, 60)),
 )
+MODEL = ModelDescription("tiny", "1.0", "glioma", "Tiny", "", (), (), LABELS)
 SHAPE = (5, 6, 7)
 MARKED = {1: (1, 4, 2), 4: (3, 0, 6)}
 
@@ -179,10 +187,37 @@ def test_surfaces_are_made_by_the_quick_method_that_slicer_has(add_volume, make)
 def test_segments_that_a_model_has_drawn_say_so(make, add_volume):
     node = make(add_volume())
     node.GetSegmentation().AddEmptySegment("Mine")
-    rememberModel(node, ModelDescription("tiny", "1.0", "glioma", "Tiny", "", (), (), LABELS))
+    rememberModel(node, MODEL)
     made = {}
     for name in node.GetSegmentation().GetSegmentIDs():
         text = vtk.reference("")
         node.GetSegmentation().GetSegment(name).GetTag(MODEL_TAG, text)
         made[name] = str(text)
     assert made == {"Label_1": "tiny 1.0", "Label_2": "tiny 1.0", "Label_4": "tiny 1.0", "Mine": ""}
+
+
+def saved(node, path):
+    """What the engine is told of a segmentation."""
+    steps = saveSegmentation(node, path)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def test_what_comes_from_a_file_is_of_the_model_that_its_segments_name(
+    make, add_volume, labelmap, tmp_path
+):
+    """But nobody knows whether it was edited before it was saved."""
+    node = make(add_volume())
+    deque(rememberDrawn(node, labelmap, LABELS), maxlen=0)
+    rememberModel(node, MODEL)
+    known = saved(node, tmp_path / "known.npy")
+    assert perhapsEdited(node, known) == known and known.edited == ()
+
+    for name in node.GetAttributeNames():
+        node.RemoveAttribute(name)  # files keep none
+    file = saved(node, tmp_path / "file.npy")
+    assert (file.model, file.version, file.edited) == ("tiny", "1.0", ())
+    assert perhapsEdited(node, file).edited == ("Core", "Oedema", "Enhancing")
