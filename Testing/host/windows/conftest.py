@@ -129,3 +129,18 @@ def asked(module, monkeypatch):
     asked = Asked(module.logic)
     monkeypatch.setattr(module.logic, "refine", asked.refine)
     return asked
+
+
+@pytest.fixture
+def reopened(host, tmp_path):
+    """Saves the scene, closes it and opens it again: `reopened()`."""
+
+    def reopen() -> None:
+        path = str(tmp_path / "scene.mrb")
+        assert slicer.util.saveScene(path)
+        slicer.mrmlScene.Clear(False)
+        host.process_events(0.1)
+        slicer.util.loadScene(path)
+        host.process_events(0.2)
+
+    return reopen

@@ -236,18 +236,13 @@ def test_a_segment_of_another_segmentation_can_be_the_start(host, module, correc
     np.testing.assert_array_equal(kept, mask)
 
 
-def test_clicks_are_saved_with_the_scene(host, module, corrected, click, tmp_path):
+def test_clicks_are_saved_with_the_scene(host, module, corrected, click, reopened):
     voxel = some_voxel(module, inside=False)
     corrected.ui.clickAddButton.click()
     click(voxel)
     corrected.ui.clickAddButton.click()
     place = place_of(slicer.util.getNode("FLAIR"), voxel)
-    path = str(tmp_path / "scene.mrb")
-    assert slicer.util.saveScene(path)
-    slicer.mrmlScene.Clear(False)
-    host.process_events(0.1)
-    slicer.util.loadScene(path)
-    host.process_events(0.2)
+    reopened()
     node = module.logic.getParameterNode().segment.addingClicks
     assert node is not None and node.GetNumberOfControlPoints() == 1
     found = [0.0, 0.0, 0.0]

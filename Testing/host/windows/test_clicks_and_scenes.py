@@ -11,21 +11,6 @@ from host.windows.clicking import add_click, choose_scan, mask, place_of, result
 from host.windows.test_clicks import paint, painted, points
 
 
-@pytest.fixture
-def reopened(host, tmp_path):
-    """Saves the scene, closes it and opens it again: `reopened()`."""
-
-    def reopen() -> None:
-        path = str(tmp_path / "scene.mrb")
-        assert slicer.util.saveScene(path)
-        slicer.mrmlScene.Clear(False)
-        host.process_events(0.1)
-        slicer.util.loadScene(path)
-        host.process_events(0.2)
-
-    return reopen
-
-
 def test_a_click_in_a_scene_that_was_opened_again_is_answered(host, module, scan, reopened):
     """Also where nobody has pressed a button since, as in a scene that was saved while placing."""
     add_click(host, module, scan, (10, 9, 11))

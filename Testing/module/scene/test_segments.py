@@ -13,11 +13,11 @@ from FactorizerSegmentationLib.scene.segmentation_files import (
     perhapsEdited,
     rememberDrawn,
     rememberModel,
-    saveSegmentation,
 )
 from FactorizerSegmentationLib.scene.segments import createSegmentation, segmentIdOf
 from FactorizerSegmentationLib.scene.volumes import Place, worldAffine
 from module.geometry import apply, orientation_affines, tilted
+from module.panels.user import saved
 
 NECROSIS = (
     "Segmentation category and type - DICOM master list"
@@ -194,16 +194,6 @@ def test_segments_that_a_model_has_drawn_say_so(make, add_volume):
         node.GetSegmentation().GetSegment(name).GetTag(MODEL_TAG, text)
         made[name] = str(text)
     assert made == {"Label_1": "tiny 1.0", "Label_2": "tiny 1.0", "Label_4": "tiny 1.0", "Mine": ""}
-
-
-def saved(node, path):
-    """What the engine is told of a segmentation."""
-    steps = saveSegmentation(node, path)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
 
 
 def test_what_comes_from_a_file_is_of_the_model_that_its_segments_name(
