@@ -73,3 +73,20 @@ def engine(environment) -> EngineClient:
     """One engine process for all tests that do not harm it."""
     with EngineClient(environment=environment) as client:
         yield client
+
+
+@pytest.fixture
+def loaded_by_slicer():
+    """Gives a segmentation node and the storage node that read it: `loaded_by_slicer(path)`."""
+    slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
+    scene = slicer.vtkMRMLScene()  # which has to outlive its nodes
+
+    def load(path):
+        node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        storage = slicer.vtkMRMLSegmentationStorageNode()
+        scene.AddNode(storage)
+        storage.SetFileName(str(path))
+        assert storage.ReadData(node) == 1
+        return node, storage
+
+    return load

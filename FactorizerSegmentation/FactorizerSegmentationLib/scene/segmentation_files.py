@@ -10,7 +10,6 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
-import vtk
 from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.lesions import Lesion
@@ -21,7 +20,7 @@ from FactorizerSegmentationLib.scene.component_masks import isMadeOfComponent
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.hand_edits import editedVoxels
 from FactorizerSegmentationLib.scene.masses import maskOf, referenceVolumeOf
-from FactorizerSegmentationLib.scene.segments import describe, labelOf
+from FactorizerSegmentationLib.scene.segments import describe, labelOf, tagOf
 from FactorizerSegmentationLib.scene.tables import (
     follow,
     lesionTableOf,
@@ -84,7 +83,9 @@ def madeBy(node) -> tuple[str, str]:
 
     Of one that was loaded from a file its segments tell.
     """
-    told = node.GetAttribute(MODEL_ATTRIBUTE) or next(filter(None, _toldBySegments(node)), "")
+    segmentation = node.GetSegmentation()
+    tags = (tagOf(segmentation.GetSegment(it), MODEL_TAG) for it in segmentation.GetSegmentIDs())
+    told = node.GetAttribute(MODEL_ATTRIBUTE) or next(filter(None, tags), "")
     name, _space, version = told.rpartition(" ")
     return name, version
 
@@ -98,14 +99,6 @@ def perhapsEdited(node, file: SegmentationFile) -> SegmentationFile:
         return file
     names = (label.name for label in file.labels)
     return replace(file, edited=tuple(name for name in names if name not in file.added))
-
-
-def _toldBySegments(node) -> Iterator[str]:
-    segmentation = node.GetSegmentation()
-    for segmentId in segmentation.GetSegmentIDs():
-        told = vtk.reference("")
-        segmentation.GetSegment(segmentId).GetTag(MODEL_TAG, told)
-        yield str(told)
 
 
 def isUpsideDown(segmentationNode) -> bool:

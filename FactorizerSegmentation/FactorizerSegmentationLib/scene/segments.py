@@ -78,9 +78,15 @@ def labelsOf(segmentationNode) -> tuple[Label, ...]:
 def describe(segment, value: int) -> Label:
     """What a segment is called, coloured and coded, as the label of a value."""
     red, green, blue = (round(255 * part) for part in segment.GetColor())
-    terminology = vtk.reference("")
-    segment.GetTag(segment.GetTerminologyEntryTagName(), terminology)
-    return Label(value, segment.GetName(), (red, green, blue), str(terminology))
+    terminology = tagOf(segment, segment.GetTerminologyEntryTagName())
+    return Label(value, segment.GetName(), (red, green, blue), terminology)
+
+
+def tagOf(segment, name: str) -> str:
+    """The text of a tag of a segment, or ""."""
+    text = vtk.reference("")
+    segment.GetTag(name, text)
+    return str(text)
 
 
 def addSegment(node, label: Label, labelmap: np.ndarray, affine: np.ndarray) -> None:

@@ -109,22 +109,23 @@ def test_a_segment_that_people_have_added_names_no_model(cli, result, tmp_path):
     assert {item.SegmentAlgorithmType for item in segments.values()} == {"AUTOMATIC"}
 
 
-def saved_by_slicer(path: Path, into: Path, drawn: Label) -> Path:
+@pytest.fixture
+def saved_by_slicer(loaded_by_slicer):
     """What Slicer makes of a file, in which the user has drawn one of the segments anew."""
-    slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
-    scene = slicer.vtkMRMLScene()
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
-    storage = slicer.vtkMRMLSegmentationStorageNode()
-    scene.AddNode(storage)
-    storage.SetFileName(str(path))
-    assert storage.ReadData(node) == 1
-    node.GetSegmentation().GetSegment(f"Label_{drawn.value}").RemoveTag(MODEL_TAG)
-    storage.SetFileName(str(into))
-    assert storage.WriteData(node) == 1
-    return into
+
+    def save(path: Path, into: Path, drawn: Label) -> Path:
+        node, storage = loaded_by_slicer(path)
+        node.GetSegmentation().GetSegment(f"Label_{drawn.value}").RemoveTag(MODEL_TAG)
+        storage.SetFileName(str(into))
+        assert storage.WriteData(node) == 1
+        return into
+
+    return save
 
 
-def test_a_result_that_slicer_has_saved_elsewhere_tells_its_model(cli, result, study, tmp_path):
+def test_a_result_that_slicer_has_saved_elsewhere_tells_its_model(
+    cli, result, study, tmp_path, saved_by_slicer
+):
     path = result / "segmentation.seg.nrrd"
     labelmap, labels = read_seg_nrrd(path)
     drawn = next(label for label in labels if (labelmap.array == label.value).any())

@@ -18,17 +18,13 @@ def test_a_segmentation_reads_back_as_the_label_map_in_its_place(tmp_path, label
     np.testing.assert_allclose(scan.affine, labelmap.affine, atol=1e-6)
 
 
-def test_slicer_loads_the_segmentation_with_names_colours_and_codes(tmp_path, labelmap):
-    slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
+def test_slicer_loads_the_segmentation_with_names_colours_and_codes(
+    tmp_path, labelmap, loaded_by_slicer
+):
     vtk = pytest.importorskip("vtk")
     path = tmp_path / "a.seg.nrrd"
     write_seg_nrrd(labelmap, LABELS, path)
-    scene = slicer.vtkMRMLScene()
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
-    storage = slicer.vtkMRMLSegmentationStorageNode()
-    scene.AddNode(storage)
-    storage.SetFileName(str(path))
-    assert storage.ReadData(node) == 1
+    node, _storage = loaded_by_slicer(path)
 
     segmentation = node.GetSegmentation()
     assert segmentation.GetNumberOfSegments() == 3
