@@ -89,6 +89,14 @@ def test_a_report_names_the_model_that_made_the_result(host, widget, report, res
     assert write(host, report)["facts"]["How it was made"]["Model"] == "another 3.0.0"
 
 
+def test_nobody_knows_who_drew_what_no_model_has_signed(host, report, result):
+    segmentation = result.GetSegmentation()
+    result.RemoveAttribute("FactorizerSegmentation.Model")
+    for segmentId in segmentation.GetSegmentIDs():
+        segmentation.GetSegment(segmentId).RemoveTag("Factorizer.Model")
+    assert write(host, report)["made"].startswith("drawn by hand or by another program")
+
+
 def test_thresholds_change_segments_but_not_by_hand(host, widget, report, result):
     widget.adjustPanel.ui.adjustRegionComboBox.currentIndex = 1
     widget.adjustPanel.ui.thresholdSlider.value = 90
