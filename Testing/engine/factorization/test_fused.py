@@ -73,9 +73,12 @@ def _patched_once():
             done[language] = patch(function)
         return SimpleNamespace(restore=lambda: (done[language].restore(), done.clear()))
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # kernels in threads would take the patches from each other
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(interpreter, "_patch_lang", patch_once_a_launch)
         yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
