@@ -27,12 +27,16 @@ NO_DISK = {
     if hasattr(errno, name)  # not all systems have all of them
 }
 
-# How torch words it: CUDA and MPS, the host's allocator, and the two CUDA libraries.
+# How torch words it: CUDA and MPS, the host's allocator, and the two CUDA libraries. On a card that
+# is full cuBLAS does not begin, and cuDNN finds no way to compute for which there is room.
 _MEMORY_PHRASES = (
     "out of memory",
     "can't allocate memory",
     "not enough memory",
     "alloc_failed",
+    "allocation_failed",
+    "cublas_status_not_initialized",
+    "unable to find an engine to execute",
 )
 
 # How pathlib words it.

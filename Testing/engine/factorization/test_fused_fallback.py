@@ -148,13 +148,20 @@ def test_a_start_of_another_size_is_refused_by_torch(data, trusted, monkeypatch)
 
 
 @pytest.mark.parametrize("way", ["mix", "mixing_gradient"])
-def test_running_out_of_memory_is_not_taken_for_a_failing_kernel(data, trusted, way, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [torch.cuda.OutOfMemoryError("full"), RuntimeError("Triton Error [CUDA]: out of memory")],
+    ids=["torch", "triton"],
+)
+def test_running_out_of_memory_is_not_taken_for_a_failing_kernel(
+    data, trusted, way, error, monkeypatch
+):
     x, v0 = data
     if way == "mixing_gradient":
         monkeypatch.setattr(FUSED, "mix", lambda maps, *_: maps.clone())
     name = "_kernels" if way == "mix" else "_gradient_kernels"
-    monkeypatch.setattr(launcher, name, _fail(torch.cuda.OutOfMemoryError("full")))
-    with pytest.raises(torch.cuda.OutOfMemoryError):
+    monkeypatch.setattr(launcher, name, _fail(error))
+    with pytest.raises(type(error), match=str(error).partition(" [")[0]):
         mix_rank_one(x.requires_grad_(), RESHAPE, v0, *SETTINGS).sum().backward()
     assert not FUSED.trust.failed
 

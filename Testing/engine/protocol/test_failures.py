@@ -33,9 +33,16 @@ def raise_(error: BaseException) -> None:
         lambda: raise_(torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")),
         lambda: raise_(RuntimeError("MPS backend out of memory (MPS allocated: 5 GB)")),
         lambda: raise_(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling")),
+        lambda: raise_(RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling")),
+        lambda: raise_(RuntimeError("CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED")),
+        lambda: raise_(RuntimeError("GET was unable to find an engine to execute this comput")),
+        lambda: raise_(RuntimeError("Triton Error [CUDA]: out of memory")),
         lambda: raise_(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))),
     ],
-    ids=["host torch", "numpy", "cuda", "mps", "cublas", "system"],
+    ids=[
+        "host torch", "numpy", "cuda", "mps", "cublas", "cublas' beginning", "cudnn",
+        "cudnn's workspace", "triton", "system",
+    ],
 )
 def test_every_way_of_running_out_of_memory_is_recognised(action):
     error = failure_of(action)
