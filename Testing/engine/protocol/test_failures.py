@@ -40,9 +40,17 @@ def raise_(error: BaseException) -> None:
         lambda: raise_(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))),
     ],
     ids=[
-        "host torch", "numpy", "cuda", "mps", "cublas", "cublas' beginning", "cudnn",
-        "cudnn's workspace", "triton", "system",
-    ],
+        "host torch",
+        "numpy",
+        "cuda",
+        "mps",
+        "cublas",
+        "cublas' beginning",
+        "cudnn",
+        "cudnn's workspace",
+        "triton",
+        "system",
+    ],  # fmt: skip
 )
 def test_every_way_of_running_out_of_memory_is_recognised(action):
     error = failure_of(action)
