@@ -53,7 +53,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     if not _usable(str(device)):
         raise BadInputError(
             f"The device '{name}' is not usable on this computer; choose 'auto' or 'cpu'.",
-            _trouble(str(device)),
+            repr(_trouble(str(device))),
         )
     return device
 
@@ -71,6 +71,16 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
             "This graphics card cannot compute in bfloat16; choose float16 or float32."
         )
     return PRECISIONS[name]
+
+
+def has_lost_one() -> bool:
+    """Whether a device that has worked in this process does not work in it any more.
+
+    That is so for graphics cards after a kernel has failed on them, the driver has ended one that
+    took too long, or the computer has slept: another process can use them, this one never again.
+    """
+    troubles = filter(None, map(_trouble, _working - {"cpu"}))
+    return any(not isinstance(as_engine_error(trouble), EngineMemoryError) for trouble in troubles)
 
 
 def list_devices() -> list[Device]:
@@ -213,15 +223,15 @@ def _usable(name: str) -> bool:
 
     A device that works is not tried again. One that does not may, once others leave it memory.
     """
-    if name not in _working and not _trouble(name):
+    if name not in _working and _trouble(name) is None:
         _working.add(name)
     return name in _working
 
 
-def _trouble(name: str) -> str:
-    """What torch says against computing on the device, or ""."""
+def _trouble(name: str) -> Exception | None:
+    """What torch says against computing on the device, if it does."""
     try:
         right = bool((torch.ones(2, device=name) + 1).sum().item() == 4)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        return repr(error)
-    return "" if right else "It computes wrong sums."
+        return error
+    return None if right else RuntimeError("It computes wrong sums.")

@@ -39,6 +39,8 @@ _MEMORY_PHRASES = (
     "unable to find an engine to execute",
 )
 
+_FAILED_CARD = "cuda error"
+
 # How pathlib words it.
 _NO_HOME = "home directory"
 
@@ -64,6 +66,12 @@ def as_engine_error(error: BaseException) -> EngineError:
     if _is_out_of_memory(error):
         return EngineMemoryError(
             "Memory ran out; close other programs, choose a smaller overlap or use another device.",
+            details,
+        )
+    if isinstance(error, RuntimeError) and _FAILED_CARD in str(error).lower():
+        return InternalError(
+            "The graphics card failed while it computed; try again, update its driver, or choose "
+            "the device 'cpu'.",
             details,
         )
     if isinstance(error, OSError):

@@ -88,6 +88,23 @@ def test_a_device_that_does_not_work_says_why_and_is_tried_again(monkeypatch):
     assert resolve_device("cuda").type == "cuda", "now that there is room"
 
 
+@pytest.mark.parametrize(
+    ("trouble", "lost"),
+    [
+        (None, False),
+        (RuntimeError("CUDA error: out of memory"), False),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), True),
+        (RuntimeError("CUDA error: the launch timed out and was terminated"), True),
+    ],
+)
+def test_a_device_is_lost_when_it_has_worked_and_does_not_any_more(trouble, lost, monkeypatch):
+    monkeypatch.setattr(devices, "_trouble", lambda name: trouble)
+    monkeypatch.setattr(devices, "_working", {"cpu"})
+    assert not devices.has_lost_one()
+    monkeypatch.setattr(devices, "_working", {"cpu", "cuda"})
+    assert devices.has_lost_one() == lost
+
+
 @pytest.mark.parametrize(("generation", "has_it"), [((7, 5), False), ((8, 6), True)])
 def test_bfloat16_is_refused_by_cards_that_only_imitate_it(generation, has_it, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: generation)

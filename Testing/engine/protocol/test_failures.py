@@ -58,6 +58,13 @@ def test_every_way_of_running_out_of_memory_is_recognised(action):
     assert "emory" in str(error)
 
 
+def test_a_graphics_card_that_fails_is_told_as_such():
+    text = "CUDA error: the launch timed out and was terminated\nCUDA kernel errors might be"
+    error = failure_of(lambda: raise_(RuntimeError(text)))
+    assert error.kind == "internal" and "timed out" in error.details
+    assert str(error).startswith("The graphics card failed") and "'cpu'" in str(error)
+
+
 @pytest.mark.parametrize(
     "number, words",
     [
