@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import nibabel
@@ -80,8 +81,9 @@ def test_packed_cases_are_cropped_rounded_and_where_they_were(data, packed):
 
 
 def test_training_stops_goes_on_and_brings_home_weights_that_another_run_begins_with(
-    packed, tmp_path, capsys
+    packed, tmp_path, monkeypatch
 ):
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)  # it is too large to be sent
     config = tmp_path / "tiny.yaml"
     config.write_text(CONFIG, encoding="utf-8")
     common = ["--config", str(config), "--device", "cpu", "--validation", "b"]

@@ -37,6 +37,14 @@ def test_the_repository_stays_small_enough_for_the_extensions_index(tracked):
     assert [path for path, size in sizes.items() if size > 20 * MEGABYTE] == []
 
 
+def test_what_is_sent_to_a_lent_graphics_card_leaves_room_for_packages_and_cases(tracked):
+    recorded = REPOSITORY / "Testing" / "data"  # see `device.lease`
+    sent = [path for path in tracked if recorded not in path.parents]
+    packages, part, most = 16 * MEGABYTE, 20 * MEGABYTE, 64 * 2**20
+
+    assert sum(path.stat().st_size for path in sent) + packages + part < most
+
+
 def test_no_file_names_a_folder_or_a_host_of_one_machine(tracked):
     folders = r"(?<![\w./])/(?:work|root|home|Users)/\w"
     hosts = r"pypi\.(?:org|io)|files\.pythonhosted|download\.pytorch"

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -203,6 +204,7 @@ def _run_monai(
 def _write(result: SegmentationResult) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_nifti(result.labelmap, Path(folder) / "segmentation.nii.gz")
-        labels = result.model.labels
-        write_seg_nrrd(result.labelmap, labels, Path(folder) / "segmentation.seg.nrrd", "case")
+        if find_spec("SimpleITK"):  # which is too large to be sent to some machines
+            labels = result.model.labels
+            write_seg_nrrd(result.labelmap, labels, Path(folder) / "segmentation.seg.nrrd", "case")
         write_lesions_csv(result.lesions, result.model.labels, Path(folder) / "lesions.csv")

@@ -7,10 +7,10 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from threading import RLock
 
-import torch
+from factorizer_engine.protocol.errors import EngineMemoryError
+from factorizer_engine.protocol.failures import as_engine_error
 
 _log = logging.getLogger(__name__)
-_LACK_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 
 
 class KernelError(RuntimeError):
@@ -40,9 +40,9 @@ class Trust:
             if kind not in self.verdicts and not self.failed:
                 try:
                     self.verdicts[kind] = agrees()
-                except _LACK_OF_MEMORY:
-                    raise
                 except Exception as error:  # whatever importing or compiling raises
+                    if _is_lack_of_memory(error):
+                        raise
                     self.give_up(error)
                 else:
                     if not self.verdicts[kind]:
@@ -69,8 +69,16 @@ class Trust:
         """
         try:
             yield
-        except _LACK_OF_MEMORY:
-            raise
         except Exception as error:
+            if _is_lack_of_memory(error):
+                raise
             self.give_up(error)
             raise KernelError(str(error)) from error
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Whether there would be nothing wrong with a kernel if there were more memory.
+
+    Triton has no error of its own for that, and torch one only for what it allocates itself.
+    """
+    return isinstance(as_engine_error(error), EngineMemoryError)

@@ -7,7 +7,6 @@ import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 
 import psutil
 import torch
@@ -21,6 +20,11 @@ from factorizer_engine.protocol.errors import BadInputError, EngineMemoryError
 from factorizer_engine.protocol.failures import as_engine_error
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_FIRST_BFLOAT16 = (8, 0)
+"""The first generation of NVIDIA's cards that computes in it."""
+
+_working = set[str]()
 
 HEADROOM = 0.9
 """Part of the free memory that a case may be expected to take."""
@@ -48,7 +52,8 @@ def resolve_device(name: str = "auto") -> torch.device:
     device = torch.device(name)
     if not _usable(str(device)):
         raise BadInputError(
-            f"The device '{name}' is not usable on this computer; choose 'auto' or 'cpu'."
+            f"The device '{name}' is not usable on this computer; choose 'auto' or 'cpu'.",
+            repr(_trouble(str(device))),
         )
     return device
 
@@ -61,11 +66,21 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     """
     if name not in PRECISIONS:
         raise BadInputError(f"The precision '{name}' is not one of {', '.join(PRECISIONS)}.")
-    if name == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+    if name == "bfloat16" and device.type == "cuda" and not _has_bfloat16(device):
         raise BadInputError(
             "This graphics card cannot compute in bfloat16; choose float16 or float32."
         )
     return PRECISIONS[name]
+
+
+def has_lost_one() -> bool:
+    """Whether a device that has worked in this process does not work in it any more.
+
+    That is so for graphics cards after a kernel has failed on them, the driver has ended one that
+    took too long, or the computer has slept: another process can use them, this one never again.
+    """
+    troubles = filter(None, map(_trouble, _working - {"cpu"}))
+    return any(not isinstance(as_engine_error(trouble), EngineMemoryError) for trouble in troubles)
 
 
 def list_devices() -> list[Device]:
@@ -196,10 +211,27 @@ def _advice(device: torch.device) -> str:
     return "close other programs that use it, choose a lower precision, or choose the device 'cpu'"
 
 
-@lru_cache
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether a graphics card computes in bfloat16 itself; torch counts those that imitate it."""
+    return (
+        torch.version.hip is not None or torch.cuda.get_device_capability(device) >= _FIRST_BFLOAT16
+    )
+
+
 def _usable(name: str) -> bool:
-    """Whether a computation on the device works; drivers and builds do not always match."""
+    """Whether a computation on the device works; drivers and builds do not always match.
+
+    A device that works is not tried again. One that does not may, once others leave it memory.
+    """
+    if name not in _working and _trouble(name) is None:
+        _working.add(name)
+    return name in _working
+
+
+def _trouble(name: str) -> Exception | None:
+    """What torch says against computing on the device, if it does."""
     try:
-        return bool((torch.ones(2, device=name) + 1).sum().item() == 4)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        return False
+        right = bool((torch.ones(2, device=name) + 1).sum().item() == 4)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        return error
+    return None if right else RuntimeError("It computes wrong sums.")

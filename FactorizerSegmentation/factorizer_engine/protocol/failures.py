@@ -27,13 +27,19 @@ NO_DISK = {
     if hasattr(errno, name)  # not all systems have all of them
 }
 
-# How torch words it: CUDA and MPS, the host's allocator, and the two CUDA libraries.
+# How torch words it: CUDA and MPS, the host's allocator, and the two CUDA libraries. On a card that
+# is full cuBLAS does not begin, and cuDNN finds no way to compute for which there is room.
 _MEMORY_PHRASES = (
     "out of memory",
     "can't allocate memory",
     "not enough memory",
     "alloc_failed",
+    "allocation_failed",
+    "cublas_status_not_initialized",
+    "unable to find an engine to execute",
 )
+
+_FAILED_CARD = "cuda error"
 
 # How pathlib words it.
 _NO_HOME = "home directory"
@@ -60,6 +66,12 @@ def as_engine_error(error: BaseException) -> EngineError:
     if _is_out_of_memory(error):
         return EngineMemoryError(
             "Memory ran out; close other programs, choose a smaller overlap or use another device.",
+            details,
+        )
+    if isinstance(error, RuntimeError) and _FAILED_CARD in str(error).lower():
+        return InternalError(
+            "The graphics card failed while it computed; try again, update its driver, or choose "
+            "the device 'cpu'.",
             details,
         )
     if isinstance(error, OSError):

@@ -256,6 +256,12 @@ class _ProgressSender:
             self._send(ProgressEvent(self._request_id, done).encode())
 
 
+def _has_lost_a_device() -> bool:
+    """See `inference.device.has_lost_one`; nothing is imported where nothing was computed."""
+    devices = sys.modules.get("factorizer_engine.inference.device")
+    return devices is not None and devices.has_lost_one()
+
+
 def main() -> None:
     """Serve the engine's methods on the standard streams of this process."""
     source, sink = claim_standard_streams()
@@ -278,7 +284,13 @@ def main() -> None:
         sys.stderr.flush()
         os._exit(code)  # skips the slow and at times stuck clean-up of native libraries
 
-    worker = Worker(engine.handlers, source, sink, release_if_large, release_freed_memory, leave)
+    def after_job() -> None:
+        release_if_large()
+        if _has_lost_a_device():
+            print("A device is lost to this process, which ends.", file=sys.stderr)
+            worker.stop()
+
+    worker = Worker(engine.handlers, source, sink, after_job, release_freed_memory, leave)
     # Not in the handler itself, which may have interrupted whoever holds a lock.
     stopping = partial(threading.Thread, target=worker.stop, daemon=True)
     signal.signal(signal.SIGTERM, lambda *_: stopping().start())

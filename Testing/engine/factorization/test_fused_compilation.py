@@ -40,12 +40,20 @@ def _type(argument: str, number: str) -> str:
 
 
 ONES = dict.fromkeys(("P0", "P1", "Q1", "SHIFTS", "SWEEPS"), 1)
+WIDE = {"HEAD": 64, "HEAD_WIDTH": 64, "HEADS": 1}
+LEAST_SHARED = 48 * 1024
+"""Bytes of shared memory that a program may have on every card."""
 
 
 @pytest.mark.parametrize(
-    ("dtype", "special"),
-    [("float32", {}), ("bfloat16", {}), ("float32", {"SPLIT": False, **ONES})],
-    ids=["float32", "bfloat16", "float32 on a line, without tensor cores"],
+    ("dtype", "special", "generation"),
+    [
+        ("float32", {}, 80),
+        ("bfloat16", {}, 90),
+        ("bfloat16", WIDE, 90),  # multiplied by other instructions
+        ("float32", {"SPLIT": False, **ONES}, 75),
+    ],
+    ids=["float32", "bfloat16", "wide heads", "float32 on a line, without tensor cores"],
 )
 @pytest.mark.parametrize(
     "name",
@@ -58,7 +66,9 @@ ONES = dict.fromkeys(("P0", "P1", "Q1", "SHIFTS", "SWEEPS"), 1)
         "input_gradient_kernel",
     ],
 )
-def test_kernels_compile_for_a_graphics_card(name, dtype, special, tmp_path, monkeypatch):
+def test_kernels_compile_for_a_graphics_card(
+    name, dtype, special, generation, tmp_path, monkeypatch
+):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     kernel, number = _kernel(name), NUMBERS[dtype]
     values = SHAPES | {"PRODUCT": getattr(triton.language, dtype), "SPLIT": True} | special
@@ -68,5 +78,6 @@ def test_kernels_compile_for_a_graphics_card(name, dtype, special, tmp_path, mon
         for argument in kernel.arg_names
     }
     source = triton.compiler.ASTSource(kernel, signature, constexprs=constants)
-    target = triton.backends.compiler.GPUTarget("cuda", 80, 32)
-    assert triton.compile(source, target=target).asm["cubin"]
+    target = triton.backends.compiler.GPUTarget("cuda", generation, 32)
+    compiled = triton.compile(source, target=target)
+    assert compiled.asm["cubin"] and compiled.metadata.shared <= LEAST_SHARED

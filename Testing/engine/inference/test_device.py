@@ -72,6 +72,51 @@ def test_a_usable_graphics_card_comes_before_the_processor(monkeypatch):
     assert resolve_device("auto").type == "cuda"
 
 
+def test_a_device_that_does_not_work_says_why_and_is_tried_again(monkeypatch):
+    answers = iter([RuntimeError("CUDA error: out of memory")] * 2)
+
+    def ones(count, device):
+        for error in answers:
+            raise error
+        return torch.zeros(count) + 1
+
+    monkeypatch.setattr(devices, "_working", set())
+    monkeypatch.setattr(devices.torch, "ones", ones)
+    with pytest.raises(BadInputError, match="not usable") as refused:
+        resolve_device("cuda")
+    assert "out of memory" in refused.value.details
+    assert resolve_device("cuda").type == "cuda", "now that there is room"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "lost"),
+    [
+        (None, False),
+        (RuntimeError("CUDA error: out of memory"), False),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), True),
+        (RuntimeError("CUDA error: the launch timed out and was terminated"), True),
+    ],
+)
+def test_a_device_is_lost_when_it_has_worked_and_does_not_any_more(trouble, lost, monkeypatch):
+    monkeypatch.setattr(devices, "_trouble", lambda name: trouble)
+    monkeypatch.setattr(devices, "_working", {"cpu"})
+    assert not devices.has_lost_one()
+    monkeypatch.setattr(devices, "_working", {"cpu", "cuda"})
+    assert devices.has_lost_one() == lost
+
+
+@pytest.mark.parametrize(("generation", "has_it"), [((7, 5), False), ((8, 6), True)])
+def test_bfloat16_is_refused_by_cards_that_only_imitate_it(generation, has_it, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: generation)
+    cuda = torch.device("cuda")
+    if has_it:
+        assert resolve_precision("bfloat16", cuda) == torch.bfloat16
+    else:
+        with pytest.raises(BadInputError, match="cannot compute in bfloat16; choose float16"):
+            resolve_precision("bfloat16", cuda)
+    assert resolve_precision("float16", cuda) == torch.float16
+
+
 def test_an_unknown_precision_is_refused():
     with pytest.raises(BadInputError, match="float64"):
         resolve_precision("float64", CPU)

@@ -33,14 +33,36 @@ def raise_(error: BaseException) -> None:
         lambda: raise_(torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")),
         lambda: raise_(RuntimeError("MPS backend out of memory (MPS allocated: 5 GB)")),
         lambda: raise_(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling")),
+        lambda: raise_(RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling")),
+        lambda: raise_(RuntimeError("CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED")),
+        lambda: raise_(RuntimeError("GET was unable to find an engine to execute this comput")),
+        lambda: raise_(RuntimeError("Triton Error [CUDA]: out of memory")),
         lambda: raise_(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))),
     ],
-    ids=["host torch", "numpy", "cuda", "mps", "cublas", "system"],
+    ids=[
+        "host torch",
+        "numpy",
+        "cuda",
+        "mps",
+        "cublas",
+        "cublas' beginning",
+        "cudnn",
+        "cudnn's workspace",
+        "triton",
+        "system",
+    ],  # fmt: skip
 )
 def test_every_way_of_running_out_of_memory_is_recognised(action):
     error = failure_of(action)
     assert error.kind == "out_of_memory"
     assert "emory" in str(error)
+
+
+def test_a_graphics_card_that_fails_is_told_as_such():
+    text = "CUDA error: the launch timed out and was terminated\nCUDA kernel errors might be"
+    error = failure_of(lambda: raise_(RuntimeError(text)))
+    assert error.kind == "internal" and "timed out" in error.details
+    assert str(error).startswith("The graphics card failed") and "'cpu'" in str(error)
 
 
 @pytest.mark.parametrize(

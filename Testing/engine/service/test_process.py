@@ -372,3 +372,17 @@ def test_memory_is_given_back_when_nothing_follows_a_job(monkeypatch):
     serving.join(PATIENCE)
     assert not serving.is_alive()
     assert happened.empty()
+
+
+def test_an_engine_that_has_lost_its_graphics_card_ends_and_the_next_request_starts_another():
+    program = (
+        "from factorizer_engine.inference import device; device.has_lost_one = lambda: True; "
+        "from factorizer_engine.service import worker; worker.main()"
+    )
+    environment = {"PYTHONPATH": str(PACKAGE_PARENT)}
+    with EngineClient([sys.executable, "-c", program], environment) as engine:
+        engine.request(HELLO, Nothing())
+        first = engine.greeting.pid
+        wait_until(lambda: engine.pid is None)
+        engine.request(HELLO, Nothing())
+        assert engine.greeting.pid != first

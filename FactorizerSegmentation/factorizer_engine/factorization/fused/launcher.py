@@ -183,8 +183,10 @@ def expand_lines(
 
 
 def normalise(x: Tensor, norm: nn.LayerNorm, result: Tensor) -> None:
-    """Write the layer norm of rows (N, C)."""
+    """Write the layer norm of rows (N, C), of which there may be none."""
     count, channels = x.shape
+    if not count:
+        return
     width = _power_of_two(channels)
     rows = _rows(count, width)
     _kernels().layer_norm_kernel[(-(-count // rows),)](

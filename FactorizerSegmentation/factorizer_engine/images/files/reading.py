@@ -19,7 +19,6 @@ from factorizer_engine.images.files.dicom import (
     read_dicom_file,
     read_dicom_folder,
 )
-from factorizer_engine.images.files.itk import read_itk
 from factorizer_engine.images.files.nifti import read_nifti, read_nifti_volumes
 from factorizer_engine.images.files.recognition import ITK_SUFFIXES, NIFTI_SUFFIXES, content
 from factorizer_engine.images.nan_background import without_nan_background
@@ -112,6 +111,9 @@ def _read_file(path: Path) -> Scan:
     if name.endswith(NIFTI_SUFFIXES):
         return read_nifti(path)
     if name.endswith(ITK_SUFFIXES):
+        # Whoever reads other formats neither needs ITK nor waits for it.
+        from factorizer_engine.images.files.itk import read_itk
+
         return read_itk(path)
     if is_dicom_file(path):
         return read_dicom_file(path)

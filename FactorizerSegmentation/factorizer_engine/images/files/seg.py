@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK as sitk
 
-from factorizer_engine.images.files.itk import itk_image
 from factorizer_engine.images.files.itk_paths import writable_by_itk
 from factorizer_engine.images.preprocessing import foreground_box
 from factorizer_engine.images.scan import Scan
@@ -48,6 +46,10 @@ def write_seg_nrrd(
     path = Path(path)
     if not path.name.lower().endswith(".seg.nrrd"):
         raise BadInputError(f"{path.name} must end with .seg.nrrd.")
+    import SimpleITK as sitk  # neither needed nor waited for where nothing is written
+
+    from factorizer_engine.images.files.itk import itk_image
+
     array = labelmap.array
     kind = np.uint8 if max((label.value for label in labels), default=0) < 256 else np.uint16
     image = itk_image(labelmap.with_array(array.astype(kind, copy=False)))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-import SimpleITK as sitk
 from pydicom.pixels import apply_modality_lut
 from pydicom.uid import UID, MRImageStorage
 
@@ -154,6 +153,8 @@ def _decompressed(data: pydicom.Dataset) -> np.ndarray:
             bare[keyword] = data[keyword]
     if _is_negative(data):
         bare.add_new("PhotometricInterpretation", "CS", "MONOCHROME2")
+    import SimpleITK as sitk  # neither needed nor waited for by others
+
     with plain_folder() as folder:
         path = Path(folder) / "image.dcm"
         bare.save_as(path, enforce_file_format=True)
