@@ -124,6 +124,7 @@ def test_a_failure_does_not_stop_the_rest_and_is_tried_again(tmp_path, cli, stud
     rows = table(tmp_path / "out")
     assert [row["state"] for row in rows.values()] == ["failed", "failed", "done"]
     assert "T1.nii.gz" in rows["anna"]["reason"]
+    assert None not in rows["anna"].values(), "a row has a cell for every column"
     assert not (tmp_path / "out" / "anna").exists()
 
     save_scan(studies / "anna" / "T1.nii.gz", make_array(1))

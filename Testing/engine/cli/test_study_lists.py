@@ -36,6 +36,19 @@ def test_tables_are_read_as_spreadsheets_write_them(table, tmp_path, text):
     assert list_studies(table(text)) == [StudyFiles("anna", files)]
 
 
+def test_files_are_found_from_every_folder(table, tmp_path, monkeypatch):
+    """Engines on other computers do not start where the command was given."""
+    table("study,FLAIR\nanna,a.nii\n")
+    (tmp_path / "all" / "anna").mkdir(parents=True)
+    (tmp_path / "all" / "anna" / "FLAIR.nii").touch()
+    monkeypatch.chdir(tmp_path)
+
+    (of_table,), (of_folder,) = list_studies(Path("studies.csv")), list_studies(Path("all"))
+
+    assert of_table.inputs == (f"FLAIR={tmp_path / 'a.nii'}",)
+    assert of_folder.inputs == (str(tmp_path / "all" / "anna" / "FLAIR.nii"),)
+
+
 def test_a_cell_may_hold_commas_and_be_empty_or_left_out(table, tmp_path):
     studies = list_studies(table('study,FLAIR,T1\na,"x, y.nii",\nb,z.nii\n'))
     assert [study.inputs for study in studies] == [

@@ -28,7 +28,8 @@ class StudyFiles:
 
     Attributes:
         name: What its results are called; the name of a folder.
-        inputs: "CHANNEL=FILE" or "FILE" each, as `--input` takes them.
+        inputs: "CHANNEL=FILE" or "FILE" each, as `--input` takes them; absolute, since engines on
+            other computers start in folders of their own.
     """
 
     name: str
@@ -53,9 +54,9 @@ def list_studies(source: Path, output: Path | None = None) -> list[StudyFiles]:
             raise BadInputError(
                 f"The results would lie among the scans in {source}; choose another output folder."
             )
-        studies = [s for s in _in_folder(source) if (source / s.name).resolve() != results]
+        studies = [s for s in _in_folder(source.absolute()) if (source / s.name).resolve() != results]
     elif source.suffix.lower() == ".csv" and source.is_file():
-        studies = _in_table(source)
+        studies = _in_table(source.absolute())
     else:
         raise BadInputError(
             f"'{source}' is neither a folder of studies nor a .csv table; check the path."

@@ -140,9 +140,8 @@ def write_summary(outcomes: Iterable[Outcome], labels: Sequence[Label], path: Pa
 
 
 def _row(outcome: Outcome, labels: Sequence[str]) -> list[str]:
-    if not outcome.is_done:
-        return [outcome.study, "failed", outcome.reason, f"{outcome.seconds:.1f}"]
+    state, lesions = ("done", str(outcome.lesions)) if outcome.is_done else ("failed", "")
     known = outcome.volumes_ml
     volumes = [rounded(known[label], 4) if label in known else "" for label in labels]
-    counts = [f"{outcome.seconds:.1f}", str(outcome.lesions)]
-    return [outcome.study, "done", "", *counts, *volumes, outcome.note]
+    seconds = f"{outcome.seconds:.1f}"
+    return [outcome.study, state, outcome.reason, seconds, lesions, *volumes, outcome.note]

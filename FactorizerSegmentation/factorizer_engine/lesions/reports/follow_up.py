@@ -99,17 +99,22 @@ def write_changes(changes: Sequence[LesionChange], path: Path) -> None:
             " ".join(change.place),
             *(f"{mm:.2f}" for mm in change.point),
             *(rounded(ml, 4) for ml in (change.before_ml, change.after_ml, change.change_ml)),
-            "" if math.isnan(change.change_percent) else f"{change.change_percent:.1f}",
+            "" if math.isnan(change.change_percent) else _one_decimal(change.change_percent),
         )
         for change in changes
     )
     write_csv(path, (CHANGE_COLUMNS, *rows), "\n", FOR_SPREADSHEETS)
 
 
+def _one_decimal(value: float) -> str:
+    """What rounds to nothing has no sign."""
+    return f"{round(value, 1) + 0.0:.1f}"
+
+
 def write_points(points: Sequence[TimePoint], path: Path) -> None:
     """Write one row per study."""
     names = list(dict.fromkeys(name for point in points for name in point.volumes_ml))
-    titles = ("study", "lesions", *(f"{name} [mL]" for name in names), "enhancing_products_mm2")
+    titles = ("study", "lesions", *(f"{name} (mL)" for name in names), "enhancing_products_mm2")
     rows = (
         (
             point.name,

@@ -41,6 +41,7 @@ def test_the_page_tells_what_became_of_each_lesion(page):
     ):
         assert text in page, text
     assert "<b>new</b>" not in page  # too small
+    assert "sent anywhere" not in page, "the engine may have run on another machine"
     assert not re.search(r'(?:src|href)="(?!data:)', page)
     assert page.count("<figure") == 2 * 2
 
@@ -55,6 +56,17 @@ def test_small_changes_and_lesions_are_not_told_as_none(tmp_path):
     assert ">+0.0020<" in text and ">-0.00<" not in text
 
 
+def test_a_change_that_rounds_to_nothing_has_no_sign(tmp_path):
+    before, after = (ball((20, 20, 20), 12) for _ in range(2))
+    after[32, 20, 10] = False
+    studies = [study("a", (1, before)), study("b", (1, after))]
+    comparison = compare_studies(studies, np.eye(4))
+    write_follow_up(comparison, studies, np.eye(4), [], tmp_path / "p.html")
+    with (tmp_path / "p.csv").open(encoding="utf-8-sig") as file:
+        (row,) = csv.DictReader(file)
+    assert row["change_percent"] == "0.0" and float(row["change_ml"]) < 0
+
+
 def test_the_tables_beside_it_have_everything(page, tmp_path):
     with (tmp_path / "follow-up.csv").open(encoding="utf-8-sig") as file:
         changes = list(csv.DictReader(file))
@@ -65,7 +77,7 @@ def test_the_tables_beside_it_have_everything(page, tmp_path):
     with (tmp_path / "follow-up-volumes.csv").open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [row["study"] for row in rows] == ["2025-01-01", "2025-02-01", "2026-01-01"]
-    assert float(rows[0][f"{LABELS[1].name} [mL]"]) == 0
+    assert float(rows[0][f"{LABELS[1].name} (mL)"]) == 0
 
 
 def test_spreadsheets_are_told_that_the_tables_are_in_utf8(page, tmp_path):
