@@ -149,6 +149,23 @@ def sources_of(record: Mapping[str, Any]) -> dict[str, str]:
     return {name: item["source"] for name, item in record.get("channels", {}).items()}
 
 
+def run_facts(record: Mapping[str, Any]) -> dict[str, str]:
+    """Model, software, time, device and settings of a run, for people."""
+    settings = {
+        name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in record.get("settings", {}).items()
+        if value not in (None, False, [])
+    }
+    return {
+        "Model": " ".join(map(str, record.get("model", {}).values())),
+        "Software": " ".join(map(str, record.get("software", {}).values())),
+        "Computed": " on ".join(
+            str(record[key]) for key in ("finished", "computed_on") if record.get(key)
+        ),
+        "Settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
+    }
+
+
 def read_record(of: Path) -> dict[str, Any]:
     """The record beside a file; empty if there is none, or if it is of something else.
 

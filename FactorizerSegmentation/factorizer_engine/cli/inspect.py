@@ -1,4 +1,4 @@
-"""`factorizer inspect`: what is this scan, model or checkpoint?"""
+"""`factorizer inspect`: what is this scan, study, result, model or checkpoint?"""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from factorizer_engine.cli import options
+from factorizer_engine.cli.earlier_results import read_record, read_result, run_facts, sources_of
 from factorizer_engine.cli.models import describe_bundle
-from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_facts
+from factorizer_engine.cli.outputs import RECORD
+from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_facts, make_table
 from factorizer_engine.protocol.errors import BadInputError, BadModelError
+from factorizer_engine.protocol.wording import rounded
 
 WEIGHTS_SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 
@@ -21,14 +25,15 @@ def inspect(
         typer.Argument(
             metavar="PATH",
             parser=options.given,
-            help="A scan, a DICOM folder (FOLDER::SERIES if it holds several), a DICOM "
-            "segmentation, report or parametric map, a model (also by its name) or a checkpoint.",
+            help="A scan, a DICOM folder (FOLDER::SERIES for one of several series), a result "
+            "(its folder, a .seg.nrrd, or a DICOM segmentation, report or parametric map), a model "
+            "(also by its name) or a checkpoint.",
         ),
     ],
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say what a scan, a DICOM result, a model or a checkpoint is."""
+    """Say what a scan, a DICOM study, a result, a model or a checkpoint is."""
     from factorizer_engine.bundles.published.importing import refuse_run
     from factorizer_engine.images.files import SERIES_MARK
 
@@ -43,7 +48,8 @@ def inspect(
         _inspect_model(path)
     else:
         refuse_run(path)
-        if not (path.is_file() and _told_of_result(path)):
+        told = _told_of_folder if path.is_dir() else _told_of_result
+        if not told(path):
             _inspect_scan(path)
 
 
@@ -71,15 +77,65 @@ def _inspect_scan(path: Path | str) -> None:
     TERMINAL.print(make_facts(f"Scan {scan.name}", facts))
 
 
+def _told_of_folder(path: Path) -> bool:
+    """Tell of the results or the DICOM series in a folder; returns whether that was all.
+
+    A folder with one volume is that scan, too.
+    """
+    return _told_of_run(path) or _told_of_series(path)
+
+
+def _told_of_run(path: Path) -> bool:
+    record = read_record(path / RECORD)
+    if record:
+        facts = {
+            **run_facts(record),
+            **sources_of(record),
+            "Remarks": " ".join(record.get("remarks", ())),
+            "Files": ", ".join(record["files"]),
+        }
+        written = f"Results of 'factorizer {record.get('command', '')}' in {path}"
+        TERMINAL.print(make_facts(written, facts))
+    return bool(record)
+
+
+def _told_of_series(path: Path) -> bool:
+    from factorizer_engine.images.files.dicom import list_series
+    from factorizer_engine.images.files.dicom.series import own_name
+
+    found = list_series(path)
+    volumes = [s for s in found if s.count > 1 and not s.is_made_of_others]
+    if len(found) > len(volumes) or len(volumes) > 1:
+        table = make_table(f"Series in {path}", "Series", "Number", "Modality", "Images#")
+        for series in found:
+            name = Text(own_name(series, found))  # which may hold brackets
+            table.add_row(name, series.number, series.modality, str(series.count))
+        TERMINAL.print(table)
+    return bool(found) and len(volumes) != 1
+
+
 def _told_of_result(path: Path) -> bool:
-    """Tell what a DICOM segmentation, report or map is; returns whether the file is one."""
+    """Tell what a file is if it is a segmentation, report or map; returns whether it is."""
     from factorizer_engine.images.files.dicom.results import result_facts
 
+    if path.name.lower().endswith(".seg.nrrd"):
+        _inspect_segments(path)
+        return True
     found = result_facts(path)
     if found is not None:
         kind, facts = found
         TERMINAL.print(make_facts(f"{kind} {path.name}", facts))
     return found is not None
+
+
+def _inspect_segments(path: Path) -> None:
+    """Tell the segments of a Slicer segmentation, their volumes and the models that drew them."""
+    found = read_result(path)
+    table = make_table(f"Segmentation {path.name}", "Segment", "Volume (mL)", "Model")
+    for label in found.labels:
+        volume = found.labelmap.grid.volume_ml(int((found.labelmap.array == label.value).sum()))
+        table.add_row(Text(label.name), rounded(volume, 2), found.told.get(label.name, ""))
+    TERMINAL.print(table)
 
 
 def _inspect_model(path: Path) -> None:

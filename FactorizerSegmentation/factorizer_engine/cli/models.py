@@ -197,7 +197,9 @@ def describe_bundle(bundle: Bundle) -> Table:
             "Labels": ", ".join(f"{label.value} {label.name}" for label in model.labels),
             "Network": bundle.network.target,
             "Weights": ", ".join(path.name for path in bundle.weights),
-            "Weights for fewer scans": ", ".join(path.name for path in bundle.fewer_weights),
+            "Weights for fewer scans": ", ".join(
+                f"{path.parent.name}/{path.name}" for path in bundle.fewer_weights
+            ),
             "Window": " x ".join(map(str, bundle.inference.roi_size)),
             "First stage": _first_stage(bundle),
             "Typical time": ", ".join(seconds),

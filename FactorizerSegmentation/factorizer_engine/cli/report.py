@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from factorizer_engine.cli import options
-from factorizer_engine.cli.earlier_results import EarlierResult, read_result
+from factorizer_engine.cli.earlier_results import EarlierResult, read_result, run_facts
 from factorizer_engine.cli.explained_results import ExplainedResult
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose
 from factorizer_engine.protocol.errors import BadInputError
@@ -159,19 +159,9 @@ def _prepared(found: EarlierResult) -> PreparedInputs | None:
 
 def _facts(found: EarlierResult, scans: Mapping[str, Scan]) -> dict[str, dict[str, str]]:
     """Model, settings and scans."""
-    record = found.record
-    settings = {
-        name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        for name, value in record.get("settings", {}).items()
-        if value not in (None, False, [])
-    }
     made = {
+        **run_facts(found.record),
         "Model": " ".join(found.model),
-        "Software": " ".join(map(str, record.get("software", {}).values())),
-        "Computed": f"{record['finished']} on {record.get('computed_on', '')}"
-        if "finished" in record
-        else "",
-        "Settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
         "Segmentation": str(found.path),
     }
     return {"How it was made": made, "Scans": {name: _size(scan) for name, scan in scans.items()}}

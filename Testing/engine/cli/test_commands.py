@@ -299,6 +299,18 @@ def test_inspect_tells_what_a_scan_is(cli, scans):
     assert "LPS" in output
 
 
+def test_inspect_tells_what_a_result_is(cli, scans, tmp_path):
+    given = [word for item in scans.items() for word in ("--input", "{}={}".format(*item))]
+    cli("segment", "--model", "tiny", *given, "-o", tmp_path / "out", "-d", "cpu")
+
+    folder = cli("inspect", tmp_path / "out").output
+    segments = cli("inspect", tmp_path / "out" / "segmentation.seg.nrrd").output
+
+    assert "factorizer segment" in folder and "tiny 1.0.0" in folder and "on cpu" in folder
+    assert all(str(path) in folder for path in scans.values())
+    assert "Volume (mL)" in segments and segments.count("tiny 1.0.0") == 3, "a row a segment"
+
+
 def test_inspect_tells_what_a_model_is(cli, tiny_bundle):
     output = cli("inspect", tiny_bundle).output
     assert "tiny 1.0.0" in output

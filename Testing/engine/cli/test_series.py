@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pydicom
@@ -38,7 +39,11 @@ def test_series_of_one_folder_are_segmented(cli, study, tmp_path):
 
 def test_series_are_inspected_and_listed(cli, study):
     assert "20 x 18 x 16" in cli("inspect", f"{study}::AX T1").output
-    assert "AX FLAIR (16 images), AX T1 (16 images)" in cli("inspect", study).sentence
+    listed = cli("inspect", study)
+    assert listed.code == 0
+    for name, number in (("AX FLAIR", 1), ("AX T1", 2)):
+        assert re.search(rf"{name} +\W {number} +\W MR +\W +16", listed.output)
+    assert "Scan" not in listed.output
     assert "no series called T2" in cli("inspect", f"{study}::T2").sentence
     assert "does not exist" in cli("inspect", f"{study}x::T2").sentence
 

@@ -54,9 +54,9 @@ def list_studies(source: Path, output: Path | None = None) -> list[StudyFiles]:
             raise BadInputError(
                 f"The results would lie among the scans in {source}; choose another output folder."
             )
-        studies = [s for s in _in_folder(source.absolute()) if (source / s.name).resolve() != results]
+        studies = [s for s in _in_folder(source) if (source / s.name).resolve() != results]
     elif source.suffix.lower() == ".csv" and source.is_file():
-        studies = _in_table(source.absolute())
+        studies = _in_table(source)
     else:
         raise BadInputError(
             f"'{source}' is neither a folder of studies nor a .csv table; check the path."
@@ -85,7 +85,7 @@ def check_columns(source: Path, channels: Sequence[Channel]) -> None:
 
 def _in_folder(folder: Path) -> list[StudyFiles]:
     studies = []
-    for study in sorted(folder.iterdir()):
+    for study in sorted(folder.absolute().iterdir()):
         if study.is_dir() and not study.name.startswith("."):
             files = sorted(path for path in study.iterdir() if not path.name.startswith("."))
             studies.append(StudyFiles(study.name, tuple(map(str, files))))
@@ -106,7 +106,7 @@ def _in_table(path: Path) -> list[StudyFiles]:
             )
         cells = zip(titles, row, strict=False)  # a short row leaves out the last channels
         inputs = [
-            f"{title}={path.parent / cell}"
+            f"{title}={path.absolute().parent / cell}"
             for title, cell in cells
             if cell and title != NAME_COLUMN
         ]  # an absolute cell replaces the folder
