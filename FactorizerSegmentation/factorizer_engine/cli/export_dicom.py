@@ -81,9 +81,18 @@ def export_dicom(
 
 
 def _recorded_series(found: EarlierResult) -> str:
+    from factorizer_engine.images.files import split_series
+    from factorizer_engine.images.files.dicom import is_dicom_file
+
     if not found.recorded_source:
         raise BadInputError(
             f"Nothing beside {found.path.name} says on which series it was made; name it by "
             "--series."
+        )
+    file = Path(split_series(found.recorded_source)[0])
+    if file.is_file() and not is_dicom_file(file):
+        raise BadInputError(
+            f"The result is of {file.name}, which is no DICOM file; name the series that it was "
+            "made of by --series."
         )
     return found.recorded_source

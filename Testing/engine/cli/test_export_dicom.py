@@ -168,6 +168,13 @@ def test_a_segmentation_drawn_by_people_needs_to_be_told_its_series(cli, study, 
     assert segment.SegmentAlgorithmType == "MANUAL"
 
 
+def test_a_result_of_other_files_needs_to_be_told_its_series(cli, scans, tmp_path):
+    named = [f"--input={name}={path}" for name, path in scans.items()]
+    cli("segment", "-m", "tiny", *named, "-o", tmp_path / "result", "-d", "cpu")
+    sentence = cli("export-dicom", tmp_path / "result", "-o", tmp_path / "dicom").sentence
+    assert "case_FLAIR.nii.gz" in sentence and "--series" in sentence
+
+
 def test_heatmaps_are_exported_beside_the_series(cli, result, study, tmp_path):
     named = [f"--input={name}={study}::AX {name}" for name in ("FLAIR", "T1")]
     folder, out = tmp_path / "components", tmp_path / "dicom"

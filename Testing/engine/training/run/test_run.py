@@ -148,6 +148,16 @@ def test_a_disk_that_fills_up_meanwhile_is_one_sentence(
         train(load_config(write_config(settings)))
 
 
+def test_a_run_that_cannot_begin_leaves_no_folder(settings, write_config, tmp_path):
+    split = tmp_path / "split.json"
+    split.write_text("{}", encoding="utf-8")
+    settings["split"] = {"file": str(split)}
+    settings["run"]["output"] = str(tmp_path / "new" / "run")
+    with pytest.raises(BadInputError, match="split file .* cannot be understood"):
+        train(load_config(write_config(settings)))
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_device_that_is_not_there_is_one_sentence(settings, write_config, monkeypatch):
     monkeypatch.setattr(device, "_usable", lambda name: name == "cpu")
     settings["run"]["device"] = "cuda"
