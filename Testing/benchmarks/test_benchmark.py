@@ -125,7 +125,7 @@ def test_a_training_step_is_measured_beside_torchs_own():
         (("--window", "4x100x100x100"), "'4x100x100x100' is not a window"),
         pytest.param(
             ("--device", "cuda"),
-            "'cuda' is not usable on this computer",
+            "'cuda' is not usable where this is computed",
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="There is a GPU."),
         ),
     ],

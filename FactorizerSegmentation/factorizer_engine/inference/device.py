@@ -52,7 +52,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     device = torch.device(name)
     if not _usable(str(device)):
         raise BadInputError(
-            f"The device '{name}' is not usable on this computer; choose 'auto' or 'cpu'.",
+            f"The device '{name}' is not usable where this is computed; choose 'auto' or 'cpu'.",
             repr(_trouble(str(device))),
         )
     return device

@@ -62,7 +62,7 @@ def test_an_unknown_device_is_refused_in_one_sentence(name):
 @pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps"])
 def test_a_device_that_is_not_there_is_refused_in_one_sentence(name, monkeypatch):
     monkeypatch.setattr(devices, "_usable", lambda name: name == "cpu")
-    with pytest.raises(BadInputError, match=f"'{name}' is not usable on this computer"):
+    with pytest.raises(BadInputError, match=f"'{name}' is not usable where this is computed"):
         resolve_device(name)
     assert resolve_device("auto") == CPU
 

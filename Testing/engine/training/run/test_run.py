@@ -161,7 +161,7 @@ def test_a_run_that_cannot_begin_leaves_no_folder(settings, write_config, tmp_pa
 def test_a_device_that_is_not_there_is_one_sentence(settings, write_config, monkeypatch):
     monkeypatch.setattr(device, "_usable", lambda name: name == "cpu")
     settings["run"]["device"] = "cuda"
-    with pytest.raises(BadInputError, match="device 'cuda' is not usable on this computer; choose"):
+    with pytest.raises(BadInputError, match="'cuda' is not usable where this is computed; choose"):
         train(load_config(write_config(settings)))
 
 
