@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from factorizer_engine.protocol.errors import BadInputError
@@ -16,7 +16,7 @@ def held(lock_file: Path, busy: str) -> Iterator[None]:
     Where a file system cannot lock, nobody is kept out.
 
     Args:
-        lock_file: Is made if need be, and stays.
+        lock_file: Is made if need be; some systems leave it there, but not if the block fails.
         busy: What to tell where another one is in.
 
     Raises:
@@ -33,5 +33,9 @@ def held(lock_file: Path, busy: str) -> Iterator[None]:
         pass  # not every file system can lock
     try:
         yield
+    except BaseException:
+        with suppress(OSError):  # Windows deletes it when it is released
+            lock_file.unlink()
+        raise
     finally:
         lock.release()

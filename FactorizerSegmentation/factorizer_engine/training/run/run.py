@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 
 from factorizer_engine.inference.device import resolve_device
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.files import output_folder
 from factorizer_engine.protocol.locks import held
 from factorizer_engine.protocol.wording import counted, enumerated
 from factorizer_engine.training.config import TrainingConfig
@@ -36,9 +36,6 @@ from factorizer_engine.training.run.loop import Trainer
 from factorizer_engine.training.run.state import remove_unfinished
 
 _MOST_REMARKS = 10
-
-_LOCK = ".lock"
-"""In the folder of a run; some systems leave it there when it is released."""
 
 
 def train(config: TrainingConfig, resume: bool = False) -> Path:
@@ -136,7 +133,7 @@ def _opened_folder(config: TrainingConfig, dataset: Dataset, resume: bool) -> It
         f"Another process is training in {folder}; wait until it ends, or name another folder "
         "(--output)."
     )
-    with _made(folder), held(folder / _LOCK, busy):
+    with output_folder(folder), held(folder / ".lock", busy):
         if resume:
             _check_unchanged(config, dataset)
         elif (folder / "history.jsonl").is_file():
@@ -146,26 +143,6 @@ def _opened_folder(config: TrainingConfig, dataset: Dataset, resume: bool) -> It
             )
         remove_unfinished(folder)
         yield
-
-
-@contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """The folder, made where it is missing, and gone again if nothing was written there."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInputError(
-            f"The folder {folder} cannot be made ({error.strerror}); name another one (--output)."
-        ) from error
-    try:
-        yield
-    finally:
-        if missing and {path.name for path in folder.iterdir()} <= {_LOCK}:
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):  # others use it by now
-                for path in missing[1:]:
-                    path.rmdir()
 
 
 def _check_unchanged(config: TrainingConfig, dataset: Dataset) -> None:
