@@ -346,6 +346,19 @@ def test_segments_that_are_hidden_are_seen_side_by_side(qt, host, follow_up, ear
     assert not earlier[0].GetDisplayVisibility() and result.GetDisplayVisibility()
 
 
+def test_side_by_side_no_segments_of_a_third_study_lie_over_both(
+    qt, host, follow_up, earlier, result
+):
+    newer, oldest = earlier
+    tick(qt, follow_up, "Oldest")
+    tick(qt, follow_up, "Newer")
+    compare(host, follow_up)
+    follow_up.ui.sideBySideButton.click()
+    assert [node.GetDisplayVisibility() for node in (oldest, newer, result)] == [0, 1, 1]
+    follow_up.ui.sideBySideButton.click()
+    assert [node.GetDisplayVisibility() for node in (oldest, newer, result)] == [1, 1, 1]
+
+
 def test_a_scene_that_is_closed_and_a_failure_are_survived(
     qt, host, scene, widget, follow_up, fake_python
 ):
