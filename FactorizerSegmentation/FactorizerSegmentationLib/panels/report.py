@@ -28,6 +28,7 @@ from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.explanations import Step, lastOfResult
 from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
+from FactorizerSegmentationLib.scene.probabilities import thresholdsTold
 from FactorizerSegmentationLib.scene.segmentation_files import madeBy
 from FactorizerSegmentationLib.scene.tables import (
     ACCEPTED,
@@ -220,6 +221,7 @@ class ReportPanel(Panel):
                 _("Review"): _verdictFacts(tableNode),
                 _("How it was made"): {
                     _("Model"): _modelText(self._segmentation, model),
+                    _("Thresholds"): thresholdsTold(self._segmentation),
                     _("Application"): f"Slicer {slicer.app.applicationVersion}",
                 },
             },

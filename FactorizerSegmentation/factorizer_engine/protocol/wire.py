@@ -36,7 +36,7 @@ from factorizer_engine.protocol.errors import (
 from factorizer_engine.protocol.messages import Message, ProtocolError, is_integer, plain
 from factorizer_engine.protocol.progress import Progress
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 """Raised with every change of a message: fields that one side does not know are refused."""
 
 ERROR_TYPES: dict[str, type[EngineError]] = {

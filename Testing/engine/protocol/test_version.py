@@ -11,7 +11,7 @@ from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.tasks.registry import TASKS
 from factorizer_engine.protocol.wire import ERROR_TYPES, PROTOCOL_VERSION, Greeting
 
-MESSAGES = (4, "9d91dfd7b1d0cb13")
+MESSAGES = (5, "c77628ec2973d012")
 """The version, and the digest of what its messages are made of."""
 
 

@@ -233,6 +233,8 @@ def test_any_number_of_studies_is_compared_in_the_order_of_the_list(
     compare(host, follow_up)
     follow_up.ui.pageCheckBox.checked = False
     asked = json.loads(page.read_text(encoding="utf-8"))
+    told = [study["thresholds"] for study in asked["studies"]]
+    assert told[0] == "" and told[-1] == "Enhancing from 50 %, Core from 50 %"
     names = [study["name"] for study in asked["studies"]]
     assert names == ["Oldest", "Newer", "FLAIR segmentation"]
     assert [study["scan"]["name"] for study in asked["studies"]] == [

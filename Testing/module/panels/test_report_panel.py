@@ -89,11 +89,17 @@ def test_a_report_names_the_model_that_made_the_result(host, widget, report, res
     assert write(host, report)["facts"]["How it was made"]["Model"] == "another 3.0.0"
 
 
-def test_thresholds_change_segments_but_not_by_hand(host, widget, report, result):
+def test_thresholds_change_segments_but_not_by_hand_and_are_told(host, widget, report, result):
+    asked = write(host, report)
+    assert asked["facts"]["How it was made"]["Thresholds"] == "Enhancing from 50 %, Core from 50 %"
     widget.adjustPanel.ui.adjustRegionComboBox.currentIndex = 1
     widget.adjustPanel.ui.thresholdSlider.value = 90
-    asked = write(host, report)["segmentation"]
-    assert asked["edited"] and asked["by_hand"] is None
+    widget.adjustPanel.ui.smallestSlider.value = 0.05
+    asked = write(host, report)
+    assert asked["segmentation"]["edited"] and asked["segmentation"]["by_hand"] is None
+    assert asked["facts"]["How it was made"]["Thresholds"] == (
+        "Enhancing from 50 %, Core from 90 %, lesions from 0.050 mL"
+    )
 
 
 def test_what_the_user_has_said_of_lesions_is_told(host, widget, report, result):
