@@ -193,12 +193,12 @@ class ReviewPanel(Panel):
         ):
             button.enabled = not reason
             button.toolTip = reason or tip
-        for button, step, text in (
-            (ui.undoButton, history.last, _("Take back: {step}")),
-            (ui.redoButton, history.next, _("Do again: {step}")),
+        for button, step, text, nothing in (
+            (ui.undoButton, history.last, _("Take back: {step}"), _("Nothing to take back.")),
+            (ui.redoButton, history.next, _("Do again: {step}"), _("Nothing to do again.")),
         ):
             button.enabled = step is not None and not busy
-            button.toolTip = text.format(step=self._told(step))
+            button.toolTip = text.format(step=self._told(step)) if step is not None else nothing
 
     def _onSelected(self, lesion) -> None:
         if lesion is self._logic.selectedLesion:
@@ -248,18 +248,19 @@ class ReviewPanel(Panel):
 
     def _tellElsewhere(self, sentence: str, step: Step | None) -> None:
         """Say what was changed where the list does not show it."""
-        self._say(sentence.format(step=self._told(step)) if self._isElsewhere(step) else "")
+        told = self._told(step) if step is not None and self._isElsewhere(step) else ""
+        self._say(sentence.format(step=told) if told else "")
         self._logic.notify()
 
-    def _isElsewhere(self, step: Step | None) -> bool:
+    def _isElsewhere(self, step: Step) -> bool:
         """Whether a step is one in another result than that which is listed."""
-        node = step.segmentationNode if step is not None else None
+        node = step.segmentationNode
         return node is not None and node is not self._own.segmentation
 
-    def _told(self, step: Step | None) -> str:
+    def _told(self, step: Step) -> str:
         """What a step did, and in which result if it is another one."""
-        if step is None or not self._isElsewhere(step):
-            return step.title if step is not None else _("nothing")
+        if not self._isElsewhere(step):
+            return step.title
         text = _("{step}, in the other result '{name}'")
         if not step.segmentationNode.GetDisplayVisibility():
             text = _("{step}, in the other result '{name}', which is hidden")

@@ -193,6 +193,7 @@ def test_every_step_is_undone_and_redone(review, result):
     review.ui.redoButton.click()
     assert review.ui.lesionsTree.topLevelItem(1).text(0).startswith("\u2713")
     assert not review.ui.redoButton.enabled
+    assert review.ui.redoButton.toolTip == "Nothing to do again."
 
 
 def test_a_step_that_is_undone_in_an_earlier_result_is_told(host, panel, review, result):
