@@ -14,6 +14,7 @@ from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene import tables
 from FactorizerSegmentationLib.scene.class_watch import ClassWatch
 from FactorizerSegmentationLib.scene.history import Step
+from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.rulers import LesionRulers
 from FactorizerSegmentationLib.scene.segments import labelsOf, segmentIdOf
 from FactorizerSegmentationLib.scene.surfaces import Surfaces, isShown, rememberWanted, setShown
@@ -96,7 +97,13 @@ class ReviewPanel(Panel):
         tableNode, segmentationNode = self._own.lesionTable, self._own.segmentation
         self.ui.lesionsBox.visible = tableNode is not None
         self.ui.noLesionsLabel.visible = tableNode is None
-        shown = (tableNode, segmentationNode)
+        self.ui.noLesionsLabel.text = (
+            _("The lesions are listed here when the scans have been segmented.")
+            if segmentationNode is None
+            else _("The table of the lesions was deleted; segment the scans again for another one.")
+        )
+        scan = referenceVolumeOf(segmentationNode) if segmentationNode is not None else None
+        shown = (tableNode, segmentationNode, scan)
         if tableNode is None:
             return
         if shown == self._shown:
