@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
-from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.models import ModelDescription, Region
 from factorizer_engine.protocol.names import plain_name
 from factorizer_engine.protocol.tasks.export_dicom import HIGHDICOM, ExportDicomResult
 from factorizer_engine.protocol.tasks.report import JINJA
@@ -28,7 +28,7 @@ from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.explanations import Step, lastOfResult
 from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
-from FactorizerSegmentationLib.scene.probabilities import thresholdsTold
+from FactorizerSegmentationLib.scene.probabilities import thresholdsOf, thresholdsTold
 from FactorizerSegmentationLib.scene.segmentation_files import madeBy
 from FactorizerSegmentationLib.scene.tables import (
     ACCEPTED,
@@ -205,18 +205,17 @@ class ReportPanel(Panel):
     def _order(self, page: Path) -> ReportOrder:
         explained = self._own.explained and self.ui.explainedCheckBox.enabled
         model, tableNode = self._inputs.model, self._lesionTable
+        chosen = self._inputs.channels.volumes()
+        volumes = {channel: node for channel, node in chosen.items() if node is not None}
+        areChosen = referenceVolumeOf(self._segmentation) in volumes.values()
         return ReportOrder(
             segmentationNode=self._segmentation,
-            volumeNodes={
-                channel: node
-                for channel, node in self._inputs.channels.volumes().items()
-                if node is not None
-            },
+            volumeNodes=volumes,
             page=page,
             words=self._own.words,
-            warnings=self._inputs.checks.doubts(),
+            warnings=self._inputs.checks.doubts() if areChosen else (),
             evidence=tuple(self._evidence()) if explained else (),
-            regions=model.regions if model is not None else (),
+            regions=_regionsOf(self._segmentation, model),
             facts={
                 _("Review"): _verdictFacts(tableNode),
                 _("How it was made"): {
@@ -284,6 +283,14 @@ class ReportPanel(Panel):
     def _onExportFailed(self, error: EngineError) -> None:
         self.exportControls.failed(error)
         self._logic.notify()
+
+
+def _regionsOf(segmentationNode, chosen: ModelDescription | None) -> tuple[Region, ...]:
+    """Those of the model that has made a result, as far as the result tells."""
+    thresholds = thresholdsOf(segmentationNode)
+    if thresholds is not None:
+        return thresholds.regions
+    return chosen.regions if chosen is not None else ()
 
 
 def _modelText(segmentationNode, chosen: ModelDescription | None) -> str:

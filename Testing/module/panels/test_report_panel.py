@@ -130,16 +130,21 @@ def test_components_are_told_if_there_are_any_and_they_are_wanted(host, widget, 
     assert report.ui.explainedCheckBox.enabled
     asked = write(host, report)
     assert len(asked["components"]) == len(asked["evidence"]) == 6
-    assert [region["name"] for region in asked["regions"]] == ["ET", "WT"]
+    assert [region["name"] for region in asked["regions"]] == ["ET", "TC"]  # not of who is chosen
     report.ui.explainedCheckBox.checked = False
     assert write(host, report)["components"] == []
 
 
-def test_scans_of_something_else_are_no_part_of_the_report(host, widget, report, result):
+def test_scans_of_something_else_are_no_part_of_the_report(
+    host, widget, report, result, monkeypatch
+):
+    monkeypatch.setattr(widget.inputsPanel.checks, "doubts", lambda: ("Odd.",))
+    assert write(host, report)["warnings"] == ["Odd."]
     other = slicer.util.getNode("T1")
     widget.inputsPanel.channels.selector("FLAIR").setCurrentNode(other)
     host.process_events()
-    assert list(write(host, report)["scans"]) == ["FLAIR"]
+    asked = write(host, report)
+    assert list(asked["scans"]) == ["FLAIR"] and asked["warnings"] == []
 
 
 def test_nothing_can_be_written_before_there_is_a_result(report, host, panel, volumes, fake_python):
