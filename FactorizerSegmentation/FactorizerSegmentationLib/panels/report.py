@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import qt
@@ -13,7 +13,12 @@ from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
 from factorizer_engine.protocol.models import ModelDescription, Region
 from factorizer_engine.protocol.names import plain_name
-from factorizer_engine.protocol.tasks.export_dicom import HIGHDICOM, ExportDicomResult
+from factorizer_engine.protocol.tasks.export_dicom import (
+    HIGHDICOM,
+    REPORT_FILE,
+    SEGMENTATION_FILE,
+    ExportDicomResult,
+)
 from factorizer_engine.protocol.tasks.report import JINJA
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
@@ -244,9 +249,10 @@ class ReportPanel(Panel):
         folder = qt.QFileDialog.getExistingDirectory(
             self.widget, _("Folder for the DICOM objects"), lastFolder()
         )
-        if not folder or not self._logic.prepareEngine(
-            self._inputs.python, (HIGHDICOM,), here=True
-        ):
+        files = [Path(folder) / name for name in (SEGMENTATION_FILE, REPORT_FILE)]
+        if not folder or not mayReplace(files, _("Export as DICOM")):
+            return
+        if not self._logic.prepareEngine(self._inputs.python, (HIGHDICOM,), here=True):
             return
         rememberFolder(Path(folder))
         series = Path(self._own.seriesFolder or self._folderInDatabase())
@@ -331,9 +337,19 @@ def askForPage(parent, title: str, name: str, tables: Sequence[str] = (".csv",))
     if isWhole and page.exists():
         return page  # the dialog has asked
     files = (page, *(page.with_name(page.stem + ending) for ending in tables))
-    existing = ", ".join(file.name for file in files if file.exists())
+    return page if mayReplace(files, title) else None
+
+
+def mayReplace(files: Iterable[Path], title: str) -> bool:
+    """Whether files may be written; asks about those that are there already.
+
+    Args:
+        files: All that would be written, or those by which it is known.
+        title: Of the dialog.
+    """
+    existing = ", ".join(file.name for file in files if file.is_file())
     text = _("Already there: {names}. Replace?").format(names=existing)
-    return page if not existing or slicer.util.confirmOkCancelDisplay(text, title) else None
+    return not existing or bool(slicer.util.confirmOkCancelDisplay(text, title))
 
 
 def lastFolder() -> str:

@@ -37,6 +37,7 @@ def report(widget, qt, monkeypatch, tmp_path):
     page.parent.mkdir()
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *arguments: str(page))
     monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *a: str(page.parent))
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *arguments: True)
     section = widget.workbench.sections[-2].button
     section.collapsed = False
     yield widget.reportPanel
@@ -167,6 +168,19 @@ def test_the_result_is_exported_to_a_folder(host, report, result, tmp_path):
     assert "segmentation.dcm, report.dcm are in" in report.ui.exportStatusLabel.text
     written = (tmp_path / "out" / "segmentation.dcm").read_text()
     assert written == f"{series} fake"
+
+
+def test_objects_of_another_study_are_not_replaced_unasked(
+    host, report, result, tmp_path, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *a: asked.append(a[0]))
+    report.ui.seriesFolderLineEdit.text = "/data"
+    there = tmp_path / "out" / "segmentation.dcm"
+    there.write_text("another", encoding="utf-8")
+    export(host, report)
+    assert asked == ["Already there: segmentation.dcm. Replace?"]
+    assert there.read_text(encoding="utf-8") == "another"
 
 
 class Database:
