@@ -56,4 +56,4 @@ def _fingerprint(volumeNode) -> str | None:
     except SceneError:
         return None
     place = np.round(localAffine(volumeNode), _DECIMALS) + 0.0  # there is no -0
-    return f"{zlib.crc32(np.ascontiguousarray(voxels), zlib.crc32(place.tobytes())):08x}"
+    return f"{zlib.crc32(np.ascontiguousarray(voxels).data, zlib.crc32(place.tobytes())):08x}"

@@ -111,8 +111,7 @@ class FollowUpRun(EngineRun[FollowUpResult]):
         *earlier, last = nodes
         isLaidOnto = self._order.laidOnto
         for node, rows in zip(earlier, result.to_last, strict=True):
-            name = _("{earlier} onto {last}").format(earlier=node.GetName(), last=last.GetName())
-            transform = alignment.createAlignment(self._scene, np.array(rows), name)
+            transform = alignment.createAlignment(node, last, np.array(rows))
             if self._order.laidOnto:
                 others = nodesOfStudy(last)
                 isLaidOnto &= alignment.layOnto(nodesOfStudy(node), transform, others)

@@ -192,6 +192,9 @@ def test_earlier_scans_are_laid_onto_the_last_and_go_back(qt, host, follow_up, r
     np.testing.assert_allclose(worldAffine(scan)[0, 3], before[0, 3] + 10)
     follow_up.ui.laidOntoCheckBox.checked = False
     np.testing.assert_allclose(worldAffine(scan), before)
+    follow_up.ui.laidOntoCheckBox.checked = True
+    np.testing.assert_allclose(worldAffine(scan)[0, 3], before[0, 3] + 10)
+    follow_up.ui.laidOntoCheckBox.checked = False
     compare(host, follow_up)
     np.testing.assert_allclose(worldAffine(scan), before)
 
