@@ -137,4 +137,4 @@ def _sheetOf(segmentationNode) -> str:
 
 def _made(segmentation: SegmentationFile) -> str:
     model = " ".join(filter(None, (segmentation.model, segmentation.version)))
-    return f"{model or _('drawn by hand')} · {datetime.now():%d %B %Y}"
+    return f"{model or _('drawn by hand or by another program')} · {datetime.now():%d %B %Y}"

@@ -75,8 +75,9 @@ class Grid:
     def extent(self) -> str:
         """Where it lies, for people: "R -90 to 90, A -120 to 95, S -70 to 80 mm"."""
         corners = self.corners()
-        ranges = zip("RAS", corners.min(axis=0), corners.max(axis=0), strict=True)
-        return ", ".join(f"{axis} {low:.0f} to {high:.0f}" for axis, low, high in ranges) + " mm"
+        low, high = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+        ranges = zip("RAS", low, high, strict=True)
+        return ", ".join(f"{axis} {round(a)} to {round(b)}" for axis, a, b in ranges) + " mm"
 
     def indices_of(self, points: np.ndarray) -> np.ndarray:
         """Continuous voxel indices of world points, both of shape (N, 3)."""

@@ -22,7 +22,6 @@ from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Region
 from factorizer_engine.protocol.nesting import mask_of, value_around, values_of
 from factorizer_engine.protocol.progress import Monitor
-from factorizer_engine.protocol.triples import triple
 from factorizer_engine.protocol.wording import enumerated
 
 _FEW = 16
@@ -86,7 +85,6 @@ class Correction:
         begin = result.labelmap if start is None else start
         self.labelmap = replace(result.labelmap, array=begin.array.astype(np.uint8, order="F"))
         self._answered: list[_Answered] = []
-        self._changed: Box | None = triple(slice(0, n) for n in self.labelmap.shape)
 
     @property
     def note(self) -> str:
@@ -97,11 +95,6 @@ class Correction:
     def clicks(self) -> tuple[Click, ...]:
         """Those that were answered, oldest first."""
         return tuple(answered.click for answered in self._answered)
-
-    def changes(self) -> Box:
-        """The part of the label map that may have changed since this was asked last."""
-        changed, self._changed = self._changed, None
-        return changed or (slice(0, 0),) * 3
 
     def answer(self, click: Click, monitor: Monitor | None = None) -> None:
         """Change the label map as a click says.
@@ -141,13 +134,11 @@ class Correction:
         changed = moved_by_click(logits, mask, places, distance, click.add, is_nearest, settings)
         self._answered.append(_Answered(click, voxels, box, part.copy(order="F")))
         part[changed] = region.label if click.add else value_around(region, regions)
-        self._changed = _around(self._changed, box)
 
     def undo(self) -> None:
         """Take the last click back."""
         last = self._answered.pop()
         self.labelmap.array[last.box] = last.before
-        self._changed = _around(self._changed, last.box)
 
     def become(self, clicks: Sequence[Click], monitor: Monitor | None = None) -> None:
         """Undo and answer clicks until these are the ones that were answered.
@@ -291,13 +282,3 @@ def _values(array: np.ndarray) -> set[float]:
     if array.dtype == np.uint8:  # many times as fast
         return set(np.flatnonzero(np.bincount(array.ravel(order="K"))).tolist())
     return set(np.unique(array).tolist())
-
-
-def _around(first: Box | None, second: Box) -> Box:
-    """The smallest box with both in it."""
-    if first is None:
-        return second
-    return triple(
-        slice(min(a.start, b.start), max(a.stop, b.stop))
-        for a, b in zip(first, second, strict=True)
-    )

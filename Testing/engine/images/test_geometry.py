@@ -54,6 +54,11 @@ def test_straightening_leaves_rectangular_grids_and_covers_sheared_ones():
     assert (indices >= -0.51).all() and (indices <= np.asarray(straight.shape) - 0.49).all()
 
 
+def test_where_a_grid_lies_is_told_in_whole_millimetres():
+    affine = nib.affines.from_matvec(np.diag([-2.0, 1.0, 1.0]), [30.0, -4.2, 0.1])
+    assert Grid((16, 10, 8), affine).extent == "R -1 to 31, A -5 to 5, S 0 to 8 mm"
+
+
 def test_overlap_is_the_part_of_the_reference_that_is_covered():
     grid = Grid((10, 10, 10), np.eye(4))
     for shift, part in ((0, 1.0), (5, 0.5), (9, 0.1), (11, 0.0)):

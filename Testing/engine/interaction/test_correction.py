@@ -85,18 +85,6 @@ def test_nothing_changes_far_from_a_click(correction):
     assert len(changed) and distance.max() <= 40.0
 
 
-def test_the_part_that_changed_is_told(correction):
-    whole = correction.changes()
-    assert [axis.stop for axis in whole] == list(SHAPE)
-    before = correction.labelmap.array.copy()
-    correction.answer(click(correction, "WT", (3, 4, 5), True))
-    correction.answer(click(correction, "ET", (8, 4, 5), True))
-    part = correction.changes()
-    before[part] = correction.labelmap.array[part]
-    np.testing.assert_array_equal(before, correction.labelmap.array)
-    assert all(axis.start == axis.stop for axis in correction.changes())
-
-
 def test_earlier_clicks_hold_whatever_comes_later(correction):
     first = click(correction, "WT", some_voxel(correction, "WT", True), False)
     correction.answer(first)

@@ -90,17 +90,24 @@ def test_a_report_names_the_model_that_made_the_result(host, widget, report, res
     assert write(host, report)["facts"]["How it was made"]["Model"] == "another 3.0.0"
 
 
+def test_nobody_knows_who_drew_what_no_model_has_signed(host, report, result):
+    segmentation = result.GetSegmentation()
+    result.RemoveAttribute("FactorizerSegmentation.Model")
+    for segmentId in segmentation.GetSegmentIDs():
+        segmentation.GetSegment(segmentId).RemoveTag("Factorizer.Model")
+    assert write(host, report)["made"].startswith("drawn by hand or by another program")
+
+
 def test_thresholds_change_segments_but_not_by_hand_and_are_told(host, widget, report, result):
-    asked = write(host, report)
-    assert asked["facts"]["How it was made"]["Thresholds"] == "Enhancing from 50 %, Core from 50 %"
+    told = write(host, report)["facts"]["How it was made"]["Thresholds"]
+    assert told == "Enhancing from 50 %, Core from 50 %"
     widget.adjustPanel.ui.adjustRegionComboBox.currentIndex = 1
     widget.adjustPanel.ui.thresholdSlider.value = 90
     widget.adjustPanel.ui.smallestSlider.value = 0.05
     asked = write(host, report)
     assert asked["segmentation"]["edited"] and asked["segmentation"]["by_hand"] is None
-    assert asked["facts"]["How it was made"]["Thresholds"] == (
-        "Enhancing from 50 %, Core from 90 %, lesions from 0.050 mL"
-    )
+    told = asked["facts"]["How it was made"]["Thresholds"]
+    assert told == "Enhancing from 50 %, Core from 90 %, lesions from 0.050 mL"
 
 
 def test_what_the_user_has_said_of_lesions_is_told(host, widget, report, result):
@@ -318,35 +325,6 @@ def test_a_dialog_that_is_cancelled_changes_nothing(qt, host, report, result, mo
     report.ui.seriesFolderLineEdit.text = "/data"
     report.ui.exportButton.click()
     assert not report.exportControls.running
-
-
-def test_a_page_gets_its_ending_and_replaces_nothing_unasked(
-    qt, scene, widget, monkeypatch, tmp_path
-):
-    from FactorizerSegmentationLib.panels.report import askForPage
-
-    proposed, asked = [], []
-
-    def choose(parent, title, start, pattern) -> str:
-        proposed.append(start)
-        return str(tmp_path / "1.5 T")
-
-    def confirm(text, *ignored) -> bool:
-        asked.append(text)
-        return len(asked) > 1
-
-    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", choose)
-    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", confirm)
-
-    assert askForPage(widget.parent, "", "T1/FLAIR") == tmp_path / "1.5 T.html" and not asked
-    assert proposed[0].endswith("T1_FLAIR.html")
-    (tmp_path / "1.5 T.html").touch()
-    assert askForPage(widget.parent, "", "T1") is None
-    assert askForPage(widget.parent, "", "T1") == tmp_path / "1.5 T.html"
-    assert asked == 2 * ["Already there: 1.5 T.html. Replace?"]
-    (tmp_path / "1.5 T.html").rename(tmp_path / "1.5 T.csv")
-    assert askForPage(widget.parent, "", "T1") == tmp_path / "1.5 T.html"
-    assert asked[2:] == ["Already there: 1.5 T.csv. Replace?"]
 
 
 def test_a_failure_is_one_sentence_and_a_run_can_be_cancelled(

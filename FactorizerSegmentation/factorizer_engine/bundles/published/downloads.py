@@ -17,6 +17,7 @@ import requests
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import MEGABYTE, file_digest, prepare_output_folder
 from factorizer_engine.protocol.locations import user_cache_dir
+from factorizer_engine.protocol.locks import held
 from factorizer_engine.protocol.names import is_portable
 from factorizer_engine.protocol.progress import Monitor
 
@@ -74,15 +75,29 @@ def download(wanted: RemoteFile, folder: Path, monitor: Monitor) -> Path:
 
     Raises:
         BadInputError: If it cannot be had, does not fit on the disk, or adds up to something else
-            than expected.
+            than expected, or if another program is downloading it.
         CancelledError: If the run was cancelled; what there is of the file is kept.
     """
     partial = _partial_file(wanted.url)
+    busy = f"Another program is downloading {wanted.name} just now; try again when it is done."
+    with held(partial.with_suffix(".lock"), busy):
+        _receive_patiently(wanted, partial, monitor)
+        _validator_file(partial).unlink(missing_ok=True)
+        _check_sums(wanted, partial)
+        return Path(shutil.move(partial, folder / wanted.name))
+
+
+class _BrokenOffError(Exception):
+    """The connection ended before the file did."""
+
+
+def _receive_patiently(wanted: RemoteFile, partial: Path, monitor: Monitor) -> None:
+    """Add to the partial file what it lacks, and take up again a connection that breaks off."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with _plain_errors(wanted.url):
                 _receive(wanted, partial, monitor)
-            break
+            return
         except _BrokenOffError as error:
             if attempt == ATTEMPTS:
                 raise BadInputError(
@@ -92,13 +107,6 @@ def download(wanted: RemoteFile, folder: Path, monitor: Monitor) -> Path:
                 ) from error
             monitor.check()
             time.sleep(_PAUSE_SECONDS)
-    _validator_file(partial).unlink(missing_ok=True)
-    _check_sums(wanted, partial)
-    return Path(shutil.move(partial, folder / wanted.name))
-
-
-class _BrokenOffError(Exception):
-    """The connection ended before the file did."""
 
 
 def _receive(wanted: RemoteFile, partial: Path, monitor: Monitor) -> None:

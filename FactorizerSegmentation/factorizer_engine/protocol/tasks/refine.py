@@ -39,8 +39,6 @@ class RefineResult(Message):
     Attributes:
         model: The model as it was applied; its labels are the values of the label map.
         labelmap: uint8, 0 where there is nothing.
-        changed: First voxel and the one after the last along each axis of the part in which the
-            label map may differ from that of the last such task; all of it if there was none.
         lesions: The connected pieces, measured, if that was asked for.
         device: Where it was computed.
         seconds: That the clicks took.
@@ -50,7 +48,6 @@ class RefineResult(Message):
 
     model: ModelDescription
     labelmap: ScanFile
-    changed: tuple[tuple[int, int], ...]
     lesions: tuple[Lesion, ...]
     device: str
     seconds: float

@@ -36,7 +36,6 @@ def run(engine: Engine, params: RefineParams, monitor: Monitor) -> RefineResult:
     return RefineResult(
         model=result.model,
         labelmap=save_scan(correction.labelmap, folder / "labelmap.npy"),
-        changed=tuple((axis.start, axis.stop) for axis in correction.changes()),
         lesions=lesions,
         device=result.device,
         seconds=seconds,

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 
 from factorizer_engine.inference.device import resolve_device
 from factorizer_engine.protocol.errors import BadInputError
+from factorizer_engine.protocol.locks import held
 from factorizer_engine.protocol.wording import counted, enumerated
 from factorizer_engine.training.config import TrainingConfig
 from factorizer_engine.training.data.checks import Finding
@@ -134,7 +134,11 @@ def _opened_folder(config: TrainingConfig, dataset: Dataset, resume: bool) -> It
         raise BadInputError(
             f"The folder {folder} cannot be made ({error.strerror}); name another one (--output)."
         ) from error
-    with _held(folder):
+    busy = (
+        f"Another process is training in {folder}; wait until it ends, or name another folder "
+        "(--output)."
+    )
+    with held(folder / ".lock", busy):
         if resume:
             _check_unchanged(config, dataset)
         elif (folder / "history.jsonl").is_file():
@@ -144,25 +148,6 @@ def _opened_folder(config: TrainingConfig, dataset: Dataset, resume: bool) -> It
             )
         remove_unfinished(folder)
         yield
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Keep other processes out; the operating system lets them in again, however this one ends."""
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise BadInputError(
-            f"Another process is training in {folder}; wait until it ends, or name another folder "
-            "(--output)."
-        ) from error
-    except OSError:
-        pass  # not every file system can lock
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _check_unchanged(config: TrainingConfig, dataset: Dataset) -> None:

@@ -122,8 +122,9 @@ def pack(folder: Path, archive: Path) -> Path:
 
 
 def cached() -> list[Path]:
+    """What is kept of downloads; their locks are empty files, which stay."""
     folder = user_cache_dir() / "factorizer" / "downloads"
-    return sorted(folder.iterdir()) if folder.exists() else []
+    return [file for file in sorted(folder.glob("*")) if file.suffix != ".lock"]
 
 
 def test_a_model_is_installed_from_its_address(server, zipped):
@@ -303,3 +304,17 @@ def test_the_catalogue_describes_models_that_can_be_recognised():
         assert model.location.startswith("https://")
         assert model.licence and model.summary
         assert model.preset in ("", *PRESETS)
+
+
+def test_a_file_that_another_program_downloads_is_left_to_it(server, zipped):
+    url, refused = server.offer("tiny.zip", zipped), []
+
+    def meanwhile(_progress: object) -> None:
+        if not refused:
+            with pytest.raises(BadInputError, match="Another program is downloading tiny.zip"):
+                install_model(url)
+            refused.append(url)
+
+    bundle, _ = install_model(url, monitor=Monitor(meanwhile))
+    assert refused and bundle.description.name == "tiny"
+    assert [path for path, _ in server.requests] == ["/tiny.zip"]

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from filelock import FileLock
 
 from engine.training.run.runs import configured, same_weights
 from factorizer_engine.inference import device
@@ -49,7 +50,7 @@ def test_a_file_system_that_cannot_lock_is_trained_on(settings, write_config, mo
     def refusing(self, *args, **values):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(running.FileLock, "acquire", refusing)
+    monkeypatch.setattr(FileLock, "acquire", refusing)
     settings["optimization"]["steps"] = 2
     assert (train(configured(settings, write_config)) / "final.pt").is_file()
 
