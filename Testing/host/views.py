@@ -74,6 +74,12 @@ class SliceView:
         _announce_legends(core.scene)
         self._layersChanged = True
         self.composite.AddObserver("ModifiedEvent", self._onLayersChanged)
+        self._scene = core.scene
+        self._imported = core.scene.AddObserver(core.scene.EndImportEvent, self._onImported)
+
+    def _onImported(self, caller, event) -> None:
+        """The displayable managers place what a scene file has brought when the slice changes."""
+        self.node.Modified()
 
     def _onLayersChanged(self, caller, event) -> None:
         self._layersChanged = True
@@ -222,6 +228,7 @@ class SliceView:
 
     def close(self) -> None:
         """Free the window; the view's nodes stay in the scene."""
+        self._scene.RemoveObserver(self._imported)
         self.managers.SetMRMLDisplayableNode(None)
         self.interactorStyle.SetDisplayableManagers(None)
         self.logic.SetDisplayableManagerGroup(None)

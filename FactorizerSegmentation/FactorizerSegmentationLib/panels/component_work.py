@@ -263,7 +263,10 @@ class ComponentWorkPanel(Panel):
                 done=done
             )
         step.apply()
-        self._logic.history.add(Step(_("component made a segment"), step.undo, step.apply, (node,)))
+        title = _("segment changed by a component")
+        if isinstance(step, NewSegment):
+            title = _("component made a segment")
+        self._logic.history.add(Step(title, step.undo, step.apply, (node,)))
         self._say(done)
         self._logic.notify()
 

@@ -279,10 +279,13 @@ class FollowUpPanel(Panel):
         slicer.modules.plots.logic().ShowChartInLayout(self._own.chart)
 
     def _onLaidOnto(self, wanted: bool) -> None:
-        """Without the tick, earlier scans go back to where they were."""
-        if self._parameters is not None and not wanted:
-            for node in self._ticked():
-                alignment.takeBack(nodesOfStudy(node))
+        """Without the tick, earlier scans go back to where they were; with it they return."""
+        last = self._last
+        for node in self._ticked() if self._parameters is not None else ():
+            alignment.takeBack(nodesOfStudy(node))
+            known = alignment.newestAlignment(node, last) if wanted and last is not None else None
+            if known is not None:
+                alignment.layOnto(nodesOfStudy(node), known, nodesOfStudy(last))
 
 
 def _shownStudy(segmentationNode) -> ShownStudy:

@@ -9,10 +9,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from FactorizerSegmentationLib.panels.report import lastFolder, rememberFolder
+from FactorizerSegmentationLib.panels.report import lastFolder, mayReplace, rememberFolder
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.explanations import Step
-from FactorizerSegmentationLib.scene.heatmap_files import writeHeatmaps
+from FactorizerSegmentationLib.scene.heatmap_files import TABLE, writeHeatmaps
 
 
 class HeatmapExport:
@@ -48,7 +48,9 @@ class HeatmapExport:
         folder = qt.QFileDialog.getExistingDirectory(
             self._button, _("Folder for the heatmaps"), lastFolder()
         )
-        if folder and not self.running:
+        if not folder or self.running:
+            return
+        if mayReplace([Path(folder) / TABLE], _("Export the heatmaps")):
             rememberFolder(Path(folder))
             self._written = []
             self._files = writeHeatmaps(slicer.mrmlScene, self._steps(), Path(folder))

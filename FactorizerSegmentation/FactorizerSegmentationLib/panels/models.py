@@ -53,6 +53,8 @@ class ModelsPanel(Panel):
                 self.ui.sourceComboBox.addItem(model.title)
             self.ui.sourceComboBox.currentIndex = -1
             self.ui.sourceComboBox.setEditText("")
+        told = _("Published model, address or file")
+        self.ui.sourceComboBox.lineEdit().placeholderText = told
         self.ui.sourceComboBox.connect("editTextChanged(QString)", self._onSourceChanged)
         self.ui.fileButton.connect("clicked()", self._onFile)
         self.ui.folderButton.connect("clicked()", self._onFolder)

@@ -25,6 +25,12 @@ from FactorizerSegmentationLib.tasks.measure import MeasureRun
 
 DELAY_MS = 700
 """How long the segments have to stay as they are before they are measured."""
+_CHANGES = (
+    slicer.vtkSegmentation.SourceRepresentationModified,
+    slicer.vtkSegmentation.SegmentAdded,
+    slicer.vtkSegmentation.SegmentRemoved,
+)
+"""A segment that has a label map to itself goes without a change of any."""
 
 
 class Remeasuring:
@@ -51,7 +57,7 @@ class Remeasuring:
         self._edits: HandEdits | None = None
         self._tableNode: object = None
         self._segmentation: Any = None
-        self._tag = 0
+        self._tags: list[int] = []
         self._scan: Any = None
         self._scanTag = 0
         self._world: np.ndarray | None = None
@@ -75,8 +81,7 @@ class Remeasuring:
         values = [label.value for label in labelsOf(segmentationNode)]
         self._edits = HandEdits(segmentationNode, values)
         self._segmentation = segmentationNode.GetSegmentation()
-        event = slicer.vtkSegmentation.SourceRepresentationModified
-        self._tag = self._segmentation.AddObserver(event, self._onModified)
+        self._tags = [self._segmentation.AddObserver(it, self._onModified) for it in _CHANGES]
         self._scan = referenceVolumeOf(segmentationNode)
         moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
         self._scanTag = self._scan.AddObserver(moved, self._onTransformed)
@@ -90,7 +95,8 @@ class Remeasuring:
         self._asked = self._tableNode = None
         if self._edits is not None:
             self._edits.release()
-            self._segmentation.RemoveObserver(self._tag)
+            for tag in self._tags:
+                self._segmentation.RemoveObserver(tag)
             self._scan.RemoveObserver(self._scanTag)
         self._edits = self._segmentation = self._scan = None
 

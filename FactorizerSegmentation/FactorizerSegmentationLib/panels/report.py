@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import qt
@@ -11,9 +11,14 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.conversation import Callbacks
 from factorizer_engine.protocol.errors import EngineError
-from factorizer_engine.protocol.models import ModelDescription
+from factorizer_engine.protocol.models import ModelDescription, Region
 from factorizer_engine.protocol.names import plain_name
-from factorizer_engine.protocol.tasks.export_dicom import HIGHDICOM, ExportDicomResult
+from factorizer_engine.protocol.tasks.export_dicom import (
+    HIGHDICOM,
+    REPORT_FILE,
+    SEGMENTATION_FILE,
+    ExportDicomResult,
+)
 from factorizer_engine.protocol.tasks.report import JINJA
 from FactorizerSegmentationLib.panels.inputs import InputsPanel
 from FactorizerSegmentationLib.panels.panel import Panel
@@ -28,6 +33,7 @@ from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.explanations import Step, lastOfResult
 from FactorizerSegmentationLib.scene.heatmaps import EVIDENCE
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
+from FactorizerSegmentationLib.scene.probabilities import thresholdsOf, thresholdsTold
 from FactorizerSegmentationLib.scene.segmentation_files import madeBy
 from FactorizerSegmentationLib.scene.tables import (
     ACCEPTED,
@@ -204,22 +210,22 @@ class ReportPanel(Panel):
     def _order(self, page: Path) -> ReportOrder:
         explained = self._own.explained and self.ui.explainedCheckBox.enabled
         model, tableNode = self._inputs.model, self._lesionTable
+        chosen = self._inputs.channels.volumes()
+        volumes = {channel: node for channel, node in chosen.items() if node is not None}
+        areChosen = referenceVolumeOf(self._segmentation) in volumes.values()
         return ReportOrder(
             segmentationNode=self._segmentation,
-            volumeNodes={
-                channel: node
-                for channel, node in self._inputs.channels.volumes().items()
-                if node is not None
-            },
+            volumeNodes=volumes,
             page=page,
             words=self._own.words,
-            warnings=self._inputs.checks.doubts(),
+            warnings=self._inputs.checks.doubts() if areChosen else (),
             evidence=tuple(self._evidence()) if explained else (),
-            regions=model.regions if model is not None else (),
+            regions=_regionsOf(self._segmentation, model),
             facts={
                 _("Review"): _verdictFacts(tableNode),
                 _("How it was made"): {
                     _("Model"): _modelText(self._segmentation, model),
+                    _("Thresholds"): thresholdsTold(self._segmentation),
                     _("Application"): f"Slicer {slicer.app.applicationVersion}",
                 },
             },
@@ -243,9 +249,10 @@ class ReportPanel(Panel):
         folder = qt.QFileDialog.getExistingDirectory(
             self.widget, _("Folder for the DICOM objects"), lastFolder()
         )
-        if not folder or not self._logic.prepareEngine(
-            self._inputs.python, (HIGHDICOM,), here=True
-        ):
+        files = [Path(folder) / name for name in (SEGMENTATION_FILE, REPORT_FILE)]
+        if not folder or not mayReplace(files, _("Export as DICOM")):
+            return
+        if not self._logic.prepareEngine(self._inputs.python, (HIGHDICOM,), here=True):
             return
         rememberFolder(Path(folder))
         series = Path(self._own.seriesFolder or self._folderInDatabase())
@@ -282,6 +289,14 @@ class ReportPanel(Panel):
     def _onExportFailed(self, error: EngineError) -> None:
         self.exportControls.failed(error)
         self._logic.notify()
+
+
+def _regionsOf(segmentationNode, chosen: ModelDescription | None) -> tuple[Region, ...]:
+    """Those of the model that has made a result, as far as the result tells."""
+    thresholds = thresholdsOf(segmentationNode)
+    if thresholds is not None:
+        return thresholds.regions
+    return chosen.regions if chosen is not None else ()
 
 
 def _modelText(segmentationNode, chosen: ModelDescription | None) -> str:
@@ -322,9 +337,19 @@ def askForPage(parent, title: str, name: str, tables: Sequence[str] = (".csv",))
     if isWhole and page.exists():
         return page  # the dialog has asked
     files = (page, *(page.with_name(page.stem + ending) for ending in tables))
-    existing = ", ".join(file.name for file in files if file.exists())
+    return page if mayReplace(files, title) else None
+
+
+def mayReplace(files: Iterable[Path], title: str) -> bool:
+    """Whether files may be written; asks about those that are there already.
+
+    Args:
+        files: All that would be written, or those by which it is known.
+        title: Of the dialog.
+    """
+    existing = ", ".join(file.name for file in files if file.is_file())
     text = _("Already there: {names}. Replace?").format(names=existing)
-    return page if not existing or slicer.util.confirmOkCancelDisplay(text, title) else None
+    return not existing or bool(slicer.util.confirmOkCancelDisplay(text, title))
 
 
 def lastFolder() -> str:

@@ -14,6 +14,7 @@ from FactorizerSegmentationLib.panels.signals import signalsBlocked
 from FactorizerSegmentationLib.scene import tables
 from FactorizerSegmentationLib.scene.class_watch import ClassWatch
 from FactorizerSegmentationLib.scene.history import Step
+from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
 from FactorizerSegmentationLib.scene.rulers import LesionRulers
 from FactorizerSegmentationLib.scene.segments import labelsOf, segmentIdOf
 from FactorizerSegmentationLib.scene.surfaces import Surfaces, isShown, rememberWanted, setShown
@@ -96,7 +97,13 @@ class ReviewPanel(Panel):
         tableNode, segmentationNode = self._own.lesionTable, self._own.segmentation
         self.ui.lesionsBox.visible = tableNode is not None
         self.ui.noLesionsLabel.visible = tableNode is None
-        shown = (tableNode, segmentationNode)
+        self.ui.noLesionsLabel.text = (
+            _("The lesions are listed here when the scans have been segmented.")
+            if segmentationNode is None
+            else _("The table of the lesions was deleted; segment the scans again for another one.")
+        )
+        scan = referenceVolumeOf(segmentationNode) if segmentationNode is not None else None
+        shown = (tableNode, segmentationNode, scan)
         if tableNode is None:
             return
         if shown == self._shown:
@@ -193,12 +200,12 @@ class ReviewPanel(Panel):
         ):
             button.enabled = not reason
             button.toolTip = reason or tip
-        for button, step, text in (
-            (ui.undoButton, history.last, _("Take back: {step}")),
-            (ui.redoButton, history.next, _("Do again: {step}")),
+        for button, step, text, nothing in (
+            (ui.undoButton, history.last, _("Take back: {step}"), _("Nothing to take back.")),
+            (ui.redoButton, history.next, _("Do again: {step}"), _("Nothing to do again.")),
         ):
             button.enabled = step is not None and not busy
-            button.toolTip = text.format(step=self._told(step))
+            button.toolTip = text.format(step=self._told(step)) if step is not None else nothing
 
     def _onSelected(self, lesion) -> None:
         if lesion is self._logic.selectedLesion:
@@ -248,18 +255,19 @@ class ReviewPanel(Panel):
 
     def _tellElsewhere(self, sentence: str, step: Step | None) -> None:
         """Say what was changed where the list does not show it."""
-        self._say(sentence.format(step=self._told(step)) if self._isElsewhere(step) else "")
+        told = self._told(step) if step is not None and self._isElsewhere(step) else ""
+        self._say(sentence.format(step=told) if told else "")
         self._logic.notify()
 
-    def _isElsewhere(self, step: Step | None) -> bool:
+    def _isElsewhere(self, step: Step) -> bool:
         """Whether a step is one in another result than that which is listed."""
-        node = step.segmentationNode if step is not None else None
+        node = step.segmentationNode
         return node is not None and node is not self._own.segmentation
 
-    def _told(self, step: Step | None) -> str:
+    def _told(self, step: Step) -> str:
         """What a step did, and in which result if it is another one."""
-        if step is None or not self._isElsewhere(step):
-            return step.title if step is not None else _("nothing")
+        if not self._isElsewhere(step):
+            return step.title
         text = _("{step}, in the other result '{name}'")
         if not step.segmentationNode.GetDisplayVisibility():
             text = _("{step}, in the other result '{name}', which is hidden")

@@ -23,6 +23,7 @@ from FactorizerSegmentationLib.panels.review import ReviewPanel
 from FactorizerSegmentationLib.panels.sections import Section
 from FactorizerSegmentationLib.panels.segment import SegmentPanel
 from FactorizerSegmentationLib.parameters import Parameters
+from FactorizerSegmentationLib.scene.lost_scans import noteLost, reunite
 from FactorizerSegmentationLib.scene.volumes import isScan
 
 AnyPanel = TypeVar("AnyPanel", bound=Panel)
@@ -116,12 +117,15 @@ class Workbench:
 
     def onNodeAboutToBeRemoved(self, node) -> None:
         """What was chosen may be about to be deleted in the scene."""
+        if isScan(node):
+            noteLost(node)
         for panel in self._panels:
             panel.onNodeAboutToBeRemoved(node)
 
     def onNodesChanged(self, volumesAdded: bool) -> None:
         """Nodes have come or gone in the scene."""
         if volumesAdded:  # only then, and not in place of a scan that was deleted
+            reunite(slicer.mrmlScene)
             self.inputsPanel.fillEmptyChannels()
         for panel in self._panels:
             panel.onNodesRemoved()

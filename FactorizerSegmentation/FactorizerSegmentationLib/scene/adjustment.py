@@ -47,13 +47,13 @@ class Adjustment:
         self._kept = _keptOf(segmentationNode, self._labels.shape)
         self._edited = np.zeros(self._labels.shape, bool)
         self._counts: dict[int, int] = {}
-        self._seen = -1
+        self._seen: object = None
         self.look(atFirst=True)
 
     @property
     def isOutdated(self) -> bool:
         """Whether the segments were changed by others since we looked last."""
-        return self._live.modifiedTime() != self._seen
+        return self._live.state() != self._seen
 
     def look(self, atFirst: bool = False) -> None:
         """Find out what was edited since we looked last."""
@@ -71,7 +71,7 @@ class Adjustment:
         self._counts = {
             label: int(np.count_nonzero(everything == label)) for label in set(self._labelValues)
         }
-        self._seen = self._live.modifiedTime()
+        self._seen = self._live.state()
 
     def apply(self, thresholds: Thresholds) -> None:
         """Change the segments."""
@@ -87,7 +87,7 @@ class Adjustment:
         self._labels[part] = wanted
         self.thresholds = thresholds
         setThresholds(self._node, thresholds)
-        self._seen = self._live.modifiedTime()
+        self._seen = self._live.state()
 
     def remember(self) -> None:
         """Write down in the scene which voxels are kept."""

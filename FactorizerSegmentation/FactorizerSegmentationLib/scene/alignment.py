@@ -7,18 +7,38 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE
 
 ALIGNMENT_ROLE = "Alignment"
+_EARLIER, _LAST = "FactorizerSegmentation.Earlier", "FactorizerSegmentation.Last"
+"""Roles of the segmentations of the studies that an alignment brings together."""
 
 
-def createAlignment(scene, matrix: np.ndarray, name: str):
-    """A linear transform node from the world of an earlier study to that of the last, mm RAS."""
+def createAlignment(earlier, last, matrix: np.ndarray):
+    """A linear transform node from the world of an earlier study to that of the last, mm RAS.
+
+    Args:
+        earlier, last: The segmentations of the studies.
+    """
+    scene = last.GetScene()
+    name = _("{earlier} onto {last}").format(earlier=earlier.GetName(), last=last.GetName())
     node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", scene.GenerateUniqueName(name))
     node.SetAttribute(ROLE_ATTRIBUTE, ALIGNMENT_ROLE)
+    node.SetNodeReferenceID(_EARLIER, earlier.GetID())
+    node.SetNodeReferenceID(_LAST, last.GetID())
     node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
     return node
+
+
+def newestAlignment(earlier, last):
+    """The newest alignment of the studies of two segmentations that is still there, or None."""
+    every = slicer.util.getNodesByClass("vtkMRMLLinearTransformNode", last.GetScene())
+    for node in reversed(every):
+        if (node.GetNodeReference(_EARLIER), node.GetNodeReference(_LAST)) == (earlier, last):
+            return node
+    return None
 
 
 def layOnto(nodes: Iterable[Any], transformNode, others: Iterable[Any]) -> bool:

@@ -36,7 +36,7 @@ class HandEdits:
         if before is not None and before.shape == self.labels.shape:
             self._left[before] = _NONE  # what it was is not known any more
             self._byHand[before] = self.labels[before]
-        self._seen = self._live.modifiedTime()
+        self._seen = self._live.state()
         watch(self)
 
     @property
@@ -46,11 +46,11 @@ class HandEdits:
 
     def look(self) -> bool:
         """Find out what was edited since; returns whether anything has changed."""
-        time, before = self._live.modifiedTime(), self.labels
+        state, before = self._live.state(), self.labels
         isCropped = self._live.shape != before.shape  # the scan, in place
-        if time == self._seen and not isCropped:
+        if state == self._seen and not isCropped:
             return False
-        self._seen, self.labels = time, self._live.read()
+        self._seen, self.labels = state, self._live.read()
         if isCropped:
             self._left, self._byHand = self.labels.copy(), np.full_like(self.labels, _NONE)
             return True
@@ -77,7 +77,7 @@ class HandEdits:
         own = (before != after) & (self._left[part] == before) & (self._byHand[part] != after)
         self._left[part][own] = after[own]
         self.labels[part] = after
-        self._seen = self._live.modifiedTime()
+        self._seen = self._live.state()
 
     def release(self) -> None:
         """Watch no more."""

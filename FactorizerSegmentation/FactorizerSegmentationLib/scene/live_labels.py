@@ -82,10 +82,10 @@ class LiveLabels:
         affine = localAffine(referenceVolumeOf(self._node))
         Patch(self._node, added, removed, affine, byHand=byHand).apply()
 
-    def modifiedTime(self) -> int:
-        """Grows when a segment is changed."""
-        images = [imageOf(self._node, segmentId) for _, segmentId in self._segments()]
-        return max((image.GetMTime() for image in images if image is not None), default=0)
+    def state(self) -> object:
+        """Is another when a segment was changed, has come or has gone."""
+        images = [(name, imageOf(self._node, name)) for _, name in self._segments()]
+        return [(name, image.GetMTime() if image is not None else 0) for name, image in images]
 
     def _segments(self) -> list[tuple[int, str]]:
         segmentation = self._node.GetSegmentation()

@@ -196,7 +196,7 @@ def _draw(node, heatmap: Heatmap, look: Look, place: int | None) -> None:
 def unitOf(heatmap: Heatmap) -> str:
     """The unit of the values of a map, and in a second line for which region they speak."""
     if heatmap.kind != EVIDENCE:
-        return _("Activation")
+        return _("Activity")
     unit, region = _("Logits per mL"), heatmap.component.region
     return "\n".join((unit, _("for {region}").format(region=region))) if region else unit
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.messages import Message, ProtocolError
 from factorizer_engine.protocol.models import Region
 from factorizer_engine.protocol.painting import FULL_LEVEL, region_masks
 from factorizer_engine.protocol.triples import triple
+from factorizer_engine.protocol.wording import rounded
 from FactorizerSegmentationLib.scene.pieces import piecesOf
 from FactorizerSegmentationLib.scene.volumes import ROLE_ATTRIBUTE, Place, createVolume
 
@@ -69,6 +71,22 @@ def thresholdsOf(segmentationNode) -> Thresholds | None:
         return Thresholds.from_dict(json.loads(segmentationNode.GetAttribute(SETTINGS_ATTRIBUTE)))
     except (TypeError, ValueError, ProtocolError):  # a scene file can hold anything
         return None
+
+
+def thresholdsTold(segmentationNode) -> str:
+    """From which probabilities and volumes on there is something, or "" where that is unknown."""
+    thresholds = thresholdsOf(segmentationNode)
+    if thresholds is None:
+        return ""
+    told = [
+        _("{region} from {percent} %").format(
+            region=region.title or region.name, percent=rounded(100 * value, 0)
+        )
+        for region, value in zip(thresholds.regions, thresholds.values, strict=True)
+    ]
+    if thresholds.smallest_ml > 0:
+        told.append(_("lesions from {volume} mL").format(volume=rounded(thresholds.smallest_ml, 2)))
+    return ", ".join(told)
 
 
 def mapsOf(segmentationNode) -> list:

@@ -64,6 +64,7 @@ class SideBySide:
         for study, views, more in ((earlier, EARLIER_VIEWS, []), (last, LAST_VIEWS, threeD)):
             sliceIds = [self._fill(manager.sliceWidget(name), study) for name in views]
             self._drawIn(study.segmentationNode.GetDisplayNode(), [*sliceIds, *more])
+        self._hideOthers(scene)
         manager.resetSliceViews()
 
     def hide(self, scene) -> None:
@@ -105,12 +106,24 @@ class SideBySide:
         return sliceWidget.mrmlSliceNode().GetID()
 
     def _drawIn(self, displayNode, viewIds: Sequence[str]) -> None:
+        self._remember(displayNode)
+        _drawOnlyIn(displayNode, viewIds)
+        displayNode.SetVisibility(True)
+
+    def _hideOthers(self, scene) -> None:
+        """What was drawn of further studies would lie over both rows."""
+        assert self._before is not None
+        for node in slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode", scene):
+            if node.GetID() not in self._before.drawnIn:
+                self._remember(node)
+                node.SetVisibility(False)
+
+    def _remember(self, displayNode) -> None:
+        """Note where segments are drawn, and if."""
         assert self._before is not None
         count = displayNode.GetNumberOfViewNodeIDs()
         before = [displayNode.GetNthViewNodeID(number) for number in range(count)]
         self._before.drawnIn[displayNode.GetID()] = (before, displayNode.GetVisibility())
-        _drawOnlyIn(displayNode, viewIds)
-        displayNode.SetVisibility(True)
 
 
 def _drawOnlyIn(displayNode, viewIds: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ from FactorizerSegmentationLib.engine.process import EngineProcess
 from FactorizerSegmentationLib.scene import alignment, changes
 from FactorizerSegmentationLib.scene.errors import SceneError
 from FactorizerSegmentationLib.scene.masses import referenceVolumeOf
+from FactorizerSegmentationLib.scene.probabilities import thresholdsTold
 from FactorizerSegmentationLib.scene.rollback import takenBackIfItFails
 from FactorizerSegmentationLib.scene.segmentation_files import saveSegmentation
 from FactorizerSegmentationLib.scene.subjects import putBeside
@@ -93,7 +94,8 @@ class FollowUpRun(EngineRun[FollowUpResult]):
             segmentation = yield from saveSegmentation(node, part / "segments.npy")
             yield
             scan = saveScan(referenceVolumeOf(node), part / "scan.npy")
-            studies.append(SegmentedStudy(node.GetName(), scan, segmentation))
+            told = thresholdsTold(node)
+            studies.append(SegmentedStudy(node.GetName(), scan, segmentation, told))
         page = self._order.page
         return FollowUpParams(tuple(studies), str(page) if page is not None else "")
 
@@ -109,8 +111,7 @@ class FollowUpRun(EngineRun[FollowUpResult]):
         *earlier, last = nodes
         isLaidOnto = self._order.laidOnto
         for node, rows in zip(earlier, result.to_last, strict=True):
-            name = _("{earlier} onto {last}").format(earlier=node.GetName(), last=last.GetName())
-            transform = alignment.createAlignment(self._scene, np.array(rows), name)
+            transform = alignment.createAlignment(node, last, np.array(rows))
             if self._order.laidOnto:
                 others = nodesOfStudy(last)
                 isLaidOnto &= alignment.layOnto(nodesOfStudy(node), transform, others)

@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from scipy import ndimage
 
 from factorizer_engine.images.scan import Scan
 from factorizer_engine.lesions.measuring import find_lesions, lesion_voxels
-from factorizer_engine.protocol.lesions import Lesion
+from factorizer_engine.protocol.lesions import Lesion, Measures
 
 if TYPE_CHECKING:
     from factorizer_engine.protocol.models import Label, Region
 
 _SAMPLES = 33
 """Points along the short axis of a lesion, by which it is known again."""
+_AnyMeasures = TypeVar("_AnyMeasures", bound=Measures)
 _NEIGHBOURS = np.ones((3, 3, 3), bool)
 
 
@@ -56,19 +57,32 @@ def measure_again(
     before = {lesion.id: lesion for lesion in known}
     return [
         replace(
-            lesion,
+            _recalled(lesion, before.get(number)),
             id=number,
             edited_ml=_edited_ml(own, labelmap, edited),
-            likeness=_likeness(lesion, before.get(number)),
         )
         for lesion, own, number in zip(lesions, voxels, numbers, strict=True)
     ]
 
 
-def _likeness(lesion: Lesion, before: Lesion | None) -> float | None:
-    """What was known of a lesion holds as long as it is what it was."""
-    same = before is not None and math.isclose(before.volume_ml, lesion.volume_ml, rel_tol=1e-6)
-    return before.likeness if before is not None and same else None
+def _recalled(lesion: Lesion, before: Lesion | None) -> Lesion:
+    """With what was known of it, and cannot be measured again, as long as it is what it was."""
+    if before is None or not _are_alike(lesion, before):
+        return lesion
+    known = {part.label: part for part in before.parts}
+    parts = tuple(_with_probability(part, known.get(part.label)) for part in lesion.parts)
+    return replace(_with_probability(lesion, before), parts=parts, likeness=before.likeness)
+
+
+def _with_probability(now: _AnyMeasures, before: _AnyMeasures | None) -> _AnyMeasures:
+    """Where there are no maps, as in a scene that was saved without them."""
+    if before is None or not _are_alike(now, before) or not math.isnan(now.mean_probability):
+        return now
+    return replace(now, mean_probability=before.mean_probability)
+
+
+def _are_alike(one: Measures, other: Measures) -> bool:
+    return math.isclose(one.volume_ml, other.volume_ml, rel_tol=1e-6)
 
 
 def _numbers(

@@ -32,5 +32,6 @@ def rounded(value: float, decimals: int, signed: bool = False) -> str:
     size = abs(value)
     if size < _NOTHING:
         return f"{0.0:{'+' if signed else ''}.{decimals}f}"
-    needed = max(decimals, 1 - math.floor(math.log10(size)))
+    told = float(f"{size:.1e}")  # 0.998 is told as 1.0
+    needed = max(decimals, 1 - math.floor(math.log10(told)))
     return f"{value:{'+' if signed else ''}.{needed}f}"

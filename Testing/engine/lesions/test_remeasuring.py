@@ -47,6 +47,15 @@ def test_without_a_change_nothing_changes(labelmap):
     assert repr(measured(labelmap, before)) == repr(before)  # a NaN is no other NaN
 
 
+def test_without_maps_the_probabilities_of_what_did_not_change_are_still_known(labelmap):
+    before = first_run(labelmap)
+    labelmap[26:28] = 0
+    now = measure_again(Scan.of(labelmap, AFFINE), (), LABELS, None, None, None, before)
+    assert [lesion.mean_probability for lesion in now[:2]] == [1.0, 1.0]
+    assert [part.mean_probability for part in now[1].parts] == [1.0]
+    assert np.isnan(now[2].mean_probability)
+
+
 def test_a_lesion_that_outgrows_another_keeps_its_number(labelmap):
     before = first_run(labelmap)
     labelmap[16:22, 2:18, 2:18] = 2

@@ -11,7 +11,7 @@ from factorizer_engine.protocol.progress import Progress
 from factorizer_engine.protocol.tasks.registry import TASKS
 from factorizer_engine.protocol.wire import ERROR_TYPES, PROTOCOL_VERSION, Greeting
 
-MESSAGES = (5, "411a8a46476a3427")
+MESSAGES = (5, "7a5a3c2a349f0b2e")
 """The version, and the digest of what its messages are made of."""
 
 

@@ -30,6 +30,7 @@ def test_nothing_that_is_there_is_told_as_0():
     ]
     assert [rounded(value, 0) for value in (123.4, 9.6, 0.4)] == ["123", "9.6", "0.40"]
     assert rounded(1234567.891, 1) == "1234567.9"
+    assert [rounded(value, 0) for value in (0.99999, 9.99, 0.0998)] == ["1.0", "10", "0.10"]
 
 
 def test_changes_have_their_sign_and_rounding_is_no_change():

@@ -300,6 +300,17 @@ def test_maps_and_contributions_are_written_as_files(host, browser, folder, volu
     assert [node.GetName() for node in slicer.util.getNodes("Component*)").values()] == [shown()]
 
 
+def test_maps_of_another_result_are_not_replaced_unasked(browser, folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        slicer.util, "confirmOkCancelDisplay", lambda text, *arguments: asked.append(text)
+    )
+    (folder / "components.csv").write_text("another", encoding="utf-8")
+    browser.ui.exportHeatmapsButton.click()
+    assert not browser.export.running and len(asked) == 1
+    assert (folder / "components.csv").read_text(encoding="utf-8") == "another"
+
+
 def test_a_folder_that_cannot_be_written_is_told(host, browser, folder):
     (folder / "components.csv").mkdir()
     browser.ui.exportHeatmapsButton.click()

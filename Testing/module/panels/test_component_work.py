@@ -70,6 +70,8 @@ def test_what_one_class_gains_the_others_lose_and_undo_gives_it_back(host, widge
     gained = voxels(result, ENHANCING) - 8
     assert 0 < gained < 12
     assert voxels(result, CORE) == 12 - gained
+    told = widget.reviewPanel.ui.undoButton.toolTip
+    assert told == "Take back: segment changed by a component"
 
     undo(host, widget)
     assert (voxels(result, ENHANCING), voxels(result, CORE)) == (8, 12)

@@ -80,7 +80,7 @@ def test_the_activity_of_a_component_is_shown_on_request(host, widget, explained
     host.process_events()
 
     assert shown() == "Component 1 (activity)"
-    assert LEGEND_OF(heatmap(1, "activity")).GetTitleText() == "Activation"
+    assert LEGEND_OF(heatmap(1, "activity")).GetTitleText() == "Activity"
     assert widget.logic.getParameterNode().components.shownMap == "activity"
 
     explained.ui.mapComboBox.currentIndex = 0

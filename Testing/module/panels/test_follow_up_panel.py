@@ -192,6 +192,9 @@ def test_earlier_scans_are_laid_onto_the_last_and_go_back(qt, host, follow_up, r
     np.testing.assert_allclose(worldAffine(scan)[0, 3], before[0, 3] + 10)
     follow_up.ui.laidOntoCheckBox.checked = False
     np.testing.assert_allclose(worldAffine(scan), before)
+    follow_up.ui.laidOntoCheckBox.checked = True
+    np.testing.assert_allclose(worldAffine(scan)[0, 3], before[0, 3] + 10)
+    follow_up.ui.laidOntoCheckBox.checked = False
     compare(host, follow_up)
     np.testing.assert_allclose(worldAffine(scan), before)
 
@@ -233,6 +236,8 @@ def test_any_number_of_studies_is_compared_in_the_order_of_the_list(
     compare(host, follow_up)
     follow_up.ui.pageCheckBox.checked = False
     asked = json.loads(page.read_text(encoding="utf-8"))
+    told = [study["thresholds"] for study in asked["studies"]]
+    assert told[0] == "" and told[-1] == "Enhancing from 50 %, Core from 50 %"
     names = [study["name"] for study in asked["studies"]]
     assert names == ["Oldest", "Newer", "FLAIR segmentation"]
     assert [study["scan"]["name"] for study in asked["studies"]] == [
@@ -344,6 +349,19 @@ def test_segments_that_are_hidden_are_seen_side_by_side(qt, host, follow_up, ear
     follow_up.ui.sideBySideButton.click()
     host.process_events()
     assert not earlier[0].GetDisplayVisibility() and result.GetDisplayVisibility()
+
+
+def test_side_by_side_no_segments_of_a_third_study_lie_over_both(
+    qt, host, follow_up, earlier, result
+):
+    newer, oldest = earlier
+    tick(qt, follow_up, "Oldest")
+    tick(qt, follow_up, "Newer")
+    compare(host, follow_up)
+    follow_up.ui.sideBySideButton.click()
+    assert [node.GetDisplayVisibility() for node in (oldest, newer, result)] == [0, 1, 1]
+    follow_up.ui.sideBySideButton.click()
+    assert [node.GetDisplayVisibility() for node in (oldest, newer, result)] == [1, 1, 1]
 
 
 def test_a_scene_that_is_closed_and_a_failure_are_survived(

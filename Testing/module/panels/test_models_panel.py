@@ -115,6 +115,7 @@ def test_an_address_may_come_with_its_sum(models):
 
 
 def test_nothing_can_be_installed_without_saying_what(models):
+    assert "address or file" in models.ui.sourceComboBox.lineEdit().placeholderText
     models.ui.sourceComboBox.setEditText("  ")
     assert not models.ui.installButton.enabled
     assert "Choose a model" in models.ui.installButton.toolTip

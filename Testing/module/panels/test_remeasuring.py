@@ -81,6 +81,20 @@ def test_a_class_that_is_deleted_is_no_longer_listed(review, result, measured):
     assert len(titles(review)) == 1
 
 
+def test_a_class_with_a_label_map_to_itself_that_is_deleted_is_no_longer_listed(
+    host, widget, review, result, measured
+):
+    """As one has that was painted on over another."""
+    paint(result, ENHANCING, (slice(0, 1), slice(2, 4), slice(1, 3)))
+    measured()
+    assert result.GetSegmentation().GetNumberOfLayers() == 2
+    result.GetSegmentation().RemoveSegment(CORE)  # not the one that was changed last
+
+    measured()
+    names = {part.name for lesion in widget.reviewPanel.lesions._lesions for part in lesion.parts}
+    assert names == {"Enhancing"}
+
+
 def test_what_was_erased_and_put_back_is_no_edit(review, result, measured):
     paint(result, CORE, (0, 2, 1), 0)
     assert measured() == {2: 11, 1: 8}

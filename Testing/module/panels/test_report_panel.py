@@ -37,6 +37,7 @@ def report(widget, qt, monkeypatch, tmp_path):
     page.parent.mkdir()
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *arguments: str(page))
     monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *a: str(page.parent))
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *arguments: True)
     section = widget.workbench.sections[-2].button
     section.collapsed = False
     yield widget.reportPanel
@@ -97,11 +98,16 @@ def test_nobody_knows_who_drew_what_no_model_has_signed(host, report, result):
     assert write(host, report)["made"].startswith("drawn by hand or by another program")
 
 
-def test_thresholds_change_segments_but_not_by_hand(host, widget, report, result):
+def test_thresholds_change_segments_but_not_by_hand_and_are_told(host, widget, report, result):
+    told = write(host, report)["facts"]["How it was made"]["Thresholds"]
+    assert told == "Enhancing from 50 %, Core from 50 %"
     widget.adjustPanel.ui.adjustRegionComboBox.currentIndex = 1
     widget.adjustPanel.ui.thresholdSlider.value = 90
-    asked = write(host, report)["segmentation"]
-    assert asked["edited"] and asked["by_hand"] is None
+    widget.adjustPanel.ui.smallestSlider.value = 0.05
+    asked = write(host, report)
+    assert asked["segmentation"]["edited"] and asked["segmentation"]["by_hand"] is None
+    told = asked["facts"]["How it was made"]["Thresholds"]
+    assert told == "Enhancing from 50 %, Core from 90 %, lesions from 0.050 mL"
 
 
 def test_what_the_user_has_said_of_lesions_is_told(host, widget, report, result):
@@ -132,16 +138,21 @@ def test_components_are_told_if_there_are_any_and_they_are_wanted(host, widget, 
     assert report.ui.explainedCheckBox.enabled
     asked = write(host, report)
     assert len(asked["components"]) == len(asked["evidence"]) == 6
-    assert [region["name"] for region in asked["regions"]] == ["ET", "WT"]
+    assert [region["name"] for region in asked["regions"]] == ["ET", "TC"]  # not of who is chosen
     report.ui.explainedCheckBox.checked = False
     assert write(host, report)["components"] == []
 
 
-def test_scans_of_something_else_are_no_part_of_the_report(host, widget, report, result):
+def test_scans_of_something_else_are_no_part_of_the_report(
+    host, widget, report, result, monkeypatch
+):
+    monkeypatch.setattr(widget.inputsPanel.checks, "doubts", lambda: ("Odd.",))
+    assert write(host, report)["warnings"] == ["Odd."]
     other = slicer.util.getNode("T1")
     widget.inputsPanel.channels.selector("FLAIR").setCurrentNode(other)
     host.process_events()
-    assert list(write(host, report)["scans"]) == ["FLAIR"]
+    asked = write(host, report)
+    assert list(asked["scans"]) == ["FLAIR"] and asked["warnings"] == []
 
 
 def test_nothing_can_be_written_before_there_is_a_result(report, host, panel, volumes, fake_python):
@@ -164,6 +175,19 @@ def test_the_result_is_exported_to_a_folder(host, report, result, tmp_path):
     assert "segmentation.dcm, report.dcm are in" in report.ui.exportStatusLabel.text
     written = (tmp_path / "out" / "segmentation.dcm").read_text()
     assert written == f"{series} fake"
+
+
+def test_objects_of_another_study_are_not_replaced_unasked(
+    host, report, result, tmp_path, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *a: asked.append(a[0]))
+    report.ui.seriesFolderLineEdit.text = "/data"
+    there = tmp_path / "out" / "segmentation.dcm"
+    there.write_text("another", encoding="utf-8")
+    export(host, report)
+    assert asked == ["Already there: segmentation.dcm. Replace?"]
+    assert there.read_text(encoding="utf-8") == "another"
 
 
 class Database:
@@ -301,35 +325,6 @@ def test_a_dialog_that_is_cancelled_changes_nothing(qt, host, report, result, mo
     report.ui.seriesFolderLineEdit.text = "/data"
     report.ui.exportButton.click()
     assert not report.exportControls.running
-
-
-def test_a_page_gets_its_ending_and_replaces_nothing_unasked(
-    qt, scene, widget, monkeypatch, tmp_path
-):
-    from FactorizerSegmentationLib.panels.report import askForPage
-
-    proposed, asked = [], []
-
-    def choose(parent, title, start, pattern) -> str:
-        proposed.append(start)
-        return str(tmp_path / "1.5 T")
-
-    def confirm(text, *ignored) -> bool:
-        asked.append(text)
-        return len(asked) > 1
-
-    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", choose)
-    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", confirm)
-
-    assert askForPage(widget.parent, "", "T1/FLAIR") == tmp_path / "1.5 T.html" and not asked
-    assert proposed[0].endswith("T1_FLAIR.html")
-    (tmp_path / "1.5 T.html").touch()
-    assert askForPage(widget.parent, "", "T1") is None
-    assert askForPage(widget.parent, "", "T1") == tmp_path / "1.5 T.html"
-    assert asked == 2 * ["Already there: 1.5 T.html. Replace?"]
-    (tmp_path / "1.5 T.html").rename(tmp_path / "1.5 T.csv")
-    assert askForPage(widget.parent, "", "T1") == tmp_path / "1.5 T.html"
-    assert asked[2:] == ["Already there: 1.5 T.csv. Replace?"]
 
 
 def test_a_failure_is_one_sentence_and_a_run_can_be_cancelled(

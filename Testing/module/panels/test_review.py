@@ -7,7 +7,7 @@ import pytest
 import slicer
 
 from module.geometry import apply
-from module.panels.user import AFFINE, current_widget, run, segmentations
+from module.panels.user import AFFINE, SHAPE, current_widget, run, segmentations
 
 ENHANCING, CORE = "Label_4", "Label_1"
 """The segments of the fake engine's two lesions; the first is the larger one."""
@@ -193,6 +193,7 @@ def test_every_step_is_undone_and_redone(review, result):
     review.ui.redoButton.click()
     assert review.ui.lesionsTree.topLevelItem(1).text(0).startswith("\u2713")
     assert not review.ui.redoButton.enabled
+    assert review.ui.redoButton.toolTip == "Nothing to do again."
 
 
 def test_a_step_that_is_undone_in_an_earlier_result_is_told(host, panel, review, result):
@@ -286,6 +287,16 @@ def test_a_deleted_result_leaves_the_panel(host, scene, review, result):
     assert rulers(scene) == []
 
 
+def test_a_deleted_table_of_lesions_is_told(host, scene, review, result):
+    label = review.ui.noLesionsLabel
+    scene.RemoveNode(slicer.util.getNode("FLAIR lesions"))
+    host.process_events()
+    assert label.visible and "was deleted" in label.text
+    scene.RemoveNode(result)
+    host.process_events()
+    assert label.text.startswith("The lesions are listed here")
+
+
 def test_without_its_scan_a_result_can_be_looked_at_only(host, scene, review, volumes):
     scene.RemoveNode(volumes["FLAIR"])
     host.process_events()
@@ -295,6 +306,27 @@ def test_without_its_scan_a_result_can_be_looked_at_only(host, scene, review, vo
     assert "scan" in review.ui.rejectButton.toolTip
     press(review, "R")
     assert ticked(review) == [True, True]
+
+
+def test_a_scan_that_is_loaded_again_is_that_of_its_result(
+    host, scene, review, result, volumes, add_volume
+):
+    """But no other one at its place, such as that of another patient."""
+    array = slicer.util.arrayFromVolume(volumes["FLAIR"]).copy()
+    scene.RemoveNode(volumes["FLAIR"])
+    host.process_events()
+    choose(review, 0)
+    other = add_volume("FLAIR", SHAPE, AFFINE)
+    slicer.util.updateVolumeFromArray(other, array[::-1].copy())
+    host.process_events()
+    assert not review.ui.rejectButton.enabled
+    add_volume("Renamed", SHAPE, AFFINE)
+    host.process_events()
+    choose(review, 0)
+    review.ui.rejectButton.click()
+    assert voxels(result, ENHANCING) == 0
+    review.ui.undoButton.click()
+    assert voxels(result, ENHANCING) == 8
 
 
 def test_closing_the_scene_empties_the_panel(host, scene, review):

@@ -97,12 +97,14 @@ def _of_size(name: str, scan: Scan) -> list[Finding]:
         return []
     size = " x ".join(f"{length / 10:.0f}" for length in extent)
     voxels = " x ".join(f"{length:.2g}" for length in scan.spacing)
+    cropped = extent.max() < HEAD_EXTENT[0]
+    otherwise = ", or choose a scan of the whole head" if cropped else ""
     return [
         Finding(
             (name,),
-            RED if extent.max() < HEAD_EXTENT[0] or extent.max() > 2 * HEAD_EXTENT[1] else AMBER,
+            RED if cropped or extent.max() > 2 * HEAD_EXTENT[1] else AMBER,
             f"{name} is {size} cm large by its header (voxels of {voxels} mm), which no head is; "
-            "correct the voxel size.",
+            f"correct the voxel size{otherwise}.",
         )
     ]
 

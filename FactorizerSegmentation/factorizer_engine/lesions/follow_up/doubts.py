@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,37 +12,63 @@ from factorizer_engine.images.scan import Scan
 from factorizer_engine.protocol.errors import BadInputError
 
 
-def doubts_about(studies: Sequence[tuple[str, Scan, str]]) -> Iterator[str]:
+class ToldStudy(NamedTuple):
+    """A study, as far as it can be doubted.
+
+    Attributes:
+        name: What it is called.
+        scan: The scan that was segmented.
+        model: Which model of which version has drawn the segments, or "".
+        thresholds: From which probabilities and volumes on they were drawn, or "".
+    """
+
+    name: str
+    scan: Scan
+    model: str = ""
+    thresholds: str = ""
+
+
+def doubts_about(studies: Sequence[ToldStudy]) -> Iterator[str]:
     """What is to be doubted about a comparison of studies, as far as their files tell.
 
     Args:
-        studies: What each is called, its scan, and which model of which version has drawn its
-            segments, or ""; the oldest first.
+        studies: The oldest first.
 
     Raises:
         BadInputError: If one scan is there twice.
     """
-    for (name, scan, _), (other_name, other, _) in combinations(studies, 2):
-        if np.array_equal(scan.array, other.array):
+    for one, other in combinations(studies, 2):
+        if np.array_equal(one.scan.array, other.scan.array):
             raise BadInputError(
-                f"{name} and {other_name} are results of one and the same scan; compare those of "
-                "different studies."
+                f"{one.name} and {other.name} are results of one and the same scan; compare those "
+                "of different studies."
             )
-        if _differ(scan.origin.patient, other.origin.patient):
-            yield f"The scans of {name} and {other_name} are of different patients by their files."
-    for (name, scan, model), (later_name, later, other_model) in pairwise(studies):
-        before, after = scan.origin.date, later.origin.date
+        if _differ(one.scan.origin.patient, other.scan.origin.patient):
+            yield (
+                f"The scans of {one.name} and {other.name} are of different patients by their "
+                "files."
+            )
+    for earlier, later in pairwise(studies):
+        before, after = earlier.scan.origin.date, later.scan.origin.date
         if before and before == after:
-            yield f"The scans of {name} and {later_name} are of one day, and may be of one study."
+            yield (
+                f"The scans of {earlier.name} and {later.name} are of one day, and may be of one "
+                "study."
+            )
         elif _differ(before, after) and after < before:
             yield (
-                f"The scan of {later_name} is older than that of {name} by their files; the oldest "
-                "study has to come first."
+                f"The scan of {later.name} is older than that of {earlier.name} by their files; "
+                "the oldest study has to come first."
             )
-        if _differ(model, other_model):
+        if _differ(earlier.model, later.model):
             yield (
-                f"{name} was segmented by {model} and {later_name} by {other_model}, so some of "
-                "the change may be theirs."
+                f"{earlier.name} was segmented by {earlier.model} and {later.name} by "
+                f"{later.model}, so some of the change may be theirs."
+            )
+        elif _differ(earlier.thresholds, later.thresholds):
+            yield (
+                f"The thresholds of {earlier.name} ({earlier.thresholds}) are others than those of "
+                f"{later.name} ({later.thresholds}), so some of the change may be theirs."
             )
 
 

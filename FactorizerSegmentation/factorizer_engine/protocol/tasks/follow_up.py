@@ -21,11 +21,14 @@ class SegmentedStudy(Message):
         name: What to call it, such as its date.
         scan: The scan that was segmented.
         segmentation: The segments.
+        thresholds: From which probabilities and volumes on the model's segments were drawn, in
+            words; "" if nobody knows.
     """
 
     name: str
     scan: ScanFile
     segmentation: SegmentationFile
+    thresholds: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from factorizer_engine.images.scan import Scan
     from factorizer_engine.lesions.follow_up.comparison import MeasuredStudy
+    from factorizer_engine.lesions.follow_up.doubts import ToldStudy
 
 MEASURED, REGISTERED = 0.2, 0.8
 """How far a comparison has come when the lesions are measured, and when the scans are together."""
@@ -56,10 +57,11 @@ def run(_engine: Engine, params: FollowUpParams, monitor: Monitor) -> FollowUpRe
     )
 
 
-def _told(study: SegmentedStudy, scan: Scan) -> tuple[str, Scan, str]:
-    """What a study is called, its scan, and what has drawn its segments."""
-    given = study.segmentation
-    return study.name, scan, f"{given.model} {given.version}".strip()
+def _told(study: SegmentedStudy, scan: Scan) -> ToldStudy:
+    from factorizer_engine.lesions.follow_up.doubts import ToldStudy
+
+    model = f"{study.segmentation.model} {study.segmentation.version}".strip()
+    return ToldStudy(study.name, scan, model, study.thresholds)
 
 
 def _measure(study: SegmentedStudy, scan: Scan) -> MeasuredStudy:

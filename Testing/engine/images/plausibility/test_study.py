@@ -91,6 +91,7 @@ def test_a_scan_of_elsewhere_is_red(study):
 def test_a_voxel_size_that_makes_no_head_is_said(study, factor, colour):
     wrong = {name: scan(s.array, SPACING * factor) for name, s in study.items()}
     assert f"{colour}: A is" in sentences(wrong)
+    assert ("or choose a scan of the whole head" in sentences(wrong)) == (factor < 1)
 
 
 @pytest.mark.parametrize(
