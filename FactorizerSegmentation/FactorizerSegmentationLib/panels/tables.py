@@ -8,7 +8,6 @@ import qt
 
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 
-
 _LEAST = 6
 """Times the height of its header, which grows with the font: the least width of a first column."""
 

@@ -29,7 +29,7 @@ def test_a_folder_of_scans_lists_them_by_their_headers(cli, tmp_path, below):
     assert outcome.code == 0 and "Scans in" in outcome.output
     for name in ("FLAIR.nii.gz", "T1.nrrd"):
         assert re.search(rf"{name} +\W 20 x 18 x 16 +\W", outcome.output)
-    assert re.search(r"DTI.nii +\W 4 x 5 x 6 x 3 +\W 1 x 1 x 1", outcome.output)
+    assert re.search(r"DTI.nii +\W 4 x 5 x 6 x 3 +\W +1 x 1 x 1", outcome.output)
     assert re.search(r"broken.nii.gz +\W cannot be read", outcome.output)
 
 
