@@ -19,7 +19,7 @@ from FactorizerSegmentationLib.panels.panel import Panel
 from FactorizerSegmentationLib.panels.report import askForPage, rememberFolder
 from FactorizerSegmentationLib.panels.run_controls import RunControls
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
-from FactorizerSegmentationLib.panels.tables import currentKey, fillTable
+from FactorizerSegmentationLib.panels.tables import FirstColumn, currentKey, fillTable
 from FactorizerSegmentationLib.parameters import earlierStudies, setEarlierStudies
 from FactorizerSegmentationLib.scene import alignment, changes
 from FactorizerSegmentationLib.scene.brush_region import isBrushRegion
@@ -54,6 +54,9 @@ class FollowUpPanel(Panel):
         self._shown = None
         self._layoutBefore: int | None = None
         self._sideBySide = SideBySide()
+        self._firstColumn = FirstColumn(
+            self.ui.changesTable, self.ui.changesTable.horizontalHeader()
+        )
         self.controls = RunControls(
             self.ui.compareButton,
             self.ui.compareProgressBar,
@@ -103,6 +106,10 @@ class FollowUpPanel(Panel):
         self._sideBySide.hide(slicer.mrmlScene)
         self._showSideBySide()
         self._restoreLayout()
+
+    def release(self) -> None:
+        self._firstColumn.release()
+        super().release()
 
     def _restoreLayout(self) -> None:
         """Leave the layout of the plot."""

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from factorizer_engine.protocol.lesions import Lesion, LesionPart, Measures
 from factorizer_engine.protocol.wording import rounded
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
-from FactorizerSegmentationLib.panels.tables import swatch
+from FactorizerSegmentationLib.panels.tables import FirstColumn, swatch
 from FactorizerSegmentationLib.scene.tables import ACCEPTED, REJECTED, UNDECIDED, placeText
 
 Color = tuple[float, float, float]
@@ -50,6 +50,7 @@ class LesionList(qt.QObject):
             tree.headerItem().setToolTip(column, tip)
             mode = qt.QHeaderView.Stretch if column == 0 else qt.QHeaderView.ResizeToContents
             tree.header().setSectionResizeMode(column, mode)
+        self._firstColumn = FirstColumn(tree, tree.header())
         tree.connect("itemSelectionChanged()", self._onSelectionChanged)
         tree.connect("itemChanged(QTreeWidgetItem*,int)", self._onItemChanged)
         self._keys = {qt.Qt.Key_A: ACCEPTED, qt.Qt.Key_R: REJECTED}
@@ -123,6 +124,7 @@ class LesionList(qt.QObject):
     def release(self) -> None:
         """Stop listening, as before the tree is deleted."""
         self._tree.removeEventFilter(self)
+        self._firstColumn.release()
 
     def eventFilter(self, watched, event) -> bool:
         """The keys of the verdicts do not go to the search in the list.

@@ -19,6 +19,7 @@ from FactorizerSegmentationLib.scene.rulers import LesionRulers
 from FactorizerSegmentationLib.scene.segments import labelsOf, segmentIdOf
 from FactorizerSegmentationLib.scene.surfaces import Surfaces, isShown, rememberWanted, setShown
 from FactorizerSegmentationLib.scene.verdicts import decide, problem
+from FactorizerSegmentationLib.tasks.refine import listOf
 
 
 class ReviewPanel(Panel):
@@ -56,6 +57,7 @@ class ReviewPanel(Panel):
         self._logic.history.clear()
 
     def show(self) -> None:
+        self._listAnew()
         self._showResult(isNew=False)
         self.update()
         lesion = self.lesions.current
@@ -71,6 +73,7 @@ class ReviewPanel(Panel):
     def onNodesRemoved(self) -> None:
         """A result may have been deleted in the scene."""
         self._logic.history.forgetImpossible()
+        self._listAnew()
         if self._parameters is None or self._own.lesionTable is None:
             self._shown = ()
             self._remeasuring.forget()
@@ -88,6 +91,12 @@ class ReviewPanel(Panel):
         self.lesions.release()
         super().release()
 
+    def _listAnew(self) -> None:
+        """A list that was deleted takes no result along: its lesions are measured again."""
+        own = self._own if self._parameters is not None else None
+        if own is not None and own.lesionTable is None and not problem(own.segmentation):
+            own.lesionTable = listOf(own.segmentation)
+
     def _showResult(self, isNew: bool) -> None:
         """Show the result, if it is another than before.
 
@@ -100,7 +109,7 @@ class ReviewPanel(Panel):
         self.ui.noLesionsLabel.text = (
             _("The lesions are listed here when the scans have been segmented.")
             if segmentationNode is None
-            else _("The table of the lesions was deleted; segment the scans again for another one.")
+            else problem(segmentationNode)
         )
         scan = referenceVolumeOf(segmentationNode) if segmentationNode is not None else None
         shown = (tableNode, segmentationNode, scan)

@@ -8,6 +8,49 @@ import qt
 
 from FactorizerSegmentationLib.panels.signals import signalsBlocked
 
+_LEAST = 6
+"""Times the height of its header, which grows with the font: the least width of a first column."""
+
+
+class FirstColumn(qt.QObject):
+    """Leaves the first column of a list room for words: what does not fit beside it is scrolled to.
+
+    Args:
+        view: A QTableWidget or QTreeWidget whose first column stretches.
+        header: Its horizontal QHeaderView.
+    """
+
+    def __init__(self, view, header) -> None:
+        super().__init__()
+        self._view, self._header = view, header
+        header.connect("sectionResized(int,int,int)", self._onResized)
+        view.viewport().installEventFilter(self)
+
+    def release(self) -> None:
+        """Stop watching, as before the view is deleted."""
+        self._view.viewport().removeEventFilter(self)
+
+    def eventFilter(self, watched, event) -> bool:
+        """The list has become wider or narrower."""
+        if event.type() == qt.QEvent.Resize:
+            self._fit()
+        return False
+
+    def _onResized(self, *ignored) -> None:
+        self._fit()
+
+    def _fit(self) -> None:
+        header = self._header
+        if header.count() == 0:
+            return
+        least = _LEAST * header.height
+        left = self._view.viewport().width - (header.length() - header.sectionSize(0))
+        mode = qt.QHeaderView.Fixed if left < least else qt.QHeaderView.Stretch
+        if header.sectionResizeMode(0) != mode:
+            header.setSectionResizeMode(0, mode)
+        if left < least and header.sectionSize(0) != least:
+            header.resizeSection(0, least)
+
 
 def fillTable(
     table,

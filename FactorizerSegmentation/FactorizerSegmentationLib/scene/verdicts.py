@@ -52,20 +52,24 @@ def decide(segmentationNode, tableNode, lesion: Lesion, verdict: str, history: H
     elif before == REJECTED:
         patch = _patch(segmentationNode, _free(segmentationNode, kept), {})
 
+    def note(masks: dict, said: str) -> None:
+        if tableNode.GetScene() is not None:  # the list may have been deleted
+            rememberRemoved(tableNode, lesion.id, masks)
+            setVerdict(tableNode, lesion.id, said)
+
     def redo() -> None:
         if patch is not None:
             patch.apply()
-        rememberRemoved(tableNode, lesion.id, removed)
-        setVerdict(tableNode, lesion.id, verdict)
+        note(removed, verdict)
 
     def undo() -> None:
         if patch is not None:
             patch.undo()
-        rememberRemoved(tableNode, lesion.id, kept)
-        setVerdict(tableNode, lesion.id, before)
+        note(kept, before)
 
     redo()
-    history.add(Step(_title(verdict, lesion), undo, redo, (segmentationNode, tableNode)))
+    needed = (segmentationNode, tableNode) if patch is None else (segmentationNode,)
+    history.add(Step(_title(verdict, lesion), undo, redo, needed))
 
 
 def _title(verdict: str, lesion: Lesion) -> str:

@@ -15,8 +15,20 @@ from factorizer_engine.protocol.errors import BadInputError, BadModelError
 from factorizer_engine.protocol.files import remove_folder, written_folder
 from factorizer_engine.protocol.locations import model_folders, user_models_dirs
 
-_HOW_TO_REPLACE = "remove it first, or replace it by the command with --replace"
 _log = logging.getLogger(__name__)
+
+
+class TakenNameError(BadInputError):
+    """A model of that name is there, which nobody asked to replace.
+
+    Args:
+        sentence: What is wrong and what to do about it, up to how to ask for that.
+        how: The end of the sentence: how to ask; panels leave it to the command.
+    """
+
+    def __init__(self, sentence: str, how: str = "by the command with --replace") -> None:
+        super().__init__(f"{sentence} {how}.")
+        self.sentence = sentence
 
 
 def find_bundles(extra_dirs: Iterable[str | Path] = ()) -> list[Bundle]:
@@ -120,16 +132,18 @@ def check_name_is_free(name: str, replace: bool) -> None:
         replace: Whether the user wants it to take the place of another.
 
     Raises:
-        BadInputError: If a model of that name is installed or comes with the software.
+        TakenNameError: If a model of that name is installed or comes with the software.
     """
     if replace:
         return
     if (user_models_dirs()[0] / name).exists():
-        raise BadInputError(f"The model {name} is installed already; {_HOW_TO_REPLACE}.")
+        raise TakenNameError(
+            f"The model {name} is installed already; remove it first, or replace it"
+        )
     if any(bundle.description.name == name for bundle in find_bundles()):
-        raise BadInputError(
+        raise TakenNameError(
             f"A model called {name} comes with the software or lies in another folder of models; "
-            "to use the new one in its place, install it by the command with --replace."
+            "to use the new one in its place, install it"
         )
 
 

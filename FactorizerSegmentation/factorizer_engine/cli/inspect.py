@@ -1,4 +1,4 @@
-"""`factorizer inspect`: what is this scan, study, result, model or checkpoint?"""
+"""`factorizer inspect`: what is this scan, study, dataset, result, model or checkpoint?"""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ def inspect(
         typer.Argument(
             metavar="PATH",
             parser=options.given,
-            help="A scan, a DICOM folder (FOLDER::SERIES for one of several series), a result "
-            "(its folder, a .seg.nrrd, or a DICOM segmentation, report or parametric map), a model "
-            "(also by its name) or a checkpoint.",
+            help="A scan, a DICOM folder (FOLDER::SERIES for one of several series), a folder of "
+            "scans, a training dataset, a result (its folder, that of --studies, a .seg.nrrd, or a "
+            "DICOM segmentation, report or parametric map), a model (also by its name) or a "
+            "checkpoint.",
         ),
     ],
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say what a scan, a DICOM study, a result, a model or a checkpoint is."""
+    """Say what a scan, a study, a dataset, a result, a model or a checkpoint is."""
     from factorizer_engine.bundles.published.importing import refuse_run
     from factorizer_engine.images.files import SERIES_MARK
 
@@ -78,11 +79,18 @@ def _inspect_scan(path: Path | str) -> None:
 
 
 def _told_of_folder(path: Path) -> bool:
-    """Tell of the results or the DICOM series in a folder; returns whether that was all.
+    """Tell of the results, cases, DICOM series or scans in a folder; returns whether that was all.
 
-    A folder with one volume is that scan, too.
+    A folder with one DICOM volume is that scan, too.
     """
-    return _told_of_run(path) or _told_of_series(path)
+    from factorizer_engine.cli.folders import batch_in, dataset_in
+
+    if _told_of_run(path):
+        return True
+    table = batch_in(path) or dataset_in(path)
+    if table is not None:
+        TERMINAL.print(table)
+    return table is not None or _told_of_series(path)
 
 
 def _told_of_run(path: Path) -> bool:
@@ -111,7 +119,17 @@ def _told_of_series(path: Path) -> bool:
             name = Text(own_name(series, found))  # which may hold brackets
             table.add_row(name, series.number, series.modality, str(series.count))
         TERMINAL.print(table)
-    return bool(found) and len(volumes) != 1
+        return len(volumes) != 1
+    return not found and _told_of_scans(path)
+
+
+def _told_of_scans(path: Path) -> bool:
+    from factorizer_engine.cli.folders import scans_in
+
+    table = scans_in(path)
+    if table is not None:
+        TERMINAL.print(table)
+    return table is not None
 
 
 def _told_of_result(path: Path) -> bool:

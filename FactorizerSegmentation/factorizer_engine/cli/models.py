@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,7 +105,7 @@ def install(
     from factorizer_engine.protocol.description import WITHOUT_CHECKSUMS
 
     params = InstallModelParams(source, sha256, replace)
-    with TERMINAL.progress() as move:
+    with _replace_told(), TERMINAL.progress() as move:
         bundle, found = install_model(params.source, params.sha256, replace, Monitor(move))
     if found:
         TERMINAL.print(f"The download's SHA-256 is {found}")
@@ -153,15 +155,16 @@ def import_checkpoints(
     """Make a model of checkpoints that come without a configuration, such as published ones."""
     from factorizer_engine.bundles.published.importing import import_checkpoint
 
-    bundle = import_checkpoint(
-        checkpoints,
-        output,
-        preset,
-        channels=channel or None,
-        outputs=region or None,
-        spacing=spacing,
-        overwrite=replace,
-    )
+    with _replace_told():
+        bundle = import_checkpoint(
+            checkpoints,
+            output,
+            preset,
+            channels=channel or None,
+            outputs=region or None,
+            spacing=spacing,
+            overwrite=replace,
+        )
     TERMINAL.print(describe_bundle(bundle))
 
 
@@ -172,6 +175,17 @@ def remove(name: Name, quiet: Quiet = False, verbose: Verbose = False) -> None:
 
     remove_bundle(name)
     TERMINAL.print(f"Removed {name}")
+
+
+@contextmanager
+def _replace_told() -> Iterator[None]:
+    """Name the option to whoever has given the command already."""
+    from factorizer_engine.bundles.registry import TakenNameError
+
+    try:
+        yield
+    except TakenNameError as error:
+        raise TakenNameError(error.sentence, "with --replace") from error
 
 
 def _may_lack(model: ModelDescription) -> str:

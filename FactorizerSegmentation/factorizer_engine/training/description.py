@@ -100,7 +100,7 @@ def regions_and_labels(
     found_labels = []
     for index, value in enumerate(sorted(set(painted.values()))):
         fields = {
-            "name": names.get(value, f"Label {value}").capitalize(),
+            "name": _title(names.get(value, f"Label {value}")),
             "color": conventions.PALETTE[index % len(conventions.PALETTE)],
             "terminology": conventions.LESION,
             **label_extras.get(value, {}),
@@ -111,13 +111,18 @@ def regions_and_labels(
         Region(
             name=name,
             label=painted[name],
-            title=region_extras.get(name, {}).get("title", name),
+            title=region_extras.get(name, {}).get("title", _title(name)),
             order=orders[name],
             around=around.get(name),
         )
         for name in regions
     )
     return found_regions, tuple(found_labels)
+
+
+def _title(name: str) -> str:
+    """With a capital; the rest stays, so that abbreviations such as ET do."""
+    return name[:1].upper() + name[1:]
 
 
 def _painting_orders(regions: Mapping[str, Sequence[int]]) -> dict[str, int]:

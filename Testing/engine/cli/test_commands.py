@@ -277,6 +277,7 @@ def test_models_are_listed_described_installed_and_removed(tmp_path, cli, tiny_b
     assert cli("models", "install", tiny_bundle).code == 0
     again = cli("models", "install", tiny_bundle)
     assert again.code == 2
+    assert again.sentence.endswith("remove it first, or replace it with --replace.")
     assert cli("models", "install", tiny_bundle, "--replace").code == 0
     assert "tiny" in cli("models", "list").output
     assert cli("models", "remove", "tiny").code == 0

@@ -104,3 +104,10 @@ def test_only_regions_without_a_common_value_exclude_each_other(unions, orders):
 def test_a_region_without_a_value_of_its_own_cannot_be_painted():
     with pytest.raises(BadInputError, match="region all has no label value"):
         regions_and_labels({"a": (1,), "b": (2,), "all": (1, 2)}, {}, {}, {})
+
+
+def test_regions_are_called_like_labels_and_keep_abbreviations():
+    values = {"anterior": 1, "CSF": 2}
+    regions, labels = regions_and_labels({n: (v,) for n, v in values.items()}, values, {}, {})
+    assert [region.title for region in regions] == ["Anterior", "CSF"]
+    assert [label.name for label in labels] == ["Anterior", "CSF"]

@@ -133,6 +133,27 @@ def test_nothing_is_squeezed_with_all_sections_open_and_results_in_them(
         button.collapsed = True
 
 
+def test_first_columns_of_lists_leave_room_for_words(
+    host, widget, panel, volumes, narrow, font_size, fake_python
+):
+    """Where a lesion lies, and what became of it; the numbers beside it are scrolled to."""
+    from FactorizerSegmentationLib.panels.tables import fillTable
+
+    folded = widget.workbench.sections[-3].button
+    folded.collapsed = False
+    run(host, panel, fake_python("answer"))
+    lesions, changes = widget.reviewPanel.ui.lesionsTree, widget.followUpPanel.ui.changesTable
+    widget.followUpPanel.ui.changesBox.visible = True
+    titles = ("Lesion", "before", "after", "mL", "%")
+    fillTable(changes, titles, [("grown, left, frontal", *["+123.45"] * 4)], [0])
+    host.process_events()
+
+    for view, header in ((lesions, lesions.header()), (changes, changes.horizontalHeader())):
+        assert header.sectionSize(0) >= 10 * font_size
+        assert view.viewport().width <= header.length()
+    folded.collapsed = True
+
+
 def test_all_texts_grow_with_the_font(host, widget, font_size):
     labels = slicer.util.findChildren(widget.parent, className="QLabel")
 

@@ -202,3 +202,19 @@ def test_a_scene_that_is_closed_while_lesions_are_measured_is_no_error(host, sce
     host.process_events(0.5)
 
     assert review.ui.noLesionsLabel.visible
+
+
+def test_a_list_that_is_deleted_is_made_anew_and_steps_stay(host, scene, review, result, measured):
+    review.lesions.select(1)
+    review.ui.rejectButton.click()
+    measured()
+
+    scene.RemoveNode(slicer.util.getNode("FLAIR lesions"))
+    host.process_events()
+
+    assert review.ui.lesionsBox.visible and list(measured().values()) == [12]
+    assert "lesion 1 rejected" in review.ui.undoButton.toolTip
+    review.ui.undoButton.click()
+    assert sorted(measured().values()) == [8, 12]
+    review.ui.redoButton.click()
+    assert list(measured().values()) == [12]

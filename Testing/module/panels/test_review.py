@@ -287,11 +287,14 @@ def test_a_deleted_result_leaves_the_panel(host, scene, review, result):
     assert rulers(scene) == []
 
 
-def test_a_deleted_table_of_lesions_is_told(host, scene, review, result):
+def test_without_scan_and_table_of_lesions_the_scan_is_asked_for(
+    host, scene, review, result, volumes
+):
     label = review.ui.noLesionsLabel
+    scene.RemoveNode(volumes["FLAIR"])
     scene.RemoveNode(slicer.util.getNode("FLAIR lesions"))
     host.process_events()
-    assert label.visible and "was deleted" in label.text
+    assert label.visible and "scan of the segmentation was deleted" in label.text
     scene.RemoveNode(result)
     host.process_events()
     assert label.text.startswith("The lesions are listed here")

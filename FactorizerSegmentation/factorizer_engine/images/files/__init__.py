@@ -7,6 +7,7 @@ from factorizer_engine.images.files.reading import (
     read_labels,
     read_scan,
     read_scans,
+    read_size,
     read_volumes,
     split_series,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "read_labels",
     "read_scan",
     "read_scans",
+    "read_size",
     "read_volumes",
     "series_in",
     "split_series",

@@ -41,8 +41,19 @@ def read_itk(path: Path) -> Scan:
         return _read(path, place, is_nrrd=bool(magic))
 
 
-def _read(path: Path, place: str, is_nrrd: bool) -> Scan:
-    """Read a file that ITK finds at `place`."""
+def itk_size(path: Path) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Voxels along every axis, and their size in mm, by the header.
+
+    Raises:
+        BadInputError: If ITK cannot read it.
+    """
+    with readable_by_itk(path) as place:
+        reader, size = _header(path, place)
+        return size, reader.GetSpacing()[:3]
+
+
+def _header(path: Path, place: str) -> tuple[sitk.ImageFileReader, tuple[int, ...]]:
+    """What ITK knows of a file at `place` before its voxels, and its size without axes of one."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(place)
     try:
@@ -53,6 +64,12 @@ def _read(path: Path, place: str, is_nrrd: bool) -> Scan:
     size = reader.GetSize()
     while len(size) > 3 and size[-1] == 1:
         size = size[:-1]
+    return reader, size
+
+
+def _read(path: Path, place: str, is_nrrd: bool) -> Scan:
+    """Read a file that ITK finds at `place`."""
+    reader, size = _header(path, place)
     if reader.GetNumberOfComponents() > 1:
         check_type(path.name, np.dtype("V3"))
     check_shape(path.name, size)

@@ -109,6 +109,17 @@ def read_nifti_volumes(path: Path) -> list[Scan]:
     return [Scan.of(voxels[..., index], affine, scan_name(path)) for index in range(shape[3])]
 
 
+def nifti_size(path: Path) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Voxels along every axis, and their size in mm, by the header.
+
+    Raises:
+        BadInputError: As `read_nifti`, as far as the header tells.
+    """
+    image = _open(path)
+    affine = _affine(path, image)
+    return _shape(image), tuple(np.linalg.norm(affine[:3, :3], axis=0).tolist())
+
+
 def write_nifti(scan: Scan, path: str | Path) -> None:
     """Write a scan as NIfTI-1, compressed if the name ends with .nii.gz.
 

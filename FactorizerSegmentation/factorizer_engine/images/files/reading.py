@@ -19,7 +19,7 @@ from factorizer_engine.images.files.dicom import (
     read_dicom_file,
     read_dicom_folder,
 )
-from factorizer_engine.images.files.nifti import read_nifti, read_nifti_volumes
+from factorizer_engine.images.files.nifti import nifti_size, read_nifti, read_nifti_volumes
 from factorizer_engine.images.files.recognition import ITK_SUFFIXES, NIFTI_SUFFIXES, content
 from factorizer_engine.images.nan_background import without_nan_background
 from factorizer_engine.images.parallel import in_parallel
@@ -103,6 +103,22 @@ def read_scans(paths: Mapping[str, str | Path]) -> dict[str, Scan]:
         return dict(zip(paths, in_parallel(read_scan, paths.values()), strict=True))
     except (BadInputError, MemoryError):
         return {name: read_scan(path) for name, path in paths.items()}
+
+
+def read_size(path: str | Path) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Voxels along every axis, and their size in mm, by the header of a file that is no DICOM.
+
+    Raises:
+        BadInputError: If it has none that can be read.
+    """
+    path = _existing(path)
+    with _permitted(path):
+        _check_content(path)
+        if path.name.lower().endswith(NIFTI_SUFFIXES):
+            return nifti_size(path)
+        from factorizer_engine.images.files.itk import itk_size  # see `_read_file`
+
+        return itk_size(path)
 
 
 def _read_file(path: Path) -> Scan:

@@ -131,11 +131,16 @@ def _check_apart(split: Split, expression: str) -> None:
 
 def _check_same(file: str, named: set[str], present: set[str]) -> None:
     missing, new = sorted(named - present), sorted(present - named)
-    if missing or new:
+    differences = []
+    if missing:
+        of_all = f"{len(missing)} of the {counted(len(named), 'case')} that it names"
+        differences.append(f"the dataset lacks {of_all} (such as {missing[0]})")
+    if new:
+        differences.append(f"it does not name {counted(len(new), 'case')} (such as {new[0]})")
+    if differences:
         raise BadInputError(
-            f"The split file {file} is of another dataset: of the {len(named)} cases that it names "
-            f"{len(missing)} are missing, and {len(new)} are not in it (such as "
-            f"{(missing + new)[0]}). Name another file under split.file, which is made then."
+            f"The split file {file} is of another dataset: {' and '.join(differences)}. Name "
+            "another file under split.file, which is made then."
         )
 
 

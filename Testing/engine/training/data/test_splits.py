@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -30,11 +31,21 @@ def test_a_split_is_kept_and_does_not_change_with_the_seed_afterwards(tmp_path):
     assert len(split.train) + len(split.validation) == 11
 
 
-def test_a_split_file_of_other_cases_is_refused(tmp_path):
+LACKED, NEW = (
+    "the dataset lacks 1 of the 3 cases that it names (such as c)",
+    "it does not name 1 case (such as d)",
+)
+
+
+@pytest.mark.parametrize(
+    ("present", "told"),
+    [("abd", f"{LACKED} and {NEW}"), ("ab", LACKED), ("abcd", NEW)],
+)
+def test_a_split_file_of_other_cases_is_refused_for_what_differs(tmp_path, present, told):
     section = SplitSection(file=str(tmp_path / "s.json"), folds=2)
-    make_split(section, {"a": 1.0, "b": 2.0, "c": 3.0})
-    with pytest.raises(BadInputError, match="1 are missing, and 1 are not in it .such as c."):
-        make_split(section, {"a": 1.0, "b": 2.0, "d": 3.0})
+    make_split(section, dict.fromkeys("abc", 1.0))
+    with pytest.raises(BadInputError, match=re.escape(f"of another dataset: {told}. Name")):
+        make_split(section, dict.fromkeys(present, 1.0))
 
 
 SESSIONS = {f"sub-{n:02d}_ses-{s}": float(n + s) for n in range(8) for s in (1, 2)}
