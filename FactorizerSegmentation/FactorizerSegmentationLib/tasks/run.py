@@ -157,17 +157,8 @@ class Run(EngineRun[Result]):
         self._ask(self.task, params, self._onResult, start=HALF)
 
     def _nodesOf(self, result: Result) -> Generator[None, None, object]:
-        """With those that the preparation leaves; none if the scan goes before they are there."""
-        making = super()._nodesOf(result)
-        try:
-            while True:
-                self._checkScan()
-                next(making)
-                yield
-        except StopIteration as ended:
-            outcome = ended.value
-        finally:
-            making.close()  # takes back what was made
+        """With those that the preparation leaves."""
+        outcome = yield from super()._nodesOf(result)
         settings = self._settings.preparation
         if self._prepared is not None and settings is not None:
             keep(self._scene, settings, self._prepared, self._volumes(), self._reference())
@@ -201,13 +192,6 @@ class Run(EngineRun[Result]):
         if node is None:
             raise SceneError(_("The box is no longer there; choose another one."))
         return worldBoxOf(node)
-
-    def _checkScan(self) -> None:
-        """Raise a SceneError if the scan on whose grid results are given was deleted."""
-        if self._reference() is None:
-            raise SceneError(
-                _("The scan was deleted during the run, so the result was not added to the scene.")
-            )
 
     def _checkVolumes(self, folder: Path) -> None:
         """Raise a SceneError unless all volumes are usable and their files have room."""
@@ -245,4 +229,6 @@ class Run(EngineRun[Result]):
         return Place.of(self._reference(), shape, scan.matrix)
 
     def _name(self, text: str) -> str:
-        return text.format(name=self._reference().GetName())
+        reference = self._reference()
+        name = reference.GetName() if reference is not None else self._settings.model.title
+        return text.format(name=name)

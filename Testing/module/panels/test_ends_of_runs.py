@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from factorizer_engine.protocol.conversation import Callbacks
+from module.geometry import apply, tilted
 from module.panels.user import (
     AFFINE,
     SHAPE,
@@ -67,40 +68,26 @@ def test_closing_the_scene_ends_the_run(host, scene, widget, panel, volumes, fak
     assert not panel.ui.applyButton.enabled
 
 
-SCAN_GONE = "The scan was deleted during the run, so the result was not added to the scene."
-
-
-def test_a_result_whose_scan_was_deleted_does_not_come_into_the_scene(
-    host, scene, panel, volumes, fake_python, tmp_path
+def test_a_result_arrives_in_place_though_its_scan_was_deleted(
+    host, scene, panel, volumes, add_transform, fake_python, tmp_path
 ):
     gate = tmp_path / "gate"
+    transform = add_transform(tilted())
+    for node in volumes.values():
+        node.SetAndObserveTransformNodeID(transform.GetID())
     start_and_wait_for_progress(host, panel, fake_python("gate", gate))
 
     scene.RemoveNode(volumes["FLAIR"])
-    before = scene.GetNumberOfNodes()
     gate.touch()
 
     assert host.wait_until(lambda: not panel.controls.running)
-    assert panel.ui.statusLabel.text == SCAN_GONE
-    assert scene.GetNumberOfNodes() == before
-
-
-def test_a_result_whose_scan_is_deleted_while_it_comes_is_taken_back(
-    host, scene, panel, volumes, fake_python
-):
-    import qt
-
-    def delete_scan_soon(*ignored) -> None:
-        if segmentations(scene):
-            scene.RemoveObserver(tag)
-            qt.QTimer.singleShot(0, lambda: scene.RemoveNode(volumes["FLAIR"]))
-
-    before = scene.GetNumberOfNodes()
-    tag = scene.AddObserver(scene.NodeAddedEvent, delete_scan_soon)
-    run(host, panel, fake_python("answer"))
-
-    assert panel.ui.statusLabel.text == SCAN_GONE
-    assert segmentations(scene) == [] and scene.GetNumberOfNodes() == before - 1
+    (node,) = segmentations(scene)
+    bounds = np.zeros(6)
+    node.GetRASBounds(bounds)
+    centre = bounds.reshape(3, 2).mean(axis=1)
+    expected = tilted() @ np.append(apply(AFFINE, (3.5, 3.0, 2.5)), 1.0)
+    assert centre == pytest.approx(expected[:3], abs=3.0)
+    assert node.GetParentTransformNode() is None
 
 
 def test_reloading_the_module_ends_the_run_and_its_engine(
