@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from factorizer_engine.protocol.errors import CancelledError, EngineError
 from factorizer_engine.protocol.progress import Progress
+from factorizer_engine.protocol.wording import capitalised
 from FactorizerSegmentationLib.panels.text_colors import WARNING, TextColor
 
 DOUBLE_CLICK_S = 0.4
@@ -143,7 +144,7 @@ class RunControls:
 
 
 def _stageText(progress: Progress) -> str:
-    stage = progress.stage[:1].upper() + progress.stage[1:]
+    stage = capitalised(progress.stage)
     if progress.remaining is None:
         return stage
     return _("{stage}, about {time} left").format(

@@ -20,8 +20,9 @@ def noteLost(volumeNode) -> None:
     """Note at the segmentations of a scan that is about to be deleted how it is known again."""
     scene = volumeNode.GetScene()
     own = [node for node in _segmentationsIn(scene) if referenceVolumeOf(node) is volumeNode]
+    known = _fingerprint(volumeNode) if own else None
     for node in own:
-        node.SetAttribute(LOST_ATTRIBUTE, _fingerprint(volumeNode))
+        node.SetAttribute(LOST_ATTRIBUTE, known)
 
 
 def reunite(scene) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -13,6 +13,7 @@ from factorizer_engine.cli.studies.listing import NAME_COLUMN, SUMMARY
 from factorizer_engine.cli.terminal import make_facts, make_table
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.files import FOR_SPREADSHEETS
+from factorizer_engine.protocol.wording import capitalised
 
 _TOLD_LAST = "reason"
 """The column of a batch's table that holds sentences."""
@@ -31,7 +32,7 @@ def batch_in(folder: Path) -> Table | None:
         return None
     columns = [name for name in rows.fieldnames or () if name not in _LEFT_OUT]
     names = (NAME_COLUMN, *columns, _TOLD_LAST)
-    titles = [f"{name[:1].upper()}{name[1:]}{_NUMERIC.get(name, '')}" for name in names]
+    titles = [f"{capitalised(name)}{_NUMERIC.get(name, '')}" for name in names]
     table = make_table(f"Studies in {folder}", *titles)
     for row in rows:
         table.add_row(*(Text(row[name] or "") for name in names))
@@ -87,6 +88,10 @@ def scans_in(folder: Path) -> Table | None:
         except BadInputError:
             table.add_row(name, "cannot be read")
             continue
-        sizes = " x ".join(f"{size:.4g}" for size in spacing)
-        table.add_row(name, " x ".join(map(str, shape)), sizes)
+        table.add_row(name, *told_size(shape, spacing))
     return table
+
+
+def told_size(shape: Sequence[int], spacing: Sequence[float]) -> tuple[str, str]:
+    """Voxels along every axis, and their size in mm, for people."""
+    return " x ".join(map(str, shape)), " x ".join(f"{size:.4g}" for size in spacing)

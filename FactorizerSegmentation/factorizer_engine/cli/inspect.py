@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from factorizer_engine.cli import options
 from factorizer_engine.cli.earlier_results import read_record, read_result, run_facts, sources_of
+from factorizer_engine.cli.folders import batch_in, dataset_in, scans_in, told_size
 from factorizer_engine.cli.models import describe_bundle
 from factorizer_engine.cli.outputs import RECORD
 from factorizer_engine.cli.terminal import TERMINAL, Quiet, Verbose, make_facts, make_table
@@ -68,9 +70,10 @@ def _inspect_scan(path: Path | str) -> None:
     from factorizer_engine.images.files import read_scan
 
     scan = read_scan(path)
+    size, voxels = told_size(scan.shape, scan.spacing)
     facts = {
-        "Size": " x ".join(map(str, scan.shape)),
-        "Voxels (mm)": " x ".join(f"{size:.4g}" for size in scan.spacing),
+        "Size": size,
+        "Voxels (mm)": voxels,
         "Orientation": scan.orientation,
         "Origin (RAS mm)": ", ".join(f"{x:.2f}" for x in scan.affine[:3, 3]),
         "Values": f"{scan.array.min():g} to {scan.array.max():g}, {scan.array.dtype}",
@@ -83,14 +86,9 @@ def _told_of_folder(path: Path) -> bool:
 
     A folder with one DICOM volume is that scan, too.
     """
-    from factorizer_engine.cli.folders import batch_in, dataset_in
-
     if _told_of_run(path):
         return True
-    table = batch_in(path) or dataset_in(path)
-    if table is not None:
-        TERMINAL.print(table)
-    return table is not None or _told_of_series(path)
+    return _printed(batch_in(path) or dataset_in(path)) or _told_of_series(path)
 
 
 def _told_of_run(path: Path) -> bool:
@@ -120,13 +118,11 @@ def _told_of_series(path: Path) -> bool:
             table.add_row(name, series.number, series.modality, str(series.count))
         TERMINAL.print(table)
         return len(volumes) != 1
-    return not found and _told_of_scans(path)
+    return not found and _printed(scans_in(path))
 
 
-def _told_of_scans(path: Path) -> bool:
-    from factorizer_engine.cli.folders import scans_in
-
-    table = scans_in(path)
+def _printed(table: Table | None) -> bool:
+    """Print a table, if there is one; returns whether there is."""
     if table is not None:
         TERMINAL.print(table)
     return table is not None

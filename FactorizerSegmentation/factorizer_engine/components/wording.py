@@ -9,6 +9,7 @@ from factorizer_engine.components.surroundings import DEPTH, FLUID, FRONT, HEIGH
 from factorizer_engine.protocol.components import LEVEL
 from factorizer_engine.protocol.models import ModelDescription
 from factorizer_engine.protocol.profiles import Profile
+from factorizer_engine.protocol.wording import capitalised
 
 CLEAR = 0.35
 """Correlation from which a component is said to respond to something."""
@@ -52,8 +53,7 @@ def meaning(profile: Profile, model: ModelDescription) -> str:
     parts.append(spoken or "says little by itself")
     if spoken and profile.level > LEVEL:
         parts.append("a level, not a place")
-    sentence = "; ".join(parts)
-    return sentence[0].upper() + sentence[1:]
+    return capitalised("; ".join(parts))
 
 
 def meaning_with_fewer(profile: Profile, whole: ModelDescription, model: ModelDescription) -> str:

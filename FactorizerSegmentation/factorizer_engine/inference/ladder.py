@@ -19,6 +19,7 @@ from factorizer_engine.networks import Factorizer
 from factorizer_engine.protocol.errors import BadModelError, EngineMemoryError
 from factorizer_engine.protocol.progress import Monitor
 from factorizer_engine.protocol.triples import triple
+from factorizer_engine.protocol.wording import capitalised
 
 _GRAIN = 32
 """Windows are made smaller by multiples of what five levels of halving need."""
@@ -215,5 +216,5 @@ class Economies:
         if self._steps:
             said = [f"Memory was short, so the run made do with less: {', '.join(self._steps)}."]
         if self._lacking:
-            said.append(f"{LACKING[0].upper()}{LACKING[1:]}; the processor did the work.")
+            said.append(f"{capitalised(LACKING)}; the processor did the work.")
         return " ".join(said)

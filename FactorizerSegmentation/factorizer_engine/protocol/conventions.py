@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from factorizer_engine.protocol.models import Channel, Label, Region
 from factorizer_engine.protocol.sequences import SEQUENCES
+from factorizer_engine.protocol.wording import capitalised
 
 _REGION_NAMES = {
     "enhancing tumor": "ET",
@@ -137,7 +138,7 @@ def regions_and_labels(
     if short == ["lesion"] and says_infarct(names[0]):
         return stroke_regions(), stroke_labels(), "stroke"
     regions = tuple(
-        Region(name, index + 1, _TITLES.get(name, _capitalised(name)), index)
+        Region(name, index + 1, _TITLES.get(name, capitalised(name)), index)
         for index, name in enumerate(short)
     )
     labels = tuple(
@@ -150,7 +151,3 @@ def regions_and_labels(
 def _plain(name: str) -> str:
     words = re.sub(r"\(.*?\)", "", name).replace("_", " ").lower().replace("tumour", "tumor")
     return " ".join(words.replace("ischaemic", "ischemic").split())
-
-
-def _capitalised(name: str) -> str:
-    return name[:1].upper() + name[1:]

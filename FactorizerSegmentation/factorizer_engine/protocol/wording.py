@@ -15,6 +15,11 @@ def enumerated(names: Sequence[str], conjunction: str = "and") -> str:
     return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 
+def capitalised(text: str) -> str:
+    """With a capital; the rest stays, so that abbreviations such as ET do."""
+    return text[:1].upper() + text[1:]
+
+
 def counted(count: int, noun: str) -> str:
     """Such as "1 case" and "2 cases"; of a noun that takes an s."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

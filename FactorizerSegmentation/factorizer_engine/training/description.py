@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from factorizer_engine.protocol import conventions
 from factorizer_engine.protocol.errors import BadInputError
 from factorizer_engine.protocol.models import Channel, Expectations, Label, ModelDescription, Region
+from factorizer_engine.protocol.wording import capitalised
 from factorizer_engine.training.bundle_section import BundleSection
 
 _LARGEST_VALUE = 255  # of the label maps that are written, in 8 bits
@@ -100,7 +101,7 @@ def regions_and_labels(
     found_labels = []
     for index, value in enumerate(sorted(set(painted.values()))):
         fields = {
-            "name": _title(names.get(value, f"Label {value}")),
+            "name": capitalised(names.get(value, f"Label {value}")),
             "color": conventions.PALETTE[index % len(conventions.PALETTE)],
             "terminology": conventions.LESION,
             **label_extras.get(value, {}),
@@ -111,18 +112,13 @@ def regions_and_labels(
         Region(
             name=name,
             label=painted[name],
-            title=region_extras.get(name, {}).get("title", _title(name)),
+            title=region_extras.get(name, {}).get("title", capitalised(name)),
             order=orders[name],
             around=around.get(name),
         )
         for name in regions
     )
     return found_regions, tuple(found_labels)
-
-
-def _title(name: str) -> str:
-    """With a capital; the rest stays, so that abbreviations such as ET do."""
-    return name[:1].upper() + name[1:]
 
 
 def _painting_orders(regions: Mapping[str, Sequence[int]]) -> dict[str, int]:
